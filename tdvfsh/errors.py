@@ -1,0 +1,63 @@
+"""Errors for the host and the person.
+
+::
+
+    TdvfshError
+    ├── UsageError      the request makes no sense (exit status 2)
+    ├── FormatError     a file is not what it should be: which, where, why
+    ├── ScriptError     a script cannot go on: which line, why
+    └── HostError       the host refused: a file, a tool, a permission
+
+What firmware itself answers is never an exception but an :class:`tdvfsh.uefi.status.EfiStatus` value.
+"""
+
+from __future__ import annotations
+
+
+class TdvfshError(Exception):
+    """Base of all errors that a person may see; ``str()`` is one line that says what and why."""
+
+    exit_status = 1
+
+
+class UsageError(TdvfshError):
+    """The person asked for something that does not exist or cannot be."""
+
+    exit_status = 2
+
+
+class HostError(TdvfshError):
+    """The host machine refused: a file that cannot be read, a tool that is missing."""
+
+
+class FormatError(TdvfshError):
+    """A file is not of the form it claims.
+
+    Args:
+        path: The file, as the person named it.
+        why: One sentence fragment without a full stop.
+        offset: Byte offset at which reading failed, where one is known.
+    """
+
+    def __init__(self, path: str, why: str, offset: int | None = None) -> None:
+        self.path = path
+        self.why = why
+        self.offset = offset
+        at = f" at offset {offset:#x}" if offset is not None else ""
+        super().__init__(f"{path}: {why}{at}")
+
+
+class ScriptError(TdvfshError):
+    """A script cannot go on.
+
+    Args:
+        path: The script, as the person named it.
+        line: Line number, from 1.
+        why: One sentence fragment.
+    """
+
+    def __init__(self, path: str, line: int, why: str) -> None:
+        self.path = path
+        self.line = line
+        self.why = why
+        super().__init__(f"{path}:{line}: {why}")

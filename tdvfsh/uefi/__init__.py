@@ -1,0 +1,1 @@
+"""The vocabulary of the specifications: statuses, memory types, descriptors, GUIDs, device paths, HOBs, TDX."""

@@ -1,0 +1,73 @@
+"""Sizes: the page, powers of two, and how people write and read them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tdvfsh.errors import UsageError
+
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 1 << PAGE_SHIFT
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+TIB: Final = 1 << 40
+LARGE_PAGE_SIZE: Final = 2 * MIB
+
+_SUFFIXES: Final = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
+_SIZE = re.compile(r"(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``512M``, ``4G``, ``1.5G``, ``0x80000000`` or ``4096``.
+
+    Raises:
+        UsageError: The text is no size, or not a whole number of bytes.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is not a size (examples: 512M, 4G, 0x80000000)")
+    number, scale = match["number"], _SUFFIXES[match["suffix"].upper()]
+    if number.lower().startswith("0x"):
+        return int(number, 16) * scale
+    if "." not in number:
+        return int(number) * scale
+    whole, fraction = number.split(".")
+    scaled = int(whole + fraction) * scale
+    divisor = 10 ** len(fraction)
+    if scaled % divisor:
+        raise UsageError(f"'{text}' is not a whole number of bytes")
+    return scaled // divisor
+
+
+def format_size(size: int) -> str:
+    """The exact short form that :func:`parse_size` reads back: ``512M``, ``4G``, ``4097``."""
+    for suffix, scale in (("T", TIB), ("G", GIB), ("M", MIB), ("K", KIB)):
+        if size and size % scale == 0:
+            return f"{size // scale}{suffix}"
+    return str(size)
+
+
+def human_size(size: int) -> str:
+    """A rounded form for people: ``38.84 MiB``."""
+    for suffix, scale in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size >= scale:
+            value = size / scale
+            return f"{value:.0f} {suffix}" if size % scale == 0 else f"{value:.2f} {suffix}"
+    return f"{size} B"
+
+
+def pages_for(size: int) -> int:
+    """Number of 4 KiB pages that hold ``size`` bytes (EFI_SIZE_TO_PAGES)."""
+    return (size + PAGE_SIZE - 1) >> PAGE_SHIFT
+
+
+def align_up(value: int, alignment: int) -> int:
+    """The lowest multiple of ``alignment`` that is not below ``value``."""
+    return -(-value // alignment) * alignment
+
+
+def align_down(value: int, alignment: int) -> int:
+    """The highest multiple of ``alignment`` that is not above ``value``."""
+    return value // alignment * alignment
