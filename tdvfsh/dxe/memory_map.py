@@ -1,0 +1,265 @@
+"""gMemoryMap: the DXE core's list of memory descriptors, and the one operation that changes it.
+
+Source: edk2 MdeModulePkg/Core/Dxe/Mem/Page.c (CoreAddRange, CoreConvertPagesEx, CoreFreeMemoryMapStack).
+
+Addresses are bytes and ranges half-open. The list stays sorted; looking a range up and finding free memory cost a
+bisection and a walk over the free ranges only, whatever the amount of RAM.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType, MemoryDescriptor
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
+
+CONVENTIONAL: Final = int(EfiMemoryType.EfiConventionalMemory)
+_ADDRESS_MASK: Final = (1 << 64) - 1
+_PAGE_MASK: Final = PAGE_SIZE - 1
+
+
+class MapEntry(NamedTuple):
+    """One descriptor of gMemoryMap: ``[start, end)`` in bytes."""
+
+    start: int
+    end: int
+    memory_type: int
+    attribute: int
+
+    def descriptor(self) -> MemoryDescriptor:
+        """The entry as GetMemoryMap reports it."""
+        return MemoryDescriptor(self.memory_type, self.start, (self.end - self.start) >> PAGE_SHIFT, self.attribute)
+
+
+class DescriptorPages:
+    """The pages in which the DXE core keeps its own map descriptors.
+
+    Every descriptor that enters the map is drawn from a free list; when that is empty the core takes one page for more.
+    How many stood free when a recording began is hidden, so ``spare`` may be None: never empty.
+
+    Args:
+        spare: Descriptors on the free list, or None.
+        per_page: Descriptors that one page gives.
+
+    Source: edk2 Mem/Page.c AllocateMemoryMapEntry; held by tests/dxe/test_descriptor_pages.py.
+    """
+
+    __slots__ = ("per_page", "spare")
+
+    def __init__(self, spare: int | None = None, per_page: int = 56) -> None:
+        self.spare = spare
+        self.per_page = per_page
+
+    def copy(self) -> DescriptorPages:
+        """An independent copy."""
+        return DescriptorPages(self.spare, self.per_page)
+
+
+class MemoryMap:
+    """The sorted descriptor list with its map key.
+
+    ``key`` rises by one for every range that is added, as firmware's mMemoryMapKey does, and never otherwise.
+    ``take_descriptor_page`` is called when the core needs a page for descriptors of its own.
+    """
+
+    __slots__ = (
+        "_depth",
+        "_emptying",
+        "_free",
+        "_ranges",
+        "_starts",
+        "_waiting",
+        "descriptor_pages",
+        "key",
+        "take_descriptor_page",
+    )
+
+    def __init__(self, entries: Iterable[MapEntry] = ()) -> None:
+        self._ranges: dict[int, tuple[int, int, int]] = {}
+        self._starts: list[int] = []
+        self._free: list[int] = []
+        self._depth = 0  # descriptors put on the map stack since it was last emptied
+        self._waiting: set[int] = set()  # starts of those that are still in the map
+        self._emptying = False
+        self.key = 0
+        self.descriptor_pages = DescriptorPages()
+        self.take_descriptor_page: Callable[[], None] | None = None
+        for entry in entries:
+            self.add_range(entry.memory_type, entry.start, entry.end, entry.attribute)
+
+    def copy(self) -> MemoryMap:
+        """An independent copy; its ``take_descriptor_page`` must be set anew."""
+        twin = MemoryMap()
+        twin._ranges = self._ranges.copy()
+        twin._starts = self._starts.copy()
+        twin._free = self._free.copy()
+        twin.key = self.key
+        twin.descriptor_pages = self.descriptor_pages.copy()
+        return twin
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[MapEntry]:
+        ranges = self._ranges
+        for start in self._starts:
+            end, memory_type, attribute = ranges[start]
+            yield MapEntry(start, end, memory_type, attribute)
+
+    def find(self, address: int) -> MapEntry | None:
+        """The descriptor that holds ``address``, or None."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0:
+            return None
+        start = self._starts[index]
+        end, memory_type, attribute = self._ranges[start]
+        return MapEntry(start, end, memory_type, attribute) if address < end else None
+
+    def free_ranges(self) -> Iterator[tuple[int, int]]:
+        """Conventional ranges, lowest first, as ``(start, end)``."""
+        ranges = self._ranges
+        for start in self._free:
+            yield start, ranges[start][0]
+
+    def add_range(self, memory_type: int, start: int, end: int, attribute: int) -> None:
+        """CoreAddRange: put ``[start, end)`` into the map, joined with equal neighbours; the key rises by one."""
+        self.key += 1
+        ranges = self._ranges
+        index = bisect_left(self._starts, start)
+        if index:
+            before = self._starts[index - 1]
+            known_end, known_type, known_attribute = ranges[before]
+            if known_end == start and known_type == memory_type and known_attribute == attribute:
+                self._remove(before)
+                start = before
+                index -= 1
+        if index < len(self._starts):
+            after = self._starts[index]
+            known_end, known_type, known_attribute = ranges[after]
+            if after == end and known_type == memory_type and known_attribute == attribute:
+                self._remove(after)
+                end = known_end
+        self._insert(start, end, memory_type, attribute)
+        self._push(start)
+
+    def convert_pages(self, start: int, pages: int, new_type: int) -> EfiStatus:
+        """CoreConvertPages: allocate (``new_type`` other than Conventional) or free a range of whole pages.
+
+        An allocation must lie inside one Conventional descriptor. Freeing may span several, each in use; it goes piece
+        by piece, so what was freed before an error stays freed (all firmware; tests/dxe/test_memory_map.py).
+
+        Returns:
+            EFI_INVALID_PARAMETER: No pages, a start off the page, or an end that wraps.
+            EFI_NOT_FOUND: Some of the range is not there, or is not in the state that the change needs.
+        """
+        end = (start + (pages << PAGE_SHIFT)) & _ADDRESS_MASK
+        if pages == 0 or start & _PAGE_MASK or start >= (end - 1) & _ADDRESS_MASK:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        freeing = new_type == CONVENTIONAL
+        while start < end:
+            entry = self.find(start)
+            if entry is None:
+                return EfiStatus.EFI_NOT_FOUND
+            if not freeing and entry.end < end:
+                return EfiStatus.EFI_NOT_FOUND
+            if (entry.memory_type == CONVENTIONAL) == freeing:
+                return EfiStatus.EFI_NOT_FOUND
+            piece_end = min(end, entry.end)
+            self._cut(entry, start, piece_end)
+            self.add_range(new_type, start, piece_end, entry.attribute)
+            self._settle()
+            start = piece_end
+        return SUCCESS
+
+    def find_free_pages(self, maximum: int, minimum: int, pages: int, alignment: int = PAGE_SIZE) -> int:
+        """CoreFindFreePagesI: where ``pages`` fit, at the top of the highest Conventional range inside the limits.
+
+        Args:
+            maximum: Last byte that may be used; one that is not the last of a page is lowered by a page.
+            minimum: First byte that may be used.
+            pages: Pages wanted; the byte count wraps at 64 bits as firmware's does.
+            alignment: Bytes, a power of two.
+
+        Returns:
+            The start address, or 0 where nothing fits (so page 0 is never found).
+        """
+        if maximum < _PAGE_MASK or pages == 0:
+            return 0
+        if maximum & _PAGE_MASK != _PAGE_MASK:
+            maximum = ((maximum - PAGE_SIZE) & ~_PAGE_MASK) | _PAGE_MASK
+        size = (pages << PAGE_SHIFT) & _ADDRESS_MASK
+        limit = maximum + 1
+        ranges = self._ranges
+        free = self._free
+        for index in range(bisect_left(free, maximum) - 1, -1, -1):
+            start = free[index]
+            end, _, attribute = ranges[start]
+            if end <= minimum:
+                return 0
+            if attribute & EFI_MEMORY_SP:
+                continue
+            top = min(end, limit) & ~(alignment - 1)
+            if top - start >= size and top - size >= minimum and top > start:
+                return (top - size) & _ADDRESS_MASK
+        return 0
+
+    def _cut(self, entry: MapEntry, start: int, end: int) -> None:
+        """Take ``[start, end)`` out of ``entry``, leaving its head and tail as descriptors of their own."""
+        if entry.start == start and entry.end == end:
+            self._remove(entry.start)
+        elif entry.start == start:
+            waits = entry.start in self._waiting
+            self._drop(entry.start)
+            self._insert(end, entry.end, entry.memory_type, entry.attribute)
+            if waits:
+                self._waiting.add(end)
+        else:
+            self._ranges[entry.start] = (start, entry.memory_type, entry.attribute)
+            if entry.end != end:
+                self._insert(end, entry.end, entry.memory_type, entry.attribute)
+                self._push(end)
+
+    def _insert(self, start: int, end: int, memory_type: int, attribute: int) -> None:
+        self._ranges[start] = (end, memory_type, attribute)
+        insort(self._starts, start)
+        if memory_type == CONVENTIONAL:
+            insort(self._free, start)
+
+    def _drop(self, start: int) -> None:
+        memory_type = self._ranges.pop(start)[1]
+        del self._starts[bisect_left(self._starts, start)]
+        if memory_type == CONVENTIONAL:
+            del self._free[bisect_left(self._free, start)]
+        self._waiting.discard(start)
+
+    def _remove(self, start: int) -> None:
+        """RemoveMemoryMapEntry: a descriptor that came from a page goes back to the free list."""
+        pages = self.descriptor_pages
+        if pages.spare is not None and start not in self._waiting:
+            pages.spare += 1
+        self._drop(start)
+
+    def _push(self, start: int) -> None:
+        if self.descriptor_pages.spare is not None:
+            self._depth += 1
+            self._waiting.add(start)
+
+    def _settle(self) -> None:
+        """CoreFreeMemoryMapStack: move new descriptors from the stack to ones drawn from the free list."""
+        pages = self.descriptor_pages
+        if pages.spare is None or self._emptying:
+            return
+        self._emptying = True
+        while self._depth:
+            if pages.spare == 0 and self.take_descriptor_page is not None:
+                self.take_descriptor_page()
+                pages.spare += pages.per_page
+            self._depth -= 1
+            if self._waiting:
+                self._waiting.pop()
+                pages.spare -= 1
+            # else: it was joined to a neighbour while it waited, and what was drawn for it went back
+        self._emptying = False

@@ -1,0 +1,113 @@
+"""Device paths: nodes, their text form, and their bytes.
+
+Source: UEFI 2.10 chapter 10; text as edk2 MdePkg/Library/UefiDevicePathLib/DevicePathToText.c prints it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.uefi.guids import Guid
+
+_HARDWARE: Final = 0x01
+_MEDIA: Final = 0x04
+_END: Final = b"\x7f\xff\x04\x00"
+
+
+def _node(node_type: int, subtype: int, body: bytes) -> bytes:
+    return struct.pack("<BBH", node_type, subtype, 4 + len(body)) + body
+
+
+@dataclass(frozen=True, slots=True)
+class VenHw:
+    """Vendor-defined hardware."""
+
+    guid: Guid
+
+    def __str__(self) -> str:
+        return f"VenHw({str(self.guid).upper()})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_HARDWARE, 4, self.guid.bytes_le)
+
+
+@dataclass(frozen=True, slots=True)
+class VenMedia:
+    """Vendor-defined media, such as QEMU's kernel loader and Linux's initrd."""
+
+    guid: Guid
+
+    def __str__(self) -> str:
+        return f"VenMedia({str(self.guid).upper()})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_MEDIA, 3, self.guid.bytes_le)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMapped:
+    """A range of memory of one EFI memory type."""
+
+    memory_type: int
+    start: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"MemoryMapped(0x{self.memory_type:X},0x{self.start:X},0x{self.last:X})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_HARDWARE, 3, struct.pack("<IQQ", self.memory_type, self.start, self.last))
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A file on the device before it, with backslashes."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_MEDIA, 4, (self.path + "\0").encode("utf-16-le"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pci:
+    """A PCI function on the bus before it."""
+
+    device: int
+    function: int
+
+    def __str__(self) -> str:
+        return f"Pci(0x{self.device:X},0x{self.function:X})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_HARDWARE, 1, bytes((self.function, self.device)))
+
+
+DevicePathNode = VenHw | VenMedia | MemoryMapped | FilePath | Pci
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePath:
+    """A device path without its end node; ``str()`` is the text form, ``pack()`` the bytes with the end node."""
+
+    nodes: tuple[DevicePathNode, ...]
+
+    def __str__(self) -> str:
+        return "/".join(str(node) for node in self.nodes)
+
+    def __truediv__(self, node: DevicePathNode) -> DevicePath:
+        return DevicePath((*self.nodes, node))
+
+    def pack(self) -> bytes:
+        """EFI_DEVICE_PATH_PROTOCOL as it stands in memory."""
+        return b"".join(node.pack() for node in self.nodes) + _END
