@@ -1,0 +1,268 @@
+"""Files as bounded bytes: mapped, never read whole, and safe when somebody truncates them under us.
+
+A page of a mapping that lies past a file's new end raises SIGBUS and would kill the process. Therefore nothing in
+``tdvfsh.formats`` touches mapped pages: a :class:`ByteSource` made from a :class:`MappedFile`'s view recognises the
+mapping and reads with ``pread``, which cannot fault. What is guaranteed:
+
+* every parser of this package may be given ``MappedFile.view``; a file that shrinks meanwhile gives a
+  :class:`~tdvfsh.errors.FormatError` that says so, never a signal;
+* :meth:`MappedFile.read_at` is as safe, for anybody who needs the bytes themselves;
+* indexing ``MappedFile.view`` directly is as fast and as dangerous as any mapping: pass it on, do not look into it.
+
+Source: mmap(2), "SIGBUS"; open(2) on FIFOs and O_NONBLOCK.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from tdvfsh.errors import FormatError, HostError
+
+Buffer = bytes | bytearray | memoryview
+"""What parsers read: bytes in memory, or the view of a :class:`MappedFile`. They take a :class:`ByteSource` too."""
+
+CHUNK_SIZE: Final = 1 << 20
+"""Bytes that a streaming reader takes at a time."""
+
+_KINDS: Final = (
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a FIFO, not a file"),
+    (stat.S_ISCHR, "is a character device, not a file"),
+    (stat.S_ISBLK, "is a block device, not a file"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
+)
+
+
+class _FileMapping(mmap.mmap):
+    """A mapping that knows its file, so that views of it can be read without touching its pages."""
+
+    descriptor: int
+    path: str
+
+
+class ByteSource:
+    """Bounded random access to a buffer's bytes.
+
+    Args:
+        view: The bytes. A view of a whole :class:`MappedFile` is read with ``pread``. Another source: a window of it.
+        path: The file's name for error messages.
+        size: Bytes to use, where fewer than there are.
+        offset: Where the window begins; offsets given to the methods count from there.
+    """
+
+    __slots__ = ("_base", "_descriptor", "_view", "path", "size")
+
+    path: str
+    size: int
+    _base: int
+    _descriptor: int
+    _view: memoryview
+
+    def __init__(
+        self, view: Buffer | ByteSource, path: str | None = None, size: int | None = None, offset: int = 0
+    ) -> None:
+        self._base = offset
+        if isinstance(view, ByteSource):
+            self._base += view._base
+            self._view = view._view
+            self._descriptor = view._descriptor
+            self.path = path or view.path
+            there = view.size
+        else:
+            self._view = memoryview(view)
+            self._descriptor = -1
+            self.path = path or "<memory>"
+            there = self._view.nbytes
+            mapping = self._view.obj
+            if isinstance(mapping, _FileMapping) and there == len(mapping):
+                self._descriptor = mapping.descriptor
+                self.path = path or mapping.path
+        there = max(there - offset, 0)
+        self.size = there if size is None else max(min(size, there), 0)
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes at ``offset``: fewer at the end, none past it."""
+        size = min(size, self.size - offset)
+        if size <= 0 or offset < 0:
+            return b""
+        offset += self._base
+        if self._descriptor < 0:
+            return bytes(self._view[offset : offset + size])
+        data = os.pread(self._descriptor, size, offset)
+        while len(data) < size:  # pread may stop early at 2 GiB; at the end of file it gives nothing
+            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            if not more:
+                raise FormatError(self.path, "the file became shorter while it was being read", offset + len(data))
+            data += more
+        return data
+
+    def read(self, offset: int, size: int, what: str = "data") -> bytes:
+        """Exactly ``size`` bytes at ``offset``.
+
+        Raises:
+            FormatError: They are not all there; ``what`` names them.
+        """
+        if size < 0 or offset < 0 or offset + size > self.size:
+            raise FormatError(self.path, f"{what} runs past the end of the file ({self.size} bytes)", offset)
+        return self.peek(offset, size)
+
+    def chunks(self, offset: int = 0, end: int | None = None, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """The bytes of ``[offset, end)`` in pieces of at most ``chunk_size``."""
+        stop = self.size if end is None else min(end, self.size)
+        while offset < stop:
+            data = self.peek(offset, min(chunk_size, stop - offset))
+            yield data
+            offset += len(data)
+
+    def find(self, needle: bytes, offset: int = 0, end: int | None = None) -> int:
+        """Offset of the first ``needle`` in ``[offset, end)``, or -1; memory stays at one chunk."""
+        stop = self.size if end is None else min(end, self.size)
+        overlap = len(needle) - 1
+        while offset + overlap < stop:
+            data = self.peek(offset, min(CHUNK_SIZE + overlap, stop - offset))
+            index = data.find(needle)
+            if index >= 0:
+                return offset + index
+            offset += max(len(data) - overlap, 1)
+        return -1
+
+    def next_data(self, offset: int) -> int:
+        """The first offset from ``offset`` on that may hold anything but zeros: holes of a sparse file are skipped."""
+        if self._descriptor < 0:
+            return offset
+        try:
+            return min(os.lseek(self._descriptor, self._base + offset, os.SEEK_DATA) - self._base, self.size)
+        except OSError:  # ENXIO: only a hole is left; EINVAL: the file system knows no holes
+            return self.size if self._is_hole_to_end(offset) else offset
+
+    def _is_hole_to_end(self, offset: int) -> bool:
+        try:
+            return os.lseek(self._descriptor, self._base + offset, os.SEEK_HOLE) <= self._base + offset
+        except OSError:
+            return False
+
+    def skip_zeros(self, offset: int) -> int:
+        """Offset of the first byte from ``offset`` on that is not zero, or the size."""
+        while offset < self.size:
+            offset = self.next_data(offset)
+            data = self.peek(offset, 4096)
+            rest = data.lstrip(b"\0")
+            offset += len(data) - len(rest)
+            if rest:
+                return offset
+            if len(data) == 4096:  # a long run: larger bites
+                data = self.peek(offset, CHUNK_SIZE)
+                offset += len(data) - len(data.lstrip(b"\0"))
+        return self.size
+
+
+class MappedFile:
+    """A regular file, mapped read-only; use it in a ``with`` statement.
+
+    Attributes:
+        path: The name as given.
+        size: Bytes, as they were when it was opened.
+        view: Read-only view of all bytes, for the parsers; see this module's text for who may look into it.
+    """
+
+    __slots__ = ("_descriptor", "_mapping", "path", "size", "view")
+
+    def __init__(self, path: str, descriptor: int, size: int) -> None:
+        self.path = path
+        self.size = size
+        self._descriptor = descriptor
+        self._mapping: _FileMapping | None = None
+        self.view = memoryview(b"")
+        if size:
+            self._mapping = _FileMapping(descriptor, size, access=mmap.ACCESS_READ)
+            self._mapping.descriptor = descriptor
+            self._mapping.path = path
+            self.view = memoryview(self._mapping)
+
+    @property
+    def source(self) -> ByteSource:
+        """Bounded access to the bytes, without touching mapped pages."""
+        return ByteSource(self.view, self.path)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes at ``offset``; never a signal, whatever happens to the file.
+
+        Raises:
+            FormatError: The file has not, or no longer, that many bytes.
+        """
+        return self.source.read(offset, size)
+
+    def close(self) -> None:
+        """Let go of the file; afterwards its view is empty."""
+        if self._descriptor < 0:
+            return
+        view, self.view = self.view, memoryview(b"")
+        mapping, self._mapping = self._mapping, None
+        try:
+            view.release()
+            if mapping is not None:
+                mapping.close()
+        except BufferError:  # somebody still holds a slice: the mapping lives until that is gone
+            pass
+        if mapping is not None:
+            mapping.descriptor = -1
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def __enter__(self) -> MappedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_mapped(path: str | Path) -> MappedFile:
+    """Open a regular file for the parsers.
+
+    Neither a FIFO nor a device is ever opened, so this never blocks.
+
+    Raises:
+        HostError: It does not exist, may not be read, or the host refuses to map it.
+        FormatError: It is a folder, a FIFO, a device or a socket.
+    """
+    name = str(path)
+    try:
+        _refuse_special(name, os.stat(name))
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except ValueError:  # a NUL in the name
+        raise HostError(f"{name!r}: not a file name") from None
+    try:
+        status = os.fstat(descriptor)
+        _refuse_special(name, status)
+        return MappedFile(name, descriptor, status.st_size)
+    except OSError as error:
+        os.close(descriptor)
+        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, FormatError):
+        os.close(descriptor)
+        raise
+
+
+def _refuse_special(name: str, status: os.stat_result) -> None:
+    for matches, why in _KINDS:
+        if matches(status.st_mode):
+            raise FormatError(name, why)
+
+
+def read_at(view: Buffer | ByteSource, offset: int, size: int, path: str) -> bytes:
+    """Exactly ``size`` bytes of ``view`` at ``offset``.
+
+    Raises:
+        FormatError: They are not all there.
+    """
+    return ByteSource(view, path).read(offset, size)
