@@ -1,0 +1,119 @@
+"""Converting private pages to shared ones and back: the MapGPA TDVMCALL, and edk2's loop around it.
+
+Source: Guest-Host-Communication Interface 1.5, TDG.VP.VMCALL<MapGPA>; edk2
+OvmfPkg/Library/BaseMemEncryptTdxLib/MemoryEncryption.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_memory_resource
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.tdx import TdvmcallStatus
+from tdvfsh.units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from tdvfsh.td.trust_domain import TrustDomain
+
+MAX_RETRIES_PER_PAGE: Final = 3
+
+
+class MapGpaResult(NamedTuple):
+    """R10, and R11: where to go on after RETRY, with the shared bit as it was asked."""
+
+    r10: TdvmcallStatus
+    r11: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOutcome:
+    """What a conversion did: its status, MapGPA calls, RETRY answers, and the accept that followed it."""
+
+    status: EfiStatus
+    calls: int
+    retries: int
+    accept: AcceptOutcome = NOTHING
+
+
+def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
+    """One MapGPA call. The pages lose their contents and, if made private, must be accepted again.
+
+    Args:
+        td: The trust domain; its clock advances.
+        gpa: First byte, with the shared bit set to make the range shared and clear to make it private; page aligned.
+        size: Bytes, a page multiple.
+
+    Returns:
+        SUCCESS; RETRY with the address to go on from, where the VMM converts only so much at once; INVALID_OPERAND for
+        a range that is misaligned, empty or not RAM.
+    """
+    td.map_gpa_calls += 1
+    td.clock.advance(td.cost.map_gpa_ns)
+    fault = td.faults.map_gpa(td.map_gpa_calls) if td.faults is not None else None
+    if fault is not None:
+        return MapGpaResult(fault, gpa if fault is TdvmcallStatus.RETRY else 0)
+    start = gpa & ~td.shared_mask
+    if (start | size) % PAGE_SIZE or size <= 0 or not td.ram.contains(start, start + size):
+        return MapGpaResult(TdvmcallStatus.INVALID_OPERAND, 0)
+    done = size if td.max_map_gpa is None else min(size, td.max_map_gpa)
+    _convert(td, start, start + done, shared=bool(gpa & td.shared_mask))
+    if done < size:
+        return MapGpaResult(TdvmcallStatus.RETRY, gpa + done)
+    return MapGpaResult(TdvmcallStatus.SUCCESS, 0)
+
+
+def set_memory_shared(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
+    """edk2's conversion of ``size`` bytes at ``start`` to shared, with its retries.
+
+    Returns:
+        EFI_SUCCESS; EFI_DEVICE_ERROR where the VMM refused, pointed outside the range, or made no progress four times
+        in a row; EFI_UNSUPPORTED in a machine that is no TD.
+    """
+    return _set_memory(td, start, size, td.shared_mask)
+
+
+def set_memory_private(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
+    """edk2's conversion of ``size`` bytes at ``start`` to private, and the accept of them.
+
+    After a RETRY edk2 accepts only from the last address it went on from, so that the part before it stays unaccepted.
+
+    Returns:
+        As :func:`set_memory_shared`, or the accept's status.
+    """
+    return _set_memory(td, start, size, 0)
+
+
+def _set_memory(td: TrustDomain, start: int, size: int, shared_bit: int) -> ConvertOutcome:
+    if not td.is_td:
+        return ConvertOutcome(EfiStatus.EFI_UNSUPPORTED, 0, 0)
+    at, end, calls, retries, stuck = start, start + size, 0, 0, 0
+    while True:
+        answer = map_gpa(td, at | shared_bit, end - at)
+        calls += 1
+        if answer.r10 is TdvmcallStatus.SUCCESS:
+            break
+        following = answer.r11 & ~td.shared_mask
+        if answer.r10 is not TdvmcallStatus.RETRY or not at <= following < end:
+            return ConvertOutcome(EfiStatus.EFI_DEVICE_ERROR, calls, retries)
+        retries += 1
+        stuck = 0 if following > at else stuck + 1
+        if stuck > MAX_RETRIES_PER_PAGE:
+            return ConvertOutcome(EfiStatus.EFI_DEVICE_ERROR, calls, retries)
+        at = following
+    if shared_bit:
+        return ConvertOutcome(SUCCESS, calls, retries)
+    accept = accept_memory_resource(td, at, end - at)
+    return ConvertOutcome(accept.status, calls, retries, accept)
+
+
+def _convert(td: TrustDomain, start: int, end: int, shared: bool) -> None:
+    if shared:
+        td.sept.remove(start, end)
+        td.contents.discard(start, end)
+        td.shared.set(start, end, True)
+        return
+    for low, high, _ in list(td.shared.spans(start, end)):
+        td.contents.discard(low, high)
+    td.shared.clear(start, end)

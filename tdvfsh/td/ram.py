@@ -1,0 +1,83 @@
+"""Where QEMU's q35 machine puts the guest's RAM.
+
+Source: QEMU hw/i386/pc_q35.c (the split at 0xB0000000), hw/i386/pc.c (max-ram-below-4g).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.errors import UsageError
+from tdvfsh.uefi.memory import AddressSpan
+from tdvfsh.units import GIB, MIB, PAGE_SIZE, TIB, format_size, human_size
+
+MINIMUM_MEMORY: Final = 128 * MIB
+MAXIMUM_MEMORY: Final = 64 * TIB
+HIGH_RAM_BASE: Final = 4 * GIB
+_LOW_RAM_LIMIT: Final = 0xB0000000
+_LOW_RAM_LIMIT_OF_LARGE: Final = 0x80000000
+
+
+@dataclass(frozen=True, slots=True)
+class RamLayout:
+    """The guest's RAM: ``memory`` bytes in one span from 0 and, past the hole below 4 GiB, one from 4 GiB."""
+
+    memory: int
+    low: AddressSpan
+    high: AddressSpan | None
+
+    @classmethod
+    def q35(cls, memory: int, max_ram_below_4g: int = 4 * GIB) -> RamLayout:
+        """The layout of ``memory`` bytes on q35.
+
+        From 2816 MiB on, 2 GiB lie below 4 GiB and the rest above; smaller guests lie below as a whole.
+
+        Args:
+            memory: Bytes of RAM: a multiple of 4 KiB, from 128M to 64T.
+            max_ram_below_4g: QEMU's machine option, in bytes; lowers the part below 4 GiB.
+
+        Raises:
+            UsageError: A size that the machine cannot have.
+        """
+        if not MINIMUM_MEMORY <= memory <= MAXIMUM_MEMORY:
+            raise UsageError(
+                f"memory of {human_size(memory)} is out of range: a TD has {format_size(MINIMUM_MEMORY)} to "
+                f"{format_size(MAXIMUM_MEMORY)}"
+            )
+        if memory % PAGE_SIZE:
+            raise UsageError(f"memory of {memory} bytes is not a multiple of 4 KiB")
+        if not MIB <= max_ram_below_4g <= 4 * GIB or max_ram_below_4g % PAGE_SIZE:
+            raise UsageError(f"max-ram-below-4g of {max_ram_below_4g} bytes is not a page multiple from 1M to 4G")
+        limit = _LOW_RAM_LIMIT_OF_LARGE if memory >= _LOW_RAM_LIMIT else _LOW_RAM_LIMIT
+        below = min(memory, limit, max_ram_below_4g)
+        above = memory - below
+        return cls(
+            memory, AddressSpan(0, below), AddressSpan(HIGH_RAM_BASE, HIGH_RAM_BASE + above) if above else None
+        )
+
+    @property
+    def spans(self) -> tuple[AddressSpan, ...]:
+        """One or two spans in ascending order."""
+        return (self.low,) if self.high is None else (self.low, self.high)
+
+    @property
+    def end(self) -> int:
+        """First byte after the highest RAM."""
+        return self.spans[-1].end
+
+    def span_at(self, address: int) -> AddressSpan | None:
+        """The span that holds ``address``, or None in a hole."""
+        spans = self.spans
+        index = bisect_right(spans, address, key=lambda span: span.start) - 1
+        return spans[index] if index >= 0 and address < spans[index].end else None
+
+    def next_span(self, address: int) -> AddressSpan | None:
+        """The first span that starts above ``address``, or None."""
+        return next((span for span in self.spans if span.start > address), None)
+
+    def contains(self, start: int, end: int) -> bool:
+        """Whether the whole of ``[start, end)`` is RAM, in one span."""
+        span = self.span_at(start)
+        return span is not None and start <= end <= span.end

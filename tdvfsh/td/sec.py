@@ -1,0 +1,165 @@
+"""What TDVF's SEC phase accepts at boot, alone or with all vCPUs.
+
+Source: edk2 OvmfPkg/IntelTdx/TdxHelperLib/SecTdxHelper.c (AcceptMemoryForAPsStack, AcceptMemory,
+MpAcceptMemoryResourceRange), commit c5aa7e7d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed, accept_range_untimed
+from tdvfsh.td.hob import TdHobEntry
+from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_down, align_up
+
+if TYPE_CHECKING:
+    from tdvfsh.td.trust_domain import TrustDomain
+
+ACCEPT_CHUNK_SIZE: Final = 32 * MIB
+AP_STACK_SIZE: Final = 16 * KIB
+EVERYTHING: Final = 1 << 64
+"""An end address that no entry reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecAccept:
+    """What SEC accepted.
+
+    Args:
+        outcome: Everything in sum.
+        accepted_bytes_per_vcpu: Bytes that each vCPU accepted, the boot processor first.
+        serial_ns: Modelled time in which the boot processor worked alone.
+        parallel_ns: Modelled time in which all vCPUs worked together.
+        accepted: ``(start, end)`` of the ranges it worked on, in that order.
+    """
+
+    outcome: AcceptOutcome
+    accepted_bytes_per_vcpu: tuple[int, ...]
+    serial_ns: int
+    parallel_ns: int
+    accepted: tuple[tuple[int, int], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Modelled seconds from the first to the last accept."""
+        return (self.serial_ns + self.parallel_ns) / 1e9
+
+
+def aps_stack_size(vcpus: int) -> int:
+    """Bytes of stack that SEC takes for the application processors (APS_STACK_SIZE)."""
+    return align_up(vcpus * AP_STACK_SIZE, LARGE_PAGE_SIZE)
+
+
+def sec_accept(
+    td: TrustDomain,
+    hob_entries: Sequence[TdHobEntry],
+    end_address: int = 4 * GIB,
+    vcpus: int | None = None,
+    large_pages: bool = True,
+) -> SecAccept:
+    """Accept the unaccepted entries below ``end_address`` as SEC does; the TD's clock advances by the modelled time.
+
+    With several vCPUs the boot processor first accepts entries until one holds the other processors' stacks (of an
+    entry larger than 32 MiB only the stacks' part). Then, entry by entry, a range of more than 32 MiB is dealt out in
+    chunks of 32 MiB, chunk ``i`` to vCPU ``i`` modulo their number; the boot processor takes its ragged ends in 4 KiB
+    pages, and smaller ranges as a whole.
+
+    Args:
+        td: The trust domain.
+        hob_entries: The TD HOB list's entries, ascending; the first that starts at or above ``end_address`` ends it.
+        end_address: Byte address; 4 GiB in edk2, :data:`EVERYTHING` accepts all.
+        vcpus: vCPUs that take part; None for the TD's own number.
+        large_pages: False accepts all in 4 KiB pages, as edk2-staging did in 2021.
+
+    Returns:
+        The outcome; its status is EFI_INVALID_PARAMETER where a page failed (SEC goes no further then), or where no
+        entry is large enough for the stacks.
+    """
+    sec = _Sec(td, td.vcpus if vcpus is None else vcpus, large_pages)
+    unaccepted = [entry for entry in hob_entries if entry.is_unaccepted]
+    accepted_end = sec.accept_stacks(unaccepted) if sec.vcpus > 1 else 0
+    for entry in unaccepted:
+        if sec.outcome.status.is_error or entry.start >= end_address:
+            break
+        start, end = max(entry.start, accepted_end), min(entry.end, end_address)
+        if start < end:
+            sec.accept(start, end)
+    td.clock.advance(sec.serial_ns + sec.parallel_ns)
+    return SecAccept(sec.outcome, tuple(sec.per_vcpu), sec.serial_ns, sec.parallel_ns, tuple(sec.accepted))
+
+
+class _Sec:
+    """Running sums of one pass through the list."""
+
+    def __init__(self, td: TrustDomain, vcpus: int, large_pages: bool) -> None:
+        self.td = td
+        self.vcpus = vcpus
+        self.large_pages = large_pages
+        self.outcome = NOTHING
+        self.per_vcpu = [0] * vcpus
+        self.serial_ns = 0
+        self.parallel_ns = 0
+        self.accepted: list[tuple[int, int]] = []
+
+    def accept_stacks(self, unaccepted: Sequence[TdHobEntry]) -> int:
+        """Accept entries up to the one with room for the stacks; the address where that ended."""
+        stacks = aps_stack_size(self.vcpus)
+        for entry in unaccepted:
+            found = entry.length >= stacks
+            end = entry.start + stacks if found and entry.length > ACCEPT_CHUNK_SIZE else entry.end
+            self._accept_alone(entry.start, end)
+            if found or self.outcome.status.is_error:
+                return end
+        self.outcome += AcceptOutcome(EfiStatus.EFI_INVALID_PARAMETER)
+        return EVERYTHING
+
+    def accept(self, start: int, end: int) -> None:
+        """Accept ``[start, end)``, with all vCPUs where it is large enough."""
+        aligned = min(end, align_up(start, LARGE_PAGE_SIZE))
+        if self.vcpus == 1 or end - aligned <= ACCEPT_CHUNK_SIZE:
+            self._accept_alone(start, end)
+            return
+        self._accept_alone(start, aligned)
+        if not self.outcome.status.is_error:
+            self._accept_together(aligned, end)
+
+    def _accept_alone(self, start: int, end: int) -> None:
+        if start == end:
+            return
+        outcome = accept_range_untimed(self.td, start, end - start, self.large_pages)
+        self.serial_ns += self.td.cost.nanoseconds(outcome)
+        self._add(outcome, start, end)
+        self.per_vcpu[0] += outcome.accepted_bytes
+
+    def _accept_together(self, start: int, end: int) -> None:
+        middle = align_down(end, LARGE_PAGE_SIZE)
+        page_size = LARGE_PAGE_SIZE if self.large_pages else PAGE_SIZE
+        outcome = accept_pages_untimed(self.td, start, (middle - start) // page_size, page_size)
+        shares = chunk_shares(middle - start, self.vcpus)
+        alone = self.td.cost.nanoseconds(outcome)
+        self.parallel_ns += self.td.cost.shared(alone, shares[0] / (middle - start))
+        self._add(outcome, start, middle)
+        given = [outcome.accepted_bytes * share // (middle - start) // PAGE_SIZE * PAGE_SIZE for share in shares]
+        given[0] += outcome.accepted_bytes - sum(given)
+        self.per_vcpu = [before + more for before, more in zip(self.per_vcpu, given, strict=True)]
+        if middle < end and not outcome.status.is_error:
+            rest = accept_pages_untimed(self.td, middle, (end - middle) // PAGE_SIZE, PAGE_SIZE)
+            self.serial_ns += self.td.cost.nanoseconds(rest)
+            self._add(rest, middle, end)
+            self.per_vcpu[0] += rest.accepted_bytes
+
+    def _add(self, outcome: AcceptOutcome, start: int, end: int) -> None:
+        self.outcome += outcome
+        self.accepted.append((start, end))
+
+
+def chunk_shares(size: int, vcpus: int) -> list[int]:
+    """Bytes of a range of ``size`` bytes that each vCPU gets when chunks of 32 MiB are dealt out in turn."""
+    whole, rest = divmod(size, ACCEPT_CHUNK_SIZE)
+    rounds, more = divmod(whole, vcpus)
+    shares = [(rounds + (index < more)) * ACCEPT_CHUNK_SIZE for index in range(vcpus)]
+    shares[more] += rest
+    return shares
