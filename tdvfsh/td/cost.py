@@ -29,8 +29,8 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "accept_4k_ns": (
             "derived: asterinas PR 1691 gives about 30 s for 8 GiB in 4 KiB pages, 14 us a page end to end; less the "
-            "8 us of a TD exit (dstack PR 1220) leaves 6 us. Intel LKVS tdx_mem_test baselines, 2.4 to 4.1 s per GiB on "
-            "one vCPU or 9 to 16 us a page, agree"
+            "8 us of a TD exit (dstack PR 1220) leaves 6 us. Intel LKVS tdx_mem_test baselines, 2.4 to 4.1 s per GiB "
+            "on one vCPU or 9 to 16 us a page, agree"
         ),
         "accept_2m_ns": (
             "placeholder: no source gives the cost of a true 2 MiB accept. Derived from zeroing 2 MiB at an assumed "

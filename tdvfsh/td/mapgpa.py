@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_memory_resource
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import TdvmcallStatus
-from tdvfsh.units import PAGE_SIZE
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE
 
 if TYPE_CHECKING:
     from tdvfsh.td.trust_domain import TrustDomain
 
 MAX_RETRIES_PER_PAGE: Final = 3
+_ENTRY_SIZES: Final = (GIB, LARGE_PAGE_SIZE, PAGE_SIZE)
 
 
 class MapGpaResult(NamedTuple):
@@ -31,10 +32,18 @@ class MapGpaResult(NamedTuple):
 class ConvertOutcome:
     """What a conversion did: its status, MapGPA calls, RETRY answers, and the accept that followed it."""
 
-    status: EfiStatus
-    calls: int
-    retries: int
+    status: EfiStatus = SUCCESS
+    calls: int = 0
+    retries: int = 0
     accept: AcceptOutcome = NOTHING
+
+    def __add__(self, other: ConvertOutcome) -> ConvertOutcome:
+        return ConvertOutcome(
+            self.status if self.status.is_error else other.status,
+            self.calls + other.calls,
+            self.retries + other.retries,
+            self.accept + other.accept,
+        )
 
 
 def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
@@ -67,9 +76,12 @@ def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
 def set_memory_shared(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
     """edk2's conversion of ``size`` bytes at ``start`` to shared, with its retries.
 
+    edk2 goes by page table entries: one MapGPA call, or a chain of them after RETRY, for each 1 GiB, 2 MiB or 4 KiB
+    that is aligned and left.
+
     Returns:
-        EFI_SUCCESS; EFI_DEVICE_ERROR where the VMM refused, pointed outside the range, or made no progress four times
-        in a row; EFI_UNSUPPORTED in a machine that is no TD.
+        EFI_SUCCESS; EFI_DEVICE_ERROR where the VMM refused, pointed outside the entry, or answered RETRY without
+        progress three times in a row; EFI_INVALID_PARAMETER for size 0; EFI_UNSUPPORTED in a machine that is no TD.
     """
     return _set_memory(td, start, size, td.shared_mask)
 
@@ -77,7 +89,8 @@ def set_memory_shared(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
 def set_memory_private(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
     """edk2's conversion of ``size`` bytes at ``start`` to private, and the accept of them.
 
-    After a RETRY edk2 accepts only from the last address it went on from, so that the part before it stays unaccepted.
+    After a RETRY edk2 accepts only from the last address it went on from, so that the part of the page table entry
+    before it stays unaccepted.
 
     Returns:
         As :func:`set_memory_shared`, or the accept's status.
@@ -87,7 +100,19 @@ def set_memory_private(td: TrustDomain, start: int, size: int) -> ConvertOutcome
 
 def _set_memory(td: TrustDomain, start: int, size: int, shared_bit: int) -> ConvertOutcome:
     if not td.is_td:
-        return ConvertOutcome(EfiStatus.EFI_UNSUPPORTED, 0, 0)
+        return ConvertOutcome(EfiStatus.EFI_UNSUPPORTED)
+    if size <= 0:
+        return ConvertOutcome(EfiStatus.EFI_INVALID_PARAMETER)
+    outcome = ConvertOutcome()
+    at, end = start, start + size
+    while at < end and not outcome.status.is_error:
+        entry = next((each for each in _ENTRY_SIZES if at % each == 0 and end - at >= each), end - at)
+        outcome += _set_entry(td, at, entry, shared_bit)
+        at += entry
+    return outcome
+
+
+def _set_entry(td: TrustDomain, start: int, size: int, shared_bit: int) -> ConvertOutcome:
     at, end, calls, retries, stuck = start, start + size, 0, 0, 0
     while True:
         answer = map_gpa(td, at | shared_bit, end - at)
@@ -99,7 +124,7 @@ def _set_memory(td: TrustDomain, start: int, size: int, shared_bit: int) -> Conv
             return ConvertOutcome(EfiStatus.EFI_DEVICE_ERROR, calls, retries)
         retries += 1
         stuck = 0 if following > at else stuck + 1
-        if stuck > MAX_RETRIES_PER_PAGE:
+        if stuck == MAX_RETRIES_PER_PAGE:
             return ConvertOutcome(EfiStatus.EFI_DEVICE_ERROR, calls, retries)
         at = following
     if shared_bit:
