@@ -367,9 +367,7 @@ def _parse_te(source: ByteSource, header: bytes) -> PeImage:
     relocations = DataDirectory(te.relocation_address, te.relocation_size)
     debug = DataDirectory(te.debug_address, te.debug_size)
     for directory in (relocations, debug):
-        _require(
-            directory.size == 0 or directory.virtual_address != 0, "a TE data directory has a size but no address"
-        )
+        _require(directory.size == 0 or directory.virtual_address != 0, "a TE data directory has a size but no address")
     _check_machine(te.machine)
     table = source.peek(TE_HEADER_SIZE, te.number_of_sections * SECTION_HEADER_SIZE)
     sections = _check_sections(source, table, te.number_of_sections, size_of_headers, stripped_offset)

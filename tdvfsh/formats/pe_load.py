@@ -246,9 +246,7 @@ class _HeaderBytes:
         )
 
 
-def _check_code_view(
-    pe: PeImage, loaded: LoadedImage, pieces: list[Piece], source: ByteSource
-) -> PeRejection | None:
+def _check_code_view(pe: PeImage, loaded: LoadedImage, pieces: list[Piece], source: ByteSource) -> PeRejection | None:
     """The debug directory's CodeView entry, read from the loaded image; may add a copy to ``pieces``."""
     entry_rva = pe.debug_directory_entry_rva
     limit = pe.image_size + pe.te_stripped_offset
