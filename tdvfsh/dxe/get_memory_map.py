@@ -37,9 +37,7 @@ class MemoryMapView(NamedTuple):
     counted: int
 
 
-def build_memory_map(
-    memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile
-) -> MemoryMapView:
+def build_memory_map(memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
     """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
     joined: list[MemoryDescriptor] = []
     counted = len(memory_map) + profile.map_slack_descriptors

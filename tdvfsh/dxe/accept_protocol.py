@@ -1,0 +1,53 @@
+"""EDKII_MEMORY_ACCEPT_PROTOCOL, as TdxDxe installs it.
+
+It changes secure EPT state and nothing else: the memory map does not learn of it, and a size that is no multiple of
+4 KiB leaves its last bytes unaccepted.
+
+Source: edk2 OvmfPkg/TdxDxe/TdxDxe.c; in edk2-staging (c35c0b7b33) everything went in 4 KiB pages.
+"""
+
+from __future__ import annotations
+
+from tdvfsh.td.accept import AcceptOutcome, accept_memory_resource
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace
+from tdvfsh.uefi.status import EfiStatus
+
+
+class TdxMemoryAccept:
+    """The protocol's interface.
+
+    Args:
+        td: Whose private memory is accepted.
+        trace: Where each request is noted.
+        large_pages: False accepts everything in 4 KiB pages, edk2-staging's way.
+    """
+
+    def __init__(self, td: TrustDomain, trace: Trace, large_pages: bool = True) -> None:
+        self._td = td
+        self._trace = trace
+        self._large_pages = large_pages
+        self.last_outcome: AcceptOutcome | None = None
+
+    def accept_memory(self, start_address: int, size: int) -> EfiStatus:
+        """Accept ``size`` bytes from ``start_address``, 2 MiB at a time where that is possible.
+
+        Returns:
+            EFI_SUCCESS: Accepted, or nothing asked (size 0), or accepted before.
+            Otherwise: what TdAcceptPages made of the TDCALL's completion; pages before the failure stay accepted.
+        """
+        record = self._trace.enter("EdkiiMemoryAcceptProtocol.AcceptMemory", start_address=start_address, size=size)
+        outcome = accept_memory_resource(self._td, start_address, size, self._large_pages)
+        self.last_outcome = outcome
+        self._trace.note(
+            "TDG.MEM.PAGE.ACCEPT",
+            outcome.status,
+            start=start_address,
+            size=size,
+            calls=outcome.calls,
+            pages_4k=outcome.pages_4k,
+            pages_2m=outcome.pages_2m,
+            completion=outcome.completion_name,
+        )
+        self._trace.leave(record, outcome.status, accepted_bytes=outcome.accepted_bytes)
+        return outcome.status

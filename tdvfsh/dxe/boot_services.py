@@ -1,0 +1,370 @@
+"""EFI_BOOT_SERVICES: the one way by which the shell, the loaders and the CPU engine reach the DXE core.
+
+Every method takes and returns plain values and a status, prints nothing, and leaves a record in the journal. After
+ExitBootServices has succeeded every service answers EFI_UNSUPPORTED.
+
+Source: UEFI 2.10 chapter 7; edk2 MdeModulePkg/Core/Dxe/DxeMain/DxeMain.c.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+from tdvfsh.dxe.accept_memory import accept_memory
+from tdvfsh.dxe.core import DxeCore
+from tdvfsh.dxe.events import Notify
+from tdvfsh.dxe.gcd import MemorySpaceMap
+from tdvfsh.dxe.get_memory_map import MemoryMapView, build_memory_map
+from tdvfsh.dxe.handles import HandleDatabase, HandleResult, LocateResult
+from tdvfsh.dxe.images import ImageResult, ImageServices, StartResult
+from tdvfsh.dxe.pages import PagesResult
+from tdvfsh.dxe.pool import PoolResult
+from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.td.contents import Contents
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace
+from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.guids import (
+    EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES,
+    EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
+    EFI_EVENT_GROUP_EXIT_BOOT_SERVICES_FAILED,
+    EFI_EVENT_GROUP_MEMORY_MAP_CHANGE,
+    Guid,
+    guid_name,
+)
+from tdvfsh.uefi.memory import (
+    MEMORY_DESCRIPTOR_SIZE,
+    MEMORY_DESCRIPTOR_VERSION,
+    EfiAllocateType,
+    EfiGcdMemoryType,
+    MemoryDescriptor,
+    memory_type_name,
+)
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT
+
+_OUT_OF_RESOURCES: Final = EfiStatus.EFI_OUT_OF_RESOURCES
+_GONE: Final = EfiStatus.EFI_UNSUPPORTED
+
+
+class MemoryMapResult(NamedTuple):
+    """What GetMemoryMap gave back.
+
+    ``memory_map_size`` is in bytes: what the map takes, or what is needed. None stands for what was left alone.
+    """
+
+    status: EfiStatus
+    memory_map_size: int | None
+    descriptors: tuple[MemoryDescriptor, ...]
+    map_key: int | None
+    descriptor_size: int | None
+    descriptor_version: int | None
+
+
+class OutOfResourcesHook(Protocol):
+    """What the allocator asks before it says EFI_OUT_OF_RESOURCES (the RFC's option 1)."""
+
+    def __call__(self, services: BootServices, allocate_type: int, size: int, memory: int) -> tuple[bool, int]:
+        """Whether to try once more, and the caller's address variable, which may have changed."""
+        ...
+
+
+class BootServices:
+    """The boot-services table of one machine.
+
+    Attributes:
+        core: The DXE core behind it.
+        td: The hardware.
+        trace: The journal.
+        images: The image services.
+        on_out_of_resources: Option 1's hook, or None.
+    """
+
+    def __init__(self, core: DxeCore, td: TrustDomain, trace: Trace) -> None:
+        self.core = core
+        self.td = td
+        self.trace = trace
+        self.images = ImageServices(self)
+        self.on_out_of_resources: OutOfResourcesHook | None = None
+        self._view: tuple[tuple[int, int], MemoryMapView] | None = None
+
+    @property
+    def profile(self) -> FirmwareProfile:
+        """The firmware generation's rules."""
+        return self.core.profile
+
+    @property
+    def handles(self) -> HandleDatabase:
+        """The handle database."""
+        return self.core.handles
+
+    @property
+    def gcd(self) -> MemorySpaceMap:
+        """The GCD memory space map."""
+        return self.core.gcd
+
+    @property
+    def contents(self) -> Contents:
+        """What stands in guest RAM."""
+        return self.td.contents
+
+    @property
+    def at_runtime(self) -> bool:
+        """Whether ExitBootServices has succeeded."""
+        return self.core.at_runtime
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int | None) -> PagesResult:
+        """AllocatePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.allocate_pages`.
+
+        With option 1 in force an EFI_OUT_OF_RESOURCES leads to an accept and one more try; ``memory`` may then come
+        back changed even where that fails.
+        """
+        record = self.trace.enter(
+            "AllocatePages",
+            allocate_type=_allocate_type_name(allocate_type),
+            memory_type=memory_type_name(memory_type),
+            pages=pages,
+            memory=memory,
+        )
+        if self.at_runtime:
+            result = PagesResult(_GONE, memory or 0)
+        else:
+            key = self.core.memory_map.key
+            result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, memory)
+            if result.status is _OUT_OF_RESOURCES and self.on_out_of_resources is not None:
+                again, limit = self.on_out_of_resources(self, allocate_type, pages << PAGE_SHIFT, result.memory)
+                result = PagesResult(_OUT_OF_RESOURCES, limit)
+                if again:
+                    result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, limit)
+            self._signal_if_changed(key)
+        self.trace.leave(record, result.status, memory=result.memory)
+        return result
+
+    def free_pages(self, memory: int, pages: int) -> EfiStatus:
+        """FreePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.free_pages`."""
+        record = self.trace.enter("FreePages", memory=memory, pages=pages)
+        key = self.core.memory_map.key
+        status = _GONE if self.at_runtime else self.core.pages.free_pages(memory, pages)
+        self._signal_if_changed(key)
+        self.trace.leave(record, status)
+        return status
+
+    def allocate_pool(self, pool_type: int, size: int, has_buffer: bool = True) -> PoolResult:
+        """AllocatePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.allocate_pool`."""
+        record = self.trace.enter("AllocatePool", pool_type=memory_type_name(pool_type), size=size)
+        if self.at_runtime:
+            result = PoolResult(_GONE, None)
+        else:
+            key = self.core.memory_map.key
+            result = self.core.pool.allocate_pool(pool_type, size, has_buffer)
+            if result.status is _OUT_OF_RESOURCES and self.on_out_of_resources is not None:
+                again, _ = self.on_out_of_resources(self, EfiAllocateType.AllocateAnyPages, size, 0)
+                if again:
+                    result = self.core.pool.allocate_pool(pool_type, size)
+            self._signal_if_changed(key)
+        self.trace.leave(record, result.status, buffer=result.buffer)
+        return result
+
+    def free_pool(self, buffer: int) -> EfiStatus:
+        """FreePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.free_pool`."""
+        record = self.trace.enter("FreePool", buffer=buffer)
+        key = self.core.memory_map.key
+        status = _GONE if self.at_runtime else self.core.pool.free_pool(buffer)
+        self._signal_if_changed(key)
+        self.trace.leave(record, status)
+        return status
+
+    def get_memory_map(
+        self,
+        memory_map_size: int | None,
+        has_buffer: bool = True,
+        wants: tuple[bool, bool, bool] = (True, True, True),
+    ) -> MemoryMapResult:
+        """GetMemoryMap.
+
+        Args:
+            memory_map_size: Bytes of the caller's buffer; None stands for a NULL pointer.
+            has_buffer: Whether the caller gave a buffer at all.
+            wants: Whether MapKey, DescriptorSize and DescriptorVersion have a place to go.
+
+        Returns:
+            EFI_INVALID_PARAMETER: No size, or no buffer although the size would do.
+            EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set as well.
+        """
+        record = self.trace.enter("GetMemoryMap", memory_map_size=memory_map_size)
+        if self.at_runtime or memory_map_size is None:
+            status = _GONE if self.at_runtime else EfiStatus.EFI_INVALID_PARAMETER
+            self.trace.leave(record, status)
+            return MemoryMapResult(status, memory_map_size, (), None, None, None)
+        view = self.memory_map_view()
+        needed = view.counted * MEMORY_DESCRIPTOR_SIZE
+        descriptors: tuple[MemoryDescriptor, ...] = ()
+        if memory_map_size < needed:
+            status = EfiStatus.EFI_BUFFER_TOO_SMALL
+        elif not has_buffer:
+            status = EfiStatus.EFI_INVALID_PARAMETER
+        else:
+            status, descriptors = SUCCESS, view.descriptors
+            needed = len(descriptors) * MEMORY_DESCRIPTOR_SIZE
+        result = MemoryMapResult(
+            status,
+            needed,
+            descriptors,
+            self.core.memory_map.key if wants[0] else None,
+            MEMORY_DESCRIPTOR_SIZE if wants[1] else None,
+            MEMORY_DESCRIPTOR_VERSION if wants[2] else None,
+        )
+        self.trace.leave(record, status, memory_map_size=needed, map_key=result.map_key)
+        return result
+
+    def memory_map_view(self) -> MemoryMapView:
+        """What GetMemoryMap would report now, for readers that are not the guest: no record, no size check."""
+        version = (self.core.memory_map.key, self.core.gcd.version)
+        if self._view is None or self._view[0] != version:
+            core = self.core
+            self._view = (version, build_memory_map(core.memory_map, core.bins, core.gcd, core.profile))
+        return self._view[1]
+
+    def accept_memory(self, start_address: int, size: int) -> EfiStatus:
+        """AcceptMemory, the RFC's option 3; see :func:`tdvfsh.dxe.accept_memory.accept_memory`."""
+        record = self.trace.enter("AcceptMemory", start_address=start_address, size=size)
+        key = self.core.memory_map.key
+        status = _GONE if self.at_runtime else accept_memory(self, start_address, size)
+        self._signal_if_changed(key)
+        self.trace.leave(record, status)
+        return status
+
+    # ---- images -------------------------------------------------------------------------------------------------
+
+    def load_image(
+        self, boot_policy: bool, parent: int | None, device_path: DevicePath | None, source: memoryview | None = None
+    ) -> ImageResult:
+        """LoadImage; see :meth:`tdvfsh.dxe.images.ImageServices.load_image`."""
+        record = self.trace.enter(
+            "LoadImage",
+            device_path=str(device_path) if device_path is not None else None,
+            source_size=len(source) if source is not None else None,
+        )
+        if self.at_runtime:
+            result = ImageResult(_GONE, None)
+        else:
+            with self.trace.on_behalf_of("dxe"):
+                result = self.images.load_image(boot_policy, parent, device_path, source)
+        image = self.images.loaded_image(result.handle)
+        if image is None:
+            self.trace.leave(record, result.status)
+        else:
+            self.trace.leave(
+                record,
+                result.status,
+                handle=result.handle,
+                image_base=image.image_base,
+                image_size=image.image_size,
+                image_code_type=memory_type_name(image.image_code_type),
+            )
+        return result
+
+    def start_image(self, handle: int | None) -> StartResult:
+        """StartImage; see :meth:`tdvfsh.dxe.images.ImageServices.start_image`."""
+        record = self.trace.enter("StartImage", handle=handle)
+        result = StartResult(_GONE) if self.at_runtime else self.images.start_image(handle)
+        self.trace.leave(record, result.status, exit_data=result.exit_data)
+        return result
+
+    def exit(self, handle: int, status: EfiStatus, exit_data: str | None = None) -> EfiStatus:
+        """Exit; see :meth:`tdvfsh.dxe.images.ImageServices.exit`."""
+        self.trace.note("Exit", handle=handle, exit_status=status.name)
+        return _GONE if self.at_runtime else self.images.exit(handle, status, exit_data)
+
+    def unload_image(self, handle: int | None) -> EfiStatus:
+        """UnloadImage; see :meth:`tdvfsh.dxe.images.ImageServices.unload_image`."""
+        record = self.trace.enter("UnloadImage", handle=handle)
+        if self.at_runtime:
+            status = _GONE
+        else:
+            with self.trace.on_behalf_of("dxe"):
+                status = self.images.unload_image(handle)
+        self.trace.leave(record, status)
+        return status
+
+    def exit_boot_services(self, image_handle: int | None, map_key: int) -> EfiStatus:
+        """ExitBootServices. The handle is not looked at, as in edk2.
+
+        Newer firmware signals BeforeExitBootServices on the first call ever; a listener that changes the map there
+        makes this call fail and the loader ask again.
+
+        Returns:
+            EFI_INVALID_PARAMETER: The map has changed since ``map_key`` was given out.
+        """
+        record = self.trace.enter("ExitBootServices", image_handle=image_handle, map_key=map_key)
+        core = self.core
+        if core.at_runtime:
+            status = _GONE
+        else:
+            if core.profile.before_exit_boot_services and not core.exit_boot_services_called:
+                core.exit_boot_services_called = True
+                core.events.signal_group(EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES)
+            if map_key != core.memory_map.key:
+                status = EfiStatus.EFI_INVALID_PARAMETER
+                core.events.signal_group(EFI_EVENT_GROUP_EXIT_BOOT_SERVICES_FAILED)
+            else:
+                status = SUCCESS
+                core.events.signal_group(EFI_EVENT_GROUP_EXIT_BOOT_SERVICES)
+                core.at_runtime = True
+        self.trace.leave(record, status)
+        return status
+
+    # ---- handles and events -------------------------------------------------------------------------------------
+
+    def install_protocol_interface(self, handle: int | None, protocol: Guid, interface: object) -> HandleResult:
+        """InstallProtocolInterface; see :meth:`tdvfsh.dxe.handles.HandleDatabase.install_protocol_interface`."""
+        if self.at_runtime:
+            return HandleResult(_GONE, None)
+        result = self.handles.install_protocol_interface(handle, protocol, interface)
+        self.trace.note(
+            "InstallProtocolInterface", result.status, handle=result.handle or handle, protocol=guid_name(protocol)
+        )
+        return result
+
+    def uninstall_protocol_interface(self, handle: int, protocol: Guid) -> EfiStatus:
+        """UninstallProtocolInterface; see :meth:`HandleDatabase.uninstall_protocol_interface`."""
+        status = _GONE if self.at_runtime else self.handles.uninstall_protocol_interface(handle, protocol)
+        self.trace.note("UninstallProtocolInterface", status, handle=handle, protocol=guid_name(protocol))
+        return status
+
+    def locate_protocol(self, protocol: Guid) -> LocateResult:
+        """LocateProtocol; see :meth:`tdvfsh.dxe.handles.HandleDatabase.locate_protocol`."""
+        result = LocateResult(_GONE, None) if self.at_runtime else self.handles.locate_protocol(protocol)
+        self.trace.note("LocateProtocol", result.status, protocol=guid_name(protocol))
+        return result
+
+    def install_configuration_table(self, guid: Guid, table: int | None) -> EfiStatus:
+        """InstallConfigurationTable: add or replace; None removes, EFI_NOT_FOUND where there was none."""
+        if self.at_runtime:
+            status = _GONE
+        elif table is not None:
+            self.core.configuration_tables[guid] = table
+            status = SUCCESS
+        else:
+            gone = self.core.configuration_tables.pop(guid, None)
+            status = SUCCESS if gone is not None else EfiStatus.EFI_NOT_FOUND
+        self.trace.note("InstallConfigurationTable", status, guid=guid_name(guid), table=table)
+        return status
+
+    def create_event(self, notify: Notify | None = None, group: Guid | None = None) -> int:
+        """CreateEventEx; see :meth:`tdvfsh.dxe.events.EventServices.create_event`."""
+        return self.core.events.create_event(notify, group)
+
+    def unaccepted_bytes(self) -> int:
+        """Bytes that the GCD still holds as unaccepted."""
+        return sum(entry.size for entry in self.gcd.of_type(EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted))
+
+    def _signal_if_changed(self, key: int) -> None:
+        if self.core.memory_map.key != key:
+            self.core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
+
+
+def _allocate_type_name(allocate_type: int) -> str:
+    return EfiAllocateType(allocate_type).name if 0 <= allocate_type <= 2 else str(allocate_type)

@@ -1,0 +1,60 @@
+"""The state of the DXE core, put together so that it can be copied as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tdvfsh.dxe.bins import Bins
+from tdvfsh.dxe.events import EventServices
+from tdvfsh.dxe.gcd import MemorySpaceMap
+from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.pages import PageAllocator
+from tdvfsh.dxe.pool import PoolAllocator
+from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.uefi.guids import Guid
+
+
+@dataclass(slots=True)
+class DxeCore:
+    """Memory, handles and events of one running firmware.
+
+    Build it with :func:`start_core`; copy it with :meth:`copy`.
+    """
+
+    profile: FirmwareProfile
+    memory_map: MemoryMap
+    bins: Bins
+    gcd: MemorySpaceMap
+    pages: PageAllocator
+    pool: PoolAllocator
+    handles: HandleDatabase = field(default_factory=HandleDatabase)
+    events: EventServices = field(default_factory=EventServices)
+    configuration_tables: dict[Guid, int] = field(default_factory=dict)
+    at_runtime: bool = False
+    exit_boot_services_called: bool = False
+
+    def copy(self) -> DxeCore:
+        """An independent core in the same state."""
+        memory_map = self.memory_map.copy()
+        pages = PageAllocator(memory_map, self.bins, self.profile)
+        return DxeCore(
+            self.profile,
+            memory_map,
+            self.bins,
+            self.gcd.copy(),
+            pages,
+            self.pool.copy(pages),
+            self.handles.copy(),
+            self.events.copy(),
+            self.configuration_tables.copy(),
+            self.at_runtime,
+            self.exit_boot_services_called,
+        )
+
+
+def start_core(profile: FirmwareProfile, entries: list[MapEntry], bins: Bins, gcd: MemorySpaceMap) -> DxeCore:
+    """A core whose memory map holds ``entries`` (RAM only; all else stands in the GCD)."""
+    memory_map = MemoryMap(entries)
+    pages = PageAllocator(memory_map, bins, profile)
+    return DxeCore(profile, memory_map, bins, gcd, pages, PoolAllocator(pages))

@@ -1,0 +1,325 @@
+"""LoadImage, StartImage, UnloadImage and Exit.
+
+Source: UEFI 2.10 7.4; edk2 MdeModulePkg/Core/Dxe/Image/Image.c (CoreLoadImageCommon, CoreLoadPeImage, CoreStartImage,
+CoreUnloadAndCloseImage), MdePkg/Library/DxeServicesLib (GetFileBufferByFilePath); held by tests/dxe/test_images.py and
+the recordings (groups G9 and G9b).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.protocols import FileContents, LoadFile2, SimpleFileSystem
+from tdvfsh.formats.pe import (
+    IMAGE_FILE_MACHINE_EBC,
+    IMAGE_FILE_MACHINE_I386,
+    IMAGE_FILE_MACHINE_X64,
+    IMAGE_SUBSYSTEM_EFI_APPLICATION,
+    IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER,
+    IMAGE_SUBSYSTEM_EFI_RUNTIME_DRIVER,
+    PeImage,
+    PeRejection,
+    parse_pe,
+)
+from tdvfsh.formats.pe_load import PeLoad, load_pe
+from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.uefi.device_path import DevicePath, FilePath
+from tdvfsh.uefi.guids import (
+    EFI_LOAD_FILE2_PROTOCOL_GUID,
+    EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_LOADED_IMAGE_PROTOCOL_GUID,
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
+)
+from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, pages_for
+
+if TYPE_CHECKING:
+    from tdvfsh.dxe.boot_services import BootServices
+
+_SUBSYSTEM_EFI_SAL_RUNTIME_DRIVER: Final = 13
+_LOADABLE_MACHINES: Final = frozenset({IMAGE_FILE_MACHINE_X64, IMAGE_FILE_MACHINE_I386, IMAGE_FILE_MACHINE_EBC})
+"""X64 firmware loads IA32 and EBC images too; only native ones start."""
+
+_APPLICATION: Final = (EfiMemoryType.EfiLoaderCode, EfiMemoryType.EfiLoaderData)
+_BOOT_DRIVER: Final = (EfiMemoryType.EfiBootServicesCode, EfiMemoryType.EfiBootServicesData)
+_RUNTIME_DRIVER: Final = (EfiMemoryType.EfiRuntimeServicesCode, EfiMemoryType.EfiRuntimeServicesData)
+_PREFERRED_BASE_MINIMUM: Final = 0x100000  # PcdImageLargeAddressLoad: a base in low memory is not tried
+_PRIVATE_DATA_SIZE: Final = 0x198  # sizeof (LOADED_IMAGE_PRIVATE_DATA)
+_BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+
+Program = Callable[[int], EfiStatus]
+"""What runs when an image is started: it gets the image's handle and returns the image's exit status."""
+
+
+class ImageResult(NamedTuple):
+    """``handle`` is None unless an image was loaded (EFI_SUCCESS)."""
+
+    status: EfiStatus
+    handle: int | None
+
+
+class StartResult(NamedTuple):
+    """The image's own exit status, or why it did not start; ``exit_data`` as it left it."""
+
+    status: EfiStatus
+    exit_data: str | None = None
+
+
+class _Exited(Exception):
+    """Exit() was called by the running image; unwinds to its StartImage."""
+
+    def __init__(self, handle: int, status: EfiStatus, exit_data: str | None) -> None:
+        super().__init__(handle)
+        self.handle = handle
+        self.status = status
+        self.exit_data = exit_data
+
+
+class ImageServices:
+    """The image services over a boot-services table.
+
+    Args:
+        services: Everything is allocated and freed through it, so each call is in the journal.
+    """
+
+    def __init__(self, services: BootServices) -> None:
+        self._services = services
+        self.current: int | None = None
+        self.program_for: Callable[[LoadedImage], Program | None] = lambda image: None
+
+    def load_image(
+        self,
+        boot_policy: bool,
+        parent: int | None,
+        device_path: DevicePath | None,
+        source: memoryview | None,
+    ) -> ImageResult:
+        """LoadImage.
+
+        Args:
+            boot_policy: Whether the request comes from the boot manager.
+            parent: The caller's image handle; None stands for NULL.
+            device_path: Where the image is, or None.
+            source: The image's bytes where the caller has read them already; used in place.
+
+        Returns:
+            EFI_INVALID_PARAMETER: No loaded image is the parent.
+            EFI_NOT_FOUND: No file there; **also when the file's buffer could not be allocated**, and when an image
+                without relocations cannot have its base.
+            EFI_LOAD_ERROR, EFI_UNSUPPORTED, EFI_INVALID_PARAMETER: The image is not one that loads.
+            EFI_OUT_OF_RESOURCES: No room for the image's pages or the core's own record.
+        """
+        if parent is None or self.loaded_image(parent) is None:
+            return ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
+        file_buffer = 0
+        device: int | None = None
+        rest = device_path
+        if device_path is not None:
+            device, rest = self._device_of(device_path)
+        if source is None:
+            if device_path is None:
+                return ImageResult(self._services.profile.load_image_without_source, None)
+            source, file_buffer = self._read_file(boot_policy, device_path)
+            if source is None:
+                return ImageResult(EfiStatus.EFI_NOT_FOUND, None)
+        elif len(source) == 0:
+            return ImageResult(EfiStatus.EFI_LOAD_ERROR, None)
+        result = self._load(parent, device, rest, device_path, source)
+        if file_buffer:
+            self._services.free_pool(file_buffer)
+        return result
+
+    def start_image(self, handle: int | None) -> StartResult:
+        """StartImage.
+
+        Returns:
+            EFI_INVALID_PARAMETER: Not an image, or started already.
+            EFI_UNSUPPORTED: Not an image of this machine, or one whose code this model cannot run.
+            Anything else: what the image returned. An application, or whatever returned an error, is unloaded.
+        """
+        image = self.loaded_image(handle)
+        if handle is None or image is None or image.started:
+            return StartResult(EfiStatus.EFI_INVALID_PARAMETER)
+        pe = image.pe
+        program = self.program_for(image) if pe is not None and pe.machine == IMAGE_FILE_MACHINE_X64 else None
+        if pe is None or program is None:
+            return StartResult(EfiStatus.EFI_UNSUPPORTED)
+        image.started = True
+        before, self.current = self.current, handle
+        exit_data = None
+        try:
+            status = program(handle)
+        except _Exited as exited:
+            if exited.handle != handle:
+                raise
+            status, exit_data = exited.status, exited.exit_data
+        finally:
+            self.current = before
+        if self._services.at_runtime:
+            return StartResult(status, exit_data)
+        if status.is_error or pe.subsystem == IMAGE_SUBSYSTEM_EFI_APPLICATION:
+            self._discard(handle, image)
+        return StartResult(status, exit_data)
+
+    def exit(self, handle: int, status: EfiStatus, exit_data: str | None = None) -> EfiStatus:
+        """Exit: does not return where ``handle`` is the image that runs.
+
+        Returns:
+            EFI_INVALID_PARAMETER: Not an image, or started but not the current one.
+            EFI_SUCCESS: The image had not been started and is unloaded.
+        """
+        image = self.loaded_image(handle)
+        if image is None or (image.started and handle != self.current):
+            return EfiStatus.EFI_INVALID_PARAMETER
+        if not image.started:
+            self._discard(handle, image)
+            return SUCCESS
+        raise _Exited(handle, status, exit_data)
+
+    def unload_image(self, handle: int | None) -> EfiStatus:
+        """UnloadImage.
+
+        Returns:
+            EFI_INVALID_PARAMETER: Not an image.
+            EFI_UNSUPPORTED: Started, and without an Unload function; else that function decides.
+        """
+        image = self.loaded_image(handle)
+        if handle is None or image is None:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        if image.started:
+            if image.unload is None:
+                return EfiStatus.EFI_UNSUPPORTED
+            status = image.unload()
+            if status.is_error:
+                return status
+        self._discard(handle, image)
+        return SUCCESS
+
+    def loaded_image(self, handle: int | None) -> LoadedImage | None:
+        """The image behind a handle, or None."""
+        if handle is None:
+            return None
+        interface = self._services.handles.protocols(handle).get(EFI_LOADED_IMAGE_PROTOCOL_GUID)
+        return interface if isinstance(interface, LoadedImage) else None
+
+    def _device_of(self, device_path: DevicePath) -> tuple[int | None, DevicePath]:
+        for protocol in (EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, EFI_LOAD_FILE2_PROTOCOL_GUID):
+            status, device, rest = self._services.handles.locate_device_path(protocol, device_path)
+            if status is SUCCESS:
+                return device, rest
+        return None, device_path
+
+    def _read_file(self, boot_policy: bool, device_path: DevicePath) -> tuple[memoryview | None, int]:
+        """GetFileBufferByFilePath: the file in a pool buffer. Any failure, also of the pool, is just nothing."""
+        handles = self._services.handles
+        attempts: list[tuple[object | None, DevicePath]] = []
+        for protocol in (EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, EFI_LOAD_FILE2_PROTOCOL_GUID):
+            status, device, rest = handles.locate_device_path(protocol, device_path)
+            if status is SUCCESS and device is not None:
+                attempts.append((handles.handle_protocol(device, protocol).interface, rest))
+        for interface, rest in attempts:
+            path = "\\".join(node.path for node in rest.nodes if isinstance(node, FilePath))
+            contents = FileContents(EfiStatus.EFI_NOT_FOUND, None)
+            if isinstance(interface, SimpleFileSystem) and path:
+                contents = interface.read_file(path)
+            elif isinstance(interface, LoadFile2) and not boot_policy:
+                contents = interface.load_file(path, boot_policy)
+            if contents.status is SUCCESS and contents.view is not None:
+                status, buffer = self._services.allocate_pool(_BS_DATA, contents.size)
+                if status is SUCCESS and buffer:
+                    self._services.contents.map_view(buffer, contents.view)
+                    return contents.view, buffer
+        return None, 0
+
+    def _load(
+        self, parent: int, device: int | None, rest: DevicePath | None, path: DevicePath | None, source: memoryview
+    ) -> ImageResult:
+        services = self._services
+        status, private_data = services.allocate_pool(_BS_DATA, _PRIVATE_DATA_SIZE)
+        if status is not SUCCESS or private_data is None:
+            return ImageResult(EfiStatus.EFI_OUT_OF_RESOURCES, None)
+        image = self._load_pe_image(parent, device, rest, source, private_data)
+        if isinstance(image, EfiStatus):
+            services.free_pool(private_data)
+            return ImageResult(image, None)
+        handle = services.handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, image).handle
+        services.handles.install_protocol_interface(handle, EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID, path)
+        return ImageResult(SUCCESS, handle)
+
+    def _load_pe_image(
+        self, parent: int, device: int | None, rest: DevicePath | None, source: memoryview, private_data: int
+    ) -> LoadedImage | EfiStatus:
+        """CoreLoadPeImage."""
+        pe = parse_pe(source)
+        if isinstance(pe, PeRejection):
+            return pe.status
+        types = self._memory_types(pe.subsystem)
+        if pe.machine not in _LOADABLE_MACHINES or types is None:
+            return EfiStatus.EFI_UNSUPPORTED
+        alignment = pe.section_alignment
+        pages = pages_for(pe.image_size + (alignment if alignment > PAGE_SIZE else 0))
+        status, base = self._allocate_image_pages(pe, types[0], pages)
+        if status is not SUCCESS:
+            return status
+        address = (base + alignment - 1) & ~(alignment - 1) if alignment else 0
+        placed = self._place(pe, source, address)
+        if isinstance(placed, EfiStatus):
+            # Frees from the aligned address, not from the block's: where alignment moved it, pages stay behind.
+            self._services.free_pages(address, pages)
+            return placed
+        return LoadedImage(
+            parent, device, rest, address, pe.image_size, types[0], types[1], base, pages,
+            placed.entry_point, pe, source, private_data,
+        )  # fmt: skip
+
+    def _allocate_image_pages(self, pe: PeImage, memory_type: EfiMemoryType, pages: int) -> tuple[EfiStatus, int]:
+        services = self._services
+        status, base = EfiStatus.EFI_OUT_OF_RESOURCES, 0
+        if pe.image_base >= _PREFERRED_BASE_MINIMUM or pe.relocations_stripped:
+            status, base = services.allocate_pages(EfiAllocateType.AllocateAddress, memory_type, pages, pe.image_base)
+        if status.is_error and not pe.relocations_stripped:
+            status, base = services.allocate_pages(EfiAllocateType.AllocateAnyPages, memory_type, pages, 0)
+        return status, base
+
+    def _place(self, pe: PeImage, source: memoryview, address: int) -> PeLoad | EfiStatus:
+        """Copy and relocate; the file's bytes become visible at the image's address."""
+        load = load_pe(pe, source, address)
+        if isinstance(load, PeRejection):
+            return load.status
+        fixups = relocate_pe(pe, source, address - pe.image_base)
+        if isinstance(fixups, PeRejection):
+            return fixups.status
+        contents = self._services.contents
+        for rva, size, offset in load.pieces:
+            if offset is None:
+                contents.zero(address + rva, address + rva + size)
+            else:
+                contents.map_view(address + rva, source[offset : offset + size])
+        adjust = address - pe.image_base
+        for fixup in fixups:
+            at = address + fixup.rva
+            value = fixup.apply(int.from_bytes(contents.read(at, fixup.width), "little"), adjust)
+            contents.write(at, value.to_bytes(fixup.width, "little"))
+        return load
+
+    def _memory_types(self, subsystem: int) -> tuple[EfiMemoryType, EfiMemoryType] | None:
+        if subsystem == IMAGE_SUBSYSTEM_EFI_APPLICATION:
+            return _APPLICATION
+        if subsystem == IMAGE_SUBSYSTEM_EFI_BOOT_SERVICE_DRIVER:
+            return _BOOT_DRIVER
+        if subsystem == IMAGE_SUBSYSTEM_EFI_RUNTIME_DRIVER or (
+            subsystem == _SUBSYSTEM_EFI_SAL_RUNTIME_DRIVER and self._services.profile.sal_runtime_subsystem
+        ):
+            return _RUNTIME_DRIVER
+        return None
+
+    def _discard(self, handle: int, image: LoadedImage) -> None:
+        services = self._services
+        services.free_pages(image.page_base, image.number_of_pages)
+        services.free_pool(image.private_data)
+        services.contents.discard(image.page_base, image.page_base + (image.number_of_pages << PAGE_SHIFT))
+        for protocol in list(services.handles.protocols(handle)):
+            services.handles.uninstall_protocol_interface(handle, protocol)

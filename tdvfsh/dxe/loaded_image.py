@@ -1,0 +1,54 @@
+"""EFI_LOADED_IMAGE_PROTOCOL and what the core keeps beside it.
+
+Source: UEFI 2.10 9.1; edk2 MdeModulePkg/Core/Dxe/Image/Image.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tdvfsh.formats.pe import PeImage
+from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.status import EfiStatus
+
+
+@dataclass(slots=True)
+class LoadedImage:
+    """An image in memory.
+
+    Attributes:
+        parent_handle: Who called LoadImage.
+        device_handle: The device it came from, if any.
+        file_path: What is left of its device path behind the device.
+        image_base: Byte address, aligned as the image's sections ask.
+        image_size: Bytes: SizeOfImage and what a CodeView record adds.
+        image_code_type: Memory type of the whole block.
+        image_data_type: Memory type of what the image allocates for data.
+        page_base: Where the block begins; below ``image_base`` where alignment moved it.
+        number_of_pages: 4 KiB pages of the block.
+        entry_point: Byte address; 0 where the header's lies outside the image.
+        pe: The headers; None for the firmware's own image.
+        source: The file's bytes.
+        private_data: Pool buffer of the core's own record.
+        load_options: The command line.
+        started: Whether StartImage entered it.
+        unload: The image's own Unload function.
+    """
+
+    parent_handle: int
+    device_handle: int | None
+    file_path: DevicePath | None
+    image_base: int
+    image_size: int
+    image_code_type: int
+    image_data_type: int
+    page_base: int
+    number_of_pages: int
+    entry_point: int
+    pe: PeImage | None
+    source: memoryview
+    private_data: int
+    load_options: str = ""
+    started: bool = False
+    unload: Callable[[], EfiStatus] | None = None

@@ -1,0 +1,49 @@
+"""What the DXE core itself asks of protocol interfaces: files and the accept protocol.
+
+Source: UEFI 2.10 13.4, 13.1, 13.2; edk2 MdePkg/Include/Protocol/MemoryAccept.h.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from tdvfsh.uefi.status import EfiStatus
+
+
+class FileContents(NamedTuple):
+    """A file's bytes; ``view`` is None unless the status is EFI_SUCCESS."""
+
+    status: EfiStatus
+    view: memoryview | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return 0 if self.view is None else len(self.view)
+
+
+@runtime_checkable
+class SimpleFileSystem(Protocol):
+    """EFI_SIMPLE_FILE_SYSTEM_PROTOCOL, as far as reading a whole file needs it."""
+
+    def read_file(self, path: str) -> FileContents:
+        """The file at a backslash path; EFI_NOT_FOUND where there is none."""
+        ...
+
+
+@runtime_checkable
+class LoadFile2(Protocol):
+    """EFI_LOAD_FILE2_PROTOCOL."""
+
+    def load_file(self, path: str, boot_policy: bool) -> FileContents:
+        """The file; EFI_UNSUPPORTED for a boot policy of TRUE."""
+        ...
+
+
+@runtime_checkable
+class MemoryAccept(Protocol):
+    """EDKII_MEMORY_ACCEPT_PROTOCOL."""
+
+    def accept_memory(self, start_address: int, size: int) -> EfiStatus:
+        """Accept ``size`` bytes from ``start_address``; nothing but the secure EPT changes."""
+        ...
