@@ -1,0 +1,117 @@
+"""The catalogue: which images can be fetched by name, and which package holds them.
+
+The data is ``images/catalogue.toml`` of the repository, which a wheel carries beside this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from tdvfsh.errors import HostError, UsageError
+
+KINDS: Final = ("kernel", "initrd", "efi", "firmware")
+"""What a file can be; a role is a kind, or a kind with a suffix such as ``firmware-vars-4m``."""
+
+_FIELDS: Final = ("description", "suite", "package", "megabytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of an image.
+
+    Attributes:
+        role: A kind of :data:`KINDS`, with a suffix where an image has several.
+        member: Glob over names inside the package.
+        name: File name in the cache.
+    """
+
+    role: str
+    member: str
+    name: str
+
+    @property
+    def kind(self) -> str:
+        """``kernel``, ``initrd``, ``efi`` or ``firmware``."""
+        return self.role.partition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """An image that has a name.
+
+    Attributes:
+        name: As in ``tdvfsh images fetch NAME``.
+        description: One line.
+        suite: Debian suite whose archive has the package.
+        package: Glob over package names; the newest match is taken.
+        megabytes: Approximate size of the download in 10^6 bytes.
+        members: The files of the package that make the image.
+    """
+
+    name: str
+    description: str
+    suite: str
+    package: str
+    megabytes: float
+    members: tuple[Member, ...]
+
+
+def catalogue() -> Mapping[str, CatalogueEntry]:
+    """All images by name, in catalogue order.
+
+    Raises:
+        HostError: The installation lacks its catalogue.
+    """
+    return _read(_catalogue_file())
+
+
+def find_entry(name: str) -> CatalogueEntry:
+    """The entry of that name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    entries = catalogue()
+    if name in entries:
+        return entries[name]
+    close = get_close_matches(name, entries, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(entries)}"
+    raise UsageError(f"no image is called '{name}'; {hint}")
+
+
+def _catalogue_file() -> Path:
+    here = Path(__file__).resolve().parent
+    beside, checkout = here / "catalogue.toml", here.parents[1] / "images" / "catalogue.toml"
+    return beside if beside.is_file() else checkout
+
+
+@cache
+def _read(path: Path) -> Mapping[str, CatalogueEntry]:
+    import tomllib
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HostError(f"{path}: the image catalogue cannot be read: {error.strerror}") from error
+    return {
+        name: CatalogueEntry(
+            name=name,
+            description=table["description"],
+            suite=table["suite"],
+            package=table["package"],
+            megabytes=table["megabytes"],
+            members=tuple(_member(role, value) for role, value in table.items() if role not in _FIELDS),
+        )
+        for name, table in tables.items()
+    }
+
+
+def _member(role: str, value: str | Mapping[str, str]) -> Member:
+    if isinstance(value, str):
+        return Member(role, value, value.rpartition("/")[2])
+    return Member(role, value["member"], value["name"])

@@ -1,0 +1,29 @@
+"""Host files, with refusals turned into one line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tdvfsh.errors import HostError
+
+
+@contextmanager
+def host_errors(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` into a :class:`HostError` that names the file concerned, or ``path`` if none is known."""
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hex; reads it in pieces.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
