@@ -72,10 +72,10 @@ class RangeMap(Generic[T]):
         """The ranges inside ``[start, end)`` in ascending order, clipped to it; ``end`` None means no limit."""
         index = bisect_right(self._ends, start)
         while index < len(self._starts):
-            low, high = self._starts[index], self._ends[index]
+            low, high = max(self._starts[index], start), self._ends[index]
             if end is not None and low >= end:
                 return
-            yield max(low, start), high if end is None else min(high, end), self._values[index]
+            yield low, high if end is None else min(high, end), self._values[index]
             index += 1
 
     def total(self, value: T) -> int:

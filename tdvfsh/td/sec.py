@@ -75,8 +75,8 @@ def sec_accept(
         large_pages: False accepts all in 4 KiB pages, as edk2-staging did in 2021.
 
     Returns:
-        The outcome; its status is EFI_INVALID_PARAMETER where a page failed (SEC goes no further then), or where no
-        entry is large enough for the stacks.
+        The outcome; its status is EFI_INVALID_PARAMETER where a page failed or no entry is large enough for the stacks.
+        SEC asserts then, and the model goes no further.
     """
     sec = _Sec(td, td.vcpus if vcpus is None else vcpus, large_pages)
     unaccepted = [entry for entry in hob_entries if entry.is_unaccepted]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tdvfsh.td.added import added_spans
+from tdvfsh.td.faults import FaultPlan
+from tdvfsh.td.hob import td_hob_entries
+from tdvfsh.td.ram import RamLayout
+from tdvfsh.td.sec import ACCEPT_CHUNK_SIZE, EVERYTHING, SecAccept, aps_stack_size, chunk_shares, sec_accept
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.uefi.tdx import TdcallStatus
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
+
+
+def _boot(
+    memory: int, vcpus: int = 1, end_address: int = 4 * GIB, large_pages: bool = True
+) -> tuple[TrustDomain, SecAccept]:
+    td = TrustDomain(RamLayout.q35(memory), vcpus=vcpus, added=added_spans())
+    return td, sec_accept(td, td_hob_entries(td.ram, added_spans()), end_address, large_pages=large_pages)
+
+
+def test_edk2_accepts_all_below_4_gib_and_nothing_above() -> None:
+    td, sec = _boot(8 * GIB)
+    assert sec.outcome.status is EfiStatus.EFI_SUCCESS
+    assert td.accepted_bytes == 2 * GIB == sec.outcome.accepted_bytes + td.added_bytes
+    assert td.unaccepted_bytes == 6 * GIB
+    assert sec.outcome.already_accepted == 0
+
+
+def test_everything_is_accepted_when_no_address_ends_it() -> None:
+    td, sec = _boot(64 * TIB, end_address=EVERYTHING)
+    assert td.unaccepted_bytes == 0
+    assert sec.outcome.size_mismatches == 0
+    assert td.tdcall.groups < 20
+
+
+def test_one_vcpu_takes_small_pages_up_to_the_first_2_mib_boundary() -> None:
+    _, sec = _boot(GIB)
+    # [0x806000,0x809000), [0x80D000,0x810000) and [0x820000,0xA00000) are the small ones
+    assert sec.outcome.pages_4k == 3 + 3 + 0x1E0
+    assert sec.outcome.pages_2m == 4 + (GIB - 10 * MIB) // LARGE_PAGE_SIZE
+
+
+def test_in_2021_every_page_was_small() -> None:
+    _, sec = _boot(GIB, large_pages=False)
+    assert (sec.outcome.pages_2m, sec.outcome.pages_4k) == (0, (GIB - 0x1A000) // PAGE_SIZE)
+
+
+def test_an_entry_that_crosses_the_end_address_is_accepted_up_to_it() -> None:
+    td, _ = _boot(GIB, end_address=512 * MIB)
+    assert td.accepted_bytes == 512 * MIB
+
+
+@pytest.mark.parametrize(("vcpus", "size"), [(2, 2 * MIB), (128, 2 * MIB), (129, 4 * MIB), (256, 4 * MIB)])
+def test_the_stacks_of_the_other_processors_are_whole_large_pages(vcpus: int, size: int) -> None:
+    assert aps_stack_size(vcpus) == size
+
+
+def test_the_boot_processor_accepts_the_first_entry_for_the_stacks_alone() -> None:
+    _, sec = _boot(4 * GIB, vcpus=4)
+    assert sec.accepted[0] == (0, 0x800000)
+
+
+def test_entries_too_small_for_the_stacks_are_accepted_on_the_way_and_never_twice() -> None:
+    td, sec = _boot(4 * GIB, vcpus=1024)
+    # 16 MiB of stacks: [0, 8 MiB) is too small, so are the islands; the rest of low RAM gives its first 16 MiB
+    assert sec.accepted[0] == (0, 0x800000)
+    assert sec.accepted[3] == (0x820000, 0x820000 + 16 * MIB)
+    assert td.accepted_bytes == 2 * GIB
+    assert sec.outcome.already_accepted == 0
+
+
+def test_no_room_for_the_stacks_is_a_failure() -> None:
+    td = TrustDomain(RamLayout.q35(128 * MIB), vcpus=8192)
+    sec = sec_accept(td, td_hob_entries(td.ram, ()), 4 * GIB, vcpus=16384)
+    assert sec.outcome.status is EfiStatus.EFI_INVALID_PARAMETER
+
+
+@pytest.mark.parametrize("vcpus", [1, 2, 4, 7, 64])
+def test_all_vcpus_together_accept_what_one_would(vcpus: int) -> None:
+    td, sec = _boot(4 * GIB, vcpus)
+    assert td.accepted_bytes == 2 * GIB
+    assert sum(sec.accepted_bytes_per_vcpu) == sec.outcome.accepted_bytes
+    assert len(sec.accepted_bytes_per_vcpu) == vcpus
+    assert max(sec.accepted_bytes_per_vcpu) - min(sec.accepted_bytes_per_vcpu[1:] or (0,)) <= (
+        2 * ACCEPT_CHUNK_SIZE + 10 * MIB if vcpus > 1 else 2 * GIB
+    )
+    assert sec.seconds == td.clock.seconds
+
+
+def test_more_vcpus_take_less_modelled_time_but_never_below_the_serial_share() -> None:
+    seconds = [_boot(4 * GIB, vcpus)[1].seconds for vcpus in (1, 2, 4, 8, 32)]
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[-1] > seconds[0] * 0.11
+
+
+@given(st.integers(1, 300), st.integers(1, 9))
+def test_chunks_are_dealt_out_in_turn(large_pages: int, vcpus: int) -> None:
+    size = large_pages * LARGE_PAGE_SIZE
+    shares = [0] * vcpus
+    for index, at in enumerate(range(0, size, ACCEPT_CHUNK_SIZE)):
+        shares[index % vcpus] += min(ACCEPT_CHUNK_SIZE, size - at)
+    assert chunk_shares(size, vcpus) == shares
+
+
+def test_a_failed_tdcall_ends_sec() -> None:
+    td = TrustDomain(RamLayout.q35(4 * GIB), vcpus=4)
+    td.faults = FaultPlan(tdcalls={100: TdcallStatus.OPERAND_INVALID})
+    sec = sec_accept(td, td_hob_entries(td.ram, ()), EVERYTHING)
+    assert sec.outcome.status is EfiStatus.EFI_INVALID_PARAMETER
+    # the stacks are exactly 2 MiB, which edk2 accepts in small pages
+    assert td.accepted_bytes == 99 * PAGE_SIZE
