@@ -170,7 +170,10 @@ class PrivateApt:
                 options.append(f"signed-by={','.join(signed_by.replace(',', ' ').split())}")
             line = f"deb [{' '.join(options)}] {archive.uri} {self._suite} main\n"
             (self._root / "sources.list").write_text(line, encoding="utf-8")
-        self._run("apt-get", "-q", "update")
+        try:
+            self._run("apt-get", "-q", "update")
+        except HostError as error:
+            raise HostError(f"Debian's archive cannot be used ({error}); {_WITHOUT_APT}") from error
 
     def _resolve(self, pattern: str) -> Package:
         prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
@@ -187,7 +190,7 @@ class PrivateApt:
             pass_fds=self._keep_open, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise HostError(f"{tool} {arguments[-1] if tool == 'apt-get' else 'show'}: {_why(done.stderr)}")
+            raise HostError(f"{tool}: {_why(done.stderr)}")
         return done.stdout
 
     def _watch(self, command: list[str], target: Path, package: Package, what: str, progress: Progress) -> None:
@@ -249,5 +252,6 @@ def _environment() -> dict[str, str]:
 
 def _why(errors: str) -> str:
     """The first thing apt complains of, without its mark, in one line."""
-    lines = [line[3:].strip() for mark in ("E: ", "W: ") for line in errors.splitlines() if line.startswith(mark)]
-    return lines[0] if lines else (errors.strip().splitlines() or ["no reason given"])[-1]
+    lines = [line[3:] for mark in ("E: ", "W: ") for line in errors.splitlines() if line.startswith(mark)]
+    why = lines[0] if lines else (errors.strip().splitlines() or ["no reason given"])[-1]
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in why).split())

@@ -113,7 +113,8 @@ def test_an_archive_out_of_reach_is_one_line(archive: LocalArchive) -> None:
     archive.point_at("http://127.0.0.1:9/debian")
     with pytest.raises(HostError) as caught:
         fetch("shell", etc_apt=archive.etc_apt)
-    assert str(caught.value).startswith("apt-get update: ")
+    assert str(caught.value).startswith("Debian's archive cannot be used (apt-get: ")
+    assert "--deb FILE" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
