@@ -23,6 +23,8 @@ from typing import Final
 
 from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
+from tdvfsh.images.folders import cache_dir as cache_dir
+from tdvfsh.images.folders import work_dir as work_dir
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_VERSION: Final = 1
@@ -59,22 +61,6 @@ class Manifest:
 
 class DamagedEntryError(HostError):
     """An entry of the cache is not what its manifest says."""
-
-
-def cache_dir() -> Path:
-    """Folder of the fetched images: ``$XDG_CACHE_HOME/tdvfsh/images``, or the same below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base) / "tdvfsh" / "images"
-    try:
-        return Path.home() / ".cache" / "tdvfsh" / "images"
-    except RuntimeError as error:
-        raise HostError("no home folder to keep images in; set XDG_CACHE_HOME") from error
-
-
-def work_dir() -> Path:
-    """Folder of everything that is not a finished image."""
-    return cache_dir().parent / "work"
 
 
 def load(name: str) -> Manifest | None:
