@@ -96,7 +96,9 @@ def test_reserved_bytes_of_a_cpu_hob_must_be_zero() -> None:
     data = _list()
     cpu = struct.pack("<HHIBB6s", 6, 16, 0, 48, 16, bytes(6))
     assert parse_td_hob_list(bytes(data[:56] + cpu + data[56:])) == parse_td_hob_list(bytes(data))
-    assert parse_td_hob_list(bytes(data[:56] + cpu[:-1] + b"\x01" + data[56:])) is INVALID
+    for at in range(10, 16):
+        spoiled = cpu[:at] + b"\x01" + cpu[at + 1 :]
+        assert parse_td_hob_list(bytes(data[:56] + spoiled + data[56:])) is INVALID
 
 
 @given(st.integers(0, 495))

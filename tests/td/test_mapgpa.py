@@ -114,3 +114,10 @@ def test_size_0_and_plain_vms_have_nothing_to_convert() -> None:
     assert set_memory_shared(_td(), 0, 0).status is EfiStatus.EFI_INVALID_PARAMETER
     vm = TrustDomain(RamLayout.q35(GIB), td=False)
     assert set_memory_private(vm, 0, PAGE_SIZE).status is EfiStatus.EFI_UNSUPPORTED
+
+
+def test_progress_starts_the_count_of_retries_anew() -> None:
+    td = _td(max_map_gpa=MIB)
+    td.faults = FaultPlan(map_gpas=dict.fromkeys((1, 2, 4, 5), TdvmcallStatus.RETRY))
+    outcome = set_memory_shared(td, 16 * MIB, LARGE_PAGE_SIZE)
+    assert (outcome.status, outcome.calls, outcome.retries) == (EfiStatus.EFI_SUCCESS, 6, 5)

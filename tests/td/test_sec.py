@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from tdvfsh.td.added import added_spans
 from tdvfsh.td.faults import FaultPlan
-from tdvfsh.td.hob import td_hob_entries
+from tdvfsh.td.hob import TdHobEntry, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.sec import ACCEPT_CHUNK_SIZE, EVERYTHING, SecAccept, aps_stack_size, chunk_shares, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.hob import ResourceType
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.tdx import TdcallStatus
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
@@ -113,3 +114,26 @@ def test_a_failed_tdcall_ends_sec() -> None:
     assert sec.outcome.status is EfiStatus.EFI_INVALID_PARAMETER
     # the stacks are exactly 2 MiB, which edk2 accepts in small pages
     assert td.accepted_bytes == 99 * PAGE_SIZE
+
+
+@pytest.mark.parametrize(("size", "second_vcpu"), [(32 * MIB, 0), (34 * MIB, 2 * MIB)])
+def test_only_more_than_a_chunk_is_worth_waking_the_others(size: int, second_vcpu: int) -> None:
+    td = TrustDomain(RamLayout.q35(GIB), vcpus=2)
+    entries = [
+        TdHobEntry(0, 8 * MIB, ResourceType.MEMORY_UNACCEPTED),
+        TdHobEntry(16 * MIB, size, ResourceType.MEMORY_UNACCEPTED),
+    ]
+    sec = sec_accept(td, entries)
+    assert sec.accepted_bytes_per_vcpu == (8 * MIB + size - second_vcpu, second_vcpu)
+    assert (sec.parallel_ns > 0) == (second_vcpu > 0)
+
+
+def test_the_ragged_end_of_a_shared_range_is_the_boot_processors_in_small_pages() -> None:
+    td = TrustDomain(RamLayout.q35(GIB), vcpus=2)
+    entries = [
+        TdHobEntry(0, 8 * MIB, ResourceType.MEMORY_UNACCEPTED),
+        TdHobEntry(16 * MIB - PAGE_SIZE, 64 * MIB + 6 * PAGE_SIZE, ResourceType.MEMORY_UNACCEPTED),
+    ]
+    sec = sec_accept(td, entries)
+    assert sec.outcome.pages_4k == 6
+    assert sec.accepted_bytes_per_vcpu == (40 * MIB + 6 * PAGE_SIZE, 32 * MIB)

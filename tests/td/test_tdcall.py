@@ -201,3 +201,21 @@ def test_a_run_of_a_tebibyte_takes_as_many_steps_as_one_of_a_page(host_page_size
 def test_names_of_completions_ignore_operands_and_fall_back_to_numbers() -> None:
     assert completion_name(INVALID) == "OPERAND_INVALID"
     assert completion_name(0x1234500000000) == "0x1234500000000"
+
+
+def test_4_kib_inside_a_larger_blocked_pending_leaf_takes_an_unblock_and_a_demotion() -> None:
+    td = TrustDomain(RamLayout.q35(GIB))
+    td.sept.aug(0, 2 * LARGE_PAGE_SIZE, M2)
+    td.sept.block(0, 2 * LARGE_PAGE_SIZE)
+    assert td.tdcall.accept_page(PAGE_SIZE, K4) == (0, 2)
+    assert td.tdcall.accept_run(LARGE_PAGE_SIZE, PAGES, K4) == [(0, PAGES)]
+    assert td.tdcall.exits == 4
+
+
+def test_a_blocked_leaf_is_accepted_already_once_the_vmm_unblocks_it() -> None:
+    td = TrustDomain(RamLayout.q35(GIB))
+    td.tdcall.accept_run(0, 2, M2)
+    td.sept.block(0, 2 * LARGE_PAGE_SIZE)
+    assert td.tdcall.accept_page(PAGE_SIZE, K4) == (ALREADY | 1, 1)
+    assert td.tdcall.accept_page(LARGE_PAGE_SIZE, M2) == (ALREADY | 1, 1)
+    assert td.sept.bytes_in(SeptState.BLOCKED) == 0

@@ -116,3 +116,11 @@ def test_free_pages_and_tables_are_not_counted(state: SeptState) -> None:
 def test_added_pages_are_accepted_from_the_start() -> None:
     td = TrustDomain(RamLayout.q35(GIB), added=[AddressSpan(0x800000, 0x806000)])
     assert (td.accepted_bytes, td.unaccepted_bytes) == (0x6000, GIB - 0x6000)
+
+
+def test_a_touched_page_in_a_table_is_backed_alone() -> None:
+    td = _td(sept_ve_disable=False)
+    accept_memory_resource(td, 0, PAGE_SIZE)
+    access(td, PAGE_SIZE, 2 * PAGE_SIZE)
+    assert td.pending_bytes == PAGE_SIZE
+    assert td.sept.entry(PAGE_SIZE) == (SeptState.PENDING, SeptLevel.LEVEL_4K)
