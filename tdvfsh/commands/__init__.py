@@ -1,0 +1,1 @@
+"""The shell and its commands. Families are imported when one of their commands is first used."""

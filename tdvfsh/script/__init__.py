@@ -1,0 +1,1 @@
+"""The shell language: lexing, expansion, control flow, redirection. It knows no command."""

@@ -1,0 +1,121 @@
+"""Types of command arguments.
+
+An annotation of one of these on a command's parameter tells how the word is read, how it completes and what help calls
+it. A keyword-only parameter is an option: ``sfo: Flag = False`` is ``-sfo``; one of another type takes a value, and
+``Annotated[..., Option("-n")]`` gives it another spelling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from tdvfsh.script.numbers import parse_number
+
+
+class BadArgument(Exception):
+    """A word that cannot be read as its type."""
+
+
+class Kind:
+    """How one argument type is read.
+
+    Args:
+        name: What completion looks up: ``address``, ``file``, ``memory_type`` and so on.
+        read: Makes the value; raises BadArgument.
+    """
+
+    __slots__ = ("name", "read")
+
+    def __init__(self, name: str, read: Callable[[str], object]) -> None:
+        self.name = name
+        self.read = read
+
+
+class Option:
+    """Spelling of an option where it is not ``-`` and the parameter's name.
+
+    Args:
+        spelling: As typed.
+        prefix: The value follows without a blank, as in ``-ad``.
+        optional_value: The option may stand without its value, which then is the empty string.
+    """
+
+    __slots__ = ("optional_value", "prefix", "spelling")
+
+    def __init__(self, spelling: str, *, prefix: bool = False, optional_value: bool = False) -> None:
+        self.spelling = spelling
+        self.prefix = prefix
+        self.optional_value = optional_value
+
+
+_SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
+_GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_LIMIT = 1 << 64
+
+
+def read_hex(word: str) -> int:
+    """A number in hex with or without ``0x``, as the shell's addresses and sizes are."""
+    value = parse_number(word, force_hex=True)
+    if value is None or word.startswith("-"):
+        raise BadArgument
+    return value
+
+
+def read_address(word: str) -> int:
+    """A physical address: hex, or a size such as ``16M`` or ``4G`` from address 0."""
+    suffix = _SUFFIXES.get(word[-1:].lower())
+    if suffix is not None and word[:-1].isdigit():
+        value = int(word[:-1]) << suffix
+        if value < _LIMIT:
+            return value
+    return read_hex(word)
+
+
+def read_count(word: str) -> int:
+    """A number, decimal unless ``0x`` says otherwise."""
+    value = parse_number(word)
+    if value is None or word.startswith("-"):
+        raise BadArgument
+    return value
+
+
+def read_memory_type(word: str) -> int:
+    """A memory type by name (specification's, ``memmap``'s or ``-sfo``'s) or by number."""
+    from tdvfsh.uefi.memory import EfiMemoryType
+
+    wanted = word.lower()
+    for member in EfiMemoryType:
+        names = (member.name, member.name.removeprefix("Efi"), member.label, member.sfo_name)
+        if wanted in (name.lower() for name in names):
+            return int(member)
+    return read_count(word)
+
+
+def read_guid(word: str) -> str:
+    """A GUID in registry form, in capitals."""
+    if _GUID.fullmatch(word) is None:
+        raise BadArgument
+    return word.upper()
+
+
+def _text(word: str) -> object:
+    return word
+
+
+Flag = Annotated[bool, Kind("flag", _text)]
+Text = Annotated[str, Kind("text", _text)]
+Rest = Annotated[str, Kind("text", _text)]
+CommandName = Annotated[str, Kind("command", _text)]
+VariableName = Annotated[str, Kind("variable", _text)]
+MappingName = Annotated[str, Kind("mapping", _text)]
+FilePath = Annotated[str, Kind("file", _text)]
+DirectoryPath = Annotated[str, Kind("directory", _text)]
+Address = Annotated[int, Kind("address", read_address)]
+Size = Annotated[int, Kind("size", read_address)]
+Hex = Annotated[int, Kind("number", read_hex)]
+Count = Annotated[int, Kind("number", read_count)]
+MemoryTypeName = Annotated[int, Kind("memory_type", read_memory_type)]
+GuidArgument = Annotated[str, Kind("guid", read_guid)]
+HandleIndex = Annotated[int, Kind("handle", read_hex)]

@@ -1,0 +1,102 @@
+"""Text streams that redirections replace.
+
+Inside the shell a line ends with ``\\n``; firmware's CR LF appears only in files and variables, and a lone ``\\r`` goes
+through as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tdvfsh.uefi.status import EfiStatus
+
+
+class StreamError(Exception):
+    """A redirected stream that can take no more: a full disk, a folder that vanished."""
+
+    def __init__(self, status: EfiStatus) -> None:
+        self.status = status
+        super().__init__(status.name)
+
+
+class TextSink(Protocol):
+    """Something to print on."""
+
+    def write(self, text: str) -> None:
+        """Print text."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class TextSource:
+    """Redirected input, read as a whole.
+
+    Args:
+        text: The text, with ``\\n`` ends of line.
+        unicode: Whether it is UTF-16; ``parse`` and friends only look at Unicode input.
+    """
+
+    def __init__(self, text: str, *, unicode: bool = True) -> None:
+        self.text = text
+        self.unicode = unicode
+
+
+class MemorySink:
+    """Collects text: a pipe, a variable, a test."""
+
+    def __init__(self, done: Callable[[str], None] | None = None) -> None:
+        self._pieces: list[str] = []
+        self._done = done
+
+    def write(self, text: str) -> None:
+        """Print text."""
+        self._pieces.append(text)
+
+    @property
+    def text(self) -> str:
+        """All that was printed."""
+        return "".join(self._pieces)
+
+    def close(self) -> None:
+        """Hand the text on, once."""
+        if self._done is not None:
+            done, self._done = self._done, None
+            done(self.text)
+
+
+class NullSink:
+    """The file NUL."""
+
+    def write(self, text: str) -> None:
+        """Print nowhere."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class FileSink:
+    """Text to a file: CR LF, and UTF-16LE or one byte a character.
+
+    Args:
+        write: Appends bytes to the file.
+        unicode: UTF-16LE; the byte order mark is the opener's business.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], *, unicode: bool) -> None:
+        self._write = write
+        self._encoding = "utf-16-le" if unicode else "latin-1"
+
+    def write(self, text: str) -> None:
+        """Print text."""
+        if text:
+            self._write(text.replace("\n", "\r\n").encode(self._encoding, "replace"))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def normalize(text: str) -> str:
+    """CR LF of a file as ``\\n``."""
+    return text.replace("\r\n", "\n")
