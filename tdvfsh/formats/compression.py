@@ -194,7 +194,7 @@ def _lzop_header(source: ByteSource, offset: int) -> tuple[int, int, int]:
     """(offset of the first block, checksums per unpacked block, checksums per packed block)."""
     position = offset + len(LZOP_MAGIC)
     version = int.from_bytes(source.read(position, 2, "the lzop header"), "big")
-    position += 6 + (2 if version >= 0x940 else 0) + 1 + (1 if version >= 0x940 else 0)  # versions, method, level
+    position += 4 + (2 if version >= 0x940 else 0) + 1 + (1 if version >= 0x940 else 0)  # versions, method, level
     flags = int.from_bytes(source.read(position, 4, "the lzop header"), "big")
     position += 4 + (4 if flags & _LZOP_HAS_FILTER else 0) + 4 + 4 + (4 if version >= 0x940 else 0)  # mode, times
     name_size = source.read(position, 1, "the lzop header")[0]

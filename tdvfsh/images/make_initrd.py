@@ -1,0 +1,97 @@
+"""Synthetic initrds of any size: a valid cpio archive, plain or inside a compressed container.
+
+Plain archives are one hole with a few headers. Containers that can store bytes as they are (gzip, zstd, xz, lz4, lzo)
+hold such an archive, so that packed and unpacked size are nearly the same. bzip2 and lzma cannot: there a small archive
+is really compressed, and zeros, which the kernel skips, fill the file up to its size.
+
+Source: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from pathlib import Path
+from typing import Final
+
+from tdvfsh.errors import UsageError
+from tdvfsh.formats.cpio import CPIO_ALIGNMENT, CPIO_HEADER_SIZE, CPIO_NEWC_MAGIC, CPIO_TRAILER
+from tdvfsh.images.sparse_file import write_sparse
+from tdvfsh.images.stored import STORED_FORMATS, Pieces, lay_out, plan_stored
+from tdvfsh.units import align_down, align_up
+
+COMPRESSIONS: Final = (*STORED_FORMATS, "bzip2", "lzma")
+MAX_INITRD_SIZE: Final = 1 << 40
+_MAX_MEMBER_SIZE: Final = 0xFFFFF000
+_NOTE: Final = b"This initrd was made for measuring: its size is real, its content is not.\n"
+_REGULAR: Final = 0o100644
+
+
+def make_initrd(path: str | Path, size: int, compress: str | None = None) -> None:
+    """Write an initrd of exactly ``size`` bytes; the same arguments always give the same bytes.
+
+    Args:
+        path: The file to write; most of it is a hole.
+        size: Bytes of the file, which is the packed size where it is compressed.
+        compress: One of :data:`COMPRESSIONS`, or None for a plain archive.
+
+    Raises:
+        UsageError: An unknown compression, or a size that no such initrd can have.
+        HostError: The file cannot be written.
+    """
+    if compress is not None and compress not in COMPRESSIONS:
+        raise UsageError(f"'{compress}' is not a compression (one of {', '.join(COMPRESSIONS)})")
+    if size > MAX_INITRD_SIZE:
+        raise UsageError(f"an initrd of {size} bytes is more than {MAX_INITRD_SIZE}, the limit")
+    if compress is None:
+        write_sparse(path, size, cpio_pieces(size))
+    elif compress in STORED_FORMATS:
+        plan = plan_stored(compress, size)
+        write_sparse(path, size, lay_out(plan, cpio_pieces(plan.content_size)))
+    else:
+        packed = _packed_note(compress)
+        if size < len(packed):
+            raise UsageError(f"a {compress} initrd is at least {len(packed)} bytes long, not {size}")
+        write_sparse(path, size, [(0, packed)])
+
+
+def cpio_pieces(size: int) -> Pieces:
+    """A newc archive of exactly ``size`` bytes, as its parts that are not zero.
+
+    Raises:
+        UsageError: No archive is that short.
+    """
+    note = _member(b"README", len(_NOTE), 1)
+    trailer = _member(CPIO_TRAILER, 0, 0)
+    filler_at = align_up(len(note) + len(_NOTE), CPIO_ALIGNMENT)
+    pieces: Pieces = [(0, note + _NOTE)]
+    empty = len(_member(b"filler-0000", 0, 2))
+    minimum = filler_at + len(trailer)
+    if size < minimum:
+        raise UsageError(f"an initrd is at least {minimum} bytes long, not {size}")
+    position, end = filler_at, align_down(size - len(trailer), CPIO_ALIGNMENT)
+    number = 0
+    while end - position >= empty:
+        data_size = min(end - position - empty, _MAX_MEMBER_SIZE)
+        pieces.append((position, _member(b"filler-%04d" % number, data_size, 2 + number)))
+        position += empty + data_size
+        number += 1
+    pieces.append((position, trailer))
+    return pieces
+
+
+def _member(name: bytes, filesize: int, inode: int) -> bytes:
+    """A member's header and name, padded to where its data begins."""
+    mode, links = (_REGULAR, 1) if inode else (0, 1)
+    fields = (inode, mode, 0, 0, links, 0, filesize, 0, 0, 0, 0, len(name) + 1, 0)
+    head = CPIO_NEWC_MAGIC + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+    return head.ljust(align_up(CPIO_HEADER_SIZE + len(name) + 1, CPIO_ALIGNMENT), b"\0")
+
+
+def _packed_note(compress: str) -> bytes:
+    archive = bytearray(512)
+    for offset, data in cpio_pieces(len(archive)):
+        archive[offset : offset + len(data)] = data
+    if compress == "bzip2":
+        return bz2.compress(bytes(archive))
+    return lzma.compress(bytes(archive), format=lzma.FORMAT_ALONE, preset=6)
