@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tdvfsh.formats.pe import PeImage
 from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -41,8 +42,8 @@ class LoadedImage:
     file_path: DevicePath | None
     image_base: int
     image_size: int
-    image_code_type: int
-    image_data_type: int
+    image_code_type: EfiMemoryType
+    image_data_type: EfiMemoryType
     page_base: int
     number_of_pages: int
     entry_point: int

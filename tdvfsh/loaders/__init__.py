@@ -1,0 +1,1 @@
+"""Boot flows: sequences of boot-service calls and nothing else, so that every accept option acts on them by itself."""

@@ -1,0 +1,204 @@
+"""QEMU direct boot through OVMF: ``-kernel`` and ``-initrd`` by fw_cfg, LoadImage, LoadFile2.
+
+Source: edk2 OvmfPkg/QemuKernelLoaderFsDxe, OvmfPkg/Library/X86QemuLoadImageLib,
+OvmfPkg/Library/PlatformBootManagerLib/QemuKernel.c (edk2-stable202211 to head); call order and sizes as recorded on
+Debian's OVMF.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from tdvfsh.accept.needs import Need
+from tdvfsh.loaders.efi_stub import stub_needs
+from tdvfsh.loaders.flow import (
+    FETCH_BLOBS,
+    LOAD_IMAGE,
+    START_IMAGE,
+    BootFlow,
+    FirmwarePlayer,
+    shortage,
+)
+from tdvfsh.loaders.media import BlobFileSystem, InitrdLoadFile2
+from tdvfsh.uefi.device_path import DevicePath, FilePath, VenMedia
+from tdvfsh.uefi.guids import (
+    EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_EVENT_GROUP_READY_TO_BOOT,
+    EFI_LOAD_FILE2_PROTOCOL_GUID,
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
+    LINUX_EFI_INITRD_MEDIA_GUID,
+    QEMU_KERNEL_LOADER_FS_MEDIA_GUID,
+)
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+INITRD_MEDIA_PATH: Final = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
+_LOADER_FS_PATH: Final = DevicePath((VenMedia(QEMU_KERNEL_LOADER_FS_MEDIA_GUID),))
+_BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+_LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
+_POOL_OVERHEAD: Final = 40
+_BLOB_RECORD_SIZE: Final = 120  # sizeof (KERNEL_BLOB) of newer edk2, one per blob
+
+
+def run_direct(flow: BootFlow) -> EfiStatus:
+    """The whole flow; ends in the kernel's ExitBootServices or with the status that firmware would print.
+
+    Returns:
+        EFI_OUT_OF_RESOURCES: A blob, the image's pages, or something in the EFI stub found no room.
+        EFI_NOT_FOUND: LoadImage could not read the kernel: also where the file's buffer found no room.
+        Anything else that LoadImage or the image returned.
+    """
+    return _DirectBoot(flow).run()
+
+
+class _DirectBoot:
+    def __init__(self, flow: BootFlow) -> None:
+        self._flow = flow
+        self._services = flow.services
+        self._firmware = FirmwarePlayer(flow.services, flow.firmware_calls)
+        self._image: int | None = None
+
+    def run(self) -> EfiStatus:
+        flow = self._flow
+        kernel = flow.files.kernel
+        blobs = [Need("kernel_file", kernel.size + _POOL_OVERHEAD, _BS_DATA)]
+        if flow.files.initrd_size:
+            blobs.append(Need("initrd_file", flow.files.initrd_size + _POOL_OVERHEAD, _BS_DATA))
+        status = flow.run_step(FETCH_BLOBS, blobs, self._fetch_blobs)
+        if status.is_error:
+            return status
+        self._firmware.run_to("file-buffer")
+        image = [
+            Need("file_buffer", kernel.size + _POOL_OVERHEAD, _BS_DATA),
+            Need("image", kernel.image_pages_size, _LOADER_CODE),
+        ]
+        status = flow.run_step(LOAD_IMAGE, image, self._load_image)
+        if status.is_error:
+            return status
+        self._firmware.run_to_end()
+        self._services.core.events.signal_group(EFI_EVENT_GROUP_READY_TO_BOOT)
+        stub = stub_needs(flow)
+        again = [*image, *(replace(need, release="file_buffer") for need in stub[:1]), *stub[1:]]
+        return flow.run_step(START_IMAGE, stub, self._start_image, repeat_needs=again)
+
+    def _fetch_blobs(self) -> EfiStatus:
+        """QemuKernelLoaderFsDxe's entry point: pool for each blob; if one fails, none is kept and nobody is told."""
+        flow, services = self._flow, self._services
+        buffers: list[int] = []
+        with services.trace.on_behalf_of("QemuKernelLoaderFsDxe"):
+            for mark, what, size, pieces in (
+                ("kernel-blob", "kernel_file", flow.files.kernel.size, [(0, flow.files.kernel.view)]),
+                ("initrd-blob", "initrd_file", flow.files.initrd_size, flow.files.initrd_pieces()),
+                ("cmdline-blob", "cmdline_file", len(flow.files.cmdline) + 1 if flow.files.cmdline else 0, []),
+            ):
+                self._firmware.run_to(mark)
+                if not size:
+                    continue
+                record = services.allocate_pool(_BS_DATA, _BLOB_RECORD_SIZE)
+                status, buffer = services.allocate_pool(_BS_DATA, size)
+                if status is not SUCCESS or not buffer:
+                    why = f"the firmware has no room for the {what.removesuffix('_file')}: {shortage(services, size)}"
+                    flow.fail("AllocatePool", status, size, why)
+                    for held in reversed(buffers):
+                        services.free_pool(held)
+                    if record.buffer:
+                        services.free_pool(record.buffer)
+                    for placement in flow.placements:
+                        placement.freed = True
+                    return EfiStatus.EFI_OUT_OF_RESOURCES
+                buffers += [record.buffer or 0, buffer]
+                for offset, view in pieces:
+                    services.contents.map_view(buffer + offset, view)
+                flow.place(what, buffer, size, _BS_DATA)
+            self._publish()
+        return SUCCESS
+
+    def _publish(self) -> None:
+        services, files = self._services, self._flow.files
+        volume = BlobFileSystem({"kernel": files.kernel.view})
+        handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, _LOADER_FS_PATH).handle
+        services.install_protocol_interface(handle, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, volume)
+        if files.initrd_size:
+            publish_initrd(self._flow)
+
+    def _load_image(self) -> EfiStatus:
+        flow, services = self._flow, self._services
+        kernel = flow.files.kernel
+        first = len(services.trace)
+        with services.trace.on_behalf_of("bds"):
+            result = services.load_image(False, flow.firmware_image, _LOADER_FS_PATH / FilePath("kernel"))
+        file_buffer = next(
+            (
+                record.results.get("buffer")
+                for record in services.trace.records[first:]
+                if record.service == "AllocatePool" and record.arguments.get("size") == kernel.size
+            ),
+            None,
+        )
+        if isinstance(file_buffer, int) and file_buffer:
+            flow.place("file_buffer", file_buffer, kernel.size, _BS_DATA)
+            flow.mark_freed("file_buffer")
+        self._image = result.handle
+        if result.status is SUCCESS:
+            note_image(flow, result.handle)
+            flow.failure = None
+        elif not file_buffer and result.status is EfiStatus.EFI_NOT_FOUND:
+            flow.fail(
+                "LoadImage",
+                result.status,
+                kernel.size,
+                "LoadImage answers NOT_FOUND because its buffer for the kernel file found no room: "
+                + shortage(services, kernel.size),
+            )
+        elif result.status in (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND):
+            asked = kernel.image_pages_size
+            flow.fail("LoadImage", result.status, asked, f"the image found no room: {shortage(services, asked)}")
+        else:
+            flow.fail(
+                "LoadImage", result.status, 0, f"the firmware does not take {kernel.path} for an image it can load"
+            )
+        return result.status
+
+    def _start_image(self) -> EfiStatus:
+        flow, services = self._flow, self._services
+        flow.stage = START_IMAGE
+        if self._image is None:
+            status = self._load_image()
+            if status.is_error:
+                return status
+        set_load_options(flow, self._image)
+        with services.trace.on_behalf_of("bds"):
+            status = services.start_image(self._image).status
+        if status.is_error:
+            flow.mark_freed("image")
+            self._image = None
+        return status
+
+
+def publish_initrd(flow: BootFlow) -> int | None:
+    """Offer the joined initrds by LoadFile2 where Linux's EFI stub looks for them; gives the handle."""
+    services = flow.services
+    handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, INITRD_MEDIA_PATH).handle
+    interface = InitrdLoadFile2(flow.files.initrd_size, flow.files.initrd_pieces())
+    services.install_protocol_interface(handle, EFI_LOAD_FILE2_PROTOCOL_GUID, interface)
+    return handle
+
+
+def note_image(flow: BootFlow, handle: int | None) -> None:
+    """Remember where LoadImage put the image."""
+    image = flow.services.images.loaded_image(handle)
+    if image is not None:
+        flow.place("image", image.image_base, image.image_size, image.image_code_type)
+
+
+def set_load_options(flow: BootFlow, handle: int | None) -> None:
+    """OVMF's command line: ``initrd=initrd`` before it, or after it in older releases."""
+    image = flow.services.images.loaded_image(handle)
+    if image is None:
+        return
+    words = [flow.files.cmdline] if flow.files.cmdline else []
+    if flow.files.initrd_size:
+        words.insert(0 if flow.services.profile.initrd_option_first else len(words), "initrd=initrd")
+    image.load_options = " ".join(words)
+    flow.services.allocate_pool(_BS_DATA, 2 * (len(image.load_options) + 1))

@@ -1,0 +1,223 @@
+"""One boot under way: its files, its placements, the stage it has reached, and why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tdvfsh.accept.needs import NO_LIMIT, Need
+from tdvfsh.accept.on_demand import OnDemandAccept
+from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.td.footprint import FirmwareCall
+from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_up, human_size, pages_for
+
+FETCH_BLOBS: Final = "fetch_blobs"
+LOAD_IMAGE: Final = "load_image"
+START_IMAGE: Final = "start_image"
+LOAD_KERNEL: Final = "load_kernel"
+LOAD_INITRD: Final = "load_initrd"
+EXIT_BOOT_SERVICES: Final = "exit_boot_services"
+
+DEFAULT_KASLR_SEED: Final = 0x6A09E667
+"""Any fixed number would do: results repeat, and ``--kaslr-seed`` changes it."""
+
+_MAXIMUM_ATTEMPTS: Final = 64
+
+
+@dataclass(slots=True)
+class Placement:
+    """Something that a flow put into memory: bytes ``[start, end)``."""
+
+    what: str
+    start: int
+    end: int
+    memory_type: EfiMemoryType
+    freed: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class BootFailure:
+    """Why a flow ended early.
+
+    Attributes:
+        service: The call that failed, or that showed what was missing.
+        status: What the flow ended with.
+        asked_bytes: Contiguous bytes that were wanted.
+        largest_free_bytes: The largest free piece that was in reach of the request.
+        unaccepted_bytes: What was still unaccepted then.
+        why: One sentence.
+    """
+
+    service: str
+    status: EfiStatus
+    asked_bytes: int
+    largest_free_bytes: int
+    unaccepted_bytes: int
+    why: str
+
+
+@dataclass
+class BootFlow:
+    """State of one boot.
+
+    Args:
+        services: The firmware.
+        on_demand: The accept option in force.
+        files: What is booted.
+        firmware_image: Handle of the firmware's own image, the parent of what it loads.
+        firmware_calls: What firmware allocates on its own between the steps.
+        kaslr_seed: 32-bit seed of the EFI stub's choice.
+    """
+
+    services: BootServices
+    on_demand: OnDemandAccept
+    files: BootFiles
+    firmware_image: int
+    firmware_calls: Sequence[FirmwareCall] = ()
+    kaslr_seed: int = DEFAULT_KASLR_SEED
+    stage: str = FETCH_BLOBS
+    status: EfiStatus = SUCCESS
+    placements: list[Placement] = field(default_factory=list)
+    failure: BootFailure | None = None
+    stub_progress: list[str] = field(default_factory=list)
+
+    def place(self, what: str, start: int, size: int, memory_type: EfiMemoryType) -> None:
+        """Remember a placement of ``size`` bytes."""
+        self.placements.append(Placement(what, start, start + size, memory_type))
+
+    def mark_freed(self, what: str) -> None:
+        """The last placement called ``what`` is gone."""
+        for placement in reversed(self.placements):
+            if placement.what == what and not placement.freed:
+                placement.freed = True
+                return
+
+    def placed(self, what: str) -> Placement | None:
+        """The last placement called ``what`` that still stands."""
+        return next((entry for entry in reversed(self.placements) if entry.what == what and not entry.freed), None)
+
+    def fail(
+        self, service: str, status: EfiStatus, asked: int, why: str, maximum: int = NO_LIMIT, minimum: int = 0
+    ) -> EfiStatus:
+        """Remember why the flow cannot go on; gives ``status`` back."""
+        self.failure = BootFailure(
+            service,
+            status,
+            asked,
+            largest_free(self.services, maximum, minimum),
+            self.services.td.unaccepted_bytes,
+            why,
+        )
+        return status
+
+    def run_step(
+        self,
+        stage: str,
+        needs: Sequence[Need],
+        action: Callable[[], EfiStatus],
+        repeat_needs: Sequence[Need] | None = None,
+    ) -> EfiStatus:
+        """Do one step under the accept option in force, as often as the option wants it repeated.
+
+        Args:
+            stage: Where the boot stands if the step fails.
+            needs: What the step will ask for, in its order.
+            action: The step.
+            repeat_needs: What a repetition will ask for, where that differs.
+        """
+        self.stage = stage
+        if needs:
+            self.on_demand.before(self.services, stage, needs)
+        for attempt in range(1, _MAXIMUM_ATTEMPTS + 1):
+            self.failure = None
+            status = action()
+            if not status.is_error:
+                return status
+            again = needs if repeat_needs is None else repeat_needs
+            if not self.on_demand.repeat_after(self.services, stage, status, again, attempt):
+                break
+        return status
+
+    def allocate(
+        self,
+        what: str,
+        allocate_type: EfiAllocateType,
+        memory_type: EfiMemoryType,
+        size: int,
+        memory: int = NO_LIMIT,
+    ) -> tuple[EfiStatus, int]:
+        """AllocatePages for ``size`` bytes, remembered as a placement (and as the failure where it fails)."""
+        status, start = self.services.allocate_pages(allocate_type, memory_type, pages_for(size), memory)
+        if status is SUCCESS:
+            self.place(what, start, align_up(size, PAGE_SIZE), memory_type)
+        return status, start
+
+
+def largest_free(services: BootServices, maximum: int = NO_LIMIT, minimum: int = 0) -> int:
+    """Bytes of the largest Conventional piece between the limits."""
+    return max(
+        (min(end, maximum + 1) - max(start, minimum) for start, end in services.core.memory_map.free_ranges()),
+        default=0,
+    )
+
+
+def shortage(services: BootServices, asked: int, maximum: int = NO_LIMIT, minimum: int = 0) -> str:
+    """``needs X contiguous, largest free Y, Z still unaccepted``: the numbers of a failure in words."""
+    found = max(0, largest_free(services, maximum, minimum))
+    left = services.td.unaccepted_bytes
+    tail = f"{human_size(left)} of RAM is still unaccepted" if left else "no RAM is left to accept"
+    return (
+        f"it needs {human_size(asked)} in one piece, the largest free piece in its reach is {human_size(found)}, {tail}"
+    )
+
+
+class FirmwarePlayer:
+    """Replays what firmware allocates on its own between the steps of a boot, as it was recorded."""
+
+    def __init__(self, services: BootServices, calls: Sequence[FirmwareCall]) -> None:
+        self._services = services
+        self._calls = calls
+        self._next = 0
+        self._pages: dict[int, int] = {}
+
+    def run_to(self, mark: str) -> None:
+        """Make all calls up to the step ``mark``, which the caller then does itself; a mark in the past is skipped."""
+        if not any(call.do == mark for call in self._calls[self._next :]):
+            return
+        self._run(mark)
+
+    def run_to_end(self) -> None:
+        """Make all calls that are left."""
+        self._run(None)
+
+    def _run(self, mark: str | None) -> None:
+        with self._services.trace.on_behalf_of("firmware"):
+            while self._next < len(self._calls):
+                call = self._calls[self._next]
+                self._next += 1
+                if call.do is not None:
+                    if call.do == mark:
+                        return
+                elif call.memory_type is not None:
+                    self._allocate(self._next - 1, call)
+                elif call.frees is not None and call.frees in self._pages:
+                    self._services.free_pages(self._pages[call.frees] + (call.offset << PAGE_SHIFT), call.pages)
+                elif call.below is not None:
+                    top = self._services.td.ram.low.end
+                    self._services.free_pages(top - call.below, call.pages)
+
+    def _allocate(self, number: int, call: FirmwareCall) -> None:
+        assert call.memory_type is not None
+        kind = EfiAllocateType.AllocateAnyPages if call.maximum is None else EfiAllocateType.AllocateMaxAddress
+        status, start = self._services.allocate_pages(kind, call.memory_type, call.pages, call.maximum or 0)
+        if status is SUCCESS:
+            self._pages[number] = start

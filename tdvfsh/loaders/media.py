@@ -1,0 +1,39 @@
+"""Protocol interfaces by which loaders hand over files: a read-only file system, and LoadFile2 for the initrd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tdvfsh.dxe.protocols import FileContents
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+
+class BlobFileSystem:
+    """A flat volume of named blobs, as OVMF's QEMU kernel loader publishes it."""
+
+    def __init__(self, files: Mapping[str, memoryview]) -> None:
+        self._files = files
+
+    def read_file(self, path: str) -> FileContents:
+        """The blob of that name; EFI_NOT_FOUND where there is none."""
+        view = self._files.get(path.lstrip("\\"))
+        return FileContents(EfiStatus.EFI_NOT_FOUND, None) if view is None else FileContents(SUCCESS, view)
+
+
+class InitrdLoadFile2:
+    """LoadFile2 on the LINUX_EFI_INITRD_MEDIA_GUID path; ``pieces`` are ``(offset, bytes)`` of the joined initrd."""
+
+    def __init__(self, size: int, pieces: list[tuple[int, memoryview]]) -> None:
+        self.size = size
+        self.pieces = pieces
+
+    def load_file(self, path: str, boot_policy: bool) -> FileContents:
+        """EFI_UNSUPPORTED for a boot policy, EFI_INVALID_PARAMETER for a path behind the node, else the size to come.
+
+        The bytes are in ``pieces``: nobody needs a joined copy of several gigabytes.
+        """
+        if boot_policy:
+            return FileContents(EfiStatus.EFI_UNSUPPORTED, None)
+        if path:
+            return FileContents(EfiStatus.EFI_INVALID_PARAMETER, None)
+        return FileContents(EfiStatus.EFI_BUFFER_TOO_SMALL, None)

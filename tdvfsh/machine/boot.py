@@ -1,0 +1,115 @@
+"""One boot of real files in a fresh TD, from the firmware's start to the operating system or to its failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.dxe.images import Program
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.loaders.direct import run_direct
+from tdvfsh.loaders.efi_stub import run_efi_stub
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, BootFailure, BootFlow, Placement
+from tdvfsh.loaders.grub import GRUB_2_12, GRUB_2_12_DEBIAN, run_grub
+from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.uefi.memory import MemoryDescriptor
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+_FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
+    "direct": run_direct,
+    "grub2.12": lambda flow: run_grub(flow, GRUB_2_12),
+    "grub2.12-debian": lambda flow: run_grub(flow, GRUB_2_12_DEBIAN),
+}
+
+
+@dataclass(frozen=True)
+class BootResult:
+    """How a boot ended, with the machine as it was then."""
+
+    machine: Machine
+    files: BootFiles
+    status: EfiStatus
+    stage: str
+    placements: tuple[Placement, ...]
+    failure: BootFailure | None
+    messages: tuple[str, ...]
+    memory_map: tuple[MemoryDescriptor, ...]
+
+    @property
+    def booted(self) -> bool:
+        """Whether the operating system was reached."""
+        return self.status is SUCCESS and self.stage == EXIT_BOOT_SERVICES
+
+    @property
+    def boot_bytes(self) -> int:
+        """Bytes accepted before DXE, those that the VMM added included."""
+        return self.machine.boot_bytes
+
+    @property
+    def on_demand_bytes(self) -> int:
+        """Bytes accepted while booting."""
+        return self.machine.td.accepted_bytes - self.machine.boot_bytes
+
+    @property
+    def left_to_os_bytes(self) -> int:
+        """Bytes that were never accepted before the operating system."""
+        return self.machine.td.unaccepted_bytes
+
+    @property
+    def boot_accept_seconds(self) -> float:
+        """Modelled seconds of the accept at boot."""
+        accepted = self.machine.boot_accept
+        return accepted.seconds if accepted is not None else 0.0
+
+    @property
+    def on_demand_seconds(self) -> float:
+        """Modelled seconds of all later accepts."""
+        return self.machine.clock.seconds - self.boot_accept_seconds
+
+
+def boot(options: TdOptions, files: BootFiles) -> BootResult:
+    """Boot ``files`` in a fresh TD.
+
+    Raises:
+        UsageError: A TD that cannot be or does not start.
+    """
+    machine = Machine(options, image_bytes=fw_cfg_bytes(files))
+    flow = BootFlow(
+        machine.services,
+        machine.on_demand,
+        files,
+        machine.firmware_image,
+        machine.stage.calls,
+        options.kaslr_seed,
+    )
+
+    def program_for(image: LoadedImage) -> Program | None:
+        linux = files.kernel.linux
+        if linux is None or not linux.kernel_buffer_size or image.source is not files.kernel.view:
+            return None
+        return lambda handle: run_efi_stub(flow, handle)
+
+    machine.services.images.program_for = program_for
+    with machine.trace.on_behalf_of(options.loader):
+        status = _FLOWS[options.loader](flow)
+    if status is SUCCESS and not machine.services.at_runtime:
+        status = EfiStatus.EFI_LOAD_ERROR
+    stage = EXIT_BOOT_SERVICES if machine.services.at_runtime else flow.stage
+    return BootResult(
+        machine,
+        files,
+        status,
+        stage,
+        tuple(flow.placements),
+        None if status is SUCCESS else flow.failure,
+        tuple(flow.stub_progress),
+        machine.services.memory_map_view().descriptors,
+    )
+
+
+def fw_cfg_bytes(files: BootFiles) -> int:
+    """What ``presize`` reads from fw_cfg: kernel with setup, command line, initrd."""
+    return files.kernel.size + (len(files.cmdline) + 1 if files.cmdline else 0) + files.initrd_size

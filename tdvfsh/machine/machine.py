@@ -1,0 +1,195 @@
+"""A TD from its options: RAM, boot-time accept, the firmware's footprint, the DXE core, and the journal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
+from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
+from tdvfsh.dxe.bins import stack_bins
+from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.dxe.core import DxeCore, start_core
+from tdvfsh.dxe.gcd import MemorySpaceMap
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.profile import profile_named
+from tdvfsh.errors import UsageError
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.added import added_spans
+from tdvfsh.td.clock import VirtualClock
+from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareModel, FirmwareStage, check_room, firmware_model
+from tdvfsh.td.hob import TdHobEntry, td_hob_entries
+from tdvfsh.td.ram import RamLayout
+from tdvfsh.td.sec import SecAccept, sec_accept
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace
+from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
+from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType
+from tdvfsh.units import GIB, PAGE_SIZE, human_size
+
+_LEGACY_HOLE: Final = (0xA0000, 0x100000)
+_BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+_POOL_PAGES: Final = 32
+"""BootServicesData pages treated as pool memory with room: a running firmware's small requests find their place."""
+
+
+class Machine:
+    """One TD, or plain VM, with firmware that has come as far as its boot manager.
+
+    Args:
+        options: What to make.
+        image_bytes: Sizes of the boot blobs in fw_cfg, in sum; ``presize`` counts them.
+
+    Attributes:
+        td: The hardware.
+        services: The boot-services table.
+        trace: The journal.
+        hob_entries: The TD HOB list that the VMM handed over.
+        boot_accept: What SEC accepted.
+        boot_bytes: Bytes accepted before DXE, those that the VMM added included.
+        firmware_image: Handle of the firmware's own image.
+
+    Raises:
+        UsageError: RAM that cannot be, or too little accepted for the firmware itself.
+    """
+
+    def __init__(self, options: TdOptions, image_bytes: int = 0) -> None:
+        self.options = options
+        ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
+        self._model = firmware_model(options.firmware_model)
+        added = added_spans() if options.td else ()
+        self.td = TrustDomain(ram, options.gpaw, options.vcpus, options.host_page_size, td=options.td, added=added)
+        self.trace = Trace(self._now)
+        self.hob_entries: tuple[TdHobEntry, ...] = td_hob_entries(ram, added)
+        self.boot_accept = self._accept_at_boot(image_bytes)
+        self.boot_bytes = self.td.accepted_bytes
+        self.services = BootServices(self._start_core(), self.td, self.trace)
+        self.on_demand: OnDemandAccept = on_demand_named(options.on_demand)
+        self.on_demand.attach(self.services)
+        self.firmware_image = self._install_firmware_handles()
+
+    @property
+    def boot_services(self) -> BootServices:
+        """The boot-services table, under the name that the specification gives it."""
+        return self.services
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The virtual clock."""
+        return self.td.clock
+
+    @property
+    def stage(self) -> FirmwareStage:
+        """The firmware's recorded layout and calls for the flow that the options name."""
+        return self._model.stages[self.stage_name]
+
+    @property
+    def stage_name(self) -> str:
+        """``direct``, or ``boot_loader`` for flows that begin on a disk."""
+        return DIRECT if self.options.loader == "direct" else BOOT_LOADER
+
+    @property
+    def model(self) -> FirmwareModel:
+        """The recorded firmware."""
+        return self._model
+
+    @property
+    def accepted_low_end(self) -> int:
+        """First byte of low RAM that was not accepted at boot: the firmware's own top of memory."""
+        low = self.td.ram.low
+        return low.end if not self.options.td else min(low.end, self._accept_end)
+
+    def _now(self) -> int:
+        return self.td.clock.now_ns
+
+    def _accept_at_boot(self, image_bytes: int) -> SecAccept | None:
+        options = self.options
+        if not options.td:
+            self._accept_end = 1 << 64
+            return None
+        self._accept_end = options.accept.end_address(self.hob_entries, image_bytes)
+        check_room(self._model, self.stage_name, self.accepted_low_end)
+        with self.trace.on_behalf_of("sec"):
+            record = self.trace.enter("AcceptMemory at boot", end_address=min(self._accept_end, self.td.ram.end))
+            large_pages = options.profile != "rfc2021"
+            accepted = sec_accept(self.td, self.hob_entries, self._accept_end, large_pages=large_pages)
+            outcome = accepted.outcome
+            self.trace.leave(
+                record,
+                outcome.status,
+                accepted_bytes=outcome.accepted_bytes,
+                calls=outcome.calls,
+                pages_4k=outcome.pages_4k,
+                pages_2m=outcome.pages_2m,
+            )
+        if outcome.status.is_error:
+            raise UsageError(f"the TD does not start: accepting memory at boot failed ({outcome.completion_name})")
+        return accepted
+
+    def _start_core(self) -> DxeCore:
+        options, ram = self.options, self.td.ram
+        profile = profile_named(options.profile)
+        check_room(self._model, self.stage_name, self.accepted_low_end)
+        top = self.accepted_low_end
+        attribute = 0 if options.td else self._model.attribute
+        entries = [
+            MapEntry(piece.start, piece.end, piece.memory_type, attribute | piece.capabilities)
+            for piece in self.stage.layout(top)
+        ]
+        if options.td:  # a TD has no legacy hole: OVMF skips its MMIO HOB there
+            entries.append(MapEntry(*_LEGACY_HOLE, EfiMemoryType.EfiConventionalMemory, attribute))
+        gcd = MemorySpaceMap(options.gpaw)
+        for entry in entries:
+            _add_ram(gcd, entry.start, entry.end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
+        for span in ram.spans:
+            accepted_end = max(span.start, min(span.end, self._accept_end))
+            if span.start >= 4 * GIB and span.start < accepted_end:
+                entries.append(MapEntry(span.start, accepted_end, EfiMemoryType.EfiConventionalMemory, attribute))
+                _add_ram(gcd, span.start, accepted_end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
+            if accepted_end < span.end:
+                _add_ram(gcd, accepted_end, span.end, EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted, 0)
+        for start, pages, memory_type, outside_attribute in self._model.outside:
+            kind = (
+                EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo
+                if memory_type == EfiMemoryType.EfiMemoryMappedIO
+                else EfiGcdMemoryType.EfiGcdMemoryTypeReserved
+            )
+            gcd.add_memory_space(kind, start, pages * PAGE_SIZE, outside_attribute, outside_attribute)
+        core = start_core(profile, entries, stack_bins(top - self._model.bins_top, self._model.bins), gcd)
+        _adopt_pool_pages(core, entries)
+        return core
+
+    def _install_firmware_handles(self) -> int:
+        handles = self.services.handles
+        own = LoadedImage(
+            0, None, None, 0, 0, EfiMemoryType.EfiBootServicesCode, _BS_DATA, 0, 0, 0, None, memoryview(b""), 0,
+            started=True,
+        )  # fmt: skip
+        handle = handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, own).handle
+        assert handle is not None
+        if self.options.td:
+            large_pages = self.options.profile != "rfc2021"
+            handles.install_protocol_interface(
+                None, EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, TdxMemoryAccept(self.td, self.trace, large_pages)
+            )
+        return handle
+
+
+def _add_ram(gcd: MemorySpaceMap, start: int, end: int, kind: EfiGcdMemoryType, attribute: int) -> None:
+    status = gcd.add_memory_space(kind, start, end - start, attribute)
+    if status.is_error:
+        raise UsageError(f"RAM at {start:#x} ({human_size(end - start)}) lies beyond what GPAW allows")
+
+
+def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry]) -> None:
+    """Give the firmware's BootServicesData pool room in the largest block of such pages that it holds already."""
+    largest = max(
+        (entry for entry in entries if entry.memory_type == _BS_DATA),
+        key=lambda entry: entry.end - entry.start,
+        default=None,
+    )
+    if largest is not None:
+        for page in range(
+            largest.end - PAGE_SIZE, max(largest.start, largest.end - _POOL_PAGES * PAGE_SIZE), -PAGE_SIZE
+        ):
+            core.pool.adopt_free_blocks(_BS_DATA, page)

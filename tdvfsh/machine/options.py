@@ -1,0 +1,84 @@
+"""The TD options, as every command that makes a TD takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from tdvfsh.accept.boot_time import BootAccept, parse_boot_accept
+from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.dxe.profile import profile_named
+from tdvfsh.errors import UsageError
+from tdvfsh.loaders.flow import DEFAULT_KASLR_SEED
+from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
+from tdvfsh.td.trust_domain import GPA_WIDTHS
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size
+
+LOADER_NAMES: Final = ("direct", "grub2.12", "grub2.12-debian")
+PLAIN_VM: Final = "plain VM"
+
+
+@dataclass(frozen=True)
+class TdOptions:
+    """What a TD is made of.
+
+    Attributes:
+        memory: Bytes of RAM.
+        vcpus: Number of vCPUs.
+        gpaw: 48 or 52.
+        accept: Boot-time policy.
+        on_demand: Name of the option in force.
+        profile: Name of the firmware generation's rules.
+        loader: Name of the boot flow.
+        firmware_model: Name of the recorded footprint.
+        td: False for a plain VM: all RAM is accepted from the start.
+        host_page_size: Largest page that the host maps: 4096 or 2 MiB.
+        kaslr_seed: 32-bit seed of the EFI stub's choice.
+        max_ram_below_4g: QEMU's machine option, in bytes.
+        map_file: An imported memory map to start from, instead of a footprint.
+    """
+
+    memory: int = 4 * GIB
+    vcpus: int = 1
+    gpaw: int = 48
+    accept: BootAccept = field(default_factory=lambda: parse_boot_accept("512M"))
+    on_demand: str = "none"
+    profile: str = "upstream"
+    loader: str = "direct"
+    firmware_model: str = "inteltdx"
+    td: bool = True
+    host_page_size: int = LARGE_PAGE_SIZE
+    kaslr_seed: int = DEFAULT_KASLR_SEED
+    max_ram_below_4g: int = 4 * GIB
+    map_file: str | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("--on-demand", self.on_demand, ON_DEMAND_NAMES)
+        _one_of("--loader", self.loader, LOADER_NAMES)
+        _one_of("--firmware-model", self.firmware_model, FIRMWARE_MODEL_NAMES)
+        profile_named(self.profile)
+        if self.gpaw not in GPA_WIDTHS:
+            raise UsageError(f"--gpaw {self.gpaw}: a TD has 48 or 52")
+        if self.vcpus < 1:
+            raise UsageError(f"--vcpus {self.vcpus}: a TD has at least 1")
+        if self.host_page_size not in (PAGE_SIZE, LARGE_PAGE_SIZE):
+            raise UsageError(f"--host-page-size {format_size(self.host_page_size)}: a host maps 4K or 2M")
+
+    def as_dict(self) -> dict[str, object]:
+        """The contract's ``td`` object."""
+        return {
+            "memory": self.memory,
+            "vcpus": self.vcpus,
+            "gpaw": self.gpaw,
+            "accept": self.accept.name if self.td else PLAIN_VM,
+            "on_demand": self.on_demand,
+            "profile": self.profile,
+            "loader": self.loader,
+            "firmware_model": self.firmware_model,
+            "td": self.td,
+        }
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{option} {value}: unknown; choose one of {', '.join(known)}")

@@ -1,0 +1,170 @@
+"""What firmware itself occupies in memory, as recorded layouts that move with the top of low RAM.
+
+A model holds two stages: ``direct`` is the moment at which OVMF's QEMU kernel loader asks for the first blob,
+``boot_loader`` the one at which the boot manager reads a boot loader's file from disk. Each has a map and the calls
+that firmware makes from there on. The recordings were made with plain guests; how is said at the head of each file in
+``firmware_models/``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from tdvfsh.errors import UsageError
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.units import PAGE_SHIFT, human_size
+
+FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
+DIRECT: Final = "direct"
+BOOT_LOADER: Final = "boot_loader"
+
+_CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
+_MODELS: Final = "firmware_models"
+
+
+class Piece(NamedTuple):
+    """One descriptor of a layout: bytes ``[start, end)``, its type, and access capabilities that keep it apart."""
+
+    start: int
+    end: int
+    memory_type: EfiMemoryType
+    capabilities: int
+
+
+class FirmwareCall(NamedTuple):
+    """Something firmware does between two steps of a boot.
+
+    Exactly one of the three is meant: a step mark ``do``, an allocation of ``memory_type``, or a free of the pages of
+    the call numbered ``frees`` from its page ``offset`` on.
+    """
+
+    do: str | None = None
+    memory_type: EfiMemoryType | None = None
+    pages: int = 0
+    maximum: int | None = None
+    frees: int | None = None
+    offset: int = 0
+    below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareStage:
+    """A map and what follows. ``fixed`` pieces have addresses, ``top`` ones the distance below the top of low RAM."""
+
+    fixed: tuple[Piece, ...]
+    top: tuple[Piece, ...]
+    calls: tuple[FirmwareCall, ...]
+
+    @property
+    def least_top(self) -> int:
+        """The lowest top of low RAM, in bytes, under which all pieces have their place."""
+        fixed_end = max((piece.end for piece in self.fixed), default=0)
+        return fixed_end - min((piece.start for piece in self.top), default=0)
+
+    def layout(self, top: int) -> list[Piece]:
+        """All pieces of low RAM that ends at ``top``; what lies between the two groups is Conventional."""
+        shifted = [piece._replace(start=top + piece.start, end=top + piece.end) for piece in self.top]
+        middle_start = max((piece.end for piece in self.fixed), default=0)
+        middle_end = shifted[0].start if shifted else top
+        middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
+        return [*self.fixed, *middle, *shifted]
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareModel:
+    """One recorded firmware.
+
+    Attributes:
+        name: As ``--firmware-model`` names it.
+        package: The package and version that was recorded.
+        edk2: The edk2 release behind it.
+        min_ram: Bytes of RAM below which it did not start.
+        attribute: Attribute of every RAM descriptor in a plain guest.
+        bins_top: Bytes from the top of low RAM down to the top of the first bin.
+        bins: ``(type, pages)`` in the order of its MemoryTypeInformation.
+        outside: Ranges that are no RAM: ``(start, pages, type, attribute)``.
+        stages: ``direct`` and ``boot_loader``.
+    """
+
+    name: str
+    package: str
+    edk2: str
+    min_ram: int
+    attribute: int
+    bins_top: int
+    bins: tuple[tuple[EfiMemoryType, int], ...]
+    outside: tuple[tuple[int, int, EfiMemoryType, int], ...]
+    stages: dict[str, FirmwareStage]
+
+    def least_low_memory(self, stage: str) -> int:
+        """Bytes of usable low RAM that the firmware's own footprint takes at least."""
+        return max(self.min_ram, self.stages[stage].least_top)
+
+
+@cache
+def firmware_model(name: str) -> FirmwareModel:
+    """The model called ``name``.
+
+    Raises:
+        UsageError: There is none; the message lists them.
+    """
+    if name not in FIRMWARE_MODEL_NAMES:
+        raise UsageError(f"--firmware-model {name}: unknown; choose one of {', '.join(FIRMWARE_MODEL_NAMES)}")
+    text = (files("tdvfsh.td") / _MODELS / f"{name}.toml").read_text(encoding="utf-8")
+    data = tomllib.loads(text)
+    return FirmwareModel(
+        name=data["name"],
+        package=data["package"],
+        edk2=data["edk2"],
+        min_ram=data["min_ram"],
+        attribute=data["attribute"],
+        bins_top=data["bins_top"],
+        bins=tuple((EfiMemoryType[entry["type"]], entry["pages"]) for entry in data["bins"]),
+        outside=tuple(
+            (entry["start"], entry["pages"], EfiMemoryType[entry["type"]], entry["attribute"])
+            for entry in data["outside"]
+        ),
+        stages={stage: _stage(data[stage]) for stage in (DIRECT, BOOT_LOADER)},
+    )
+
+
+def check_room(model: FirmwareModel, stage: str, accepted_low: int) -> None:
+    """Refuse a TD whose accepted low memory cannot hold the firmware itself.
+
+    Raises:
+        UsageError: ``accepted_low`` bytes are too few; the message says how many it takes.
+    """
+    least = model.least_low_memory(stage)
+    if accepted_low < least:
+        raise UsageError(
+            f"the TD does not start: firmware {model.name} needs {human_size(least)} of accepted memory below 4 GiB "
+            f"for itself, and only {human_size(accepted_low)} is accepted"
+        )
+
+
+def _stage(data: dict[str, Any]) -> FirmwareStage:
+    return FirmwareStage(
+        fixed=tuple(_piece(entry, entry["start"]) for entry in data["fixed"]),
+        top=tuple(_piece(entry, -entry["below"]) for entry in data["top"]),
+        calls=tuple(_call(entry) for entry in data["calls"]),
+    )
+
+
+def _piece(entry: dict[str, Any], start: int) -> Piece:
+    return Piece(start, start + (entry["pages"] << PAGE_SHIFT), EfiMemoryType[entry["type"]], entry.get("caps", 0))
+
+
+def _call(entry: dict[str, Any]) -> FirmwareCall:
+    return FirmwareCall(
+        do=entry.get("do"),
+        memory_type=EfiMemoryType[entry["alloc"]] if "alloc" in entry else None,
+        pages=entry.get("pages", 0),
+        maximum=entry.get("max"),
+        frees=entry.get("free"),
+        offset=entry.get("offset", 0),
+        below=entry.get("free_top"),
+    )
