@@ -25,6 +25,7 @@ from tdvfsh.formats.linux_layout import (
 )
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.text import printable
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
 from tdvfsh.units import MIB, align_up
 
@@ -224,8 +225,7 @@ def _version_text(source: ByteSource, pointer: int, setup_size: int) -> str:
     if pointer == 0 or pointer + SECTOR_SIZE >= setup_size:
         return ""
     raw = source.peek(pointer + SECTOR_SIZE, min(_VERSION_TEXT_LIMIT, setup_size - pointer - SECTOR_SIZE))
-    text = raw.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return printable(raw.split(b"\0", 1)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from tdvfsh.formats.pe_layout import (
     TE_HEADER_SIZE,
     TE_IMAGE_HEADER_SIGNATURE,
 )
+from tdvfsh.formats.text import printable
 from tdvfsh.uefi.status import EfiStatus
 
 IMAGE_FILE_MACHINE_I386: Final = 0x14C
@@ -99,7 +100,7 @@ class DataDirectory:
 
 @dataclass(frozen=True, slots=True)
 class PeSection:
-    """IMAGE_SECTION_HEADER; ``name`` has its trailing NULs removed, bytes outside ASCII escaped."""
+    """IMAGE_SECTION_HEADER; ``name`` has its trailing NULs removed and what is not printable escaped."""
 
     name: str
     virtual_size: int
@@ -306,7 +307,7 @@ def _check_sections(
     for raw_name, virtual_size, address, raw_size, pointer, _, _, _, _, flags in SECTION_HEADER.iter_unpack(
         table[:whole]
     ):
-        name = raw_name.rstrip(b"\0").decode("ascii", "backslashreplace")
+        name = printable(raw_name.rstrip(b"\0"))
         start, first_byte = (address - te_stripped_offset) & _U32, (pointer - te_stripped_offset) & _U32
         if raw_size > 0:
             _require(

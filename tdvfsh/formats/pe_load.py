@@ -30,6 +30,7 @@ from tdvfsh.formats.pe_layout import (
 )
 from tdvfsh.formats.pe_memory import Coverage, LoadedImage, Piece
 from tdvfsh.formats.pe_resources import check_resources
+from tdvfsh.formats.text import printable
 from tdvfsh.uefi.status import EfiStatus
 
 _U32: Final = 0xFFFFFFFF
@@ -217,8 +218,7 @@ class _HeaderBytes:
         assert self._bytes is not None
         offset = self._pe.section_table_offset - self._start + SECTION_HEADER_SIZE * index
         name, virtual_size, address, raw_size, pointer, *_, flags = SECTION_HEADER.unpack_from(self._bytes, offset)
-        text = name.rstrip(b"\0").decode("ascii", "backslashreplace")
-        return PeSection(text, virtual_size, address, raw_size, pointer, flags)
+        return PeSection(printable(name.rstrip(b"\0")), virtual_size, address, raw_size, pointer, flags)
 
     def header(self) -> LoadedHeader:
         pe = self._pe

@@ -11,6 +11,7 @@ from typing import Final
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe import PeRejection, parse_pe
+from tdvfsh.formats.text import printable
 
 UKI_SECTIONS: Final = (
     ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname",
@@ -76,4 +77,4 @@ def _text(source: ByteSource, uki: Uki, name: str) -> str:
     if section is None:
         return ""
     raw = source.peek(section.offset, min(section.size, TEXT_LIMIT))
-    return raw.rstrip(b"\0").decode("utf-8", "backslashreplace")
+    return printable(raw.rstrip(b"\0"), keep="\n\t")

@@ -1,0 +1,109 @@
+"""What a file is: every format it has at once, with the facts that loaders read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from tdvfsh.errors import FormatError
+from tdvfsh.formats.bootconfig import BOOTCONFIG_MAGIC
+from tdvfsh.formats.compression import UnpackLimits, codec_at
+from tdvfsh.formats.cpio import CPIO_ODC_MAGIC, is_cpio
+from tdvfsh.formats.initrd import parse_initrd
+from tdvfsh.formats.linux import is_bzimage, parse_bzimage
+from tdvfsh.formats.mapped import ByteSource, open_mapped
+from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.tdvf import find_tdvf, parse_tdvf
+from tdvfsh.formats.uki import parse_uki
+from tdvfsh.uefi.status import SUCCESS
+
+_PE_BEGINNINGS: Final = (b"MZ", b"VZ", b"PE\0\0")
+
+
+def inspect_file(
+    path: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    limits: UnpackLimits | None = None,
+) -> dict[str, object]:
+    """Everything known of a file, as plain values: the shape that ``tdvfsh inspect --json`` prints.
+
+    Args:
+        path: The file.
+        progress: Told (bytes done, bytes of the file) while an initrd is unpacked.
+        limits: What to refuse as a decompression bomb.
+
+    Returns:
+        ``path``, ``size``, ``formats`` (those that hold, among ``pe bzimage uki initrd tdvf``), and a dictionary for
+        each. ``pe`` is there for anything that begins like a PE image, with the status that firmware gives it.
+
+    Raises:
+        HostError, FormatError: It cannot be read, is of no known format, or is damaged.
+    """
+    with open_mapped(path) as file:
+        source = file.source
+        facts = _inspect(source, progress, limits)
+    formats = [name for name in facts if name != "pe" or facts["pe"]["status"] == SUCCESS.name]
+    return {"path": str(path), "size": source.size, "formats": formats, **facts}
+
+
+def _inspect(
+    source: ByteSource, progress: Callable[[int, int], None] | None, limits: UnpackLimits | None
+) -> dict[str, dict[str, object]]:
+    path = source.path
+    if source.size == 0:
+        raise FormatError(path, "the file is empty")
+    facts: dict[str, dict[str, object]] = {}
+    if source.peek(0, 4).startswith(_PE_BEGINNINGS):
+        facts["pe"] = _pe(source)
+    if is_bzimage(source):
+        facts["bzimage"] = _plain(asdict(parse_bzimage(source, path)))
+    if facts.get("pe", {}).get("status") == SUCCESS.name and _has_kernel_section(source):
+        facts["uki"] = _plain(asdict(parse_uki(source, path)))
+    if not facts and find_tdvf(source, path) is not None:
+        facts["tdvf"] = _plain(asdict(parse_tdvf(source, path)))
+    if not facts and _looks_like_initrd(source):
+        facts["initrd"] = _plain(asdict(parse_initrd(source, path, progress, limits)))
+    if not facts:
+        raise FormatError(path, "neither a PE image, a Linux kernel, an initrd nor firmware with TDX metadata")
+    return facts
+
+
+def _pe(source: ByteSource) -> dict[str, object]:
+    verdict = parse_pe(source)
+    if isinstance(verdict, PeImage):
+        return {"status": SUCCESS.name, **_plain(asdict(verdict))}
+    return {"status": verdict.status.name, "image_error": int(verdict.image_error), "why": verdict.why}
+
+
+def _has_kernel_section(source: ByteSource) -> bool:
+    verdict = parse_pe(source)
+    return isinstance(verdict, PeImage) and verdict.section(".linux") is not None
+
+
+def _looks_like_initrd(source: ByteSource) -> bool:
+    start = source.skip_zeros(0)
+    head = source.peek(start, 6)
+    tail = source.peek(max(source.size - 16, 0), 16)
+    return is_cpio(head) or head == CPIO_ODC_MAGIC or codec_at(source, start) is not None or BOOTCONFIG_MAGIC in tail
+
+
+def _plain(facts: dict[str, object]) -> dict[str, object]:
+    """Dataclass fields as values that JSON knows; path and size are the file's and stand above."""
+    return {name: _value(value) for name, value in facts.items() if name not in ("path", "file_size")}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, Enum) and not isinstance(value, int):
+        return value.value
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_value(item) for item in value]
+    return str(value)
