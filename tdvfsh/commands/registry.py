@@ -17,20 +17,54 @@ if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
 
 MODULES: dict[str, str] = {
+    "acpiview": "unmodelled",
     "alias": "variables",
     "attrib": "attributes",
     "cd": "files",
     "cls": "screen",
+    "comp": "comparing",
+    "connect": "unmodelled",
+    "cp": "copying",
+    "date": "clock",
+    "dblk": "unmodelled",
+    "devices": "unmodelled",
+    "devtree": "unmodelled",
+    "disconnect": "unmodelled",
+    "drivers": "unmodelled",
+    "drvcfg": "unmodelled",
+    "drvdiag": "unmodelled",
     "echo": "screen",
+    "edit": "unmodelled",
     "exit": "control",
+    "getmtc": "clock",
+    "help": "helping",
+    "hexedit": "unmodelled",
+    "load": "images",
+    "loadpcirom": "unmodelled",
     "ls": "listing",
     "map": "mappings",
+    "mkdir": "copying",
+    "mode": "modes",
+    "mv": "copying",
+    "openinfo": "unmodelled",
+    "parse": "sfo",
     "pause": "screen",
+    "pci": "unmodelled",
+    "reconnect": "unmodelled",
     "reset": "control",
+    "rm": "copying",
+    "sermode": "unmodelled",
     "set": "variables",
+    "setsize": "attributes",
+    "smbiosview": "unmodelled",
     "stall": "clock",
+    "time": "clock",
+    "timezone": "clock",
+    "touch": "attributes",
     "type": "files",
+    "unload": "images",
     "ver": "control",
+    "vol": "attributes",
 }
 """Command to module of :mod:`tdvfsh.commands`; a test keeps it true."""
 
@@ -45,7 +79,7 @@ class Command:
     ``numbers`` whether ``-5`` is an argument.
     """
 
-    __slots__ = ("_signature", "counts", "function", "level", "name", "numbers", "profile", "stop")
+    __slots__ = ("_signature", "counts", "function", "level", "name", "numbers", "profile", "raw", "stop")
 
     def __init__(
         self,
@@ -57,6 +91,7 @@ class Command:
         stop: str,
         counts: bool,
         numbers: bool,
+        raw: bool = False,
     ) -> None:
         self.name = name
         self.function = function
@@ -65,23 +100,30 @@ class Command:
         self.stop = stop
         self.counts = counts
         self.numbers = numbers
+        self.raw = raw
         self._signature: Signature | None = None
 
     @property
     def signature(self) -> Signature:
         """Its parameters, read once."""
         if self._signature is None:
-            self._signature = Signature(self.function)
+            self._signature = Signature(self.function) if not self.raw else Signature(_no_arguments)
         return self._signature
 
     def run(self, shell: Shell, words: list[str]) -> int:
         """Run with the words behind the name; prints what is wrong with them."""
+        if self.raw:
+            return int(self.function(shell, words))
         try:
             values, keywords = self.signature.bind(self.name, words, stop=self.stop, numbers=self.numbers)
         except ArgumentError as error:
             shell.print(f"{error}\n")
             return error.status
         return int(self.function(shell, *values, **keywords))
+
+
+def _no_arguments(shell: Shell) -> int:
+    return 0
 
 
 _LOADED: dict[str, Command] = {}
@@ -99,13 +141,30 @@ def command(
         counts: Whether its status goes into ``lasterror``.
         numbers: Whether words such as ``-5`` are arguments.
     """
-    stop = "." if level == 2 or profile in ("Debug1", "td") else ""
 
     def register(function: Handler) -> Handler:
-        _LOADED[name] = Command(name, function, level=level, profile=profile, stop=stop, counts=counts, numbers=numbers)
+        define(name, function, level=level, profile=profile, counts=counts, numbers=numbers)
         return function
 
     return register
+
+
+def define(
+    name: str,
+    function: Callable[..., int],
+    *,
+    level: int = 0,
+    profile: str = "",
+    counts: bool = True,
+    numbers: bool = False,
+    raw: bool = False,
+) -> Command:
+    """Register a function under a name; see :func:`command`. With ``raw`` it takes its words as one list, unread."""
+    stop = "." if level == 2 or profile in ("Debug1", "td") else ""
+    _LOADED[name] = Command(
+        name, function, level=level, profile=profile, stop=stop, counts=counts, numbers=numbers, raw=raw
+    )
+    return _LOADED[name]
 
 
 def is_command(name: str) -> bool:

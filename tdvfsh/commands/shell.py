@@ -23,8 +23,10 @@ from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.commands.completion import Completion
+    from tdvfsh.commands.images import ImageResult
 
 PROFILES = ("Driver1", "Debug1", "network1", "network2", "td")
+START_TIME = 1_704_067_200  # 01/01/2024 00:00:00, so that nothing depends on the host's clock
 _NULL_NAMES = frozenset(("NUL", "NULL"))
 
 
@@ -89,6 +91,7 @@ class Shell:
         clock: The virtual clock; a still one where None.
         firmware: Identity that ``ver`` prints.
         profiles: Names in ``%profiles%``.
+        start_time: What the machine's real-time clock says at the start, in seconds since 1970.
     """
 
     def __init__(
@@ -98,7 +101,9 @@ class Shell:
         clock: Clock | None = None,
         firmware: Firmware | None = None,
         profiles: Iterable[str] = PROFILES,
+        start_time: int = START_TIME,
     ) -> None:
+        self.start_time = start_time
         self.stdout: TextSink = stdout if stdout is not None else MemorySink()
         self.stderr: TextSink = self.stdout
         self.stdin: TextSource | None = None
@@ -114,6 +119,8 @@ class Shell:
         self.interrupted: Callable[[], bool] | None = None
         self.ask: Callable[[str], str] = lambda prompt: ""
         self.clear_screen: Callable[[int | None, int | None], None] = lambda background, foreground: None
+        self.image_loader: Callable[[Found, bool], ImageResult] | None = None
+        self.image_unloader: Callable[[int], EfiStatus | None] | None = None
         self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
         self.interpreter = Interpreter(self)
         self._set_initial_variables(profiles)

@@ -183,11 +183,8 @@ def _resolve(hint: object, scope: dict[str, Any]) -> object:
 
 def _metadata(hint: object) -> tuple[object, ...]:
     """Kinds and options of an annotation, also inside ``Annotated[...] | None``."""
-    direct = getattr(hint, "__metadata__", None)
-    if direct is not None:
-        return tuple(direct)
-    found: tuple[object, ...] = ()
-    for part in get_args(hint):
+    found: tuple[object, ...] = tuple(getattr(hint, "__metadata__", ()))
+    for part in (hint.__origin__,) if hasattr(hint, "__metadata__") else get_args(hint):
         found += _metadata(part)
     return found
 

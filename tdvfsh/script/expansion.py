@@ -19,19 +19,21 @@ def is_variable_name(name: str) -> bool:
     return bool(name) and name[0] in _NAME_START and all(character in _NAME for character in name)
 
 
-def substitute_arguments(text: str, arguments: Sequence[str]) -> str:
+def substitute_arguments(text: str, arguments: Sequence[str | None]) -> str:
     """Put a script's arguments for ``%9`` down to ``%0``; missing ``%1`` to ``%9`` become ``""``.
 
     A caret does not protect here, and ``%10`` is ``%1`` followed by ``0`` (both edk2 quirks).
 
     Args:
         text: The script's line.
-        arguments: The script's path and its words, quotes included; ``shift`` may have emptied it.
+        arguments: The script's path and its words, quotes included; None for words out of reach.
     """
     if "%" not in text:
         return text
     for index in range(min(len(arguments) - 1, 9), -1, -1):
-        text = replace(text, f"%{index}", arguments[index], guarded=False)
+        argument = arguments[index]
+        if argument is not None:
+            text = replace(text, f"%{index}", argument, guarded=False)
     for index in range(1, 10):
         text = replace(text, f"%{index}", '""', guarded=False)
     return text

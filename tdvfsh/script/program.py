@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tdvfsh.script.loops import Loop
 
 BOM = b"\xff\xfe"
+_REACHABLE = 9  # edk2 keeps no text of arguments beyond %9, so "shift" brings up nothing there
 
 
 class ScriptLine:
@@ -46,7 +47,7 @@ class Program:
     def __init__(self, path: str, text: str, arguments: list[str]) -> None:
         self.path = path
         self.lines = script_lines(text)
-        self.arguments = [path, *arguments]
+        self.arguments: list[str | None] = [path, *arguments[:_REACHABLE], *(None for _ in arguments[_REACHABLE:])]
         self.position = 0
         self.loop_values: dict[str, str] = {}
 

@@ -1,0 +1,43 @@
+"""Time zones and the places that firmware names for them."""
+
+from __future__ import annotations
+
+ZONES: tuple[tuple[int, str], ...] = (
+    (720, "International Date Line West"),
+    (660, "Midway Island, Samoa"),
+    (600, "Hawaii"),
+    (540, "Alaska"),
+    (480, "Pacific Time(US & Canada), Tijuana, Portland"),
+    (420, "Arizona, Chihuahua, La Paz, Mazatlan, Mountain Time (US & Canada)"),
+    (360, "Central America, Central Time(US & Canada)"),
+    (300, "Bogota, Lima, Quito, Eastern Time(US & Canada)"),
+    (270, "Caracas"),
+    (240, "Atlantic Time(Canada), Caracas, Santiago, Georgetown"),
+    (210, "Newfoundland"),
+    (180, "Brasilia, Buenos Aires, Greenland"),
+    (120, "Mid-Atlantic"),
+    (60, "Azores, Cape Verde Is."),
+    (0, "Greenwich Mean Time, Casablanca, Monrovia, Dublin, London"),
+    (-60, "Amsterdam, Berlin, Bern, Rome, Paris, West Central Africa"),
+    (-120, "Athens, Bucharest, Cairo, Jerusalem"),
+    (-180, "Baghdad, Kuwait, Riyadh, Moscow, Nairobi, Istanbul"),
+    (-210, "Tehran"),
+    (-240, "Abu Dhabi, Muscat, Baku, Tbilisi, Yerevan"),
+    (-270, "Kabul"),
+    (-300, "Ekaterinburg, Islamabad, Karachi, Tashkent"),
+    (-330, "Chennai, Kolkata, Mumbai, New Delhi"),
+    (-345, "Kathmandu"),
+    (-360, "Almaty, Astana, Dhaka, Sri Jayawardenepura"),
+    (-390, "Rangoon"),
+    (-420, "Bangkok, Hanio, Jakarta, Krasnoyarsk, Novosibirsk"),
+    (-480, "Beijing, Chongqing, Hong Kong, Urumqi, Taipei, Perth"),
+    (-540, "Osaka, Sapporo, Tokyo, Seoul, Yakutsk"),
+    (-570, "Adelaide, Darwin"),
+    (-600, "Canberra, Melbourne, Sydney, Guam, Hobart, Vladivostok"),
+    (-660, "Magadan, Solomon Is., New Caledonia"),
+    (-720, "Auckland, Wellington, Fiji, Kamchatka, Marshall Is."),
+    (-780, "Nuku'alofa"),
+    (-840, "Line Islands"),
+    (2047, "Local Time"),
+)
+"""Minutes west of UTC (2047 is local time) and places, from -12:00 to +14:00, as ``timezone -l`` lists them."""
