@@ -20,9 +20,9 @@ def block(page: int, *records: int, size: int | None = None) -> bytes:
     return struct.pack(f"<II{len(records)}H", page, length, *records)
 
 
-def image_with(relocations: bytes, directory: tuple[int, int] | None = None, **fields: int) -> bytes:
+def image_with(relocations: bytes, directory: tuple[int, int] | None = None, characteristics: int = 0x22) -> bytes:
     where = (0x2000, len(relocations)) if directory is None else directory
-    return build_pe((TEXT, DATA._replace(data=relocations)), {5: where}, **fields)
+    return build_pe((TEXT, DATA._replace(data=relocations)), {5: where}, characteristics=characteristics)
 
 
 def relocate(image: bytes, adjust: int = ADJUST) -> tuple[Fixup, ...] | PeRejection:
