@@ -105,7 +105,8 @@ def plan_accepts(services: BootServices, needs: Sequence[Need]) -> list[tuple[in
         lacking, placed = outcome
         if lacking.what in ranges:
             low, high = ranges[lacking.what]
-            extra[lacking.what] = sum(size for start, size in placed if low <= start < high)
+            drawn = sum(size for start, size in placed if low <= start < high)
+            extra[lacking.what] = max(drawn, extra[lacking.what] + PAGE_SIZE)
         else:
             extra[lacking.what] = 0
     return None
@@ -129,14 +130,14 @@ def _ranges_for(
 def _try_in_order(
     services: BootServices, needs: Sequence[Need], accepts: Sequence[tuple[int, int]]
 ) -> tuple[Need, list[tuple[int, int]]] | None:
-    """None where all needs are met; else the first that is not, and where those before it were placed."""
+    """None where all needs are met; else the first that is not, and where all before it were placed, gone or not."""
     trial = _spoilable(services)
     for start, end in accepts:
         take_into_map(trial, start, end)
     placed: dict[str, tuple[int, int]] = {}
     for need in needs:
         if need.release is not None and need.release in placed:
-            start, size = placed.pop(need.release)
+            start, size = placed[need.release]
             trial.core.pages.free_pages(start, size >> PAGE_SHIFT)
         at = meets(trial, need)
         if at is None:

@@ -164,15 +164,13 @@ class BootFlow:
 
 def largest_free(services: BootServices, maximum: int = NO_LIMIT, minimum: int = 0) -> int:
     """Bytes of the largest Conventional piece between the limits."""
-    return max(
-        (min(end, maximum + 1) - max(start, minimum) for start, end in services.core.memory_map.free_ranges()),
-        default=0,
-    )
+    pieces = (min(end, maximum + 1) - max(start, minimum) for start, end in services.core.memory_map.free_ranges())
+    return max(0, *pieces, 0)
 
 
 def shortage(services: BootServices, asked: int, maximum: int = NO_LIMIT, minimum: int = 0) -> str:
     """``needs X contiguous, largest free Y, Z still unaccepted``: the numbers of a failure in words."""
-    found = max(0, largest_free(services, maximum, minimum))
+    found = largest_free(services, maximum, minimum)
     left = services.td.unaccepted_bytes
     tail = f"{human_size(left)} of RAM is still unaccepted" if left else "no RAM is left to accept"
     return (

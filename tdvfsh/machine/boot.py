@@ -53,6 +53,14 @@ class BootResult:
         """Bytes accepted while booting."""
         return self.machine.td.accepted_bytes - self.machine.boot_bytes
 
+    def on_demand_pages(self, size: str) -> int:
+        """Pages accepted while booting: ``pages_4k`` or ``pages_2m``."""
+        return sum(
+            int(record.arguments.get(size) or 0)
+            for record in self.machine.trace
+            if record.service == "TDG.MEM.PAGE.ACCEPT"
+        )
+
     @property
     def left_to_os_bytes(self) -> int:
         """Bytes that were never accepted before the operating system."""

@@ -62,16 +62,36 @@ class FirmwareStage:
     @property
     def least_top(self) -> int:
         """The lowest top of low RAM, in bytes, under which all pieces have their place."""
-        fixed_end = max((piece.end for piece in self.fixed), default=0)
-        return fixed_end - min((piece.start for piece in self.top), default=0)
+        movable = self.top[0].end - self.top[0].start if self._floats else 0
+        anchored = self.top[2:] if self._floats else self.top
+        return self._fixed_end + movable - min((piece.start for piece in anchored), default=0)
 
     def layout(self, top: int) -> list[Piece]:
-        """All pieces of low RAM that ends at ``top``; what lies between the two groups is Conventional."""
+        """All pieces of low RAM that ends at ``top``; what lies between the two groups is Conventional.
+
+        PEI takes its memory from the top down to a limit, and puts its stack at the bottom of that. Where low RAM is so
+        small that the fixed pieces end above that bottom, the stack stands on them and what lies above it shrinks.
+        """
         shifted = [piece._replace(start=top + piece.start, end=top + piece.end) for piece in self.top]
-        middle_start = max((piece.end for piece in self.fixed), default=0)
+        middle_start = self._fixed_end
+        if self._floats and shifted[0].start < middle_start:
+            stack, gap = shifted[:2]
+            stack = stack._replace(start=middle_start, end=middle_start + stack.end - stack.start)
+            shifted[:2] = [stack, gap._replace(start=stack.end)] if stack.end < gap.end else [stack]
         middle_end = shifted[0].start if shifted else top
         middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
         return [*self.fixed, *middle, *shifted]
+
+    @property
+    def _fixed_end(self) -> int:
+        return max((piece.end for piece in self.fixed), default=0)
+
+    @property
+    def _floats(self) -> bool:
+        """Whether the lowest piece of the upper group is a stack with free memory above it."""
+        return (
+            len(self.top) > 1 and self.top[0].memory_type != _CONVENTIONAL and self.top[1].memory_type == _CONVENTIONAL
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,101 @@
+"""``tdvfsh images list``, ``fetch`` and ``make``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.errors import UsageError
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import human_size, parse_size
+
+
+def run_images(arguments: Arguments) -> int:
+    """Dispatch to the action."""
+    action = arguments.text("action")
+    if action == "list":
+        return _list(arguments)
+    if action == "fetch":
+        return _fetch(arguments)
+    return _make(arguments)
+
+
+def _list(arguments: Arguments) -> int:
+    from tdvfsh.images.listing import list_images
+
+    images = list_images()
+    if arguments.flag("json"):
+        print_json([image.__dict__ if hasattr(image, "__dict__") else image._asdict() for image in images])
+        return 0
+    rows = [("name", "state", "version", "size", "what")]
+    for image in images:
+        size = human_size(image.size) if image.size else f"{image.download_megabytes} MB to fetch"
+        rows.append((image.name, image.state, image.version or "-", size, image.description))
+    print_lines(table_lines(rows, "   >"))
+    return 0
+
+
+def _fetch(arguments: Arguments) -> int:
+    from tdvfsh.images.fetch import fetch
+
+    names = arguments.words("names")
+    deb = arguments.optional("deb")
+    if deb is not None and len(names) != 1:
+        raise UsageError("images fetch --deb: one package file gives one image; name just one")
+    fetched = []
+    for name in names:
+        with unpack_progress() as progress:
+            image = fetch(name, progress, Path(deb) if deb is not None else None, arguments.flag("refresh"))
+        fetched.append(image)
+        if not arguments.flag("json"):
+            print_lines([f"{image.name}: {image.package} {image.version}"])
+            rows = [
+                (role, human_size(image.sizes[role]), f"sha256 {image.sha256[role]}", str(path))
+                for role, path in image.files.items()
+            ]
+            print_lines(table_lines(rows, " >", indent="  "))
+    if arguments.flag("json"):
+        print_json(
+            [
+                {
+                    "name": image.name,
+                    "package": image.package,
+                    "version": image.version,
+                    "files": {role: str(path) for role, path in image.files.items()},
+                    "sizes": image.sizes,
+                    "sha256": image.sha256,
+                }
+                for image in fetched
+            ]
+        )
+    return 0
+
+
+def _make(arguments: Arguments) -> int:
+    from tdvfsh.images.make import make_initrd, make_kernel
+
+    output = Path(arguments.text("output"))
+    size = parse_size(arguments.text("size"))
+    if arguments.text("kind") == "initrd":
+        make_initrd(output, size, arguments.optional("compress"))
+    else:
+        image_size, output_len = arguments.optional("size_of_image"), arguments.optional("output_len")
+        make_kernel(
+            output,
+            size,
+            parse_size(arguments.text("init_size")),
+            size_of_image=parse_size(image_size) if image_size else None,
+            output_len=parse_size(output_len) if output_len else None,
+            protocol=_protocol(arguments.text("protocol")),
+        )
+    print_lines([f"{output}: {human_size(size)}"])
+    return 0
+
+
+def _protocol(text: str) -> int:
+    major, _, minor = text.partition(".")
+    if not (major.isdigit() and minor.isdigit()) or int(major) > 255 or int(minor) > 255:
+        raise UsageError(f"--protocol {text}: not a boot protocol version such as 2.15")
+    return int(major) << 8 | int(minor)

@@ -1,0 +1,22 @@
+"""``tdvfsh inspect``."""
+
+from __future__ import annotations
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.formats.inspect import inspect_file
+
+
+def run_inspect(arguments: Arguments) -> int:
+    """What a file is, for people or as the contract's JSON."""
+    path = arguments.text("file")
+    with unpack_progress() as progress:
+        facts = inspect_file(path, lambda done, total: progress(path, done, total))
+    if arguments.flag("json"):
+        print_json(facts)
+    else:
+        from tdvfsh.report.inspect_text import inspect_lines
+
+        print_lines(inspect_lines(facts))
+    return 0

@@ -1,0 +1,70 @@
+"""From arguments to a subcommand, and from whatever happens there to one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+from tdvfsh.cli.arguments import Arguments, parse_arguments
+from tdvfsh.errors import TdvfshError
+
+_HANDLERS: Final[dict[str, tuple[str, str]]] = {
+    "shell": ("shell", "run_shell"),
+    "run": ("shell", "run_script_file"),
+    "demo": ("demo", "run_demo"),
+    "boot": ("boot", "run_boot"),
+    "compare": ("compare", "run_compare"),
+    "inspect": ("inspect", "run_inspect"),
+    "lint": ("lint", "run_lint"),
+    "images": ("images", "run_images"),
+}
+_INTERRUPTED: Final = 130
+_BROKEN_PIPE: Final = 141
+
+Handler = Callable[[Arguments], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tdvfsh`` with ``argv`` (the process's own where None).
+
+    Returns:
+        0 for success, 1 for failure, 2 for misuse; a script's ``%lasterror%``; 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        arguments = parse_arguments(words)
+        status = _handler(arguments.subcommand)(arguments)
+        sys.stdout.flush()
+    except TdvfshError as error:
+        print(f"tdvfsh: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("tdvfsh: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except MemoryError:
+        print("tdvfsh: this host has not enough memory for that", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tdvfsh: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _handler(subcommand: str) -> Handler:
+    module, name = _HANDLERS[subcommand]
+    handler: Handler = getattr(import_module(f"tdvfsh.cli.{module}"), name)
+    return handler
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

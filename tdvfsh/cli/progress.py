@@ -1,0 +1,28 @@
+"""Progress of long work, on a terminal only and only where it takes long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Tell = Callable[[str, int, int], None]
+
+
+@contextmanager
+def unpack_progress() -> Iterator[Tell]:
+    """A callback for (label, done, total), behind which a bar appears after a second."""
+    with progress_on(sys.stderr.isatty()) as tell:
+        yield tell
+
+
+@contextmanager
+def progress_on(terminal: bool) -> Iterator[Tell]:
+    """:func:`unpack_progress` for a known answer to whether a person is watching."""
+    if not terminal:
+        yield lambda label, done, total: None
+        return
+    from tdvfsh.ui.progress import progress_bar
+
+    with progress_bar("") as tell:
+        yield tell

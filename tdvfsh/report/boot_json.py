@@ -1,0 +1,101 @@
+"""A boot as one JSON object; its keys are a contract that scripts and CI rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tdvfsh.formats.initrd import Initrd
+from tdvfsh.loaders.files import KernelFile
+from tdvfsh.machine.boot import BootResult
+from tdvfsh.uefi.memory import memory_type_name
+
+
+def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
+    """Everything that ``tdvfsh boot --json`` prints; addresses and sizes are plain numbers of bytes.
+
+    ``accept.calls`` counts completed TDCALLs; ``modelled_seconds`` come from the cost model, not from a clock.
+    """
+    td = result.machine.td
+    boot = result.machine.boot_accept
+    failure = result.failure
+    return {
+        "td": result.machine.options.as_dict(),
+        "images": {
+            "kernel": _kernel(result.files.kernel),
+            "initrd": [
+                {
+                    "path": initrd.path,
+                    "size": initrd.size,
+                    "segments": [
+                        {
+                            "format": segment.format,
+                            "offset": segment.offset,
+                            "size": segment.size,
+                            "unpacked_size": segment.unpacked_size,
+                        }
+                        for segment in initrd.segments
+                    ],
+                }
+                for initrd in initrds
+            ],
+            "cmdline": result.files.cmdline,
+        },
+        "status": result.status.name,
+        "stage": result.stage,
+        "placements": [
+            {
+                "what": placement.what,
+                "start": placement.start,
+                "end": placement.end,
+                "memory_type": placement.memory_type.name,
+                "freed": placement.freed,
+            }
+            for placement in result.placements
+        ],
+        "accept": {
+            "added_bytes": td.added_bytes,
+            "boot_bytes": result.boot_bytes,
+            "on_demand_bytes": result.on_demand_bytes,
+            "calls": td.tdcall.calls,
+            "pages_4k": (boot.outcome.pages_4k if boot else 0) + result.on_demand_pages("pages_4k"),
+            "pages_2m": (boot.outcome.pages_2m if boot else 0) + result.on_demand_pages("pages_2m"),
+            "left_to_os_bytes": result.left_to_os_bytes,
+        },
+        "modelled_seconds": {
+            "boot_accept": result.boot_accept_seconds,
+            "on_demand_accept": result.on_demand_seconds,
+        },
+        "memory_map": [
+            {
+                "type": memory_type_name(entry.memory_type),
+                "start": entry.physical_start,
+                "pages": entry.number_of_pages,
+                "attribute": entry.attribute,
+            }
+            for entry in result.memory_map
+        ],
+        "failure": None
+        if failure is None
+        else {
+            "service": failure.service,
+            "status": failure.status.name,
+            "asked_bytes": failure.asked_bytes,
+            "largest_free_bytes": failure.largest_free_bytes,
+            "unaccepted_bytes": failure.unaccepted_bytes,
+            "why": failure.why,
+        },
+    }
+
+
+def _kernel(kernel: KernelFile) -> dict[str, Any]:
+    linux, pe = kernel.linux, kernel.pe
+    return {
+        "path": kernel.path,
+        "size": kernel.size,
+        "format": "bzImage" if linux is not None else "pe",
+        "size_of_image": pe.size_of_image if pe is not None else 0,
+        "init_size": linux.init_size if linux is not None else 0,
+        "kernel_buffer_size": kernel.kernel_buffer_size,
+        "kernel_version": linux.kernel_version if linux is not None else "",
+    }

@@ -1,0 +1,92 @@
+"""Boots side by side: a table for people, SFO rows and plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tdvfsh.machine.compare import ComparedBoot
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import human_size
+
+
+class ComparedRow(NamedTuple):
+    """One boot of a comparison, reduced to what the table shows; sizes in bytes, times in modelled seconds."""
+
+    accept: str
+    loader: str
+    on_demand: str
+    status: str
+    stage: str
+    boot_bytes: int
+    on_demand_bytes: int
+    left_to_os_bytes: int
+    boot_accept_seconds: float
+    on_demand_accept_seconds: float
+    why: str
+
+    @property
+    def booted(self) -> bool:
+        """Whether the operating system was reached."""
+        return self.status == "EFI_SUCCESS"
+
+
+def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
+    """The rows of a comparison; each machine is let go at once."""
+    rows = []
+    for compared in boots:
+        result = compared.result
+        axes = (compared.accept, compared.loader, compared.on_demand)
+        if result is None:
+            rows.append(ComparedRow(*axes, "not started", "start", 0, 0, 0, 0.0, 0.0, compared.refusal or ""))
+            continue
+        rows.append(
+            ComparedRow(
+                *axes,
+                result.status.name,
+                result.stage,
+                result.boot_bytes,
+                result.on_demand_bytes,
+                result.left_to_os_bytes,
+                result.boot_accept_seconds,
+                result.on_demand_seconds,
+                result.failure.why if result.failure is not None else "",
+            )
+        )
+    return rows
+
+
+def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
+    """The table: what repeats in the first columns is left blank."""
+    cells = [("accept", "loader", "on demand", "result", "at boot", "on demand", "left to OS", "modelled")]
+    before = ("", "")
+    for row in rows:
+        axes = (row.accept, row.loader)
+        seconds = row.boot_accept_seconds + row.on_demand_accept_seconds
+        cells.append(
+            (
+                row.accept if row.accept != before[0] else "",
+                row.loader if axes != before else "",
+                row.on_demand,
+                "boots" if row.booted else _failure(row),
+                human_size(row.boot_bytes),
+                human_size(row.on_demand_bytes) if row.on_demand_bytes else "-",
+                human_size(row.left_to_os_bytes) if row.left_to_os_bytes else "-",
+                f"{seconds:.3f} s",
+            )
+        )
+        before = axes
+    return table_lines(cells, "    >>>>")
+
+
+def compare_sfo(rows: Sequence[ComparedRow]) -> list[str]:
+    """Rows in the Shell's standard format output."""
+    lines = ['ShellCommand,"compare"']
+    for row in rows:
+        quoted = ",".join('"' + str(value).replace('"', '^"') + '"' for value in row)
+        lines.append(f"Boot,{quoted}")
+    return lines
+
+
+def _failure(row: ComparedRow) -> str:
+    return f"{row.status.removeprefix('EFI_')} at {row.stage}" if row.stage != "start" else row.status
