@@ -179,9 +179,9 @@ def _zone_text(zone: int) -> str:
 def timezone(
     shell: Shell,
     *,
-    l: Flag = False,
+    l: Flag = False,  # noqa: E741 - the option's name
     f: Flag = False,
-    s: Annotated[Text | None, Option("-s")] = None,  # noqa: E741
+    s: Annotated[Text | None, Option("-s")] = None,
 ) -> ShellStatus:
     """Show or set the time zone of the virtual clock.
 
@@ -218,8 +218,8 @@ def timezone(
     if not f:
         shell.print(f"{_zone_text(settings.zone)}\n")
         return ShellStatus.SUCCESS
-    places = dict(ZONES).get(settings.zone)
-    shown = f"{_zone_column(settings.zone)}, {places}" if places is not None else "No additional information known."
+    known = dict(ZONES).get(settings.zone)
+    shown = f"{_zone_column(settings.zone)}, {known}" if known is not None else "No additional information known."
     shell.print(f"{shown}\n")
     return ShellStatus.SUCCESS
 

@@ -7,7 +7,10 @@ Source: edk2 ShellPkg/Library/UefiShellCommandLib/ConsistMapping.c (consistent n
 
 from __future__ import annotations
 
-from tdvfsh.commands.filesystem import FileSystem
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.interfaces import FileSystem
 
 
 class Drive:

@@ -74,7 +74,7 @@ def help_(
         return ShellStatus.SUCCESS
     wanted = DEFAULT_SECTIONS
     if section is not None:
-        wanted = tuple(part for part in section.upper().replace(" ", "").split(","))
+        wanted = tuple(section.upper().replace(" ", "").split(","))
         if not set(wanted) <= set(SECTIONS):
             shell.print(f"help: Invalid argument - '{section}'\n")
             return ShellStatus.INVALID_PARAMETER

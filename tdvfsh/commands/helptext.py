@@ -9,8 +9,8 @@ from __future__ import annotations
 from tdvfsh.commands import registry
 from tdvfsh.script.words import WORDS
 
-SECTIONS = ("NAME", "SYNOPSIS", "OPTIONS", "DESCRIPTION", "EXAMPLES", "RETURNVALUES")
-DEFAULT_SECTIONS = SECTIONS[:5]
+SECTIONS: tuple[str, ...] = ("NAME", "SYNOPSIS", "OPTIONS", "DESCRIPTION", "EXAMPLES", "RETURNVALUES")
+DEFAULT_SECTIONS: tuple[str, ...] = SECTIONS[:5]
 
 
 def sections(name: str) -> dict[str, list[str]] | None:

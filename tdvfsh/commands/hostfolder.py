@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from tdvfsh.commands.filesystem import FileInfo, FileSystemError, FileWriter, Parts, directory_size
+from tdvfsh.commands.filesystem import FileInfo, FileSystemError, Parts, directory_size
 from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.interfaces import FileWriter
 
 _STATUS = {
     errno.ENOENT: EfiStatus.EFI_NOT_FOUND,

@@ -1,7 +1,7 @@
 """``mode``: the text modes of the console.
 
-Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/Mode.c; the modes are those of the UEFI specification that every
-console has and those OVMF's has besides.
+Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/Mode.c; the modes are those that the specification
+wants of every console, and one more of OVMF's.
 """
 
 from __future__ import annotations

@@ -9,11 +9,14 @@ EfiShellRemoveDupInFileList).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tdvfsh.commands.drives import Mapping
-from tdvfsh.commands.filesystem import FileInfo, FileSystem, FileSystemError
+from tdvfsh.commands.filesystem import FileInfo, FileSystemError
 from tdvfsh.commands.paths import clean, matches
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.interfaces import FileSystem
 
 
 class Found(NamedTuple):
@@ -56,8 +59,12 @@ def search(mapping: Mapping, drive: str, rest: str) -> list[Found]:
 
 
 def list_directory(mapping: Mapping, drive: str, parts: tuple[str, ...]) -> list[Found]:
-    """All entries of a directory, ``.`` and ``..`` included below the root; empty where it cannot be read."""
+    """All entries of a directory, ``.`` and ``..`` included below the root; empty where it cannot be read.
+
+    Quirk of edk2: entries of the root carry the drive's first name (FS0:), deeper ones the name as typed.
+    """
     filesystem = mapping.drive.filesystem
+    drive = drive if parts else mapping.drive.name
     try:
         entries = filesystem.entries(parts)
     except FileSystemError:

@@ -6,39 +6,33 @@ Source: edk2 ShellPkg/Application/Shell (Shell.c, ShellProtocol.c).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tdvfsh.commands import registry
 from tdvfsh.commands.drives import Drive, DriveTable, Mapping
 from tdvfsh.commands.environment import Aliases, Environment
-from tdvfsh.commands.filesystem import FileSystem, FileSystemError
+from tdvfsh.commands.filesystem import FileSystemError
+from tdvfsh.commands.machine import status_of_error
 from tdvfsh.commands.paths import clean, items, parent, split_drive
 from tdvfsh.commands.search import Found, search
+from tdvfsh.errors import TdvfshError
 from tdvfsh.script.interpreter import Interpreter
 from tdvfsh.script.program import BOM, decode_text
 from tdvfsh.script.redirection import RedirectionError, Target
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.script.streams import FileSink, MemorySink, NullSink, StreamError, TextSink, TextSource, normalize
+from tdvfsh.script.streams import FileSink, MemorySink, NullSink, StreamError, TextSource, normalize
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.commands.completion import Completion
     from tdvfsh.commands.images import ImageResult
+    from tdvfsh.commands.interfaces import Clock, FileSystem
+    from tdvfsh.machine import TdOptions
+    from tdvfsh.script.host import TextSink
 
 PROFILES = ("Driver1", "Debug1", "network1", "network2", "td")
 START_TIME = 1_704_067_200  # 01/01/2024 00:00:00, so that nothing depends on the host's clock
 _NULL_NAMES = frozenset(("NUL", "NULL"))
-
-
-class Clock(Protocol):
-    """The virtual clock."""
-
-    @property
-    def now_ns(self) -> int:
-        """Nanoseconds since the machine started."""
-
-    def advance(self, nanoseconds: int) -> None:
-        """Let time pass."""
 
 
 class StillClock:
@@ -114,7 +108,8 @@ class Shell:
         self.aliases = Aliases()
         self.current: Mapping | None = None
         self.page_break = False
-        self.machine: object | None = None
+        self.machine: object | None = None  # see tdvfsh.commands.machine
+        self.td_options: TdOptions | None = None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family
         self.interrupted: Callable[[], bool] | None = None
         self.ask: Callable[[str], str] = lambda prompt: ""
@@ -236,6 +231,9 @@ class Shell:
         self.page_break = "-b" in words
         try:
             return command.run(self, words[1:]), command.counts
+        except TdvfshError as error:
+            self.print(f"{command.name}: {error}\n")
+            return status_of_error(error), command.counts
         finally:
             self.page_break = False
 

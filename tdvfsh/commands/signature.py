@@ -184,7 +184,8 @@ def _resolve(hint: object, scope: dict[str, Any]) -> object:
 def _metadata(hint: object) -> tuple[object, ...]:
     """Kinds and options of an annotation, also inside ``Annotated[...] | None``."""
     found: tuple[object, ...] = tuple(getattr(hint, "__metadata__", ()))
-    for part in (hint.__origin__,) if hasattr(hint, "__metadata__") else get_args(hint):
+    parts = get_args(hint)
+    for part in parts[:1] if found else parts:
         found += _metadata(part)
     return found
 

@@ -1,7 +1,7 @@
 """Commands of firmware that have nothing to act on here: they take the same words and say so.
 
-A script that asks wrongly gets firmware's answer; one that asks rightly is told that this machine has no such part, with
-UNSUPPORTED, and is never given an invented success.
+A script that asks wrongly gets firmware's answer; one that asks rightly is told that this machine has no such part,
+with UNSUPPORTED, and is never given an invented success.
 
 Source: edk2 ShellPkg/Library (UefiShellDebug1CommandsLib, UefiShellDriver1CommandsLib): parameter lists.
 """

@@ -9,9 +9,12 @@ Source: edk2 ShellPkg/Library/UefiShellLevel1CommandsLib/If.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from tdvfsh.script.numbers import is_number, parse_number, to_uintn
+
+if TYPE_CHECKING:
+    from tdvfsh.script.host import ConditionHost
 
 _SIGN = 1 << 63
 _MASK = (1 << 64) - 1
@@ -19,22 +22,6 @@ _JOINERS = {"or": "or", "and": "and", "then": "then"}
 # In firmware's order of trial; each is matched as a prefix of its word, so "gtx" is "gt".
 _OPERATORS = ("gt", "lt", "eq", "ne", "ge", "le", "==", "ugt", "ult", "uge", "ule")
 _ERROR_BITS = {"efierror": _SIGN, "pierror": _SIGN | _SIGN >> 2, "oemerror": _SIGN | _SIGN >> 1}
-
-
-class ConditionHost(Protocol):
-    """What conditions ask of the shell."""
-
-    def file_exists(self, pattern: str) -> bool:
-        """Whether a path or pattern names something."""
-
-    def file_in_path(self, name: str) -> bool:
-        """Whether a file is here or on the path."""
-
-    def has_profile(self, name: str) -> bool:
-        """Whether the shell has a profile."""
-
-    def print(self, text: str) -> None:
-        """Print to standard output."""
 
 
 class ConditionError(Exception):

@@ -1,4 +1,4 @@
-"""What the language needs from the shell around it."""
+"""What the language needs from the shell around it: interfaces for the type checker, never imported at run time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,34 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tdvfsh.script.redirection import Target
-from tdvfsh.script.streams import TextSink, TextSource
+from tdvfsh.script.streams import TextSource
 from tdvfsh.uefi.status import EfiStatus
+
+
+class TextSink(Protocol):
+    """Something to print on."""
+
+    def write(self, text: str) -> None:
+        """Print text."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class ConditionHost(Protocol):
+    """What conditions ask of the shell."""
+
+    def file_exists(self, pattern: str) -> bool:
+        """Whether a path or pattern names something."""
+
+    def file_in_path(self, name: str) -> bool:
+        """Whether a file is here or on the path."""
+
+    def has_profile(self, name: str) -> bool:
+        """Whether the shell has a profile."""
+
+    def print(self, text: str) -> None:
+        """Print to standard output."""
 
 
 class ScriptHost(Protocol):

@@ -9,8 +9,9 @@ Source: edk2 ShellPkg/Application/Shell/Shell.c (RunShellCommand to RunScriptFil
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tdvfsh.script.expansion import asks_for_help, substitute_alias, substitute_arguments, substitute_variables
-from tdvfsh.script.host import ScriptHost
 from tdvfsh.script.lexer import find_pipe, lex, split_words
 from tdvfsh.script.program import Program, clean_line, decode_text
 from tdvfsh.script.redirection import Redirection, RedirectionError, split_redirection
@@ -19,6 +20,9 @@ from tdvfsh.script.streams import MemorySink, StreamError, TextSource
 from tdvfsh.script.text import cut_comment, trim
 from tdvfsh.script.words import ABORTING, WORDS
 from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.script.host import ScriptHost
 
 _SUCCESS = EfiStatus.EFI_SUCCESS
 _DEEPEST_SCRIPT = 64  # scripts in scripts; firmware's stack ends near there too

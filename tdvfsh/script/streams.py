@@ -7,7 +7,6 @@ through as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from tdvfsh.uefi.status import EfiStatus
 
@@ -18,16 +17,6 @@ class StreamError(Exception):
     def __init__(self, status: EfiStatus) -> None:
         self.status = status
         super().__init__(status.name)
-
-
-class TextSink(Protocol):
-    """Something to print on."""
-
-    def write(self, text: str) -> None:
-        """Print text."""
-
-    def close(self) -> None:
-        """Nothing more will come."""
 
 
 class TextSource:
@@ -81,20 +70,30 @@ class FileSink:
 
     Args:
         write: Appends bytes to the file.
-        unicode: UTF-16LE; the byte order mark is the opener's business.
+        unicode: UTF-16LE, where the byte order mark is the opener's business; else the low byte of each character, as
+            firmware writes ASCII.
     """
 
     def __init__(self, write: Callable[[bytes], None], *, unicode: bool) -> None:
         self._write = write
-        self._encoding = "utf-16-le" if unicode else "latin-1"
+        self._unicode = unicode
 
     def write(self, text: str) -> None:
         """Print text."""
         if text:
-            self._write(text.replace("\n", "\r\n").encode(self._encoding, "replace"))
+            text = text.replace("\n", "\r\n")
+            self._write(text.encode("utf-16-le", "replace") if self._unicode else low_bytes(text))
 
     def close(self) -> None:
         """Nothing is held back."""
+
+
+def low_bytes(text: str) -> bytes:
+    """The low byte of each character."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return bytes(ord(character) & 0xFF for character in text)
 
 
 def normalize(text: str) -> str:

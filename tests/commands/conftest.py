@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tdvfsh.commands.filesystem import MemoryFileSystem
+from tdvfsh.commands.memoryfiles import MemoryFileSystem
 from tdvfsh.commands.shell import Shell
 from tdvfsh.script.streams import MemorySink
 

@@ -1,0 +1,65 @@
+"""What the shell asks of file systems and of the clock: for the type checker, never imported at run time."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tdvfsh.commands.filesystem import FileInfo, Parts
+
+
+class FileWriter(Protocol):
+    """An open file that grows."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises FileSystemError."""
+
+    def close(self) -> None:
+        """Done."""
+
+
+class FileSystem(Protocol):
+    """What a mounted file system can do. Every method that fails raises FileSystemError."""
+
+    label: str
+    writable: bool
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """One entry, None where there is none. The root is a directory without a name."""
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """All entries of a directory, without ``.`` and ``..``, in no particular order."""
+
+    def read(self, parts: Parts, size: int = -1) -> bytes:
+        """Contents of a file, at most ``size`` bytes."""
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """Create a file, with its missing folders, or empty it, or append to it."""
+
+    def make_directory(self, parts: Parts) -> None:
+        """Create a directory and the missing ones above."""
+
+    def remove(self, parts: Parts) -> None:
+        """Delete a file or an empty directory."""
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """Move an entry within the file system."""
+
+    def set_attributes(self, parts: Parts, attributes: str) -> None:
+        """Set the letters of ``ahrs``; they last as long as the shell."""
+
+    def set_modified(self, parts: Parts, seconds: int) -> None:
+        """Set the time of last change."""
+
+    def space(self) -> tuple[int, int]:
+        """Bytes of the volume, and free bytes."""
+
+
+class Clock(Protocol):
+    """The virtual clock."""
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the machine started."""
+
+    def advance(self, nanoseconds: int) -> None:
+        """Let time pass."""
