@@ -62,7 +62,7 @@ def lzop(data: bytes, flags: int = 0x101) -> bytes:
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
+    "gzip": lambda data: gzip.compress(data, mtime=0),
     "bzip2": bz2.compress,
     "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
     "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
