@@ -12,6 +12,7 @@ from tdvfsh.uefi.status import EfiStatus
 if TYPE_CHECKING:
     from tdvfsh.commands.interfaces import FileWriter
 
+_FORBIDDEN = frozenset('\\:"<>|*?')
 _STATUS = {
     errno.ENOENT: EfiStatus.EFI_NOT_FOUND,
     errno.ENOTDIR: EfiStatus.EFI_NOT_FOUND,
@@ -232,8 +233,10 @@ class HostFolder:
 
 def _is_name(name: str) -> bool:
     """Whether a shell path can hold a host's file name."""
-    return not any(
-        character in '\\:"<>|*?' or character < " " or "\ud800" <= character <= "\udfff" for character in name
+    if not _FORBIDDEN.isdisjoint(name):
+        return False
+    return name.isprintable() or not any(
+        character < " " or "\ud800" <= character <= "\udfff" for character in name
     )
 
 

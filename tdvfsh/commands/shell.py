@@ -415,7 +415,8 @@ class Shell:
             if target.unicode and not append:
                 writer.write(BOM)
         except FileSystemError as error:
-            raise RedirectionError(error.status) from None
+            missing = error.status is EfiStatus.EFI_NOT_FOUND  # which the language takes for "redundant"
+            raise RedirectionError(EfiStatus.EFI_ACCESS_DENIED if missing else error.status) from None
         return _GuardedSink(FileSink(writer.write, unicode=target.unicode), writer.close)
 
     def _open_variable(self, target: Target) -> TextSink:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,31 +120,38 @@ def judge(shell: Shell, recorded: Recorded, got: str, missing: bool) -> tuple[st
     return "differ", ""
 
 
+def verdicts(shell: Shell, commands: list[Recorded]) -> Iterator[tuple[Recorded, str, str]]:
+    """Run the commands of a transcript in order: each with its verdict and a report of what was got."""
+    console = is_console(commands)
+    shell.interpreter.echo = console
+    if console:
+        shell.environment.set_internal("homefilesystem", "")  # that recording booted from firmware, not from the disk
+    for recorded in commands:
+        missing = _missing_files(shell, recorded.command)
+        got = run_command(shell, recorded.command, console=console)
+        verdict, why = judge(shell, recorded, got, missing)
+        yield (
+            recorded,
+            verdict,
+            f"{recorded.command!r} expected 0x{recorded.last_error:X} {recorded.output!r} "
+            f"got 0x{shell.last_error_code:X} {got!r}{f' ({why})' if why else ''}",
+        )
+        if shell.last_error_code != recorded.last_error:
+            shell.interpreter.set_last_error(recorded.last_error)  # one difference is one, not a chain
+
+
 def compare(tree: Path, path: Path) -> Tally:
     """Run one transcript and print its differences."""
-    commands = read_transcript(path)
-    console = is_console(commands)
     tally = Tally()
     with sandbox(tree, path.read_bytes().decode("latin-1")) as (shell, _):
-        shell.interpreter.echo = console
-        if console:
-            shell.environment.set_internal("homefilesystem", "")
-        for recorded in commands:
-            missing = _missing_files(shell, recorded.command)
-            got = run_command(shell, recorded.command, console=console)
-            verdict, why = judge(shell, recorded, got, missing)
+        for recorded, verdict, report in verdicts(shell, read_transcript(path)):
             if verdict == "agree":
                 tally.agree += 1
             elif verdict == "skip":
                 tally.skip += 1
             else:
                 tally.differ += 1
-                print(
-                    f"{path.name}:{recorded.line} {recorded.command!r} expected 0x{recorded.last_error:X} "
-                    f"{recorded.output!r} got 0x{shell.last_error_code:X} {got!r}{f' ({why})' if why else ''}"
-                )
-            if shell.last_error_code != recorded.last_error:
-                shell.interpreter.set_last_error(recorded.last_error)  # one difference is one, not a chain
+                print(f"{path.name}:{recorded.line} {report}")
     print(tally.line(path.name))
     return tally
 
