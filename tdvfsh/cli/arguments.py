@@ -21,6 +21,19 @@ examples:
   tdvfsh run scripts/tour.nsh                        a script
 """
 _FILE_SYSTEMS: Final = 10
+_TD_DEFAULTS: Final = {
+    "--memory": "4G",
+    "--vcpus": "1",
+    "--gpaw": "48",
+    "--accept": "512M",
+    "--on-demand": "none",
+    "--profile": "upstream",
+    "--loader": "direct",
+    "--firmware-model": "inteltdx",
+    "--host-page-size": "2M",
+    "--kaslr-seed": "0x6A09E667",
+    "--max-ram-below-4g": "4G",
+}
 
 
 class Arguments:
@@ -74,6 +87,12 @@ class Arguments:
             map_file=values["map"],
         )
 
+    def td_options_or_none(self) -> TdOptions | None:
+        """The TD options, or None where all are the defaults: then nobody needs the machine's modules yet."""
+        given = {option: self._values[option.lstrip("-").replace("-", "_")] for option in _TD_DEFAULTS}
+        plain = given == _TD_DEFAULTS and self._values["map"] is None and not self._values["no_td"]
+        return None if plain else self.td_options()
+
     def file_systems(self) -> dict[int, str]:
         """Host folders by the number of their ``FSn:``, as far as given."""
         return {
@@ -99,7 +118,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     return Arguments(values)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> _Parser:
     td = _td_options()
     shell = _shell_options()
     parser = _Parser(
@@ -116,9 +135,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     # What stands before the subcommand must not be reset by the subcommand's own defaults.
     td, shell = _td_options(suppress=True), _shell_options(suppress=True)
-    subcommands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=_Parser)
+    subcommands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
 
-    def add(name: str, summary: str, example: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def add(name: str, summary: str, example: str, *parents: _Parser) -> argparse.ArgumentParser:
         return subcommands.add_parser(
             name,
             help=summary,
@@ -194,28 +213,26 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")
 
 
-def _td_options(suppress: bool = False) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS if suppress else None)
+def _td_options(suppress: bool = False) -> _Parser:
+    parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS if suppress else None)
     group = parser.add_argument_group("TD options")
 
-    def add(option: str, default: str, summary: str, metavar: str) -> None:
-        shown = f"{summary} (default {default})"
+    def add(option: str, summary: str, metavar: str) -> None:
+        default = _TD_DEFAULTS[option]
         value = argparse.SUPPRESS if suppress else default
-        group.add_argument(option, default=value, metavar=metavar, help=shown)
+        group.add_argument(option, default=value, metavar=metavar, help=f"{summary} (default {default})")
 
-    add("--memory", "4G", "RAM", "SIZE")
-    add("--vcpus", "1", "virtual CPUs", "N")
-    add("--gpaw", "48", "guest physical address width", "48|52")
-    add("--accept", "512M", "accepted at boot: eager, SIZE, presize[:SIZE], below-4g", "POLICY")
-    add("--on-demand", "none", "none, allocator, loader, loader-literal, service", "OPTION")
-    add("--profile", "upstream", "edk2 generation: rfc2021, upstream, bookworm, trixie, sid", "NAME")
-    add("--loader", "direct", "direct, grub2.12, grub2.12-debian", "FLOW")
-    add(
-        "--firmware-model", "inteltdx", "recorded footprint: inteltdx, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08", "NAME"
-    )
-    add("--host-page-size", "2M", "largest page the host maps: 4K or 2M", "SIZE")
-    add("--kaslr-seed", "0x6A09E667", "seed of the EFI stub's choice", "N")
-    add("--max-ram-below-4g", "4G", "QEMU's machine option", "SIZE")
+    add("--memory", "RAM", "SIZE")
+    add("--vcpus", "virtual CPUs", "N")
+    add("--gpaw", "guest physical address width", "48|52")
+    add("--accept", "accepted at boot: eager, SIZE, presize[:SIZE], below-4g", "POLICY")
+    add("--on-demand", "none, allocator, loader, loader-literal, service", "OPTION")
+    add("--profile", "edk2 generation: rfc2021, upstream, bookworm, trixie, sid", "NAME")
+    add("--loader", "direct, grub2.12, grub2.12-debian", "FLOW")
+    add("--firmware-model", "recorded footprint: inteltdx, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08", "NAME")
+    add("--host-page-size", "largest page the host maps: 4K or 2M", "SIZE")
+    add("--kaslr-seed", "seed of the EFI stub's choice", "N")
+    add("--max-ram-below-4g", "QEMU's machine option", "SIZE")
     missing = argparse.SUPPRESS if suppress else None
     group.add_argument("--map", metavar="FILE", default=missing, help="start from an imported firmware memory map")
     no_td = argparse.SUPPRESS if suppress else False
@@ -223,8 +240,8 @@ def _td_options(suppress: bool = False) -> argparse.ArgumentParser:
     return parser
 
 
-def _shell_options(suppress: bool = False) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
+def _shell_options(suppress: bool = False) -> _Parser:
+    parser = _Parser(add_help=False)
     group = parser.add_argument_group("shell options")
     missing = argparse.SUPPRESS if suppress else None
     for number in range(_FILE_SYSTEMS):

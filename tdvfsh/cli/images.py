@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from tdvfsh.cli.arguments import Arguments
@@ -27,7 +28,7 @@ def _list(arguments: Arguments) -> int:
 
     images = list_images()
     if arguments.flag("json"):
-        print_json([image.__dict__ if hasattr(image, "__dict__") else image._asdict() for image in images])
+        print_json([asdict(image) for image in images])
         return 0
     rows = [("name", "state", "version", "size", "what")]
     for image in images:

@@ -49,7 +49,7 @@ class GrubBuild:
     own_pe_loader: bool
 
 
-GRUB_2_12: Final = GrubBuild("grub2.12", 0x286A00, 0x28F000, own_pe_loader=False)
+GRUB_2_12: Final = GrubBuild("grub2.12", 0x28F5C0, 0x28F000, own_pe_loader=False)
 GRUB_2_12_DEBIAN: Final = replace(GRUB_2_12, name="grub2.12-debian", own_pe_loader=True)
 
 

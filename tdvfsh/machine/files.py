@@ -35,21 +35,29 @@ def open_boot_files(
     initrds: Sequence[str | Path] = (),
     cmdline: str = "",
     progress: Progress | None = None,
+    names: Sequence[str] | None = None,
 ) -> Iterator[OpenedFiles]:
     """Map kernel and initrds, and read their headers.
+
+    Args:
+        kernel: The kernel's path.
+        initrds: Paths of the initrds, in the order in which they are joined.
+        cmdline: The kernel's command line.
+        progress: Told how far an initrd has been unpacked.
+        names: What to call the files, kernel first, where not by their paths.
 
     Raises:
         HostError, FormatError: A file that cannot be read, or is not what it should be.
         UsageError: A command line that the kernel does not take.
     """
     with ExitStack() as stack:
-        kernel_file = open_kernel(stack, kernel)
+        called = [str(path) for path in (kernel, *initrds)] if names is None else list(names)
+        kernel_file = open_kernel(stack, kernel, called[0])
         _check_cmdline(kernel_file, cmdline)
         files: list[InitrdFile] = []
         facts: list[Initrd] = []
-        for path in initrds:
+        for path, name in zip(initrds, called[1:], strict=True):
             mapped = stack.enter_context(open_mapped(path))
-            name = str(path)
 
             def tell(done: int, total: int, name: str = name) -> None:
                 if progress is not None:
@@ -60,14 +68,13 @@ def open_boot_files(
         yield OpenedFiles(BootFiles(kernel_file, tuple(files), cmdline), tuple(facts))
 
 
-def open_kernel(stack: ExitStack, path: str | Path) -> KernelFile:
-    """Map a kernel and read its headers; it stays open as long as ``stack``.
+def open_kernel(stack: ExitStack, path: str | Path, name: str) -> KernelFile:
+    """Map a kernel and read its headers; it stays open as long as ``stack`` and is called ``name``.
 
     Raises:
         HostError, FormatError: It cannot be read, or is neither a Linux kernel nor an EFI image.
     """
     mapped = stack.enter_context(open_mapped(path))
-    name = str(path)
     if not mapped.size:
         raise FormatError(name, "the file is empty")
     linux = parse_bzimage(mapped.view, name) if is_bzimage(mapped.view) else None

@@ -148,13 +148,15 @@ class Machine:
                 _add_ram(gcd, span.start, accepted_end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
             if accepted_end < span.end:
                 _add_ram(gcd, accepted_end, span.end, EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted, 0)
-        for start, pages, memory_type, outside_attribute in self._model.outside:
+        for outside in self._model.outside:
+            if outside.pflash and options.td:
+                continue
             kind = (
                 EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo
-                if memory_type == EfiMemoryType.EfiMemoryMappedIO
+                if outside.memory_type == EfiMemoryType.EfiMemoryMappedIO
                 else EfiGcdMemoryType.EfiGcdMemoryTypeReserved
             )
-            gcd.add_memory_space(kind, start, pages * PAGE_SIZE, outside_attribute, outside_attribute)
+            gcd.add_memory_space(kind, outside.start, outside.end - outside.start, outside.attribute, outside.attribute)
         core = start_core(profile, entries, stack_bins(top - self._model.bins_top, self._model.bins), gcd)
         _adopt_pool_pages(core, entries)
         return core

@@ -9,6 +9,8 @@ from tdvfsh.machine.compare import ComparedBoot
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
+ANY_OPTION = "any"
+
 
 class ComparedRow(NamedTuple):
     """One boot of a comparison, reduced to what the table shows; sizes in bytes, times in modelled seconds."""
@@ -57,17 +59,17 @@ def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
 
 
 def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
-    """The table: what repeats in the first columns is left blank."""
+    """The table: options that end alike share a line, and what repeats in the first columns is left blank."""
     cells = [("accept", "loader", "on demand", "result", "at boot", "on demand", "left to OS", "modelled")]
     before = ("", "")
-    for row in rows:
+    for row, options in _alike(rows):
         axes = (row.accept, row.loader)
         seconds = row.boot_accept_seconds + row.on_demand_accept_seconds
         cells.append(
             (
                 row.accept if row.accept != before[0] else "",
                 row.loader if axes != before else "",
-                row.on_demand,
+                options,
                 "boots" if row.booted else _failure(row),
                 human_size(row.boot_bytes),
                 human_size(row.on_demand_bytes) if row.on_demand_bytes else "-",
@@ -77,6 +79,20 @@ def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
         )
         before = axes
     return table_lines(cells, "    >>>>")
+
+
+def _alike(rows: Sequence[ComparedRow]) -> list[tuple[ComparedRow, str]]:
+    """Each different outcome of each (accept, loader), with the options that lead to it."""
+    groups: dict[tuple[object, ...], tuple[ComparedRow, list[str]]] = {}
+    of_pair: dict[tuple[str, str], int] = {}
+    for row in rows:
+        of_pair[row.accept, row.loader] = of_pair.get((row.accept, row.loader), 0) + 1
+        key = tuple(row._replace(on_demand=""))
+        groups.setdefault(key, (row, []))[1].append(row.on_demand)
+    return [
+        (row, ANY_OPTION if 1 < len(names) == of_pair[row.accept, row.loader] else ", ".join(names))
+        for row, names in groups.values()
+    ]
 
 
 def compare_sfo(rows: Sequence[ComparedRow]) -> list[str]:

@@ -35,6 +35,16 @@ class Piece(NamedTuple):
     capabilities: int
 
 
+class OutsideRange(NamedTuple):
+    """Bytes ``[start, end)`` that are no RAM; ``pflash`` ones exist where the firmware stands in flash, not in a TD."""
+
+    start: int
+    end: int
+    memory_type: EfiMemoryType
+    attribute: int
+    pflash: bool
+
+
 class FirmwareCall(NamedTuple):
     """Something firmware does between two steps of a boot.
 
@@ -106,7 +116,7 @@ class FirmwareModel:
         attribute: Attribute of every RAM descriptor in a plain guest.
         bins_top: Bytes from the top of low RAM down to the top of the first bin.
         bins: ``(type, pages)`` in the order of its MemoryTypeInformation.
-        outside: Ranges that are no RAM: ``(start, pages, type, attribute)``.
+        outside: Ranges that are no RAM.
         stages: ``direct`` and ``boot_loader``.
     """
 
@@ -117,7 +127,7 @@ class FirmwareModel:
     attribute: int
     bins_top: int
     bins: tuple[tuple[EfiMemoryType, int], ...]
-    outside: tuple[tuple[int, int, EfiMemoryType, int], ...]
+    outside: tuple[OutsideRange, ...]
     stages: dict[str, FirmwareStage]
 
     def least_low_memory(self, stage: str) -> int:
@@ -145,7 +155,13 @@ def firmware_model(name: str) -> FirmwareModel:
         bins_top=data["bins_top"],
         bins=tuple((EfiMemoryType[entry["type"]], entry["pages"]) for entry in data["bins"]),
         outside=tuple(
-            (entry["start"], entry["pages"], EfiMemoryType[entry["type"]], entry["attribute"])
+            OutsideRange(
+                entry["start"],
+                entry["start"] + (entry["pages"] << PAGE_SHIFT),
+                EfiMemoryType[entry["type"]],
+                entry["attribute"],
+                entry.get("pflash", False),
+            )
             for entry in data["outside"]
         ),
         stages={stage: _stage(data[stage]) for stage in (DIRECT, BOOT_LOADER)},

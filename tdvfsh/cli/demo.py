@@ -1,0 +1,144 @@
+"""``tdvfsh demo``: the main job on real images, then one failure and its cures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.errors import TdvfshError, UsageError
+from tdvfsh.formats.initrd import Initrd
+from tdvfsh.images.listing import ImagePair, find_pair
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.flow import LOAD_INITRD
+from tdvfsh.machine.boot import BootResult, boot
+from tdvfsh.machine.compare import compare
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.report.boot_text import files_lines, labelled, story_lines
+from tdvfsh.report.compare_text import compare_lines, compared_rows
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import GIB, MIB, human_size
+
+_MEMORY: Final = 2 * GIB
+_CMDLINE: Final = "console=ttyS0 nokaslr"
+_STEP: Final = 16 * MIB
+_SYNTHETIC_KERNEL: Final = {
+    "size": 12_142_528,
+    "init_size": 0x37EF000,
+    "size_of_image": 0xBFA000,
+    "output_len": 0x36F96F8,
+}
+_SYNTHETIC_INITRD: Final = 40_723_557
+_CURES: Final = (
+    ("allocator", "option 1: the DXE allocator accepts before it would say OUT_OF_RESOURCES"),
+    ("loader", "option 2: the loader accepts what the failed step lacked, and repeats it"),
+    ("service", "option 3: the loader calls AcceptMemory() before the step, for just what is missing"),
+)
+
+
+def run_demo(arguments: Arguments) -> int:
+    """The comparison of all policies on a real pair, one failure told whole, and its three cures."""
+    options = replace(arguments.td_options(), memory=_MEMORY)
+    with (
+        _pair(arguments.flag("offline")) as pair,
+        unpack_progress() as progress,
+        open_boot_files(pair.kernel, [pair.initrd], _CMDLINE, progress) as opened,
+    ):
+        _tell(options, opened.boot, opened.initrds, pair.source)
+    return 0
+
+
+def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], source: str) -> None:
+    failure = _first_failure(options, files)
+    small = f"{failure.boot_bytes // MIB}M" if failure is not None else "256M"
+    print_lines(
+        [
+            f"1. A kernel and its initrd in a TD with {human_size(options.memory)} of RAM",
+            "",
+            *labelled("source", source),
+            *files_lines(boot(options, files), initrds),
+            "",
+        ]
+    )
+    accepts = ("eager", "below-4g", "512M", "presize:192M", small)
+    print_lines([*compare_lines(compared_rows(compare(options, files, accepts))), ""])
+    if failure is None:
+        print_lines(["With this pair nothing fails, however little is accepted: there is no failure to tell."])
+        return
+    print_lines([f"2. A failure: only {small} are accepted at boot, and nobody accepts more", ""])
+    print_lines([*story_lines(failure, initrds)[len(files_lines(failure, initrds)) :], ""])
+    print_lines(["3. Its cures", ""])
+    for name, what in _CURES:
+        result = boot(replace(failure.machine.options, on_demand=name), files)
+        outcome = "boots" if result.booted else f"fails: {result.status.name} at {result.stage}"
+        print_lines(labelled(name, what))
+        initrd = next((entry for entry in result.placements if entry.what == "initrd" and not entry.freed), None)
+        rows = [
+            ("", outcome, f"{human_size(result.on_demand_bytes)} accepted on demand in {_accepts(result)}",
+             f"initrd at {initrd.start:#x}" if initrd else "", f"modelled {result.on_demand_seconds:.3f} s"),
+        ]  # fmt: skip
+        print_lines(table_lines(rows, indent="        "))
+    print_lines(
+        [
+            "",
+            "Next: 'tdvfsh compare KERNEL --initrd F' for your own images, 'tdvfsh' for the shell.",
+            "All times are modelled, not measured: 'tdvfsh -c \"td -v\"' names their sources.",
+        ]
+    )
+
+
+def _accepts(result: BootResult) -> str:
+    services = ("AcceptMemory", "EdkiiMemoryAcceptProtocol.AcceptMemory")
+    count = sum(1 for record in result.machine.trace if record.service == services[1])
+    return f"{count} accept" if count == 1 else f"{count} accepts"
+
+
+def _first_failure(options: TdOptions, files: BootFiles) -> BootResult | None:
+    """The boot with the most memory accepted, in steps of 16 MiB, that fails for want of room for the initrd."""
+    for size in range(_MEMORY - _STEP, 0, -_STEP):
+        chosen = replace(options, accept=parse_boot_accept(f"{size // MIB}M"), on_demand="none", loader="direct")
+        try:
+            result = boot(chosen, files)
+        except UsageError:
+            return None
+        if not result.booted:
+            return result if result.stage == LOAD_INITRD else None
+    return None
+
+
+@contextmanager
+def _pair(offline: bool) -> Iterator[ImagePair]:
+    """A real pair, or a made one of real sizes; its ``source`` says which."""
+    with unpack_progress() as progress:
+        why = "offline"
+        try:
+            pair = find_pair(progress, allow_fetch=not offline)
+        except TdvfshError as error:
+            pair, why = None, str(error)
+            print(f"tdvfsh: {why}", file=sys.stderr)
+    if pair is not None:
+        yield pair
+        return
+    from tdvfsh.images.make import make_initrd, make_kernel
+
+    with TemporaryDirectory(prefix="tdvfsh-demo-") as folder:
+        kernel, initrd = Path(folder, "vmlinuz"), Path(folder, "initrd.gz")
+        sizes = dict(_SYNTHETIC_KERNEL)
+        make_kernel(
+            kernel,
+            sizes["size"],
+            sizes["init_size"],
+            size_of_image=sizes["size_of_image"],
+            output_len=sizes["output_len"],
+        )
+        make_initrd(initrd, _SYNTHETIC_INITRD, "gzip")
+        yield ImagePair(kernel, initrd, "made files with the sizes of Debian 13's installer; no real pair was at hand")

@@ -1,0 +1,105 @@
+"""``tdvfsh``, ``tdvfsh -c`` and ``tdvfsh run``: the shell at a prompt, on standard input, or from a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.commands.hostfolder import HostFolder
+from tdvfsh.commands.shell import Shell
+from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.script.program import decode_text
+
+_MAXIMUM_SCRIPT: Final = 64 << 20
+
+
+class _StandardOutput:
+    """Standard output as the shell's text sink."""
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+
+def run_shell(arguments: Arguments) -> int:
+    """Commands of ``-c``; else the prompt on a terminal; else standard input as a script."""
+    shell = make_shell(arguments)
+    commands = arguments.words("commands")
+    if commands:
+        for text in commands:
+            shell.run_line(text)
+            if shell.exiting:
+                break
+        return exit_status(shell)
+    if sys.stdin is not None and sys.stdin.isatty():
+        from tdvfsh.ui.repl import run_repl
+
+        return run_repl(shell)
+    from tdvfsh.ui.stdin import run_stdin
+
+    return run_stdin(shell)
+
+
+def run_script_file(arguments: Arguments) -> int:
+    """A script of the host; the exit status is its ``%lasterror%``."""
+    path = arguments.text("script")
+    text = read_script(path)
+    shell = make_shell(arguments)
+    shell.run_text(path, text, arguments.words("script_arguments"))
+    return exit_status(shell)
+
+
+def make_shell(arguments: Arguments) -> Shell:
+    """A shell with its file systems mounted; its machine is made when a command needs it.
+
+    Raises:
+        UsageError: A TD option or a folder that cannot be.
+    """
+    shell = Shell(_StandardOutput())
+    shell.td_options = arguments.td_options_or_none()
+    folders = {0: ".", **_images_folder(), **arguments.file_systems()}
+    for number in range(max(folders) + 1):
+        folder = folders.get(number)
+        if folder is None:
+            raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
+        if number in arguments.file_systems() and not Path(folder).is_dir():
+            raise UsageError(f"--fs{number} {folder}: not a folder")
+        shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
+    return shell
+
+
+def exit_status(shell: Shell) -> int:
+    """``%lasterror%`` as a process can give it: its low byte, but never 0 for an error."""
+    code = shell.last_error_code
+    return code & 0xFF or (1 if code else 0)
+
+
+def _images_folder() -> dict[int, str]:
+    from tdvfsh.images.folders import cache_dir
+
+    return {1: str(cache_dir())}
+
+
+def read_script(path: str) -> str:
+    """The text of a host's script.
+
+    Raises:
+        HostError, FormatError: It cannot be read, or is no text.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file():
+            kind = "a folder" if file.is_dir() else "not a regular file" if file.exists() else "no such file"
+            raise HostError(f"{path}: {kind}")
+        if file.stat().st_size > _MAXIMUM_SCRIPT:
+            raise FormatError(path, f"too large for a script ({file.stat().st_size} bytes)")
+        data = file.read_bytes()
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror or error}") from None
+    if b"\0" in data and not data.startswith(b"\xff\xfe"):
+        raise FormatError(path, "a binary file, not a script", data.index(b"\0"))
+    return decode_text(data)

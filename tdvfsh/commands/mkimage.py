@@ -1,0 +1,90 @@
+"""``mkimage``: kernels and initrds of any size, where no real ones were fetched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from tdvfsh.commands.machine import status_of_error
+from tdvfsh.commands.registry import command
+from tdvfsh.commands.types import Option, Text
+from tdvfsh.errors import TdvfshError, UsageError
+from tdvfsh.script.status import ShellStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.shell import Shell
+
+_FOLDER = "made"
+_KINDS = ("kernel", "initrd")
+
+
+@command("mkimage", profile="td")
+def mkimage(
+    shell: Shell,
+    kind: Text,
+    name: Text,
+    *,
+    size: Annotated[Text, Option("-size")] = "",
+    init_size: Annotated[Text, Option("-init-size")] = "",
+    image_size: Annotated[Text, Option("-image-size")] = "",
+    output_len: Annotated[Text, Option("-output-len")] = "",
+    compress: Annotated[Text, Option("-compress")] = "",
+) -> ShellStatus:
+    """Make a valid kernel or initrd of a given size among the fetched images.
+
+    SYNOPSIS:
+        mkimage kernel name -size bytes -init-size bytes [-image-size bytes] [-output-len bytes]
+        mkimage initrd name -size bytes [-compress format]
+
+    OPTIONS:
+        -size: Size of the file, such as 12M.
+        -init-size: What the kernel wants for unpacking.
+        -image-size: SizeOfImage of the kernel's PE header.
+        -output-len: What the kernel's payload unpacks to.
+        -compress: gzip, bzip2, lzma, xz, lzo, lz4 or zstd; a plain cpio archive without it.
+
+    DESCRIPTION:
+        The file is made in the folder 'made' of the image cache, which is FS1: unless another folder was mounted there.
+        It is mostly a hole, and always holds the same bytes for the same sizes. One that exists is left as it is.
+
+    EXAMPLES:
+        mkimage initrd big.cpio -size 600M
+
+    RETURNVALUES:
+        SUCCESS: It is there.
+        INVALID_PARAMETER: A size that cannot be, or a name with a path in it.
+    """
+    from tdvfsh.images.folders import cache_dir
+    from tdvfsh.images.make import make_initrd, make_kernel
+    from tdvfsh.units import human_size, parse_size
+
+    try:
+        if kind not in _KINDS:
+            raise UsageError(f"'{kind}' is neither {' nor '.join(_KINDS)}")
+        if not name or any(character in name for character in "/\\:*?\0") or name.startswith("."):
+            raise UsageError(f"'{name}' is not a plain file name")
+        if not size:
+            raise UsageError("-size is missing")
+        path = cache_dir() / _FOLDER / name
+        wanted = parse_size(size)
+        if not (path.is_file() and path.stat().st_size == wanted):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "initrd":
+                make_initrd(path, wanted, compress or None)
+            elif not init_size:
+                raise UsageError("-init-size is missing")
+            else:
+                make_kernel(
+                    path,
+                    wanted,
+                    parse_size(init_size),
+                    size_of_image=parse_size(image_size) if image_size else None,
+                    output_len=parse_size(output_len) if output_len else None,
+                )
+    except TdvfshError as error:
+        shell.print(f"mkimage: {error}\n")
+        return status_of_error(error)
+    except OSError as error:
+        shell.print(f"mkimage: {name}: {error.strerror or error}\n")
+        return ShellStatus.DEVICE_ERROR
+    shell.print(f"{kind} {_FOLDER}\\{name}: {human_size(wanted)}\n")
+    return ShellStatus.SUCCESS
