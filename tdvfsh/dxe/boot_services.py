@@ -17,6 +17,7 @@ from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.get_memory_map import MemoryMapView, build_memory_map
 from tdvfsh.dxe.handles import HandleDatabase, HandleResult, LocateResult
 from tdvfsh.dxe.images import ImageResult, ImageServices, StartResult
+from tdvfsh.dxe.memory_attributes_table import TABLE_TYPES
 from tdvfsh.dxe.pages import PagesResult
 from tdvfsh.dxe.pool import PoolResult
 from tdvfsh.dxe.profile import FirmwareProfile
@@ -138,6 +139,8 @@ class BootServices:
                 result = PagesResult(_OUT_OF_RESOURCES, limit)
                 if again:
                     result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, limit)
+            if memory_type in TABLE_TYPES and result.status is SUCCESS:
+                self._rebuild_attributes_table()
             self._signal_if_changed(key)
         self.trace.leave(record, result.status, memory=result.memory)
         return result
@@ -146,7 +149,13 @@ class BootServices:
         """FreePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.free_pages`."""
         record = self.trace.enter("FreePages", memory=memory, pages=pages)
         key = self.core.memory_map.key
-        status = _GONE if self.at_runtime else self.core.pages.free_pages(memory, pages)
+        if self.at_runtime:
+            status = _GONE
+        else:
+            freed = self.core.memory_map.find(memory)
+            status = self.core.pages.free_pages(memory, pages)
+            if status is SUCCESS and freed is not None and freed.memory_type in TABLE_TYPES:
+                self._rebuild_attributes_table()
         self._signal_if_changed(key)
         self.trace.leave(record, status)
         return status
@@ -163,6 +172,8 @@ class BootServices:
                 again, _ = self.on_out_of_resources(self, EfiAllocateType.AllocateAnyPages, size, 0)
                 if again:
                     result = self.core.pool.allocate_pool(pool_type, size)
+            if pool_type in TABLE_TYPES and result.status is SUCCESS:
+                self._rebuild_attributes_table()
             self._signal_if_changed(key)
         self.trace.leave(record, result.status, buffer=result.buffer)
         return result
@@ -171,7 +182,13 @@ class BootServices:
         """FreePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.free_pool`."""
         record = self.trace.enter("FreePool", buffer=buffer)
         key = self.core.memory_map.key
-        status = _GONE if self.at_runtime else self.core.pool.free_pool(buffer)
+        if self.at_runtime:
+            status = _GONE
+        else:
+            freed_type = self.core.pool.type_of(buffer)
+            status = self.core.pool.free_pool(buffer)
+            if freed_type in TABLE_TYPES:
+                self._rebuild_attributes_table()
         self._signal_if_changed(key)
         self.trace.leave(record, status)
         return status
@@ -360,6 +377,10 @@ class BootServices:
     def unaccepted_bytes(self) -> int:
         """Bytes that the GCD still holds as unaccepted."""
         return sum(entry.size for entry in self.gcd.of_type(EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted))
+
+    def _rebuild_attributes_table(self) -> None:
+        if self.core.memory_attributes_table is not None:
+            self.core.memory_attributes_table.rebuild(self.core)
 
     def _signal_if_changed(self, key: int) -> None:
         if self.core.memory_map.key != key:

@@ -8,6 +8,7 @@ from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.events import EventServices
 from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator
@@ -19,7 +20,8 @@ from tdvfsh.uefi.guids import Guid
 class DxeCore:
     """Memory, handles and events of one running firmware.
 
-    Build it with :func:`start_core`; copy it with :meth:`copy`.
+    Build it with :func:`start_core`; copy it with :meth:`copy`. ``memory_attributes_table`` is None until the firmware
+    has signalled ReadyToBoot, and where the rebuilding of that table is not wanted.
     """
 
     profile: FirmwareProfile
@@ -31,6 +33,7 @@ class DxeCore:
     handles: HandleDatabase = field(default_factory=HandleDatabase)
     events: EventServices = field(default_factory=EventServices)
     configuration_tables: dict[Guid, int] = field(default_factory=dict)
+    memory_attributes_table: MemoryAttributesTable | None = None
     at_runtime: bool = False
     exit_boot_services_called: bool = False
 
@@ -48,6 +51,7 @@ class DxeCore:
             self.handles.copy(),
             self.events.copy(),
             self.configuration_tables.copy(),
+            None if self.memory_attributes_table is None else self.memory_attributes_table.copy(),
             self.at_runtime,
             self.exit_boot_services_called,
         )

@@ -40,7 +40,7 @@ class MemoryMapView(NamedTuple):
 def build_memory_map(memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
     """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
     joined: list[MemoryDescriptor] = []
-    counted = len(memory_map) + profile.map_slack_descriptors
+    counted = len(memory_map)
     if profile.bin_slack_descriptors:
         counted += profile.bin_slack_descriptors * sum(1 for _ in bins.special())
     for entry in memory_map:

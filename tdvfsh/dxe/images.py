@@ -24,7 +24,7 @@ from tdvfsh.formats.pe import (
     parse_pe,
 )
 from tdvfsh.formats.pe_load import PeLoad, load_pe
-from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.formats.pe_relocate import Fixup, relocate_pe
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import (
     EFI_LOAD_FILE2_PROTOCOL_GUID,
@@ -47,8 +47,11 @@ _APPLICATION: Final = (EfiMemoryType.EfiLoaderCode, EfiMemoryType.EfiLoaderData)
 _BOOT_DRIVER: Final = (EfiMemoryType.EfiBootServicesCode, EfiMemoryType.EfiBootServicesData)
 _RUNTIME_DRIVER: Final = (EfiMemoryType.EfiRuntimeServicesCode, EfiMemoryType.EfiRuntimeServicesData)
 _PREFERRED_BASE_MINIMUM: Final = 0x100000  # PcdImageLargeAddressLoad: a base in low memory is not tried
+_BASE_RELOCATION_DIRECTORY: Final = 5
 _PRIVATE_DATA_SIZE: Final = 0x198  # sizeof (LOADED_IMAGE_PRIVATE_DATA)
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+_RT_DATA: Final = EfiMemoryType.EfiRuntimeServicesData
+_RUNTIME_IMAGE_ENTRY_SIZE: Final = 0x30  # sizeof (EFI_RUNTIME_IMAGE_ENTRY)
 
 Program = Callable[[int], EfiStatus]
 """What runs when an image is started: it gets the image's handle and returns the image's exit status."""
@@ -265,15 +268,33 @@ class ImageServices:
         if status is not SUCCESS:
             return status
         address = (base + alignment - 1) & ~(alignment - 1) if alignment else 0
-        placed = self._place(pe, source, address)
-        if isinstance(placed, EfiStatus):
-            # Frees from the aligned address, not from the block's: where alignment moved it, pages stay behind.
-            self._services.free_pages(address, pages)
-            return placed
+        load = load_pe(pe, source, address)
+        if isinstance(load, PeRejection):
+            return self._give_up(address, pages, load.status)
+        registered = pe.subsystem == IMAGE_SUBSYSTEM_EFI_RUNTIME_DRIVER
+        fixup_data = 0
+        if registered:
+            fixup_data = self._services.allocate_pool(_RT_DATA, _fixup_data_size(pe)).buffer or 0
+            if not fixup_data:
+                return self._give_up(address, pages, EfiStatus.EFI_OUT_OF_RESOURCES)
+        fixups = relocate_pe(pe, source, address - pe.image_base)
+        if isinstance(fixups, PeRejection):
+            return self._give_up(address, pages, fixups.status, fixup_data)
+        self._place(pe, source, address, load, fixups)
+        runtime_data = 0
+        if registered:
+            runtime_data = self._services.allocate_pool(_RT_DATA, _RUNTIME_IMAGE_ENTRY_SIZE).buffer or 0
         return LoadedImage(
             parent, device, rest, address, pe.image_size, types[0], types[1], base, pages,
-            placed.entry_point, pe, source, private_data,
+            load.entry_point, pe, source, private_data, fixup_data, runtime_data,
         )  # fmt: skip
+
+    def _give_up(self, address: int, pages: int, status: EfiStatus, fixup_data: int = 0) -> EfiStatus:
+        """Free from the aligned address, not from the block's: where alignment moved it, pages stay behind."""
+        self._services.free_pages(address, pages)
+        if fixup_data:
+            self._services.free_pool(fixup_data)
+        return status
 
     def _allocate_image_pages(self, pe: PeImage, memory_type: EfiMemoryType, pages: int) -> tuple[EfiStatus, int]:
         services = self._services
@@ -284,14 +305,10 @@ class ImageServices:
             status, base = services.allocate_pages(EfiAllocateType.AllocateAnyPages, memory_type, pages, 0)
         return status, base
 
-    def _place(self, pe: PeImage, source: memoryview, address: int) -> PeLoad | EfiStatus:
+    def _place(
+        self, pe: PeImage, source: memoryview, address: int, load: PeLoad, fixups: tuple[Fixup, ...]
+    ) -> None:
         """Copy and relocate; the file's bytes become visible at the image's address."""
-        load = load_pe(pe, source, address)
-        if isinstance(load, PeRejection):
-            return load.status
-        fixups = relocate_pe(pe, source, address - pe.image_base)
-        if isinstance(fixups, PeRejection):
-            return fixups.status
         contents = self._services.contents
         for rva, size, offset in load.pieces:
             if offset is None:
@@ -303,7 +320,6 @@ class ImageServices:
             at = address + fixup.rva
             value = fixup.apply(int.from_bytes(contents.read(at, fixup.width), "little"), adjust)
             contents.write(at, value.to_bytes(fixup.width, "little"))
-        return load
 
     def _memory_types(self, subsystem: int) -> tuple[EfiMemoryType, EfiMemoryType] | None:
         if subsystem == IMAGE_SUBSYSTEM_EFI_APPLICATION:
@@ -318,8 +334,19 @@ class ImageServices:
 
     def _discard(self, handle: int, image: LoadedImage) -> None:
         services = self._services
+        if image.runtime_data:
+            services.free_pool(image.runtime_data)
         services.free_pages(image.page_base, image.number_of_pages)
+        if image.fixup_data:
+            services.free_pool(image.fixup_data)
         services.free_pool(image.private_data)
         services.contents.discard(image.page_base, image.page_base + (image.number_of_pages << PAGE_SHIFT))
         for protocol in list(services.handles.protocols(handle)):
             services.handles.uninstall_protocol_interface(handle, protocol)
+
+
+def _fixup_data_size(pe: PeImage) -> int:
+    """Bytes that a runtime driver's relocations are remembered in: a pointer for every 16-bit entry."""
+    if pe.relocations_stripped or len(pe.data_directories) <= _BASE_RELOCATION_DIRECTORY:
+        return 0
+    return pe.data_directories[_BASE_RELOCATION_DIRECTORY].size // 2 * 8

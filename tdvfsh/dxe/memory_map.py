@@ -38,18 +38,18 @@ class DescriptorPages:
     """The pages in which the DXE core keeps its own map descriptors.
 
     Every descriptor that enters the map is drawn from a free list; when that is empty the core takes one page for more.
-    How many stood free when a recording began is hidden, so ``spare`` may be None: never empty.
+    How many stand free is hidden from everybody else, so ``spare`` may be None: the list then never runs empty.
 
     Args:
         spare: Descriptors on the free list, or None.
-        per_page: Descriptors that one page gives.
+        per_page: Descriptors that one page gives: 4096 over the 64 bytes of a MEMORY_MAP.
 
-    Source: edk2 Mem/Page.c AllocateMemoryMapEntry; held by tests/dxe/test_descriptor_pages.py.
+    Source: edk2 Mem/Page.c AllocateMemoryMapEntry, Mem/Imem.h; held by tests/dxe/test_descriptor_pages.py.
     """
 
     __slots__ = ("per_page", "spare")
 
-    def __init__(self, spare: int | None = None, per_page: int = 56) -> None:
+    def __init__(self, spare: int | None = None, per_page: int = 64) -> None:
         self.spare = spare
         self.per_page = per_page
 
@@ -66,10 +66,10 @@ class MemoryMap:
     """
 
     __slots__ = (
-        "_depth",
         "_emptying",
         "_free",
         "_ranges",
+        "_stack",
         "_starts",
         "_waiting",
         "descriptor_pages",
@@ -81,8 +81,8 @@ class MemoryMap:
         self._ranges: dict[int, tuple[int, int, int]] = {}
         self._starts: list[int] = []
         self._free: list[int] = []
-        self._depth = 0  # descriptors put on the map stack since it was last emptied
-        self._waiting: set[int] = set()  # starts of those that are still in the map
+        self._stack: list[int | None] = []  # mMapStack: starts of new descriptors; None where one has left the map
+        self._waiting: dict[int, int] = {}  # start → place on the stack
         self._emptying = False
         self.key = 0
         self.descriptor_pages = DescriptorPages()
@@ -155,8 +155,8 @@ class MemoryMap:
             EFI_INVALID_PARAMETER: No pages, a start off the page, or an end that wraps.
             EFI_NOT_FOUND: Some of the range is not there, or is not in the state that the change needs.
         """
-        end = (start + (pages << PAGE_SHIFT)) & _ADDRESS_MASK
-        if pages == 0 or start & _PAGE_MASK or start >= (end - 1) & _ADDRESS_MASK:
+        end = ((start + (pages << PAGE_SHIFT) - 1) & _ADDRESS_MASK) + 1
+        if pages == 0 or start & _PAGE_MASK or start >= end - 1:
             return EfiStatus.EFI_INVALID_PARAMETER
         freeing = new_type == CONVENTIONAL
         while start < end:
@@ -211,11 +211,12 @@ class MemoryMap:
         if entry.start == start and entry.end == end:
             self._remove(entry.start)
         elif entry.start == start:
-            waits = entry.start in self._waiting
+            place = self._waiting.pop(entry.start, None)
             self._drop(entry.start)
             self._insert(end, entry.end, entry.memory_type, entry.attribute)
-            if waits:
-                self._waiting.add(end)
+            if place is not None:
+                self._stack[place] = end
+                self._waiting[end] = place
         else:
             self._ranges[entry.start] = (start, entry.memory_type, entry.attribute)
             if entry.end != end:
@@ -233,33 +234,38 @@ class MemoryMap:
         del self._starts[bisect_left(self._starts, start)]
         if memory_type == CONVENTIONAL:
             del self._free[bisect_left(self._free, start)]
-        self._waiting.discard(start)
 
     def _remove(self, start: int) -> None:
         """RemoveMemoryMapEntry: a descriptor that came from a page goes back to the free list."""
         pages = self.descriptor_pages
-        if pages.spare is not None and start not in self._waiting:
-            pages.spare += 1
+        if pages.spare is not None:
+            place = self._waiting.pop(start, None)
+            if place is None:
+                pages.spare += 1
+            else:
+                self._stack[place] = None
         self._drop(start)
 
     def _push(self, start: int) -> None:
         if self.descriptor_pages.spare is not None:
-            self._depth += 1
-            self._waiting.add(start)
+            self._waiting[start] = len(self._stack)
+            self._stack.append(start)
 
     def _settle(self) -> None:
-        """CoreFreeMemoryMapStack: move new descriptors from the stack to ones drawn from the free list."""
+        """CoreFreeMemoryMapStack: move new descriptors from the stack to ones drawn from the free list.
+
+        One that was joined to a neighbour while it waited needs none, but the list is filled before that is looked at.
+        """
         pages = self.descriptor_pages
         if pages.spare is None or self._emptying:
             return
         self._emptying = True
-        while self._depth:
+        while self._stack:
             if pages.spare == 0 and self.take_descriptor_page is not None:
                 self.take_descriptor_page()
                 pages.spare += pages.per_page
-            self._depth -= 1
-            if self._waiting:
-                self._waiting.pop()
+            start = self._stack.pop()
+            if start is not None:
+                del self._waiting[start]
                 pages.spare -= 1
-            # else: it was joined to a neighbour while it waited, and what was drawn for it went back
         self._emptying = False

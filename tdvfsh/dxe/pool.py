@@ -53,13 +53,14 @@ class _Pool:
 class PoolAllocator:
     """The pools of all memory types, over one page allocator."""
 
-    __slots__ = ("_blocks", "_free_class", "_pools", "pages")
+    __slots__ = ("_blocks", "_free_class", "_pages", "_pools", "pages")
 
     def __init__(self, pages: PageAllocator) -> None:
         self.pages = pages
         self._pools: dict[int, _Pool] = {}
         self._blocks: dict[int, tuple[int, int]] = {}  # block in use → (memory type, bytes with overhead)
         self._free_class: dict[int, int] = {}  # free block → size class
+        self._pages: dict[int, int] = {}  # page cut into blocks → memory type
 
     def copy(self, pages: PageAllocator) -> PoolAllocator:
         """An independent copy over ``pages``."""
@@ -67,6 +68,7 @@ class PoolAllocator:
         twin._pools = {memory_type: pool.copy() for memory_type, pool in self._pools.items()}
         twin._blocks = self._blocks.copy()
         twin._free_class = self._free_class.copy()
+        twin._pages = self._pages.copy()
         return twin
 
     def allocate_pool(self, memory_type: int, size: int, has_buffer: bool = True) -> PoolResult:
@@ -114,6 +116,36 @@ class PoolAllocator:
             self.free_pool(pool.header)
         return SUCCESS
 
+    def type_of(self, buffer: int) -> int | None:
+        """The memory type of a buffer in use, or None."""
+        known = self._blocks.get(buffer - POOL_HEAD_SIZE)
+        return None if known is None else known[0]
+
+    def owns_page(self, memory_type: int, buffer: int) -> bool:
+        """Whether the page of ``buffer`` is one that the pool of ``memory_type`` cut into blocks itself."""
+        return self._pages.get(buffer & -PAGE_SIZE) == memory_type
+
+    def adopt_buffer(self, memory_type: int, buffer: int, size: int) -> None:
+        """Treat ``buffer`` as one that firmware allocated before the model began, with ``size`` bytes asked for."""
+        total = -(-size // 8) * 8 + POOL_OVERHEAD
+        self._pools.setdefault(memory_type, _Pool()).used += total
+        self._blocks[buffer - POOL_HEAD_SIZE] = (memory_type, total)
+
+    def adopt_free_block(self, memory_type: int, block: int, size: int) -> None:
+        """Treat ``block`` as a free one of the smallest class that holds ``size`` bytes with overhead."""
+        self._give_block(self._pools.setdefault(memory_type, _Pool()), block, bisect_left(BLOCK_SIZES, size))
+
+    def forget_pages(self, start: int, end: int) -> None:
+        """Drop what is known of the blocks in ``[start, end)``: a recording has shown that these pages are not a pool's."""
+        for page in [page for page in self._pages if start <= page < end]:
+            pool = self._pools.get(self._pages.pop(page))
+            for block in [block for block in self._free_class if page <= block < page + PAGE_SIZE]:
+                index = self._free_class.pop(block)
+                if pool is not None:
+                    pool.free[index].remove(block)
+        for block in [block for block in self._blocks if start <= block < end]:
+            del self._blocks[block]
+
     def adopt_free_blocks(self, memory_type: int, page: int) -> None:
         """Treat ``page``, which the firmware holds already, as pool memory with nothing in it.
 
@@ -160,6 +192,7 @@ class PoolAllocator:
                 return block
         block = self.pages.allocate_pool_pages(memory_type, 1)
         if block:
+            self._pages[block] = memory_type
             self._carve(pool, block + BLOCK_SIZES[index], PAGE_SIZE - BLOCK_SIZES[index], len(BLOCK_SIZES))
         return block
 
@@ -187,4 +220,5 @@ class PoolAllocator:
         for block, index in blocks:
             pool.free[index].remove(block)
             del self._free_class[block]
+        self._pages.pop(page, None)
         self.pages.free_pages(page, 1)

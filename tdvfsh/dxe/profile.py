@@ -24,11 +24,9 @@ class FirmwareProfile:
         pool_rejects_unaccepted: AllocatePool refuses it (edk2 96192ba5bd, January 2023).
         address_zero_allowed: AllocateAddress may take page 0 (until edk2 91bb5cee36, June 2025).
         map_counts_unaccepted: GetMemoryMap's needed size counts unaccepted ranges (f80a406aa9, October 2025).
-        map_slack_descriptors: Descriptors that GetMemoryMap counts beyond its list before joining (recorded: with what
-            joins inside OVMF's five bins it comes to 7, and with bin_slack_descriptors to 17).
         bins_split_free: Free memory inside a special bin is reported as the bin's type page by page, not only where
             the whole descriptor lies inside.
-        bin_slack_descriptors: Extra descriptors per special bin in the needed size.
+        bin_slack_descriptors: Descriptors that GetMemoryMap's size check counts per special bin (recorded: 2026.08).
         load_image_without_source: Status of LoadImage without path and buffer.
         sal_runtime_subsystem: Subsystem 13 loads as a runtime driver.
         before_exit_boot_services: The BeforeExitBootServices event group is signalled.
@@ -41,7 +39,6 @@ class FirmwareProfile:
     pool_rejects_unaccepted: bool = True
     address_zero_allowed: bool = False
     map_counts_unaccepted: bool = True
-    map_slack_descriptors: int = 2
     bins_split_free: bool = True
     bin_slack_descriptors: int = 2
     load_image_without_source: EfiStatus = EfiStatus.EFI_NOT_FOUND
