@@ -31,13 +31,6 @@ from tdvfsh.units import GIB, MIB, human_size
 _MEMORY: Final = 2 * GIB
 _CMDLINE: Final = "console=ttyS0 nokaslr"
 _STEP: Final = 16 * MIB
-_SYNTHETIC_KERNEL: Final = {
-    "size": 12_142_528,
-    "init_size": 0x37EF000,
-    "size_of_image": 0xBFA000,
-    "output_len": 0x36F96F8,
-}
-_SYNTHETIC_INITRD: Final = 40_723_557
 _CURES: Final = (
     ("allocator", "option 1: the DXE allocator accepts before it would say OUT_OF_RESOURCES"),
     ("loader", "option 2: the loader accepts what the failed step lacked, and repeats it"),
@@ -119,26 +112,15 @@ def _first_failure(options: TdOptions, files: BootFiles) -> BootResult | None:
 def _pair(offline: bool) -> Iterator[ImagePair]:
     """A real pair, or a made one of real sizes; its ``source`` says which."""
     with unpack_progress() as progress:
-        why = "offline"
         try:
             pair = find_pair(progress, allow_fetch=not offline)
         except TdvfshError as error:
-            pair, why = None, str(error)
-            print(f"tdvfsh: {why}", file=sys.stderr)
+            pair = None
+            print(f"tdvfsh: {error}", file=sys.stderr)
     if pair is not None:
         yield pair
         return
-    from tdvfsh.images.make import make_initrd, make_kernel
+    from tdvfsh.images.stand_in import stand_in_pair
 
     with TemporaryDirectory(prefix="tdvfsh-demo-") as folder:
-        kernel, initrd = Path(folder, "vmlinuz"), Path(folder, "initrd.gz")
-        sizes = dict(_SYNTHETIC_KERNEL)
-        make_kernel(
-            kernel,
-            sizes["size"],
-            sizes["init_size"],
-            size_of_image=sizes["size_of_image"],
-            output_len=sizes["output_len"],
-        )
-        make_initrd(initrd, _SYNTHETIC_INITRD, "gzip")
-        yield ImagePair(kernel, initrd, "made files with the sizes of Debian 13's installer; no real pair was at hand")
+        yield stand_in_pair(Path(folder))

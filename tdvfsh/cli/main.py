@@ -11,6 +11,7 @@ from typing import Final
 
 from tdvfsh.cli.arguments import Arguments, parse_arguments
 from tdvfsh.errors import TdvfshError
+from tdvfsh.report.table import printable
 
 _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("shell", "run_shell"),
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _handler(arguments.subcommand)(arguments)
         sys.stdout.flush()
     except TdvfshError as error:
-        print(f"tdvfsh: {error}", file=sys.stderr)
+        print(f"tdvfsh: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("tdvfsh: interrupted", file=sys.stderr)

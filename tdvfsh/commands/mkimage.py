@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
 
 _FOLDER = "made"
+_REAL_PAIR = "installer-13"
 _KINDS = ("kernel", "initrd")
 
 
@@ -21,7 +22,7 @@ _KINDS = ("kernel", "initrd")
 def mkimage(
     shell: Shell,
     kind: Text,
-    name: Text,
+    name: Text = "",
     *,
     size: Annotated[Text, Option("-size")] = "",
     init_size: Annotated[Text, Option("-init-size")] = "",
@@ -32,10 +33,13 @@ def mkimage(
     """Make a valid kernel or initrd of a given size among the fetched images.
 
     SYNOPSIS:
+        mkimage pair
         mkimage kernel name -size bytes -init-size bytes [-image-size bytes] [-output-len bytes]
         mkimage initrd name -size bytes [-compress format]
 
     OPTIONS:
+        pair: Set the variables 'kernel' and 'initrd' to Debian 13's installer where it was fetched, else to made files
+            of its sizes.
         -size: Size of the file, such as 12M.
         -init-size: What the kernel wants for unpacking.
         -image-size: SizeOfImage of the kernel's PE header.
@@ -58,8 +62,10 @@ def mkimage(
     from tdvfsh.units import human_size, parse_size
 
     try:
+        if kind == "pair":
+            return _pair(shell)
         if kind not in _KINDS:
-            raise UsageError(f"'{kind}' is neither {' nor '.join(_KINDS)}")
+            raise UsageError(f"'{kind}' is none of pair, {', '.join(_KINDS)}")
         if not name or any(character in name for character in "/\\:*?\0") or name.startswith("."):
             raise UsageError(f"'{name}' is not a plain file name")
         if not size:
@@ -87,4 +93,23 @@ def mkimage(
         shell.print(f"mkimage: {name}: {error.strerror or error}\n")
         return ShellStatus.DEVICE_ERROR
     shell.print(f"{kind} {_FOLDER}\\{name}: {human_size(wanted)}\n")
+    return ShellStatus.SUCCESS
+
+
+def _pair(shell: Shell) -> ShellStatus:
+    """Name a kernel and its initrd on FS1: in two variables, and say which they are."""
+    from tdvfsh.images.fetch import fetched
+    from tdvfsh.images.folders import cache_dir
+    from tdvfsh.images.stand_in import stand_in_pair
+
+    real = fetched(_REAL_PAIR)
+    if real is not None:
+        kernel, initrd = real.files["kernel"], real.files["initrd"]
+        folder, source = _REAL_PAIR, f"{real.package} {real.version}"
+    else:
+        made = stand_in_pair(cache_dir() / _FOLDER)
+        kernel, initrd, folder, source = made.kernel, made.initrd, _FOLDER, made.source
+    for name, path in (("kernel", kernel), ("initrd", initrd)):
+        shell.environment.set_internal(name, f"fs1:\\{folder}\\{path.name}", volatile=True)
+    shell.print(f"kernel and initrd: {source}\n")
     return ShellStatus.SUCCESS
