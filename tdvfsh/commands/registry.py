@@ -10,19 +10,22 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tdvfsh.commands.signature import ArgumentError, Signature
 from tdvfsh.script.words import WORDS
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
+    from tdvfsh.commands.signature import Signature
 
 MODULES: dict[str, str] = {
     "acpiview": "unmodelled",
     "alias": "variables",
     "attrib": "attributes",
+    "bcfg": "bootoptions",
+    "boot": "boot",
     "cd": "files",
     "cls": "screen",
     "comp": "comparing",
+    "compare": "boot",
     "connect": "unmodelled",
     "cp": "copying",
     "date": "clock",
@@ -30,12 +33,14 @@ MODULES: dict[str, str] = {
     "devices": "unmodelled",
     "devtree": "unmodelled",
     "disconnect": "unmodelled",
+    "dmpstore": "nvram",
     "drivers": "unmodelled",
     "drvcfg": "unmodelled",
     "drvdiag": "unmodelled",
     "echo": "screen",
     "edit": "unmodelled",
     "exit": "control",
+    "explain": "boot",
     "getmtc": "clock",
     "help": "helping",
     "hexedit": "unmodelled",
@@ -44,6 +49,7 @@ MODULES: dict[str, str] = {
     "ls": "listing",
     "map": "mappings",
     "mkdir": "copying",
+    "mkimage": "mkimage",
     "mode": "modes",
     "mv": "copying",
     "openinfo": "unmodelled",
@@ -56,6 +62,7 @@ MODULES: dict[str, str] = {
     "sermode": "unmodelled",
     "set": "variables",
     "setsize": "attributes",
+    "setvar": "nvram",
     "smbiosview": "unmodelled",
     "stall": "clock",
     "time": "clock",
@@ -107,6 +114,8 @@ class Command:
     def signature(self) -> Signature:
         """Its parameters, read once."""
         if self._signature is None:
+            from tdvfsh.commands.signature import Signature
+
             self._signature = Signature(self.function) if not self.raw else Signature(_no_arguments)
         return self._signature
 
@@ -114,6 +123,8 @@ class Command:
         """Run with the words behind the name; prints what is wrong with them."""
         if self.raw:
             return int(self.function(shell, words))
+        from tdvfsh.commands.signature import ArgumentError
+
         try:
             values, keywords = self.signature.bind(self.name, words, stop=self.stop, numbers=self.numbers)
         except ArgumentError as error:
