@@ -1,0 +1,172 @@
+"""Where the shell's text ends up: a terminal, which it must not upset, or a file or pipe, which gets it as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from tdvfsh.ui.terminal import size_of
+
+PAGE_BREAK: Final = "Press ENTER to continue or 'Q' break:"
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but newline and tab
+    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of text
+    "\ud800-\udfff]"  # bytes of a host file name that are no UTF-8
+)
+_ROW: Final = re.compile(r"^(\w+) +[0-9A-F]{16}-[0-9A-F]{16} .*", re.MULTILINE)
+_ROW_COLOURS: Final = {
+    "Available": "32", "Unaccepted": "31", "LoaderCode": "36", "LoaderData": "36", "RT_Code": "35", "RT_Data": "35",
+    "Reserved": "33", "ACPI_Recl": "33", "ACPI_NVS": "33", "MMIO": "90", "MMIO_Port": "90",
+}  # fmt: skip
+_ANSI_OF_EFI: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # EFI counts blue as 1 and red as 4
+
+
+def escape_controls(text: str) -> str:
+    r"""Text with control characters, text-direction marks and lone surrogates spelled as ``\x1b`` or ``\u202e``."""
+    return _UNSAFE.sub(lambda match: _escape(match[0]), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Text in which characters that an encoding lacks are spelled with a backslash."""
+    name = encoding or "utf-8"
+    return text.encode(name, "backslashreplace").decode(name)
+
+
+def colour_rows(text: str) -> str:
+    """Colour the whole rows of ``memmap`` in a text that begins at the start of a line."""
+    if "-" not in text:
+        return text
+    return _ROW.sub(lambda match: _coloured(match[0], _ROW_COLOURS.get(match[1])), text)
+
+
+def _coloured(text: str, colour: str | None) -> str:
+    return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+class PlainSink:
+    """Text to a file or pipe, as it is; what the stream's encoding lacks is spelled with a backslash.
+
+    Args:
+        stream: An open text stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Print text."""
+        self._stream.write(encodable(text, self._stream.encoding))
+
+    def close(self) -> None:
+        """Hand everything on."""
+        self._stream.flush()
+
+
+class TerminalSink:
+    """Text to a terminal: nothing in it can move the cursor, and it may stop at every screenful.
+
+    Quirk of firmware: after 'Q' at a page break the rest of what the command prints is dropped; the command itself ends
+    as it would have. (Firmware drops everything up to the next prompt, also what a script goes on to print.)
+
+    Args:
+        stream: The terminal.
+        colours: Whether rows of ``memmap`` and the colours of ``cls`` show.
+        size: Columns and lines at the time it is called.
+
+    Attributes:
+        column: Characters on the current line.
+        paging: Tells whether the running command has ``-b``.
+        read_key: Waits for one key of the person.
+        before_write: Called first by every write; raises KeyboardInterrupt where the person wants to stop.
+        seen: Told what is printed.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, colours: bool = False, size: Callable[[], os.terminal_size] | None = None
+    ) -> None:
+        self._stream = stream
+        self._colours = colours
+        self._size = size if size is not None else lambda: size_of(stream)
+        self._row = 0
+        self._dropping = False
+        self._attributes = ""
+        self._started_line = True
+        self.column = 0
+        self.paging: Callable[[], bool] = lambda: False
+        self.read_key: Callable[[], str] = lambda: "\r"
+        self.before_write: Callable[[], None] = lambda: None
+        self.seen: Callable[[str], None] = lambda text: None
+
+    def begin(self) -> None:
+        """A command begins: the screenful counts from here."""
+        self._row = 0
+        self._dropping = False
+
+    def write(self, text: str) -> None:
+        """Print text."""
+        self.before_write()
+        if not self.paging():
+            self.begin()
+            self._emit(text)
+            return
+        for line in text.splitlines(keepends=True) if "\n" in text else [text]:
+            if self._dropping:
+                return
+            self._emit(line)
+            if self._row >= self._size().lines - 1:
+                self._row = 0
+                self._dropping = not self._go_on()
+
+    def _go_on(self) -> bool:
+        self._stream.write(PAGE_BREAK)
+        self.flush()
+        while (key := self.read_key().lower()) not in ("\r", "\n", "q", ""):
+            pass
+        self._stream.write("\n")
+        return key not in ("q", "")
+
+    def _emit(self, text: str) -> None:
+        safe = escape_controls(text)
+        self.seen(safe)
+        self._count(safe)
+        shown = encodable(safe, self._stream.encoding)
+        if self._attributes:
+            shown = f"{self._attributes}{shown}\x1b[0m"
+        elif self._colours and self._started_line:
+            shown = colour_rows(shown)
+        self._stream.write(shown)
+
+    def _count(self, text: str) -> None:
+        self._started_line = self.column == 0
+        columns = self._size().columns
+        lines = text.split("\n")
+        for line in lines[:-1]:
+            self.column += len(line)
+            self._row += 1 + max(0, self.column - 1) // columns
+            self.column = 0
+        self.column += len(lines[-1])
+
+    def clear(self, background: int | None, foreground: int | None) -> None:
+        """Clear the screen and, where there are colours, set them, numbered as EFI_TEXT_ATTR numbers them."""
+        if self._colours and background is not None:
+            self._attributes = f"\x1b[{40 + _ANSI_OF_EFI[background]}m"
+            if foreground is not None:
+                self._attributes += f"\x1b[{(90 if foreground > 7 else 30) + _ANSI_OF_EFI[foreground & 7]}m"
+        self._stream.write(f"{self._attributes}\x1b[H\x1b[2J" + ("\x1b[0m" if self._attributes else ""))
+        self.column = self._row = 0
+        self.flush()
+
+    def flush(self) -> None:
+        """Show everything now."""
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Show everything now; the terminal stays open."""
+        self.flush()

@@ -1,0 +1,107 @@
+"""How far long work has come.
+
+On a terminal: one line on standard error that appears after a second, is drawn anew ten times a second at most, and is
+gone when the work is done. Elsewhere (a pipe, a CI log, ``TERM=dumb``): a whole line every ten seconds, so that a log
+shows life and short work says nothing. Plain writes do all that; nothing here imports prompt_toolkit.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TextIO
+
+from tdvfsh.ui.output import encodable, escape_controls
+from tdvfsh.ui.terminal import is_dumb, is_terminal, shows_blocks, size_of
+from tdvfsh.units import MIB, human_size
+
+Tell = Callable[[str, int, int], None]
+"""Called with (label, done, total); 0 in all where the amount is not known."""
+
+FIRST_SECONDS: Final = 1.0
+REDRAW_SECONDS: Final = 0.1
+LOG_SECONDS: Final = 10.0
+_WIDEST_BAR: Final = 30
+_NARROWEST_BAR: Final = 5
+
+
+@contextmanager
+def progress_bar(
+    title: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Tell]:
+    """Show the progress of what runs inside.
+
+    Args:
+        title: What is going on; stands in front of each label. May be empty.
+        stream: Where to show it; standard error where None.
+        clock: Seconds, from any start.
+
+    Returns:
+        What to call with (label, done, total); amounts in bytes, or in things where ``total`` is small. Trouble with
+        the stream ends the showing, never the work; an interrupt leaves a clean line behind.
+    """
+    shown = _Progress(title, sys.stderr if stream is None else stream, clock)
+    try:
+        yield shown.tell
+    finally:
+        shown.clear()
+
+
+class _Progress:
+    def __init__(self, title: str, stream: TextIO | None, clock: Callable[[], float]) -> None:
+        self._title = title
+        self._stream = stream
+        self._clock = clock
+        self._draws = is_terminal(stream) and not is_dumb()
+        self._next = clock() + (FIRST_SECONDS if self._draws else LOG_SECONDS)
+        self._drawn = False
+
+    def tell(self, label: str, done: int, total: int) -> None:
+        now = self._clock()
+        if now < self._next or self._stream is None:
+            return
+        self._next = now + (REDRAW_SECONDS if self._draws else LOG_SECONDS)
+        head = escape_controls(" ".join(part for part in (self._title, label) if part))
+        if self._draws:
+            columns = size_of(self._stream).columns
+            text = progress_line(head, done, total, columns - 1, blocks=shows_blocks(self._stream))
+            self._write(f"\r{text}\x1b[K")
+            self._drawn = True
+        else:
+            self._write(f"{head}: {amount(done, total)}\n" if head else f"{amount(done, total)}\n")
+
+    def clear(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        assert self._stream is not None
+        with suppress(OSError, ValueError):
+            self._stream.write(encodable(text, self._stream.encoding))
+            self._stream.flush()
+
+
+def amount(done: int, total: int) -> str:
+    """How much is done, in bytes for people or, where there are few, in things."""
+    if 0 < total < MIB:
+        return f"{done} of {total}"
+    return f"{human_size(done)} of {human_size(total)}" if total > 0 else human_size(done)
+
+
+def progress_line(head: str, done: int, total: int, width: int, *, blocks: bool) -> str:
+    """One line of at most ``width`` columns: what, a bar, percent, amount; the bar goes first, then the amount."""
+    share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+    percent = f"{int(share * 100):3d}%" if total > 0 else ""
+    tail = f"{percent} {amount(done, total)}".strip()
+    room = min(_WIDEST_BAR, width - len(head) - len(tail) - 4)
+    if total > 0 and room >= _NARROWEST_BAR:
+        filled = int(share * room)
+        full, empty = ("█", "░") if blocks else ("#", ".")
+        return f"{head} [{full * filled}{empty * (room - filled)}] {tail}".lstrip()
+    for text in (f"{head} {tail}".strip(), f"{head[: max(0, width - len(percent) - 1)]} {percent}".strip()):
+        if len(text) <= width:
+            return text
+    return percent[: max(0, width)]

@@ -1,0 +1,44 @@
+"""What a terminal can show: cursor control, colours, block characters, and how big it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+_CONTROL_LESS = frozenset(("", "dumb", "unknown"))
+_DEFAULT_SIZE = os.terminal_size((80, 24))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; a stream that is closed or missing is none."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def is_dumb() -> bool:
+    """Whether ``TERM`` names a terminal without cursor control."""
+    return os.environ.get("TERM", "").lower() in _CONTROL_LESS
+
+
+def shows_colours(stream: TextIO | None) -> bool:
+    """Whether to colour: a terminal with cursor control, and no ``NO_COLOR``."""
+    return is_terminal(stream) and not is_dumb() and not os.environ.get("NO_COLOR")
+
+
+def shows_blocks(stream: TextIO | None) -> bool:
+    """Whether block characters can be shown: both the stream's encoding and the locale speak UTF-8."""
+    names = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    locale = next((name for name in names if name), "")
+    encoding = getattr(stream, "encoding", None) or ""
+    return "utf" in locale.lower() and "utf" in encoding.lower()
+
+
+def size_of(stream: TextIO | None) -> os.terminal_size:
+    """Columns and lines of the terminal behind a stream; 80 by 24 where that is not known."""
+    try:
+        size = _DEFAULT_SIZE if stream is None else os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return _DEFAULT_SIZE
+    return size if size.columns > 0 and size.lines > 0 else _DEFAULT_SIZE
