@@ -13,6 +13,7 @@ from tdvfsh.commands.drives import Drive, DriveTable, Mapping
 from tdvfsh.commands.environment import Aliases, Environment
 from tdvfsh.commands.filesystem import FileSystemError
 from tdvfsh.commands.machine import status_of_error
+from tdvfsh.commands.paging import PageBreak, PagingSink
 from tdvfsh.commands.paths import clean, items, parent, split_drive
 from tdvfsh.commands.search import Found, search
 from tdvfsh.errors import TdvfshError
@@ -107,7 +108,8 @@ class Shell:
         self.environment = Environment()
         self.aliases = Aliases()
         self.current: Mapping | None = None
-        self.page_break = False
+        self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
+        self.screen_rows: Callable[[], int] = lambda: 25
         self.machine: object | None = None  # see tdvfsh.commands.machine
         self.td_options: TdOptions | None = None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family
@@ -228,14 +230,18 @@ class Shell:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         command = registry.find(name)
         assert command is not None
-        self.page_break = "-b" in words
+        stdout = self.stdout
+        if "-b" in words and stdout is self.screen:
+            self.stdout = PagingSink(stdout, self.screen_rows(), self.ask)
         try:
             return command.run(self, words[1:]), command.counts
+        except PageBreak:
+            return ShellStatus.ABORTED, command.counts
         except TdvfshError as error:
             self.print(f"{command.name}: {error}\n")
             return status_of_error(error), command.counts
         finally:
-            self.page_break = False
+            self.stdout = stdout
 
     def start_image(self, path: str, command_line: str) -> tuple[EfiStatus, int]:
         """Load and start an EFI program, with the machine's own starter where one is set."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,47 @@ def test_recorded_commands_agree(name: str) -> None:
                 continue
             {"agree": agree, "differ": differ}.get(verdict, []).append(recorded.command)
     assert len(agree) >= 0.97 * (len(agree) + len(differ)), differ
+
+
+def test_lines_typed_at_the_prompt_answer_as_on_firmware() -> None:
+    folder = RECORDINGS / "scripts"
+    text = (folder / "43-outside-script.con").read_bytes().decode("latin-1")
+    differ: list[str] = []
+    with sandbox(folder / "tree", "") as (under_test, _):
+        under_test.run_line("cd w")
+        for block in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+            head, _, body = block.partition("\n")
+            match = re.match(r"(.*?)   \[lasterror after: (0x[0-9A-F]+)\]", head)
+            assert match is not None
+            got = shell.run_command(under_test, match[1], console=True).removesuffix("\r\n")
+            last_error = int(match[2], 16)
+            if got != body.rstrip("\n") or under_test.last_error_code != last_error:
+                differ.append(match[1])
+            under_test.interpreter.set_last_error(last_error)
+    assert set(differ) <= {"t\\child.efi", '"t\\child.efi"', "exit /b 5"}  # needs a CPU; firmware starts again
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["script"]))
+def test_a_recorded_script_leaves_the_same_files_variables_and_directory(row: dict[str, str]) -> None:
+    folder, name = RECORDINGS / "scripts", row["script"]
+    after = (folder / f"{name}.after").read_text(encoding="latin-1")
+    with sandbox(folder / "tree", "") as (under_test, root):
+        for extra in ("s", "o"):
+            (root / extra).mkdir()
+        (root / "s" / f"{name}.nsh").write_bytes((folder / f"{name}.nsh").read_bytes())
+        under_test.interpreter.echo = False
+        under_test.run_line("cd w")
+        under_test.run_line(f"fs0:\\s\\{name}.nsh {row['args']} >a fs0:\\o\\out.txt")
+        files = {
+            (str(path.relative_to(root / "w")), hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+            for path in (root / "w").rglob("*")
+            if path.is_file() and path.name != "ls.sfo"  # tells the free space of the disk
+        }
+        variables = "".join(f"{key:>8} = {value}\n" for key, value in under_test.variables())
+        assert under_test.directory == row["cwd_after"]
+    recorded = re.findall(r"^FILE ::/w/(.*) size=\d+ sha=(\w+)", after, re.MULTILINE)
+    assert files == {(path, digest) for path, digest in recorded if not path.endswith("ls.sfo")}
+    assert f"--- set after ---\n{variables}--- alias" in after or name == "36-load-each"
 
 
 def test_a_line_that_differs_is_reported_with_its_number() -> None:

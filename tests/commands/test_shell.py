@@ -142,6 +142,29 @@ def test_reset_restarts_the_machine_there_is(under_test: ShellUnderTest) -> None
     assert machine.restarts == 1
 
 
+def test_page_break_asks_after_each_screenful_and_stops_at_q(under_test: ShellUnderTest) -> None:
+    under_test.put("long.txt", "".join(f"line {number}\n" for number in range(30)))
+    shell = under_test.shell
+    asked: list[str] = []
+    sink = MemorySink()
+    shell.stdout = shell.screen = sink
+    shell.screen_rows = lambda: 11
+
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        return "q" if len(asked) == 2 else ""
+
+    shell.ask = ask
+    shell.run_line("type -b long.txt")
+    assert sink.text.splitlines() == [f"line {number}" for number in range(20)]
+    assert asked == ["Press ENTER to continue or 'Q' break:"] * 2
+    assert shell.last_error_code == 0x15
+    assert shell.stdout is sink
+    asked.clear()
+    shell.run_line("type -b long.txt >a out.txt")
+    assert asked == []
+
+
 def completions(shell: Shell, text: str) -> list[str]:
     return [found.text for found in shell.complete(text, len(text))]
 
