@@ -153,7 +153,7 @@ def _copy_one(shell: Shell, item: Found, path: str, answers: _Answers) -> ShellS
                     return status
         return ShellStatus.SUCCESS
     try:
-        data = item.filesystem.read(item.parts)
+        data = item.filesystem.read(item.parts, _CHUNK)
     except FileSystemError:
         shell.print(f"cp: The source file '{item.full_name}' failed to open with read.\n")
         return ShellStatus.ACCESS_DENIED
@@ -163,9 +163,12 @@ def _copy_one(shell: Shell, item: Found, path: str, answers: _Answers) -> ShellS
         shell.print(f"cp: The destination file '{path}' failed to open with create.\n")
         return ShellStatus.ACCESS_DENIED
     try:
-        for start in range(0, len(data), _CHUNK):
+        offset = 0
+        while data:
             shell.checkpoint()
-            writer.write(data[start : start + _CHUNK])
+            writer.write(data)
+            offset += len(data)
+            data = item.filesystem.read(item.parts, _CHUNK, offset)
         writer.close()
     except FileSystemError as error:
         full = error.status is EfiStatus.EFI_VOLUME_FULL

@@ -106,21 +106,25 @@ def type_(shell: Shell, first: FilePath, *more: FilePath, a: Flag = False, u: Fl
 
 
 def _print_file(shell: Shell, item: Found, *, ascii_only: bool, unicode_only: bool) -> bool:
+    """Print one file, a piece at a time; False where it cannot be read."""
     try:
-        data = item.filesystem.read(item.parts)
+        unicode = unicode_only or (not ascii_only and item.filesystem.read(item.parts, 2) == BOM)
+        offset = 2 if item.filesystem.read(item.parts, 2) == BOM and unicode else 0
+        held = ""
+        while data := item.filesystem.read(item.parts, _PIECE, offset):
+            shell.checkpoint()
+            offset += len(data)
+            whole = data[: len(data) // 2 * 2] if unicode else data
+            text = held + whole.decode("utf-16-le" if unicode else "latin-1", "replace")
+            held = "\r" if text.endswith("\r") else ""  # its line feed may begin the next piece
+            text = text.removesuffix("\r").replace("\r\n", "\n")
+            shell.print(text.translate(_UNPRINTABLE if unicode else _UNPRINTABLE_ASCII))
     except FileSystemError:
         return False
-    unicode = unicode_only or (not ascii_only and data.startswith(BOM))
-    if unicode:
-        text = data.removeprefix(BOM)
-        shown = text[: len(text) // 2 * 2].decode("utf-16-le", "replace")
-        table = _UNPRINTABLE
-    else:
-        shown = data.decode("latin-1")
-        table = _UNPRINTABLE_ASCII
-    shell.print(shown.replace("\r\n", "\n").translate(table) + "\n")
+    shell.print(held + "\n")
     return True
 
 
+_PIECE = 1 << 16  # bytes that type reads at a time
 _UNPRINTABLE = {code: "." for code in range(0x20) if chr(code) not in "\r\n"}
 _UNPRINTABLE_ASCII = _UNPRINTABLE | dict.fromkeys(range(127, 256), ".")

@@ -143,11 +143,12 @@ class HostFolder:
                 found.append(info)
         return found
 
-    def read(self, parts: Parts, size: int = -1) -> bytes:
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
         """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
         path = self._need(parts)
         try:
             with open(path, "rb") as stream:
+                stream.seek(offset)
                 return stream.read(size)
         except OSError as error:
             raise _error(error) from None
@@ -198,6 +199,8 @@ class HostFolder:
     def rename(self, old: Parts, new: Parts) -> None:
         """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
         self._need_writable()
+        if not old or not new:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         source = self._need(old)
         target = os.path.join(self._need(new[:-1]), _checked(new[-1]))
         if os.path.lexists(target) and os.path.realpath(target) != os.path.realpath(source):
@@ -235,9 +238,7 @@ def _is_name(name: str) -> bool:
     """Whether a shell path can hold a host's file name."""
     if not _FORBIDDEN.isdisjoint(name):
         return False
-    return name.isprintable() or not any(
-        character < " " or "\ud800" <= character <= "\udfff" for character in name
-    )
+    return name.isprintable() or not any(character < " " or "\ud800" <= character <= "\udfff" for character in name)
 
 
 def _checked(name: str) -> str:

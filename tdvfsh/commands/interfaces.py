@@ -29,8 +29,8 @@ class FileSystem(Protocol):
     def entries(self, parts: Parts) -> list[FileInfo]:
         """All entries of a directory, without ``.`` and ``..``, in no particular order."""
 
-    def read(self, parts: Parts, size: int = -1) -> bytes:
-        """Contents of a file, at most ``size`` bytes."""
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
+        """Contents of a file, at most ``size`` bytes from ``offset``."""
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """Create a file, with its missing folders, or empty it, or append to it."""

@@ -84,12 +84,12 @@ class MemoryFileSystem:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
         return [self._info(child) for child in node.children.values()]
 
-    def read(self, parts: Parts, size: int = -1) -> bytes:
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
         """See :class:`FileSystem`."""
         node = self._need(parts)
         if node.children is not None:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        return bytes(node.data if size < 0 else node.data[:size])
+        return bytes(node.data[offset:] if size < 0 else node.data[offset : offset + size])
 
     def write_file(self, path: str, data: bytes) -> None:
         """Put a file at ``folder\\name``, for tests and synthetic images."""
@@ -134,6 +134,8 @@ class MemoryFileSystem:
     def rename(self, old: Parts, new: Parts) -> None:
         """See :class:`FileSystem`."""
         node = self._need(old)
+        if not old or not new:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         folder = self._find(new[:-1])
         if folder is None or folder.children is None or new[-1].upper() in folder.children:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)

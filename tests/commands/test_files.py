@@ -214,3 +214,21 @@ def test_a_second_file_system_is_another_drive(under_test: ShellUnderTest) -> No
     assert "FS1: Alias(s):F0b65535a:;BLK1:" in under_test.run("map")
     assert under_test.run("map my fs1:", "type my:\\x.txt").endswith("other\n")
     assert under_test.run("mv x.txt fs1:\\y.txt", "type fs1:\\y.txt").endswith("- [ok]\nother\n")
+
+
+def test_a_large_file_is_typed_whole_with_line_ends_across_pieces(under_test: ShellUnderTest) -> None:
+    line = "0123456789" * 4 + "\r\n"  # 42 bytes, which do not divide a piece
+    text = line * 5000 + "x\ry\r"
+    under_test.files.write_file("big.txt", text.encode())
+    under_test.files.write_file("wide.txt", b"\xff\xfe" + text.encode("utf-16-le"))
+    expected = text.replace("\r\n", "\n") + "\n"
+    assert under_test.run("type big.txt") == expected
+    assert under_test.run("type wide.txt") == expected
+    assert under_test.run("cp big.txt copy.txt", "comp big.txt copy.txt").endswith("[no differences encountered]\n")
+
+
+def test_the_root_itself_cannot_be_moved(under_test: ShellUnderTest, tmp_path: Path) -> None:
+    assert "Access Denied" in under_test.run("mv \\ x") or "Cannot move" in under_test.run("mv \\ x")
+    for filesystem in (under_test.files, HostFolder(str(tmp_path), writable=True)):
+        with pytest.raises(FileSystemError):
+            filesystem.rename((), ("x",))
