@@ -25,6 +25,8 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
 }
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
+_INTERNAL_ERROR: Final = 70
+_TRACEBACK: Final = "TDVFSH_TRACEBACK"
 
 Handler = Callable[[Arguments], int]
 
@@ -58,6 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"tdvfsh: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+    except Exception as error:  # a defect of ours: one line, and how to see where
+        if os.environ.get(_TRACEBACK):
+            raise
+        what = printable(f"{type(error).__name__}: {error}")
+        print(
+            f"tdvfsh: internal error: {what} (set {_TRACEBACK}=1 to see where, and please report it)", file=sys.stderr
+        )
+        return _INTERNAL_ERROR
     return status
 
 

@@ -149,7 +149,7 @@ class Machine:
             if accepted_end < span.end:
                 _add_ram(gcd, accepted_end, span.end, EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted, 0)
         for outside in self._model.outside:
-            if outside.pflash and options.td:
+            if options.td and not outside.in_td:
                 continue
             kind = (
                 EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo

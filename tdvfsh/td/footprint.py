@@ -36,13 +36,17 @@ class Piece(NamedTuple):
 
 
 class OutsideRange(NamedTuple):
-    """Bytes ``[start, end)`` that are no RAM; ``pflash`` ones exist where the firmware stands in flash, not in a TD."""
+    """Bytes ``[start, end)`` that are no RAM.
+
+    ``in_td`` is False for what a TD does not have: flash (its firmware is loaded into RAM), and the HyperTransport
+    range that QEMU reserves for AMD processors only.
+    """
 
     start: int
     end: int
     memory_type: EfiMemoryType
     attribute: int
-    pflash: bool
+    in_td: bool
 
 
 class FirmwareCall(NamedTuple):
@@ -160,7 +164,7 @@ def firmware_model(name: str) -> FirmwareModel:
                 entry["start"] + (entry["pages"] << PAGE_SHIFT),
                 EfiMemoryType[entry["type"]],
                 entry["attribute"],
-                entry.get("pflash", False),
+                not (entry.get("pflash", False) or entry.get("amd", False)),
             )
             for entry in data["outside"]
         ),
