@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prompt_toolkit.application import run_in_terminal
-from prompt_toolkit.application.current import get_app
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, completion_is_selected, has_completions, has_focus, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -31,10 +32,9 @@ def key_bindings(
     typing = has_focus(DEFAULT_BUFFER) & ~is_searching
     overwriting = False
 
-    @Condition
-    def menu_has_choice() -> bool:
-        state = get_app().current_buffer.complete_state
-        return state is not None and len(state.completions) > 1
+    @keys.add("tab", filter=typing)
+    def _(event: KeyPressEvent) -> None:
+        _complete(event.current_buffer)
 
     @keys.add("f1", filter=typing)
     def _(event: KeyPressEvent) -> None:
@@ -54,7 +54,7 @@ def key_bindings(
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.reset()
 
-    @keys.add("enter", filter=typing & completion_is_selected & menu_has_choice)
+    @keys.add("enter", filter=typing & completion_is_selected)
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.complete_state = None
 
@@ -80,3 +80,17 @@ def key_bindings(
         buffer.validate_and_handle()
 
     return keys
+
+
+def _complete(buffer: Buffer) -> None:
+    """Tab: what all proposals have in common goes in at once, also for keys typed ahead; a menu shows the rest."""
+    if buffer.complete_state is not None:
+        buffer.complete_next()
+        return
+    document = buffer.document
+    found = list(buffer.completer.get_completions(document, CompleteEvent(completion_requested=True)))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+        return
+    buffer.insert_text(get_common_complete_suffix(document, found))
+    buffer.start_completion()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from tdvfsh.ui.terminal import size_of
-
-PAGE_BREAK: Final = "Press ENTER to continue or 'Q' break:"
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but newline and tab
     "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of text
@@ -70,88 +66,39 @@ class PlainSink:
 
 
 class TerminalSink:
-    """Text to a terminal: nothing in it can move the cursor, and it may stop at every screenful.
-
-    Quirk of firmware: after 'Q' at a page break the rest of what the command prints is dropped; the command itself ends
-    as it would have. (Firmware drops everything up to the next prompt, also what a script goes on to print.)
+    """Text to a terminal: nothing in it can move the cursor.
 
     Args:
         stream: The terminal.
         colours: Whether rows of ``memmap`` and the colours of ``cls`` show.
-        size: Columns and lines at the time it is called.
 
     Attributes:
         column: Characters on the current line.
-        paging: Tells whether the running command has ``-b``.
-        read_key: Waits for one key of the person.
         before_write: Called first by every write; raises KeyboardInterrupt where the person wants to stop.
         seen: Told what is printed.
     """
 
-    def __init__(
-        self, stream: TextIO, *, colours: bool = False, size: Callable[[], os.terminal_size] | None = None
-    ) -> None:
+    def __init__(self, stream: TextIO, *, colours: bool = False) -> None:
         self._stream = stream
         self._colours = colours
-        self._size = size if size is not None else lambda: size_of(stream)
-        self._row = 0
-        self._dropping = False
         self._attributes = ""
-        self._started_line = True
         self.column = 0
-        self.paging: Callable[[], bool] = lambda: False
-        self.read_key: Callable[[], str] = lambda: "\r"
         self.before_write: Callable[[], None] = lambda: None
         self.seen: Callable[[str], None] = lambda text: None
-
-    def begin(self) -> None:
-        """A command begins: the screenful counts from here."""
-        self._row = 0
-        self._dropping = False
 
     def write(self, text: str) -> None:
         """Print text."""
         self.before_write()
-        if not self.paging():
-            self.begin()
-            self._emit(text)
-            return
-        for line in text.splitlines(keepends=True) if "\n" in text else [text]:
-            if self._dropping:
-                return
-            self._emit(line)
-            if self._row >= self._size().lines - 1:
-                self._row = 0
-                self._dropping = not self._go_on()
-
-    def _go_on(self) -> bool:
-        self._stream.write(PAGE_BREAK)
-        self.flush()
-        while (key := self.read_key().lower()) not in ("\r", "\n", "q", ""):
-            pass
-        self._stream.write("\n")
-        return key not in ("q", "")
-
-    def _emit(self, text: str) -> None:
         safe = escape_controls(text)
         self.seen(safe)
-        self._count(safe)
         shown = encodable(safe, self._stream.encoding)
         if self._attributes:
             shown = f"{self._attributes}{shown}\x1b[0m"
-        elif self._colours and self._started_line:
+        elif self._colours and self.column == 0:
             shown = colour_rows(shown)
+        last = safe.rfind("\n") + 1
+        self.column = len(safe) - last + (0 if last else self.column)
         self._stream.write(shown)
-
-    def _count(self, text: str) -> None:
-        self._started_line = self.column == 0
-        columns = self._size().columns
-        lines = text.split("\n")
-        for line in lines[:-1]:
-            self.column += len(line)
-            self._row += 1 + max(0, self.column - 1) // columns
-            self.column = 0
-        self.column += len(lines[-1])
 
     def clear(self, background: int | None, foreground: int | None) -> None:
         """Clear the screen and, where there are colours, set them, numbered as EFI_TEXT_ATTR numbers them."""
@@ -160,7 +107,7 @@ class TerminalSink:
             if foreground is not None:
                 self._attributes += f"\x1b[{(90 if foreground > 7 else 30) + _ANSI_OF_EFI[foreground & 7]}m"
         self._stream.write(f"{self._attributes}\x1b[H\x1b[2J" + ("\x1b[0m" if self._attributes else ""))
-        self.column = self._row = 0
+        self.column = 0
         self.flush()
 
     def flush(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from tdvfsh import __version__
 from tdvfsh.commands.machine import machine_of
+from tdvfsh.commands.paging import PROMPT as PAGE_BREAK
 from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError, TdvfshError
 from tdvfsh.script.status import ShellStatus
@@ -24,7 +25,7 @@ from tdvfsh.ui.output import TerminalSink, escape_controls
 from tdvfsh.ui.pasting import PastedLines
 from tdvfsh.ui.prompt_help import help_for
 from tdvfsh.ui.screen_words import ScreenWords
-from tdvfsh.ui.terminal import is_dumb, shows_blocks, shows_colours
+from tdvfsh.ui.terminal import is_dumb, shows_blocks, shows_colours, size_of
 from tdvfsh.ui.toolbar import Fragment, memory_shares, toolbar
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run_repl(
     stream = sys.stdout if stdout is None else stdout
     sink = TerminalSink(stream, colours=shows_colours(stream))
     interrupts = Interrupts()
-    loop = _Repl(shell, sink, interrupts)
+    loop = _Repl(shell, stream, sink, interrupts)
     try:
         kept = HistoryFile(_history_path(history, loop.warn), loop.warn)
         loop.history = kept
@@ -111,10 +112,11 @@ def _prompt_reader(loop: _Repl, stream: TextIO, input: Input | None, output: Out
 
 
 class _Repl:
-    def __init__(self, shell: Shell, sink: TerminalSink, interrupts: Interrupts) -> None:
+    def __init__(self, shell: Shell, stream: TextIO, sink: TerminalSink, interrupts: Interrupts) -> None:
         self.shell = shell
         self.pasted = PastedLines()
         self.screen = ScreenWords()
+        self._stream = stream
         self._sink = sink
         self._interrupts = interrupts
         self._made_machine = False
@@ -125,13 +127,12 @@ class _Repl:
         """Connect the shell with sink and reader."""
         shell, sink = self.shell, self._sink
         self._reader = reader
-        shell.stdout = shell.stderr = sink
+        shell.stdout = shell.stderr = shell.screen = sink
+        shell.screen_rows = lambda: size_of(self._stream).lines
         shell.ask = self._ask
         shell.interrupted = self._interrupts.take
         if clears:
             shell.clear_screen = sink.clear
-        sink.paging = lambda: shell.page_break
-        sink.read_key = reader.read_key
         sink.before_write = shell.checkpoint
         sink.seen = self.screen.see
 
@@ -175,7 +176,6 @@ class _Repl:
         return line
 
     def _run(self, line: str) -> None:
-        self._sink.begin()
         self._sink.column = 0
         try:
             with self._interrupts.running():
@@ -196,9 +196,17 @@ class _Repl:
         self._sink.write(f"tdvfsh: {why}\n")
 
     def _ask(self, prompt: str) -> str:
+        paging = prompt == PAGE_BREAK
+        if paging:
+            self._sink.write(prompt)
         self._sink.flush()
         with self._interrupts.waiting():
             key = self._reader.read_key()
+            while paging and key not in ("\r", "q", "Q", ""):
+                key = self._reader.read_key()
+        if paging:
+            self._sink.write("\n")
+            return key or "q"
         if len(key) == 1 and key.isprintable() and not prompt.endswith("\n"):
             self._sink.write(key)
         return key

@@ -1,0 +1,161 @@
+"""What a person types, key by key."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ui.conftest import Person, When
+
+_UP, _F1, _F7, _INSERT, _HOME, _RIGHT = "\x1b[A", "\x1bOP", "\x1b[18~", "\x1b[2~", "\x1b[H", "\x1b[C"
+
+
+def _pasted(text: str) -> str:
+    return f"\x1b[200~{text}\x1b[201~"
+
+
+def test_a_line_runs_when_enter_is_pressed(person: Person) -> None:
+    assert person.type("echo hello\r") == "hello\n"
+    assert person.status == 0
+
+
+def test_exit_leaves_with_its_code(person: Person) -> None:
+    person.type("exit 7\r")
+    assert person.status == 7
+
+
+def test_ctrl_c_drops_the_typed_line_and_keeps_the_shell(person: Person) -> None:
+    assert person.type("echo no\x03echo yes\r") == "yes\n"
+
+
+def test_tab_completes_a_command_that_is_alone(person: Person) -> None:
+    assert person.type("ech\t yes\r") == "yes\n"
+
+
+def test_tab_completes_a_path_of_another_case(person: Person) -> None:
+    person.put("Kernel.txt", "content\n")
+    assert "content" in person.type("type FS0:\\ker\t\r")
+
+
+def test_enter_in_the_menu_takes_the_choice_and_a_second_one_runs_it(person: Person) -> None:
+    person.put("one-a.txt", "first\n")
+    person.put("one-b.txt", "second\n")
+    menu = When(line="type one-", menu=True)
+    assert "second" in person.type("type one\t", menu, "\t\t\r\r")
+
+
+def test_a_variable_completes_between_percent_signs(person: Person) -> None:
+    assert person.type("echo %lasterr\t\r") == "0x0\n"
+
+
+def test_an_address_that_was_printed_completes(person: Person) -> None:
+    assert person.type("echo 000000007FFE0000\recho 0x7F\t\r").splitlines()[1] == "0x7FFE0000"
+
+
+def test_up_brings_the_last_line_back(person: Person) -> None:
+    assert person.type("echo one\r", When("one\n"), f"{_UP}\r") == "one\none\n"
+
+
+def test_up_behind_a_few_letters_finds_the_last_line_that_begins_so(person: Person) -> None:
+    person.type("echo one\rset -v x 1\r")
+    assert person.type(When(), f"ec{_UP}\r") == "one\n"
+
+
+def test_ctrl_r_searches_the_history(person: Person) -> None:
+    person.type("echo one\recho two\r")
+    assert person.type(When(), "\x12one\r\r") == "one\n"
+
+
+def test_the_suggestion_from_history_is_taken_with_the_right_arrow(person: Person) -> None:
+    person.type("echo one two\r")
+    assert person.type("echo o", When(line="echo o", suggests="ne two"), f"{_RIGHT}\r") == "one two\n"
+
+
+def test_history_is_there_in_the_next_run(person: Person) -> None:
+    person.type("echo kept\r")
+    assert person.type(When(), f"{_UP}\r") == "kept\n"
+
+
+def test_f1_helps_with_the_word_under_the_cursor_and_keeps_the_line(person: Person) -> None:
+    printed = person.type(f"type{_F1}\r")
+    assert "type - Print files." in printed
+    assert printed.endswith("type: Too few arguments\n")
+
+
+def test_f7_prints_the_history_and_starts_a_new_line(person: Person) -> None:
+    listed = When("one\n    1. echo one\n")
+    assert person.type(f"echo one\rhalf{_F7}", listed, "echo two\r") == "one\n    1. echo one\ntwo\n"
+
+
+def test_escape_clears_the_line(person: Person) -> None:
+    assert person.type("echo no\x1b" + _HOME + "echo yes\r") == "yes\n"
+
+
+def test_insert_switches_to_overwriting_and_back(person: Person) -> None:
+    assert person.type(f"echo abcd{_HOME}{_RIGHT * 5}{_INSERT}XY{_INSERT}z\r") == "XYzcd\n"
+
+
+def test_a_paste_of_lines_runs_line_by_line_and_leaves_the_unfinished_one(person: Person) -> None:
+    printed = person.type(_pasted("echo one\r\necho two\r\necho th") + "ree\r")
+    assert printed == "one\nFS0:\\> echo two\ntwo\nthree\n"
+
+
+def test_a_paste_goes_in_at_the_cursor(person: Person) -> None:
+    printed = person.type(f"echo ad{_HOME}{_RIGHT * 6}" + _pasted("b\necho c") + "\r")
+    assert printed == "ab\ncd\n"
+
+
+def test_a_paste_without_an_end_of_line_waits(person: Person) -> None:
+    assert person.type(_pasted("echo pasted") + " and typed\r") == "pasted and typed\n"
+
+
+def test_pasted_lines_are_in_the_history(person: Person) -> None:
+    person.type(_pasted("echo one\necho two\n"))
+    assert person.history.read_text().splitlines() == ["echo one", "echo two"]
+
+
+@pytest.mark.parametrize("key", ["q", "Q"])
+def test_q_at_the_page_break_drops_the_rest(person: Person, key: str) -> None:
+    person.put("long.txt", "".join(f"line {number}\r\n" for number in range(100)))
+    printed = person.type(f"type -b long.txt\r{key}echo on\r")
+    assert printed.count("Press ENTER to continue or 'Q' break:") == 1
+    assert "line 22\n" in printed
+    assert "line 23\n" not in printed
+    assert printed.endswith("on\n")
+
+
+def test_enter_at_the_page_break_shows_the_next_screen(person: Person) -> None:
+    person.put("long.txt", "".join(f"line {number}\r\n" for number in range(60)))
+    printed = person.type("type -b long.txt\r\r\recho on\r")
+    assert printed.count("Press ENTER to continue or 'Q' break:") == 2
+    assert "line 59\n" in printed
+
+
+def test_ctrl_c_at_the_page_break_stops_the_command(person: Person) -> None:
+    person.put("long.txt", "".join(f"line {number}\r\n" for number in range(60)))
+    printed = person.type("type -b long.txt\r\x03echo on %lasterror%\r")
+    assert printed.endswith("Command Error Status: Aborted\non 0x15\n")
+
+
+def test_pause_waits_for_one_key(person: Person) -> None:
+    person.put("wait.nsh", "@echo -off\npause\necho went on\n")
+    assert "went on" in person.type("wait\rx")
+    assert "went on" not in person.type("wait\rq")
+
+
+def test_a_file_without_an_end_of_line_does_not_push_the_prompt(person: Person) -> None:
+    person.put("open.txt", "no end")
+    assert person.type("type open.txt\recho next\r").endswith("no end\nnext\n")
+
+
+def test_control_characters_of_a_file_reach_no_terminal(person: Person) -> None:
+    person.shell.environment.set_internal("evil", "a\x1b[2Jb")
+    assert person.type("echo %evil%\r") == "a\\x1b[2Jb\n"
+
+
+def test_a_fault_of_a_command_keeps_the_shell(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> bool:
+        raise ValueError("broken on purpose")
+
+    monkeypatch.setattr(person.shell, "change_drive", broken)
+    printed = person.type("fs0:\recho on\r")
+    assert printed == "tdvfsh: internal error: ValueError: broken on purpose\non\n"
