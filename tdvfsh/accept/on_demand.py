@@ -24,6 +24,8 @@ _ADDRESS_MASK: Final = (1 << 64) - 1
 _PAGE_MASK: Final = PAGE_SIZE - 1
 
 LOAD_IMAGE_STEP: Final = "load_image"
+START_IMAGE_STEP: Final = "start_image"
+LOAD_INITRD_STEP: Final = "load_initrd"
 
 
 class OnDemandAccept(Protocol):
@@ -91,24 +93,38 @@ class LiteralLoaderAccept(NoAccept):
 
 
 class LoaderAccept(NoAccept):
-    """``loader``, option 2 repaired: whatever step ran out of memory, accept what it lacked and repeat it."""
+    """``loader``, option 2 repaired: whatever step ran out of memory, accept what it lacked and repeat it.
+
+    A kernel that came back for want of memory is started anew; what its stub will ask for in the middle, the loader
+    accepts when the stub asks for the initrd's size.
+    """
 
     name = "loader"
+
+    def __init__(self) -> None:
+        self._failed_once: set[str] = set()
+
+    def before(self, services: BootServices, step: str, needs: Sequence[Need]) -> None:
+        """Accept for the initrd in the middle of a kernel's second start; nothing else before it has failed."""
+        if step == LOAD_INITRD_STEP and START_IMAGE_STEP in self._failed_once:
+            accept_ranges(services, plan_accepts(services, needs) or ())
 
     def repeat_after(
         self, services: BootServices, step: str, status: EfiStatus, needs: Sequence[Need], attempt: int
     ) -> bool:
-        """As long as something could be accepted below the step's limit."""
+        """As long as something could be accepted below the step's limit, or the repetition will accept by itself."""
         if status not in (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND):
             return False
+        first_time = step not in self._failed_once
+        self._failed_once.add(step)
         plan = plan_accepts(services, needs)
-        if not plan:
-            limit = max((need.maximum for need in needs), default=0)
-            largest = align_up(max((need.size for need in needs), default=0), PAGE_SIZE)
-            left = unaccepted_ranges(services, limit)
-            # The sizes say that it should fit, yet it did not: give it room. Or nothing can be enough: give it all.
-            plan = left if plan is None else [(start, min(end, start + largest)) for start, end in left[:1]]
-        return accept_ranges(services, plan)
+        if plan:
+            return accept_ranges(services, plan)
+        if plan is not None and step == START_IMAGE_STEP and first_time:
+            return True
+        # It cannot fit, or should have fitted and did not: give it what is left, and see.
+        limit = max((need.maximum for need in needs), default=0)
+        return accept_ranges(services, unaccepted_ranges(services, limit))
 
 
 class ServiceAccept(NoAccept):

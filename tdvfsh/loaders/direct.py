@@ -15,6 +15,7 @@ from tdvfsh.loaders.efi_stub import stub_needs
 from tdvfsh.loaders.flow import (
     FETCH_BLOBS,
     LOAD_IMAGE,
+    LOAD_INITRD,
     START_IMAGE,
     BootFlow,
     FirmwarePlayer,
@@ -177,10 +178,18 @@ class _DirectBoot:
 
 
 def publish_initrd(flow: BootFlow) -> int | None:
-    """Offer the joined initrds by LoadFile2 where Linux's EFI stub looks for them; gives the handle."""
+    """Offer the joined initrds by LoadFile2 where Linux's EFI stub looks for them; gives the handle.
+
+    When the stub asks for the size it has chosen the kernel's place: the moment for a loader that accepts to do so.
+    """
     services = flow.services
     handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, INITRD_MEDIA_PATH).handle
-    interface = InitrdLoadFile2(flow.files.initrd_size, flow.files.initrd_pieces())
+    needs = [Need("initrd", flow.files.initrd_size, EfiMemoryType.EfiLoaderData)]
+    interface = InitrdLoadFile2(
+        flow.files.initrd_size,
+        flow.files.initrd_pieces(),
+        lambda: flow.on_demand.before(services, LOAD_INITRD, needs),
+    )
     services.install_protocol_interface(handle, EFI_LOAD_FILE2_PROTOCOL_GUID, interface)
     return handle
 

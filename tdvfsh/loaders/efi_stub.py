@@ -57,17 +57,18 @@ _NO_KASLR: Final = re.compile(r"(?:^|\s)(?:nokaslr|mem=|memmap=)")
 
 
 def stub_needs(flow: BootFlow) -> list[Need]:
-    """What the stub will ask for, for loaders that accept before they start it."""
+    """What the stub will ask for up to the kernel's buffer, for loaders that accept before they start it.
+
+    The initrd's buffer is not among it: with KASLR the kernel may come to lie anywhere, also amid memory accepted for
+    the initrd. A loader accepts for that when the stub asks it, by LoadFile2, for the initrd's size.
+    """
     size = flow.files.kernel.kernel_buffer_size
     if not size:
         return []
-    needs = [
+    return [
         Need("boot_params", _SMALL_NEEDS, _LOADER_DATA),
         Need("kernel", size, _LOADER_CODE, minimum=LOAD_PHYSICAL_ADDRESS, alignment=KERNEL_ALIGNMENT),
     ]
-    if flow.files.initrd_size:
-        needs.append(Need("initrd", flow.files.initrd_size, _LOADER_DATA))
-    return needs
 
 
 def run_efi_stub(flow: BootFlow, handle: int) -> EfiStatus:
@@ -168,6 +169,7 @@ class _EfiStub:
         if not isinstance(source, InitrdLoadFile2):
             return SUCCESS
         flow.stage = LOAD_INITRD
+        source.load_file("", boot_policy=False)
         status, start = flow.allocate("initrd", _MAX, _LOADER_DATA, source.size)
         if status.is_error:
             why = f"the EFI stub finds no room for the initrd: {shortage(services, source.size)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -21,11 +21,23 @@ class BlobFileSystem:
 
 
 class InitrdLoadFile2:
-    """LoadFile2 on the LINUX_EFI_INITRD_MEDIA_GUID path; ``pieces`` are ``(offset, bytes)`` of the joined initrd."""
+    """LoadFile2 on the LINUX_EFI_INITRD_MEDIA_GUID path.
 
-    def __init__(self, size: int, pieces: list[tuple[int, memoryview]]) -> None:
+    Args:
+        size: Bytes of the joined initrd.
+        pieces: ``(offset, bytes)`` of its parts.
+        asked_for_size: Called when somebody asks how large the file is: they are about to allocate a buffer for it.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        pieces: list[tuple[int, memoryview]],
+        asked_for_size: Callable[[], None] = lambda: None,
+    ) -> None:
         self.size = size
         self.pieces = pieces
+        self._asked_for_size = asked_for_size
 
     def load_file(self, path: str, boot_policy: bool) -> FileContents:
         """EFI_UNSUPPORTED for a boot policy, EFI_INVALID_PARAMETER for a path behind the node, else the size to come.
@@ -36,4 +48,5 @@ class InitrdLoadFile2:
             return FileContents(EfiStatus.EFI_UNSUPPORTED, None)
         if path:
             return FileContents(EfiStatus.EFI_INVALID_PARAMETER, None)
+        self._asked_for_size()
         return FileContents(EfiStatus.EFI_BUFFER_TOO_SMALL, None)
