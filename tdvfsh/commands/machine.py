@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 
 if TYPE_CHECKING:
+    from tdvfsh.commands.images import ImageResult
+    from tdvfsh.commands.search import Found
     from tdvfsh.commands.shell import Shell
     from tdvfsh.errors import TdvfshError
     from tdvfsh.machine import Machine, TdOptions
+    from tdvfsh.uefi.status import EfiStatus
+
+_NANOSECONDS = 1_000_000_000
 
 
 def machine_of(shell: Shell) -> Machine:
@@ -35,9 +40,10 @@ def options_of(shell: Shell) -> TdOptions:
 
 
 def new_machine(shell: Shell, options: TdOptions) -> Machine:
-    """Start a machine and make it the shell's; the shell's clock becomes its virtual clock and goes on.
+    """Start a machine and make it the shell's, with the shell's drives as its disks; its virtual clock is the shell's.
 
-    Where it does not start, the shell keeps what it had.
+    Time that passed before the first machine counts; another machine begins anew, and the date goes on. Where it does
+    not start, the shell keeps what it had.
 
     Raises:
         UsageError: A TD that cannot be, or does not start.
@@ -45,11 +51,43 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     from tdvfsh.machine import Machine
 
     machine = Machine(options)
-    machine.clock.advance(shell.clock.now_ns)
+    if shell.machine is None:
+        machine.clock.advance(shell.clock.now_ns)
+    else:
+        shell.start_time += shell.clock.now_ns // _NANOSECONDS
     shell.td_options = options
     shell.machine = machine
     shell.clock = machine.clock
+    connect_drives(shell, machine)
     return machine
+
+
+def connect_drives(shell: Shell, machine: Machine) -> None:
+    """Make a handle with device path and file system for every drive that has none yet."""
+    from tdvfsh.commands.loading import drive_handle
+
+    for drive in shell.drives.drives:
+        drive_handle(shell, machine, drive)
+
+
+def set_image_hooks(shell: Shell) -> None:
+    """Let ``load``, ``unload`` and programs go through the machine's image services."""
+
+    def load(item: Found, connect: bool) -> ImageResult:
+        from tdvfsh.commands.loading import load_driver
+
+        return load_driver(shell, item)
+
+    def unload(handle: int) -> EfiStatus | None:
+        machine = machine_of(shell)
+        return machine.services.unload_image(handle) if handle in machine.services.handles else None
+
+    def start(path: str, command_line: str) -> tuple[EfiStatus, int]:
+        from tdvfsh.commands.loading import run_program
+
+        return run_program(shell, path, command_line)
+
+    shell.image_loader, shell.image_unloader, shell.image_starter = load, unload, start
 
 
 def status_of_error(error: TdvfshError) -> ShellStatus:

@@ -12,7 +12,7 @@ from tdvfsh.commands import registry
 from tdvfsh.commands.drives import Drive, DriveTable, Mapping
 from tdvfsh.commands.environment import Aliases, Environment
 from tdvfsh.commands.filesystem import FileSystemError
-from tdvfsh.commands.machine import status_of_error
+from tdvfsh.commands.machine import set_image_hooks, status_of_error
 from tdvfsh.commands.paging import PageBreak, PagingSink
 from tdvfsh.commands.paths import clean, items, parent, split_drive
 from tdvfsh.commands.search import Found, search
@@ -119,6 +119,7 @@ class Shell:
         self.image_loader: Callable[[Found, bool], ImageResult] | None = None
         self.image_unloader: Callable[[int], EfiStatus | None] | None = None
         self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
+        set_image_hooks(self)
         self.interpreter = Interpreter(self)
         self._set_initial_variables(profiles)
 

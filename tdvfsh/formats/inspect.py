@@ -43,10 +43,18 @@ def inspect_file(
         HostError, FormatError: It cannot be read, is of no known format, or is damaged.
     """
     with open_mapped(path) as file:
-        source = file.source
-        facts = _inspect(source, progress, limits)
+        return inspect_source(file.source, progress, limits)
+
+
+def inspect_source(
+    source: ByteSource,
+    progress: Callable[[int, int], None] | None = None,
+    limits: UnpackLimits | None = None,
+) -> dict[str, object]:
+    """:func:`inspect_file` for bytes that are open already; ``path`` is the source's."""
+    facts = _inspect(source, progress, limits)
     formats = [name for name in facts if name != "pe" or facts["pe"]["status"] == SUCCESS.name]
-    return {"path": str(path), "size": source.size, "formats": formats, **facts}
+    return {"path": source.path, "size": source.size, "formats": formats, **facts}
 
 
 def _inspect(

@@ -12,7 +12,10 @@ from typing import Final
 from tdvfsh.uefi.guids import Guid
 
 _HARDWARE: Final = 0x01
+_ACPI: Final = 0x02
+_MESSAGING: Final = 0x03
 _MEDIA: Final = 0x04
+_PCI_ROOT_HID: Final = 0x0A0341D0  # PNP0A03 as an EISA id
 _END: Final = b"\x7f\xff\x04\x00"
 
 
@@ -93,7 +96,37 @@ class Pci:
         return _node(_HARDWARE, 1, bytes((self.function, self.device)))
 
 
-DevicePathNode = VenHw | VenMedia | MemoryMapped | FilePath | Pci
+@dataclass(frozen=True, slots=True)
+class PciRoot:
+    """A PCI root bridge."""
+
+    uid: int
+
+    def __str__(self) -> str:
+        return f"PciRoot(0x{self.uid:X})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_ACPI, 1, struct.pack("<II", _PCI_ROOT_HID, self.uid))
+
+
+@dataclass(frozen=True, slots=True)
+class Sata:
+    """A SATA device at a port of the host bus adapter before it."""
+
+    port: int
+    port_multiplier: int = 0xFFFF
+    lun: int = 0
+
+    def __str__(self) -> str:
+        return f"Sata(0x{self.port:X},0x{self.port_multiplier:X},0x{self.lun:X})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(_MESSAGING, 18, struct.pack("<HHH", self.port, self.port_multiplier, self.lun))
+
+
+DevicePathNode = VenHw | VenMedia | MemoryMapped | FilePath | Pci | PciRoot | Sata
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""A TD's state for people and for ``parse``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdvfsh.report.sfo import sfo_header, sfo_row
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import human_size
+
+if TYPE_CHECKING:
+    from tdvfsh.machine import Machine
+
+
+def td_lines(machine: Machine) -> list[str]:
+    """What the TD is made of and how far it is accepted, as aligned lines."""
+    td, options = machine.td, machine.options
+    rows: list[tuple[str, str]] = []
+    for name, span in zip(("RAM", ""), td.ram.spans, strict=False):
+        size = f"{human_size(td.ram.memory)}" if name else ""
+        rows.append((name, f"{size:<12}{span.start:016X}-{span.end - 1:016X} {human_size(span.size)}"))
+    rows.append(("vCPUs", str(td.vcpus)))
+    if td.is_td:
+        rows.append(("GPAW", f"{td.gpaw}, shared bit {td.gpaw - 1}"))
+    rows += [
+        ("Firmware", f"{options.firmware_model}, profile {options.profile}"),
+        ("Loader", options.loader),
+    ]
+    if not td.is_td:
+        rows.append(("Kind", "plain VM: all memory is there from the start"))
+        return _with_clock(machine, rows)
+    rows += [
+        ("Accept", f"{options.accept.name} at boot, on demand: {options.on_demand}"),
+        ("At boot", _share(machine.boot_bytes, td.ram.memory) + _boot_seconds(machine)),
+        ("Accepted", _share(td.accepted_bytes, td.ram.memory)),
+        ("Unaccepted", _share(td.unaccepted_bytes, td.ram.memory)),
+    ]
+    if td.shared_bytes:
+        rows.append(("Shared", _share(td.shared_bytes, td.ram.memory)))
+    rows.append(("TDCALLs", f"{td.tdcall.calls:,} TDG.MEM.PAGE.ACCEPT, {td.tdcall.exits:,} TD exits"))
+    return _with_clock(machine, rows)
+
+
+def td_sfo(machine: Machine) -> list[str]:
+    """The same as Standard-Format Output; numbers are decimal."""
+    td, options = machine.td, machine.options
+    row = sfo_row(
+        "TrustDomain",
+        td.ram.memory,
+        td.accepted_bytes,
+        td.unaccepted_bytes,
+        td.shared_bytes,
+        machine.boot_bytes,
+        td.vcpus,
+        td.gpaw,
+        options.accept.name if td.is_td else "plain VM",
+        options.on_demand,
+        options.profile,
+        options.loader,
+        options.firmware_model,
+        machine.clock.now_ns,
+        td.tdcall.calls,
+        td.tdcall.exits,
+    )
+    return [sfo_header("td"), row]
+
+
+def modelled_time(nanoseconds: int) -> str:
+    """Modelled time in the unit that fits: ``26.6 ms``."""
+    if nanoseconds >= 1_000_000_000:
+        return f"{nanoseconds / 1e9:.3f} s"
+    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1_000_000 else f"{nanoseconds / 1e3:.3f} us"
+
+
+def _with_clock(machine: Machine, rows: list[tuple[str, str]]) -> list[str]:
+    rows.append(("Clock", f"{machine.clock.seconds:.6f} s, modelled"))
+    if machine.services.at_runtime:
+        rows.append(("Boot services", "gone: ExitBootServices has succeeded"))
+    return table_lines(rows)
+
+
+def _share(size: int, memory: int) -> str:
+    return f"{human_size(size):<12}{100 * size / memory:5.1f} % ({size:,} bytes)"
+
+
+def _boot_seconds(machine: Machine) -> str:
+    boot = machine.boot_accept
+    return "" if boot is None else f", {modelled_time(round(boot.seconds * 1e9))} modelled"
