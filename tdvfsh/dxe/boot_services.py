@@ -256,9 +256,17 @@ class BootServices:
     # ---- images -------------------------------------------------------------------------------------------------
 
     def load_image(
-        self, boot_policy: bool, parent: int | None, device_path: DevicePath | None, source: memoryview | None = None
+        self,
+        boot_policy: bool,
+        parent: int | None,
+        device_path: DevicePath | None,
+        source: memoryview | None = None,
+        has_image_handle: bool = True,
     ) -> ImageResult:
-        """LoadImage; see :meth:`tdvfsh.dxe.images.ImageServices.load_image`."""
+        """LoadImage; see :meth:`tdvfsh.dxe.images.ImageServices.load_image`.
+
+        ``has_image_handle`` False stands for a NULL ImageHandle pointer: EFI_INVALID_PARAMETER.
+        """
         record = self.trace.enter(
             "LoadImage",
             device_path=str(device_path) if device_path is not None else None,
@@ -266,6 +274,8 @@ class BootServices:
         )
         if self.at_runtime:
             result = ImageResult(_GONE, None)
+        elif not has_image_handle:
+            result = ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
         else:
             with self.trace.on_behalf_of("dxe"):
                 result = self.images.load_image(boot_policy, parent, device_path, source)

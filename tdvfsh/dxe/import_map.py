@@ -17,7 +17,9 @@ from tdvfsh.dxe.bins import RUNTIME_TYPES, Bins
 from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.known_bins import find_bins
+from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import CONVENTIONAL, MapEntry
+from tdvfsh.dxe.pool import BLOCK_SIZES, POOL_HEAD_SIZE
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.td.footprint import (
     BOOT_LOADER,
@@ -64,6 +66,9 @@ def core_from_descriptors(
 ) -> DxeCore:
     """A core whose GetMemoryMap answers ``descriptors``.
 
+    It is taken for that of a firmware that has signalled ReadyToBoot. Its map descriptors fill whole pages, as the DXE
+    core's do, so how many it can still draw follows from how many there are.
+
     Args:
         descriptors: A map as printed, in its order.
         profile: The firmware generation's rules.
@@ -82,7 +87,26 @@ def core_from_descriptors(
     free |= free_in_bins or {}
     entries = [entry for descriptor in ram for entry in _entries(descriptor, bins, pieces, free)]
     gcd = _memory_space(ram, outside)
-    return start_core(profile, entries, bins, gcd)
+    core = start_core(profile, entries, bins, gcd)
+    core.memory_map.descriptor_pages.spare = -len(entries) % core.memory_map.descriptor_pages.per_page
+    _adopt_attributes_table(core)
+    return core
+
+
+def hidden_pool_page(core: DxeCore) -> int:
+    """A page that firmware's BootServicesData pool may well hold: one of the largest such block, or 0."""
+    blocks = [entry for entry in core.memory_map if entry.memory_type == EfiMemoryType.EfiBootServicesData]
+    return max(blocks, key=lambda entry: entry.end - entry.start).start if blocks else 0
+
+
+def _adopt_attributes_table(core: DxeCore) -> None:
+    """Firmware that runs a program has built the Memory Attributes Table already; its old place is not known."""
+    page = hidden_pool_page(core)
+    if page:
+        table = MemoryAttributesTable(core.profile.runtime_images, core.profile.runtime_split_entries)
+        table.table = page + BLOCK_SIZES[0] + POOL_HEAD_SIZE
+        core.pool.adopt_buffer(EfiMemoryType.EfiBootServicesData, table.table, table.table_size(core))
+        core.memory_attributes_table = table
 
 
 def split_ram(descriptors: Sequence[MemoryDescriptor]) -> tuple[list[MemoryDescriptor], list[MemoryDescriptor]]:

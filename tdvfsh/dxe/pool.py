@@ -121,6 +121,23 @@ class PoolAllocator:
         known = self._blocks.get(buffer - POOL_HEAD_SIZE)
         return None if known is None else known[0]
 
+    def next_block(self, memory_type: int, size: int) -> int | None:
+        """The free block from which a request of ``size`` bytes would be served now; None where it takes pages."""
+        index = bisect_left(BLOCK_SIZES, -(-size // 8) * 8 + POOL_OVERHEAD)
+        pool = self._pools.get(memory_type)
+        if pool is not None:
+            for blocks in pool.free[index:]:
+                if blocks:
+                    return blocks[-1]
+        return None
+
+    def forget_free_block(self, block: int) -> None:
+        """Drop a free block that turned out not to be there, or to lie elsewhere."""
+        index = self._free_class.pop(block)
+        for pool in self._pools.values():
+            if block in pool.free[index]:
+                pool.free[index].remove(block)
+
     def owns_page(self, memory_type: int, buffer: int) -> bool:
         """Whether the page of ``buffer`` is one that the pool of ``memory_type`` cut into blocks itself."""
         return self._pages.get(buffer & -PAGE_SIZE) == memory_type

@@ -30,6 +30,8 @@ class FirmwareProfile:
         load_image_without_source: Status of LoadImage without path and buffer.
         sal_runtime_subsystem: Subsystem 13 loads as a runtime driver.
         before_exit_boot_services: The BeforeExitBootServices event group is signalled.
+        runtime_images: Runtime drivers in OVMF's build; the Memory Attributes Table's buffer has room to split each.
+        runtime_split_entries: Entries that splitting them adds to that table (walks of 2022.11 and 2025.02 recorded).
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -45,6 +47,8 @@ class FirmwareProfile:
     sal_runtime_subsystem: bool = False
     before_exit_boot_services: bool = True
     initrd_option_first: bool = True
+    runtime_images: int = 8
+    runtime_split_entries: int = 19
 
 
 UPSTREAM: Final = FirmwareProfile("upstream", "edk2 2026 head")
@@ -62,7 +66,9 @@ TRIXIE: Final = replace(
     initrd_option_first=False,
 )
 
-BOOKWORM: Final = replace(TRIXIE, name="bookworm", edk2="edk2-stable202211", pool_rejects_unaccepted=False)
+BOOKWORM: Final = replace(
+    TRIXIE, name="bookworm", edk2="edk2-stable202211", pool_rejects_unaccepted=False, runtime_split_entries=18
+)
 
 RFC2021: Final = replace(
     BOOKWORM,
