@@ -14,6 +14,28 @@ _NAME_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _NAME = _NAME_START | frozenset("0123456789")
 
 
+LONGEST_LINE = 1 << 16  # characters; firmware keeps a quarter of that (PcdShellPrintBufferSize)
+
+
+class LineTooLong(Exception):
+    """A line is, or would become, longer than any line needs to be; ``length`` is in characters."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        super().__init__(f"{length:,} characters, at most {LONGEST_LINE:,}")
+
+
+def _put(text: str, target: str, value: str, *, guarded: bool) -> str:
+    """Replace, but not beyond the longest line: variables that double themselves end here."""
+    count = text.count(target)
+    if not count:
+        return text
+    length = len(text) + count * (len(value) - len(target))
+    if length > LONGEST_LINE:
+        raise LineTooLong(length)
+    return replace(text, target, value, guarded=guarded)
+
+
 def is_variable_name(name: str) -> bool:
     """Whether an unknown ``%name%`` is removed: letters, digits and underscores, no digit first."""
     return bool(name) and name[0] in _NAME_START and all(character in _NAME for character in name)
@@ -27,13 +49,16 @@ def substitute_arguments(text: str, arguments: Sequence[str | None]) -> str:
     Args:
         text: The script's line.
         arguments: The script's path and its words, quotes included; None for words out of reach.
+
+    Raises:
+        LineTooLong: The line would become too long.
     """
     if "%" not in text:
         return text
     for index in range(min(len(arguments) - 1, 9), -1, -1):
         argument = arguments[index]
         if argument is not None:
-            text = replace(text, f"%{index}", argument, guarded=False)
+            text = _put(text, f"%{index}", argument, guarded=False)
     for index in range(1, 10):
         text = replace(text, f"%{index}", '""', guarded=False)
     return text
@@ -55,13 +80,16 @@ def substitute_variables(
 
     The variables are replaced one after the other in their order, so a value that holds ``%name%`` of a later variable
     is replaced again, and one of an earlier variable is dropped as unknown.
+
+    Raises:
+        LineTooLong: The line would become too long.
     """
     if "%" not in text:
         return text
     for name, value in variables:
-        text = replace(text, f"%{name}%", value, guarded=True)
+        text = _put(text, f"%{name}%", value, guarded=True)
     for name, value in loop_values:
-        text = replace(text, name, value, guarded=True)
+        text = _put(text, name, value, guarded=True)
     text = drop_unknown_variables(text)
     return replace(text, "^%", "%", guarded=True)
 

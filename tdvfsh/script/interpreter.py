@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdvfsh.script.expansion import asks_for_help, substitute_alias, substitute_arguments, substitute_variables
+from tdvfsh.script.expansion import (
+    LONGEST_LINE,
+    LineTooLong,
+    asks_for_help,
+    substitute_alias,
+    substitute_arguments,
+    substitute_variables,
+)
 from tdvfsh.script.lexer import find_pipe, lex, split_words
 from tdvfsh.script.program import Program, clean_line, decode_text
 from tdvfsh.script.redirection import Redirection, RedirectionError, split_redirection
@@ -23,10 +30,10 @@ from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.script.host import ScriptHost
+    from tdvfsh.script.program import ScriptLine
 
 _SUCCESS = EfiStatus.EFI_SUCCESS
 _DEEPEST_SCRIPT = 64  # scripts in scripts; firmware's stack ends near there too
-_LONGEST_LINE = 1 << 16  # characters; firmware keeps a quarter of that (PcdShellPrintBufferSize)
 
 
 class Interpreter:
@@ -76,10 +83,19 @@ class Interpreter:
 
     def run_line(self, text: str) -> EfiStatus:
         """Run one line as typed at the prompt or found in a script."""
-        if len(text) > _LONGEST_LINE:
-            self.host.print(f"The line is too long: {len(text):,} characters, at most {_LONGEST_LINE:,}.\n")
-            self.set_last_error(ShellStatus.BAD_BUFFER_SIZE)
+        try:
+            return self._run_line(text)
+        except LineTooLong as error:
+            self._too_long(error)
             return _SUCCESS
+
+    def _too_long(self, error: LineTooLong) -> None:
+        self.host.print(f"The line is too long: {error}.\n")
+        self.set_last_error(ShellStatus.BAD_BUFFER_SIZE)
+
+    def _run_line(self, text: str) -> EfiStatus:
+        if len(text) > LONGEST_LINE:
+            raise LineTooLong(len(text))
         line = trim(cut_comment(trim(text)))
         if not line:
             return _SUCCESS
@@ -138,14 +154,19 @@ class Interpreter:
         while (line := program.current) is not None:
             self.host.checkpoint()
             position = program.position
-            text = clean_line(line.text)
-            if text:
-                text = substitute_arguments(text, program.arguments)
-                command = text.lstrip(" ")
-                if command and not command.startswith(":") and not self._run_script_line(text, command):
-                    return
+            text = self._with_arguments(line, program)
+            command = text.lstrip(" ")
+            if command and not command.startswith(":") and not self._run_script_line(text, command):
+                return
             if program.position == position:
                 program.advance()
+
+    def _with_arguments(self, line: ScriptLine, program: Program) -> str:
+        try:
+            return substitute_arguments(clean_line(line.text), program.arguments)
+        except LineTooLong as error:
+            self._too_long(error)
+            return ""
 
     def _run_script_line(self, shown: str, command: str) -> bool:
         """Run one line of a script; False where the script ends with it."""

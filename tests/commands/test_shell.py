@@ -90,6 +90,18 @@ def test_a_line_of_ten_megabytes_is_refused_at_once(under_test: ShellUnderTest) 
     assert under_test.run("echo on") == "on\n"
 
 
+def test_a_variable_that_doubles_itself_ends_with_a_message(under_test: ShellUnderTest) -> None:
+    text = under_test.script("@echo -off\nset -v a xxxxxxxx\nfor %i run (1 40)\n set -v a %a%%a%\nendfor\necho end\n")
+    assert "The line is too long: " in text
+    assert text.endswith("end\n")
+    assert len(under_test.shell.get_variable("a") or "") < 1 << 16
+
+
+def test_an_argument_repeated_too_often_ends_with_a_message(under_test: ShellUnderTest) -> None:
+    text = under_test.script("@echo -off\necho " + "%1" * 20000 + "\necho end\n", "x" * 30000)
+    assert text == "The line is too long: 600,000,005 characters, at most 65,536.\nend\n"
+
+
 @pytest.mark.parametrize(
     "line",
     [
