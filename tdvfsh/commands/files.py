@@ -118,10 +118,10 @@ def _print_file(shell: Shell, item: Found, *, ascii_only: bool, unicode_only: bo
             text = held + whole.decode("utf-16-le" if unicode else "latin-1", "replace")
             held = "\r" if text.endswith("\r") else ""  # its line feed may begin the next piece
             text = text.removesuffix("\r").replace("\r\n", "\n")
-            shell.print(text.translate(_UNPRINTABLE if unicode else _UNPRINTABLE_ASCII))
+            shell.stdout.write(text.translate(_UNPRINTABLE if unicode else _UNPRINTABLE_ASCII))
     except FileSystemError:
         return False
-    shell.print(held + "\n")
+    shell.stdout.write(held + "\n")  # past Shell.print, which would take a lone CR here for half an end of line
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO
 
 from tdvfsh.commands.filesystem import FileInfo, FileSystemError, Parts, directory_size
@@ -28,17 +29,29 @@ def _error(error: OSError) -> FileSystemError:
     return FileSystemError(_STATUS.get(error.errno or 0, EfiStatus.EFI_ACCESS_DENIED))
 
 
-class _HostWriter:
+class HostWriter:
+    """A file of the host that grows.
+
+    Args:
+        stream: The open, unbuffered file; what it does not take at once is offered again.
+    """
+
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def write(self, data: bytes) -> None:
+        """Append bytes; raises FileSystemError, VOLUME_FULL where the host takes no more."""
         try:
-            self._stream.write(data)
+            while data:
+                written = self._stream.write(data)
+                if not written:
+                    raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+                data = data[written:]
         except OSError as error:
             raise _error(error) from None
 
     def close(self) -> None:
+        """Close the file; raises FileSystemError."""
         try:
             self._stream.close()
         except OSError as error:
@@ -89,7 +102,8 @@ class HostFolder:
                 path = os.path.join(folder, matching[0])
         except (OSError, ValueError):
             return None
-        return path if self._inside(path) and os.path.exists(path) else None
+        ordinary = os.path.isfile(path) or os.path.isdir(path)  # a FIFO would never answer
+        return path if ordinary and self._inside(path) else None
 
     def _need(self, parts: Parts) -> str:
         path = self._find(parts)
@@ -104,7 +118,9 @@ class HostFolder:
     def _info(self, path: str) -> FileInfo | None:
         try:
             stat = os.stat(path)
-            is_directory = os.path.isdir(path)
+            is_directory = S_ISDIR(stat.st_mode)
+            if not is_directory and not S_ISREG(stat.st_mode):
+                return None
             name = "" if path == self.root else os.path.basename(path)
             size = stat.st_size
             if is_directory:
@@ -165,7 +181,7 @@ class HostFolder:
         elif os.path.isdir(existing) or "r" in self._attributes.get(existing, ""):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         try:
-            return _HostWriter(open(existing, "ab" if append else "wb", buffering=0))
+            return HostWriter(open(existing, "ab" if append else "wb", buffering=0))
         except OSError as error:
             raise _error(error) from None
 

@@ -12,16 +12,16 @@ from tdvfsh.commands import registry
 from tdvfsh.commands.drives import Drive, DriveTable, Mapping
 from tdvfsh.commands.environment import Aliases, Environment
 from tdvfsh.commands.filesystem import FileSystemError
+from tdvfsh.commands.identity import PROFILES, START_TIME, Firmware, StillClock
 from tdvfsh.commands.machine import set_image_hooks, status_of_error
 from tdvfsh.commands.paging import PageBreak, PagingSink
 from tdvfsh.commands.paths import clean, items, parent, split_drive
+from tdvfsh.commands.redirects import open_input, open_output
 from tdvfsh.commands.search import Found, search
 from tdvfsh.errors import TdvfshError
 from tdvfsh.script.interpreter import Interpreter
-from tdvfsh.script.program import BOM, decode_text
-from tdvfsh.script.redirection import RedirectionError, Target
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.script.streams import FileSink, MemorySink, NullSink, StreamError, TextSource, normalize
+from tdvfsh.script.streams import MemorySink, TextSource
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
@@ -30,52 +30,7 @@ if TYPE_CHECKING:
     from tdvfsh.commands.interfaces import Clock, FileSystem
     from tdvfsh.machine import TdOptions
     from tdvfsh.script.host import TextSink
-
-PROFILES = ("Driver1", "Debug1", "network1", "network2", "td")
-START_TIME = 1_704_067_200  # 01/01/2024 00:00:00, so that nothing depends on the host's clock
-_NULL_NAMES = frozenset(("NUL", "NULL"))
-
-
-class StillClock:
-    """A clock of its own, for a shell without a machine."""
-
-    def __init__(self) -> None:
-        self._now = 0
-
-    @property
-    def now_ns(self) -> int:
-        """Nanoseconds since the shell started."""
-        return self._now
-
-    def advance(self, nanoseconds: int) -> None:
-        """Let time pass."""
-        self._now += nanoseconds
-
-
-class Firmware:
-    """What ``ver`` and the variables say about the firmware.
-
-    Args:
-        vendor: Firmware vendor of the system table.
-        revision: Firmware revision.
-        uefi: UEFI version as ``%uefiversion%`` shows it.
-        shell: Shell version.
-        supplier: The shell's supplier line.
-    """
-
-    def __init__(
-        self,
-        vendor: str = "tdvfsh",
-        revision: int = 0x10000,
-        uefi: str = "2.70",
-        shell: str = "2.2",
-        supplier: str = "EDK II",
-    ) -> None:
-        self.vendor = vendor
-        self.revision = revision
-        self.uefi = uefi
-        self.shell = shell
-        self.supplier = supplier
+    from tdvfsh.script.redirection import Target
 
 
 class Shell:
@@ -218,8 +173,8 @@ class Shell:
             raise KeyboardInterrupt
 
     def print(self, text: str) -> None:
-        """Print to standard output."""
-        self.stdout.write(text)
+        """Print to standard output; CR LF, as variables and files hold it, counts as one end of line."""
+        self.stdout.write(text.replace("\r\n", "\n") if "\r" in text else text)
 
     # --- commands ----------------------------------------------------------------------------------------------
 
@@ -404,66 +359,12 @@ class Shell:
 
     def open_output(self, target: Target) -> TextSink:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        if target.kind == "variable":
-            return self._open_variable(target)
-        if target.name.upper() in _NULL_NAMES:
-            return NullSink()
-        located = self.locate(target.name)
-        if located is None or not located[1]:
-            raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
-        mapping, parts = located
-        filesystem = mapping.drive.filesystem
-        try:
-            info = filesystem.info(parts)
-            append = target.append and info is not None and info.size > 0
-            if append and (filesystem.read(parts, 2) == BOM) != target.unicode:
-                raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
-            writer = filesystem.open_writer(parts, append=append)
-            if target.unicode and not append:
-                writer.write(BOM)
-        except FileSystemError as error:
-            missing = error.status is EfiStatus.EFI_NOT_FOUND  # which the language takes for "redundant"
-            raise RedirectionError(EfiStatus.EFI_ACCESS_DENIED if missing else error.status) from None
-        return _GuardedSink(FileSink(writer.write, unicode=target.unicode), writer.close)
-
-    def _open_variable(self, target: Target) -> TextSink:
-        name = target.name
-        before = (self.environment.get(name) or "") if target.append else ""
-
-        def store(text: str) -> None:
-            self.environment.set_internal(name, before + text.removesuffix("\n").replace("\n", "\r\n"))
-
-        return MemorySink(store)
+        return open_output(self, target)
 
     def open_input(self, target: Target) -> TextSource:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        if target.kind == "variable":
-            value = self.environment.get(target.name)
-            if value is None:
-                raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
-            return TextSource(normalize(value))
-        data = self.read_file(target.name)
-        if data is None:
-            raise RedirectionError(EfiStatus.EFI_NOT_FOUND)
-        return TextSource(normalize(decode_text(data)), unicode=target.unicode)
+        return open_input(self, target)
 
     def parent_exists(self, path: str) -> bool:
         """Whether the directory that would hold a path is there."""
         return self.is_directory(parent(self.qualify(path)))
-
-
-class _GuardedSink:
-    """A file stream whose failures reach the language as StreamError."""
-
-    def __init__(self, sink: FileSink, close: Callable[[], None]) -> None:
-        self._sink = sink
-        self._close = close
-
-    def write(self, text: str) -> None:
-        try:
-            self._sink.write(text)
-        except FileSystemError as error:
-            raise StreamError(error.status) from None
-
-    def close(self) -> None:
-        self._close()

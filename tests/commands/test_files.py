@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tdvfsh.commands.filesystem import FileSystemError
-from tdvfsh.commands.hostfolder import HostFolder
+from tdvfsh.commands.hostfolder import HostFolder, HostWriter
 from tdvfsh.commands.memoryfiles import MemoryFileSystem
 from tdvfsh.commands.paths import clean, matches, parent
 from tdvfsh.commands.shell import Shell
@@ -232,3 +234,32 @@ def test_the_root_itself_cannot_be_moved(under_test: ShellUnderTest, tmp_path: P
     for filesystem in (under_test.files, HostFolder(str(tmp_path), writable=True)):
         with pytest.raises(FileSystemError):
             filesystem.rename((), ("x",))
+
+
+def test_special_files_of_the_host_do_not_exist_for_the_shell(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nsh")
+    os.symlink("/dev/zero", tmp_path / "zero")
+    shell = host_shell(tmp_path)
+    assert run(shell, "ls").endswith("0 File(s)           0 bytes\n          0 Dir(s)\n")
+    assert run(shell, "type pipe.nsh") == "type: Cannot open file - 'pipe.nsh'\n"
+    assert "not recognized" in run(shell, "pipe.nsh")
+
+
+def test_a_write_that_the_host_cuts_short_is_completed() -> None:
+    class Short(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data)[:3])
+
+    short = Short()
+    HostWriter(short).write(b"abcdefgh")
+    assert short.getvalue() == b"abcdefgh"
+
+
+def test_a_host_that_takes_nothing_more_is_full() -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return 0
+
+    with pytest.raises(FileSystemError) as caught:
+        HostWriter(Full()).write(b"x")
+    assert caught.value.status is EfiStatus.EFI_VOLUME_FULL

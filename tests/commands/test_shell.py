@@ -127,6 +127,12 @@ def test_output_goes_into_a_variable_without_its_last_newline(under_test: ShellU
     assert "Unable to redirect" in under_test.run("set keep 1", "ver >v keep")
 
 
+def test_a_variable_of_several_lines_prints_as_lines_in_a_file_too(under_test: ShellUnderTest) -> None:
+    under_test.put("a.txt", "one\ntwo")
+    under_test.run("type a.txt >v v", 'echo "%v%" >a b.txt')
+    assert under_test.files.read(["b.txt"]) == b"one\r\ntwo\r\n"
+
+
 def test_input_comes_from_a_file_and_from_a_variable(under_test: ShellUnderTest) -> None:
     under_test.put("t.sfo", 'ShellCommand,"x"\nT,"1"\n')
     assert under_test.run("parse T 2 <a t.sfo") == "1\n"

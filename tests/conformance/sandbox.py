@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Firmware, Shell
+from tdvfsh.commands.identity import Firmware
+from tdvfsh.commands.shell import Shell
 
 FILE_TIME = 1_700_000_000  # 11/14/2023 22:13:20, the time of the recordings' own files
 GUEST_TIME = 1_704_164_645  # 01/02/2024 03:04:05, the clock of the recordings' guest
