@@ -125,7 +125,7 @@ def test_64_tib_make_no_more_descriptors_than_4_gib() -> None:
 )
 def test_values_that_cannot_be_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        _options(**values)
+        TdOptions(**values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("memory", [0, 4096, 127 * MIB, 65 * TIB, 512 * MIB + 1])
