@@ -16,7 +16,7 @@ _PARTS: Final = re.compile(
     r"|(?P<comment>\#.*)"
     r'|(?P<string>"(?:\^.|[^"])*"?)'
     r"|(?P<variable>%\w+%?)"
-    r"|(?P<operator>\|a?(?=\ |$)|[<>]|(?<=\ )[12]?>>?[av]?(?=\ |$))"
+    r"|(?P<operator>\|a?(?=\ |$)|(?<=\ )(?:[12]?>>?|<)[av]?(?=\ |$)|[|<>])"
     r"|(?P<option>(?<=\ )[-/][?\w-]+)"
     r"|(?P<number>(?<![\w\\:.-])0[xX][0-9A-Fa-f]+\b)"
     r"|(?P<blank>\ +)"

@@ -59,8 +59,13 @@ class PlainReader:
 
     def _read(self) -> str:
         self._stdout.flush()
-        with self._interrupts.waiting():
-            line = self._stdin.readline()
+        try:
+            with self._interrupts.waiting():
+                line = self._stdin.readline()
+        except KeyboardInterrupt:
+            self._stdout.write("\n")
+            raise
         if not line:
+            self._stdout.write("\n")
             raise EOFError
         return line.removesuffix("\n")

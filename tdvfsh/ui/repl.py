@@ -69,12 +69,11 @@ def run_repl(
     try:
         kept = HistoryFile(_history_path(history, loop.warn), loop.warn)
         loop.history = kept
+        dumb = output is None and is_dumb()
         reader = (
-            PlainReader(sys.stdin, stream, kept, interrupts)
-            if output is None and is_dumb()
-            else _prompt_reader(loop, stream, input, output)
+            PlainReader(sys.stdin, stream, kept, interrupts) if dumb else _prompt_reader(loop, stream, input, output)
         )
-        loop.attach(reader, clears=output is not None or not is_dumb())
+        loop.attach(reader, dumb=dumb)
         with interrupts.handled():
             if banner:
                 loop.print_banner()
@@ -119,11 +118,12 @@ class _Repl:
         self._stream = stream
         self._sink = sink
         self._interrupts = interrupts
+        self._hint = ""
         self._made_machine = False
         self._reader: LineReader
         self.history: HistoryFile
 
-    def attach(self, reader: LineReader, *, clears: bool) -> None:
+    def attach(self, reader: LineReader, *, dumb: bool) -> None:
         """Connect the shell with sink and reader."""
         shell, sink = self.shell, self._sink
         self._reader = reader
@@ -131,8 +131,9 @@ class _Repl:
         shell.screen_rows = lambda: size_of(self._stream).lines
         shell.ask = self._ask
         shell.interrupted = self._interrupts.take
-        if clears:
+        if not dumb:
             shell.clear_screen = sink.clear
+            self._hint = "Tab completes; F1 help; F7 history; "
         sink.before_write = shell.checkpoint
         sink.seen = self.screen.see
 
@@ -149,7 +150,7 @@ class _Repl:
         )
         if self.shell.drives.drives:
             self.shell.run_line("map")
-        self._sink.write("Tab completes, F1 helps, F7 shows the history, Ctrl-C stops a command, Ctrl-D leaves.\n")
+        self._sink.write(f"{self._hint}Ctrl-C stops a command; Ctrl-D leaves.\n")
 
     def run(self) -> int:
         """Lines until the end."""

@@ -8,7 +8,7 @@ import time
 import pexpect
 import pyte
 
-_PATIENCE = 30.0
+_PATIENCE = 20.0
 
 
 class Terminal:
