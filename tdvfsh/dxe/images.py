@@ -274,6 +274,7 @@ class ImageServices:
         registered = pe.subsystem == IMAGE_SUBSYSTEM_EFI_RUNTIME_DRIVER
         fixup_data = 0
         if registered:
+            # Never given back once the image is loaded: unloading looks for it where it was not put (all edk2).
             fixup_data = self._services.allocate_pool(_RT_DATA, _fixup_data_size(pe)).buffer or 0
             if not fixup_data:
                 return self._give_up(address, pages, EfiStatus.EFI_OUT_OF_RESOURCES)
@@ -286,7 +287,7 @@ class ImageServices:
             runtime_data = self._services.allocate_pool(_RT_DATA, _RUNTIME_IMAGE_ENTRY_SIZE).buffer or 0
         return LoadedImage(
             parent, device, rest, address, pe.image_size, types[0], types[1], base, pages,
-            load.entry_point, pe, source, private_data, fixup_data, runtime_data,
+            load.entry_point, pe, source, private_data, runtime_data,
         )  # fmt: skip
 
     def _give_up(self, address: int, pages: int, status: EfiStatus, fixup_data: int = 0) -> EfiStatus:
@@ -337,8 +338,6 @@ class ImageServices:
         if image.runtime_data:
             services.free_pool(image.runtime_data)
         services.free_pages(image.page_base, image.number_of_pages)
-        if image.fixup_data:
-            services.free_pool(image.fixup_data)
         services.free_pool(image.private_data)
         services.contents.discard(image.page_base, image.page_base + (image.number_of_pages << PAGE_SHIFT))
         for protocol in list(services.handles.protocols(handle)):

@@ -66,8 +66,9 @@ def core_from_descriptors(
 ) -> DxeCore:
     """A core whose GetMemoryMap answers ``descriptors``.
 
-    It is taken for that of a firmware that has signalled ReadyToBoot. Its map descriptors fill whole pages, as the DXE
-    core's do, so how many it can still draw follows from how many there are.
+    It is taken for that of a firmware that has signalled ReadyToBoot. Its map descriptors come from whole pages, as the
+    DXE core's do, so how many it can still draw follows from how many there are. (There may be a page more, where there
+    were more descriptors once; never none, for every boot has seen one more.)
 
     Args:
         descriptors: A map as printed, in its order.
@@ -88,7 +89,8 @@ def core_from_descriptors(
     entries = [entry for descriptor in ram for entry in _entries(descriptor, bins, pieces, free)]
     gcd = _memory_space(ram, outside)
     core = start_core(profile, entries, bins, gcd)
-    core.memory_map.descriptor_pages.spare = -len(entries) % core.memory_map.descriptor_pages.per_page
+    per_page = core.memory_map.descriptor_pages.per_page
+    core.memory_map.descriptor_pages.spare = -len(entries) % per_page or per_page
     _adopt_attributes_table(core)
     return core
 

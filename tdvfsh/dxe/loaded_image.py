@@ -32,7 +32,6 @@ class LoadedImage:
         pe: The headers; None for the firmware's own image.
         source: The file's bytes.
         private_data: Pool buffer of the core's own record.
-        fixup_data: A runtime driver's pool buffer for its relocations; 0 for other images.
         runtime_data: A runtime driver's pool buffer for its entry in the list of runtime images; 0 for other images.
         load_options: The command line.
         started: Whether StartImage entered it.
@@ -52,7 +51,6 @@ class LoadedImage:
     pe: PeImage | None
     source: memoryview
     private_data: int
-    fixup_data: int = 0
     runtime_data: int = 0
     load_options: str = ""
     started: bool = False

@@ -131,6 +131,11 @@ class PoolAllocator:
                     return blocks[-1]
         return None
 
+    def free_blocks(self, memory_type: int) -> set[int]:
+        """The addresses of all free blocks of a type."""
+        pool = self._pools.get(memory_type)
+        return set() if pool is None else {block for blocks in pool.free for block in blocks}
+
     def forget_free_block(self, block: int) -> None:
         """Drop a free block that turned out not to be there, or to lie elsewhere."""
         index = self._free_class.pop(block)
@@ -145,6 +150,8 @@ class PoolAllocator:
     def adopt_buffer(self, memory_type: int, buffer: int, size: int) -> None:
         """Treat ``buffer`` as one that firmware allocated before the model began, with ``size`` bytes asked for."""
         total = -(-size // 8) * 8 + POOL_OVERHEAD
+        if buffer - POOL_HEAD_SIZE in self._free_class:
+            self.forget_free_block(buffer - POOL_HEAD_SIZE)
         self._pools.setdefault(memory_type, _Pool()).used += total
         self._blocks[buffer - POOL_HEAD_SIZE] = (memory_type, total)
 
@@ -155,11 +162,9 @@ class PoolAllocator:
     def forget_pages(self, start: int, end: int) -> None:
         """Drop what is known of the blocks in ``[start, end)``: a recording has shown that these pages are not a pool's."""
         for page in [page for page in self._pages if start <= page < end]:
-            pool = self._pools.get(self._pages.pop(page))
-            for block in [block for block in self._free_class if page <= block < page + PAGE_SIZE]:
-                index = self._free_class.pop(block)
-                if pool is not None:
-                    pool.free[index].remove(block)
+            del self._pages[page]
+        for block in [block for block in self._free_class if start <= block < end]:
+            self.forget_free_block(block)
         for block in [block for block in self._blocks if start <= block < end]:
             del self._blocks[block]
 

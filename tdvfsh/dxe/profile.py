@@ -67,7 +67,12 @@ TRIXIE: Final = replace(
 )
 
 BOOKWORM: Final = replace(
-    TRIXIE, name="bookworm", edk2="edk2-stable202211", pool_rejects_unaccepted=False, runtime_split_entries=18
+    TRIXIE,
+    name="bookworm",
+    edk2="edk2-stable202211",
+    pool_rejects_unaccepted=False,
+    runtime_images=7,
+    runtime_split_entries=18,
 )
 
 RFC2021: Final = replace(

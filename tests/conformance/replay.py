@@ -78,13 +78,13 @@ class Replay:
         if "NULL" in event.words:
             memory_type = 16 if "badtype" in event.words else 2
             status = self.services.allocate_pages(2 if "addr" in event.words else 0, memory_type, 1, None).status
-            self.tally.compare(event.line, event.status, _short(status))
+            self.tally.compare(event.line, event.status, short_name(status))
             return
         memory_type, pages = event.number("m"), event.number("n")
         result = self.services.allocate_pages(event.number("t"), memory_type, pages, event.number("in"))
         recorded = event.result("out")
         expected = f"{event.status} {recorded:#X}"
-        if self.tally.compare(event.line, expected, f"{_short(result.status)} {result.memory:#X}"):
+        if self.tally.compare(event.line, expected, f"{short_name(result.status)} {result.memory:#X}"):
             return
         if not result.status.is_error:
             core.memory_map.convert_pages(result.memory, pages, CONVENTIONAL)
@@ -96,7 +96,7 @@ class Replay:
         self.key_before = self.core.memory_map.key
         address, pages = event.number("a"), event.number("n")
         status = self.services.free_pages(address, pages)
-        if not self.tally.compare(event.line, event.status, _short(status)) and event.status == "SUCCESS":
+        if not self.tally.compare(event.line, event.status, short_name(status)) and event.status == "SUCCESS":
             self.force(address, pages, CONVENTIONAL)
 
     def force(self, start: int, pages: int, memory_type: int) -> None:
@@ -128,7 +128,7 @@ class Replay:
         self.key_before = self.core.memory_map.key
         if "NULL" in event.words:
             status = self.services.allocate_pool(16 if "badtype" in event.words else 2, 1, False).status
-            self.tally.compare(event.line, event.status, _short(status))
+            self.tally.compare(event.line, event.status, short_name(status))
             return
         memory_type, size = event.number("m"), event.number("size")
         recorded = event.result("out")
@@ -137,7 +137,7 @@ class Replay:
             return
         result = self.services.allocate_pool(memory_type, size)
         got = result.buffer if result.buffer is not None else _NO_PLACE
-        if self.tally.compare(event.line, f"{event.status} {recorded:#X}", f"{_short(result.status)} {got:#X}"):
+        if self.tally.compare(event.line, f"{event.status} {recorded:#X}", f"{short_name(result.status)} {got:#X}"):
             return
         if result.buffer:
             self.core.pool.free_pool(result.buffer)
@@ -176,7 +176,7 @@ class Replay:
             self.tally.skip(UNKNOWN_BUFFER)
             return
         status = self.services.free_pool(buffer)
-        self.tally.compare(event.line, event.status, _short(status))
+        self.tally.compare(event.line, event.status, short_name(status))
 
     # ---- the map ------------------------------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Replay:
                 "dv": _or(result.descriptor_version, 0x77),
             }
         expected = {name: event.results[name] for name in got}
-        self.tally.compare(event.line, f"{event.status} {expected}", f"{_short(result.status)} {got}")
+        self.tally.compare(event.line, f"{event.status} {expected}", f"{short_name(result.status)} {got}")
 
     def plain(self, event: Event) -> None:
         """``need=``: how many bytes the map takes; other lines of this kind are the application's own."""
@@ -266,7 +266,8 @@ def _or(value: int | None, untouched: int) -> str:
     return f"{untouched if value is None else value:#X}".replace("X", "x")
 
 
-def _short(status: EfiStatus) -> str:
+def short_name(status: EfiStatus) -> str:
+    """The status as recordings write it."""
     return status.name.removeprefix("EFI_")
 
 
