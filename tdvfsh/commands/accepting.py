@@ -117,7 +117,7 @@ def _why(machine: Machine, status: EfiStatus, first_record: int) -> str:
     if status is EfiStatus.EFI_NOT_FOUND:
         return "some of the range is not RAM"
     if status is EfiStatus.EFI_UNSUPPORTED:
-        return "there is no accept protocol: a plain VM has nothing to accept"
+        return "there is no accept protocol" + ("" if machine.td.is_td else ": a plain VM has nothing to accept")
     if status is EfiStatus.EFI_OUT_OF_RESOURCES:
         return "no memory is left for the firmware's bookkeeping"
     calls = (record for record in machine.trace.records[first_record:] if record.service == _FIRMWARE_CALL)

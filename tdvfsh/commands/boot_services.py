@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.machine import connect_drives, machine_of
 from tdvfsh.commands.registry import command
@@ -75,13 +75,13 @@ def bs(shell: Shell, service: ServiceName, *arguments: ServiceArgument) -> int:
     return outcome.status.code
 
 
-def _read_arguments(service: Service, words: tuple[str, ...]) -> list[Any]:
+def _read_arguments(service: Service, words: tuple[str, ...]) -> list[object]:
     parameters = service.parameters
     required = sum(not one.optional for one in parameters)
     if not required <= len(words) <= len(parameters):
         which = "few" if len(words) < required else "many"
         raise BadArgument(f"Too {which} arguments: {usage(service)}")
-    values: list[Any] = []
+    values: list[object] = []
     for parameter, word in zip(parameters, words, strict=False):
         try:
             values.append(parameter.read(word))

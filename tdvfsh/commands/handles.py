@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from tdvfsh.commands.machine import connect_drives, machine_of
+from tdvfsh.commands.machine import connect_drives, machine_of, running_machine
 from tdvfsh.commands.protocol_names import guid_named, protocol_name, protocol_names
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import BadArgument, Flag, Kind, Option, Text
@@ -125,8 +125,8 @@ def _brief(guid: Guid, interface: object) -> str:
     name = protocol_name(guid)
     if isinstance(interface, DevicePath):
         return f"{name}({interface})"
-    if isinstance(interface, LoadedImage):
-        return f"{name}({interface.file_path if interface.file_path is not None else ''})"
+    if isinstance(interface, LoadedImage) and interface.file_path is not None:
+        return f"{name}({interface.file_path})"
     return name
 
 
@@ -165,7 +165,8 @@ def _sfo_row(handles: HandleDatabase, number: int) -> str:
 
 
 def _handle_numbers(shell: Shell) -> Iterable[str]:
-    return [f"{number:X}" for number in machine_of(shell).services.handles]
+    machine = running_machine(shell)
+    return [f"{number:X}" for number in machine.services.handles] if machine is not None else ()
 
 
 def _add_completions() -> None:

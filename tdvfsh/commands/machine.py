@@ -23,20 +23,25 @@ def machine_of(shell: Shell) -> Machine:
     Raises:
         UsageError: A TD that cannot be, or does not start.
     """
+    machine = running_machine(shell)
+    return machine if machine is not None else new_machine(shell, options_of(shell))
+
+
+def running_machine(shell: Shell) -> Machine | None:
+    """The shell's machine where there is one already: for readers that must not make one, such as completion."""
     from tdvfsh.machine import Machine
 
-    if isinstance(shell.machine, Machine):
-        return shell.machine
-    return new_machine(shell, options_of(shell))
+    return shell.machine if isinstance(shell.machine, Machine) else None
 
 
 def options_of(shell: Shell) -> TdOptions:
-    """The options of the shell's machine, whether or not it exists yet."""
-    from tdvfsh.machine import Machine, TdOptions
+    """The options of the shell's machine as they were asked for, whether or not it exists yet."""
+    from tdvfsh.machine import TdOptions
 
-    if isinstance(shell.machine, Machine):
-        return shell.machine.options
-    return shell.td_options if shell.td_options is not None else TdOptions()
+    if shell.td_options is not None:
+        return shell.td_options
+    machine = running_machine(shell)
+    return machine.options if machine is not None else TdOptions()
 
 
 def new_machine(shell: Shell, options: TdOptions) -> Machine:

@@ -122,10 +122,12 @@ def dmem(
     td = machine_of(shell).td
     try:
         touch(td, address, end)
-        shell.print(f"Memory Address {address:016X} {size:X} Bytes\n")
         for start in range(address, end, _CHUNK):
             shell.checkpoint()
-            _print_bytes(shell, start, read(td, start, min(_CHUNK, end - start)))
+            data = read(td, start, min(_CHUNK, end - start))
+            if start == address:
+                shell.print(f"Memory Address {address:016X} {size:X} Bytes\n")
+            _print_bytes(shell, start, data)
     except MemoryFault as fault:
         return _report(shell, "dmem", fault)
     return ShellStatus.SUCCESS

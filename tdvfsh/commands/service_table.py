@@ -6,10 +6,10 @@ Numbers are hex, with or without ``0x``, or sizes such as ``16M``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.commands.protocol_names import guid_named, protocol_name, protocol_names
-from tdvfsh.commands.types import BadArgument, read_address
+from tdvfsh.commands.types import BadArgument, read_address, read_memory_type
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -42,9 +42,9 @@ class Parameter(NamedTuple):
     """One parameter: its name in the specification, how a word is read, what it may be, and its default."""
 
     name: str
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
     what: str
-    default: Any = None
+    default: object = None
     optional: bool = False
 
 
@@ -72,11 +72,7 @@ def _read_allocate_type(word: str) -> int:
 
 
 def _read_memory_type(word: str) -> int:
-    for member in EfiMemoryType:
-        names = (member.name, member.name.removeprefix("Efi"), member.label, member.sfo_name)
-        if word.lower() in (name.lower() for name in (*names, names[1].removesuffix("Type"))):
-            return member
-    return _read_uint32(word)
+    return _read_uint32(word) if word[:1].isdigit() else read_memory_type(word)
 
 
 def _read_uint32(word: str) -> int:
@@ -160,7 +156,7 @@ def _get_memory_map(call: Call, size: int | None) -> Outcome:
 
 def _allocate_pool(call: Call, pool_type: int, size: int) -> Outcome:
     status, buffer = call.services.allocate_pool(pool_type, size)
-    return Outcome(status, () if buffer is None else (("Buffer", address(buffer)),))
+    return Outcome(status, (("Buffer", address(buffer)),) if status is SUCCESS and buffer else ())
 
 
 def _free_pool(call: Call, buffer: int) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from tdvfsh.commands.machine import machine_of
+from tdvfsh.commands.machine import machine_of, running_machine
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import BadArgument, Count, Flag, Kind, Text
 from tdvfsh.script.status import ShellStatus
@@ -102,7 +102,8 @@ def _fits(found: EfiStatus, wanted: EfiStatus | str | None) -> bool:
 
 
 def _traced_services(shell: Shell) -> Iterable[str]:
-    return {record.service for record in machine_of(shell).trace}
+    machine = running_machine(shell)
+    return {record.service for record in machine.trace} if machine is not None else ()
 
 
 def _add_completions() -> None:
