@@ -11,10 +11,14 @@ from tdvfsh.commands.filesystem import FileSystemError
 from tdvfsh.commands.machine import machine_of
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import FilePath, Flag
-from tdvfsh.loaders.direct import INITRD_MEDIA_PATH
 from tdvfsh.loaders.media import InitrdLoadFile2
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_LOAD_FILE2_PROTOCOL_GUID
+from tdvfsh.uefi.device_path import DevicePath, VenMedia
+from tdvfsh.uefi.guids import (
+    EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_LOAD_FILE2_PROTOCOL_GUID,
+    LINUX_EFI_INITRD_MEDIA_GUID,
+)
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import human_size, pages_for
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from tdvfsh.commands.search import Found
     from tdvfsh.commands.shell import Shell
     from tdvfsh.dxe.boot_services import BootServices
+
+INITRD_MEDIA_PATH = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
 
 
 class BufferedInitrd(InitrdLoadFile2):

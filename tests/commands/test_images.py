@@ -163,7 +163,7 @@ def test_what_cannot_be_is_one_line(small: ShellUnderTest, tmp_path: Path, line:
 
 
 def test_somebody_elses_initrd_is_left_alone(small: ShellUnderTest, tmp_path: Path) -> None:
-    from tdvfsh.loaders.direct import INITRD_MEDIA_PATH
+    from tdvfsh.commands.initrd import INITRD_MEDIA_PATH
     from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID
 
     make_initrd(tmp_path / "one", 1 << 20)

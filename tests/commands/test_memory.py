@@ -121,6 +121,13 @@ def test_touching_unaccepted_memory_is_a_fault_and_shows_nothing(small: ShellUnd
     assert small.shell.last_error_code == 0xF
 
 
+def test_without_sept_ve_disable_the_guest_takes_an_exception(small: ShellUnderTest) -> None:
+    machine_of(small.shell).td.sept_ve_disable = False
+    assert small.run("mm 20000000") == (
+        "mm: 0000000020000000 is unaccepted memory: on touching it the guest takes a #VE exception\n"
+    )
+
+
 def test_accepted_memory_can_be_touched_where_it_was_a_fault(small: ShellUnderTest) -> None:
     small.run("mm 20000000", "accept 512M 2M")
     assert small.run("mm 20000000 AB", "mm 20000000") == "0xab\n"
