@@ -29,7 +29,10 @@ class ShellCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """See prompt_toolkit."""
         text = document.text_before_cursor
-        proposals = self._shell.complete(text, len(text))
+        try:
+            proposals = self._shell.complete(text, len(text))
+        except Exception:  # a disk that fails, or a fault of ours: better no proposal than no line
+            return
         for text_, start, meta in proposals:
             shown = text_.rstrip('"').rstrip("\\").rpartition("\\")[2] if meta in ("file", "directory") else text_
             slash = "\\" if meta == "directory" else ""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
+
+from tdvfsh.ui.terminal import is_terminal
+
+if TYPE_CHECKING:
+    from tdvfsh.script.host import TextSink
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but newline and tab
@@ -44,6 +49,11 @@ def colour_rows(text: str) -> str:
 
 def _coloured(text: str, colour: str | None) -> str:
     return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def sink_for(stream: TextIO) -> TextSink:
+    """The sink that suits a stream: safe for a terminal, unchanged text for everything else."""
+    return TerminalSink(stream) if is_terminal(stream) else PlainSink(stream)
 
 
 class PlainSink:

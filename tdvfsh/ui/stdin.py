@@ -8,11 +8,9 @@ from typing import BinaryIO, Final, TextIO
 
 from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError
-from tdvfsh.script.host import TextSink
 from tdvfsh.script.program import decode_text
 from tdvfsh.ui.exit_status import exit_status
-from tdvfsh.ui.output import PlainSink, TerminalSink
-from tdvfsh.ui.terminal import is_terminal
+from tdvfsh.ui.output import sink_for
 
 MOST_BYTES: Final = 1 << 26
 BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
@@ -39,8 +37,7 @@ def run_stdin(shell: Shell, *, stdin: BinaryIO | None = None, stdout: TextIO | N
     stream = sys.stdout if stdout is None else stdout
     if stream is None:
         raise HostError("standard output: closed")
-    sink: TextSink = TerminalSink(stream) if is_terminal(stream) else PlainSink(stream)
-    shell.stdout = shell.stderr = sink
+    shell.stdout = shell.stderr = sink_for(stream)
     shell.interpreter.echo = False
     try:
         shell.run_text(_NAME, text)

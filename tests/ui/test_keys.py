@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.commands.hostfolder import HostFolder
+from tdvfsh.machine import TdOptions
 from tests.ui.conftest import Person, When
 
 _UP, _F1, _F7, _INSERT, _HOME, _RIGHT = "\x1b[A", "\x1bOP", "\x1b[18~", "\x1b[2~", "\x1b[H", "\x1b[C"
@@ -159,3 +164,33 @@ def test_a_fault_of_a_command_keeps_the_shell(person: Person, monkeypatch: pytes
     monkeypatch.setattr(person.shell, "change_drive", broken)
     printed = person.type("fs0:\recho on\r")
     assert printed == "tdvfsh: internal error: ValueError: broken on purpose\non\n"
+
+
+def test_a_td_that_does_not_start_leaves_a_prompt_that_works(person: Person) -> None:
+    person.shell.td_options = TdOptions(accept=parse_boot_accept("4K"))
+    assert person.type("echo on\r") == "on\n"
+    assert person.shell.machine is None
+
+
+def test_completion_in_a_folder_that_vanished_finds_nothing(person: Person, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    person.shell.mount(HostFolder(str(folder)))
+    folder.rmdir()
+    assert person.type("echo FS1:\\x\t\r") == "FS1:\\x\n"
+
+
+def test_completion_that_fails_keeps_the_line(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(text: str, cursor: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(person.shell, "complete", broken)
+    assert person.type("echo x\ty\r") == "xy\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "prints"),
+    [("help mem\t", "memmap - "), ("memmap -s\t", "ShellCommand"), ("bs AllocatePo\t", "AllocatePool")],
+)
+def test_words_complete_by_what_the_command_takes(person: Person, typed: str, prints: str) -> None:
+    assert prints in person.type(f"{typed}\r")
