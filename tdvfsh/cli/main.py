@@ -11,7 +11,6 @@ from typing import Final
 
 from tdvfsh.cli.arguments import Arguments, parse_arguments
 from tdvfsh.errors import TdvfshError
-from tdvfsh.report.table import printable
 
 _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("shell", "run_shell"),
@@ -45,20 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _handler(arguments.subcommand)(arguments)
         sys.stdout.flush()
     except TdvfshError as error:
-        print(f"tdvfsh: {printable(str(error))}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_status
     except KeyboardInterrupt:
-        print("tdvfsh: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except MemoryError:
-        print("tdvfsh: this host has not enough memory for that", file=sys.stderr)
+        _complain("this host has not enough memory for that")
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"tdvfsh: {where}{error.strerror or error}", file=sys.stderr)
+        _complain(f"{where}{error.strerror or error}")
         return 1
     except Exception as error:  # a defect of ours: one line, and how to see where
         if os.environ.get(_TRACEBACK):
@@ -75,6 +74,12 @@ def _handler(subcommand: str) -> Handler:
     module, name = _HANDLERS[subcommand]
     handler: Handler = getattr(import_module(f"tdvfsh.cli.{module}"), name)
     return handler
+
+
+def _complain(text: str) -> None:
+    from tdvfsh.report.table import printable
+
+    print(f"tdvfsh: {printable(text)}", file=sys.stderr)
 
 
 def _terminate(number: int, frame: object) -> None:

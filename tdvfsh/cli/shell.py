@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from pathlib import Path
 from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
@@ -66,7 +67,7 @@ def make_shell(arguments: Arguments) -> Shell:
         folder = folders.get(number)
         if folder is None:
             raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
-        if number in arguments.file_systems() and not Path(folder).is_dir():
+        if number in arguments.file_systems() and not os.path.isdir(folder):
             raise UsageError(f"--fs{number} {folder}: not a folder")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
     return shell
@@ -79,9 +80,9 @@ def exit_status(shell: Shell) -> int:
 
 
 def _images_folder() -> dict[int, str]:
-    from tdvfsh.images.folders import cache_dir
+    from tdvfsh.images.folders import cache_path
 
-    return {1: str(cache_dir())}
+    return {1: cache_path()}
 
 
 def read_script(path: str) -> str:
@@ -90,14 +91,17 @@ def read_script(path: str) -> str:
     Raises:
         HostError, FormatError: It cannot be read, or is no text.
     """
-    file = Path(path)
     try:
-        if not file.is_file():
-            kind = "a folder" if file.is_dir() else "not a regular file" if file.exists() else "no such file"
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise HostError(f"{path}: {kind}")
-        if file.stat().st_size > _MAXIMUM_SCRIPT:
-            raise FormatError(path, f"too large for a script ({file.stat().st_size} bytes)")
-        data = file.read_bytes()
+        if found.st_size > _MAXIMUM_SCRIPT:
+            raise FormatError(path, f"too large for a script ({found.st_size} bytes)")
+        with open(path, "rb") as file:
+            data = file.read(_MAXIMUM_SCRIPT)
+    except FileNotFoundError:
+        raise HostError(f"{path}: no such file") from None
     except OSError as error:
         raise HostError(f"{path}: {error.strerror or error}") from None
     if b"\0" in data and not data.startswith(b"\xff\xfe"):

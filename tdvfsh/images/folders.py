@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tdvfsh.errors import HostError
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def cache_dir() -> Path:
+
+def cache_path() -> str:
     """Folder of the fetched images: ``$XDG_CACHE_HOME/tdvfsh/images``, or the same below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base) / "tdvfsh" / "images"
-    try:
-        return Path.home() / ".cache" / "tdvfsh" / "images"
-    except RuntimeError as error:
-        raise HostError("no home folder to keep images in; set XDG_CACHE_HOME") from error
+    if not os.path.isabs(base):
+        home = os.path.expanduser("~")
+        if not os.path.isabs(home):
+            raise HostError("no home folder to keep images in; set XDG_CACHE_HOME")
+        base = os.path.join(home, ".cache")
+    return os.path.join(base, "tdvfsh", "images")
+
+
+def cache_dir() -> Path:
+    """:func:`cache_path` as a path object."""
+    from pathlib import Path
+
+    return Path(cache_path())
 
 
 def work_dir() -> Path:

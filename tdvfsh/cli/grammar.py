@@ -1,0 +1,173 @@
+"""The command line's grammar."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from tdvfsh import __version__
+from tdvfsh.cli.arguments import FILE_SYSTEMS, TD_DEFAULTS
+from tdvfsh.errors import UsageError
+
+_EPILOG: Final = """\
+examples:
+  tdvfsh demo                                        the whole story on real images
+  tdvfsh boot vmlinuz --initrd initrd.img --memory 2G --accept 512M --on-demand service
+  tdvfsh compare vmlinuz --initrd initrd.img         every option side by side
+  tdvfsh -c memmap                                   one shell command in a lazily accepted TD
+  tdvfsh run scripts/tour.nsh                        a script
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+
+def parse_words(words: Sequence[str]) -> dict[str, Any]:
+    """The values of a command line, by name.
+
+    Raises:
+        UsageError: It cannot be understood.
+    """
+    values = vars(_build_parser().parse_args(words))
+    if values.get("subcommand") is None:
+        values["subcommand"] = "shell"
+    return values
+
+
+def _build_parser() -> _Parser:
+    td = _td_options()
+    shell = _shell_options()
+    parser = _Parser(
+        prog="tdvfsh",
+        description="A UEFI shell over a virtual Intel TDX trust domain.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[td, shell],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tdvfsh {__version__}")
+    parser.add_argument(
+        "-c", dest="commands", metavar="COMMAND", action="append", help="run a shell command (repeatable)"
+    )
+    # What stands before the subcommand must not be reset by the subcommand's own defaults.
+    td, shell = _td_options(suppress=True), _shell_options(suppress=True)
+    subcommands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
+
+    def add(name: str, summary: str, example: str, *parents: _Parser) -> argparse.ArgumentParser:
+        return subcommands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=list(parents),
+            allow_abbrev=False,
+        )
+
+    run = add("run", "run an .nsh script", "tdvfsh run scripts/tour.nsh", td, shell)
+    run.add_argument("script", metavar="SCRIPT.nsh")
+    run.add_argument("script_arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its %%1, %%2 and so on")
+
+    demo = add("demo", "the main job on real images, in one go", "tdvfsh demo", td)
+    demo.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
+
+    for name, summary, example in (
+        (
+            "boot",
+            "one boot, told as a story",
+            "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service",
+        ),
+        (
+            "compare",
+            "every accept policy, option and loader side by side",
+            "tdvfsh compare vmlinuz --initrd initrd.img",
+        ),
+    ):
+        booting = add(name, summary, example, td)
+        booting.add_argument("kernel", metavar="KERNEL")
+        booting.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+        booting.add_argument(
+            "--cmdline", metavar="S", default="", help="kernel command line ('nokaslr' fixes the kernel's place)"
+        )
+        booting.add_argument("--json", action="store_true", help="print JSON")
+
+    inspect = add("inspect", "what a file is", "tdvfsh inspect vmlinuz")
+    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+
+    lint = add("lint", "check .nsh scripts without running them", "tdvfsh lint scripts/*.nsh")
+    lint.add_argument("scripts", metavar="SCRIPT", nargs="+")
+    lint.add_argument("--json", action="store_true", help="print JSON")
+
+    _add_images(add("images", "real images from Debian packages, and made ones of any size", "tdvfsh images list"))
+    return parser
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    listing = actions.add_parser("list", help="what there is, and what has been fetched", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    fetch = actions.add_parser("fetch", help="bring an image from its Debian package", allow_abbrev=False)
+    fetch.add_argument("names", metavar="NAME", nargs="+")
+    fetch.add_argument("--deb", metavar="FILE", help="take the package from this file")
+    fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
+    fetch.add_argument("--json", action="store_true", help="print JSON")
+    make = actions.add_parser("make", help="make a kernel or an initrd of any size", allow_abbrev=False)
+    kinds = make.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=_Parser)
+    initrd = kinds.add_parser("initrd", help="a valid initrd", allow_abbrev=False)
+    initrd.add_argument("--size", required=True, help="bytes of the file, such as 600M")
+    initrd.add_argument(
+        "--compress", metavar="FORMAT", help="gzip, bzip2, lzma, xz, lzo, lz4 or zstd; plain cpio without"
+    )
+    kernel = kinds.add_parser("kernel", help="a valid kernel with an EFI stub's headers", allow_abbrev=False)
+    kernel.add_argument("--size", required=True, help="bytes of the file, such as 12M")
+    kernel.add_argument("--init-size", required=True, help="bytes it wants for unpacking, such as 56M")
+    kernel.add_argument("--size-of-image", help="SizeOfImage of its PE header")
+    kernel.add_argument("--output-len", help="bytes its payload unpacks to")
+    kernel.add_argument("--protocol", default="2.15", help="boot protocol version")
+    for kind in (initrd, kernel):
+        kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")
+
+
+def _td_options(suppress: bool = False) -> _Parser:
+    parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS if suppress else None)
+    group = parser.add_argument_group("TD options")
+
+    def add(option: str, summary: str, metavar: str) -> None:
+        default = TD_DEFAULTS[option]
+        value = argparse.SUPPRESS if suppress else default
+        group.add_argument(option, default=value, metavar=metavar, help=f"{summary} (default {default})")
+
+    add("--memory", "RAM", "SIZE")
+    add("--vcpus", "virtual CPUs", "N")
+    add("--gpaw", "guest physical address width", "48|52")
+    add("--accept", "accepted at boot: eager, SIZE, presize[:SIZE], below-4g", "POLICY")
+    add("--on-demand", "none, allocator, loader, loader-literal, service", "OPTION")
+    add("--profile", "edk2 generation: rfc2021, upstream, bookworm, trixie, sid", "NAME")
+    add("--loader", "direct, grub2.12, grub2.12-debian", "FLOW")
+    add("--firmware-model", "recorded footprint: inteltdx, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08", "NAME")
+    add("--host-page-size", "largest page the host maps: 4K or 2M", "SIZE")
+    add("--kaslr-seed", "seed of the EFI stub's choice", "N")
+    add("--max-ram-below-4g", "QEMU's machine option", "SIZE")
+    missing = argparse.SUPPRESS if suppress else None
+    group.add_argument("--map", metavar="FILE", default=missing, help="start from an imported firmware memory map")
+    no_td = argparse.SUPPRESS if suppress else False
+    group.add_argument("--no-td", action="store_true", default=no_td, help="a plain VM: nothing is ever unaccepted")
+    return parser
+
+
+def _shell_options(suppress: bool = False) -> _Parser:
+    parser = _Parser(add_help=False)
+    group = parser.add_argument_group("shell options")
+    missing = argparse.SUPPRESS if suppress else None
+    for number in range(FILE_SYSTEMS):
+        text = "host folder behind FS0: (default: the current one), FS1: (default: fetched images) …"
+        group.add_argument(
+            f"--fs{number}", metavar="DIR", default=missing, help=text if number == 0 else argparse.SUPPRESS
+        )
+    no = argparse.SUPPRESS if suppress else False
+    group.add_argument("--fs0-write", action="store_true", default=no, help="let the shell write to FS0:")
+    return parser
