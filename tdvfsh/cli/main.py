@@ -62,10 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # a defect of ours: one line, and how to see where
         if os.environ.get(_TRACEBACK):
             raise
-        what = printable(f"{type(error).__name__}: {error}")
-        print(
-            f"tdvfsh: internal error: {what} (set {_TRACEBACK}=1 to see where, and please report it)", file=sys.stderr
-        )
+        what = f"{type(error).__name__}: {error}"
+        _complain(f"internal error: {what} (set {_TRACEBACK}=1 to see where, and please report it)")
         return _INTERNAL_ERROR
     return status
 

@@ -173,7 +173,7 @@ def _plan_lz4(size: int) -> Stored:
         rest = left - (packed(small) if small else 0)
         last = next((block for block in _around(rest) if packed(block) == rest), None)
         if left == 0 or last is not None:
-            blocks += [small] * bool(left and small) + [last] * bool(left and last)
+            blocks += [small] * bool(left and small) + ([last] if left and last else [])
             return Stored(sum(blocks), tuple(blocks), LZ4_LEGACY_MAGIC.to_bytes(4, "little"), header, lambda _: b"")
     raise UsageError(f"an lz4 initrd cannot be {size} bytes long")
 
