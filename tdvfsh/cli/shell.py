@@ -12,18 +12,10 @@ from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.script.program import decode_text
+from tdvfsh.ui.exit_status import exit_status
+from tdvfsh.ui.output import sink_for
 
 _MAXIMUM_SCRIPT: Final = 64 << 20
-
-
-class _StandardOutput:
-    """Standard output as the shell's text sink."""
-
-    def write(self, text: str) -> None:
-        sys.stdout.write(text)
-
-    def close(self) -> None:
-        sys.stdout.flush()
 
 
 def run_shell(arguments: Arguments) -> int:
@@ -60,7 +52,7 @@ def make_shell(arguments: Arguments) -> Shell:
     Raises:
         UsageError: A TD option or a folder that cannot be.
     """
-    shell = Shell(_StandardOutput())
+    shell = Shell(sink_for(sys.stdout))
     shell.td_options = arguments.td_options_or_none()
     folders = {0: ".", **_images_folder(), **arguments.file_systems()}
     for number in range(max(folders) + 1):
@@ -71,12 +63,6 @@ def make_shell(arguments: Arguments) -> Shell:
             raise UsageError(f"--fs{number} {folder}: not a folder")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
     return shell
-
-
-def exit_status(shell: Shell) -> int:
-    """``%lasterror%`` as a process can give it: its low byte, but never 0 for an error."""
-    code = shell.last_error_code
-    return code & 0xFF or (1 if code else 0)
 
 
 def _images_folder() -> dict[int, str]:
