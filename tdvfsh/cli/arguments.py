@@ -27,7 +27,18 @@ TD_DEFAULTS: Final = {
     "--host-page-size": "2M",
     "--kaslr-seed": "0x6A09E667",
     "--max-ram-below-4g": "4G",
+    "--sept-ve-disable": "on",
+    "--accept-at-exit": "none",
+    "--os-workload": "0",
 }
+_NO_OTHERS: Final = {"map": None, "firmware": None, "fault": None, "no_td": False}
+_ON_OFF: Final = {"on": True, "off": False}
+
+
+class Default(str):
+    """A default value, to be told apart from the same text given by hand."""
+
+    __slots__ = ()
 
 
 class Arguments:
@@ -50,12 +61,20 @@ class Arguments:
         """A list of values, empty where none was given."""
         return [str(value) for value in self._values.get(name) or ()]
 
+    def axis(self, name: str) -> list[str] | None:
+        """The values between commas of a TD option that a subcommand varies; None where it was not given."""
+        value = self._values[name]
+        return None if isinstance(value, Default) else str(value).split(",")
+
     def flag(self, name: str) -> bool:
         """Whether a flag was given."""
         return bool(self._values.get(name))
 
-    def td_options(self) -> TdOptions:
+    def td_options(self, **changes: str) -> TdOptions:
         """The TD options, checked.
+
+        Args:
+            **changes: Texts that stand in for what was given, by the options' names.
 
         Raises:
             UsageError: A value that cannot be; the message names it and what could.
@@ -64,7 +83,7 @@ class Arguments:
         from tdvfsh.machine.options import TdOptions
         from tdvfsh.units import parse_size
 
-        values = self._values
+        values = self._values | changes
         return TdOptions(
             memory=parse_size(values["memory"]),
             vcpus=_number("--vcpus", values["vcpus"]),
@@ -79,12 +98,17 @@ class Arguments:
             kaslr_seed=_number("--kaslr-seed", values["kaslr_seed"]) & 0xFFFFFFFF,
             max_ram_below_4g=parse_size(values["max_ram_below_4g"]),
             map_file=values["map"],
+            firmware=values["firmware"],
+            sept_ve_disable=_on_or_off("--sept-ve-disable", values["sept_ve_disable"]),
+            accept_at_exit=values["accept_at_exit"],
+            faults=tuple(values["fault"] or ()),
+            os_workload=parse_size(values["os_workload"]),
         )
 
     def td_options_or_none(self) -> TdOptions | None:
         """The TD options, or None where all are the defaults: then nobody needs the machine's modules yet."""
         given = {option: self._values[option_name(option)] for option in TD_DEFAULTS}
-        plain = given == TD_DEFAULTS and self._values["map"] is None and not self._values["no_td"]
+        plain = given == TD_DEFAULTS and all(self._values[name] == value for name, value in _NO_OTHERS.items())
         return None if plain else self.td_options()
 
     def file_systems(self) -> dict[int, str]:
@@ -109,12 +133,18 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
 
 def _default_values() -> dict[str, Any]:
     values: dict[str, Any] = {option_name(option): default for option, default in TD_DEFAULTS.items()}
-    return {**values, "map": None, "no_td": False, "fs0_write": False}
+    return {**values, **_NO_OTHERS, "fs0_write": False}
 
 
 def option_name(option: str) -> str:
     """The name under which an option's value is kept: ``on_demand`` of ``--on-demand``."""
     return option.lstrip("-").replace("-", "_")
+
+
+def _on_or_off(option: str, text: str) -> bool:
+    if text not in _ON_OFF:
+        raise UsageError(f"{option} {text}: give on or off")
+    return _ON_OFF[text]
 
 
 def _number(option: str, text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
-from tdvfsh.cli.arguments import FILE_SYSTEMS, TD_DEFAULTS
+from tdvfsh.cli.arguments import FILE_SYSTEMS, TD_DEFAULTS, Default
 from tdvfsh.errors import UsageError
 
 _EPILOG: Final = """\
@@ -138,7 +138,7 @@ def _td_options(suppress: bool = False) -> _Parser:
 
     def add(option: str, summary: str, metavar: str) -> None:
         default = TD_DEFAULTS[option]
-        value = argparse.SUPPRESS if suppress else default
+        value = argparse.SUPPRESS if suppress else Default(default)
         group.add_argument(option, default=value, metavar=metavar, help=f"{summary} (default {default})")
 
     add("--memory", "RAM", "SIZE")
@@ -152,8 +152,17 @@ def _td_options(suppress: bool = False) -> _Parser:
     add("--host-page-size", "largest page the host maps: 4K or 2M", "SIZE")
     add("--kaslr-seed", "seed of the EFI stub's choice", "N")
     add("--max-ram-below-4g", "QEMU's machine option", "SIZE")
+    add("--sept-ve-disable", "touching unaccepted memory leaves the TD instead of raising #VE", "on|off")
+    add("--accept-at-exit", "firmware accepts the rest at ExitBootServices: none, unless-objected", "POLICY")
+    add("--os-workload", "memory that the OS uses after boot, for the modelled OS side", "SIZE")
     missing = argparse.SUPPRESS if suppress else None
-    group.add_argument("--map", metavar="FILE", default=missing, help="start from an imported firmware memory map")
+    group.add_argument(
+        "--map", metavar="FILE", default=missing, help="start from a map: memmap, efi: mem or e820 lines, TD HOB list"
+    )
+    group.add_argument("--firmware", metavar="FILE", default=missing, help="OVMF.fd whose TDX metadata makes the TD")
+    group.add_argument(
+        "--fault", metavar="SPEC", action="append", default=missing, help="fail on purpose, as accept:1=OPERAND_BUSY"
+    )
     no_td = argparse.SUPPRESS if suppress else False
     group.add_argument("--no-td", action="store_true", default=no_td, help="a plain VM: nothing is ever unaccepted")
     return parser

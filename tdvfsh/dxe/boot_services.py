@@ -21,6 +21,7 @@ from tdvfsh.dxe.memory_attributes_table import TABLE_TYPES
 from tdvfsh.dxe.pages import PagesResult
 from tdvfsh.dxe.pool import PoolResult
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.td.contents import Contents
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
@@ -79,6 +80,7 @@ class BootServices:
         trace: The journal.
         images: The image services.
         on_out_of_resources: Option 1's hook, or None.
+        fault_plan: Calls that fail on purpose, or None.
     """
 
     def __init__(self, core: DxeCore, td: TrustDomain, trace: Trace) -> None:
@@ -87,6 +89,7 @@ class BootServices:
         self.trace = trace
         self.images = ImageServices(self)
         self.on_out_of_resources: OutOfResourcesHook | None = None
+        self.fault_plan: ServiceFaults | None = None
         self._view: tuple[tuple[int, int], MemoryMapView] | None = None
 
     @property
@@ -131,6 +134,8 @@ class BootServices:
         )
         if self.at_runtime:
             result = PagesResult(_GONE, memory or 0)
+        elif (fault := self._fault("AllocatePages")) is not None:
+            result = PagesResult(fault, memory or 0)
         else:
             key = self.core.memory_map.key
             result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, memory)
@@ -165,6 +170,8 @@ class BootServices:
         record = self.trace.enter("AllocatePool", pool_type=memory_type_name(pool_type), size=size)
         if self.at_runtime:
             result = PoolResult(_GONE, None)
+        elif (fault := self._fault("AllocatePool")) is not None:
+            result = PoolResult(fault, None)
         else:
             key = self.core.memory_map.key
             result = self.core.pool.allocate_pool(pool_type, size, has_buffer)
@@ -248,7 +255,12 @@ class BootServices:
         """AcceptMemory, the RFC's option 3; see :func:`tdvfsh.dxe.accept_memory.accept_memory`."""
         record = self.trace.enter("AcceptMemory", start_address=start_address, size=size)
         key = self.core.memory_map.key
-        status = _GONE if self.at_runtime else accept_memory(self, start_address, size)
+        if self.at_runtime:
+            status = _GONE
+        elif (fault := self._fault("AcceptMemory")) is not None:
+            status = fault
+        else:
+            status = accept_memory(self, start_address, size)
         self._signal_if_changed(key)
         self.trace.leave(record, status)
         return status
@@ -274,6 +286,8 @@ class BootServices:
         )
         if self.at_runtime:
             result = ImageResult(_GONE, None)
+        elif (fault := self._fault("LoadImage")) is not None:
+            result = ImageResult(fault, None)
         elif not has_image_handle:
             result = ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
         else:
@@ -296,7 +310,12 @@ class BootServices:
     def start_image(self, handle: int | None) -> StartResult:
         """StartImage; see :meth:`tdvfsh.dxe.images.ImageServices.start_image`."""
         record = self.trace.enter("StartImage", handle=handle)
-        result = StartResult(_GONE) if self.at_runtime else self.images.start_image(handle)
+        if self.at_runtime:
+            result = StartResult(_GONE)
+        elif (fault := self._fault("StartImage")) is not None:
+            result = StartResult(fault)
+        else:
+            result = self.images.start_image(handle)
         self.trace.leave(record, result.status, exit_data=result.exit_data)
         return result
 
@@ -329,6 +348,8 @@ class BootServices:
         core = self.core
         if core.at_runtime:
             status = _GONE
+        elif (fault := self._fault("ExitBootServices")) is not None:
+            status = fault
         else:
             if core.profile.before_exit_boot_services and not core.exit_boot_services_called:
                 core.exit_boot_services_called = True
@@ -387,6 +408,9 @@ class BootServices:
     def unaccepted_bytes(self) -> int:
         """Bytes that the GCD still holds as unaccepted."""
         return sum(entry.size for entry in self.gcd.of_type(EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted))
+
+    def _fault(self, service: str) -> EfiStatus | None:
+        return None if self.fault_plan is None else self.fault_plan.next_call(service)
 
     def _rebuild_attributes_table(self) -> None:
         if self.core.memory_attributes_table is not None:

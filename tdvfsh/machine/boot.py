@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.dxe.images import Program
@@ -90,7 +90,7 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
         machine.on_demand,
         files,
         machine.firmware_image,
-        machine.stage.calls,
+        machine.firmware_calls,
         options.kaslr_seed,
     )
 
@@ -112,10 +112,18 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
         status,
         stage,
         tuple(flow.placements),
-        None if status is SUCCESS else flow.failure,
+        None if status is SUCCESS else _with_faults(machine, flow.failure),
         tuple(flow.stub_progress),
         machine.services.memory_map_view().descriptors,
     )
+
+
+def _with_faults(machine: Machine, failure: BootFailure | None) -> BootFailure | None:
+    """A loader tells why it believes that it failed; where a service was made to fail, that is said first."""
+    plan = machine.services.fault_plan
+    if failure is None or plan is None or not plan.met:
+        return failure
+    return replace(failure, why=f"on purpose ({', '.join(plan.met)}); as the loader sees it: {failure.why}")
 
 
 def fw_cfg_bytes(files: BootFiles) -> int:

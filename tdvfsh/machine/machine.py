@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
@@ -10,21 +12,23 @@ from tdvfsh.dxe.bins import stack_bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.gcd import MemorySpaceMap
+from tdvfsh.dxe.import_map import core_from_descriptors
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_map import MapEntry
 from tdvfsh.dxe.profile import profile_named
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.options import TdOptions
-from tdvfsh.td.added import added_spans
+from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
+from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
+from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
+from tdvfsh.machine.start import start_of
 from tdvfsh.td.clock import VirtualClock
-from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareModel, FirmwareStage, check_room, firmware_model
-from tdvfsh.td.hob import TdHobEntry, td_hob_entries
-from tdvfsh.td.ram import RamLayout
+from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, check_room
+from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import SecAccept, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
-from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType
+from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB, PAGE_SIZE, human_size
 
 _LEGACY_HOLE: Final = (0xA0000, 0x100000)
@@ -41,6 +45,8 @@ class Machine:
         image_bytes: Sizes of the boot blobs in fw_cfg, in sum; ``presize`` counts them.
 
     Attributes:
+        options: What it was made from; a file that was imported or read has its say in them.
+        start: What the options and the files they name came to.
         td: The hardware.
         services: The boot-services table.
         trace: The journal.
@@ -54,19 +60,33 @@ class Machine:
     """
 
     def __init__(self, options: TdOptions, image_bytes: int = 0) -> None:
-        self.options = options
-        ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
-        self._model = firmware_model(options.firmware_model)
-        added = added_spans() if options.td else ()
-        self.td = TrustDomain(ram, options.gpaw, options.vcpus, options.host_page_size, td=options.td, added=added)
+        self.start = start_of(options)
+        self._model = self.start.model
+        self.options = options = replace(options, memory=self.start.ram.memory, firmware_model=self._model.name)
+        self.td = TrustDomain(
+            self.start.ram,
+            options.gpaw,
+            options.vcpus,
+            options.host_page_size,
+            options.sept_ve_disable,
+            td=options.td,
+            added=self.start.added,
+        )
         self.trace = Trace(self._now)
-        self.hob_entries: tuple[TdHobEntry, ...] = td_hob_entries(ram, added)
+        self.hob_entries: tuple[TdHobEntry, ...] = self.start.hob_entries
+        if self.imported_map is not None:
+            self.td.added_bytes = 0  # who accepted it, and when, a map does not tell
+        faults = [parse_fault(text) for text in options.faults]
+        set_sec_faults(self, faults)
         self.boot_accept = self._accept_at_boot(image_bytes)
         self.boot_bytes = self.td.accepted_bytes
         self.services = BootServices(self._start_core(), self.td, self.trace)
         self.on_demand: OnDemandAccept = on_demand_named(options.on_demand)
         self.on_demand.attach(self.services)
         self.firmware_image = self._install_firmware_handles()
+        if options.td and options.accept_at_exit == UNLESS_OBJECTED:
+            AcceptUnlessObjected(self.services).install()
+        set_faults(self, faults)
 
     @property
     def boot_services(self) -> BootServices:
@@ -89,6 +109,16 @@ class Machine:
         return DIRECT if self.options.loader == "direct" else BOOT_LOADER
 
     @property
+    def imported_map(self) -> Sequence[MemoryDescriptor] | None:
+        """The memory map that the machine was started from, or None."""
+        return None if self.start.imported is None else self.start.imported.descriptors
+
+    @property
+    def firmware_calls(self) -> Sequence[FirmwareCall]:
+        """What firmware allocates on its own during a boot; none is known of firmware whose map was imported."""
+        return () if self.imported_map is not None else self.stage.calls
+
+    @property
     def model(self) -> FirmwareModel:
         """The recorded firmware."""
         return self._model
@@ -104,7 +134,7 @@ class Machine:
 
     def _accept_at_boot(self, image_bytes: int) -> SecAccept | None:
         options = self.options
-        if not options.td:
+        if not options.td or self.imported_map is not None:
             self._accept_end = 1 << 64
             return None
         self._accept_end = options.accept.end_address(self.hob_entries, image_bytes)
@@ -129,6 +159,10 @@ class Machine:
     def _start_core(self) -> DxeCore:
         options, ram = self.options, self.td.ram
         profile = profile_named(options.profile)
+        if self.imported_map is not None:
+            core = core_from_descriptors(self.imported_map, profile)
+            _adopt_pool_pages(core, list(core.memory_map))
+            return core
         check_room(self._model, self.stage_name, self.accepted_low_end)
         top = self.accepted_low_end
         attribute = 0 if options.td else self._model.attribute

@@ -16,6 +16,9 @@ from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size
 
 LOADER_NAMES: Final = ("direct", "grub2.12", "grub2.12-debian")
 PLAIN_VM: Final = "plain VM"
+NO_ACCEPT_AT_EXIT: Final = "none"
+UNLESS_OBJECTED: Final = "unless-objected"
+ACCEPT_AT_EXIT_NAMES: Final = (NO_ACCEPT_AT_EXIT, UNLESS_OBJECTED)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class TdOptions:
         kaslr_seed: 32-bit seed of the EFI stub's choice.
         max_ram_below_4g: QEMU's machine option, in bytes.
         map_file: An imported memory map to start from, instead of a footprint.
+        firmware: A firmware file whose TDX metadata makes the TD, and whose kind chooses the footprint.
+        sept_ve_disable: TD attribute bit 28: touching unaccepted memory leaves the TD instead of raising #VE.
+        accept_at_exit: ``none``, or ``unless-objected``: firmware accepts what is left at ExitBootServices.
+        faults: Failures on purpose, as :mod:`tdvfsh.machine.faults` reads them.
+        os_workload: Bytes that the operating system uses after boot, for the modelled OS side.
     """
 
     memory: int = 4 * GIB
@@ -51,12 +59,22 @@ class TdOptions:
     kaslr_seed: int = DEFAULT_KASLR_SEED
     max_ram_below_4g: int = 4 * GIB
     map_file: str | None = None
+    firmware: str | None = None
+    sept_ve_disable: bool = True
+    accept_at_exit: str = NO_ACCEPT_AT_EXIT
+    faults: tuple[str, ...] = ()
+    os_workload: int = 0
 
     def __post_init__(self) -> None:
         _one_of("--on-demand", self.on_demand, ON_DEMAND_NAMES)
         _one_of("--loader", self.loader, LOADER_NAMES)
         _one_of("--firmware-model", self.firmware_model, FIRMWARE_MODEL_NAMES)
-        profile_named(self.profile)
+        _one_of("--accept-at-exit", self.accept_at_exit, ACCEPT_AT_EXIT_NAMES)
+        profile = profile_named(self.profile)
+        if self.accept_at_exit == UNLESS_OBJECTED and not profile.before_exit_boot_services:
+            raise UsageError(
+                f"--accept-at-exit {UNLESS_OBJECTED}: profile {self.profile} has no BeforeExitBootServices event"
+            )
         if self.gpaw not in GPA_WIDTHS:
             raise UsageError(f"--gpaw {self.gpaw}: a TD has 48 or 52")
         if self.vcpus < 1:
@@ -76,6 +94,12 @@ class TdOptions:
             "loader": self.loader,
             "firmware_model": self.firmware_model,
             "td": self.td,
+            "firmware": self.firmware,
+            "map": self.map_file,
+            "host_page_size": self.host_page_size,
+            "sept_ve_disable": self.td and self.sept_ve_disable,
+            "accept_at_exit": self.accept_at_exit,
+            "faults": list(self.faults),
         }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.machine.boot import BootResult
+from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 
 
@@ -66,6 +67,8 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "boot_accept": result.boot_accept_seconds,
             "on_demand_accept": result.on_demand_seconds,
         },
+        "sec": None if boot is None else _sec(boot),
+        "notes": list(result.machine.start.notes),
         "memory_map": [
             {
                 "type": memory_type_name(entry.memory_type),
@@ -85,6 +88,18 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "unaccepted_bytes": failure.unaccepted_bytes,
             "why": failure.why,
         },
+    }
+
+
+def _sec(sec: SecAccept) -> dict[str, Any]:
+    return {
+        "vcpus": len(sec.accepted_bytes_per_vcpu),
+        "bytes_per_vcpu": list(sec.accepted_bytes_per_vcpu),
+        "serial_seconds": sec.serial_ns / 1e9,
+        "parallel_seconds": sec.parallel_ns / 1e9,
+        "calls": sec.outcome.calls,
+        "size_mismatches": sec.outcome.size_mismatches,
+        "td_exits": sec.outcome.td_exits,
     }
 
 

@@ -8,8 +8,9 @@ from textwrap import wrap
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.boot import BootResult
+from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.table import printable, table_lines
-from tdvfsh.units import human_size
+from tdvfsh.units import PAGE_SIZE, human_size
 
 WIDTH = 100
 _LABEL = 10
@@ -20,6 +21,7 @@ def story_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
     return [
         *files_lines(result, initrds),
         *labelled("TD", td_sentence(result)),
+        *[line for note in result.machine.start.notes for line in labelled("from", note)],
         "",
         *placement_lines(result.placements),
         "",
@@ -59,10 +61,23 @@ def td_sentence(result: BootResult) -> str:
     """What the TD is made of, in a line."""
     options = result.machine.options
     vcpus = "1 vCPU" if options.vcpus == 1 else f"{options.vcpus} vCPUs"
-    common = f"{human_size(options.memory)} RAM, {vcpus}, firmware {options.firmware_model}, loader {options.loader}"
+    firmware = result.machine.start.firmware_name
+    common = f"{human_size(options.memory)} RAM, {vcpus}, firmware {firmware}, loader {options.loader}"
     if not options.td:
         return f"plain VM, {common}"
-    return f"{common}, accept {options.accept.name} at boot, on demand: {options.on_demand}"
+    if result.machine.imported_map is None:
+        parts = [common, f"accept {options.accept.name} at boot", f"on demand: {options.on_demand}"]
+    else:
+        parts = [common, "accepted as the map says", f"on demand: {options.on_demand}"]
+    if options.accept_at_exit == UNLESS_OBJECTED:
+        parts.append("the rest at ExitBootServices unless the OS objects")
+    if options.host_page_size == PAGE_SIZE:
+        parts.append("host maps 4 KiB pages")
+    if not options.sept_ve_disable:
+        parts.append("SEPT_VE_DISABLE off")
+    if options.faults:
+        parts.append(f"faults {' '.join(options.faults)}")
+    return ", ".join(parts)
 
 
 def placement_lines(placements: Sequence[Placement]) -> list[str]:
@@ -96,12 +111,33 @@ def account_lines(result: BootResult) -> list[str]:
     """Who accepted how much, and the modelled time."""
     if not result.machine.options.td:
         return labelled("accepted", "a plain VM accepts nothing")
-    return labelled(
+    return _sec_lines(result) + labelled(
         "accepted",
         f"{human_size(result.boot_bytes)} at boot (modelled {result.boot_accept_seconds:.3f} s) "
         f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
         f"+ {human_size(result.left_to_os_bytes)} left to the OS = {human_size(result.machine.td.ram.memory)}",
     )
+
+
+def _sec_lines(result: BootResult) -> list[str]:
+    """SEC's accept by several vCPUs, or of a host that maps small pages only."""
+    sec = result.machine.boot_accept
+    if sec is None:
+        return []
+    sentences = []
+    vcpus = len(sec.accepted_bytes_per_vcpu)
+    if vcpus > 1:
+        busiest = human_size(max(sec.accepted_bytes_per_vcpu))
+        sentences.append(
+            f"{vcpus} vCPUs in chunks of 32 MiB, {busiest} by the busiest; modelled {sec.serial_ns / 1e9:.3f} s by the "
+            f"boot processor alone + {sec.parallel_ns / 1e9:.3f} s together"
+        )
+    if sec.outcome.size_mismatches:
+        sentences.append(
+            f"{sec.outcome.size_mismatches:,} accepts of 2 MiB ended with PAGE_SIZE_MISMATCH and were made again as "
+            "512 of 4 KiB"
+        )
+    return labelled("SEC", "; ".join(sentences)) if sentences else []
 
 
 def labelled(label: str, text: str) -> list[str]:

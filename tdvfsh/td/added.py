@@ -36,18 +36,23 @@ _COMMON: Final = (
 )
 _TEMPORARY_RAM: Final = _section("SEC/PEI temporary RAM", 0x10000, 0x10000, TdvfSectionType.TEMP_MEM)
 
+_HEAD: Final = (
+    *_COMMON,
+    _section("SEC/PEI temporary RAM", 0x14000, 0xC000, TdvfSectionType.TEMP_MEM),
+    _section("early memory debug log", 0x20000, 0x10000, TdvfSectionType.TEMP_MEM),
+)
+
 ADDED_SECTIONS: Final[Mapping[str, tuple[AddedSection, ...]]] = MappingProxyType(
     {
         "inteltdx": (*_COMMON, _TEMPORARY_RAM),
         "ovmf-2022.11": (*_COMMON, _TEMPORARY_RAM),
-        "ovmf-head": (
-            *_COMMON,
-            _section("SEC/PEI temporary RAM", 0x14000, 0xC000, TdvfSectionType.TEMP_MEM),
-            _section("early memory debug log", 0x20000, 0x10000, TdvfSectionType.TEMP_MEM),
-        ),
+        "ovmf-2025.02": (*_COMMON, _section("SEC/PEI temporary RAM", 0x11000, 0xF000, TdvfSectionType.TEMP_MEM)),
+        "ovmf-head": _HEAD,
+        "ovmf-2026.08": _HEAD,
     }
 )
-"""The sections by firmware, ascending. ``inteltdx`` is IntelTdxX64 without DEBUG_TO_MEM."""
+"""The sections by firmware, ascending. ``inteltdx`` is IntelTdxX64 without DEBUG_TO_MEM; ``ovmf-2025.02`` is read from
+Debian's OVMF.fd 2025.02."""
 
 
 def added_spans(firmware: str = "inteltdx") -> tuple[AddressSpan, ...]:

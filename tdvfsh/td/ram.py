@@ -1,4 +1,4 @@
-"""Where QEMU's q35 machine puts the guest's RAM.
+"""Where the guest's RAM lies: as QEMU's q35 machine puts it, or as another machine's map says.
 
 Source: QEMU hw/i386/pc_q35.c (the split at 0xB0000000), hw/i386/pc.c (max-ram-below-4g).
 """
@@ -6,6 +6,7 @@ Source: QEMU hw/i386/pc_q35.c (the split at 0xB0000000), hw/i386/pc.c (max-ram-b
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,11 +23,16 @@ _LOW_RAM_LIMIT_OF_LARGE: Final = 0x80000000
 
 @dataclass(frozen=True, slots=True)
 class RamLayout:
-    """The guest's RAM: ``memory`` bytes in one span from 0 and, past the hole below 4 GiB, one from 4 GiB."""
+    """The guest's RAM: ``memory`` bytes in one span from 0 and, past the hole below 4 GiB, one from 4 GiB.
+
+    Other machines have more holes: then ``pieces`` are the spans, and ``low`` and ``high`` only say from where to where
+    they reach on either side of 4 GiB.
+    """
 
     memory: int
     low: AddressSpan
     high: AddressSpan | None
+    pieces: tuple[AddressSpan, ...] = ()
 
     @classmethod
     def q35(cls, memory: int, max_ram_below_4g: int = 4 * GIB) -> RamLayout:
@@ -57,9 +63,37 @@ class RamLayout:
             memory, AddressSpan(0, below), AddressSpan(HIGH_RAM_BASE, HIGH_RAM_BASE + above) if above else None
         )
 
+    @classmethod
+    def of_spans(cls, spans: Iterable[AddressSpan]) -> RamLayout:
+        """RAM in ``spans``, in any order; those that touch are joined.
+
+        Raises:
+            UsageError: No bytes at all, or two spans overlap.
+        """
+        pieces: list[AddressSpan] = []
+        for span in sorted(span for span in spans if span.size > 0):
+            if pieces and span.start < pieces[-1].end:
+                raise UsageError(f"RAM at {span.start:#x} is there twice")
+            if pieces and span.start == pieces[-1].end and span.start != HIGH_RAM_BASE:
+                pieces[-1] = AddressSpan(pieces[-1].start, span.end)
+            else:
+                pieces.append(span)
+        if not pieces:
+            raise UsageError("there is no RAM")
+        below = [span for span in pieces if span.start < HIGH_RAM_BASE]
+        above = [span for span in pieces if span.start >= HIGH_RAM_BASE]
+        return cls(
+            sum(span.size for span in pieces),
+            AddressSpan(below[0].start, below[-1].end) if below else AddressSpan(0, 0),
+            AddressSpan(above[0].start, above[-1].end) if above else None,
+            tuple(pieces),
+        )
+
     @property
     def spans(self) -> tuple[AddressSpan, ...]:
-        """One or two spans in ascending order."""
+        """The spans in ascending order."""
+        if self.pieces:
+            return self.pieces
         return (self.low,) if self.high is None else (self.low, self.high)
 
     @property

@@ -1,0 +1,84 @@
+"""What a machine starts from: RAM, firmware and what is accepted, out of its options and the files they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdvfsh.errors import UsageError
+from tdvfsh.machine.firmware_file import FirmwareFacts, read_firmware
+from tdvfsh.machine.imported import ImportedMap, import_machine
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.added import added_spans, td_hob_section
+from tdvfsh.td.footprint import FirmwareModel, firmware_model
+from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
+from tdvfsh.td.ram import RamLayout
+from tdvfsh.uefi.memory import AddressSpan
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStart:
+    """Everything that is settled before the TD exists.
+
+    Attributes:
+        ram: Its RAM.
+        model: The recorded firmware whose footprint it has, or whose layout an imported map has not to follow.
+        added: What is accepted before the TD runs: added by the VMM, or accepted as an imported map says.
+        hob_entries: The TD HOB list; empty where a memory map was imported.
+        firmware: The firmware file, or None.
+        imported: The imported map, or None.
+    """
+
+    ram: RamLayout
+    model: FirmwareModel
+    added: tuple[AddressSpan, ...]
+    hob_entries: tuple[TdHobEntry, ...]
+    firmware: FirmwareFacts | None = None
+    imported: ImportedMap | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken from files, and why, for people."""
+        notes = []
+        if self.firmware is not None:
+            notes.append(f"{self.firmware.path}: footprint {self.model.name}, for {self.firmware.why}")
+        if self.imported is not None:
+            is_hob_list = self.imported.descriptors is None
+            kind = "TD HOB list" if is_hob_list else f"memory map of {self.firmware_name} firmware"
+            notes.append(f"{self.imported.path}: {kind}; the machine starts from it")
+        return tuple(notes)
+
+    @property
+    def firmware_name(self) -> str:
+        """The footprint's name; ``unknown`` where a map was imported that no recorded firmware has."""
+        if self.imported is None or self.imported.descriptors is None:
+            return self.model.name
+        return "unknown" if self.imported.firmware is None else self.imported.firmware
+
+
+def start_of(options: TdOptions) -> MachineStart:
+    """Settle what the machine of ``options`` starts from.
+
+    Raises:
+        HostError, FormatError: A file that the options name cannot be read, or is not what it should be.
+        UsageError: RAM that cannot be, or in which the firmware's sections have no place.
+    """
+    firmware = read_firmware(options.firmware) if options.firmware is not None else None
+    imported = import_machine(options.map_file, options.td) if options.map_file is not None else None
+    name = options.firmware_model if firmware is None else firmware.model
+    model = firmware_model(imported.firmware if imported is not None and imported.firmware is not None else name)
+    if imported is not None and (imported.descriptors is not None or not options.td):
+        return MachineStart(imported.ram, model, imported.accepted, (), firmware, imported)
+    if imported is not None:
+        if firmware is not None:
+            raise UsageError("--firmware and a TD HOB list in --map: both say what the VMM adds; give one")
+        return MachineStart(imported.ram, model, imported.accepted, imported.hob_entries, None, imported)
+    ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
+    added: tuple[AddressSpan, ...] = ()
+    if options.td:
+        added = firmware.added if firmware is not None else added_spans(model.name)
+    entries = td_hob_entries(ram, added)
+    if options.td:
+        section = firmware.td_hob if firmware is not None else td_hob_section(model.name)
+        if section is not None:
+            build_td_hob_list(entries, section.start, section.size)
+    return MachineStart(ram, model, added, entries, firmware, None)
