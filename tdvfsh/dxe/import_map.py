@@ -40,7 +40,7 @@ from tdvfsh.uefi.memory import (
 _FOUR_GIB: Final = 1 << 32
 _LEAST_WIDTH: Final = 48
 _LEAST_IN_COMMON: Final = 0.25  # of a recorded layout's pieces, before a map counts as that firmware's
-_GCD_TYPES: Final = {
+_GCD_TYPES: Final[dict[int, EfiGcdMemoryType]] = {
     EfiMemoryType.EfiReservedMemoryType: EfiGcdMemoryType.EfiGcdMemoryTypeReserved,
     EfiMemoryType.EfiMemoryMappedIO: EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo,
     EfiMemoryType.EfiMemoryMappedIOPortSpace: EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo,
@@ -206,7 +206,5 @@ def _memory_space(ram: Sequence[MemoryDescriptor], outside: Sequence[MemoryDescr
             EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, entry.physical_start, entry.size, attribute, 0
         )
     for entry in outside:
-        gcd.add_memory_space(
-            _GCD_TYPES[EfiMemoryType(entry.memory_type)], entry.physical_start, entry.size, 0, entry.attribute
-        )
+        gcd.add_memory_space(_GCD_TYPES[entry.memory_type], entry.physical_start, entry.size, 0, entry.attribute)
     return gcd

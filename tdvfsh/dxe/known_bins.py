@@ -40,8 +40,8 @@ def find_bins(ram: Sequence[MemoryDescriptor]) -> Bins:
     """The bins behind the RAM descriptors of a map, or none where the map shows no sign of them.
 
     Free memory in a bin is printed as the bin's type, so the bins stand in a map as a chain of adjacent descriptors of
-    distinct special types. The ends of a chain may have grown into a neighbour of equal type; a known list of sizes says
-    where they end. Sizes that no list has (a variable may raise them) are taken as they stand.
+    distinct special types. The ends of a chain may have grown into a neighbour of equal type; a known list of sizes
+    says where they end. Sizes that no list has (a variable may raise them) are taken as they stand.
     """
     for sizes in KNOWN_LISTS:
         top = _top_of(sizes, ram)
@@ -63,8 +63,7 @@ def _top_of(sizes: Sequence[tuple[EfiMemoryType, int]], ram: Sequence[MemoryDesc
             all(low.physical_end == high.physical_start for low, high in pairwise(chain))
             and [entry.memory_type for entry in chain] == [memory_type for memory_type, _ in special]
             and all(
-                entry.number_of_pages == pages
-                for entry, (_, pages) in zip(chain[1:-1], special[1:-1], strict=True)
+                entry.number_of_pages == pages for entry, (_, pages) in zip(chain[1:-1], special[1:-1], strict=True)
             )
             and chain[0].number_of_pages >= special[0][1]
             and chain[-1].number_of_pages >= special[-1][1]

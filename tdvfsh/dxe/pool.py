@@ -136,6 +136,10 @@ class PoolAllocator:
         pool = self._pools.get(memory_type)
         return set() if pool is None else {block for blocks in pool.free for block in blocks}
 
+    def is_free(self, block: int) -> bool:
+        """Whether ``block`` begins a free block or lies in one."""
+        return any(start <= block < start + BLOCK_SIZES[index] for start, index in self._free_class.items())
+
     def forget_free_block(self, block: int) -> None:
         """Drop a free block that turned out not to be there, or to lie elsewhere."""
         index = self._free_class.pop(block)
@@ -160,7 +164,7 @@ class PoolAllocator:
         self._give_block(self._pools.setdefault(memory_type, _Pool()), block, bisect_left(BLOCK_SIZES, size))
 
     def forget_pages(self, start: int, end: int) -> None:
-        """Drop what is known of the blocks in ``[start, end)``: a recording has shown that these pages are not a pool's."""
+        """Drop what is known of blocks in ``[start, end)``, pages that a recording has shown to be no pool's."""
         for page in [page for page in self._pages if start <= page < end]:
             del self._pages[page]
         for block in [block for block in self._free_class if start <= block < end]:

@@ -35,6 +35,7 @@ from tests.conformance.tally import Tally
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _RT_DATA: Final = EfiMemoryType.EfiRuntimeServicesData
 _ANY: Final = EfiAllocateType.AllocateAnyPages
+_BLOCK_ENDS: Final = frozenset({"LoadImage", "KEY", "MAP", "EBS"})
 _BOGUS_HANDLE: Final = 0x123456
 
 REAL_IMAGE: Final = "a distribution's own image (r-*), which this project may not carry"
@@ -83,13 +84,15 @@ class ImageReplay(Replay):
         self._image: int | None = None
         self._stale_key = 0
         self._files_were_read = False
+        self._spare_pages = 1
         self._volume_path = DevicePath((VenHw(EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID),))
         handles = services.handles
         self._self = self._own_image(handles)
         device = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, self._volume_path).handle
         assert device is not None
         self._device = device
-        handles.install_protocol_interface(device, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, _Volume(self._file("S00-child.efi")))
+        volume = _Volume(self._file("S00-child.efi"))
+        handles.install_protocol_interface(device, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, volume)
         self.handlers |= {
             "LoadImage": self.load_image,
             "IMAGE": self.image,
@@ -120,10 +123,9 @@ class ImageReplay(Replay):
         while index < len(events):
             event = events[index]
             if event.verb == "LoadImage" and "buf" in event.given:
-                end = next(
-                    (place for place in range(index + 1, len(events)) if events[place].verb in ("LoadImage", "KEY", "MAP")),
-                    len(events),
-                )
+                end = index + 1
+                while end < len(events) and events[end].verb not in _BLOCK_ENDS:
+                    end += 1
                 end += end < len(events) and events[end].verb == "KEY"
                 self._block(events[index:end])
                 index = end
@@ -140,8 +142,11 @@ class ImageReplay(Replay):
         source = self._file(name)
         self._files_were_read = True
         if name.startswith("r-") or source is None:
-            for _ in block:
-                self.tally.skip(REAL_IMAGE if name.startswith("r-") else NO_IMAGE)
+            if name.startswith("r-"):
+                self.tally.aside[REAL_IMAGE] += len(block)
+            else:
+                for _ in block:
+                    self.tally.skip(NO_IMAGE)
             return
         # The application reads each file into LoaderData pages, one more than the file needs.
         pages = (first.number("size") >> PAGE_SHIFT) + 1 + bool(first.number("size") % PAGE_SIZE)
@@ -293,31 +298,18 @@ class ImageReplay(Replay):
                 path = self._path(label.removeprefix("path="))
             case _:
                 pass
-        result = self._load_with_unseen_pools(event, policy, parent, path, source, has_image_handle)
-        got = f"{short_name(result[0])} {'set' if result[1] is not None else 'untouched'}"
-        self.tally.compare(event.line, f"{event.status} {event.results.get('h')}", got)
-        self._image = result[1]
-
-    def _load_with_unseen_pools(
-        self,
-        event: Event,
-        policy: bool,
-        parent: int | None,
-        path: DevicePath | None,
-        source: memoryview | None,
-        has_image_handle: bool,
-    ) -> tuple[EfiStatus, int | None]:
-        core = self.core
-        core.pool.adopt_free_blocks(_BS_DATA, self._spare_page())
+        self.core.pool.adopt_free_blocks(_BS_DATA, self._spare_page())  # small pools of the way there move no page
         result = self.services.load_image(policy, parent, path, source, has_image_handle)
-        return result.status, result.handle
+        got = f"{short_name(result.status)} {'set' if result.handle is not None else 'untouched'}"
+        self.tally.compare(event.line, f"{event.status} {event.results.get('h')}", got)
+        self._image = result.handle
 
     def _spare_page(self) -> int:
         largest = max(
             (entry for entry in self.core.memory_map if entry.memory_type == _BS_DATA),
             key=lambda entry: entry.end - entry.start,
         )
-        self._spare_pages = getattr(self, "_spare_pages", 1) + 1
+        self._spare_pages += 1
         return largest.start + self._spare_pages * PAGE_SIZE
 
     def _path(self, case: str) -> DevicePath:
@@ -400,13 +392,18 @@ class ImageReplay(Replay):
     def allocate_pages(self, event: Event) -> None:
         """As in a plain replay; after files were read, unseen pages are looked for first."""
         self._stale_key = self.core.memory_map.key
-        if self._files_were_read and event.status == "SUCCESS" and event.given.get("t") == "0x0":
-            if self._reveal(event.result("out"), event.number("n"), event.number("m")):
-                result = self.services.allocate_pages(_ANY, event.number("m"), event.number("n"), 0)
-                self.tally.compare(event.line, event.result("out"), result.memory) if result.memory != event.result(
-                    "out"
-                ) else self.tally.skip(FIRMWARE_POOLS)
-                return
+        if (
+            self._files_were_read
+            and event.status == "SUCCESS"
+            and event.given.get("t") == "0x0"
+            and self._reveal(event.result("out"), event.number("n"), event.number("m"))
+        ):
+            result = self.services.allocate_pages(_ANY, event.number("m"), event.number("n"), 0)
+            if result.memory == event.result("out"):
+                self.tally.skip(FIRMWARE_POOLS)
+            else:
+                self.tally.compare(event.line, event.result("out"), result.memory)
+            return
         super().allocate_pages(event)
 
     def map(self, event: Event) -> None:
@@ -451,4 +448,3 @@ class ImageReplay(Replay):
 
 def _status(name: str | None) -> EfiStatus:
     return SUCCESS if name is None else EfiStatus.from_name("EFI_" + name)
-

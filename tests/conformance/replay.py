@@ -22,6 +22,13 @@ from tests.conformance.tally import Tally
 
 _NO_PLACE: Final = 0xAAAA  # what the test application puts into a pointer before it asks for a pool
 
+_OTHER_SERVICES: Final = frozenset(
+    {
+        "OutputString", "Stall", "CreateEvent", "CloseEvent", "LocateHandleBuffer", "free", "SetWatchdogTimer",
+        "InstallProtocol", "UninstallProtocol",
+    }
+)  # fmt: skip
+
 POOL_FREE_LISTS: Final = "BootServicesData, ACPI and runtime pools have free blocks from before the recording"
 UNKNOWN_BUFFER: Final = "a buffer that was allocated before the recording"
 NOT_FIRMWARE: Final = "the application's own bookkeeping, not an answer of firmware"
@@ -148,7 +155,7 @@ class Replay:
 
     def _from_hidden_list(self, buffer: int, memory_type: int, size: int) -> bool:
         """Whether a small pool lies in a page that was its type's before, so that a free block was at hand."""
-        if -(-size // 8) * 8 + POOL_OVERHEAD > BLOCK_SIZES[-1] or self.core.pool.owns_page(memory_type, buffer):
+        if not is_small(size) or self.core.pool.owns_page(memory_type, buffer):
             return False
         entry = self.core.memory_map.find(buffer - POOL_HEAD_SIZE)
         return entry is not None and entry.memory_type == memory_type
@@ -200,8 +207,11 @@ class Replay:
     def key(self, event: Event) -> None:
         """``KEY what same|changed delta=``: by how much the last call moved the map key."""
         delta = self.core.memory_map.key - self.key_before
-        if event.words[0] == "op" and delta and event.number("delta") == 0:
+        recorded = event.number("delta")
+        if event.words[0] == "op" and delta and recorded == 0:
             self.tally.skip(SILENT_OPERATION)
+        elif recorded and not delta and event.words[0] in _OTHER_SERVICES:
+            self.tally.skip(FIRMWARE_POOLS)
         else:
             self.tally.compare(event.line, event.number("delta"), delta)
         self.key_before = self.core.memory_map.key
@@ -247,9 +257,10 @@ def _map_arguments(label: str, needed: int) -> tuple[int | None, bool, tuple[boo
     size: int | None = 4 * needed
     if label.startswith("NULL size"):
         size = None
-    elif label.startswith(("size", "need")):
-        size = int(label.split()[0].removeprefix("size") or 0) if label.startswith("size") else needed
-        size += int(label.removeprefix("need") or 0) if label.startswith("need") else 0
+    elif label.startswith("size"):
+        size = int(label.split()[0].removeprefix("size"))
+    elif label.startswith("need"):
+        size = needed + int(label.removeprefix("need") or 0)
     elif label.startswith("all NULL"):
         size = 0
     buffer = not ("NULLmap" in label or "NULL map" in label or label.startswith("all NULL"))
@@ -264,6 +275,11 @@ def _map_arguments(label: str, needed: int) -> tuple[int | None, bool, tuple[boo
 
 def _or(value: int | None, untouched: int) -> str:
     return f"{untouched if value is None else value:#X}".replace("X", "x")
+
+
+def is_small(size: int) -> bool:
+    """Whether a pool of ``size`` bytes shares its page with others."""
+    return -(-size // 8) * 8 + POOL_OVERHEAD <= BLOCK_SIZES[-1]
 
 
 def short_name(status: EfiStatus) -> str:

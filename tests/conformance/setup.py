@@ -9,7 +9,6 @@ from typing import Final
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.import_map import core_from_descriptors, recognise, split_ram
-from tdvfsh.dxe.known_bins import find_bins
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.dxe.profile import BOOKWORM, SID, TRIXIE, FirmwareProfile
 from tdvfsh.td.ram import RamLayout
@@ -32,7 +31,9 @@ _ANSWERS: Final = {
 }
 
 
-def machine_from(events: Sequence[Event], descriptors: Sequence[MemoryDescriptor], profile: FirmwareProfile) -> BootServices:
+def machine_from(
+    events: Sequence[Event], descriptors: Sequence[MemoryDescriptor], profile: FirmwareProfile
+) -> BootServices:
     """A machine that stands where the recording begins."""
     free = free_in_bins(events, core_from_descriptors(descriptors, profile))
     services = plain_services(core_from_descriptors(descriptors, profile, free_in_bins=free))
@@ -109,5 +110,3 @@ def free_in_bins(events: Iterable[Event], core: DxeCore) -> dict[int, list[tuple
             free = [(area.start, end)]
         found[memory_type] = free
     return found
-
-

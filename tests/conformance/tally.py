@@ -15,12 +15,14 @@ class Tally:
         agree: Compared and equal.
         differences: One text a line that differs.
         skipped: Lines that were not compared, by category.
+        aside: Lines that stand outside the comparison, by category.
     """
 
     name: str
     agree: int = 0
     differences: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    aside: Counter[str] = field(default_factory=Counter)
 
     def compare(self, line: int, expected: object, got: object) -> bool:
         """Count a comparison; a difference is kept as text."""
@@ -41,4 +43,6 @@ class Tally:
         if verbose:
             for category, count in sorted(self.skipped.items()):
                 print(f"{self.name}: {count} skipped: {category}")
+            for category, count in sorted(self.aside.items()):
+                print(f"{self.name}: {count} aside: {category}")
         print(f"{self.name} agree={self.agree} differ={len(self.differences)} skip={self.skipped.total()}")
