@@ -1,0 +1,133 @@
+"""``python -m tests.conformance.memmap FILE...``: a recorded memory map goes in and must come out to the byte.
+
+A machine is made from the map; what its GetMemoryMap answers is printed in the form of the recording: ``memmap``,
+``memmap -sfo``, GRUB's ``lsefimmap`` or a raw GetMemoryMap log. Line ends count too. Where a recording of the same name
+in the Shell's other form lies beside an input it is held to the same; the two were printed by different runs of a
+program, whose own pages differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tdvfsh.dxe.get_memory_map import build_memory_map
+from tdvfsh.dxe.import_map import core_from_descriptors
+from tdvfsh.dxe.profile import PROFILES, FirmwareProfile, profile_named
+from tdvfsh.formats.memory_maps import parse_memmap, parse_memmap_sfo
+from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
+from tdvfsh.uefi.memory import MemoryDescriptor
+from tests.conformance.recording import first_map, read_events
+from tests.conformance.setup import choose_profile
+from tests.conformance.tally import Tally
+
+_GRUB_TYPES: Final = {
+    "reserved": 0, "ldr-code": 1, "ldr-data": 2, "BS-code": 3, "BS-data": 4, "RT-code": 5, "RT-data": 6, "conv-mem": 7,
+    "unusable": 8, "ACPI-rec": 9, "ACPI-nvs": 10, "MMIO": 11, "IO-ports": 12, "PAL-code": 13, "persist": 14,
+}  # fmt: skip
+_GRUB_ATTRIBUTES: Final = {
+    "RT": 1 << 63, "UC": 1, "WC": 2, "WT": 4, "WB": 8, "UCE": 16, "WP": 1 << 12, "RP": 1 << 13, "XP": 1 << 14,
+    "NV": 1 << 15, "MR": 1 << 16, "RO": 1 << 17,
+}  # fmt: skip
+_GRUB_ROW: Final = re.compile(
+    r"\r?(?:Unk )?(?P<type>\S+)\s+(?P<start>[0-9a-f]{16})-(?P<end>[0-9a-f]{16}) (?P<pages>[0-9a-f]{8})"
+    r"\s+\S+(?P<flags>( \S+)*)\s*"
+)
+_SFO_IN_NAME: Final = "memmap-sfo-"
+
+
+def compare_map(path: Path, profile: FirmwareProfile | None, tally: Tally) -> None:
+    """Import one file, print it again and count its lines."""
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    parse, printed = _form_of(text)
+    descriptors = parse(text, path)
+    if not descriptors:
+        tally.compare(1, "a memory map", "none")
+        return
+    core = core_from_descriptors(descriptors, profile or choose_profile((), descriptors))
+    answered = build_memory_map(core.memory_map, core.bins, core.gcd, core.profile).descriptors
+    recorded = text.splitlines(keepends=True)
+    if printed is None:
+        for number, (expected, got) in enumerate(zip(descriptors, answered, strict=True), 1):
+            tally.compare(number, expected, got)
+        return
+    ours = [line + "\r\n" for line in printed(list(answered))]
+    for number in range(max(len(recorded), len(ours))):
+        expected_line = recorded[number] if number < len(recorded) else "nothing"
+        tally.compare(number + 1, repr(expected_line), repr(ours[number] if number < len(ours) else "nothing"))
+
+
+def _form_of(
+    text: str,
+) -> tuple[Callable[[str, Path], list[MemoryDescriptor]], Callable[[list[MemoryDescriptor]], list[str]] | None]:
+    """How a text is read, and how the like of it is printed (None: compared descriptor by descriptor)."""
+    if text.startswith("ShellCommand,"):
+        return (lambda given, path: parse_memmap_sfo(given, str(path))), memmap_sfo
+    if text.lstrip("\ufeff").startswith("Type       Start"):
+        return (lambda given, path: parse_memmap(given, str(path))), memmap_table
+    if "Physical start" in text:
+        return (lambda given, path: _parse_grub(given)), None
+    return (lambda given, path: _parse_log(path)), None
+
+
+def _parse_log(path: Path) -> list[MemoryDescriptor]:
+    block = first_map(read_events(path))
+    return [] if block is None else block.descriptors
+
+
+def _parse_grub(text: str) -> list[MemoryDescriptor]:
+    rows = [_GRUB_ROW.fullmatch(line) for line in text.split("\n")]
+    return [
+        MemoryDescriptor(
+            _grub_type(row["type"]),
+            int(row["start"], 16),
+            int(row["pages"], 16),
+            sum(_GRUB_ATTRIBUTES[flag] for flag in row["flags"].split()),
+        )
+        for row in rows
+        if row is not None
+    ]
+
+
+def _grub_type(name: str) -> int:
+    """A type that GRUB has no name for is printed as ``Unk HEX``."""
+    return _GRUB_TYPES[name] if name in _GRUB_TYPES else int(name, 16)
+
+
+def sibling_of(path: Path) -> Path | None:
+    """The recording of the same name in the Shell's other form."""
+    if path.suffix in (".sfo", ".txt") and path.name.startswith(_SFO_IN_NAME):
+        other = path.with_name(path.name.replace(_SFO_IN_NAME, "memmap-"))
+    elif path.suffix == ".sfo":
+        other = path.with_suffix(".txt")
+    else:
+        return None
+    return other if other.is_file() else None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; 1 where any line differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.memmap", description=__doc__)
+    parser.add_argument("--profile", choices=sorted(PROFILES))
+    parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("map", nargs="+", type=Path)
+    options = parser.parse_args(arguments)
+    profile = profile_named(options.profile) if options.profile else None
+    differ = False
+    for path in options.map:
+        tally = Tally(path.name)
+        compare_map(path, profile, tally)
+        other = sibling_of(path)
+        if other is not None and other not in options.map:
+            compare_map(other, profile, tally)
+        tally.print(options.verbose)
+        differ |= bool(tally.differences)
+    return int(differ)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
