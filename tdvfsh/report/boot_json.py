@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.machine.boot import BootResult
+from tdvfsh.machine.os_side import OsSide, os_side
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 
@@ -68,6 +70,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "on_demand_accept": result.on_demand_seconds,
         },
         "sec": None if boot is None else _sec(boot),
+        "os_side": _os_side(os_side(result, sum(initrd.unpacked_size or 0 for initrd in initrds))),
         "notes": list(result.machine.start.notes),
         "memory_map": [
             {
@@ -100,6 +103,23 @@ def _sec(sec: SecAccept) -> dict[str, Any]:
         "calls": sec.outcome.calls,
         "size_mismatches": sec.outcome.size_mismatches,
         "td_exits": sec.outcome.td_exits,
+    }
+
+
+def _os_side(side: OsSide | None) -> dict[str, Any] | None:
+    if side is None:
+        return None
+    return {
+        "modelled": True,
+        "policy": side.policy,
+        "accepted_bytes": side.accepted_bytes,
+        "seconds": side.seconds,
+        "left_bytes": side.left_bytes,
+        "lost_bytes": side.lost_bytes,
+        "workload_bytes": side.workload_bytes,
+        "unmet_bytes": side.unmet_bytes,
+        "steps": [asdict(step) for step in side.steps],
+        "notes": list(side.notes),
     }
 
 

@@ -9,6 +9,7 @@ from tdvfsh.formats.initrd import Initrd
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.boot import BootResult
 from tdvfsh.machine.options import UNLESS_OBJECTED
+from tdvfsh.machine.os_side import OsSide, os_side
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.units import PAGE_SIZE, human_size
 
@@ -27,6 +28,7 @@ def story_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
         "",
         *outcome_lines(result),
         *account_lines(result),
+        *os_lines(os_side(result, sum(initrd.unpacked_size or 0 for initrd in initrds))),
     ]
 
 
@@ -117,6 +119,25 @@ def account_lines(result: BootResult) -> list[str]:
         f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
         f"+ {human_size(result.left_to_os_bytes)} left to the OS = {human_size(result.machine.td.ram.memory)}",
     )
+
+
+def os_lines(side: OsSide | None) -> list[str]:
+    """What the operating system accepts after that, modelled; nothing where there is nothing to accept."""
+    if side is None or not (side.steps or side.notes):
+        return []
+    lines = []
+    if side.steps:
+        total = f"modelled: it accepts {human_size(side.accepted_bytes)} more in {side.seconds:.3f} s"
+        lines = ["", *labelled("OS", f"{total} and leaves {human_size(side.left_bytes)} (accept_memory={side.policy})")]
+        rows = [
+            (step.who, human_size(step.accepted_bytes or 0), f"{step.seconds:.3f} s", step.why) for step in side.steps
+        ]
+        lines += table_lines(rows, " >>", indent=" " * _LABEL)
+    if side.unmet_bytes:
+        lines += labelled("", f"{human_size(side.unmet_bytes)} of the workload find no memory")
+    for note in side.notes:
+        lines += labelled("OS", note)
+    return lines
 
 
 def _sec_lines(result: BootResult) -> list[str]:
