@@ -126,7 +126,58 @@ class Sata:
         return _node(_MESSAGING, 18, struct.pack("<HHH", self.port, self.port_multiplier, self.lun))
 
 
-DevicePathNode = VenHw | VenMedia | MemoryMapped | FilePath | Pci | PciRoot | Sata
+@dataclass(frozen=True, slots=True)
+class HardDrive:
+    """A partition of the disk before it.
+
+    Attributes:
+        number: Partition number, from 1.
+        start: First block.
+        size: Blocks.
+        signature: 16 bytes: the partition's GUID, or the disk's 4-byte signature and zeros.
+        form: 1 for a master boot record, 2 for a GUID partition table.
+        signature_type: 1 for a 4-byte signature, 2 for a GUID.
+    """
+
+    number: int
+    start: int
+    size: int
+    signature: bytes
+    form: int
+    signature_type: int
+
+    def __str__(self) -> str:
+        if self.signature_type == 2:
+            signature = f"GPT,{str(Guid(bytes_le=self.signature)).upper()}"
+        else:
+            signature = f"MBR,0x{int.from_bytes(self.signature[:4], 'little'):08X}"
+        return f"HD({self.number},{signature},0x{self.start:X},0x{self.size:X})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        body = struct.pack(
+            "<IQQ16sBB", self.number, self.start, self.size, self.signature, self.form, self.signature_type
+        )
+        return _node(_MEDIA, 1, body)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherNode:
+    """A node of a kind that nobody here looks into; ``body`` is what follows its header."""
+
+    node_type: int
+    subtype: int
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"Path({self.node_type},{self.subtype},{self.body.hex().upper()})"
+
+    def pack(self) -> bytes:
+        """The node's bytes."""
+        return _node(self.node_type, self.subtype, self.body)
+
+
+DevicePathNode = VenHw | VenMedia | MemoryMapped | FilePath | Pci | PciRoot | Sata | HardDrive | OtherNode
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,59 @@
+"""How a run of guest code ends otherwise than by returning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdvfsh.errors import TdvfshError
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.violation import Violation
+    from tdvfsh.uefi.status import EfiStatus
+
+
+class EngineError(TdvfshError):
+    """The run cannot go on: one line that says why."""
+
+
+class GuestStopped(EngineError):
+    """The guest touched memory that is not there for it, or raised an exception that nobody handles.
+
+    Args:
+        violation: What happened, with all that is known about the place.
+    """
+
+    def __init__(self, violation: Violation) -> None:
+        self.violation = violation
+        super().__init__(violation.summary)
+
+
+class GuestIdle(EngineError):
+    """The guest waits for something that will not come: input has ended and no timer is set."""
+
+
+class GuestReset(EngineError):
+    """The guest called ResetSystem.
+
+    Args:
+        kind: ``cold``, ``warm``, ``shutdown`` or ``platform``.
+        status: What it gave as reason.
+    """
+
+    def __init__(self, kind: str, status: EfiStatus | int) -> None:
+        self.kind = kind
+        self.status = status
+        super().__init__(f"the program asked for a {kind} reset")
+
+
+class InaccessibleMemory(Exception):
+    """A service was given a pointer to ``size`` bytes at ``address`` that are not all accepted RAM."""
+
+    def __init__(self, address: int, size: int, write: bool) -> None:
+        self.address = address
+        self.size = size
+        self.write = write
+        super().__init__(f"{address:#x}")
+
+
+class ReachedOperatingSystem(Exception):
+    """The kernel runs; unwinds to whoever started the outermost image."""

@@ -1,0 +1,322 @@
+"""Firmware for guest code: a machine's boot services behind trap stubs, on an emulated processor."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.dxe.core import DxeCore
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.clock import GuestClock
+from tdvfsh.engine.cpu import Cpu, Stop, StopKind
+from tdvfsh.engine.device_paths import parse_device_path
+from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory
+from tdvfsh.engine.events import EventServices
+from tdvfsh.engine.exceptions import exception_name, takes_error_code
+from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
+from tdvfsh.engine.image_services import ImageServices
+from tdvfsh.engine.interfaces import GuestDevicePath, Interfaces
+from tdvfsh.engine.keys import KeySource, ScriptedKeys
+from tdvfsh.engine.live_contents import LiveContents
+from tdvfsh.engine.memory_services import MemoryServices
+from tdvfsh.engine.paging import IDT_SIZE, page_tables, page_tables_size
+from tdvfsh.engine.plain_services import PlainServices
+from tdvfsh.engine.protocol_services import ProtocolServices
+from tdvfsh.engine.protocols import install_firmware_protocols, prepare_loaded_image, unload_function
+from tdvfsh.engine.ram import GuestRam
+from tdvfsh.engine.runtime_services import RuntimeServices
+from tdvfsh.engine.screen import NoDisplay, Screen
+from tdvfsh.engine.services import Service, services_of
+from tdvfsh.engine.stubs import RETURN, Stubs
+from tdvfsh.engine.tables import SystemTables
+from tdvfsh.engine.variables import VariableServices
+from tdvfsh.engine.violation import describe
+from tdvfsh.engine.waiting import POLLING, Waiting
+from tdvfsh.machine.machine import Machine
+from tdvfsh.td.access import AccessKind, access
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import TraceRecord, Value
+from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID, Guid
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STACK_SIZE: Final = 256 * KIB
+_HEAP_SIZE: Final = 4 * MIB
+_STUBS_SIZE: Final = 64 * KIB
+_SMALL_WINDOW: Final = 64
+_HALT_NS: Final = 1_000_000
+_VIRTUALIZATION_EXCEPTION: Final = 20
+
+
+class GuestFirmware:
+    """A machine's firmware as guest code sees it.
+
+    Args:
+        machine: The machine; its contents become live memory.
+        screen: Behind ConOut; an unseen one where None.
+        keys: Behind ConIn; none will come where None.
+        violation_ve: Deliver #VE to the guest for a page that is not accepted, instead of stopping.
+        on_tick: Called every tenth of a second of a long run, to look at limits; may raise.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        screen: Screen | None = None,
+        keys: KeySource | None = None,
+        violation_ve: bool = False,
+        on_tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.screen = screen or Screen(NoDisplay())
+        self.keys: KeySource = keys or ScriptedKeys()
+        self._violation_ve = violation_ve
+        self._on_tick = on_tick
+        self.clock = GuestClock(machine.clock)
+        self.ram = GuestRam(machine.td)
+        self.cpu = Cpu(self.ram, self.clock.read)
+        self.ram.refresh()
+        machine.td.contents = LiveContents(self.ram, machine.td.contents, self._written)
+        self._accepted = -1
+        self._map_accepted()
+        self.heap = self._lay_out()
+        self.interfaces = Interfaces(self)
+        self._guids: dict[Guid, int] = {}
+        self._names: dict[int, str] = {}
+        self._last_poll: dict[str, TraceRecord] = {}
+        self.caller_address = 0
+        self.events = EventServices(self)
+        self.waiting = Waiting(self)
+        self.image_services = ImageServices(self)
+        self.variables = VariableServices(self)
+        services = services_of(
+            MemoryServices(self), PlainServices(self), ProtocolServices(self), self.events, self.image_services,
+            self.variables, RuntimeServices(self),
+        )  # fmt: skip
+        area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, SystemTables.SIZE)
+        self.tables = SystemTables(self, area, services)
+        install_firmware_protocols(self)
+        machine.services.images.program_for = self.image_services.program_for
+
+    def close(self) -> None:
+        """End the processor's timer; memory and machine stay as they are."""
+        self.cpu.close()
+
+    @property
+    def services(self) -> BootServices:
+        """The boot services."""
+        return self.machine.services
+
+    @property
+    def core(self) -> DxeCore:
+        """The DXE core."""
+        return self.machine.services.core
+
+    @property
+    def td(self) -> TrustDomain:
+        """The trust domain."""
+        return self.machine.td
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> FirmwareHeap:
+        """Page tables, descriptor tables, stack and heap in the firmware's own memory; stubs in its runtime code."""
+        machine = self.machine
+        end = max(self.ram.end, 1 << 32)
+        tables = page_tables_size(end)
+        size = tables + 3 * PAGE_SIZE + _STACK_SIZE + _HEAP_SIZE
+        start = find_area(machine, EfiMemoryType.EfiBootServicesData, size)
+        self.ram.write(start, page_tables(start, end))
+        gdt = start + tables
+        idt = gdt + PAGE_SIZE
+        stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
+        self.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
+        stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
+        self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
+        return FirmwareHeap(stack + _STACK_SIZE, start + size)
+
+    def _map_accepted(self) -> None:
+        accepted = self.td.accepted_bytes - self.td.shared_bytes
+        if accepted != self._accepted:
+            self._accepted = accepted
+            self.cpu.map_accepted()
+
+    def _written(self, start: int, end: int) -> None:
+        self.cpu.forget_code(start, end)
+
+    def wrote(self, address: int, size: int) -> None:
+        """A service wrote guest memory that may have held code."""
+        if size > _SMALL_WINDOW:
+            self.cpu.forget_code(address, address + size)
+
+    def guid_address(self, guid: Guid) -> int:
+        """Address of a GUID that stays where it is."""
+        if guid not in self._guids:
+            self._guids[guid] = self.interfaces.structure([guid.bytes_le])
+        return self._guids[guid]
+
+    def guest_device_path(self, address: int) -> GuestDevicePath:
+        """A device path that a guest keeps at ``address``."""
+        return GuestDevicePath(parse_device_path(self.ram, address).nodes, address)
+
+    # ---- images -------------------------------------------------------------------------------------------------
+
+    def name_image(self, handle: int, name: str) -> None:
+        """What to call an image in the journal and in reports."""
+        self._names[handle] = name
+
+    def image_at(self, address: int) -> tuple[str, LoadedImage] | None:
+        """Name and image that ``address`` lies in, or None."""
+        handles = self.services.handles
+        for handle in handles.locate_handles(EFI_LOADED_IMAGE_PROTOCOL_GUID):
+            image = self.services.images.loaded_image(handle)
+            if image is not None and image.image_base <= address < image.image_base + image.image_size:
+                return self._name(handle, image), image
+        return None
+
+    def _name(self, handle: int, image: LoadedImage) -> str:
+        name = self._names.get(handle)
+        if name is None:
+            path = str(image.file_path) if image.file_path is not None else ""
+            name = self._names[handle] = path.replace("/", "\\").rpartition("\\")[2] or f"image {handle:#x}"
+        return name
+
+    def prepare_image(self, handle: int, image: LoadedImage) -> None:
+        """What firmware puts on an image's handle before it starts."""
+        prepare_loaded_image(self, handle, image)
+        self.tables.update_configuration_tables()
+        self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
+
+    def unload_function(self, handle: int, image: LoadedImage) -> int:
+        """Address of an image's Unload function, 0 where it has none."""
+        return unload_function(self, handle, image)
+
+    def left_boot_services(self) -> None:
+        """ExitBootServices has succeeded."""
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def call(self, function: int, *arguments: int) -> int:
+        """Call guest code with up to any number of 64-bit arguments; gives RAX.
+
+        Raises:
+            GuestStopped: It touched what it must not.
+        """
+        cpu = self.cpu
+        outer = cpu.read("RSP")
+        rest = arguments[4:]
+        stack = (outer - 8 * (4 + len(rest))) & ~0xF
+        if rest:
+            self.ram.write(stack + 32, struct.pack(f"<{len(rest)}Q", *rest))
+        for register, value in zip(("RCX", "RDX", "R8", "R9"), arguments, strict=False):
+            cpu.write(register, value)
+        self.ram.put_u64(stack - 8, self.stubs.return_address)
+        cpu.write("RSP", stack - 8)
+        caller = self.machine.trace.caller
+        answer = self._run(function)
+        self.machine.trace.caller = caller
+        cpu.write("RSP", outer)
+        return answer
+
+    def _run(self, address: int) -> int:
+        """Run until the callback's return stub is reached, serving what is asked."""
+        cpu, stubs = self.cpu, self.stubs
+        while True:
+            stop = cpu.run(address)
+            number = stubs.take_number()
+            if number == RETURN:
+                return stubs.answer
+            address = self._after(stop) if not number else stubs.answer_with(number, self._serve(number, stubs.stack))
+
+    def _after(self, stop: Stop) -> int:
+        """Where to go on after a stop that is no service."""
+        if stop.kind is StopKind.TICK:
+            if self._on_tick is not None:
+                self._on_tick()
+        elif stop.kind is StopKind.HALT:
+            self.events.advance(_HALT_NS)
+        elif stop.kind is StopKind.UNMAPPED:
+            return self._touched(stop)
+        else:
+            vector = stop.number
+            handler = self.cpu.deliver(vector, 0 if takes_error_code(vector) else None)
+            if handler is None:
+                pointer = self.cpu.read("RIP")
+                raise GuestStopped(describe(self, f"exception {exception_name(vector)}", pointer, "exception"))
+            return handler
+        return self.cpu.read("RIP")
+
+    def _touched(self, stop: Stop) -> int:
+        """Memory that is not there for the guest: #VE, or the end."""
+        td, address = self.td, stop.address
+        if td.ram.contains(address, address + 1) and address >= PAGE_SIZE:
+            result = access(td, address, min(address + stop.size, td.ram.end))
+            if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
+                handler = self.cpu.deliver(_VIRTUALIZATION_EXCEPTION)
+                if handler is not None:
+                    return handler
+            what = f"{stop.access} of memory that is not accepted, {address:#x}"
+        elif address < PAGE_SIZE:
+            what = f"{stop.access} through a NULL pointer, {address:#x}"
+        else:
+            what = f"{stop.access} of {address:#x}, where there is no RAM"
+        raise GuestStopped(describe(self, what, address, stop.access))
+
+    # ---- serving ------------------------------------------------------------------------------------------------
+
+    def _serve(self, number: int, stack: int) -> int:
+        """Serve the call of stub ``number``; gives RAX."""
+        service = self.stubs.services[number]
+        if service is None:
+            raise EngineError(f"stub {number} has no service")
+        self.caller_address = self.ram.u64(stack)
+        self.waiting.served(service.name)
+        try:
+            answer = self._answer(service, stack)
+        except InaccessibleMemory as bad:
+            kind = "write" if bad.write else "read"
+            what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
+            raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
+        self._map_accepted()
+        return int(answer) if answer is not None else 0
+
+    def _answer(self, service: Service, stack: int) -> EfiStatus | int | None:
+        ram = self.ram
+        if service.variadic:
+            arguments: tuple[object, ...] = (lambda position: ram.u64(stack + 8 + 8 * position),)
+        else:
+            values = struct.unpack_from(f"<{len(service.masks)}Q", ram.view, stack + 8)
+            arguments = tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
+        if service.own_record:
+            self._last_poll.clear()
+            return service.function(*arguments)
+        known = self._last_poll.get(service.name) if service.name in POLLING else None
+        if known is not None:
+            return self._again(service, arguments, known)
+        trace = self.machine.trace
+        named: dict[str, Value] = {
+            name: value for name, value in zip(service.names, arguments, strict=False) if isinstance(value, int)
+        }
+        record = trace.enter(service.name, **named)
+        answer = service.function(*arguments)
+        status = answer if isinstance(answer, EfiStatus) else SUCCESS
+        trace.leave(record, status, **({} if isinstance(answer, EfiStatus) or answer is None else {"value": answer}))
+        if service.name in POLLING:
+            self._last_poll[service.name] = record
+        else:
+            self._last_poll.clear()
+        return answer
+
+    def _again(self, service: Service, arguments: tuple[object, ...], record: TraceRecord) -> EfiStatus | int | None:
+        """A poll that is in the journal already, since nothing else was called meanwhile: count it there."""
+        times = record.results.get("times")
+        record.results["times"] = (times if isinstance(times, int) else 1) + 1
+        answer = service.function(*arguments)
+        if isinstance(answer, EfiStatus):
+            record.status = answer
+        return answer

@@ -1,0 +1,179 @@
+"""Guest RAM as one sparse mapping of the host, of which the guest sees the accepted runs only."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from bisect import bisect_right
+from typing import Final
+
+from tdvfsh.engine.errors import InaccessibleMemory
+from tdvfsh.errors import HostError
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.tdx import SeptState
+from tdvfsh.units import PAGE_SIZE, human_size
+
+_MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux's number; Python names it only lately
+_STRING_LIMIT: Final = 1 << 20
+_U16: Final = struct.Struct("<H")
+_U32: Final = struct.Struct("<I")
+_U64: Final = struct.Struct("<Q")
+
+
+class GuestRam:
+    """Bytes of guest RAM by guest physical address.
+
+    Boot services run identity mapped, so a guest's pointer is such an address. Typed accessors raise
+    :class:`InaccessibleMemory` where the bytes are not all accepted.
+
+    Args:
+        td: Whose RAM it is.
+
+    Attributes:
+        view: All of RAM, holes included; accesses through it are not checked.
+        host_address: Address of guest address 0 in this process.
+    """
+
+    def __init__(self, td: TrustDomain) -> None:
+        self._td = td
+        try:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+            self._map = mmap.mmap(-1, td.ram.end, flags=flags)
+        except (OSError, OverflowError, ValueError) as error:
+            raise HostError(f"this host cannot map {human_size(td.ram.end)} of guest memory: {error}") from None
+        self.view = memoryview(self._map)
+        self._anchor = ctypes.c_char.from_buffer(self._map)
+        self.host_address = ctypes.addressof(self._anchor)
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    @property
+    def end(self) -> int:
+        """First byte after RAM."""
+        return len(self.view)
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """Accepted RAM, coalesced, as of the last :meth:`refresh`."""
+        return list(zip(self._starts, self._ends, strict=True))
+
+    def refresh(self) -> None:
+        """Read from the secure EPT again which RAM is accepted. Page 0 stays out: nobody means it."""
+        starts: list[int] = []
+        ends: list[int] = []
+        for start, end, entry in self._td.sept.spans():
+            if entry.state is not SeptState.MAPPED or end <= PAGE_SIZE or start >= self.end:
+                continue
+            start, end = max(start, PAGE_SIZE), min(end, self.end)
+            if ends and ends[-1] == start:
+                ends[-1] = end
+            else:
+                starts.append(start)
+                ends.append(end)
+        self._starts, self._ends = starts, ends
+
+    def accessible(self, address: int, size: int = 1) -> bool:
+        """Whether ``size`` bytes at ``address`` are accepted RAM."""
+        index = bisect_right(self._starts, address) - 1
+        return index >= 0 and address + size <= self._ends[index]
+
+    def check(self, address: int, size: int, write: bool = False) -> None:
+        """Raise :class:`InaccessibleMemory` unless :meth:`accessible`."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address + size > self._ends[index]:
+            raise InaccessibleMemory(address, size, write)
+
+    def read(self, address: int, size: int) -> bytes:
+        """A copy of ``size`` bytes."""
+        if not size:
+            return b""
+        self.check(address, size)
+        return bytes(self.view[address : address + size])
+
+    def window(self, address: int, size: int) -> memoryview:
+        """The bytes themselves, to read or to fill."""
+        self.check(address, size, write=True)
+        return self.view[address : address + size]
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Store ``data``."""
+        if len(data):
+            self.check(address, len(data), write=True)
+            self.view[address : address + len(data)] = data
+
+    def zero(self, start: int, end: int) -> None:
+        """Fill ``[start, end)`` with zeros; whole pages of the host are given back. Not checked."""
+        low, high = -(-start // PAGE_SIZE) * PAGE_SIZE, end // PAGE_SIZE * PAGE_SIZE
+        if high - low >= 16 * PAGE_SIZE and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED, low, high - low)
+            self.zero(start, low)
+            self.zero(high, end)
+        elif start < end:
+            self.view[start:end] = bytes(end - start)
+
+    def u8(self, address: int) -> int:
+        """One byte."""
+        self.check(address, 1)
+        return self.view[address]
+
+    def u16(self, address: int) -> int:
+        """A little-endian UINT16."""
+        self.check(address, 2)
+        return int(_U16.unpack_from(self.view, address)[0])
+
+    def u32(self, address: int) -> int:
+        """A little-endian UINT32."""
+        self.check(address, 4)
+        return int(_U32.unpack_from(self.view, address)[0])
+
+    def u64(self, address: int) -> int:
+        """A little-endian UINT64, UINTN or pointer."""
+        self.check(address, 8)
+        return int(_U64.unpack_from(self.view, address)[0])
+
+    def put_u8(self, address: int, value: int) -> None:
+        """Store one byte (BOOLEAN)."""
+        self.check(address, 1, write=True)
+        self.view[address] = value & 0xFF
+
+    def put_u32(self, address: int, value: int) -> None:
+        """Store a UINT32."""
+        self.check(address, 4, write=True)
+        _U32.pack_into(self.view, address, value & 0xFFFFFFFF)
+
+    def put_u64(self, address: int, value: int) -> None:
+        """Store a UINT64, UINTN or pointer."""
+        self.check(address, 8, write=True)
+        _U64.pack_into(self.view, address, value)
+
+    def guid(self, address: int) -> Guid:
+        """An EFI_GUID."""
+        return Guid(bytes_le=self.read(address, 16))
+
+    def utf16(self, address: int, limit: int = _STRING_LIMIT) -> str:
+        """A CHAR16 string up to its NUL, at most ``limit`` characters; unpaired surrogates become U+FFFD."""
+        return self._until_nul(address, 2, limit).decode("utf-16-le", "replace")
+
+    def ascii(self, address: int, limit: int = _STRING_LIMIT) -> str:
+        """A CHAR8 string up to its NUL, at most ``limit`` characters, as Latin-1."""
+        return self._until_nul(address, 1, limit).decode("latin-1")
+
+    def _until_nul(self, address: int, width: int, limit: int) -> bytes:
+        parts: list[bytes] = []
+        at, left = address, limit * width
+        while left > 0:
+            index = bisect_right(self._starts, at) - 1
+            if index < 0 or at + width > self._ends[index]:
+                raise InaccessibleMemory(at, width, False)
+            chunk = bytes(self.view[at : min(at + min(left, 512), self._ends[index])])
+            found = next((i for i in range(0, len(chunk) - width + 1, width) if not any(chunk[i : i + width])), None)
+            if found is not None:
+                parts.append(chunk[:found])
+                break
+            chunk = chunk[: len(chunk) // width * width]
+            parts.append(chunk)
+            at += len(chunk)
+            left -= len(chunk)
+        return b"".join(parts)
