@@ -78,17 +78,19 @@ class Trace:
 
     def enter(self, service: str, **arguments: Value) -> TraceRecord:
         """Open a record; calls made before :meth:`leave` become its children."""
-        parent = self._open[-1] if self._open else NO_PARENT
-        record = TraceRecord(len(self.records), parent, self._now(), self.caller, service, arguments)
-        self.records.append(record)
-        self._open.append(record.number)
+        records, opened = self.records, self._open
+        number = len(records)
+        record = TraceRecord(number, opened[-1] if opened else NO_PARENT, self._now(), self.caller, service, arguments)
+        records.append(record)
+        opened.append(number)
         return record
 
     def leave(self, record: TraceRecord, status: EfiStatus, **results: Value) -> None:
         """Close ``record`` with its outcome, and whatever was left open inside it."""
         record.status = status
         record.results = results
-        while self._open and self._open.pop() != record.number:
+        opened = self._open
+        while opened and opened.pop() != record.number:
             pass
 
     def note(self, service: str, status: EfiStatus = SUCCESS, **arguments: Value) -> TraceRecord:

@@ -47,6 +47,7 @@ from tdvfsh.units import PAGE_SHIFT
 
 _OUT_OF_RESOURCES: Final = EfiStatus.EFI_OUT_OF_RESOURCES
 _GONE: Final = EfiStatus.EFI_UNSUPPORTED
+_ALLOCATE_TYPE_NAMES: Final = tuple(allocate_type.name for allocate_type in EfiAllocateType)
 
 
 class MemoryMapResult(NamedTuple):
@@ -157,9 +158,9 @@ class BootServices:
         if self.at_runtime:
             status = _GONE
         else:
-            freed = self.core.memory_map.find(memory)
+            freed_type = self.core.memory_map.type_at(memory)
             status = self.core.pages.free_pages(memory, pages)
-            if status is SUCCESS and freed is not None and freed.memory_type in TABLE_TYPES:
+            if freed_type in TABLE_TYPES and status is SUCCESS:
                 self._rebuild_attributes_table()
         self._signal_if_changed(key)
         self.trace.leave(record, status)
@@ -422,4 +423,4 @@ class BootServices:
 
 
 def _allocate_type_name(allocate_type: int) -> str:
-    return EfiAllocateType(allocate_type).name if 0 <= allocate_type <= 2 else str(allocate_type)
+    return _ALLOCATE_TYPE_NAMES[allocate_type] if 0 <= allocate_type <= 2 else str(allocate_type)

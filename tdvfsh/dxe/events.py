@@ -58,6 +58,8 @@ class EventServices:
 
     def signal_group(self, group: Guid) -> None:
         """Notify every event of ``group``, the youngest first, as edk2 does."""
+        if not self._events:
+            return
         for event in [event for event in reversed(self._events.values()) if event.group == group]:
             if event.notify is not None:
                 event.notify()

@@ -118,6 +118,14 @@ class MemoryMap:
         end, memory_type, attribute = self._ranges[start]
         return MapEntry(start, end, memory_type, attribute) if address < end else None
 
+    def type_at(self, address: int) -> int | None:
+        """The memory type of the descriptor that holds ``address``, or None."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0:
+            return None
+        end, memory_type, _ = self._ranges[self._starts[index]]
+        return memory_type if address < end else None
+
     def free_ranges(self) -> Iterator[tuple[int, int]]:
         """Conventional ranges, lowest first, as ``(start, end)``."""
         ranges = self._ranges
@@ -159,20 +167,89 @@ class MemoryMap:
         if pages == 0 or start & _PAGE_MASK or start >= end - 1:
             return EfiStatus.EFI_INVALID_PARAMETER
         freeing = new_type == CONVENTIONAL
+        ranges, starts = self._ranges, self._starts
         while start < end:
-            entry = self.find(start)
-            if entry is None:
+            index = bisect_right(starts, start) - 1
+            if index < 0:
                 return EfiStatus.EFI_NOT_FOUND
-            if not freeing and entry.end < end:
+            entry_start = starts[index]
+            entry_end, memory_type, _ = ranges[entry_start]
+            if start >= entry_end or (memory_type == CONVENTIONAL) == freeing:
                 return EfiStatus.EFI_NOT_FOUND
-            if (entry.memory_type == CONVENTIONAL) == freeing:
-                return EfiStatus.EFI_NOT_FOUND
-            piece_end = min(end, entry.end)
-            self._cut(entry, start, piece_end)
-            self.add_range(new_type, start, piece_end, entry.attribute)
-            self._settle()
-            start = piece_end
+            if entry_end < end:
+                if not freeing:
+                    return EfiStatus.EFI_NOT_FOUND
+                self._convert_piece(index, start, entry_end, new_type)
+                start = entry_end
+            else:
+                self._convert_piece(index, start, end, new_type)
+                start = end
         return SUCCESS
+
+    def _convert_piece(self, index: int, start: int, end: int, new_type: int) -> None:
+        """Give ``[start, end)`` of the descriptor at ``index`` another type, join equal neighbours, and settle.
+
+        All in one step, unless the map stack is being emptied right now.
+        """
+        ranges, starts, free = self._ranges, self._starts, self._free
+        entry_start = starts[index]
+        entry_end, memory_type, attribute = ranges[entry_start]
+        if self._emptying:
+            self._cut(MapEntry(entry_start, entry_end, memory_type, attribute), start, end)
+            self.add_range(new_type, start, end, attribute)
+            return
+        self.key += 1
+        drawn, given = 1, 0  # descriptors from and to the free list
+        low, high = index, index + 1
+        new_start, new_end = start, end
+        if start == entry_start:
+            if index:
+                before = starts[index - 1]
+                known_end, known_type, known_attribute = ranges[before]
+                if known_end == start and known_type == new_type and known_attribute == attribute:
+                    low, new_start, given = index - 1, before, given + 1
+            if end == entry_end:
+                given += 1
+            del ranges[entry_start]
+        else:
+            ranges[entry_start] = (start, memory_type, attribute)
+            low = high
+        if end == entry_end:
+            if high < len(starts):
+                after = starts[high]
+                known_end, known_type, known_attribute = ranges[after]
+                if after == end and known_type == new_type and known_attribute == attribute:
+                    new_end = known_end
+                    high += 1
+                    given += 1
+                    del ranges[after]
+                    if new_type == CONVENTIONAL:
+                        del free[bisect_left(free, after)]
+            starts[low:high] = (new_start,)
+        else:
+            ranges[end] = (entry_end, memory_type, attribute)
+            starts[low:high] = (new_start, end)
+            if start != entry_start:
+                drawn = 2
+        ranges[new_start] = (new_end, new_type, attribute)
+        if new_type == CONVENTIONAL:
+            if new_start == start:
+                insort(free, start)
+        elif start == entry_start:
+            place = bisect_left(free, start)
+            free[place : place + 1] = () if end == entry_end else (end,)
+        elif end != entry_end:
+            insort(free, end)
+        spare = self.descriptor_pages.spare
+        if spare is not None:
+            self.descriptor_pages.spare = spare = spare + given
+            if spare >= drawn:
+                self.descriptor_pages.spare = spare - drawn
+            else:
+                if drawn == 2:
+                    self._push(end)
+                self._push(new_start)
+                self._settle()
 
     def find_free_pages(self, maximum: int, minimum: int, pages: int, alignment: int = PAGE_SIZE) -> int:
         """CoreFindFreePagesI: where ``pages`` fit, at the top of the highest Conventional range inside the limits.

@@ -101,7 +101,7 @@ class PageAllocator:
             EFI_NOT_FOUND: The address lies in no descriptor, or some page is free already; pages before it are freed.
             EFI_INVALID_PARAMETER: The address is off the page, or no pages were named.
         """
-        if self.memory_map.find(memory) is None:
+        if self.memory_map.type_at(memory) is None:
             return EfiStatus.EFI_NOT_FOUND
         return self.memory_map.convert_pages(memory, pages, CONVENTIONAL)
 

@@ -51,11 +51,12 @@ OEM_MEMORY_TYPE_FIRST: Final = 0x70000000  # OEM 0x7xxxxxxx, OS loader 0x8xxxxxx
 MEMORY_TYPE_LAST: Final = 0xFFFFFFFF
 
 
+_TYPE_NAMES: Final = tuple(memory_type.name for memory_type in EfiMemoryType)
+
+
 def memory_type_name(memory_type: int) -> str:
     """The specification's name, or the number in hex for OEM and OS loader types."""
-    if memory_type < EFI_MAX_MEMORY_TYPE:
-        return EfiMemoryType(memory_type).name
-    return f"{memory_type:#x}"
+    return _TYPE_NAMES[memory_type] if 0 <= memory_type < EFI_MAX_MEMORY_TYPE else f"{memory_type:#x}"
 
 
 class EfiAllocateType(IntEnum):
