@@ -29,9 +29,15 @@ LOAD_INITRD_STEP: Final = "load_initrd"
 
 
 class OnDemandAccept(Protocol):
-    """One way to accept memory on demand."""
+    """One way to accept memory on demand.
+
+    Attributes:
+        name: As ``--on-demand`` names it.
+        teaches_loaders: Loaders know of it: one that finds its place in the map by itself looks again afterwards.
+    """
 
     name: str
+    teaches_loaders: bool
 
     def attach(self, services: BootServices) -> None:
         """Take whatever place in the firmware the option needs."""
@@ -50,6 +56,7 @@ class NoAccept:
     """``none``: what was accepted at boot is all there is."""
 
     name = "none"
+    teaches_loaders = False
 
     def attach(self, services: BootServices) -> None:
         """Nothing."""
@@ -100,6 +107,7 @@ class LoaderAccept(NoAccept):
     """
 
     name = "loader"
+    teaches_loaders = True
 
     def __init__(self) -> None:
         self._failed_once: set[str] = set()
@@ -131,6 +139,7 @@ class ServiceAccept(NoAccept):
     """``service``, option 3: before a step the loader accepts, by AcceptMemory(), just what the step will lack."""
 
     name = "service"
+    teaches_loaders = True
 
     def before(self, services: BootServices, step: str, needs: Sequence[Need]) -> None:
         """Accept what is missing; nothing where the needs can be met, or cannot be even so."""

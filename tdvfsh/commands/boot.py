@@ -43,7 +43,7 @@ def boot(
         -memory: RAM; else as the shell's TD.
         -accept: eager, a size, presize, below-4g; else as the shell's TD.
         -on-demand: none, allocator, loader, loader-literal, service; else as the shell's TD.
-        -loader: direct, grub2.12, grub2.12-debian; else as the shell's TD.
+        -loader: The flow: direct, direct-legacy, grub2.06, grub2.12, grub-rh, sd-boot …; else as the shell's TD.
         -cmdline: The kernel's command line.
         -map: Show the memory map that the kernel got, too.
         -q: Only the outcome.

@@ -11,30 +11,22 @@ from dataclasses import replace
 from typing import Final
 
 from tdvfsh.accept.needs import Need
-from tdvfsh.loaders.efi_stub import stub_needs
 from tdvfsh.loaders.flow import (
     FETCH_BLOBS,
     LOAD_IMAGE,
-    LOAD_INITRD,
     START_IMAGE,
     BootFlow,
     FirmwarePlayer,
     shortage,
 )
-from tdvfsh.loaders.media import BlobFileSystem, InitrdLoadFile2
+from tdvfsh.loaders.load_linux import run_load_linux
+from tdvfsh.loaders.programs import program_needs
+from tdvfsh.loaders.publish import note_image, publish_initrd, publish_volume
 from tdvfsh.uefi.device_path import DevicePath, FilePath, VenMedia
-from tdvfsh.uefi.guids import (
-    EFI_DEVICE_PATH_PROTOCOL_GUID,
-    EFI_EVENT_GROUP_READY_TO_BOOT,
-    EFI_LOAD_FILE2_PROTOCOL_GUID,
-    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
-    LINUX_EFI_INITRD_MEDIA_GUID,
-    QEMU_KERNEL_LOADER_FS_MEDIA_GUID,
-)
+from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT, QEMU_KERNEL_LOADER_FS_MEDIA_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-INITRD_MEDIA_PATH: Final = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
 _LOADER_FS_PATH: Final = DevicePath((VenMedia(QEMU_KERNEL_LOADER_FS_MEDIA_GUID),))
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
@@ -53,9 +45,18 @@ def run_direct(flow: BootFlow) -> EfiStatus:
     return _DirectBoot(flow).run()
 
 
+def run_direct_legacy(flow: BootFlow) -> EfiStatus:
+    """The same, where firmware's own loader of old takes the kernel: see :mod:`tdvfsh.loaders.load_linux`.
+
+    OVMF falls back to it when LoadImage answers EFI_UNSUPPORTED, and after a refused signature where that is allowed.
+    """
+    return _DirectBoot(flow, legacy=True).run()
+
+
 class _DirectBoot:
-    def __init__(self, flow: BootFlow) -> None:
+    def __init__(self, flow: BootFlow, legacy: bool = False) -> None:
         self._flow = flow
+        self._legacy = legacy
         self._services = flow.services
         self._firmware = FirmwarePlayer(flow.services, flow.firmware_calls)
         self._image: int | None = None
@@ -74,14 +75,22 @@ class _DirectBoot:
             Need("file_buffer", kernel.size + _POOL_OVERHEAD, _BS_DATA),
             Need("image", kernel.image_pages_size, _LOADER_CODE),
         ]
+        if self._legacy:
+            return self._load_linux()
         status = flow.run_step(LOAD_IMAGE, image, self._load_image)
+        if status is EfiStatus.EFI_UNSUPPORTED:
+            return self._load_linux()
         if status.is_error:
             return status
         self._firmware.run_to_end()
         self._services.core.events.signal_group(EFI_EVENT_GROUP_READY_TO_BOOT)
-        stub = stub_needs(flow)
+        stub = program_needs(flow)
         again = [*image, *(replace(need, release="file_buffer") for need in stub[:1]), *stub[1:]]
         return flow.run_step(START_IMAGE, stub, self._start_image, repeat_needs=again)
+
+    def _load_linux(self) -> EfiStatus:
+        self._firmware.run_to_end()
+        return run_load_linux(self._flow)
 
     def _fetch_blobs(self) -> EfiStatus:
         """QemuKernelLoaderFsDxe's entry point: pool for each blob; if one fails, none is kept and nobody is told."""
@@ -116,12 +125,13 @@ class _DirectBoot:
         return SUCCESS
 
     def _publish(self) -> None:
-        services, files = self._services, self._flow.files
-        volume = BlobFileSystem({"kernel": files.kernel.view})
-        handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, _LOADER_FS_PATH).handle
-        services.install_protocol_interface(handle, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, volume)
+        files = self._flow.files
+        blobs = {"kernel": [(0, files.kernel.view)]}
         if files.initrd_size:
-            publish_initrd(self._flow)
+            blobs["initrd"] = files.initrd_pieces()
+        publish_volume(self._flow, _LOADER_FS_PATH, blobs)
+        if files.initrd_size:
+            publish_initrd(self._flow, files.initrd_pieces())
 
     def _load_image(self) -> EfiStatus:
         flow, services = self._flow, self._services
@@ -175,30 +185,6 @@ class _DirectBoot:
             flow.mark_freed("image")
             self._image = None
         return status
-
-
-def publish_initrd(flow: BootFlow) -> int | None:
-    """Offer the joined initrds by LoadFile2 where Linux's EFI stub looks for them; gives the handle.
-
-    When the stub asks for the size it has chosen the kernel's place: the moment for a loader that accepts to do so.
-    """
-    services = flow.services
-    handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, INITRD_MEDIA_PATH).handle
-    needs = [Need("initrd", flow.files.initrd_size, EfiMemoryType.EfiLoaderData)]
-    interface = InitrdLoadFile2(
-        flow.files.initrd_size,
-        flow.files.initrd_pieces(),
-        lambda: flow.on_demand.before(services, LOAD_INITRD, needs),
-    )
-    services.install_protocol_interface(handle, EFI_LOAD_FILE2_PROTOCOL_GUID, interface)
-    return handle
-
-
-def note_image(flow: BootFlow, handle: int | None) -> None:
-    """Remember where LoadImage put the image."""
-    image = flow.services.images.loaded_image(handle)
-    if image is not None:
-        flow.place("image", image.image_base, image.image_size, image.image_code_type)
 
 
 def set_load_options(flow: BootFlow, handle: int | None) -> None:

@@ -7,21 +7,37 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from tdvfsh.formats.linux import LinuxKernel
+from tdvfsh.formats.linux import LinuxKernel, StubGeneration
 from tdvfsh.formats.pe import PeImage
-from tdvfsh.units import PAGE_SIZE
+from tdvfsh.formats.uki import Uki
+from tdvfsh.units import PAGE_SIZE, align_up
 
-_PADDING: Final = 4  # every initrd but the last is padded to this, as Linux's initramfs format wants it
+INITRD_PADDING: Final = 4
+"""Every initrd but the last is padded to this, as Linux's initramfs format wants it."""
+
+Pieces = list[tuple[int, memoryview]]
+"""``(offset, bytes)`` of the parts of one file."""
 
 
 @dataclass(frozen=True)
 class KernelFile:
-    """A kernel: its bytes and headers. ``linux`` is None for an EFI program that is no Linux kernel."""
+    """A kernel: its bytes and headers.
+
+    Attributes:
+        path: What to call it.
+        view: The file.
+        pe: Its PE headers, None where it has none that firmware takes.
+        linux: Its boot header, None for an EFI program that is no Linux kernel.
+        uki: Its sections, where it is a unified kernel image.
+        inner: The kernel in it, then.
+    """
 
     path: str
     view: memoryview
     pe: PeImage | None
     linux: LinuxKernel | None
+    uki: Uki | None = None
+    inner: KernelFile | None = None
 
     @property
     def size(self) -> int:
@@ -38,8 +54,18 @@ class KernelFile:
 
     @property
     def kernel_buffer_size(self) -> int:
-        """Bytes that its EFI stub allocates to decompress into; 0 where it has none."""
-        return (self.linux.kernel_buffer_size or 0) if self.linux is not None else 0
+        """Bytes that its EFI stub allocates for the kernel: decompressed, or with room for that; 0 without a stub."""
+        linux = self.linux
+        if linux is None or self.pe is None:
+            return 0
+        if linux.stub_generation is StubGeneration.DECOMPRESS:
+            return linux.kernel_buffer_size or 0
+        return linux.init_size
+
+    def section(self, name: str) -> memoryview | None:
+        """The bytes of one of a unified kernel image's sections, or None."""
+        section = self.uki.section(name) if self.uki is not None else None
+        return None if section is None else self.view[section.offset : section.offset + section.size]
 
 
 @dataclass(frozen=True)
@@ -66,17 +92,24 @@ class BootFiles:
     @cached_property
     def initrd_size(self) -> int:
         """Bytes of all initrds one after the other, each but the last padded to 4 bytes."""
-        total = 0
-        for initrd in self.initrds:
-            total = -(-total // _PADDING) * _PADDING + initrd.size
-        return total
+        return joined_size(self.initrd_pieces())
 
-    def initrd_pieces(self) -> list[tuple[int, memoryview]]:
-        """``(offset, bytes)`` of each initrd in the joined one."""
-        pieces = []
-        offset = 0
-        for initrd in self.initrds:
-            offset = -(-offset // _PADDING) * _PADDING
-            pieces.append((offset, initrd.view))
-            offset += initrd.size
-        return pieces
+    def initrd_pieces(self, padding: int = INITRD_PADDING) -> Pieces:
+        """``(offset, bytes)`` of each initrd in the joined one, each but the last padded to ``padding`` bytes."""
+        return join([initrd.view for initrd in self.initrds], padding)
+
+
+def join(views: Sequence[memoryview], padding: int) -> Pieces:
+    """Where each of ``views`` lies when they follow each other, each but the last padded to ``padding`` bytes."""
+    pieces: Pieces = []
+    offset = 0
+    for view in views:
+        offset = align_up(offset, padding)
+        pieces.append((offset, view))
+        offset += len(view)
+    return pieces
+
+
+def joined_size(pieces: Pieces) -> int:
+    """Bytes of what :func:`join` laid out, without padding behind the last."""
+    return pieces[-1][0] + len(pieces[-1][1]) if pieces else 0

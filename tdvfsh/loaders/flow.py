@@ -76,6 +76,14 @@ class BootFlow:
         firmware_image: Handle of the firmware's own image, the parent of what it loads.
         firmware_calls: What firmware allocates on its own between the steps.
         kaslr_seed: 32-bit seed of the EFI stub's choice.
+
+    Attributes:
+        stage: Where the boot stands.
+        placements: What was put into memory, in that order.
+        failure: Why the last step failed.
+        messages: What the person at the console would read.
+        hung: The guest stands still: nobody is left who could repeat a step.
+        lost_bytes: RAM that the operating system will never see, because nobody tells it what type 15 means.
     """
 
     services: BootServices
@@ -88,7 +96,9 @@ class BootFlow:
     status: EfiStatus = SUCCESS
     placements: list[Placement] = field(default_factory=list)
     failure: BootFailure | None = None
-    stub_progress: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    lost_bytes: int = 0
+    hung: bool = False
 
     def place(self, what: str, start: int, size: int, memory_type: EfiMemoryType) -> None:
         """Remember a placement of ``size`` bytes."""
@@ -119,6 +129,17 @@ class BootFlow:
         )
         return status
 
+    def lose(self, lost_bytes: int, why: str) -> None:
+        """Boot services are over, and ``lost_bytes`` of unaccepted memory do not reach the operating system."""
+        if lost_bytes:
+            self.lost_bytes = lost_bytes
+            self.messages.append(f"{human_size(lost_bytes)} of RAM are lost to the operating system: {why}")
+
+    def hang(self, why: str) -> None:
+        """The guest stands still here."""
+        self.hung = True
+        self.messages.append(why)
+
     def run_step(
         self,
         stage: str,
@@ -142,6 +163,8 @@ class BootFlow:
             status = action()
             if not status.is_error:
                 return status
+            if self.hung:
+                break
             again = needs if repeat_needs is None else repeat_needs
             if not self.on_demand.repeat_after(self.services, stage, status, again, attempt):
                 break

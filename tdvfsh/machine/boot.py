@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tdvfsh.dxe.images import Program
-from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.loaders.direct import run_direct
-from tdvfsh.loaders.efi_stub import run_efi_stub
+from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, BootFailure, BootFlow, Placement
-from tdvfsh.loaders.grub import GRUB_2_12, GRUB_2_12_DEBIAN, run_grub
+from tdvfsh.loaders.grub import run_chainloader, run_grub
+from tdvfsh.loaders.grub_legacy import run_grub_legacy
+from tdvfsh.loaders.grub_memory import GRUB_2_06, GRUB_2_12, GRUB_2_12_DEBIAN, GRUB_CHAINLOADER, GRUB_RED_HAT
+from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
+from tdvfsh.loaders.programs import program_finder
+from tdvfsh.loaders.sd_boot import run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.uefi.memory import MemoryDescriptor
@@ -20,14 +22,23 @@ from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
     "direct": run_direct,
+    "direct-legacy": run_direct_legacy,
+    "grub2.06": lambda flow: run_grub_legacy(flow, GRUB_2_06),
     "grub2.12": lambda flow: run_grub(flow, GRUB_2_12),
     "grub2.12-debian": lambda flow: run_grub(flow, GRUB_2_12_DEBIAN),
+    "grub-rh": lambda flow: run_grub_red_hat(flow, GRUB_RED_HAT),
+    "chainloader": lambda flow: run_chainloader(flow, GRUB_CHAINLOADER),
+    "sd-boot": run_sd_boot,
 }
 
 
 @dataclass(frozen=True)
 class BootResult:
-    """How a boot ended, with the machine as it was then."""
+    """How a boot ended, with the machine as it was then.
+
+    ``messages`` are what the console said; ``lost_bytes`` of RAM never reach the operating system, because nobody told
+    it what unaccepted memory is.
+    """
 
     machine: Machine
     files: BootFiles
@@ -37,6 +48,7 @@ class BootResult:
     failure: BootFailure | None
     messages: tuple[str, ...]
     memory_map: tuple[MemoryDescriptor, ...]
+    lost_bytes: int = 0
 
     @property
     def booted(self) -> bool:
@@ -94,13 +106,7 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
         options.kaslr_seed,
     )
 
-    def program_for(image: LoadedImage) -> Program | None:
-        linux = files.kernel.linux
-        if linux is None or not linux.kernel_buffer_size or image.source is not files.kernel.view:
-            return None
-        return lambda handle: run_efi_stub(flow, handle)
-
-    machine.services.images.program_for = program_for
+    machine.services.images.program_for = program_finder(flow)
     with machine.trace.on_behalf_of(options.loader):
         status = _FLOWS[options.loader](flow)
     if status is SUCCESS and not machine.services.at_runtime:
@@ -113,8 +119,9 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
         stage,
         tuple(flow.placements),
         None if status is SUCCESS else _with_faults(machine, flow.failure),
-        tuple(flow.stub_progress),
+        tuple(flow.messages),
         machine.services.memory_map_view().descriptors,
+        flow.lost_bytes,
     )
 
 

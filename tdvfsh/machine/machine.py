@@ -106,7 +106,7 @@ class Machine:
     @property
     def stage_name(self) -> str:
         """``direct``, or ``boot_loader`` for flows that begin on a disk."""
-        return DIRECT if self.options.loader == "direct" else BOOT_LOADER
+        return DIRECT if self.options.loader.startswith("direct") else BOOT_LOADER
 
     @property
     def imported_map(self) -> Sequence[MemoryDescriptor] | None:

@@ -14,7 +14,9 @@ from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
 from tdvfsh.td.trust_domain import GPA_WIDTHS
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size
 
-LOADER_NAMES: Final = ("direct", "grub2.12", "grub2.12-debian")
+LOADER_NAMES: Final = (
+    "direct", "direct-legacy", "grub2.06", "grub2.12", "grub2.12-debian", "grub-rh", "chainloader", "sd-boot",
+)  # fmt: skip
 PLAIN_VM: Final = "plain VM"
 NO_ACCEPT_AT_EXIT: Final = "none"
 UNLESS_OBJECTED: Final = "unless-objected"

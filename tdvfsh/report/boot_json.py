@@ -64,6 +64,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "pages_4k": (boot.outcome.pages_4k if boot else 0) + result.on_demand_pages("pages_4k"),
             "pages_2m": (boot.outcome.pages_2m if boot else 0) + result.on_demand_pages("pages_2m"),
             "left_to_os_bytes": result.left_to_os_bytes,
+            "lost_bytes": result.lost_bytes,
         },
         "modelled_seconds": {
             "boot_accept": result.boot_accept_seconds,

@@ -1,0 +1,197 @@
+"""GRUB's ``linux``, ``initrd`` and ``boot`` by the 32-bit boot protocol: GRUB itself places kernel and initrd.
+
+Debian's 2.06 boots every kernel this way, 2.12 those without LoadFile2. GRUB leaves boot services itself, and gives the
+kernel unaccepted memory as reserved: it is lost.
+
+Source: GRUB 2.06 grub-core/loader/i386/linux.c; order and sizes as recorded (tests/recordings/trace/grub-2.06-*).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.accept.needs import Need
+from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage
+from tdvfsh.loaders.grub_memory import Grub, GrubBuild
+from tdvfsh.loaders.grub_relocator import Relocator
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import MIB, PAGE_SIZE, align_down, align_up, human_size
+
+LOWEST_KERNEL: Final = 16 * MIB
+INITRD_MAX_ADDRESS: Final = 0x37FFFFFF  # GRUB_LINUX_INITRD_MAX_ADDRESS
+_INITRD_MARGIN: Final = 0x10000
+_FIRST_ADDRESS: Final = 1 * MIB
+_OLD_KERNEL_ADDRESS: Final = 0x100000
+_PAGE_BLOCK_SIZE: Final = 9 * PAGE_SIZE
+"""Page tables and movers for the jump (recorded)."""
+_LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
+_OUT_OF_MEMORY: Final = "error: out of memory."
+
+
+def run_grub_legacy(flow: BootFlow, build: GrubBuild) -> EfiStatus:
+    """From the boot manager's LoadImage of GRUB to GRUB's own ExitBootServices.
+
+    An initrd that does not fit is no end: ``initrd`` fails, ``boot`` then starts the kernel without one.
+
+    Returns:
+        EFI_OUT_OF_RESOURCES: GRUB or the kernel found no room.
+        EFI_UNSUPPORTED: The file is no Linux kernel.
+    """
+    grub = Grub(flow, build)
+    status = grub.start()
+    if status.is_error:
+        return status
+    with flow.services.trace.on_behalf_of("grub"):
+        return GrubLegacyLinux(flow, grub).run()
+
+
+class GrubLegacyLinux:
+    """``linux``, ``initrd`` and ``boot`` of a GRUB that runs."""
+
+    def __init__(self, flow: BootFlow, grub: Grub) -> None:
+        self._flow = flow
+        self._grub = grub
+        self._relocator = Relocator(flow, grub)
+        self._kernel_read = False
+
+    def run(self) -> EfiStatus:
+        """The three commands; see :func:`run_grub_legacy`."""
+        flow = self._flow
+        linux = flow.files.kernel.linux
+        if linux is None:
+            flow.stage = LOAD_KERNEL
+            why = f"{flow.files.kernel.path} is no Linux kernel, and GRUB's older loader takes nothing else"
+            return flow.fail("LoadImage", EfiStatus.EFI_UNSUPPORTED, 0, why)
+        if linux.version >= 0x20A:
+            self._size = align_up(linux.init_size, PAGE_SIZE)
+            self._space = self._size
+        else:
+            self._size = align_up(linux.size - linux.setup_size, PAGE_SIZE)
+            self._space = 3 * self._size
+        self._alignment = max(linux.kernel_alignment, PAGE_SIZE)
+        self._relocatable = linux.relocatable_kernel
+        self._initrd_limit = min(linux.initrd_addr_max, INITRD_MAX_ADDRESS)
+        status = flow.run_step(LOAD_KERNEL, self._kernel_needs(), self._linux)
+        if status.is_error:
+            flow.messages += [_OUT_OF_MEMORY, "error: you need to load the kernel first."]
+            return status
+        if flow.files.initrd_size:
+            status = flow.run_step(LOAD_INITRD, self._initrd_needs(), self._initrd)
+            if status.is_error:
+                self._go_on_without_initrd()
+        boot = Need("page_block", _PAGE_BLOCK_SIZE, _LOADER_DATA, self._grub.limit, alignment=PAGE_SIZE)
+        return flow.run_step(EXIT_BOOT_SERVICES, [boot], self._boot)
+
+    def _kernel_needs(self) -> list[Need]:
+        size, limit = self._size, self._grub.limit
+        return [
+            *self._grub.file_need(self._flow.files.kernel.size),
+            Need("lost_kernel", size, _LOADER_DATA, limit, _FIRST_ADDRESS, PAGE_SIZE),
+            Need("kernel", size, _LOADER_DATA, limit, LOWEST_KERNEL, self._alignment),
+        ]
+
+    def _linux(self) -> EfiStatus:
+        flow = self._flow
+        size = flow.files.kernel.size
+        if not self._kernel_read:
+            status = self._grub.read_file(size)
+            if status.is_error:
+                return self._heap_too_small("linux", "kernel", size)
+            self._kernel_read = True
+        if self._relocatable:
+            self._try_preferred_address()
+            start = self._relocator.lowest("kernel", self._size, self._alignment, LOWEST_KERNEL)
+        else:
+            start = self._relocator.at("kernel", self._size, _OLD_KERNEL_ADDRESS)
+        if start is None:
+            numbers = shortage(flow.services, self._size, self._grub.limit, LOWEST_KERNEL)
+            why = (
+                f"GRUB's linux command finds no place at or above 16 MiB for the kernel ('out of memory'): {numbers}; "
+                "it reads the memory map itself, so an accept inside the allocator is never tried"
+            )
+            return self._fail(self._size, why, LOWEST_KERNEL)
+        return SUCCESS
+
+    def _try_preferred_address(self) -> None:
+        """The first attempt asks for a range without length, so it only finds memory to copy from, and loses it.
+
+        GRUB 2.06 to master; recorded as a second block of init_size bytes, lowest in memory, that is never used.
+        """
+        if self._relocator.lowest("lost_kernel", self._size, PAGE_SIZE, _FIRST_ADDRESS) is not None:
+            self._relocator.read_map()
+
+    def _initrd_needs(self) -> list[Need]:
+        low, high = self._initrd_range()
+        size = align_up(self._flow.files.initrd_size, PAGE_SIZE)
+        needs = self._grub.file_need(self._flow.files.initrd_size)
+        if low + size <= high:
+            needs.append(Need("initrd", size, _LOADER_DATA, high - 1, low))
+        return needs
+
+    def _initrd_range(self) -> tuple[int, int]:
+        """Where the initrd may lie: above the kernel, and ending where GRUB means it to begin."""
+        kernel = self._flow.placed("kernel")
+        low = (kernel.start if kernel is not None else 0) + self._space
+        size = align_up(self._flow.files.initrd_size, PAGE_SIZE)
+        return low, align_down(self._initrd_limit - _INITRD_MARGIN - size, PAGE_SIZE)
+
+    def _initrd(self) -> EfiStatus:
+        flow = self._flow
+        size = flow.files.initrd_size
+        if self._grub.read_file(size).is_error:
+            return self._heap_too_small("initrd", "initrd", size)
+        low, high = self._initrd_range()
+        pages = align_up(size, PAGE_SIZE)
+        start = self._relocator.highest("initrd", pages, low, high) if high > low else None
+        if start is None:
+            numbers = shortage(flow.services, pages, high - 1, low)
+            why = (
+                f"GRUB's initrd command finds no place between the kernel's end ({low:#x}) and {high:#x} "
+                f"('out of memory'): {numbers}"
+            )
+            return self._fail(pages, why, low, high - 1)
+        for offset, view in flow.files.initrd_pieces():
+            flow.services.contents.map_view(start + offset, view)
+        flow.placements[-1].end = start + size
+        return SUCCESS
+
+    def _go_on_without_initrd(self) -> None:
+        """GRUB says so and returns to its menu or script, which goes on with ``boot``."""
+        flow = self._flow
+        flow.messages.append(_OUT_OF_MEMORY)
+        if flow.failure is not None:
+            flow.messages.append(f"the kernel starts without its initrd: {flow.failure.why}")
+
+    def _boot(self) -> EfiStatus:
+        """``boot``: a place for the jump's page tables, e820 from the map, ExitBootServices until it works."""
+        flow, relocator = self._flow, self._relocator
+        services = flow.services
+        relocator.read_map()
+        relocator.read_map()
+        relocator.look_in_heap()  # the real-mode part: no Conventional memory below 1 MiB counts
+        if relocator.highest("page_block", _PAGE_BLOCK_SIZE, _FIRST_ADDRESS, self._grub.limit + 1) is None:
+            why = f"GRUB has no room for the kernel's page tables: {shortage(services, _PAGE_BLOCK_SIZE)}"
+            return self._fail(_PAGE_BLOCK_SIZE, why, _FIRST_ADDRESS)
+        relocator.read_map()
+        relocator.read_map()
+        lost = services.td.unaccepted_bytes
+        status = services.exit_boot_services(flow.firmware_image, relocator.read_map().map_key or 0)
+        if status is EfiStatus.EFI_INVALID_PARAMETER:
+            status = services.exit_boot_services(flow.firmware_image, relocator.read_map().map_key or 0)
+        if status is SUCCESS:
+            flow.lose(lost, "GRUB gives the kernel memory of type 15 as reserved")
+        return status
+
+    def _heap_too_small(self, command: str, what: str, size: int) -> EfiStatus:
+        heap = self._grub.heap or (0, 0)
+        why = (
+            f"GRUB's {command} command has no room in its heap for the {what} ('out of memory'): a verifier wants it "
+            f"in one block of {human_size(size)}, the heap of {human_size(heap[1] - heap[0])} was sized when GRUB "
+            f"started, and {human_size(self._flow.services.td.unaccepted_bytes)} of RAM is still unaccepted"
+        )
+        return self._fail(size, why)
+
+    def _fail(self, asked: int, why: str, minimum: int = 0, maximum: int | None = None) -> EfiStatus:
+        limit = self._grub.limit if maximum is None else maximum
+        return self._flow.fail("GetMemoryMap", EfiStatus.EFI_OUT_OF_RESOURCES, asked, why, limit, minimum)

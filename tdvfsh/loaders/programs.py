@@ -1,0 +1,38 @@
+"""Which of the modelled programs an image is: the EFI stub of a kernel, or systemd's stub of a unified kernel image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tdvfsh.accept.needs import Need
+from tdvfsh.dxe.images import Program
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
+from tdvfsh.loaders.flow import BootFlow
+from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs
+
+
+def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
+    """For the image services: what to run when an image of this boot is started; None for anything else."""
+
+    def find(image: LoadedImage) -> Program | None:
+        if image.source is not flow.files.kernel.view:
+            return None
+        return kernel_program(flow)
+
+    return find
+
+
+def kernel_program(flow: BootFlow) -> Program | None:
+    """What the boot's kernel file does when it is started as an EFI image; None where that is not modelled."""
+    kernel = flow.files.kernel
+    if kernel.inner is not None:
+        return lambda handle: run_sd_stub(flow, handle)
+    if has_efi_stub(kernel):
+        return lambda handle: run_efi_stub(flow, handle)
+    return None
+
+
+def program_needs(flow: BootFlow) -> list[Need]:
+    """What it will ask for, for loaders that accept before they start it."""
+    return sd_stub_needs(flow) if flow.files.kernel.inner is not None else stub_needs(flow)

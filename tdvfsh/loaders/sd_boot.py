@@ -1,0 +1,130 @@
+"""systemd-boot: a Type #1 entry (kernel, initrds and options of their own) or a unified kernel image on the ESP.
+
+It reads the initrds one behind the other into a pool, lets firmware load the kernel from the partition, and offers the
+initrd by LoadFile2, naming it in ``initrd=`` as well for kernels that do not ask.
+
+Source: systemd src/boot/boot.c (257): initrd_prepare, image_start.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.accept.needs import Need
+from tdvfsh.loaders.boot_manager import load_from_disk
+from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, START_IMAGE, BootFlow, shortage
+from tdvfsh.loaders.programs import program_needs
+from tdvfsh.loaders.publish import initrd_on_disk, note_image, publish_initrd, publish_system_partition
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+SD_BOOT_FILE_SIZE: Final = 0x1F000
+SD_BOOT_IMAGE_SIZE: Final = 0x24000
+_LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
+_LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
+_BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+_POOL_OVERHEAD: Final = 40
+
+
+def run_sd_boot(flow: BootFlow) -> EfiStatus:
+    """From the boot manager's LoadImage of systemd-boot to the kernel's ExitBootServices.
+
+    Returns:
+        EFI_OUT_OF_RESOURCES: No room for the initrd (systemd-boot halts then), the image, or in the stub.
+        EFI_NOT_FOUND: LoadImage could not read the kernel: also where the file's buffer found no room.
+        Anything else that LoadImage or the image returned.
+    """
+    status = load_from_disk(flow, "sd-boot", SD_BOOT_FILE_SIZE, SD_BOOT_IMAGE_SIZE)
+    if status.is_error:
+        return status
+    with flow.services.trace.on_behalf_of("sd-boot"):
+        return _SdBoot(flow).run()
+
+
+class _SdBoot:
+    def __init__(self, flow: BootFlow) -> None:
+        self._flow = flow
+        self._services = flow.services
+        self._image: int | None = None
+
+    def run(self) -> EfiStatus:
+        flow, kernel = self._flow, self._flow.files.kernel
+        self._path = publish_system_partition(flow)
+        if flow.files.initrds:
+            status = flow.run_step(LOAD_INITRD, self._initrd_needs(), self._read_initrds)
+            if status.is_error:
+                return status
+        image = [
+            Need("file_buffer", kernel.size + _POOL_OVERHEAD, _BS_DATA),
+            Need("image", kernel.image_pages_size, _LOADER_CODE),
+        ]
+        status = flow.run_step(LOAD_IMAGE, image, self._load_image)
+        if status.is_error:
+            return status
+        needs = program_needs(flow)
+        return flow.run_step(START_IMAGE, needs, self._start_image, repeat_needs=[*image, *needs])
+
+    def _initrd_needs(self) -> list[Need]:
+        """Growing the pool keeps the old one until its content is copied."""
+        needs: list[Need] = []
+        total = 0
+        for number, initrd in enumerate(self._flow.files.initrds):
+            total += initrd.size
+            release = f"initrd_file{number - 2}" if number > 1 else None
+            needs.append(Need(f"initrd_file{number}", total + _POOL_OVERHEAD, _LOADER_DATA, release=release))
+        return needs
+
+    def _read_initrds(self) -> EfiStatus:
+        """Without padding between the files; an allocation that fails is an assertion that fails."""
+        flow, services = self._flow, self._services
+        held = total = 0
+        for initrd in flow.files.initrds:
+            total += initrd.size
+            status, buffer = services.allocate_pool(_LOADER_DATA, total)
+            if status.is_error or not buffer:
+                why = f"systemd-boot has no room for the initrd's file: {shortage(services, total)}"
+                flow.fail("AllocatePool", status, total, why)
+                if held:
+                    services.free_pool(held)
+                    flow.mark_freed("initrd_file")
+                return status
+            flow.place("initrd_file", buffer, total, _LOADER_DATA)
+            if held:
+                services.free_pool(held)
+                flow.placements[-2].freed = True
+            held = buffer
+        pieces = flow.files.initrd_pieces(padding=1)
+        for offset, view in pieces:
+            services.contents.map_view(held + offset, view)
+        publish_initrd(flow, pieces)
+        return SUCCESS
+
+    def _load_image(self) -> EfiStatus:
+        flow, services, kernel = self._flow, self._services, self._flow.files.kernel
+        status, self._image = services.load_image(False, flow.firmware_image, self._path)
+        if status is SUCCESS:
+            note_image(flow, self._image)
+            return status
+        asked = kernel.size if status is EfiStatus.EFI_NOT_FOUND else kernel.image_pages_size
+        what = "the kernel's file" if status is EfiStatus.EFI_NOT_FOUND else "the kernel's image"
+        why = f"LoadImage answers {status.short_name} to systemd-boot: no room for {what}: {shortage(services, asked)}"
+        if status not in (EfiStatus.EFI_NOT_FOUND, EfiStatus.EFI_OUT_OF_RESOURCES):
+            asked, why = 0, f"the firmware does not take {kernel.path} for an image it can load"
+        return flow.fail("LoadImage", status, asked, why)
+
+    def _start_image(self) -> EfiStatus:
+        flow = self._flow
+        flow.stage = START_IMAGE
+        if self._image is None:
+            status = self._load_image()
+            if status.is_error:
+                return status
+        image = self._services.images.loaded_image(self._image)
+        assert image is not None
+        words = [f"initrd=\\{initrd_on_disk(number)}" for number in range(len(flow.files.initrds))]
+        image.load_options = " ".join([*words, flow.files.cmdline]).rstrip()
+        status = self._services.start_image(self._image).status
+        if status.is_error:
+            flow.mark_freed("image")
+            self._image = None
+        return status
