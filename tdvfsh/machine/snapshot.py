@@ -1,0 +1,199 @@
+"""A machine's state at one moment, to go back to.
+
+A snapshot holds the small lists that the state consists of: descriptors, GCD entries, secure EPT ranges, pool blocks,
+handles. RAM is never copied; the journal, which only grows, is a length. What has not changed since the snapshot before
+is shared with that, so a row of snapshots costs by what changed between them.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.core import DxeCore
+from tdvfsh.td.tdcall import PageAccept
+from tdvfsh.trace import TraceRecord
+
+if TYPE_CHECKING:
+    from tdvfsh.machine.machine import Machine
+    from tdvfsh.machine.options import TdOptions
+    from tdvfsh.td.trust_domain import TrustDomain
+
+_TIES: Final = frozenset({"take_descriptor_page", "pages"})
+"""Attributes that tie the core's parts together instead of holding state; ``pages`` is the allocator."""
+_TD_PARTS: Final = ("contents", "shared", "sept")
+_TDCALL_COUNTS: Final = ("calls", "exits", "groups", "faults")
+_CORE_PARTS: Final = ("memory_map", "gcd", "pool", "handles", "events", "configuration_tables")
+_CORE_FACTS: Final = ("memory_attributes_table", "at_runtime", "exit_boot_services_called")
+_MUTABLE: Final = (set, dict, list)
+
+Fields = tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MachineSnapshot:
+    """One moment of one machine.
+
+    Attributes:
+        options: What the machine was made from.
+        td: The hardware's state.
+        core: The DXE core's state.
+        records: The journal; only the first ``record_count`` are part of the moment.
+        record_count: Length of the journal.
+        caller: In whose name the journal writes.
+        interfaces: Attributes of the objects behind handles, and of the accept option.
+        services: Attributes of the boot-services table that are neither core, TD nor journal.
+    """
+
+    options: TdOptions
+    td: TrustDomain
+    core: DxeCore
+    records: list[TraceRecord]
+    record_count: int
+    caller: str
+    interfaces: tuple[tuple[object, Fields], ...]
+    services: Fields
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time, in nanoseconds."""
+        return self.td.clock.now_ns
+
+
+def take_snapshot(machine: Machine, before: MachineSnapshot | None = None) -> MachineSnapshot:
+    """The machine's state now.
+
+    Args:
+        machine: The machine; nothing in it changes.
+        before: An earlier snapshot of it: what is equal is shared. If nothing has changed, it is returned itself.
+    """
+    services, trace = machine.services, machine.trace
+    interfaces = tuple((thing, _fields(thing)) for thing in _interfaces(machine))
+    own = (("fault_plan", copy_of(services.fault_plan)), ("on_out_of_resources", services.on_out_of_resources),
+           ("program_for", services.images.program_for))  # fmt: skip
+    if before is None:
+        return MachineSnapshot(
+            machine.options, machine.td.copy(), services.core.copy(), trace.records, len(trace), trace.caller,
+            interfaces, own,
+        )  # fmt: skip
+    td = _td_since(machine.td, before.td)
+    core = _core_since(services.core, before.core)
+    if interfaces == before.interfaces:
+        interfaces = before.interfaces
+    unchanged = (
+        td is before.td and core is before.core and interfaces is before.interfaces and own == before.services
+        and trace.records is before.records and len(trace) == before.record_count and trace.caller == before.caller
+    )  # fmt: skip
+    if unchanged:
+        return before
+    return MachineSnapshot(machine.options, td, core, trace.records, len(trace), trace.caller, interfaces, own)
+
+
+def restore_snapshot(machine: Machine, snapshot: MachineSnapshot) -> None:
+    """Bring the machine back to a moment of its own; every object that others hold stays the same object."""
+    _restore_td(machine.td, snapshot.td)
+    services, trace = machine.services, machine.trace
+    services.core = snapshot.core.copy()
+    services.forget_view()
+    for name, value in snapshot.services:
+        if name == "program_for":
+            services.images.program_for = value  # type: ignore[assignment]
+        else:
+            setattr(services, name, copy_of(value))
+    if trace.records is not snapshot.records or len(trace) != snapshot.record_count:
+        trace.records = snapshot.records[: snapshot.record_count]  # a new list: others may need what came later
+    trace.caller = snapshot.caller
+    for thing, fields in snapshot.interfaces:
+        for name, value in fields:
+            if getattr(thing, name) is not value:
+                object.__setattr__(thing, name, copy(value) if isinstance(value, _MUTABLE) else value)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two parts of a machine are in the same state, whatever objects they consist of."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        if list(one) != list(other):
+            return False
+        return one == other or all(same(value, other[key]) for key, value in one.items())
+    if type(one).__eq__ is not object.__eq__:
+        return one == other
+    names = [name for name in _names(one) if name not in _TIES]
+    return bool(names) and all(same(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def copy_of(value: object) -> object:
+    """A copy of a small part that knows how to copy itself; anything else as it is."""
+    make = getattr(value, "copy", None)
+    return make() if callable(make) else value
+
+
+def _names(thing: object) -> tuple[str, ...]:
+    slots = getattr(type(thing), "__slots__", None)
+    return tuple(slots) if slots is not None else tuple(getattr(thing, "__dict__", ()))
+
+
+def _interfaces(machine: Machine) -> list[object]:
+    """The objects whose attributes are state: behind handles each once, and the accept option."""
+    handles = machine.services.handles
+    found: dict[int, object] = {id(machine.on_demand): machine.on_demand}
+    for handle in handles:
+        for interface in handles.protocols(handle).values():
+            if not isinstance(interface, tuple | str | bytes | int):
+                found.setdefault(id(interface), interface)
+    return list(found.values())
+
+
+def _fields(thing: object) -> Fields:
+    return tuple(
+        (name, copy(value) if isinstance(value, _MUTABLE) else value)
+        for name in _names(thing)
+        if hasattr(thing, name)
+        for value in (getattr(thing, name),)
+    )
+
+
+def _td_since(live: TrustDomain, before: TrustDomain) -> TrustDomain:
+    """``before`` itself where nothing changed, else a copy that shares its unchanged parts."""
+    kept = [name for name in _TD_PARTS if same(getattr(live, name), getattr(before, name))]
+    facts = [name for name in _names(live) if name not in (*_TD_PARTS, "tdcall")]
+    if (
+        len(kept) == len(_TD_PARTS)
+        and all(getattr(live, name) == getattr(before, name) for name in facts)
+        and all(getattr(live.tdcall, name) == getattr(before.tdcall, name) for name in _TDCALL_COUNTS)
+    ):
+        return before
+    twin = live.copy()
+    for name in kept:
+        setattr(twin, name, getattr(before, name))
+    return twin
+
+
+def _core_since(live: DxeCore, before: DxeCore) -> DxeCore:
+    kept = [name for name in _CORE_PARTS if same(getattr(live, name), getattr(before, name))]
+    if len(kept) == len(_CORE_PARTS) and all(getattr(live, name) == getattr(before, name) for name in _CORE_FACTS):
+        return before
+    twin = live.copy()
+    for name in kept:
+        setattr(twin, name, getattr(before, name))
+    if "memory_map" in kept:
+        twin.pages = before.pages
+    return twin
+
+
+def _restore_td(td: TrustDomain, state: TrustDomain) -> None:
+    """The clock stays the same object: the shell's own clock is this one."""
+    clock = td.clock
+    clock.now_ns = state.clock.now_ns
+    twin = state.copy()
+    for name in _names(twin):
+        setattr(td, name, getattr(twin, name))
+    td.clock = clock
+    # The accept leaf works on these very parts.
+    td.tdcall = PageAccept(td.sept, td.ram, td.gpaw, td.shared)
+    for name in _TDCALL_COUNTS:
+        setattr(td.tdcall, name, getattr(twin.tdcall, name))
