@@ -252,6 +252,10 @@ class BootServices:
             self._view = (version, build_memory_map(core.memory_map, core.bins, core.gcd, core.profile))
         return self._view[1]
 
+    def forget_view(self) -> None:
+        """The core was replaced: what :meth:`memory_map_view` remembers is of another one."""
+        self._view = None
+
     def accept_memory(self, start_address: int, size: int) -> EfiStatus:
         """AcceptMemory, the RFC's option 3; see :func:`tdvfsh.dxe.accept_memory.accept_memory`."""
         record = self.trace.enter("AcceptMemory", start_address=start_address, size=size)

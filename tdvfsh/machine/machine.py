@@ -20,6 +20,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
+from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, check_room
@@ -128,6 +129,14 @@ class Machine:
         """First byte of low RAM that was not accepted at boot: the firmware's own top of memory."""
         low = self.td.ram.low
         return low.end if not self.options.td else min(low.end, self._accept_end)
+
+    def snapshot(self, before: MachineSnapshot | None = None) -> MachineSnapshot:
+        """The state now, to go back to; parts that are as in ``before``, an earlier one, are shared with it."""
+        return take_snapshot(self, before)
+
+    def restore(self, snapshot: MachineSnapshot) -> None:
+        """Go back to a snapshot of this machine: memory, handles, journal and virtual clock."""
+        restore_snapshot(self, snapshot)
 
     def _now(self) -> int:
         return self.td.clock.now_ns
