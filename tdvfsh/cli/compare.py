@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
-from tdvfsh.machine.compare import compare
+from tdvfsh.machine.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
 from tdvfsh.machine.files import open_boot_files
 
 
 def run_compare(arguments: Arguments) -> int:
-    """Every combination of accept policy, loader and option as a table, or as JSON."""
-    from tdvfsh.report.compare_text import compare_lines, compared_rows
+    """Every combination of the axes as a table, in standard format or as JSON; one value each where none was given."""
+    from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
+    from tdvfsh.units import parse_size
 
-    options = arguments.td_options()
+    names = ("accept", "on_demand", "loader", "memory", "firmware_model")
+    axes = {name: arguments.axis(name) or [] for name in names}
+    options = arguments.td_options(**{name: values[0] for name, values in axes.items() if values})
     with (
         unpack_progress() as progress,
         open_boot_files(
             arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline"), progress
         ) as opened,
     ):
-        rows = compared_rows(compare(options, opened.boot))
+        rows = compared_rows(
+            compare(
+                options,
+                opened.boot,
+                axes["accept"] or COMPARED_ACCEPTS,
+                axes["on_demand"] or ON_DEMAND_NAMES,
+                axes["loader"] or COMPARED_LOADERS,
+                lambda done, total: progress("boots", done, total),
+                [parse_size(size) for size in axes["memory"]],
+                axes["firmware_model"],
+            )
+        )
     if arguments.flag("json"):
         print_json([{**row._asdict(), "booted": row.booted} for row in rows])
     else:
-        print_lines(compare_lines(rows))
+        print_lines(compare_sfo(rows) if arguments.flag("sfo") else compare_lines(rows))
     return 0

@@ -20,6 +20,26 @@ examples:
 """
 
 
+_BOOTING: Final = (
+    ("boot", "one boot, told as a story", "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service"),
+    (
+        "compare",
+        "boots side by side; TD options take several values with commas between them",
+        "tdvfsh compare vmlinuz --initrd initrd.img --accept 256M,eager --loader direct,grub2.12",
+    ),
+    (
+        "ladder",
+        "the smallest accepted size for each stage of a boot",
+        "tdvfsh ladder vmlinuz --initrd initrd.img --loader direct,grub2.12 --cmdline nokaslr",
+    ),
+    (
+        "plot",
+        "where each option boots, along the initrd's size or what is accepted at boot",
+        "tdvfsh plot vmlinuz --memory 2G --from 0 --to 600M --step 10M --cmdline nokaslr",
+    ),
+)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see '{self.prog} --help')")
@@ -74,18 +94,7 @@ def _build_parser() -> _Parser:
     demo = add("demo", "the main job on real images, in one go", "tdvfsh demo", td)
     demo.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
 
-    for name, summary, example in (
-        (
-            "boot",
-            "one boot, told as a story",
-            "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service",
-        ),
-        (
-            "compare",
-            "every accept policy, option and loader side by side",
-            "tdvfsh compare vmlinuz --initrd initrd.img",
-        ),
-    ):
+    for name, summary, example in _BOOTING:
         booting = add(name, summary, example, td)
         booting.add_argument("kernel", metavar="KERNEL")
         booting.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
@@ -93,6 +102,12 @@ def _build_parser() -> _Parser:
             "--cmdline", metavar="S", default="", help="kernel command line ('nokaslr' fixes the kernel's place)"
         )
         booting.add_argument("--json", action="store_true", help="print JSON")
+        if name == "compare":
+            booting.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
+        elif name == "ladder":
+            booting.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
+        elif name == "plot":
+            _add_plot(booting)
 
     inspect = add("inspect", "what a file is", "tdvfsh inspect vmlinuz")
     inspect.add_argument("file", metavar="FILE")
@@ -104,6 +119,13 @@ def _build_parser() -> _Parser:
 
     _add_images(add("images", "real images from Debian packages, and made ones of any size", "tdvfsh images list"))
     return parser
+
+
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--over", metavar="WHAT", default="initrd", help="initrd (the default) or accept")
+    parser.add_argument("--from", dest="first", metavar="SIZE", default="0", help="first size (default 0)")
+    parser.add_argument("--to", dest="last", metavar="SIZE", default="600M", help="last size (default 600M)")
+    parser.add_argument("--step", metavar="SIZE", default="10M", help="size of a column (default 10M)")
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,8 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "run_demo"),
     "boot": ("boot", "run_boot"),
     "compare": ("compare", "run_compare"),
+    "ladder": ("ladder", "run_ladder"),
+    "plot": ("plot", "run_plot"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "images": ("images", "run_images"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
@@ -26,6 +27,8 @@ class ComparedBoot:
     loader: str
     result: BootResult | None
     refusal: str | None = None
+    memory: int = 0
+    firmware_model: str = ""
 
 
 def compare(
@@ -35,20 +38,44 @@ def compare(
     on_demands: Iterable[str] = ON_DEMAND_NAMES,
     loaders: Iterable[str] = COMPARED_LOADERS,
     progress: Callable[[int, int], None] | None = None,
+    memories: Iterable[int] = (),
+    firmware_models: Iterable[str] = (),
 ) -> Iterator[ComparedBoot]:
     """Boot ``files`` once for every combination, everything else as ``options`` say.
 
     A machine is dropped as soon as its row was looked at.
+
+    Raises:
+        UsageError: A value that an axis does not have; before anything is booted.
     """
-    rows = [(accept, loader, on_demand) for accept in accepts for loader in loaders for on_demand in on_demands]
-    for number, (accept, loader, on_demand) in enumerate(rows):
+    rows = [
+        replace(
+            options,
+            memory=memory,
+            firmware_model=model,
+            accept=parse_boot_accept(accept),
+            loader=loader,
+            on_demand=on_demand,
+        )
+        for memory, model, accept, loader, on_demand in product(
+            tuple(memories) or (options.memory,),
+            tuple(firmware_models) or (options.firmware_model,),
+            accepts,
+            loaders,
+            on_demands,
+        )
+    ]
+    for number, chosen in enumerate(rows):
         if progress is not None:
             progress(number, len(rows))
-        chosen = replace(options, accept=parse_boot_accept(accept), on_demand=on_demand, loader=loader)
+        result, refusal = None, None
         try:
-            yield ComparedBoot(accept, on_demand, loader, boot(chosen, files))
+            result = boot(chosen, files)
         except UsageError as error:
-            yield ComparedBoot(accept, on_demand, loader, None, str(error))
+            refusal = str(error)
+        yield ComparedBoot(
+            chosen.accept.name, chosen.on_demand, chosen.loader, result, refusal, chosen.memory, chosen.firmware_model
+        )
 
 
 def helping_options(result: BootResult) -> list[tuple[str, BootResult]]:

@@ -26,6 +26,8 @@ class ComparedRow(NamedTuple):
     boot_accept_seconds: float
     on_demand_accept_seconds: float
     why: str
+    memory: int = 0
+    firmware_model: str = ""
 
     @property
     def booted(self) -> bool:
@@ -39,8 +41,9 @@ def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
     for compared in boots:
         result = compared.result
         axes = (compared.accept, compared.loader, compared.on_demand)
+        machine = (compared.memory, compared.firmware_model)
         if result is None:
-            rows.append(ComparedRow(*axes, "not started", "start", 0, 0, 0, 0.0, 0.0, compared.refusal or ""))
+            rows.append(ComparedRow(*axes, "not started", "start", 0, 0, 0, 0.0, 0.0, compared.refusal or "", *machine))
             continue
         rows.append(
             ComparedRow(
@@ -53,13 +56,28 @@ def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
                 result.boot_accept_seconds,
                 result.on_demand_seconds,
                 result.failure.why if result.failure is not None else "",
+                *machine,
             )
         )
     return rows
 
 
 def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
-    """The table: options that end alike share a line, and what repeats in the first columns is left blank."""
+    """The table: options that end alike share a line, and what repeats in the first columns is left blank.
+
+    RAM and firmware stand in headings of their own where they vary.
+    """
+    machines = list(dict.fromkeys((row.memory, row.firmware_model) for row in rows))
+    if len(machines) < 2:
+        return _one_machine(rows)
+    lines: list[str] = []
+    for memory, model in machines:
+        lines += ["", f"{human_size(memory)} RAM, firmware {model}"]
+        lines += _one_machine([row for row in rows if (row.memory, row.firmware_model) == (memory, model)])
+    return lines[1:]
+
+
+def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
     cells = [("accept", "loader", "on demand", "result", "at boot", "on demand", "left to OS", "modelled")]
     before = ("", "")
     for row, options in _alike(rows):

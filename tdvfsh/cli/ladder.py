@@ -1,0 +1,36 @@
+"""``tdvfsh ladder``."""
+
+from __future__ import annotations
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.ladder import ladder
+
+
+def run_ladder(arguments: Arguments) -> int:
+    """The smallest accepted size for each stage of each loader, as tables or as JSON."""
+    from tdvfsh.report.ladder_text import ladder_dicts, ladder_lines
+    from tdvfsh.units import parse_size
+
+    step = parse_size(arguments.text("step"))
+    loaders = arguments.axis("loader") or ["direct"]
+    with (
+        unpack_progress() as progress,
+        open_boot_files(
+            arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline"), progress
+        ) as opened,
+    ):
+        ladders = [
+            (loader, options, ladder(options, opened.boot, step))
+            for loader in loaders
+            for options in [arguments.td_options(loader=loader)]
+        ]
+    if arguments.flag("json"):
+        print_json([{"td": options.as_dict(), "rungs": ladder_dicts(rungs)} for _, options, rungs in ladders])
+        return 0
+    for number, (loader, options, rungs) in enumerate(ladders):
+        heading = f"{loader}, firmware {options.firmware_model}, on demand: {options.on_demand}"
+        print_lines([*([""] if number else []), heading, *ladder_lines(rungs)])
+    return 0

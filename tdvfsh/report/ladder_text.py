@@ -1,0 +1,52 @@
+"""The ladder of a boot for people, for ``parse`` and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tdvfsh.machine.ladder import Rung
+from tdvfsh.report.sfo import sfo_header, sfo_row
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import human_size
+
+_NEVER = "never"
+
+
+def ladder_lines(rungs: Sequence[Rung]) -> list[str]:
+    """A table: stage, smallest accepted size, and what it means."""
+    rows = [("stage", "accepted", "")]
+    rows += [(rung.stage, _size(rung.accepted), rung.meaning) for rung in rungs]
+    lines = table_lines(rows, " >")
+    lines += [
+        f"Not monotone: {rung.stage} is reached with {human_size(rung.below)} as well, and not with everything between."
+        for rung in rungs
+        if rung.below is not None
+    ]
+    return lines
+
+
+def ladder_sfo(rungs: Sequence[Rung]) -> list[str]:
+    """Standard-Format Output: stage, bytes (empty for never), meaning, and a smaller size that reaches it too."""
+    rows = [sfo_row("Rung", rung.stage, _bytes(rung.accepted), rung.meaning, _bytes(rung.below)) for rung in rungs]
+    return [sfo_header("ladder"), *rows]
+
+
+def ladder_dicts(rungs: Sequence[Rung]) -> list[dict[str, object]]:
+    """Plain values: ``accepted_bytes`` is None where no size reaches the stage."""
+    return [
+        {
+            "stage": rung.stage,
+            "meaning": rung.meaning,
+            "accepted_bytes": rung.accepted,
+            "also_reached_at_bytes": rung.below,
+        }
+        for rung in rungs
+    ]
+
+
+def _size(size: int | None) -> str:
+    return _NEVER if size is None else human_size(size)
+
+
+def _bytes(size: int | None) -> str:
+    return "" if size is None else str(size)
