@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.initrd import Initrd, parse_initrd
-from tdvfsh.formats.linux import is_bzimage, parse_bzimage
+from tdvfsh.formats.linux import LinuxKernel, is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.pe import PeRejection, parse_pe
+from tdvfsh.formats.uki import parse_uki
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
+
+_KERNEL_SECTION: Final = ".linux"
 
 Progress = Callable[[str, int, int], None]
 """Told the file, bytes done and bytes in all while an initrd is unpacked to measure it."""
 
-_DEFAULT_CMDLINE_SIZE: Final = 255
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def open_boot_files(
     with ExitStack() as stack:
         called = [str(path) for path in (kernel, *initrds)] if names is None else list(names)
         kernel_file = open_kernel(stack, kernel, called[0])
-        _check_cmdline(kernel_file, cmdline)
+        check_cmdline(kernel_file.linux, kernel_file.path, cmdline)
         files: list[InitrdFile] = []
         facts: list[Initrd] = []
         for path, name in zip(initrds, called[1:], strict=True):
@@ -77,18 +79,42 @@ def open_kernel(stack: ExitStack, path: str | Path, name: str) -> KernelFile:
     mapped = stack.enter_context(open_mapped(path))
     if not mapped.size:
         raise FormatError(name, "the file is empty")
-    linux = parse_bzimage(mapped.view, name) if is_bzimage(mapped.view) else None
-    pe = parse_pe(mapped.view)
+    return read_kernel(mapped.view, name)
+
+
+def read_kernel(view: memoryview, name: str) -> KernelFile:
+    """The headers of a kernel, of an EFI program, or of a unified kernel image and the kernel in it.
+
+    Raises:
+        FormatError: It is none of these, or what is in a unified kernel image is none.
+    """
+    outer = _read_headers(view, name)
+    if outer.pe is None or outer.pe.section(_KERNEL_SECTION) is None:
+        return outer
+    uki = parse_uki(view, name)
+    section = uki.section(_KERNEL_SECTION)
+    assert section is not None  # parse_uki gives no image without one
+    inner = _read_headers(view[section.offset : section.offset + section.size], f"{name} ({_KERNEL_SECTION})")
+    return replace(outer, uki=uki, inner=inner)
+
+
+def _read_headers(view: memoryview, name: str) -> KernelFile:
+    linux = parse_bzimage(view, name) if is_bzimage(view) else None
+    pe = parse_pe(view)
     if isinstance(pe, PeRejection):
         if linux is None:
             raise FormatError(name, f"neither a Linux kernel nor an EFI image ({pe.why})")
-        return KernelFile(name, mapped.view, None, linux)
-    return KernelFile(name, mapped.view, pe, linux)
+        return KernelFile(name, view, None, linux)
+    return KernelFile(name, view, pe, linux)
 
 
-def _check_cmdline(kernel: KernelFile, cmdline: str) -> None:
+def check_cmdline(linux: LinuxKernel | None, path: str, cmdline: str) -> None:
+    """Refuse a command line that the kernel called ``path`` does not take.
+
+    Raises:
+        UsageError: It is not one line, or longer than the kernel's header allows.
+    """
     if "\0" in cmdline or "\n" in cmdline:
         raise UsageError("--cmdline: a command line is one line of text")
-    limit = kernel.linux.cmdline_size if kernel.linux is not None else _DEFAULT_CMDLINE_SIZE
-    if kernel.linux is not None and len(cmdline) > limit:
-        raise UsageError(f"--cmdline: {len(cmdline)} characters, but {kernel.path} takes {limit}")
+    if linux is not None and len(cmdline) > linux.cmdline_size:
+        raise UsageError(f"--cmdline: {len(cmdline)} characters, but {path} takes {linux.cmdline_size}")
