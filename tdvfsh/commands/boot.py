@@ -175,14 +175,14 @@ def last_boot(shell: Shell) -> BootResult | None:
 
 class _LastBoot(NamedTuple):
     result: BootResult
-    files: ExitStack
 
 
 def _remember(shell: Shell, result: BootResult, files: ExitStack) -> None:
-    known = shell.state.get(_STATE)
-    shell.state[_STATE] = _LastBoot(result, files)
-    if isinstance(known, _LastBoot):
-        known.files.close()
+    """Keep the boot; its files are closed when nobody, not even ``undo``, can come back to it."""
+    from weakref import finalize
+
+    finalize(result, files.close)
+    shell.state[_STATE] = _LastBoot(result)
 
 
 def _options(shell: Shell, memory: str, accept: str, on_demand: str, loader: str) -> TdOptions:

@@ -49,8 +49,11 @@ def run_grub(flow: BootFlow, build: GrubBuild) -> EfiStatus:
     """
     grub = Grub(flow, build)
     status = grub.start()
-    if status.is_error:
-        return status
+    return status if status.is_error else boot_linux(flow, build, grub)
+
+
+def boot_linux(flow: BootFlow, build: GrubBuild, grub: Grub) -> EfiStatus:
+    """``linux``, ``initrd`` and ``boot`` of a GRUB that runs; see :func:`run_grub`."""
     with flow.services.trace.on_behalf_of("grub"):
         pe = flow.files.kernel.pe
         if pe is None or (pe.major_image_version < 1 and flow.files.kernel.linux is not None):

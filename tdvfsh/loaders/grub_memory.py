@@ -97,8 +97,11 @@ class Grub:
         """
         flow, build = self._flow, self._build
         status = load_from_disk(flow, "grub", build.file_size, build.image_size)
-        if status.is_error:
-            return status
+        return status if status.is_error else self.start_heap()
+
+    def start_heap(self) -> EfiStatus:
+        """GRUB runs: the first thing it does is to get its heap; EFI_OUT_OF_RESOURCES where it cannot."""
+        flow, build = self._flow, self._build
         size = HEAP_LEAST if build.quarter_heap else HEAP_SIZE
         need = Need("heap", size + _MAP_BUFFERS_SIZE, _LOADER_CODE, self.limit, HEAP_MINIMUM_ADDRESS)
         with self._services.trace.on_behalf_of("grub"):

@@ -21,7 +21,7 @@ from tdvfsh.uefi.memory import EfiMemoryType
 INITRD_MEDIA_PATH: Final = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
 SYSTEM_PARTITION: Final = DevicePath((PciRoot(0), Pci(3, 0)))
 """A virtio disk with an EFI system partition on it, in the recordings' place."""
-KERNEL_ON_DISK: Final = "vmlinuz"
+KERNEL_ON_DISK: Final = "linux"
 
 
 def publish_initrd(flow: BootFlow, pieces: Pieces, on_read: Callable[[], None] = lambda: None) -> int | None:

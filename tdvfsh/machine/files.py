@@ -22,7 +22,6 @@ Progress = Callable[[str, int, int], None]
 """Told the file, bytes done and bytes in all while an initrd is unpacked to measure it."""
 
 
-
 @dataclass(frozen=True)
 class OpenedFiles:
     """The files of a boot, and what is inside the initrds."""

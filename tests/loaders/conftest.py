@@ -1,0 +1,58 @@
+"""Made kernels, initrds and unified kernel images with the sizes of real ones, and boots of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.boot import BootResult, boot
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.units import parse_size
+from tests.loaders.made import MadeImages
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeImages:
+    """Images of any size, each made once."""
+    return MadeImages(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def opened(made: MadeImages) -> Iterator[Callable[..., BootFiles]]:
+    """Files to boot: a kernel by name or path, and initrds of so many bytes."""
+    with ExitStack() as stack:
+
+        def open_files(
+            kernel: str | Path = "6.12-cloud", *initrds: int | Path, cmdline: str = "nokaslr"
+        ) -> BootFiles:
+            path = made.kernel(kernel) if isinstance(kernel, str) else kernel
+            paths = [made.initrd(entry) if isinstance(entry, int) else entry for entry in initrds]
+            return stack.enter_context(open_boot_files(path, paths, cmdline)).boot
+
+        yield open_files
+
+
+@pytest.fixture
+def run(opened: Callable[..., BootFiles]) -> Callable[..., BootResult]:
+    """Boot: ``run(loader, initrd bytes, memory=…, accept=…, …)``; the rest are fields of TdOptions."""
+
+    def boot_it(
+        loader: str,
+        *initrds: int | Path,
+        kernel: str | Path = "6.12-cloud",
+        memory: str = "2G",
+        accept: str = "512M",
+        cmdline: str = "nokaslr",
+        **options: object,
+    ) -> BootResult:
+        files = opened(kernel, *initrds, cmdline=cmdline)
+        fields = {"memory": parse_size(memory), "accept": parse_boot_accept(accept), "loader": loader, **options}
+        return boot(TdOptions(**fields), files)  # type: ignore[arg-type]
+
+    return boot_it
