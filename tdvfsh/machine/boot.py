@@ -56,6 +56,12 @@ class BootResult:
         return self.status is SUCCESS and self.stage == EXIT_BOOT_SERVICES
 
     @property
+    def lacks_initrd(self) -> bool:
+        """Whether the operating system was reached without the initrd that it should have had."""
+        placed = any(entry.what == "initrd" and not entry.freed for entry in self.placements)
+        return self.booted and bool(self.files.initrd_size) and not placed
+
+    @property
     def boot_bytes(self) -> int:
         """Bytes accepted before DXE, those that the VMM added included."""
         return self.machine.boot_bytes

@@ -18,6 +18,7 @@ from tdvfsh.units import MIB, PAGE_SIZE, align_up, format_size
 
 STARTS: Final = "firmware"
 BOOTS: Final = "boots"
+_COMPLETE: Final = "boots with its initrd"
 _MEANINGS: Final = {
     STARTS: "the firmware itself starts",
     "kernel_file": "the kernel's file is in memory",
@@ -100,9 +101,9 @@ def ladder(
 
 
 def least_accept(options: TdOptions, files: BootFiles, step: int = MIB) -> int | None:
-    """The smallest size accepted at boot, in bytes, with which the boot reaches the operating system; or None."""
+    """The smallest size accepted at boot, in bytes, with which the operating system is reached, initrd and all."""
     climb = _Climb(options, files, step, None)
-    found = climb.lowest(BOOTS, 1, align_up(options.memory, step) // step)
+    found = climb.lowest(_COMPLETE, 1, align_up(options.memory, step) // step)
     return None if found is None else found * step
 
 
@@ -145,6 +146,7 @@ class _Climb:
             if result is not None:
                 stages = frozenset({STARTS, *(entry.what for entry in result.placements)})
                 stages |= {BOOTS} if result.booted else set()
+                stages |= {_COMPLETE} if result.booted and not result.lacks_initrd else set()
             self._reached[steps] = stages
         return self._reached[steps]
 

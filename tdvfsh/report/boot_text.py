@@ -100,7 +100,9 @@ def placement_lines(placements: Sequence[Placement]) -> list[str]:
 def outcome_lines(result: BootResult) -> list[str]:
     """What became of it, and why."""
     if result.booted:
-        return labelled("result", "the kernel has left boot services: EFI_SUCCESS")
+        without = ", without its initrd" if result.lacks_initrd else ""
+        lines = labelled("result", f"the kernel has left boot services{without}: EFI_SUCCESS")
+        return lines + [line for message in result.messages for line in labelled("console", message)]
     lines = labelled("result", f"{result.status.name} at {result.stage}")
     for message in result.messages:
         lines += labelled("console", message)

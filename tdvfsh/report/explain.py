@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from textwrap import wrap
+from typing import Final
+
+from tdvfsh.accept.needs import unaccepted_ranges
+from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.machine.boot import BootResult
 from tdvfsh.machine.compare import helping_options
-from tdvfsh.report.boot_text import labelled, td_sentence
-from tdvfsh.report.table import table_lines
+from tdvfsh.machine.ladder import least_accept
+from tdvfsh.report.boot_steps import asked_steps
+from tdvfsh.report.boot_text import WIDTH, labelled, td_sentence
+from tdvfsh.report.explain_options import why_option
+from tdvfsh.report.table import printable, table_lines
 from tdvfsh.units import human_size
 
-_WHO = {
-    "none": "nobody accepts anything after boot time",
-    "allocator": "the DXE allocator accepts when it would return OUT_OF_RESOURCES (option 1)",
-    "loader": "the loader accepts what a failed step lacked and repeats it (option 2, repaired)",
-    "loader-literal": "the loader accepts after LoadImage returned OUT_OF_RESOURCES, once (option 2 to the letter)",
-    "service": "the loader calls AcceptMemory() before each step (option 3)",
-}
+_LEAST_SHOWN: Final = 1 << 20
+"""Bytes; smaller requests are counted, not listed."""
+_NAME: Final = 17
 
 
 def explain_lines(result: BootResult) -> list[str]:
-    """The boot's TD, its outcome with numbers, and the outcome of the same boot under each other option."""
+    """The TD, what each step asked and got, the outcome with numbers, and what the other options make of it."""
     lines = labelled("TD", td_sentence(result))
+    lines += _steps(result)
     lines += _outcome(result)
-    if not result.machine.options.td:
+    options = result.machine.options
+    if not options.td:
         return lines
-    lines += ["", "The same boot under the other options:"]
-    rows = []
-    for name, other in helping_options(result):
-        outcome = "boots" if other.booted else f"{other.status.short_name} at {other.stage}"
-        rows.append((name, outcome, human_size(other.on_demand_bytes), _WHO[name]))
-    lines += table_lines(rows, "  >", indent="  ")
+    if result.failure is not None:
+        lines += _accepting(result, result.failure)
+    if result.machine.imported_map is None:
+        lines += _least(result)
+    return [*lines, "", *_options(result)]
+
+
+def _steps(result: BootResult) -> list[str]:
+    """The large requests; the small ones as a number."""
+    steps = asked_steps(result)
+    large = [step for step in steps if step.size >= _LEAST_SHOWN]
+    if not large:
+        return labelled("asked", "nothing of 1 MiB or more was placed")
+    rows = [
+        (step.what + (" -" if step.freed else ""), human_size(step.size), step.call, f"got {step.start:#x}")
+        for step in large
+    ]
+    lines = table_lines(rows, " >", indent=" " * 10)
+    lines[0] = f"{'asked':<10}{lines[0][10:]}"
+    if len(large) < len(steps):
+        lines += labelled("", f"and {len(steps) - len(large)} smaller than 1 MiB")
     return lines
 
 
@@ -39,18 +61,71 @@ def _outcome(result: BootResult) -> list[str]:
             if result.on_demand_bytes
             else "everything fitted into what was accepted at boot"
         )
-        return labelled("result", f"it boots: {how}")
-    failure = result.failure
+        lines = labelled("result", f"it boots{', but without its initrd' if result.lacks_initrd else ''}: {how}")
+        for message in result.messages:
+            lines += labelled("console", message)
+        return lines
     lines = labelled("result", f"{result.status.name} at {result.stage}")
+    failure = result.failure
     if failure is None:
         return lines
-    lines += labelled("asked", f"{failure.service}: {human_size(failure.asked_bytes)} ({failure.asked_bytes:#x} bytes)")
-    lines += labelled("free", f"largest piece in reach: {human_size(failure.largest_free_bytes)}")
-    lines += labelled("why", failure.why)
-    if failure.asked_bytes > failure.unaccepted_bytes:
-        lines += labelled(
-            "so",
-            f"accepting the remaining {human_size(failure.unaccepted_bytes)} could not have made one piece of "
-            f"{human_size(failure.asked_bytes)}: memory accepted on demand never joins memory accepted at boot",
-        )
+    asked = f"{human_size(failure.asked_bytes)} ({failure.asked_bytes:#x} bytes) in one piece"
+    lines += labelled("wanted", f"{failure.service}: {asked}" if failure.asked_bytes else failure.service)
+    if failure.asked_bytes:
+        lines += labelled("free", _largest_hole(failure))
+    return lines + labelled("why", failure.why)
+
+
+def _largest_hole(failure: BootFailure) -> str:
+    largest = human_size(failure.largest_free_bytes)
+    if failure.asked_bytes > failure.largest_free_bytes:
+        lacking = human_size(failure.asked_bytes - failure.largest_free_bytes)
+        return f"the largest hole that it could have used is {largest}: {lacking} too small"
+    return f"the largest hole that it could have used is {largest}, which alignment or its limit leaves too small"
+
+
+def _accepting(result: BootResult, failure: BootFailure) -> list[str]:
+    """What accepting the rest would have changed for the request that failed."""
+    asked = failure.asked_bytes
+    if not asked:
+        return []
+    ranges = unaccepted_ranges(result.machine.services)
+    if not ranges:
+        return labelled("accepting", "nothing is left to accept: more RAM or less to load is all that helps")
+    start, end = max(ranges, key=lambda piece: piece[1] - piece[0])
+    largest = f"the largest unaccepted piece is {human_size(end - start)} at {start:#x}"
+    if end - start >= asked:
+        needs = human_size(asked)
+        return labelled("accepting", f"would have made room for this request: {largest}, and it needs {needs}")
+    return labelled(
+        "accepting",
+        f"would not have made room for this request, not even all {human_size(failure.unaccepted_bytes)}: {largest}, "
+        "and memory accepted on demand never joins memory accepted at boot, for its descriptor has another attribute",
+    )
+
+
+def _least(result: BootResult) -> list[str]:
+    options = replace(result.machine.options, on_demand="none")
+    least = least_accept(options, result.files)
+    if least is None:
+        ram = human_size(options.memory)
+        return labelled("at boot", f"without any option no --accept makes it boot in {ram} of RAM")
+    return labelled("at boot", f"without any option it boots from --accept {least >> 20}M on")
+
+
+def _options(result: BootResult) -> list[str]:
+    lines = ["The same boot under each option:"]
+    outcomes = {result.machine.options.on_demand: result, **dict(helping_options(result))}
+    order = ("none", "allocator", "loader-literal", "loader", "service")
+    for name in order:
+        other = outcomes[name]
+        outcome = "boots" if other.booted else f"{other.status.short_name} at {other.stage}"
+        outcome += " without its initrd" if other.lacks_initrd else ""
+        cost = f", {human_size(other.on_demand_bytes)} on demand" if other.on_demand_bytes else ""
+        cost += f" in modelled {other.on_demand_seconds:.3f} s" if other.on_demand_bytes else ""
+        mark = "*" if name == result.machine.options.on_demand else " "
+        sentence = f"{outcome}{cost}: {why_option(name, other)}"
+        first, *more = wrap(printable(sentence), WIDTH - _NAME, break_long_words=False)
+        lines.append(f"{mark} {name:<{_NAME - 2}}{first}")
+        lines += [f"{'':<{_NAME}}{line}" for line in more]
     return lines

@@ -22,6 +22,10 @@ def ladder_lines(rungs: Sequence[Rung]) -> list[str]:
         for rung in rungs
         if rung.below is not None
     ]
+    accepted = {rung.stage: rung.accepted for rung in rungs}
+    boots, initrd = accepted.get("boots"), accepted.get("initrd")
+    if boots is not None and initrd is not None and boots < initrd:
+        lines.append(f"From {human_size(boots)} up to {human_size(initrd)} it boots without its initrd.")
     return lines
 
 
