@@ -4,7 +4,7 @@
 
     ~/.cache/tdvfsh/images/NAME/manifest.json     what the files are and where they came from
     ~/.cache/tdvfsh/images/NAME/linux …           the files
-    ~/.cache/tdvfsh/work/                         private apt roots, downloads under way, half-made entries, the lock
+    ~/.cache/tdvfsh/staging/                      private apt roots, downloads under way, half-made entries, the lock
 
 An entry appears by one rename, so that a half-made one is never seen. A file whose size or times are not those of the
 manifest is hashed again; if its content changed, the entry is damaged and counts as not fetched.

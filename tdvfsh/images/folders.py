@@ -31,4 +31,4 @@ def cache_dir() -> Path:
 
 def work_dir() -> Path:
     """Folder of everything that is not a finished image."""
-    return cache_dir().parent / "work"
+    return cache_dir().parent / "staging"

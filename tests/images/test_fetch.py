@@ -54,7 +54,7 @@ def test_a_package_that_lacks_the_file_leaves_nothing_behind(tmp_path: Path, pri
     with pytest.raises(FormatError, match="has no file"):
         fetch("shell", deb=hollow)
     assert fetched("shell") is None
-    assert not list((private_cache.parent / "work").glob("new-*"))
+    assert not list((private_cache.parent / "staging").glob("new-*"))
 
 
 def test_the_newest_package_of_the_archive_is_fetched_and_verified(archive: LocalArchive) -> None:
@@ -103,7 +103,7 @@ def test_a_package_that_is_not_what_the_index_promises_is_refused(archive: Local
 def test_nothing_but_images_and_lists_stays_after_a_fetch(archive: LocalArchive, private_cache: Path) -> None:
     archive.publish("trixie", {("efi-shell-x64", "1"): shell_deb(version="1")})
     fetch("shell", etc_apt=archive.etc_apt)
-    work = private_cache.parent / "work"
+    work = private_cache.parent / "staging"
     assert sorted(path.name for path in private_cache.iterdir()) == ["shell"]
     assert not [path for path in work.rglob("*") if path.suffix in (".deb", ".bin")]
     assert sorted(path.name for path in work.iterdir()) == ["apt", "downloads", "lock"]
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_done(tmp_path:
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (1, 1, "")
     assert "File too large" in done.stdout
     assert fetched("shell") is None
-    assert not list((private_cache.parent / "work").glob("new-*"))
+    assert not list((private_cache.parent / "staging").glob("new-*"))
 
 
 @pytest.mark.parametrize("fault", ["changed", "shortened", "file gone", "manifest gone", "manifest junk", "escape"])

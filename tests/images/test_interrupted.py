@@ -105,7 +105,7 @@ def test_an_interrupted_download_leaves_a_clean_cache_and_goes_on_where_it_stopp
     server.go_on.set()
     assert fetched("shell") is None
     assert not private_cache.exists()
-    (partial,) = (private_cache.parent / "work" / "downloads").glob("*/package.deb")
+    (partial,) = (private_cache.parent / "staging" / "downloads").glob("*/package.deb")
     had = partial.stat().st_size
     assert had >= FIRST_PART // 2
     image = fetch("shell", etc_apt=archive.etc_apt)
@@ -123,7 +123,7 @@ def test_a_partial_file_of_an_older_version_is_not_mixed_into_a_newer_one(
     archive.publish("trixie", {("efi-shell-x64", "2"): newer})
     assert fetch("shell", etc_apt=archive.etc_apt).files["efi"].read_bytes() == b"new"
     assert server.ranges == [None, None]
-    assert not list((private_cache.parent / "work" / "downloads").iterdir())
+    assert not list((private_cache.parent / "staging" / "downloads").iterdir())
 
 
 def test_two_processes_that_fetch_the_same_image_make_one_download(archive: LocalArchive, server: Server) -> None:
