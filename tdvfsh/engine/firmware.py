@@ -16,7 +16,7 @@ from tdvfsh.engine.events import EventServices
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
 from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
-from tdvfsh.engine.interfaces import GuestDevicePath, Interfaces
+from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.live_contents import LiveContents
 from tdvfsh.engine.memory_services import MemoryServices
@@ -163,6 +163,12 @@ class GuestFirmware:
     def guest_device_path(self, address: int) -> GuestDevicePath:
         """A device path that a guest keeps at ``address``."""
         return GuestDevicePath(parse_device_path(self.ram, address).nodes, address)
+
+    def offer(self, protocols: dict[Guid, int]) -> None:
+        """Put structures of the firmware's own on a new handle."""
+        handle: int | None = None
+        for guid, address in protocols.items():
+            handle = self.services.handles.install_protocol_interface(handle, guid, GuestInterface(address)).handle
 
     # ---- images -------------------------------------------------------------------------------------------------
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tdvfsh.engine.services import Answer, service_of
+from tdvfsh.engine.services import Answer, Service, service_of, unsupported
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import Guid
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
 
-Field = int | bytes | Callable[..., Answer]
+Field = int | bytes | Service | Callable[..., Answer]
 """A field of an interface: a 64-bit number, raw bytes, or a service."""
 
 Builder = Callable[[int, object], int | None]
@@ -85,9 +85,15 @@ class Interfaces:
                 parts.append(field)
             elif isinstance(field, int):
                 parts.append(struct.pack("<Q", field))
+            elif isinstance(field, Service):
+                parts.append(struct.pack("<Q", self._firmware.stubs.add(field)))
             else:
                 parts.append(struct.pack("<Q", self.stub(field)))
         return b"".join(parts)
+
+    def missing(self, protocol: str, *names: str) -> list[Service]:
+        """Functions of a protocol that are not there: they answer EFI_UNSUPPORTED, and the journal names them."""
+        return [unsupported(f"{protocol}.{name}") for name in names]
 
     def stub(self, method: Callable[..., Answer]) -> int:
         """Address of the stub of a marked method; one for each method and object."""

@@ -6,15 +6,30 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.protocols import MemoryAccept
+from tdvfsh.dxe.protocols import MemoryAccept, SimpleFileSystem
+from tdvfsh.engine.block_io import BlockIoProtocol, Disk
+from tdvfsh.engine.collation import UnicodeCollation
 from tdvfsh.engine.console import install_console
+from tdvfsh.engine.device_path_protocols import DevicePathProtocols
+from tdvfsh.engine.file_protocol import FileSystemProtocol
+from tdvfsh.engine.hii import HiiProtocols
+from tdvfsh.engine.interfaces import GuestInterface
+from tdvfsh.engine.load_file import LoadFile2Protocol, PiecedFile
+from tdvfsh.engine.resources import hii_package_list
+from tdvfsh.engine.rng import RandomNumbers
 from tdvfsh.engine.services import service
+from tdvfsh.engine.volumes import NamedFiles, OnVolume
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
     EDKII_MEMORY_ACCEPT_PROTOCOL_GUID,
+    EFI_BLOCK_IO_PROTOCOL_GUID,
     EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_DISK_IO_PROTOCOL_GUID,
+    EFI_HII_PACKAGE_LIST_PROTOCOL_GUID,
+    EFI_LOAD_FILE2_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_PROTOCOL_GUID,
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
 )
 from tdvfsh.uefi.status import EfiStatus
 
@@ -58,11 +73,43 @@ def install_firmware_protocols(firmware: GuestFirmware) -> None:
         EFI_LOADED_IMAGE_PROTOCOL_GUID,
         lambda handle, image: _loaded_image(firmware, image) if isinstance(image, LoadedImage) else None,
     )
+    interfaces.register(EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, lambda handle, thing: _file_system(firmware, thing))
+    interfaces.register(
+        EFI_BLOCK_IO_PROTOCOL_GUID,
+        lambda handle, disk: BlockIoProtocol(firmware, disk).block_io() if isinstance(disk, Disk) else None,
+    )
+    interfaces.register(
+        EFI_DISK_IO_PROTOCOL_GUID,
+        lambda handle, disk: BlockIoProtocol(firmware, disk).disk_io() if isinstance(disk, Disk) else None,
+    )
+    interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(firmware, thing))
+    for protocols in (
+        DevicePathProtocols(firmware), UnicodeCollation(firmware), HiiProtocols(firmware), RandomNumbers(firmware),
+    ):  # fmt: skip
+        protocols.install()
     firmware.tables.write_system_table(install_console(firmware, firmware.screen))
 
 
 def prepare_loaded_image(firmware: GuestFirmware, handle: int, image: LoadedImage) -> None:
-    """What belongs on the handle of an image that is about to start."""
+    """What belongs on the handle of an image that is about to start: the texts that it brings with it."""
+    package_list = hii_package_list(firmware.ram, image)
+    handles = firmware.services.handles
+    if package_list is not None and EFI_HII_PACKAGE_LIST_PROTOCOL_GUID not in handles.protocols(handle):
+        handles.install_protocol_interface(handle, EFI_HII_PACKAGE_LIST_PROTOCOL_GUID, GuestInterface(package_list))
+
+
+def _file_system(firmware: GuestFirmware, thing: object) -> int | None:
+    if isinstance(thing, OnVolume):
+        return FileSystemProtocol(firmware, thing.volume).structure()
+    if isinstance(thing, SimpleFileSystem):
+        return FileSystemProtocol(firmware, NamedFiles(thing)).structure()
+    return None
+
+
+def _load_file2(firmware: GuestFirmware, thing: object) -> int | None:
+    if not isinstance(thing, PiecedFile):
+        return None
+    return firmware.interfaces.structure([LoadFile2Protocol(firmware, thing).load_file])
 
 
 def unload_function(firmware: GuestFirmware, handle: int, image: LoadedImage) -> int:

@@ -1,0 +1,121 @@
+"""EFI_BLOCK_IO_PROTOCOL and EFI_DISK_IO_PROTOCOL over read-only disks.
+
+Source: UEFI 2.10 13.9 and 13.7.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from tdvfsh.engine.interfaces import Field
+from tdvfsh.engine.services import service
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware import GuestFirmware
+
+SECTOR: Final = 512
+_REVISION: Final = 0x00010000
+_MEDIA_ID: Final = 1
+_INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
+
+
+@runtime_checkable
+class Disk(Protocol):
+    """Bytes by offset."""
+
+    @property
+    def disk_size(self) -> int:
+        """Bytes, whole sectors."""
+        ...
+
+    def read_disk(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``, inside the disk."""
+        ...
+
+
+class ImageDisk:
+    """A disk image in a file of the host."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+
+    @property
+    def disk_size(self) -> int:
+        """Bytes, whole sectors."""
+        return len(self._view) // SECTOR * SECTOR
+
+    def read_disk(self, offset: int, size: int) -> bytes:
+        """A copy."""
+        return bytes(self._view[offset : offset + size])
+
+
+class BlockIoProtocol:
+    """Both protocols of one disk."""
+
+    def __init__(self, firmware: GuestFirmware, disk: Disk) -> None:
+        self._firmware = firmware
+        self._ram = firmware.ram
+        self._disk = disk
+
+    def block_io(self) -> int:
+        """Address of EFI_BLOCK_IO_PROTOCOL."""
+        structure = self._firmware.interfaces.structure
+        last = max(0, self._disk.disk_size // SECTOR - 1)
+        media = struct.pack("<I5B3xII4xQQII", _MEDIA_ID, 0, 1, 0, 1, 0, SECTOR, 0, last, 0, 0, 0)
+        fields: list[Field] = [
+            _REVISION,
+            structure([media]),
+            self.reset,
+            self.read_blocks,
+            self.write_blocks,
+            self.flush_blocks,
+        ]
+        return structure(fields)
+
+    def disk_io(self) -> int:
+        """Address of EFI_DISK_IO_PROTOCOL."""
+        return self._firmware.interfaces.structure([_REVISION, self.read_disk, self.write_disk])
+
+    def _read(self, media_id: int, offset: int, size: int, buffer: int) -> EfiStatus:
+        if media_id != _MEDIA_ID:
+            return EfiStatus.EFI_MEDIA_CHANGED
+        if offset + size > self._disk.disk_size or (size and not buffer):
+            return _INVALID
+        if size:
+            self._ram.write(buffer, self._disk.read_disk(offset, size))
+            self._firmware.wrote(buffer, size)
+        return SUCCESS
+
+    @service("EFI_BLOCK_IO_PROTOCOL.Reset", "qb")
+    def reset(self, this: int, extended_verification: int) -> EfiStatus:
+        """There is nothing to reset."""
+        return SUCCESS
+
+    @service("EFI_BLOCK_IO_PROTOCOL.ReadBlocks", "qdqqq")
+    def read_blocks(self, this: int, media_id: int, lba: int, buffer_size: int, buffer: int) -> EfiStatus:
+        """Whole sectors."""
+        if buffer_size % SECTOR:
+            return EfiStatus.EFI_BAD_BUFFER_SIZE
+        return self._read(media_id, lba * SECTOR, buffer_size, buffer)
+
+    @service("EFI_BLOCK_IO_PROTOCOL.WriteBlocks", "qdqqq")
+    def write_blocks(self, this: int, media_id: int, lba: int, buffer_size: int, buffer: int) -> EfiStatus:
+        """Disks are read-only."""
+        return EfiStatus.EFI_WRITE_PROTECTED
+
+    @service("EFI_BLOCK_IO_PROTOCOL.FlushBlocks", "q")
+    def flush_blocks(self, this: int) -> EfiStatus:
+        """Nothing is ever left to write."""
+        return SUCCESS
+
+    @service("EFI_DISK_IO_PROTOCOL.ReadDisk", "qdqqq")
+    def read_disk(self, this: int, media_id: int, offset: int, buffer_size: int, buffer: int) -> EfiStatus:
+        """Any bytes."""
+        return self._read(media_id, offset, buffer_size, buffer)
+
+    @service("EFI_DISK_IO_PROTOCOL.WriteDisk", "qdqqq")
+    def write_disk(self, this: int, media_id: int, offset: int, buffer_size: int, buffer: int) -> EfiStatus:
+        """Disks are read-only."""
+        return EfiStatus.EFI_WRITE_PROTECTED

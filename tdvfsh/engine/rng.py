@@ -1,0 +1,55 @@
+"""EFI_RNG_PROTOCOL: numbers that look random and are the same in every run, from the TD's seed.
+
+Source: UEFI 2.10 37.5.
+"""
+
+from __future__ import annotations
+
+from hashlib import shake_256
+from typing import TYPE_CHECKING
+
+from tdvfsh.engine.services import service
+from tdvfsh.uefi.guids import EFI_RNG_ALGORITHM_RAW, EFI_RNG_PROTOCOL_GUID
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware import GuestFirmware
+
+
+class RandomNumbers:
+    """GetInfo and GetRNG."""
+
+    def __init__(self, firmware: GuestFirmware) -> None:
+        self._firmware = firmware
+        self._ram = firmware.ram
+        self._seed = firmware.machine.options.kaslr_seed.to_bytes(4, "little")
+        self._calls = 0
+
+    def install(self) -> None:
+        """Make the handle."""
+        structure = self._firmware.interfaces.structure([self.get_info, self.get_rng])
+        self._firmware.offer({EFI_RNG_PROTOCOL_GUID: structure})
+
+    @service("EFI_RNG_PROTOCOL.GetInfo", "qqq")
+    def get_info(self, this: int, rng_algorithm_list_size: int, rng_algorithm_list: int) -> EfiStatus:
+        """One algorithm, the raw one."""
+        if not rng_algorithm_list_size:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        room = self._ram.u64(rng_algorithm_list_size)
+        self._ram.put_u64(rng_algorithm_list_size, 16)
+        if room < 16:
+            return EfiStatus.EFI_BUFFER_TOO_SMALL
+        self._ram.write(rng_algorithm_list, EFI_RNG_ALGORITHM_RAW.bytes_le)
+        return SUCCESS
+
+    @service("EFI_RNG_PROTOCOL.GetRNG", "qqqq")
+    def get_rng(self, this: int, rng_algorithm: int, rng_value_length: int, rng_value: int) -> EfiStatus:
+        """Bytes."""
+        if not rng_value or not rng_value_length:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        if rng_algorithm and self._ram.guid(rng_algorithm) != EFI_RNG_ALGORITHM_RAW:
+            return EfiStatus.EFI_UNSUPPORTED
+        self._calls += 1
+        data = shake_256(self._seed + self._calls.to_bytes(8, "little")).digest(rng_value_length)
+        self._ram.write(rng_value, data)
+        return SUCCESS

@@ -1,0 +1,199 @@
+"""File systems that guest code can open, and the objects that stand for them in the handle database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from tdvfsh.dxe.protocols import FileContents, SimpleFileSystem
+from tdvfsh.errors import TdvfshError
+from tdvfsh.formats.mapped import MappedFile, open_mapped
+from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+
+class FileWriter(Protocol):
+    """An open file that grows."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises FileSystemError."""
+
+    def close(self) -> None:
+        """Done."""
+
+
+class Volume(Protocol):
+    """A file system; every method that fails raises FileSystemError. Names are found without regard to case."""
+
+    label: str
+    writable: bool
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """One entry, None where there is none. The root is a directory without a name."""
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """All entries of a directory, without ``.`` and ``..``."""
+
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
+        """Contents of a file, at most ``size`` bytes from ``offset``."""
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """Create or empty a file, or append to it."""
+
+    def make_directory(self, parts: Parts) -> None:
+        """Create a directory."""
+
+    def remove(self, parts: Parts) -> None:
+        """Delete a file or an empty directory."""
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """Move an entry."""
+
+    def set_attributes(self, parts: Parts, attributes: str) -> None:
+        """Set the letters of ``ahrs``."""
+
+    def space(self) -> tuple[int, int]:
+        """Bytes of the volume, and free bytes."""
+
+
+@runtime_checkable
+class OnVolume(Protocol):
+    """Something with a volume behind it."""
+
+    @property
+    def volume(self) -> Volume:
+        """The volume."""
+        ...
+
+
+@runtime_checkable
+class OnHost(Protocol):
+    """A volume whose files are files of the host."""
+
+    def host_path(self, parts: Parts) -> str | None:
+        """Where an entry lies on the host."""
+
+
+class VolumeFileSystem:
+    """EFI_SIMPLE_FILE_SYSTEM_PROTOCOL over a volume."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._mapped: dict[str, MappedFile] = {}
+
+    @property
+    def volume(self) -> Volume:
+        """The volume."""
+        return self._volume
+
+    def read_file(self, path: str) -> FileContents:
+        """The file at a backslash path; a file of the host is mapped, not read."""
+        parts = split_path(path)
+        try:
+            if isinstance(self._volume, OnHost):
+                return FileContents(SUCCESS, self._view(self._volume, parts))
+            return FileContents(SUCCESS, memoryview(self._volume.read(parts)))
+        except FileSystemError as error:
+            return FileContents(error.status, None)
+
+    def _view(self, volume: OnHost, parts: Parts) -> memoryview:
+        path = volume.host_path(parts)
+        if path is None:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        try:
+            if path not in self._mapped:
+                self._mapped[path] = open_mapped(path)
+        except TdvfshError:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED) from None
+        return self._mapped[path].view
+
+
+class ViewVolume:
+    """A read-only volume of files in memory.
+
+    Args:
+        files: Bytes by backslash path; folders are made from the paths.
+        label: Volume label.
+    """
+
+    writable = False
+
+    def __init__(self, files: dict[str, memoryview], label: str = "BOOT") -> None:
+        self.label = label
+        self._files: dict[tuple[str, ...], memoryview] = {}
+        self._names: dict[tuple[str, ...], str] = {}
+        for path, view in files.items():
+            parts = split_path(path)
+            for count in range(1, len(parts) + 1):
+                self._names.setdefault(_key(parts[:count]), parts[count - 1])
+            self._files[_key(parts)] = view
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """See :class:`Volume`."""
+        key = _key(parts)
+        if key in self._files:
+            return FileInfo(self._names[key], False, len(self._files[key]), 0, 0, "ar")
+        if not key or key in self._names:
+            return FileInfo(self._names.get(key, ""), True, 0, 0, 0, "d")
+        return None
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """See :class:`Volume`."""
+        key = _key(parts)
+        below = [name for name in self._names if len(name) == len(key) + 1 and name[: len(key)] == key]
+        return [info for name in below if (info := self.info(name)) is not None]
+
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
+        """See :class:`Volume`."""
+        view = self._files.get(_key(parts))
+        if view is None:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        return bytes(view[offset : len(view) if size < 0 else offset + size])
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """See :class:`Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def make_directory(self, parts: Parts) -> None:
+        """See :class:`Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def remove(self, parts: Parts) -> None:
+        """See :class:`Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """See :class:`Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def set_attributes(self, parts: Parts, attributes: str) -> None:
+        """See :class:`Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def space(self) -> tuple[int, int]:
+        """See :class:`Volume`."""
+        return sum(len(view) for view in self._files.values()), 0
+
+
+class NamedFiles(ViewVolume):
+    """The files of a file system that can only be asked for whole files, as far as they have been asked for."""
+
+    def __init__(self, files: SimpleFileSystem) -> None:
+        super().__init__({})
+        self._source = files
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """See :class:`Volume`."""
+        contents = self._source.read_file("\\".join(parts)) if parts else None
+        if contents is not None and contents.view is not None:
+            self._files[_key(parts)], self._names[_key(parts)] = contents.view, parts[-1]
+        return super().info(parts)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """Names of a backslash path."""
+    return tuple(part for part in path.replace("/", "\\").split("\\") if part)
+
+
+def _key(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.upper() for part in parts)
