@@ -34,6 +34,11 @@ class _Settings:
         self.zone = _LOCAL
         self.daylight = 0
 
+    def copy(self) -> _Settings:
+        twin = _Settings()
+        twin.zone, twin.daylight = self.zone, self.daylight
+        return twin
+
 
 def _settings(shell: Shell) -> _Settings:
     settings = shell.state.setdefault("clock", _Settings())

@@ -66,12 +66,27 @@ class Mapping:
         self.directory = ""
 
 
+DriveState = tuple[list[Drive], list[tuple[str, Mapping, str]]]
+"""What is kept of a drive table to go back to."""
+
+
 class DriveTable:
     """All mappings, found by name in any case, with or without colon."""
 
     def __init__(self) -> None:
         self.drives: list[Drive] = []
         self._mappings: dict[str, Mapping] = {}
+
+    def state(self) -> DriveState:
+        """Drives, names and current directories as they are now."""
+        return self.drives.copy(), [(key, one, one.directory) for key, one in self._mappings.items()]
+
+    def restore(self, state: DriveState) -> None:
+        """Go back to what :meth:`state` gave."""
+        self.drives = state[0].copy()
+        self._mappings = {key: mapping for key, mapping, _ in state[1]}
+        for _, mapping, directory in state[1]:
+            mapping.directory = directory
 
     def mount(self, filesystem: FileSystem, *, index: int | None = None, port: int | None = None) -> Drive:
         """Add a file system as the next ``FSn:`` (or number ``index``)."""

@@ -30,12 +30,24 @@ BUILT_IN_ALIASES = {
 }
 
 
+State = tuple[dict[str, str], set[str]]
+"""What is kept of variables or aliases to go back to: values, and the names of the volatile ones."""
+
+
 class Environment:
     """The variables. Names are case-sensitive, as in edk2."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
         self._volatile: set[str] = set()
+
+    def state(self) -> State:
+        """All variables as they are now."""
+        return self._values.copy(), self._volatile.copy()
+
+    def restore(self, state: State) -> None:
+        """Go back to what :meth:`state` gave."""
+        self._values, self._volatile = state[0].copy(), state[1].copy()
 
     def items(self) -> Iterable[tuple[str, str]]:
         """All variables in order."""
@@ -75,6 +87,14 @@ class Aliases:
     def __init__(self) -> None:
         self._commands: dict[str, str] = {}
         self._volatile: set[str] = set()
+
+    def state(self) -> State:
+        """All aliases but the built-in ones as they are now."""
+        return self._commands.copy(), self._volatile.copy()
+
+    def restore(self, state: State) -> None:
+        """Go back to what :meth:`state` gave."""
+        self._commands, self._volatile = state[0].copy(), state[1].copy()
 
     def get(self, name: str) -> str | None:
         """What an alias stands for."""

@@ -76,6 +76,15 @@ class HostFolder:
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
         self._attributes: dict[str, str] = {}
 
+    def state(self) -> object:
+        """What is not on the host's disk: the attributes that commands have set."""
+        return self._attributes.copy()
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` gave; the host's files stay as they are."""
+        assert isinstance(state, dict)
+        self._attributes = state.copy()
+
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
         return real == self.root or real.startswith(self.root.rstrip(os.sep) + os.sep)

@@ -7,10 +7,10 @@ START_TIME = 1_704_067_200  # 01/01/2024 00:00:00, so that nothing depends on th
 
 
 class StillClock:
-    """A clock of its own, for a shell without a machine."""
+    """A clock of its own, for a shell without a machine; it begins at ``now`` nanoseconds."""
 
-    def __init__(self) -> None:
-        self._now = 0
+    def __init__(self, now: int = 0) -> None:
+        self._now = now
 
     @property
     def now_ns(self) -> int:

@@ -53,6 +53,12 @@ class FileSystem(Protocol):
     def space(self) -> tuple[int, int]:
         """Bytes of the volume, and free bytes."""
 
+    def state(self) -> object:
+        """What it keeps that is not on the host's disk, to go back to."""
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` gave."""
+
 
 class Clock(Protocol):
     """The virtual clock."""

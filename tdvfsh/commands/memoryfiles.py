@@ -22,6 +22,13 @@ class _Node:
         self.modified = self.created = now
         self.attributes = "" if children is not None else "a"
 
+    def copy(self) -> _Node:
+        children = self.children
+        twin = _Node(self.name, None if children is None else {key: one.copy() for key, one in children.items()}, 0)
+        twin.data = bytearray(self.data)
+        twin.modified, twin.created, twin.attributes = self.modified, self.created, self.attributes
+        return twin
+
 
 class _NodeWriter:
     def __init__(self, node: _Node) -> None:
@@ -49,6 +56,15 @@ class MemoryFileSystem:
         self._now = now
         self._capacity = capacity
         self._root = _Node("", {}, now())
+
+    def state(self) -> object:
+        """Every file as it is now."""
+        return self._root.copy()
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` gave."""
+        assert isinstance(state, _Node)
+        self._root = state.copy()
 
     def _find(self, parts: Parts) -> _Node | None:
         node = self._root

@@ -12,6 +12,7 @@ from tdvfsh.commands import registry
 from tdvfsh.commands.drives import Drive, DriveTable, Mapping
 from tdvfsh.commands.environment import Aliases, Environment
 from tdvfsh.commands.filesystem import FileSystemError
+from tdvfsh.commands.history import History
 from tdvfsh.commands.identity import PROFILES, START_TIME, Firmware, StillClock
 from tdvfsh.commands.machine import set_image_hooks, status_of_error
 from tdvfsh.commands.paging import PageBreak, PagingSink
@@ -75,6 +76,7 @@ class Shell:
         self.image_unloader: Callable[[int], EfiStatus | None] | None = None
         self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
         set_image_hooks(self)
+        self.history = History()
         self.interpreter = Interpreter(self)
         self._set_initial_variables(profiles)
 
@@ -100,7 +102,11 @@ class Shell:
         Returns:
             ``%lasterror%`` behind it.
         """
-        self._guarded(lambda: self.interpreter.run_line(text))
+        self.begin_line(text)
+        try:
+            self._guarded(lambda: self.interpreter.run_line(text))
+        finally:
+            self.end_line()
         return self.last_error
 
     def run_script(self, path: str, arguments: Iterable[str] = ()) -> ShellStatus:
@@ -176,6 +182,14 @@ class Shell:
         """Print to standard output; CR LF, as variables and files hold it, counts as one end of line."""
         self.stdout.write(text.replace("\r\n", "\n") if "\r" in text else text)
 
+    def begin_line(self, text: str) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`: the moment before it is kept for ``undo``."""
+        self.history.begin(self, text)
+
+    def end_line(self) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        self.history.end(self)
+
     # --- commands ----------------------------------------------------------------------------------------------
 
     def is_command(self, name: str) -> bool:
@@ -186,6 +200,7 @@ class Shell:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         command = registry.find(name)
         assert command is not None
+        self.history.before_command(command.name)
         stdout = self.stdout
         if "-b" in words and stdout is self.screen:
             self.stdout = PagingSink(stdout, self.screen_rows(), self.ask)
@@ -201,6 +216,7 @@ class Shell:
 
     def start_image(self, path: str, command_line: str) -> tuple[EfiStatus, int]:
         """Load and start an EFI program, with the machine's own starter where one is set."""
+        self.history.before_command("")
         if self.image_starter is not None:
             return self.image_starter(path, command_line)
         return EfiStatus.EFI_UNSUPPORTED, ShellStatus.UNSUPPORTED

@@ -53,6 +53,12 @@ class VariableStore:
     def __init__(self) -> None:
         self._variables: dict[tuple[str, str], Variable] = {}
 
+    def copy(self) -> VariableStore:
+        """An independent copy."""
+        twin = VariableStore()
+        twin._variables = self._variables.copy()
+        return twin
+
     def get(self, guid: str, name: str) -> Variable | None:
         """One variable."""
         return self._variables.get((guid.upper(), name))

@@ -46,6 +46,12 @@ class ScriptHost(Protocol):
     def print(self, text: str) -> None:
         """Print to standard output."""
 
+    def begin_line(self, text: str) -> None:
+        """A line of a script is about to run."""
+
+    def end_line(self) -> None:
+        """It has run."""
+
     def checkpoint(self) -> None:
         """Called once a line; raises KeyboardInterrupt where the person wants the script to stop."""
 

@@ -170,6 +170,13 @@ class Interpreter:
 
     def _run_script_line(self, shown: str, command: str) -> bool:
         """Run one line of a script; False where the script ends with it."""
+        self.host.begin_line(command)
+        try:
+            return self._run_one(shown, command)
+        finally:
+            self.host.end_line()
+
+    def _run_one(self, shown: str, command: str) -> bool:
         if command.startswith("@"):
             echo, self.echo = self.echo, False
             status = self.run_line(command[1:])
