@@ -109,6 +109,12 @@ def _build_parser() -> _Parser:
         elif name == "plot":
             _add_plot(booting)
 
+    _add_sweep(
+        add("sweep", "thousands of scenarios, in parallel, also on a cluster", "tdvfsh sweep fleet.toml -o results")
+    )
+    summary = "how much to accept at boot for given images, and what accepting on demand costs instead"
+    _add_advise(add("advise", summary, "tdvfsh advise vmlinuz --initrd initrd.img --memory 2G", td))
+
     inspect = add("inspect", "what a file is", "tdvfsh inspect vmlinuz")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
@@ -126,6 +132,29 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="first", metavar="SIZE", default="0", help="first size (default 0)")
     parser.add_argument("--to", dest="last", metavar="SIZE", default="600M", help="last size (default 600M)")
     parser.add_argument("--step", metavar="SIZE", default="10M", help="size of a column (default 10M)")
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", metavar="SPEC.toml", nargs="?", help="images and grids; without it DIR is only read")
+    parser.add_argument("-o", dest="output", metavar="DIR", help="where results go; a sweep that was killed goes on")
+    parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to hold DIR's against")
+    parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
+    _add_workers(parser)
+
+
+def _add_advise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kernel", metavar="KERNEL|SPEC.toml", nargs="?", help="a kernel, or a spec for a whole fleet")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--pair", metavar="KERNEL,INITRD", action="append", help="one more image for the table")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_workers(parser)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", metavar="N", help="processes on this host (default: one a CPU)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786")
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:

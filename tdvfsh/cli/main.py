@@ -20,6 +20,8 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "compare": ("compare", "run_compare"),
     "ladder": ("ladder", "run_ladder"),
     "plot": ("plot", "run_plot"),
+    "sweep": ("sweep", "run_sweep_command"),
+    "advise": ("sweep", "run_advise"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "images": ("images", "run_images"),

@@ -1,0 +1,170 @@
+"""``tdvfsh sweep`` and ``tdvfsh advise``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.errors import UsageError
+from tdvfsh.machine.compare import COMPARED_LOADERS
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.sweep.advise import Question, advise
+from tdvfsh.sweep.axes import axis_index, options_at
+from tdvfsh.sweep.executors import Workers, cluster_workers, local_workers
+from tdvfsh.sweep.facts import ImageFacts
+from tdvfsh.sweep.images import read_images
+from tdvfsh.sweep.row import Row
+from tdvfsh.sweep.run import run_sweep
+from tdvfsh.sweep.spec import ImageRequest, read_spec
+from tdvfsh.sweep.store import ResultStore, read_results
+from tdvfsh.ui.progress import progress_bar
+from tdvfsh.units import parse_size
+
+_SPEC_SUFFIX = ".toml"
+
+
+def run_sweep_command(arguments: Arguments) -> int:
+    """Run a spec's scenarios, plot them, hold them against a baseline. Exit status 1 where something got worse."""
+    spec, folder, baseline = (arguments.optional(name) for name in ("spec", "output", "baseline"))
+    if folder is None:
+        raise UsageError("sweep: -o DIR is missing: where results go, and are")
+    if spec is not None:
+        rows = _sweep(arguments, spec, folder)
+    elif baseline is not None or arguments.words("plot"):
+        rows = read_results(folder)
+    else:
+        raise UsageError("sweep: give a SPEC to run, or --check or --plot for results that are there")
+    if arguments.words("plot"):
+        from tdvfsh.sweep.plots import write_plots
+
+        print_lines(str(path) for path in write_plots(Path(folder), rows, arguments.words("plot")))
+    return 0 if baseline is None else _check(baseline, rows)
+
+
+def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
+    from tdvfsh.sweep.text import map_lines, summary_lines
+
+    spec = read_spec(path)
+    with _progress("sweep") as tell:
+        images = read_images(spec.images)
+        with ResultStore(folder) as store:
+            before, started = len(store), time.monotonic()
+            with _workers(arguments) as workers:
+                keys = run_sweep(images, spec.grids, store, workers, tell)
+            seconds = time.monotonic() - started
+            tables = store.write_tables(keys)
+            rows = list(store.rows(keys))
+    new = len(rows) - before
+    print_lines([*summary_lines(rows), *map_lines(rows), "", *(str(table) for table in tables)])
+    if new:
+        count = workers.count
+        each = new / seconds / count
+        what = "1 worker" if count == 1 else f"{count} workers"
+        print(f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}", file=sys.stderr)
+    return rows
+
+
+def _check(baseline: str, rows: list[Row]) -> int:
+    from tdvfsh.sweep.check import compare_results, is_worse
+
+    differences = compare_results(read_results(baseline), rows)
+    print_lines([f"{one.kind}: {one.line}" for one in differences] or ["as in the baseline"])
+    return 1 if is_worse(differences) else 0
+
+
+def run_advise(arguments: Arguments) -> int:
+    """How much to accept: one image in full, several as a table, or JSON."""
+    from tdvfsh.sweep.advice_text import advice_dict, advice_lines, fleet_lines
+
+    with _progress("advise") as tell:
+        questions = _questions(arguments)
+        with _workers(arguments) as workers:
+            advices = advise(questions, parse_size(arguments.text("step")), workers, tell)
+    if arguments.flag("json"):
+        print_json([advice_dict(advice) for advice in advices])
+    elif len(advices) == 1:
+        print_lines(advice_lines(advices[0]))
+    else:
+        print_lines(fleet_lines(advices))
+    return 0 if all(advice.recommended is not None for advice in advices) else 1
+
+
+def _questions(arguments: Arguments) -> list[Question]:
+    """From a spec, each image in each machine of its grids; else the pairs of the command line in one machine."""
+    kernel = arguments.optional("kernel")
+    if kernel is not None and kernel.endswith(_SPEC_SUFFIX):
+        if arguments.words("initrd") or arguments.words("pair") or arguments.text("cmdline"):
+            raise UsageError("advise: a spec names its images and command lines itself")
+        return _questions_of_spec(kernel, arguments.axis("loader"))
+    requests = [_pair(words, arguments.text("cmdline")) for words in arguments.words("pair")]
+    if kernel is not None:
+        initrds = tuple(Path(initrd) for initrd in arguments.words("initrd"))
+        requests.insert(0, ImageRequest(Path(kernel).name, Path(kernel), initrds, arguments.text("cmdline")))
+    if not requests:
+        raise UsageError("advise: give a KERNEL, a SPEC.toml, or --pair KERNEL,INITRD")
+    loaders = tuple(arguments.axis("loader") or COMPARED_LOADERS)
+    options, *_ = [arguments.td_options(loader=loader) for loader in loaders]  # each is checked
+    return [Question(image, options, loaders) for image in read_images(requests)]
+
+
+def _pair(words: str, cmdline: str) -> ImageRequest:
+    kernel, *initrds = words.split(",")
+    name = " + ".join(Path(path).name for path in (kernel, *initrds))
+    return ImageRequest(name, Path(kernel), tuple(Path(initrd) for initrd in initrds), cmdline)
+
+
+def _questions_of_spec(path: str, loaders: list[str] | None) -> list[Question]:
+    spec = read_spec(path)
+    images: list[ImageFacts] = read_images(spec.images)
+    asked: dict[tuple[int, TdOptions], dict[str, None]] = {}
+    for grid in spec.grids:
+        for image, point in grid:
+            options = options_at(point)
+            usual = TdOptions()
+            machine = replace(options, accept=usual.accept, on_demand=usual.on_demand, loader=usual.loader)
+            asked.setdefault((image, machine), {})[str(point[axis_index("loader")])] = None
+    return [Question(images[image], machine, tuple(loaders or named)) for (image, machine), named in asked.items()]
+
+
+def _workers(arguments: Arguments) -> AbstractContextManager[Workers]:
+    cluster, jobs = arguments.optional("cluster"), arguments.optional("jobs")
+    if cluster is not None:
+        if jobs is not None:
+            raise UsageError("--jobs and --cluster: choose one")
+        return cluster_workers(cluster)
+    if jobs is None:
+        return local_workers(len(os.sched_getaffinity(0)))
+    if not jobs.isdigit():
+        raise UsageError(f"--jobs {jobs}: not a number")
+    return local_workers(int(jobs))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the rate and the time left, which count what this run has done."""
+    with progress_bar("") as bar:
+        started = time.monotonic()
+        first: list[int] = []
+
+        def tell(done: int, total: int) -> None:
+            if not first:
+                first.append(done)
+            bar(pace(what, done - first[0], total - done, time.monotonic() - started), done, total)
+
+        yield tell
+
+
+def pace(what: str, done: int, left: int, seconds: float) -> str:
+    """``sweep, 171/s, 0:42 left``: the label of a progress bar."""
+    if not done or seconds <= 0:
+        return what
+    rate = done / seconds
+    minutes, rest = divmod(round(left / rate), 60)
+    return f"{what}, {rate:.0f}/s, {minutes}:{rest:02} left"

@@ -1,0 +1,1 @@
+"""Many boots: sweeps over grids of scenarios, and advice on how much to accept."""

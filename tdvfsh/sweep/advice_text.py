@@ -1,0 +1,155 @@
+"""Advice for people, as a table for one image or for a fleet, and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tdvfsh.report.boot_text import labelled
+from tdvfsh.report.table import table_lines
+from tdvfsh.sweep.advise import NONE, Advice
+from tdvfsh.sweep.search import Found
+from tdvfsh.units import MIB, format_size, human_size
+
+
+def advice_lines(advice: Advice) -> list[str]:
+    """One image in full: every loader with every option, and the recommendation."""
+    rows = [("loader", "on demand", "accept", "at boot", "on demand", "modelled", "one step less")]
+    for entry in advice.loaders:
+        for number, (option, found) in enumerate(entry.found.items()):
+            loader = entry.loader if not number else ""
+            if found is None:
+                rows.append((loader, option, "-", "", "", "", "boots with no size"))
+                continue
+            trial = found.smallest
+            rows.append(
+                (
+                    loader,
+                    option,
+                    format_size(trial.accept),
+                    human_size(trial.boot_bytes),
+                    human_size(trial.on_demand_bytes) if trial.on_demand_bytes else "-",
+                    f"{trial.seconds:.3f} s",
+                    _below(found),
+                )
+            )
+    lines = [*_heading(advice), "", *table_lines(rows, "  >>>>"), ""]
+    for entry in advice.loaders:
+        lines += _unsteady(entry.loader, entry.found[NONE])
+    return [*lines, *_recommendation(advice)]
+
+
+def fleet_lines(advices: Sequence[Advice]) -> list[str]:
+    """Several images: the smallest accept of each loader without accepting on demand, and what is recommended."""
+    loaders = list(dict.fromkeys(entry.loader for advice in advices for entry in advice.loaders))
+    rows = [("image", "RAM", *loaders, "for all", "recommended", "modelled")]
+    for advice in advices:
+        found = {entry.loader: entry.found[NONE] for entry in advice.loaders}
+        plain = next((choice for choice in advice.choices if choice.on_demand == NONE), None)
+        best = advice.recommended
+        rows.append(
+            (
+                advice.image.name,
+                format_size(advice.options.memory),
+                *(_smallest(found.get(loader)) for loader in loaders),
+                format_size(plain.accept) if plain else "-",
+                f"{format_size(best.accept)}, on demand: {best.on_demand}" if best else "nothing boots",
+                f"{best.seconds:.3f} s" if best else "-",
+            )
+        )
+    lines = table_lines(rows, " >" + ">" * len(loaders) + "> >")
+    plains = [choice for advice in advices for choice in advice.choices if choice.on_demand == NONE]
+    if len(plains) == len(advices):
+        most = max(plains, key=lambda choice: choice.accept)
+        lines += [
+            "",
+            *labelled("for all", f"--accept {format_size(most.accept)} boots every image here with every loader"),
+        ]
+    return lines
+
+
+def advice_dict(advice: Advice) -> dict[str, Any]:
+    """The same as plain values; sizes in bytes, times in modelled seconds."""
+    return {
+        "image": advice.image.name,
+        "td": {"memory": advice.options.memory, "vcpus": advice.options.vcpus, "profile": advice.options.profile,
+               "firmware_model": advice.options.firmware_model, "host_page_size": advice.options.host_page_size},
+        "loaders": [
+            {
+                "loader": entry.loader,
+                "options": {option: _found_dict(found) for option, found in entry.found.items()},
+            }
+            for entry in advice.loaders
+        ],
+        "choices": [
+            {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.seconds}
+            for choice in advice.choices
+        ],
+        "recommended": None
+        if advice.recommended is None
+        else {"accept": advice.recommended.accept, "on_demand": advice.recommended.on_demand},
+        "reason": advice.reason,
+    }  # fmt: skip
+
+
+def _found_dict(found: Found | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    trial = found.smallest
+    return {
+        "smallest_accept": trial.accept,
+        "steady_from": found.steady,
+        "fails_between": list(found.fails_between),
+        "boot_bytes": trial.boot_bytes,
+        "on_demand_bytes": trial.on_demand_bytes,
+        "modelled_seconds": trial.seconds,
+        "below": found.below.ending if found.below else None,
+        "boots_run": found.boots,
+    }
+
+
+def _heading(advice: Advice) -> list[str]:
+    facts, options = advice.image, advice.options
+    initrd = sum(size for _, size in facts.initrds)
+    files = f"kernel {human_size(facts.kernel.size)}" + (f", initrd {human_size(initrd)}" if initrd else "")
+    vcpus = "1 vCPU" if options.vcpus == 1 else f"{options.vcpus} vCPUs"
+    return [
+        *labelled("image", f"{facts.name}: {files}" + (f", {facts.cmdline}" if facts.cmdline else "")),
+        *labelled(
+            "TD", f"{human_size(options.memory)} RAM, {vcpus}, firmware {options.firmware_model}, {options.profile}"
+        ),
+    ]
+
+
+def _recommendation(advice: Advice) -> list[str]:
+    best = advice.recommended
+    if best is None:
+        return labelled("advice", advice.reason)
+    return labelled("advice", f"--accept {format_size(best.accept)} --on-demand {best.on_demand}: {advice.reason}")
+
+
+def _below(found: Found) -> str:
+    if found.below is None:
+        return "-"
+    return found.below.ending if found.below.started else "the TD does not start"
+
+
+def _unsteady(loader: str, found: Found | None) -> list[str]:
+    if found is None or not found.fails_between:
+        return []
+    sizes = ", ".join(format_size(size) for size in found.fails_between[:8])
+    more = " and more" if len(found.fails_between) > 8 else ""
+    smallest = format_size(found.smallest.accept)
+    return labelled("note", f"{loader} boots with {smallest}, fails again with {sizes}{more}, and boots from "
+                    f"{format_size(found.steady)} on")  # fmt: skip
+
+
+def _smallest(found: Found | None) -> str:
+    if found is None:
+        return "-"
+    mark = "*" if found.fails_between else ""
+    return (
+        f"{found.smallest.accept // MIB}M{mark}"
+        if found.smallest.accept % MIB == 0
+        else format_size(found.smallest.accept)
+    )

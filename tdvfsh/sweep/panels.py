@@ -1,0 +1,130 @@
+"""Rows arranged for plotting: one panel for each combination of what is on no axis of the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.accept.boot_time import BELOW_4G, EAGER, parse_boot_accept
+from tdvfsh.sweep.axes import AXIS_NAMES
+from tdvfsh.sweep.row import BOOTS, FAILS, Cell, Row
+from tdvfsh.units import format_size
+
+MEMORY: Final = "memory"
+ACCEPT: Final = "accept"
+ON_DEMAND: Final = "on_demand"
+NO_RESULT: Final = "-"
+
+
+@dataclass(frozen=True)
+class SuccessPanel:
+    """Success over memory (rows, ascending) and accept (columns, from least to most accepted).
+
+    Attributes:
+        title: What the panel is about.
+        memories: Bytes of RAM.
+        accepts: Policies as results name them.
+        cells: For each memory and accept the outcome, or ``-`` where there is none.
+        notes: The same, for people: why, or what it costs.
+    """
+
+    title: str
+    memories: tuple[int, ...]
+    accepts: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    notes: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class TimePanel:
+    """Modelled seconds until the operating system over bytes accepted at boot: a line for each option.
+
+    ``lines`` maps ``on_demand`` to points ``(bytes accepted at boot, seconds)`` of boots that succeed, ascending.
+    """
+
+    title: str
+    lines: dict[str, tuple[tuple[int, float], ...]]
+
+
+def success_panels(rows: Sequence[Row]) -> list[SuccessPanel]:
+    """One panel for each image, loader, option and whatever else varies."""
+    panels = []
+    for title, members in _groups(rows, (MEMORY, ACCEPT)):
+        at = {(row[MEMORY], row[ACCEPT]): row for row in members}
+        memories = tuple(sorted({_int(row[MEMORY]) for row in members}))
+        accepts = tuple(sorted({str(row[ACCEPT]) for row in members}, key=_accept_order))
+        found = [[at.get((memory, accept)) for accept in accepts] for memory in memories]
+        panels.append(
+            SuccessPanel(
+                title,
+                memories,
+                accepts,
+                tuple(tuple(NO_RESULT if row is None else str(row["outcome"]) for row in line) for line in found),
+                tuple(tuple("" if row is None else _note(row) for row in line) for line in found),
+            )
+        )
+    return panels
+
+
+def time_panels(rows: Sequence[Row]) -> list[TimePanel]:
+    """One panel for each image, loader, memory and whatever else varies but the option."""
+    panels = []
+    for title, members in _groups(rows, (ACCEPT, ON_DEMAND)):
+        lines: dict[str, set[tuple[int, float]]] = {}
+        for row in members:
+            if row["outcome"] == BOOTS:
+                lines.setdefault(str(row[ON_DEMAND]), set()).add((_int(row["boot_bytes"]), total_seconds(row)))
+        if lines:
+            panels.append(TimePanel(title, {option: tuple(sorted(points)) for option, points in lines.items()}))
+    return panels
+
+
+def total_seconds(row: Row) -> float:
+    """Modelled seconds of all accepting until the operating system."""
+    return _float(row["boot_accept_seconds"]) + _float(row["on_demand_accept_seconds"])
+
+
+def _groups(rows: Sequence[Row], plotted: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """Rows by everything that is not plotted, with a title of what differs between the groups."""
+    apart = [name for name in ("image", *AXIS_NAMES) if name not in plotted]
+    varied = [name for name in apart if len({row[name] for row in rows}) > 1 or name in ("image", "loader")]
+    groups: dict[tuple[Cell, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in apart), []).append(row)
+    return [(_title(members[0], varied), members) for members in groups.values()]
+
+
+def _title(row: Row, varied: Sequence[str]) -> str:
+    return ", ".join(_labelled(name, row[name]) for name in varied)
+
+
+def _labelled(name: str, value: Cell) -> str:
+    if name in ("image", "loader"):
+        return str(value)
+    shown = format_size(value) if isinstance(value, int) and name in (MEMORY, "host_page_size") else value
+    return f"{name.replace('_', '-')} {shown}"
+
+
+def _note(row: Row) -> str:
+    if row["outcome"] == BOOTS:
+        return f"boots, modelled {total_seconds(row):.3f} s"
+    if row["outcome"] == FAILS:
+        return f"{str(row['status']).removeprefix('EFI_')} at {row['stage']}"
+    return str(row["why"])
+
+
+def _accept_order(accept: str) -> tuple[int, int, str]:
+    policy = parse_boot_accept(accept)
+    if policy.size is not None and not policy.add_images:
+        return 0, policy.size, ""
+    return {BELOW_4G: 2, EAGER: 3}.get(accept, 1), policy.size or 0, accept
+
+
+def _int(value: Cell) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _float(value: Cell) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -1,0 +1,93 @@
+"""A sweep: every scenario of a spec that has no result yet, in batches, until all have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from itertools import islice
+from typing import Final
+
+from tdvfsh.errors import HostError, UsageError
+from tdvfsh.sweep.executors import Workers
+from tdvfsh.sweep.facts import ImageFacts
+from tdvfsh.sweep.row import run_batch
+from tdvfsh.sweep.scenario import Scenario, scenario_key
+from tdvfsh.sweep.spec import Grid
+from tdvfsh.sweep.store import ResultStore
+
+BATCH: Final = 32
+"""Scenarios that travel together: a quarter of a second of work."""
+_AHEAD: Final = 2
+"""Batches in hand for each worker, so that none waits for the next."""
+
+Tell = Callable[[int, int], None]
+"""Told (scenarios done, scenarios in all)."""
+
+
+def scenarios(images: Sequence[ImageFacts], grids: Iterable[Grid]) -> Iterator[Scenario]:
+    """Every scenario once, in the order of the grids."""
+    seen: set[str] = set()
+    for grid in grids:
+        for image, point in grid:
+            key = scenario_key(images[image].digest, images[image].name, point)
+            if key not in seen:
+                seen.add(key)
+                yield Scenario(key, image, point)
+
+
+def run_sweep(
+    images: Sequence[ImageFacts], grids: Sequence[Grid], store: ResultStore, workers: Workers, tell: Tell | None = None
+) -> list[str]:
+    """Run what has no result yet; gives the keys of all scenarios in their order.
+
+    Args:
+        images: The facts of the images, as the grids number them.
+        grids: What to run.
+        store: Where results are, and go.
+        workers: Who runs it.
+        tell: Told how far it is, after each batch.
+
+    Raises:
+        UsageError: The store holds results of something else.
+        HostError: A worker died, or the disk is full. What was done is kept.
+    """
+    keys = [scenario.key for scenario in scenarios(images, grids)]
+    strangers = set(store.keys) - set(keys)
+    if strangers:
+        raise UsageError(
+            f"{store.folder} holds {len(strangers)} results that this spec does not ask for (another spec, or an image "
+            "that has changed since): choose another folder, or remove them"
+        )
+    todo = (scenario for scenario in scenarios(images, grids) if scenario.key not in store)
+    batches = iter(lambda: list(islice(todo, BATCH)), [])
+    running: dict[Future[list[str]], list[str]] = {}
+    if tell is not None:
+        tell(len(store), len(keys))
+    try:
+        while True:
+            for batch in islice(batches, max(0, _AHEAD * workers.count - len(running))):
+                facts = {scenario.image: images[scenario.image] for scenario in batch}
+                running[workers.executor.submit(run_batch, facts, batch)] = [scenario.key for scenario in batch]
+            if not running:
+                return keys
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                store.append(running.pop(future), _lines(future))
+            if tell is not None:
+                tell(len(store), len(keys))
+    except BrokenExecutor:
+        raise HostError("a worker process died; what was done is kept: the same command goes on from there") from None
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _lines(future: Future[list[str]]) -> list[str]:
+    """What a batch gave. A batch itself never fails: if it did, the trouble is with who ran it."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise
+    except Exception as error:
+        what = next(iter(str(error).splitlines()), "")
+        raise HostError(f"the workers failed ({type(error).__name__}: {what}); what was done is kept") from None

@@ -1,0 +1,212 @@
+"""What a sweep is to do: images and grids, read from TOML.
+
+::
+
+    [[image]]                       # real files; paths count from the spec's folder
+    name = "installer"
+    kernel = "linux"
+    initrd = ["initrd.gz", { size = "100M" }]   # a file, or just so many bytes
+    cmdline = "nokaslr"
+
+    [[made]]                        # made images: every combination of the sizes given
+    kernel_size = ["8M", "12M"]
+    init_size = "56M"
+    initrd_size = ["0", "300M", "600M"]
+
+    [[grid]]                        # every combination of the values given, for each image
+    memory = ["2G", "4G"]
+    accept = [{ from = "64M", to = "1G", step = "16M" }, "below-4g"]
+    on_demand = ["none", "service"]
+    loader = ["direct", "grub2.12"]
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, read_axes
+from tdvfsh.units import format_size, parse_size
+
+_IMAGE_KEYS: Final = {"name", "kernel", "initrd", "cmdline"}
+_MADE_KEYS: Final = {"name", "kernel_size", "init_size", "size_of_image", "output_len", "initrd_size", "cmdline"}
+_SPEC_KEYS: Final = {"image", "made", "grid"}
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKernel:
+    """Sizes in bytes of a kernel that :mod:`tdvfsh.images.make` makes; None takes its default."""
+
+    size: int
+    init_size: int
+    size_of_image: int | None
+    output_len: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """An image that a spec names; an initrd is a path, or a size in bytes."""
+
+    name: str
+    kernel: Path | MadeKernel
+    initrds: tuple[Path | int, ...]
+    cmdline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Images by number, and the values of each axis."""
+
+    images: tuple[int, ...]
+    axes: tuple[tuple[Value, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.images) * prod(len(values) for values in self.axes)
+
+    def __iter__(self) -> Iterator[tuple[int, Point]]:
+        for image in self.images:
+            for point in product(*self.axes):
+                yield image, point
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSpec:
+    """Images, and what to do with them."""
+
+    images: tuple[ImageRequest, ...]
+    grids: tuple[Grid, ...]
+
+
+def read_spec(path: str | Path) -> SweepSpec:
+    """Read a spec.
+
+    Raises:
+        HostError: It cannot be read.
+        FormatError: It is no TOML.
+        UsageError: It asks for something that cannot be.
+    """
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            data = tomllib.load(file)
+    except OSError as error:
+        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(name, f"no TOML: {error}") from None
+    return parse_spec(data, Path(path).parent, name)
+
+
+def parse_spec(data: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
+    """A spec from TOML's values; ``folder`` is where paths count from, ``where`` is named in messages.
+
+    Raises:
+        UsageError: It asks for something that cannot be.
+    """
+    _known(data, _SPEC_KEYS, where)
+    images = [_image(entry, folder, f"{where}: image {n}") for n, entry in enumerate(_tables(data, "image", where), 1)]
+    for number, entry in enumerate(_tables(data, "made", where), 1):
+        images += _made(entry, f"{where}: made {number}")
+    if not images:
+        raise UsageError(f"{where}: no images: give [[image]] or [[made]]")
+    names = [image.name for image in images]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{where}: two images are called {name}")
+    grids = [_grid(entry, names, f"{where}: grid {n}") for n, entry in enumerate(_tables(data, "grid", where), 1)]
+    if not grids:
+        grids = [_grid({}, names, where)]
+    return SweepSpec(tuple(images), tuple(grids))
+
+
+def _tables(data: Mapping[str, Any], key: str, where: str) -> Sequence[Mapping[str, Any]]:
+    found = data.get(key, [])
+    tables = found if isinstance(found, list) else [found]
+    if not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{where}: {key} is a table: [[{key}]]")
+    return tables
+
+
+def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UsageError(f"{where}: '{key}' is unknown; there are {', '.join(sorted(known))}")
+
+
+def _image(entry: Mapping[str, Any], folder: Path, where: str) -> ImageRequest:
+    _known(entry, _IMAGE_KEYS, where)
+    kernel = entry.get("kernel")
+    if not isinstance(kernel, str):
+        raise UsageError(f"{where}: kernel is missing, or no path")
+    given = entry.get("initrd", [])
+    initrds: list[Path | int] = []
+    for initrd in given if isinstance(given, list) else [given]:
+        if isinstance(initrd, str):
+            initrds.append(folder / initrd)
+        elif isinstance(initrd, dict) and set(initrd) == {"size"}:
+            initrds.append(_size(initrd["size"], where, "initrd"))
+        else:
+            raise UsageError(f'{where}: an initrd is a path, or {{ size = "100M" }}')
+    name = _text(entry, "name", where) or " + ".join([kernel, *(_initrd_name(initrd) for initrd in initrds)])
+    return ImageRequest(name, folder / kernel, tuple(initrds), _text(entry, "cmdline", where))
+
+
+def _initrd_name(initrd: Path | int) -> str:
+    return format_size(initrd) if isinstance(initrd, int) else initrd.name
+
+
+def _made(entry: Mapping[str, Any], where: str) -> Iterator[ImageRequest]:
+    _known(entry, _MADE_KEYS, where)
+    sizes = {
+        key: [_size(value, where, key) for value in (given if isinstance(given, list) else [given])]
+        for key, given in entry.items()
+        if key not in ("name", "cmdline")
+    }
+    for key in ("kernel_size", "init_size"):
+        if not sizes.get(key):
+            raise UsageError(f"{where}: {key} is missing")
+    cmdline, prefix = _text(entry, "cmdline", where), _text(entry, "name", where)
+    varied = [key for key, values in sizes.items() if len(values) > 1]
+    for combination in product(*sizes.values()):
+        chosen: dict[str, int] = dict(zip(sizes, combination, strict=True))
+        shown = varied if prefix else list(sizes)
+        name = " ".join([prefix or "made", *(f"{key}={format_size(chosen[key])}" for key in shown)])
+        kernel = MadeKernel(
+            chosen["kernel_size"], chosen["init_size"], chosen.get("size_of_image"), chosen.get("output_len")
+        )
+        initrd = chosen.get("initrd_size", 0)
+        yield ImageRequest(name, kernel, (initrd,) if initrd else (), cmdline)
+
+
+def _grid(entry: Mapping[str, Any], names: Sequence[str], where: str) -> Grid:
+    _known(entry, {*AXIS_NAMES, "image"}, where)
+    given = entry.get("image", list(names))
+    chosen = given if isinstance(given, list) else [given]
+    for name in chosen:
+        if name not in names:
+            raise UsageError(f"{where}: no image is called {name}; there are {', '.join(names)}")
+    return Grid(tuple(names.index(name) for name in chosen), read_axes(entry, where))
+
+
+def _size(value: object, where: str, what: str) -> int:
+    try:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise UsageError(f"{value!r} is not a size")
+        size = value if isinstance(value, int) else parse_size(value)
+    except UsageError as error:
+        raise UsageError(f"{where}: {what}: {error}") from None
+    if size < 0:
+        raise UsageError(f"{where}: {what}: a size is not negative")
+    return size
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+    value = entry.get(key, "")
+    if not isinstance(value, str):
+        raise UsageError(f"{where}: {key} is not a text")
+    return value
