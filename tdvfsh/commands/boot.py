@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from tdvfsh.commands.machine import options_of, status_of_error
+from tdvfsh.commands.boot_options import boot_options, host_path, refuse
+from tdvfsh.commands.machine import options_of
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import FilePath, Flag, Option, Text
-from tdvfsh.errors import HostError, TdvfshError, UsageError
+from tdvfsh.errors import TdvfshError
 from tdvfsh.script.status import ShellStatus
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
     from tdvfsh.machine.boot import BootResult
-    from tdvfsh.machine.options import TdOptions
 
 _STATE = "boot"
 
@@ -30,6 +29,14 @@ def boot(
     accept: Annotated[Text, Option("-accept")] = "",
     on_demand: Annotated[Text, Option("-on-demand")] = "",
     loader: Annotated[Text, Option("-loader")] = "",
+    vcpus: Annotated[Text, Option("-vcpus")] = "",
+    host_page_size: Annotated[Text, Option("-host-page-size")] = "",
+    firmware_model: Annotated[Text, Option("-firmware-model")] = "",
+    firmware: Annotated[FilePath, Option("-firmware")] = "",
+    import_: Annotated[FilePath, Option("-import")] = "",
+    accept_at_exit: Annotated[Text, Option("-accept-at-exit")] = "",
+    os_workload: Annotated[Text, Option("-os-workload")] = "",
+    fault: Annotated[Text, Option("-fault")] = "",
     map_: Annotated[Flag, Option("-map")] = False,
     q: Flag = False,
 ) -> ShellStatus:
@@ -37,6 +44,9 @@ def boot(
 
     SYNOPSIS:
         boot [-memory size] [-accept policy] [-on-demand option] [-loader flow]
+             [-vcpus n] [-host-page-size 4K|2M] [-firmware-model name]
+             [-firmware file] [-import file] [-accept-at-exit policy]
+             [-os-workload size] [-fault spec[,spec...]]
              [-cmdline text] [-map] [-q] kernel [initrd...]
 
     OPTIONS:
@@ -44,6 +54,14 @@ def boot(
         -accept: eager, a size, presize, below-4g; else as the shell's TD.
         -on-demand: none, allocator, loader, loader-literal, service; else as the shell's TD.
         -loader: The flow: direct, direct-legacy, grub2.06, grub2.12, grub-rh, sd-boot …; else as the shell's TD.
+        -vcpus: Number of vCPUs; several accept at boot together.
+        -host-page-size: Largest page that the host maps.
+        -firmware-model: Recorded firmware whose footprint it has.
+        -firmware: An OVMF.fd whose TDX metadata makes the TD.
+        -import: A memory map to start from.
+        -accept-at-exit: none, or unless-objected: firmware accepts the rest at ExitBootServices.
+        -os-workload: Memory that the OS uses after boot, for its modelled side.
+        -fault: Failures on purpose, as 'help fault' describes them.
         -cmdline: The kernel's command line.
         -map: Show the memory map that the kernel got, too.
         -q: Only the outcome.
@@ -62,19 +80,33 @@ def boot(
     """
     from tdvfsh.machine.boot import boot as boot_files
     from tdvfsh.machine.files import open_boot_files
-    from tdvfsh.report.boot_text import account_lines, outcome_lines, story_lines
+    from tdvfsh.report.boot_text import after_boot_lines, story_lines
 
     try:
-        options = _options(shell, memory, accept, on_demand, loader)
+        options = boot_options(
+            shell,
+            memory=memory,
+            accept=accept,
+            on_demand=on_demand,
+            loader=loader,
+            vcpus=vcpus,
+            host_page_size=host_page_size,
+            firmware_model=firmware_model,
+            firmware=firmware,
+            map_file=import_,
+            accept_at_exit=accept_at_exit,
+            os_workload=os_workload,
+            faults=fault,
+        )
         names = (kernel, *initrds)
-        paths = [_host_path(shell, path) for path in names]
+        paths = [host_path(shell, path) for path in names]
         with ExitStack() as stack:
             opened = stack.enter_context(open_boot_files(paths[0], paths[1:], cmdline, names=names))
             result = boot_files(options, opened.boot)
             _remember(shell, result, stack.pop_all())
     except TdvfshError as error:
-        return _refuse(shell, "boot", error)
-    lines = [*outcome_lines(result), *account_lines(result)] if q else story_lines(result, opened.initrds)
+        return refuse(shell, "boot", error)
+    lines = after_boot_lines(result, opened.initrds) if q else story_lines(result, opened.initrds)
     for line in lines:
         shell.print(f"{line}\n")
     if map_:
@@ -93,18 +125,23 @@ def compare(
     cmdline: Annotated[Text, Option("-cmdline")] = "",
     memory: Annotated[Text, Option("-memory")] = "",
     accept: Annotated[Text, Option("-accept")] = "",
+    on_demand: Annotated[Text, Option("-on-demand")] = "",
     loader: Annotated[Text, Option("-loader")] = "",
+    firmware_model: Annotated[Text, Option("-firmware-model")] = "",
     sfo: Flag = False,
 ) -> ShellStatus:
     """Boot the same files under every policy, option and loader, side by side.
 
     SYNOPSIS:
-        compare [-memory size] [-accept policies] [-loader flows] [-cmdline text] [-sfo] kernel [initrd...]
+        compare [-memory sizes] [-accept policies] [-on-demand options] [-loader flows]
+                [-firmware-model names] [-cmdline text] [-sfo] kernel [initrd...]
 
     OPTIONS:
-        -memory: RAM; else as the shell's TD.
+        -memory: RAM, with commas between sizes; else as the shell's TD.
         -accept: Policies to compare, with commas between them.
+        -on-demand: Options to compare, with commas between them; else all.
         -loader: Loaders to compare, with commas between them.
+        -firmware-model: Recorded firmwares to compare, with commas between them; else as the shell's TD.
         -cmdline: The kernel's command line.
         -sfo: Standard format output, one row a boot, sizes in bytes.
 
@@ -115,24 +152,32 @@ def compare(
         SUCCESS: Compared.
         INVALID_PARAMETER: A policy or loader that does not exist.
     """
+    from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
     from tdvfsh.machine.compare import COMPARED_ACCEPTS, COMPARED_LOADERS
     from tdvfsh.machine.compare import compare as compare_files
     from tdvfsh.machine.files import open_boot_files
     from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
+    from tdvfsh.units import parse_size
 
     try:
-        options = _options(shell, memory, "", "", "")
-        accepts = accept.split(",") if accept else COMPARED_ACCEPTS
-        loaders = loader.split(",") if loader else COMPARED_LOADERS
+        options = options_of(shell)
+        axes = [text.split(",") if text else [] for text in (accept, on_demand, loader, memory, firmware_model)]
         names = (kernel, *initrds)
-        paths = [_host_path(shell, path) for path in names]
+        paths = [host_path(shell, path) for path in names]
         with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
             boots = compare_files(
-                options, opened.boot, accepts, loaders=loaders, progress=lambda done, total: shell.checkpoint()
+                options,
+                opened.boot,
+                axes[0] or COMPARED_ACCEPTS,
+                axes[1] or ON_DEMAND_NAMES,
+                axes[2] or COMPARED_LOADERS,
+                lambda done, total: shell.checkpoint(),
+                [parse_size(size) for size in axes[3]],
+                axes[4],
             )
             rows = compared_rows(boots)
     except TdvfshError as error:
-        return _refuse(shell, "compare", error)
+        return refuse(shell, "compare", error)
     for line in compare_sfo(rows) if sfo else compare_lines(rows):
         shell.print(f"{line}\n")
     return ShellStatus.SUCCESS
@@ -146,8 +191,9 @@ def explain(shell: Shell) -> ShellStatus:
         explain
 
     DESCRIPTION:
-        Says what the last step asked for, the largest free piece in its reach, and what was still unaccepted. Then the
-        same boot is made under each other accept option.
+        Says what each step asked for and got, the largest hole that the last one could have used, what accepting would
+        have changed, and the smallest boot-time accept that is enough. Then the same boot is made under each accept
+        option: what it did, or why it could not help.
 
     EXAMPLES:
         explain
@@ -183,43 +229,3 @@ def _remember(shell: Shell, result: BootResult, files: ExitStack) -> None:
 
     finalize(result, files.close)
     shell.state[_STATE] = _LastBoot(result)
-
-
-def _options(shell: Shell, memory: str, accept: str, on_demand: str, loader: str) -> TdOptions:
-    from tdvfsh.accept.boot_time import parse_boot_accept
-    from tdvfsh.units import parse_size
-
-    options = options_of(shell)
-    return replace(
-        options,
-        memory=parse_size(memory) if memory else options.memory,
-        accept=parse_boot_accept(accept) if accept else options.accept,
-        on_demand=on_demand or options.on_demand,
-        loader=loader or options.loader,
-    )
-
-
-def _host_path(shell: Shell, path: str) -> str:
-    """Where a file of a mounted drive lies on the host.
-
-    Raises:
-        HostError: There is no such file, or its drive is not a folder of the host.
-    """
-    from tdvfsh.commands.hostfolder import HostFolder
-
-    located = shell.locate(path)
-    if located is None:
-        raise UsageError(f"{path}: there is no such drive, and no current one")
-    mapping, parts = located
-    filesystem = mapping.drive.filesystem
-    if not isinstance(filesystem, HostFolder):
-        raise HostError(f"{path}: only files on a host folder can be booted")
-    host_path = filesystem.host_path(parts)
-    if host_path is None:
-        raise HostError(f"{path}: no such file")
-    return host_path
-
-
-def _refuse(shell: Shell, name: str, error: TdvfshError) -> ShellStatus:
-    shell.print(f"{name}: {error}\n")
-    return status_of_error(error)

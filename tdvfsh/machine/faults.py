@@ -25,7 +25,7 @@ from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.uefi.status import EfiStatus
-from tdvfsh.uefi.tdx import TdcallStatus, TdvmcallStatus, completion_from_name
+from tdvfsh.uefi.tdx import TdcallStatus, TdvmcallStatus, completion_from_name, completion_name
 
 if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine
@@ -98,6 +98,35 @@ def set_faults(machine: Machine, faults: Iterable[Fault]) -> None:
                 services.fault_plan.add(fault.what, done + number, EfiStatus[fault.name])
 
 
+def pending_faults(machine: Machine) -> list[str]:
+    """``WHAT:N=HOW`` of every fault that is still to come, numbered from now, in the order of their kinds."""
+    td, services = machine.td, machine.services
+    lines: list[str] = []
+    if isinstance(td.faults, FaultPlan):
+        kinds: tuple[tuple[str, int, Mapping[int, int]], ...] = (
+            (ACCEPT, td.accepts, td.faults.accepts),
+            (TDCALL, td.tdcall.calls, td.faults.tdcalls),
+            (MAP_GPA, td.map_gpa_calls, td.faults.map_gpas),
+        )
+        for what, done, planned in kinds:
+            lines += [f"{what}:{at - done}={_name_of(what, how)}" for at, how in sorted(planned.items()) if at > done]
+    if services.fault_plan is not None:
+        for service, answers in services.fault_plan.faults.items():
+            done = services.fault_plan.calls.get(service, 0)
+            lines += [f"{service}:{at - done}={status.name}" for at, status in sorted(answers.items()) if at > done]
+    return lines
+
+
+def forget_faults(machine: Machine) -> None:
+    """No fault is to come any more."""
+    machine.td.faults = None
+    machine.services.fault_plan = None
+
+
+def _name_of(what: str, how: int) -> str:
+    return TdvmcallStatus(how).name if what == MAP_GPA else completion_name(how)
+
+
 def _extend(machine: Machine, faults: Iterable[Fault], offsets: Mapping[str, int]) -> None:
     plan = machine.td.faults
     plan = plan.copy() if isinstance(plan, FaultPlan) else FaultPlan()
@@ -133,11 +162,8 @@ def _how(text: str, what: str, name: str) -> tuple[str, int]:
                 return completion.name, completion.value
     except KeyError:
         pass
-    known: list[str]
     if what in FAULTING_SERVICES:
-        known = [status.name for status in EfiStatus if status.is_error]
-    elif what == MAP_GPA:
-        known = [each.name for each in TdvmcallStatus if each]
-    else:
-        known = [each.name for each in TdcallStatus if each]
-    raise UsageError(f"fault {text}: {what} cannot end with {name}; choose one of {', '.join(known)}")
+        raise UsageError(f"fault {text}: {what} cannot end with {name}; give an error status, such as OUT_OF_RESOURCES")
+    known = TdvmcallStatus if what == MAP_GPA else TdcallStatus
+    names = ", ".join(each.name for each in known if each)
+    raise UsageError(f"fault {text}: {what} cannot end with {name}; choose one of {names}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from tdvfsh.accept.boot_time import BootAccept, parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
@@ -12,7 +13,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.loaders.flow import DEFAULT_KASLR_SEED
 from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
 from tdvfsh.td.trust_domain import GPA_WIDTHS
-from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size, parse_size
 
 LOADER_NAMES: Final = (
     "direct", "direct-legacy", "grub2.06", "grub2.12", "grub2.12-debian", "grub-rh", "chainloader", "sd-boot",
@@ -103,6 +104,36 @@ class TdOptions:
             "accept_at_exit": self.accept_at_exit,
             "faults": list(self.faults),
         }
+
+
+def options_with(options: TdOptions, texts: Mapping[str, str]) -> TdOptions:
+    """``options`` with fields read from text, as a person writes them; ``faults`` are separated by commas.
+
+    Raises:
+        UsageError: A value that cannot be.
+    """
+    changes: dict[str, Any] = {name: _READERS.get(name, str)(text) for name, text in texts.items()}
+    return replace(options, **changes)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UsageError(f"{text}: not a number") from None
+
+
+_READERS: Final[dict[str, Callable[[str], object]]] = {
+    "memory": parse_size,
+    "vcpus": _number,
+    "gpaw": _number,
+    "accept": parse_boot_accept,
+    "host_page_size": parse_size,
+    "kaslr_seed": _number,
+    "max_ram_below_4g": parse_size,
+    "faults": lambda text: tuple(text.split(",")),
+    "os_workload": parse_size,
+}
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -26,9 +26,16 @@ def story_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
         "",
         *placement_lines(result.placements),
         "",
+        *after_boot_lines(result, initrds),
+    ]
+
+
+def after_boot_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
+    """Outcome, accept account, and the operating system's side."""
+    return [
         *outcome_lines(result),
         *account_lines(result),
-        *os_lines(os_side(result, sum(initrd.unpacked_size or 0 for initrd in initrds))),
+        *os_lines(os_side(result, sum(initrd.unpacked_size for initrd in initrds))),
     ]
 
 

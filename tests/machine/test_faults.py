@@ -51,7 +51,7 @@ def test_names_may_be_short_and_in_any_case() -> None:
         ("tdcall:1-9999999=OPERAND_BUSY", "at most 4096"),
         ("accept:1=EFI_NOT_FOUND", "cannot end with EFI_NOT_FOUND; choose one of PAGE_ALREADY_ACCEPTED"),
         ("accept:1=SUCCESS", "cannot end with SUCCESS"),
-        ("LoadImage:1=SUCCESS", "cannot end with SUCCESS"),
+        ("LoadImage:1=SUCCESS", "cannot end with SUCCESS; give an error status"),
         ("mapgpa:1=OPERAND_BUSY", "choose one of RETRY"),
     ],
 )
