@@ -8,12 +8,12 @@ tests/dxe/test_get_memory_map.py and the recordings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tdvfsh.dxe.bins import RUNTIME_TYPES, Bins
+from tdvfsh.dxe.bins import RUNTIME_TYPES, Bin, Bins
 from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
-from tdvfsh.dxe.memory_map import CONVENTIONAL, MapEntry, MemoryMap
+from tdvfsh.dxe.memory_map import CONVENTIONAL, MemoryMap
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.uefi.memory import (
     EFI_CACHE_ATTRIBUTE_MASK,
@@ -28,6 +28,11 @@ from tdvfsh.units import PAGE_SHIFT
 
 _CAPABILITY_MASK: Final = EFI_MEMORY_ACCESS_MASK | EFI_CACHE_ATTRIBUTE_MASK
 _UNACCEPTED: Final = EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted
+_REPORTED: Final = ~EFI_MEMORY_ACCESS_MASK
+_RUNTIME_ATTRIBUTE: Final = dict.fromkeys(map(int, RUNTIME_TYPES), EFI_MEMORY_RUNTIME)
+
+_Piece = tuple[int, int, int, int]
+"""Memory type, start, end, attribute."""
 
 
 class MemoryMapView(NamedTuple):
@@ -39,39 +44,38 @@ class MemoryMapView(NamedTuple):
 
 def build_memory_map(memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
     """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
-    joined: list[MemoryDescriptor] = []
-    counted = len(memory_map)
-    if profile.bin_slack_descriptors:
-        counted += profile.bin_slack_descriptors * sum(1 for _ in bins.special())
-    for entry in memory_map:
-        for memory_type, start, end in _as_reported(entry, bins, profile):
-            attribute = entry.attribute | (EFI_MEMORY_RUNTIME if memory_type in RUNTIME_TYPES else 0)
-            _append(joined, memory_type, start, end, attribute)
+    special = sorted(bins.special(), key=lambda area: area.start)
+    pieces: list[_Piece] = []
+    counted = len(memory_map) + profile.bin_slack_descriptors * len(special)
+    for start, end, memory_type, attribute in memory_map:
+        if memory_type == CONVENTIONAL:
+            pieces += _free_as_reported(start, end, attribute, special, profile)
+        else:
+            pieces.append((memory_type, start, end, attribute | _RUNTIME_ATTRIBUTE.get(memory_type, 0)))
     for space in gcd:
         reported = _gcd_as_reported(space)
         if reported is not None:
             if space.memory_type != _UNACCEPTED or profile.map_counts_unaccepted:
                 counted += 1
-            _append(joined, reported[0], space.start, space.end, reported[1])
-    return MemoryMapView(tuple(joined), counted)
+            pieces.append((reported[0], space.start, space.end, reported[1]))
+    return MemoryMapView(tuple(_joined(pieces)), counted)
 
 
-def _as_reported(entry: MapEntry, bins: Bins, profile: FirmwareProfile) -> Iterator[tuple[int, int, int]]:
-    """``(type, start, end)`` pieces of one entry: free memory inside a special bin passes for the bin's type."""
-    if entry.memory_type != CONVENTIONAL:
-        yield entry.memory_type, entry.start, entry.end
-        return
-    start = entry.start
-    for area in sorted(bins.special(), key=lambda area: area.start):
-        low, high = max(start, area.start), min(entry.end, area.end)
-        if low >= high or (not profile.bins_split_free and (area.start > entry.start or area.end < entry.end)):
+def _free_as_reported(
+    start: int, end: int, attribute: int, special: Sequence[Bin], profile: FirmwareProfile
+) -> Iterator[_Piece]:
+    """Pieces of one free range: what lies inside a special bin passes for the bin's type."""
+    at = start
+    for area in special:
+        low, high = max(at, area.start), min(end, area.end)
+        if low >= high or (not profile.bins_split_free and (area.start > start or area.end < end)):
             continue
-        if start < low:
-            yield CONVENTIONAL, start, low
-        yield area.memory_type, low, high
-        start = high
-    if start < entry.end:
-        yield CONVENTIONAL, start, entry.end
+        if at < low:
+            yield CONVENTIONAL, at, low, attribute
+        yield area.memory_type, low, high, attribute | _RUNTIME_ATTRIBUTE.get(area.memory_type, 0)
+        at = high
+    if at < end:
+        yield CONVENTIONAL, at, end, attribute
 
 
 def _gcd_as_reported(space: GcdDescriptor) -> tuple[int, int] | None:
@@ -94,12 +98,16 @@ def _gcd_as_reported(space: GcdDescriptor) -> tuple[int, int] | None:
             return None
 
 
-def _append(joined: list[MemoryDescriptor], memory_type: int, start: int, end: int, attribute: int) -> None:
-    attribute &= ~EFI_MEMORY_ACCESS_MASK
-    pages = (end - start) >> PAGE_SHIFT
-    if joined:
-        last = joined[-1]
-        if last.memory_type == memory_type and last.attribute == attribute and last.physical_end == start:
-            joined[-1] = last._replace(number_of_pages=last.number_of_pages + pages)
-            return
-    joined.append(MemoryDescriptor(memory_type, start, pages, attribute))
+def _joined(pieces: Sequence[_Piece]) -> Iterator[MemoryDescriptor]:
+    """Descriptors without access capabilities; neighbours that then differ in nothing else are one."""
+    memory_type = start = end = attribute = -1
+    for next_type, next_start, next_end, next_attribute in pieces:
+        next_attribute &= _REPORTED
+        if next_start == end and next_type == memory_type and next_attribute == attribute:
+            end = next_end
+            continue
+        if end >= 0:
+            yield MemoryDescriptor(memory_type, start, (end - start) >> PAGE_SHIFT, attribute)
+        memory_type, start, end, attribute = next_type, next_start, next_end, next_attribute
+    if end >= 0:
+        yield MemoryDescriptor(memory_type, start, (end - start) >> PAGE_SHIFT, attribute)
