@@ -53,7 +53,7 @@ def accept_memory(services: BootServices, start_address: int, size: int) -> EfiS
         for entry in services.gcd.covering(start_address, end)
         if entry.memory_type == _UNACCEPTED
     ]
-    if not has_room_for_bookkeeping(services):
+    if pieces and not has_room_for_bookkeeping(services):
         return EfiStatus.EFI_OUT_OF_RESOURCES
     for low, high in pieces:
         status = protocol.accept_memory(low, high - low)

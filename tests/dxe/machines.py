@@ -49,9 +49,7 @@ def plain_machine(
 
 def own_image(services: BootServices) -> int:
     """The handle of a started application that calls the services."""
-    own = LoadedImage(
-        0, None, None, 0, 0, LOADER_CODE, LOADER_DATA, 0, 0, 0, None, memoryview(b""), 0, started=True
-    )
+    own = LoadedImage(0, None, None, 0, 0, LOADER_CODE, LOADER_DATA, 0, 0, 0, None, memoryview(b""), 0, started=True)
     handle = services.handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, own).handle
     assert handle is not None
     return handle
