@@ -71,6 +71,7 @@ class GrubLegacyLinux:
             self._space = 3 * self._size
         self._alignment = max(linux.kernel_alignment, PAGE_SIZE)
         self._relocatable = linux.relocatable_kernel
+        self._preferred = linux.pref_address
         self._initrd_limit = min(linux.initrd_addr_max, INITRD_MAX_ADDRESS)
         status = flow.run_step(LOAD_KERNEL, self._kernel_needs(), self._linux)
         if status.is_error:
@@ -87,7 +88,7 @@ class GrubLegacyLinux:
         size, limit = self._size, self._grub.limit
         return [
             *self._grub.file_need(self._flow.files.kernel.size),
-            Need("lost_kernel", size, _LOADER_DATA, limit, _FIRST_ADDRESS, PAGE_SIZE),
+            Need("kernel_source", size, _LOADER_DATA, limit, _FIRST_ADDRESS, PAGE_SIZE),
             Need("kernel", size, _LOADER_DATA, limit, LOWEST_KERNEL, self._alignment),
         ]
 
@@ -100,8 +101,10 @@ class GrubLegacyLinux:
                 return self._heap_too_small("linux", "kernel", size)
             self._kernel_read = True
         if self._relocatable:
-            self._try_preferred_address()
-            start = self._relocator.lowest("kernel", self._size, self._alignment, LOWEST_KERNEL)
+            start = self._at_preferred_address()
+            if start is None:
+                end = self._grub.limit + 1
+                start = self._relocator.lowest("kernel", self._size, self._alignment, LOWEST_KERNEL, end)
         else:
             start = self._relocator.at("kernel", self._size, _OLD_KERNEL_ADDRESS)
         if start is None:
@@ -113,20 +116,20 @@ class GrubLegacyLinux:
             return self._fail(self._size, why, LOWEST_KERNEL)
         return SUCCESS
 
-    def _try_preferred_address(self) -> None:
-        """The first attempt asks for a range without length, so it only finds memory to copy from, and loses it.
+    def _at_preferred_address(self) -> int | None:
+        """The first attempt asks for a range without length, so it only finds memory to copy from, and loses that.
 
         GRUB 2.06 to master; recorded as a second block of init_size bytes, lowest in memory, that is never used.
         """
-        if self._relocator.lowest("lost_kernel", self._size, PAGE_SIZE, _FIRST_ADDRESS) is not None:
-            self._relocator.read_map()
+        preferred = self._preferred
+        return self._relocator.lowest("kernel", self._size, 1, preferred, preferred)
 
     def _initrd_needs(self) -> list[Need]:
         low, high = self._initrd_range()
         size = align_up(self._flow.files.initrd_size, PAGE_SIZE)
         needs = self._grub.file_need(self._flow.files.initrd_size)
         if low + size <= high:
-            needs.append(Need("initrd", size, _LOADER_DATA, high - 1, low))
+            needs.append(Need("initrd", size, _LOADER_DATA, self._grub.limit, low))
         return needs
 
     def _initrd_range(self) -> tuple[int, int]:
@@ -147,8 +150,8 @@ class GrubLegacyLinux:
         if start is None:
             numbers = shortage(flow.services, pages, high - 1, low)
             why = (
-                f"GRUB's initrd command finds no place between the kernel's end ({low:#x}) and {high:#x} "
-                f"('out of memory'): {numbers}"
+                f"GRUB's initrd command finds no place between the kernel's end ({low:#x}) and {high:#x}, or no memory "
+                f"to copy from ('out of memory'): {numbers}"
             )
             return self._fail(pages, why, low, high - 1)
         for offset, view in flow.files.initrd_pieces():

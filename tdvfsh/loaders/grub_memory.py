@@ -135,7 +135,7 @@ class Grub:
         if not self._build.verifies or self.heap is None or self.heap_in_use <= self.heap[1] - self.heap[0]:
             return SUCCESS
         self._files.pop()
-        if self._flow.on_demand.teaches_loaders and not self._take_heap(size + _REGION_OVERHEAD):
+        if self._flow.on_demand.teaches_loaders and not self._take_heap(size + _REGION_OVERHEAD, in_one_piece=True):
             return SUCCESS
         return EfiStatus.EFI_OUT_OF_RESOURCES
 
@@ -160,7 +160,7 @@ class Grub:
         """
         self._cached = min(self._cached + size, _CACHE_LINES * _CACHE_BYTES)
         wanted = self._lacking(size)
-        if wanted and self._take_heap(wanted):
+        if wanted and self._take_heap(wanted, in_one_piece=True):
             return EfiStatus.EFI_OUT_OF_RESOURCES
         return SUCCESS
 
@@ -206,11 +206,12 @@ class Grub:
             return self._flow.fail("AllocatePages", status, left, why, self.limit)
         return SUCCESS
 
-    def _take_heap(self, size: int | None) -> int:
+    def _take_heap(self, size: int | None, in_one_piece: bool = False) -> int:
         """Read the map and take heap by address, from the top of the largest pieces; the bytes that are missing then.
 
         Args:
             size: Bytes; None for a quarter of what is usable.
+            in_one_piece: Take nothing where no piece is that large: it is for one block.
         """
         status, buffers = self.allocate_pages(_MAX, _LOADER_DATA, _MAP_BUFFERS_SIZE, self.limit)
         if status.is_error:
@@ -219,9 +220,11 @@ class Grub:
         if size is None:
             quarter = align_down(sum(end - start for start, end in pieces) // 4, PAGE_SIZE)
             size = min(max(quarter, HEAP_LEAST), HEAP_MOST)
+        if in_one_piece:
+            pieces = [(start, end) for start, end in pieces if end - start >= size]
         for start, end in sorted(pieces, key=lambda piece: piece[0] - piece[1]):
             piece_size = min(size, end - start)
-            if piece_size <= 0:
+            if piece_size == 0:
                 break
             status, at = self.allocate_pages(
                 EfiAllocateType.AllocateAddress, _LOADER_CODE, piece_size, end - piece_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -182,8 +182,8 @@ class Machine:
         if options.td:  # a TD has no legacy hole: OVMF skips its MMIO HOB there
             entries.append(MapEntry(*_LEGACY_HOLE, EfiMemoryType.EfiConventionalMemory, attribute))
         gcd = MemorySpaceMap(options.gpaw)
-        for entry in entries:
-            _add_ram(gcd, entry.start, entry.end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
+        for start, end in _without_seams(entries):
+            _add_ram(gcd, start, end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
         for span in ram.spans:
             accepted_end = max(span.start, min(span.end, self._accept_end))
             if span.start >= 4 * GIB and span.start < accepted_end:
@@ -218,6 +218,19 @@ class Machine:
                 None, EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, TdxMemoryAccept(self.td, self.trace, large_pages)
             )
         return handle
+
+
+def _without_seams(entries: Iterable[MapEntry]) -> Iterator[tuple[int, int]]:
+    """The ranges that the entries cover, neighbours as one: to the GCD all of it is system memory."""
+    start = end = -1
+    for entry in sorted(entries):
+        if entry.start != end:
+            if end > start:
+                yield start, end
+            start = entry.start
+        end = entry.end
+    if end > start:
+        yield start, end
 
 
 def _add_ram(gcd: MemorySpaceMap, start: int, end: int, kind: EfiGcdMemoryType, attribute: int) -> None:

@@ -28,9 +28,7 @@ def opened(made: MadeImages) -> Iterator[Callable[..., BootFiles]]:
     """Files to boot: a kernel by name or path, and initrds of so many bytes."""
     with ExitStack() as stack:
 
-        def open_files(
-            kernel: str | Path = "6.12-cloud", *initrds: int | Path, cmdline: str = "nokaslr"
-        ) -> BootFiles:
+        def open_files(kernel: str | Path = "6.12-cloud", *initrds: int | Path, cmdline: str = "nokaslr") -> BootFiles:
             path = made.kernel(kernel) if isinstance(kernel, str) else kernel
             paths = [made.initrd(entry) if isinstance(entry, int) else entry for entry in initrds]
             return stack.enter_context(open_boot_files(path, paths, cmdline)).boot
@@ -56,3 +54,20 @@ def run(opened: Callable[..., BootFiles]) -> Callable[..., BootResult]:
         return boot(TdOptions(**fields), files)  # type: ignore[arg-type]
 
     return boot_it
+
+
+@pytest.fixture
+def made_without_pe(made: MadeImages, tmp_path: Path) -> Path:
+    """The 6.12 cloud kernel without its EFI side: what was built with CONFIG_EFI_STUB off."""
+    path = tmp_path / "vmlinuz-no-efi"
+    data = bytearray(made.kernel("6.12-cloud").read_bytes())
+    data[:2] = b"\xea\x05"
+    data[0x264:0x268] = bytes(4)  # handover_offset
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def made_uki(made: MadeImages) -> Path:
+    """A unified kernel image of the 6.12 cloud kernel, an initrd of 8 MiB and a command line."""
+    return made.uki("6.12-cloud", 8 << 20, "nokaslr quiet")

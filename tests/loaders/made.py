@@ -38,9 +38,7 @@ KERNELS: Final = {
         0x7D77C0, 0x81C000, 0x3F97000, 0x3EDA1A4, b"6.1.176+made", unaccepted_memory=False, major_image_version=1
     ),
     "6.18-cloud": KernelSizes(13_612_672, 0xCFB000, 0x3A29000, 0x392B830, b"6.18.15+made"),
-    "5.10": KernelSizes(
-        0x6C0000, 0x700000, 0x2A00000, 0x2980000, b"5.10.0+made", StubGeneration.IN_PLACE, False, 1
-    ),
+    "5.10": KernelSizes(0x6C0000, 0x700000, 0x2A00000, 0x2980000, b"5.10.0+made", StubGeneration.IN_PLACE, False, 1),
     "5.10-in-place": KernelSizes(
         0x6C0000, 0x2E00000, 0x2A00000, 0x2980000, b"5.10.0+made", StubGeneration.IN_PLACE, False, 1
     ),
