@@ -30,12 +30,12 @@ _BOOTING: Final = (
     (
         "ladder",
         "the smallest accepted size for each stage of a boot",
-        "tdvfsh ladder vmlinuz --initrd initrd.img --loader direct,grub2.12 --cmdline nokaslr",
+        "tdvfsh ladder vmlinuz --initrd initrd.img --loader direct,grub2.12",
     ),
     (
         "plot",
         "where each option boots, along the initrd's size or what is accepted at boot",
-        "tdvfsh plot vmlinuz --memory 2G --from 0 --to 600M --step 10M --cmdline nokaslr",
+        "tdvfsh plot vmlinuz --memory 2G --from 0 --to 600M --step 10M",
     ),
 )
 
@@ -98,8 +98,14 @@ def _build_parser() -> _Parser:
         booting = add(name, summary, example, td)
         booting.add_argument("kernel", metavar="KERNEL")
         booting.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+        # With KASLR the kernel may cut the only large hole in two: where it lands decides, and no size is a threshold.
+        cmdline = "nokaslr" if name in ("ladder", "plot") else ""
+        shown = f" (default '{cmdline}')" if cmdline else ""
         booting.add_argument(
-            "--cmdline", metavar="S", default="", help="kernel command line ('nokaslr' fixes the kernel's place)"
+            "--cmdline",
+            metavar="S",
+            default=cmdline,
+            help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
         )
         booting.add_argument("--json", action="store_true", help="print JSON")
         if name == "compare":

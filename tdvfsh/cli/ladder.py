@@ -31,6 +31,9 @@ def run_ladder(arguments: Arguments) -> int:
         print_json([{"td": options.as_dict(), "rungs": ladder_dicts(rungs)} for _, options, rungs in ladders])
         return 0
     for number, (loader, options, rungs) in enumerate(ladders):
-        heading = f"{loader}, firmware {options.firmware_model}, on demand: {options.on_demand}"
+        heading = (
+            f"{loader}, firmware {options.firmware_model}, on demand: {options.on_demand}, "
+            f"command line '{arguments.text('cmdline')}'"
+        )
         print_lines([*([""] if number else []), heading, *ladder_lines(rungs)])
     return 0

@@ -19,7 +19,7 @@ def ladder(
     shell: Shell,
     kernel: FilePath,
     *initrds: FilePath,
-    cmdline: Annotated[Text, Option("-cmdline")] = "",
+    cmdline: Annotated[Text, Option("-cmdline")] = "nokaslr",
     memory: Annotated[Text, Option("-memory")] = "",
     on_demand: Annotated[Text, Option("-on-demand")] = "",
     loader: Annotated[Text, Option("-loader")] = "",
@@ -38,7 +38,7 @@ def ladder(
         -on-demand: none, allocator, loader, loader-literal, service; else as the shell's TD.
         -loader: The flow; else as the shell's TD.
         -firmware-model: Recorded firmware; else as the shell's TD.
-        -cmdline: The kernel's command line; 'nokaslr' makes the kernel's place the lowest.
+        -cmdline: The kernel's command line, 'nokaslr' unless given: with KASLR no size is a threshold.
         -step: Granularity, a multiple of 4K; 1M without it.
         -sfo: Print Standard-Format Output.
 
@@ -49,7 +49,7 @@ def ladder(
         The columns of a Rung row of -sfo are stage, bytes (empty: never), meaning, and such a smaller size in bytes.
 
     EXAMPLES:
-        ladder -memory 2G -cmdline nokaslr fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz
+        ladder -memory 2G fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz
 
     RETURNVALUES:
         SUCCESS: Found.
@@ -61,9 +61,7 @@ def ladder(
     from tdvfsh.units import parse_size
 
     try:
-        options = boot_options(
-            shell, memory=memory, on_demand=on_demand, loader=loader, firmware_model=firmware_model
-        )
+        options = boot_options(shell, memory=memory, on_demand=on_demand, loader=loader, firmware_model=firmware_model)
         names = (kernel, *initrds)
         paths = [host_path(shell, path) for path in names]
         with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
