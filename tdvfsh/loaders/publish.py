@@ -17,6 +17,7 @@ from tdvfsh.uefi.guids import (
     LINUX_EFI_INITRD_MEDIA_GUID,
 )
 from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.units import align_up
 
 INITRD_MEDIA_PATH: Final = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
 SYSTEM_PARTITION: Final = DevicePath((PciRoot(0), Pci(3, 0)))
@@ -24,21 +25,25 @@ SYSTEM_PARTITION: Final = DevicePath((PciRoot(0), Pci(3, 0)))
 KERNEL_ON_DISK: Final = "linux"
 
 
-def publish_initrd(flow: BootFlow, pieces: Pieces, on_read: Callable[[], None] = lambda: None) -> int | None:
+def publish_initrd(
+    flow: BootFlow, pieces: Pieces, on_read: Callable[[], None] = lambda: None, padding: int = 1
+) -> int | None:
     """Offer an initrd by LoadFile2 where Linux's EFI stub looks for it; gives the handle.
 
     When the stub asks for the size it has chosen the kernel's place: the moment for a loader that accepts to do so.
-    Where somebody else offers one already the older offer stays the one that is found, so it is withdrawn first.
+    Where somebody else offers one already the older offer stays the one that is found, so it is withdrawn first. The
+    file's size is a multiple of ``padding``.
     """
     services = flow.services
     withdraw_initrd(flow)
     handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, INITRD_MEDIA_PATH).handle
-    needs = [Need("initrd", joined_size(pieces), EfiMemoryType.EfiLoaderData)]
+    size = align_up(joined_size(pieces), padding)
+    needs = [Need("initrd", size, EfiMemoryType.EfiLoaderData)]
 
     def asked_for_size() -> None:
         flow.on_demand.before(services, LOAD_INITRD, needs)
 
-    interface = InitrdLoadFile2(joined_size(pieces), pieces, asked_for_size, on_read)
+    interface = InitrdLoadFile2(size, pieces, asked_for_size, on_read)
     services.install_protocol_interface(handle, EFI_LOAD_FILE2_PROTOCOL_GUID, interface)
     return handle
 

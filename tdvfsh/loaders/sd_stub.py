@@ -131,7 +131,7 @@ class _SdStub:
             return flow.fail("AllocatePages", status, size, why), 0, 0
         for offset, view in pieces:
             self._services.contents.map_view(start + offset, view)
-        publish_initrd(flow, pieces)
+        publish_initrd(flow, pieces, padding=INITRD_PADDING)
         return SUCCESS, start, size
 
     def _place_kernel(self, inner: KernelFile) -> tuple[EfiStatus, int | None]:

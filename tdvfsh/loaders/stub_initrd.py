@@ -66,7 +66,7 @@ def _by_load_file2(stub: StubCalls, source: InitrdLoadFile2) -> EfiStatus:
     if status.is_error:
         return _no_room(stub, status, source.size)
     source.on_read()
-    _fill(stub, start, source.pieces)
+    _fill(stub, start, source.pieces, source.size)
     return SUCCESS
 
 
@@ -87,7 +87,7 @@ def _by_option(stub: StubCalls, names: list[str]) -> EfiStatus:
         size = joined_size(layout)
         before = stub.flow.placed("initrd")
         if before is not None and align_up(before.size, PAGE_SIZE) >= size:
-            _fill(stub, before.start, layout)
+            _fill(stub, before.start, layout, size)
             continue
         status, start = stub.flow.allocate("initrd", _MAX, _LOADER_DATA, size, soft)
         if status is EfiStatus.EFI_OUT_OF_RESOURCES and soft < hard:
@@ -97,7 +97,7 @@ def _by_option(stub: StubCalls, names: list[str]) -> EfiStatus:
         if before is not None:
             services.free_pages(before.start, pages_for(before.size))
             before.freed = True
-        _fill(stub, start, layout)
+        _fill(stub, start, layout, size)
     return SUCCESS
 
 
@@ -110,12 +110,12 @@ def _file_on_volume(stub: StubCalls, name: str) -> Pieces | None:
     return volume.pieces(name.replace("/", "\\")) if isinstance(volume, BlobFileSystem) else None
 
 
-def _fill(stub: StubCalls, start: int, pieces: Pieces) -> None:
+def _fill(stub: StubCalls, start: int, pieces: Pieces, size: int) -> None:
     for offset, view in pieces:
         stub.flow.services.contents.map_view(start + offset, view)
     placed = stub.flow.placed("initrd")
     assert placed is not None
-    placed.end = start + joined_size(pieces)
+    placed.end = start + size
 
 
 def _no_room(stub: StubCalls, status: EfiStatus, size: int, maximum: int = NO_LIMIT) -> EfiStatus:
