@@ -36,6 +36,7 @@ def boot(
     import_: Annotated[FilePath, Option("-import")] = "",
     accept_at_exit: Annotated[Text, Option("-accept-at-exit")] = "",
     os_workload: Annotated[Text, Option("-os-workload")] = "",
+    kaslr_seed: Annotated[Text, Option("-kaslr-seed")] = "",
     fault: Annotated[Text, Option("-fault")] = "",
     map_: Annotated[Flag, Option("-map")] = False,
     q: Flag = False,
@@ -46,7 +47,7 @@ def boot(
         boot [-memory size] [-accept policy] [-on-demand option] [-loader flow]
              [-vcpus n] [-host-page-size 4K|2M] [-firmware-model name]
              [-firmware file] [-import file] [-accept-at-exit policy]
-             [-os-workload size] [-fault spec[,spec...]]
+             [-os-workload size] [-kaslr-seed n] [-fault spec[,spec...]]
              [-cmdline text] [-map] [-q] kernel [initrd...]
 
     OPTIONS:
@@ -61,6 +62,7 @@ def boot(
         -import: A memory map to start from.
         -accept-at-exit: none, or unless-objected: firmware accepts the rest at ExitBootServices.
         -os-workload: Memory that the OS uses after boot, for its modelled side.
+        -kaslr-seed: Seed of the EFI stub's choice of a place for the kernel.
         -fault: Failures on purpose, as 'help fault' describes them.
         -cmdline: The kernel's command line.
         -map: Show the memory map that the kernel got, too.
@@ -96,6 +98,7 @@ def boot(
             map_file=import_,
             accept_at_exit=accept_at_exit,
             os_workload=os_workload,
+            kaslr_seed=kaslr_seed,
             faults=fault,
         )
         names = (kernel, *initrds)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.machine import status_of_error
 from tdvfsh.commands.registry import command
-from tdvfsh.commands.types import Option, Text
+from tdvfsh.commands.types import Flag, Option, Text
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.script.status import ShellStatus
 
@@ -29,12 +29,14 @@ def mkimage(
     image_size: Annotated[Text, Option("-image-size")] = "",
     output_len: Annotated[Text, Option("-output-len")] = "",
     compress: Annotated[Text, Option("-compress")] = "",
+    no_unaccepted: Annotated[Flag, Option("-no-unaccepted")] = False,
 ) -> ShellStatus:
     """Make a valid kernel or initrd of a given size among the fetched images.
 
     SYNOPSIS:
         mkimage pair
         mkimage kernel name -size bytes -init-size bytes [-image-size bytes] [-output-len bytes]
+                [-no-unaccepted]
         mkimage initrd name -size bytes [-compress format]
 
     OPTIONS:
@@ -44,6 +46,7 @@ def mkimage(
         -init-size: What the kernel wants for unpacking.
         -image-size: SizeOfImage of the kernel's PE header.
         -output-len: What the kernel's payload unpacks to.
+        -no-unaccepted: The kernel knows nothing of unaccepted memory.
         -compress: gzip, bzip2, lzma, xz, lzo, lz4 or zstd; a plain cpio archive without it.
 
     DESCRIPTION:
@@ -85,6 +88,7 @@ def mkimage(
                     parse_size(init_size),
                     size_of_image=parse_size(image_size) if image_size else None,
                     output_len=parse_size(output_len) if output_len else None,
+                    unaccepted_memory=not no_unaccepted,
                 )
     except TdvfshError as error:
         shell.print(f"mkimage: {error}\n")

@@ -17,6 +17,8 @@ from tdvfsh.loaders.programs import program_finder
 from tdvfsh.loaders.sd_boot import run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.qemu import check_initrd
+from tdvfsh.td.footprint import DIRECT
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -100,9 +102,11 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
     """Boot ``files`` in a fresh TD.
 
     Raises:
-        UsageError: A TD that cannot be or does not start.
+        UsageError: A TD that cannot be or does not start, or an initrd that QEMU does not take.
     """
     machine = Machine(options, image_bytes=fw_cfg_bytes(files))
+    if machine.stage_name == DIRECT and machine.imported_map is None:
+        check_initrd(machine.td.ram, files)
     flow = BootFlow(
         machine.services,
         machine.on_demand,

@@ -99,7 +99,7 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
         notes.append("Linux stops at once: it does not run in a TD without SEPT_VE_DISABLE, unless that is a debug TD")
     if table is None or not told:
         lost = result.left_to_os_bytes
-        if lost:
+        if lost and not result.lost_bytes:  # else the loader has said so
             notes.append(f"nobody tells the kernel that type 15 is memory: {human_size(lost)} are lost to it")
         return OsSide(UNSUPPORTED if lost else LAZY, (), options.os_workload, 0, 0, lost, tuple(notes))
     runs = [(table.phys_base + first * UNIT, table.phys_base + end * UNIT) for first, end in table.runs]

@@ -1,0 +1,41 @@
+"""What QEMU refuses before any firmware runs.
+
+Source: QEMU hw/i386/x86-common.c (x86_load_linux); the reserve for ACPI tables as observed with QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.errors import UsageError
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.td.ram import RamLayout
+from tdvfsh.units import human_size
+
+ACPI_DATA_SIZE: Final = 0x28000
+_ABOVE_4G: Final = 1 << 1  # xloadflags: CAN_BE_LOADED_ABOVE_4G
+_NO_LIMIT: Final = 0xFFFFFFFF
+_OLD_LIMIT: Final = 0x37FFFFFF
+_HEADER_HAS_LIMIT: Final = 0x203
+
+
+def check_initrd(ram: RamLayout, files: BootFiles) -> None:
+    """Refuse an initrd that QEMU does not take with ``-initrd``.
+
+    Raises:
+        UsageError: It is not smaller than the kernel's limit and the RAM below 4 GiB, less what ACPI tables take.
+    """
+    linux = files.kernel.linux
+    if linux is None or not files.initrd_size:
+        return
+    limit = _OLD_LIMIT
+    if linux.xloadflags & _ABOVE_4G:
+        limit = _NO_LIMIT
+    elif linux.version >= _HEADER_HAS_LIMIT:
+        limit = linux.initrd_addr_max
+    limit = min(limit, ram.low.end - ACPI_DATA_SIZE - 1)
+    if files.initrd_size >= limit:
+        raise UsageError(
+            f"QEMU does not start: the initrd of {human_size(files.initrd_size)} is too large, it must be smaller than "
+            f"{limit:,} bytes"
+        )
