@@ -294,3 +294,11 @@ def test_the_files_bytes_can_be_read_at_each_image_of_it() -> None:
         loaded = services.images.loaded_image(services.load_image(False, own, None, memoryview(CHILD)).handle)
         assert loaded is not None
         assert services.contents.read(loaded.image_base, 512) == CHILD[:512]
+
+
+def test_with_a_buffer_and_a_path_the_buffer_is_what_gets_loaded() -> None:
+    services, own = machine()
+    result = services.load_image(False, own, VOLUME / FilePath("\\no.efi"), memoryview(CHILD))
+    loaded = services.images.loaded_image(result.handle)
+    assert loaded is not None
+    assert services.contents.read(loaded.image_base, 64) == CHILD[:64]

@@ -26,6 +26,13 @@ def test_a_range_taken_from_the_middle_leaves_a_head_and_a_tail() -> None:
     ]
 
 
+def test_a_fully_used_range_leaves_no_descriptor_of_its_own() -> None:
+    memory_map = free_map()
+    assert memory_map.convert_pages(0, 16, LOADER_DATA) is SUCCESS
+    assert [entry[:3] for entry in memory_map] == [(0, page(16), LOADER_DATA)]
+    assert list(memory_map.free_ranges()) == []
+
+
 def test_equal_neighbours_join_when_one_is_added_and_when_one_is_freed() -> None:
     memory_map = free_map()
     for start in (4, 6, 5):
