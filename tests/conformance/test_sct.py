@@ -23,7 +23,7 @@ FAMILIES = {
 
 
 @cache
-def tests_in(path: str) -> frozenset[str]:
+def names_of_tests(path: str) -> frozenset[str]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return frozenset(
         node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
@@ -49,6 +49,6 @@ def test_every_test_that_is_named_exists() -> None:
         name
         for row in CONDITIONS
         for name in row.get("tests", ())
-        if name.split("::")[1] not in tests_in(name.split("::")[0])
+        if name.split("::")[1] not in names_of_tests(name.split("::")[0])
     ]
     assert missing == []
