@@ -1,6 +1,8 @@
 """The processor: Unicorn in long mode over accepted RAM, stopped by a timer and never by counting instructions.
 
-Source: what works and what does not was measured on Unicorn 2.1.4; notes stand where it matters.
+The timer stops a run for good. Unicorn 2.1.4 may stop behind the store of an instruction that reads, changes and writes
+memory, and would do it a second time after resuming (a kernel's decompression then ends in "corrupt data"), so a run
+that was stopped from outside is not resumed.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ class StopKind(Enum):
     """Why the processor stopped."""
 
     HALT = "hlt"
-    TICK = "the timer"
+    LIMIT = "the timer"
     UNMAPPED = "an access to memory that is not there"
     EXCEPTION = "an exception"
+    WATCHED = "watched code"
 
 
 class Stop(NamedTuple):
@@ -54,23 +57,24 @@ class Cpu:
     Args:
         ram: What it sees.
         clock: Virtual nanoseconds for RDTSC.
+        limit: Asked by the timer, in a thread of its own, whether a long run must end; None for never.
 
     Attributes:
         uc: The emulator.
     """
 
-    def __init__(self, ram: GuestRam, clock: Callable[[], int]) -> None:
+    def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
         self._unicorn: Any = cpu_extra("unicorn")
         self._registers: Any = cpu_extra("unicorn.x86_const")
         self._ram = ram
         self._clock = clock
+        self._limit = limit
         self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
-        self.uc.ctl_set_cpu_model(self._registers.UC_CPU_X86_HASWELL)
+        self.uc.ctl_set_cpu_model(self._registers.UC_CPU_X86_ICELAKE_SERVER)
         self._mapped: RangeMap[bool] = RangeMap()
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
-        self._entries = 0
         self._closed = threading.Event()
         self._never = 0
         self._hooks: list[object] = []
@@ -153,16 +157,24 @@ class Cpu:
         for low, high, _ in self._mapped.spans(start, end):
             self.uc.ctl_remove_cache(low, high)
 
+    def watch(self, start: int, end: int) -> None:
+        """Stop when code in ``[start, end)`` runs, which has not run before: only that range is hooked."""
+
+        def reached(uc: object, address: int, size: int, data: object) -> None:
+            self._stop = Stop(StopKind.WATCHED, address)
+            self.uc.emu_stop()
+
+        self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached, begin=start, end=end - 1)
+
     # ---- running ------------------------------------------------------------------------------------------------
 
     def run(self, address: int) -> Stop:
         """Run from ``address`` until something stops the processor; RIP then stands where it would go on."""
-        if self._timer is None:
+        if self._timer is None and self._limit is not None:
             self._timer = threading.Thread(target=self._tick, name="tdvfsh-cpu-timer", daemon=True)
             self._timer.start()
         self._stop = None
         self._ticked = False
-        self._entries += 1
         self._running = True
         try:
             self.uc.emu_start(address, self._never)
@@ -177,7 +189,7 @@ class Cpu:
         """What a hook noted, else who stopped the processor."""
         if self._stop is not None:
             return self._stop
-        return Stop(StopKind.TICK if self._ticked else StopKind.HALT)
+        return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)
 
     def deliver(self, vector: int, error_code: int | None = None) -> int | None:
         """Push an exception frame and give the handler's address, or None where the guest has no gate for it.
@@ -204,13 +216,12 @@ class Cpu:
         return int(low | middle << 16 | high << 32)
 
     def _tick(self) -> None:
-        """A run that lasts two ticks is stopped, so that signals and time limits are looked at."""
-        last = -1
+        """Runs are cheap to begin and end, so only one that lasts is stopped here; others are looked at between."""
+        assert self._limit is not None
         while not self._closed.wait(_TICK_SECONDS):
-            if self._running and self._entries == last:
+            if self._running and self._limit():
                 self._ticked = True
                 self.uc.emu_stop()
-            last = self._entries
 
     # ---- hooks --------------------------------------------------------------------------------------------------
 

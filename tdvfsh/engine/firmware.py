@@ -11,13 +11,14 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.clock import GuestClock
 from tdvfsh.engine.cpu import Cpu, Stop, StopKind
 from tdvfsh.engine.device_paths import parse_device_path
-from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory
+from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
 from tdvfsh.engine.events import EventServices
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
 from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
 from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
+from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
 from tdvfsh.engine.memory_services import MemoryServices
 from tdvfsh.engine.paging import IDT_SIZE, page_tables, page_tables_size
@@ -37,7 +38,7 @@ from tdvfsh.machine.machine import Machine
 from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import TraceRecord, Value
-from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID, Guid
+from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
@@ -61,7 +62,13 @@ class GuestFirmware:
         screen: Behind ConOut; an unseen one where None.
         keys: Behind ConIn; none will come where None.
         violation_ve: Deliver #VE to the guest for a page that is not accepted, instead of stopping.
-        on_tick: Called every tenth of a second of a long run, to look at limits; may raise.
+        limit: When to give up.
+
+    Attributes:
+        caller_address: Return address of the service call being served.
+        name_of: Gives an image its name in the journal, or None for its file's.
+        other_code: What the journal calls code that lies in no started image.
+        on_leaving: Called when ExitBootServices has succeeded.
     """
 
     def __init__(
@@ -70,16 +77,16 @@ class GuestFirmware:
         screen: Screen | None = None,
         keys: KeySource | None = None,
         violation_ve: bool = False,
-        on_tick: Callable[[], None] | None = None,
+        limit: RunLimit | None = None,
     ) -> None:
         self.machine = machine
         self.screen = screen or Screen(NoDisplay())
         self.keys: KeySource = keys or ScriptedKeys()
         self._violation_ve = violation_ve
-        self._on_tick = on_tick
+        self._limit = limit
         self.clock = GuestClock(machine.clock)
         self.ram = GuestRam(machine.td)
-        self.cpu = Cpu(self.ram, self.clock.read)
+        self.cpu = Cpu(self.ram, self.clock.read, limit.reached if limit is not None else None)
         self.ram.refresh()
         machine.td.contents = LiveContents(self.ram, machine.td.contents, self._written)
         self._accepted = -1
@@ -88,6 +95,10 @@ class GuestFirmware:
         self.interfaces = Interfaces(self)
         self._guids: dict[Guid, int] = {}
         self._names: dict[int, str] = {}
+        self._images: list[tuple[str, LoadedImage]] = []
+        self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
+        self.other_code = "guest"
+        self.on_leaving: Callable[[], None] | None = None
         self._last_poll: dict[str, TraceRecord] = {}
         self.caller_address = 0
         self.events = EventServices(self)
@@ -177,16 +188,14 @@ class GuestFirmware:
         self._names[handle] = name
 
     def image_at(self, address: int) -> tuple[str, LoadedImage] | None:
-        """Name and image that ``address`` lies in, or None."""
-        handles = self.services.handles
-        for handle in handles.locate_handles(EFI_LOADED_IMAGE_PROTOCOL_GUID):
-            image = self.services.images.loaded_image(handle)
-            if image is not None and image.image_base <= address < image.image_base + image.image_size:
-                return self._name(handle, image), image
+        """Name and image that ``address`` lies in, among those that were started; None outside of them."""
+        for name, image in reversed(self._images):
+            if image.image_base <= address < image.image_base + image.image_size:
+                return name, image
         return None
 
     def _name(self, handle: int, image: LoadedImage) -> str:
-        name = self._names.get(handle)
+        name = self._names.get(handle) or self.name_of(image)
         if name is None:
             path = str(image.file_path) if image.file_path is not None else ""
             name = self._names[handle] = path.replace("/", "\\").rpartition("\\")[2] or f"image {handle:#x}"
@@ -194,6 +203,7 @@ class GuestFirmware:
 
     def prepare_image(self, handle: int, image: LoadedImage) -> None:
         """What firmware puts on an image's handle before it starts."""
+        self._images.append((self._name(handle, image), image))
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
@@ -203,7 +213,14 @@ class GuestFirmware:
         return unload_function(self, handle, image)
 
     def left_boot_services(self) -> None:
-        """ExitBootServices has succeeded."""
+        """ExitBootServices has succeeded: tell whoever wants to know."""
+        if self.on_leaving is not None:
+            self.on_leaving()
+
+    def _caller(self, address: int) -> str:
+        """Who calls from ``address``, for the journal."""
+        found = self.image_at(address)
+        return found[0] if found is not None else self.other_code
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -241,10 +258,11 @@ class GuestFirmware:
 
     def _after(self, stop: Stop) -> int:
         """Where to go on after a stop that is no service."""
-        if stop.kind is StopKind.TICK:
-            if self._on_tick is not None:
-                self._on_tick()
-        elif stop.kind is StopKind.HALT:
+        if stop.kind is StopKind.WATCHED:
+            raise ReachedOperatingSystem
+        if stop.kind is StopKind.LIMIT and self._limit is not None:
+            self._limit.give_up()
+        if stop.kind is StopKind.HALT:
             self.events.advance(_HALT_NS)
         elif stop.kind is StopKind.UNMAPPED:
             return self._touched(stop)
@@ -282,6 +300,9 @@ class GuestFirmware:
             raise EngineError(f"stub {number} has no service")
         self.caller_address = self.ram.u64(stack)
         self.waiting.served(service.name)
+        if self._limit is not None and self._limit.over:
+            self._limit.give_up()
+        self.machine.trace.caller = self._caller(self.caller_address)
         try:
             answer = self._answer(service, stack)
         except InaccessibleMemory as bad:

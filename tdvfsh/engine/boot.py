@@ -1,0 +1,204 @@
+"""One boot of real files whose code really runs, with the same result as the modelled boot."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final
+
+from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
+from tdvfsh.engine.firmware import GuestFirmware
+from tdvfsh.engine.keys import KeySource
+from tdvfsh.engine.limit import RunLimit
+from tdvfsh.engine.placements import stub_placements
+from tdvfsh.engine.screen import NoDisplay, Screen
+from tdvfsh.engine.violation import Violation
+from tdvfsh.loaders.direct import run_direct
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.flow import (
+    EXIT_BOOT_SERVICES,
+    LOAD_INITRD,
+    LOAD_KERNEL,
+    START_IMAGE,
+    BootFailure,
+    BootFlow,
+    Placement,
+    largest_free,
+)
+from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
+from tdvfsh.machine.boot import BootResult, fw_cfg_bytes
+from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.trace import TraceRecord
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT
+
+STUB: Final = "stub"
+_MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool", "GetMemoryMap", "ExitBootServices"))
+_LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
+
+
+@dataclass(frozen=True)
+class CpuBootResult(BootResult):
+    """How a boot on the processor ended.
+
+    Attributes:
+        waited_ns: Virtual time that the programs spent waiting; no accept took it.
+        seconds: Real seconds.
+        violation: Where the guest was stopped, if it was.
+        unaccepted_bitmap: The bitmap of the unaccepted-memory table as the kernel would find it; empty without one.
+        screen_lines: What the screen showed in the end.
+    """
+
+    waited_ns: int = 0
+    seconds: float = 0.0
+    violation: Violation | None = None
+    unaccepted_bitmap: bytes = b""
+    screen_lines: tuple[str, ...] = ()
+
+    @property
+    def on_demand_seconds(self) -> float:
+        """Modelled seconds of all accepts after the firmware's own."""
+        return super().on_demand_seconds - self.waited_ns / 1e9
+
+
+@dataclass
+class CpuBoot:
+    """A boot under way.
+
+    Args:
+        machine: The machine.
+        firmware: Its firmware for guest code.
+        flow: State that the modelled firmware's part of the flow writes.
+        stub: What the journal calls the kernel's stub.
+    """
+
+    machine: Machine
+    firmware: GuestFirmware
+    flow: BootFlow
+    stub: str = STUB
+    started: float = field(default_factory=time.monotonic)
+    first_record: int = 0
+
+    def placements(self) -> list[Placement]:
+        """Of the firmware's part and of the stub, as far as they go."""
+        records = self.machine.trace.records[self.first_record :]
+        return [*self.flow.placements, *stub_placements(records, self.flow.files, self.stub)]
+
+    def watch_kernel(self) -> None:
+        """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
+        kernel = next((entry for entry in reversed(self.placements()) if entry.what == "kernel"), None)
+        if kernel is None:
+            raise ReachedOperatingSystem
+        self.firmware.cpu.watch(kernel.start, kernel.end)
+
+    def result(self, status: EfiStatus, error: EngineError | None = None) -> CpuBootResult:
+        """The outcome."""
+        machine, flow = self.machine, self.flow
+        reached = machine.services.at_runtime
+        placements = self.placements()
+        violation = error.violation if isinstance(error, GuestStopped) else None
+        lines = tuple(line for line in self.firmware.screen.lines() if line)
+        failure = None if status is SUCCESS and reached else flow.failure
+        stage = EXIT_BOOT_SERVICES if reached else self._stage(placements)
+        if status is SUCCESS and not reached:
+            status = EfiStatus.EFI_LOAD_ERROR
+        if status is not SUCCESS and failure is None:
+            failure = self._failure(status, stage, error)
+        return CpuBootResult(
+            machine,
+            flow.files,
+            status,
+            stage,
+            tuple(placements),
+            failure,
+            tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
+            machine.services.memory_map_view().descriptors,
+            waited_ns=self.firmware.clock.waited_ns,
+            seconds=time.monotonic() - self.started,
+            violation=violation,
+            unaccepted_bitmap=self._bitmap(placements),
+            screen_lines=lines,
+        )
+
+    def _stage(self, placements: list[Placement]) -> str:
+        if self.flow.stage != START_IMAGE:
+            return self.flow.stage
+        placed = {placement.what for placement in placements if not placement.freed}
+        if "boot_params" not in placed:
+            return START_IMAGE
+        if "kernel" not in placed:
+            return LOAD_KERNEL
+        return LOAD_INITRD if self.flow.files.initrd_size and "initrd" not in placed else EXIT_BOOT_SERVICES
+
+    def _failure(self, status: EfiStatus, stage: str, error: EngineError | None) -> BootFailure:
+        services = self.machine.services
+        unaccepted = self.machine.td.unaccepted_bytes
+        if error is not None:
+            what = "access" if isinstance(error, GuestStopped) else "run"
+            return BootFailure(what, status, 0, 0, unaccepted, str(error))
+        if stage == LOAD_KERNEL:
+            size = self.flow.files.kernel.kernel_buffer_size
+            free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
+            why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
+            return BootFailure("GetMemoryMap", status, size, free, unaccepted, why)
+        last = next((record for record in reversed(self._stub_records()) if record.status not in (None, SUCCESS)), None)
+        if last is None:
+            why = f"the image returned {status.name}"
+            return BootFailure("StartImage", status, 0, largest_free(services), unaccepted, why)
+        pages, pool = last.arguments.get("pages"), last.arguments.get("size")
+        asked = pages << PAGE_SHIFT if isinstance(pages, int) else pool if isinstance(pool, int) else 0
+        why = f"the image's last call that failed was {last.service}"
+        return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
+
+    def _stub_records(self) -> list[TraceRecord]:
+        records = self.machine.trace.records[self.first_record :]
+        return [record for record in records if record.caller == self.stub and record.service in _MEMORY_SERVICES]
+
+    def _bitmap(self, placements: list[Placement]) -> bytes:
+        table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)
+        if table is None:
+            return b""
+        return self.machine.td.contents.read(table.start, table.size)[TABLE_HEADER_SIZE:]
+
+
+def boot_on_cpu(
+    options: TdOptions,
+    files: BootFiles,
+    screen: Screen | None = None,
+    keys: KeySource | None = None,
+    violation_ve: bool = False,
+    time_limit: float | None = None,
+) -> CpuBootResult:
+    """Boot ``files`` in a fresh TD by QEMU direct boot: firmware's part is the model's, the kernel's stub is real.
+
+    Args:
+        options: The TD.
+        files: What is booted.
+        screen: Behind ConOut; an unseen one where None.
+        keys: Behind ConIn.
+        violation_ve: Deliver #VE for pages that are not accepted.
+        time_limit: Real seconds after which the run is given up.
+
+    Raises:
+        UsageError: A TD that cannot be or does not start.
+        HostError: The extra is not installed.
+    """
+    machine = Machine(options, image_bytes=fw_cfg_bytes(files))
+    with (
+        RunLimit(time_limit) as limit,
+        closing(GuestFirmware(machine, screen or Screen(NoDisplay()), keys, violation_ve, limit)) as firmware,
+    ):
+        flow = BootFlow(
+            machine.services, machine.on_demand, files, machine.firmware_image, machine.stage.calls, options.kaslr_seed
+        )
+        boot = CpuBoot(machine, firmware, flow)
+        firmware.on_leaving = boot.watch_kernel
+        firmware.name_of = lambda image: STUB if image.source is files.kernel.view else None
+        with machine.trace.on_behalf_of(options.loader):
+            try:
+                status = run_direct(flow)
+            except EngineError as error:
+                return boot.result(EfiStatus.EFI_ABORTED, error)
+        return boot.result(status)

@@ -1,0 +1,71 @@
+"""When a run is given up: after so many real seconds, or when the person presses Ctrl-C.
+
+While guest code runs no Python does, so a signal's handler would wait for the guest; the wakeup descriptor, which the
+C level writes, tells the timer's thread at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from types import TracebackType
+
+from tdvfsh.engine.errors import EngineError
+
+
+class RunLimit:
+    """A context in which runs can be given up.
+
+    Args:
+        seconds: Real seconds from now; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._pipe: tuple[int, int] | None = None
+        self._before = -1
+        self._interrupted = False
+
+    def __enter__(self) -> RunLimit:
+        if threading.current_thread() is threading.main_thread():
+            self._pipe = os.pipe()
+            for end in self._pipe:
+                os.set_blocking(end, False)
+            self._before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._before)
+            for end in self._pipe:
+                os.close(end)
+            self._pipe = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self._end is not None and time.monotonic() > self._end
+
+    def reached(self) -> bool:
+        """Whether the run must end; asked by the timer's thread."""
+        if self._pipe is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._interrupted = bool(os.read(self._pipe[0], 64)) or self._interrupted
+        return self._interrupted or self.over
+
+    def give_up(self) -> None:
+        """End it.
+
+        Raises:
+            KeyboardInterrupt: A signal came.
+            EngineError: The time is up.
+        """
+        if self._interrupted:
+            raise KeyboardInterrupt
+        raise EngineError(f"given up after {self._seconds:g} s")
