@@ -87,7 +87,7 @@ class Moment:
         return dict(self._shell[4][0])
 
     def is_now(self, shell: Shell) -> bool:
-        """Whether the shell is still as it was then, but for the status of the last command."""
+        """Whether the shell is as it was then, but for the status of the last command and the journal's length."""
         now = Moment(shell, "")
         mine, theirs = self.variables(), now.variables()
         for name in _STATUS_VARIABLES:
@@ -97,8 +97,8 @@ class Moment:
             return False
         if self._shell[:4] != now._shell[:4] or self._shell[5:] != now._shell[5:]:
             return False
-        machine = _machine(self.machine)
-        return machine is None or self.snapshot is None or machine.snapshot(self.snapshot) is self.snapshot
+        machine, then = _machine(self.machine), self.snapshot
+        return machine is None or then is None or machine.snapshot(then).is_state_of(then)
 
 
 class History:
@@ -149,12 +149,9 @@ class History:
         """The line that runs now, or None."""
         return self._open[-1] if self._open else None
 
-    def last_change(self) -> Moment | None:
-        """The moment before the last line that could change the machine, not counting the one that runs now."""
-        for moment in reversed(self.done):
-            if moment is not self.current and moment.touched:
-                return moment
-        return None
+    def before_now(self) -> list[Moment]:
+        """The moments before the lines that have run, the last one first; not that of the line that runs now."""
+        return [moment for moment in reversed(self.done) if moment is not self.current]
 
     def undo(self, shell: Shell) -> Moment | None:
         """Go back before the last line; gives that moment, or None where there is none."""

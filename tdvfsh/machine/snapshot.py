@@ -60,6 +60,15 @@ class MachineSnapshot:
         """Virtual time, in nanoseconds."""
         return self.td.clock.now_ns
 
+    def is_state_of(self, other: MachineSnapshot) -> bool:
+        """Whether both hold the same state, journal aside; ``other`` is one that this was taken after."""
+        return (
+            self.td is other.td
+            and self.core is other.core
+            and self.interfaces is other.interfaces
+            and self.services == other.services
+        )
+
 
 def take_snapshot(machine: Machine, before: MachineSnapshot | None = None) -> MachineSnapshot:
     """The machine's state now.

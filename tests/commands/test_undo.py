@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def state(shell: Shell) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     own = getattr(value, "__dict__", None)
-    return dict(own) if own is not None and not isinstance(value, tuple) else value
+    return deepcopy(own) if own is not None and not isinstance(value, tuple) else value
 
 
 def _tree(filesystem: object) -> object:
