@@ -20,6 +20,7 @@ MODULES: dict[str, str] = {
     "accept": "accepting",
     "acpiview": "unmodelled",
     "alias": "variables",
+    "assert": "asserting",
     "attrib": "attributes",
     "bcfg": "bootoptions",
     "boot": "boot",
@@ -92,6 +93,9 @@ MODULES: dict[str, str] = {
     "vol": "attributes",
 }
 """Command to module of :mod:`tdvfsh.commands`; a test keeps it true."""
+
+TAKE_OPERATORS = frozenset(("assert",))
+"""Commands whose ``<`` and ``>`` compare: a script in CI must not end well because a comparison wrote a file."""
 
 Handler = TypeVar("Handler", bound=Callable[..., int])
 

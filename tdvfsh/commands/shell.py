@@ -196,6 +196,10 @@ class Shell:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         return registry.is_command(name)
 
+    def takes_operators(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return name.lower() in registry.TAKE_OPERATORS
+
     def run_command(self, name: str, words: list[str]) -> tuple[int, bool]:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         command = registry.find(name)

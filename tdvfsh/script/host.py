@@ -59,6 +59,9 @@ class ScriptHost(Protocol):
     def is_command(self, name: str) -> bool:
         """Whether a name, in any case, is a command that is no word of the language."""
 
+    def takes_operators(self, name: str) -> bool:
+        """Whether ``<`` and ``>`` belong to a command's own words and redirect nothing."""
+
     def run_command(self, name: str, words: list[str]) -> tuple[int, bool]:
         """Run a command; its status, and whether ``lasterror`` takes it."""
 

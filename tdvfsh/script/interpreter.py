@@ -245,7 +245,7 @@ class Interpreter:
         try:
             if self._pipes and self._pipes[-1] is not None:
                 host.stdout = self._pipes[-1]
-            redirection = self._redirect(line)
+            redirection = Redirection(line) if host.takes_operators(name) else self._redirect(line)
             line = trim(redirection.command)
             status = self._run_internal(name, line) if path is None else self._run_file(path, line)
             if status.is_error:
