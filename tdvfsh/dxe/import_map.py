@@ -105,7 +105,9 @@ def _adopt_attributes_table(core: DxeCore) -> None:
     """Firmware that runs a program has built the Memory Attributes Table already; its old place is not known."""
     page = hidden_pool_page(core)
     if page:
-        table = MemoryAttributesTable(core.profile.runtime_images, core.profile.runtime_split_entries)
+        profile = core.profile
+        spare = profile.runtime_images * profile.descriptors_per_runtime_image
+        table = MemoryAttributesTable(spare, profile.runtime_split_entries)
         table.table = page + BLOCK_SIZES[0] + POOL_HEAD_SIZE
         core.pool.adopt_buffer(EfiMemoryType.EfiBootServicesData, table.table, table.table_size(core))
         core.memory_attributes_table = table

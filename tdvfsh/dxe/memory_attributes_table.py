@@ -25,7 +25,6 @@ TABLE_TYPES: Final = frozenset({EfiMemoryType.EfiRuntimeServicesCode, EfiMemoryT
 
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _TABLE_HEADER_SIZE: Final = 16  # sizeof (EFI_MEMORY_ATTRIBUTES_TABLE)
-_DESCRIPTORS_PER_IMAGE: Final = 5  # 2 * CodeSegmentCountMax + 3, with one code section an image
 
 
 @dataclass(slots=True)
@@ -33,18 +32,18 @@ class MemoryAttributesTable:
     """The table's place and what decides its size.
 
     Attributes:
-        runtime_images: Runtime drivers in memory; the map buffer has room to split each.
+        spare_descriptors: Room in the map buffer for splitting the runtime drivers in memory into their sections.
         split_entries: Entries that splitting them into sections adds to the runtime descriptors of the map.
         table: Pool buffer of the current table; 0 before the first one.
     """
 
-    runtime_images: int
+    spare_descriptors: int
     split_entries: int
     table: int = 0
 
     def copy(self) -> MemoryAttributesTable:
         """An independent copy."""
-        return MemoryAttributesTable(self.runtime_images, self.split_entries, self.table)
+        return MemoryAttributesTable(self.spare_descriptors, self.split_entries, self.table)
 
     def table_size(self, core: DxeCore) -> int:
         """Bytes that the table of the present map takes."""
@@ -55,7 +54,7 @@ class MemoryAttributesTable:
     def rebuild(self, core: DxeCore) -> None:
         """InstallMemoryAttributesTable. Where a pool is exhausted the old table stays."""
         counted = build_memory_map(core.memory_map, core.bins, core.gcd, core.profile).counted
-        counted += _DESCRIPTORS_PER_IMAGE * self.runtime_images
+        counted += self.spare_descriptors
         status, memory_map = core.pool.allocate_pool(_BS_DATA, counted * MEMORY_DESCRIPTOR_SIZE)
         if status is not SUCCESS or memory_map is None:
             return

@@ -2,16 +2,18 @@
 
 Source: edk2 MdeModulePkg/Core/Dxe/Mem/Page.c (CoreAddRange, CoreConvertPagesEx, CoreFreeMemoryMapStack).
 
-Addresses are bytes and ranges half-open. The list stays sorted; looking a range up and finding free memory cost a
-bisection and a walk over the free ranges only, whatever the amount of RAM.
+Addresses are bytes and ranges half-open. The list stays sorted, in chunks (:mod:`tdvfsh.dxe.sorted_starts`); looking a
+range up costs a bisection, finding free memory a walk over the free ranges of those chunks that may hold it, whatever
+the amount of RAM.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from tdvfsh.dxe.sorted_starts import CHUNK_LIMIT, FreeStarts, SortedStarts
 from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
@@ -62,7 +64,8 @@ class MemoryMap:
     """The sorted descriptor list with its map key.
 
     ``key`` rises by one for every range that is added, as firmware's mMemoryMapKey does, and never otherwise.
-    ``take_descriptor_page`` is called when the core needs a page for descriptors of its own.
+    ``take_descriptor_page`` is called when the core needs a page for descriptors of its own. ``changes``, where a reader
+    has set it, is widened to ``[low, high]`` around every descriptor that was or is in the map and has changed since.
     """
 
     __slots__ = (
@@ -72,6 +75,7 @@ class MemoryMap:
         "_stack",
         "_starts",
         "_waiting",
+        "changes",
         "descriptor_pages",
         "key",
         "take_descriptor_page",
@@ -79,14 +83,15 @@ class MemoryMap:
 
     def __init__(self, entries: Iterable[MapEntry] = ()) -> None:
         self._ranges: dict[int, tuple[int, int, int]] = {}
-        self._starts: list[int] = []
-        self._free: list[int] = []
+        self._starts = SortedStarts()
+        self._free = FreeStarts()
         self._stack: list[int | None] = []  # mMapStack: starts of new descriptors; None where one has left the map
         self._waiting: dict[int, int] = {}  # start → place on the stack
         self._emptying = False
         self.key = 0
         self.descriptor_pages = DescriptorPages()
         self.take_descriptor_page: Callable[[], None] | None = None
+        self.changes: list[int] | None = None
         for entry in entries:
             self.add_range(entry.memory_type, entry.start, entry.end, entry.attribute)
 
@@ -100,8 +105,21 @@ class MemoryMap:
         twin.descriptor_pages = self.descriptor_pages.copy()
         return twin
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another map is in the same state; who reads it, or is called from it, does not count."""
+        if not isinstance(other, MemoryMap):
+            return NotImplemented
+        return (
+            (self.key, self._emptying, self._stack, self._waiting, self._ranges)
+            == (other.key, other._emptying, other._stack, other._waiting, other._ranges)
+            and (self.descriptor_pages.spare, self.descriptor_pages.per_page)
+            == (other.descriptor_pages.spare, other.descriptor_pages.per_page)
+        )  # fmt: skip
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
-        return len(self._starts)
+        return len(self._ranges)
 
     def __iter__(self) -> Iterator[MapEntry]:
         ranges = self._ranges
@@ -109,21 +127,27 @@ class MemoryMap:
             end, memory_type, attribute = ranges[start]
             yield MapEntry(start, end, memory_type, attribute)
 
+    def between(self, low: int, high: int) -> Iterator[MapEntry]:
+        """The descriptors that start in ``[low, high)``, ascending."""
+        ranges = self._ranges
+        for start in self._starts.between(low, high):
+            end, memory_type, attribute = ranges[start]
+            yield MapEntry(start, end, memory_type, attribute)
+
     def find(self, address: int) -> MapEntry | None:
         """The descriptor that holds ``address``, or None."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0:
+        start = self._starts.at_or_below(address)
+        if start is None:
             return None
-        start = self._starts[index]
         end, memory_type, attribute = self._ranges[start]
         return MapEntry(start, end, memory_type, attribute) if address < end else None
 
     def type_at(self, address: int) -> int | None:
         """The memory type of the descriptor that holds ``address``, or None."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0:
+        start = self._starts.at_or_below(address)
+        if start is None:
             return None
-        end, memory_type, _ = self._ranges[self._starts[index]]
+        end, memory_type, _ = self._ranges[start]
         return memory_type if address < end else None
 
     def free_ranges(self) -> Iterator[tuple[int, int]]:
@@ -136,19 +160,16 @@ class MemoryMap:
         """CoreAddRange: put ``[start, end)`` into the map, joined with equal neighbours; the key rises by one."""
         self.key += 1
         ranges = self._ranges
-        index = bisect_left(self._starts, start)
-        if index:
-            before = self._starts[index - 1]
+        before = self._starts.at_or_below(start)
+        if before is not None:
             known_end, known_type, known_attribute = ranges[before]
             if known_end == start and known_type == memory_type and known_attribute == attribute:
                 self._remove(before)
                 start = before
-                index -= 1
-        if index < len(self._starts):
-            after = self._starts[index]
-            known_end, known_type, known_attribute = ranges[after]
-            if after == end and known_type == memory_type and known_attribute == attribute:
-                self._remove(after)
+        if end in ranges:
+            known_end, known_type, known_attribute = ranges[end]
+            if known_type == memory_type and known_attribute == attribute:
+                self._remove(end)
                 end = known_end
         self._insert(start, end, memory_type, attribute)
         self._push(start)
@@ -169,34 +190,42 @@ class MemoryMap:
         freeing = new_type == CONVENTIONAL
         ranges, starts = self._ranges, self._starts
         while start < end:
-            index = bisect_right(starts, start) - 1
+            which = bisect_right(starts.floors, start) - 1
+            chunk = starts.chunks[which]
+            index = bisect_right(chunk, start) - 1
             if index < 0:
-                return EfiStatus.EFI_NOT_FOUND
-            entry_start = starts[index]
-            entry_end, memory_type, _ = ranges[entry_start]
+                if which == 0:
+                    return EfiStatus.EFI_NOT_FOUND
+                which -= 1
+                chunk = starts.chunks[which]
+                index = len(chunk) - 1
+            entry_end, memory_type, _ = ranges[chunk[index]]
             if start >= entry_end or (memory_type == CONVENTIONAL) == freeing:
                 return EfiStatus.EFI_NOT_FOUND
             if entry_end < end:
                 if not freeing:
                     return EfiStatus.EFI_NOT_FOUND
-                self._convert_piece(index, start, entry_end, new_type)
+                self._convert_piece(which, index, start, entry_end, new_type)
                 start = entry_end
             else:
-                self._convert_piece(index, start, end, new_type)
+                self._convert_piece(which, index, start, end, new_type)
                 start = end
         return SUCCESS
 
-    def _convert_piece(self, index: int, start: int, end: int, new_type: int) -> None:
-        """Give ``[start, end)`` of the descriptor at ``index`` another type, join equal neighbours, and settle.
+    def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
+        """Give ``[start, end)`` of the descriptor at ``index`` of a chunk another type, join equal neighbours, and settle.
 
-        All in one step, unless the map stack is being emptied right now.
+        All in one step, unless the map stack is being emptied right now, or the descriptor stands first or last in a
+        chunk with others beside it.
         """
-        ranges, starts, free = self._ranges, self._starts, self._free
+        ranges, free = self._ranges, self._free
+        starts = self._starts.chunks[which]
         entry_start = starts[index]
         entry_end, memory_type, attribute = ranges[entry_start]
-        if self._emptying:
+        if self._emptying or (len(self._starts.chunks) > 1 and not 0 < index < len(starts) - 1):
             self._cut(MapEntry(entry_start, entry_end, memory_type, attribute), start, end)
             self.add_range(new_type, start, end, attribute)
+            self._settle()
             return
         self.key += 1
         drawn, given = 1, 0  # descriptors from and to the free list
@@ -224,7 +253,7 @@ class MemoryMap:
                     given += 1
                     del ranges[after]
                     if new_type == CONVENTIONAL:
-                        del free[bisect_left(free, after)]
+                        free.remove(after)
             starts[low:high] = (new_start,)
         else:
             ranges[end] = (entry_end, memory_type, attribute)
@@ -232,14 +261,22 @@ class MemoryMap:
             if start != entry_start:
                 drawn = 2
         ranges[new_start] = (new_end, new_type, attribute)
+        if len(starts) > CHUNK_LIMIT:
+            self._starts.split(which)
         if new_type == CONVENTIONAL:
             if new_start == start:
-                insort(free, start)
+                free.add_range(start, new_end - start)
+            else:
+                free.grow(new_start, new_end - new_start)
         elif start == entry_start:
-            place = bisect_left(free, start)
-            free[place : place + 1] = () if end == entry_end else (end,)
+            if end == entry_end:
+                free.remove(start)
+            else:
+                free.move(start, end)
         elif end != entry_end:
-            insort(free, end)
+            free.add_range(end, entry_end - end)
+        if self.changes is not None:
+            self._note(min(entry_start, new_start), max(entry_end, new_end))
         spare = self.descriptor_pages.spare
         if spare is not None:
             self.descriptor_pages.spare = spare = spare + given
@@ -269,18 +306,29 @@ class MemoryMap:
             maximum = ((maximum - PAGE_SIZE) & ~_PAGE_MASK) | _PAGE_MASK
         size = (pages << PAGE_SHIFT) & _ADDRESS_MASK
         limit = maximum + 1
-        ranges = self._ranges
-        free = self._free
-        for index in range(bisect_left(free, maximum) - 1, -1, -1):
-            start = free[index]
-            end, _, attribute = ranges[start]
-            if end <= minimum:
-                return 0
-            if attribute & EFI_MEMORY_SP:
-                continue
-            top = min(end, limit) & ~(alignment - 1)
-            if top - start >= size and top - size >= minimum and top > start:
-                return (top - size) & _ADDRESS_MASK
+        ranges, free = self._ranges, self._free
+        chunks, largest = free.chunks, free.largest
+        which = bisect_left(free.floors, maximum) - 1
+        place = bisect_left(chunks[which], maximum)
+        lowest = max(bisect_right(free.floors, minimum) - 2, 0)  # the last of a chunk may reach past the next floor
+        while which >= lowest:
+            chunk = chunks[which]
+            if size <= largest[which]:
+                first = max(bisect_right(chunk, minimum) - 1, 0) if minimum else 0
+                whole = first == 0 and place == len(chunk)
+                for start in reversed(chunk if whole else chunk[first:place]):
+                    end, _, attribute = ranges[start]
+                    if end - start < size or attribute & EFI_MEMORY_SP:
+                        continue
+                    top = min(end, limit) & ~(alignment - 1)
+                    if top - start >= size and top - size >= minimum and top > start:
+                        return (top - size) & _ADDRESS_MASK
+                if whole and len(chunks) > 1:
+                    largest[which] = max([ranges[start][0] - start for start in chunk])
+            which -= 1
+            while which >= lowest and largest[which] < size:
+                which -= 1
+            place = len(chunks[which])
         return 0
 
     def _cut(self, entry: MapEntry, start: int, end: int) -> None:
@@ -296,21 +344,35 @@ class MemoryMap:
                 self._waiting[end] = place
         else:
             self._ranges[entry.start] = (start, entry.memory_type, entry.attribute)
+            if self.changes is not None:
+                self._note(entry.start, entry.end)
             if entry.end != end:
                 self._insert(end, entry.end, entry.memory_type, entry.attribute)
                 self._push(end)
 
     def _insert(self, start: int, end: int, memory_type: int, attribute: int) -> None:
         self._ranges[start] = (end, memory_type, attribute)
-        insort(self._starts, start)
+        self._starts.add(start)
         if memory_type == CONVENTIONAL:
-            insort(self._free, start)
+            self._free.add_range(start, end - start)
+        if self.changes is not None:
+            self._note(start, end)
 
     def _drop(self, start: int) -> None:
-        memory_type = self._ranges.pop(start)[1]
-        del self._starts[bisect_left(self._starts, start)]
+        end, memory_type, _ = self._ranges.pop(start)
+        self._starts.remove(start)
         if memory_type == CONVENTIONAL:
-            del self._free[bisect_left(self._free, start)]
+            self._free.remove(start)
+        if self.changes is not None:
+            self._note(start, end)
+
+    def _note(self, low: int, high: int) -> None:
+        changes = self.changes
+        if changes is not None:
+            if low < changes[0]:
+                changes[0] = low
+            if high > changes[1]:
+                changes[1] = high
 
     def _remove(self, start: int) -> None:
         """RemoveMemoryMapEntry: a descriptor that came from a page goes back to the free list."""

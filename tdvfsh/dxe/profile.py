@@ -30,7 +30,10 @@ class FirmwareProfile:
         load_image_without_source: Status of LoadImage without path and buffer.
         sal_runtime_subsystem: Subsystem 13 loads as a runtime driver.
         before_exit_boot_services: The BeforeExitBootServices event group is signalled.
-        runtime_images: Runtime drivers in OVMF's build; the Memory Attributes Table's buffer has room to split each.
+        runtime_images: Runtime drivers that stay in memory on OVMF; the buffer in which the Memory Attributes Table is
+            prepared has room to split each.
+        descriptors_per_runtime_image: How much room for each: 2 for its one code section and 3 more, or 1 more before
+            2023.
         runtime_split_entries: Entries that splitting them adds to that table (walks of 2022.11 and 2025.02 recorded).
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
@@ -47,7 +50,8 @@ class FirmwareProfile:
     sal_runtime_subsystem: bool = False
     before_exit_boot_services: bool = True
     initrd_option_first: bool = True
-    runtime_images: int = 8
+    runtime_images: int = 9
+    descriptors_per_runtime_image: int = 5
     runtime_split_entries: int = 19
 
 
@@ -71,7 +75,7 @@ BOOKWORM: Final = replace(
     name="bookworm",
     edk2="edk2-stable202211",
     pool_rejects_unaccepted=False,
-    runtime_images=7,
+    descriptors_per_runtime_image=3,
     runtime_split_entries=18,
 )
 

@@ -209,7 +209,7 @@ def _pool(pool: PoolAllocator) -> Json:
 
 
 def _attributes_table(table: MemoryAttributesTable | None) -> list[int] | None:
-    return None if table is None else [table.runtime_images, table.split_entries, table.table]
+    return None if table is None else [table.spare_descriptors, table.split_entries, table.table]
 
 
 def _read_core(machine: Machine, data: Json) -> None:

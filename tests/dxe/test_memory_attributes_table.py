@@ -22,7 +22,7 @@ TOP = RAM // 4096
 
 def machine_with_table(split_entries: int = 19) -> BootServices:
     services = plain_machine()
-    table = MemoryAttributesTable(runtime_images=8, split_entries=split_entries)
+    table = MemoryAttributesTable(spare_descriptors=45, split_entries=split_entries)
     services.core.memory_attributes_table = table
     table.rebuild(services.core)
     return services
