@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.machine import status_of_error
 from tdvfsh.commands.registry import command
-from tdvfsh.commands.types import Flag, Option, Text
+from tdvfsh.commands.types import FilePath, Flag, Option, Text
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.script.status import ShellStatus
 
@@ -30,14 +30,18 @@ def mkimage(
     output_len: Annotated[Text, Option("-output-len")] = "",
     compress: Annotated[Text, Option("-compress")] = "",
     no_unaccepted: Annotated[Flag, Option("-no-unaccepted")] = False,
+    kernel: Annotated[FilePath, Option("-kernel")] = "",
+    initrd: Annotated[FilePath, Option("-initrd")] = "",
+    cmdline: Annotated[Text, Option("-cmdline")] = "",
 ) -> ShellStatus:
-    """Make a valid kernel or initrd of a given size among the fetched images.
+    """Make a valid kernel, initrd or unified kernel image among the fetched images.
 
     SYNOPSIS:
         mkimage pair
         mkimage kernel name -size bytes -init-size bytes [-image-size bytes] [-output-len bytes]
                 [-no-unaccepted]
         mkimage initrd name -size bytes [-compress format]
+        mkimage uki name -kernel file [-initrd file] [-cmdline text]
 
     OPTIONS:
         pair: Set the variables 'kernel' and 'initrd' to Debian 13's installer where it was fetched, else to made files
@@ -47,6 +51,8 @@ def mkimage(
         -image-size: SizeOfImage of the kernel's PE header.
         -output-len: What the kernel's payload unpacks to.
         -no-unaccepted: The kernel knows nothing of unaccepted memory.
+        -kernel, -initrd: Files that go into a unified kernel image.
+        -cmdline: Its command line.
         -compress: gzip, bzip2, lzma, xz, lzo, lz4 or zstd; a plain cpio archive without it.
 
     DESCRIPTION:
@@ -67,10 +73,11 @@ def mkimage(
     try:
         if kind == "pair":
             return _pair(shell)
+        if kind == "uki":
+            return _uki(shell, name, kernel, initrd, cmdline)
         if kind not in _KINDS:
-            raise UsageError(f"'{kind}' is none of pair, {', '.join(_KINDS)}")
-        if not name or any(character in name for character in "/\\:*?\0") or name.startswith("."):
-            raise UsageError(f"'{name}' is not a plain file name")
+            raise UsageError(f"'{kind}' is none of pair, uki, {', '.join(_KINDS)}")
+        _check_name(name)
         if not size:
             raise UsageError("-size is missing")
         path = cache_dir() / _FOLDER / name
@@ -97,6 +104,28 @@ def mkimage(
         shell.print(f"mkimage: {name}: {error.strerror or error}\n")
         return ShellStatus.DEVICE_ERROR
     shell.print(f"{kind} {_FOLDER}\\{name}: {human_size(wanted)}\n")
+    return ShellStatus.SUCCESS
+
+
+def _check_name(name: str) -> None:
+    if not name or any(character in name for character in "/\\:*?\0") or name.startswith("."):
+        raise UsageError(f"'{name}' is not a plain file name")
+
+
+def _uki(shell: Shell, name: str, kernel: str, initrd: str, cmdline: str) -> ShellStatus:
+    """A unified kernel image out of files on the shell's drives; always made anew."""
+    from tdvfsh.commands.boot_options import host_path
+    from tdvfsh.images.folders import cache_dir
+    from tdvfsh.images.make import make_uki
+    from tdvfsh.units import human_size
+
+    _check_name(name)
+    if not kernel:
+        raise UsageError("-kernel is missing")
+    path = cache_dir() / _FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make_uki(path, host_path(shell, kernel), host_path(shell, initrd) if initrd else None, cmdline)
+    shell.print(f"uki {_FOLDER}\\{name}: {human_size(path.stat().st_size)}\n")
     return ShellStatus.SUCCESS
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import table_lines
-from tdvfsh.units import human_size
+from tdvfsh.units import PAGE_SIZE, human_size
 
 if TYPE_CHECKING:
     from tdvfsh.machine import Machine
@@ -16,25 +17,28 @@ def td_lines(machine: Machine) -> list[str]:
     """What the TD is made of and how far it is accepted, as aligned lines."""
     td, options = machine.td, machine.options
     rows: list[tuple[str, str]] = []
-    for name, span in zip(("RAM", ""), td.ram.spans, strict=False):
+    for number, span in enumerate(td.ram.spans):
+        name = "" if number else "RAM"
         size = f"{human_size(td.ram.memory)}" if name else ""
         rows.append((name, f"{size:<12}{span.start:016X}-{span.end - 1:016X} {human_size(span.size)}"))
     rows.append(("vCPUs", str(td.vcpus)))
     if td.is_td:
         rows.append(("GPAW", f"{td.gpaw}, shared bit {td.gpaw - 1}"))
     rows += [
-        ("Firmware", f"{options.firmware_model}, profile {options.profile}"),
+        ("Firmware", f"{machine.start.firmware_name}, profile {options.profile}"),
+        *(("From", note) for note in machine.start.notes),
         ("Loader", options.loader),
     ]
     if not td.is_td:
         rows.append(("Kind", "plain VM: all memory is there from the start"))
         return _with_clock(machine, rows)
     rows += [
-        ("Accept", f"{options.accept.name} at boot, on demand: {options.on_demand}"),
+        ("Accept", f"{_at_boot(machine)}, on demand: {options.on_demand}"),
         ("At boot", _share(machine.boot_bytes, td.ram.memory) + _boot_seconds(machine)),
         ("Accepted", _share(td.accepted_bytes, td.ram.memory)),
         ("Unaccepted", _share(td.unaccepted_bytes, td.ram.memory)),
     ]
+    rows[-4:-4] = _unusual(machine)
     if td.shared_bytes:
         rows.append(("Shared", _share(td.shared_bytes, td.ram.memory)))
     rows.append(("TDCALLs", f"{td.tdcall.calls:,} TDG.MEM.PAGE.ACCEPT, {td.tdcall.exits:,} TD exits"))
@@ -70,6 +74,23 @@ def modelled_time(nanoseconds: int) -> str:
     if nanoseconds >= 1_000_000_000:
         return f"{nanoseconds / 1e9:.3f} s"
     return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1_000_000 else f"{nanoseconds / 1e3:.3f} us"
+
+
+def _at_boot(machine: Machine) -> str:
+    return "as the map says" if machine.imported_map is not None else f"{machine.options.accept.name} at boot"
+
+
+def _unusual(machine: Machine) -> list[tuple[str, str]]:
+    """What is not as by default."""
+    options = machine.options
+    rows = []
+    if options.host_page_size == PAGE_SIZE:
+        rows.append(("Host", "maps 4 KiB pages only"))
+    if not options.sept_ve_disable:
+        rows.append(("Attributes", "SEPT_VE_DISABLE off: touching unaccepted memory raises #VE"))
+    if options.accept_at_exit == UNLESS_OBJECTED:
+        rows.append(("At exit", "firmware accepts the rest unless the OS objects"))
+    return rows
 
 
 def _with_clock(machine: Machine, rows: list[tuple[str, str]]) -> list[str]:

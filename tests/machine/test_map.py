@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.errors import FormatError, TdvfshError, UsageError
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.machine.boot import boot
+from tdvfsh.machine.os_side import os_side
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.td.added import added_spans
 from tdvfsh.td.hob import build_td_hob_list, td_hob_entries
@@ -156,3 +159,34 @@ def test_ram_beyond_the_shared_bit_is_refused(tmp_path: Path) -> None:
     text = LAZY + "Available  0000800000000000-0000800000FFFFFF 0000000000001000 000000000000000F\n"
     with pytest.raises(UsageError, match="shared bit of GPAW 48"):
         _machine(_write(tmp_path, text))
+
+
+_KINDS = ("Available ", "BS_Code   ", "BS_Data   ", "RT_Data   ", "ACPI_NVS  ", "Reserved  ", "MMIO      ", "Unaccepted")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 0x20000), st.integers(1, 0x30000), st.sampled_from(_KINDS), st.sampled_from((0, 15))),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(("none", "allocator", "loader", "service")),
+    st.sampled_from(("direct", "grub2.12")),
+)
+def test_any_map_makes_a_machine_whose_bytes_add_up_or_a_refusal(
+    tmp_path: Path, opened: Opener, pieces: list[tuple[int, int, str, int]], on_demand: str, loader: str
+) -> None:
+    rows, at = [], 0
+    for gap, pages, kind, attribute in pieces:
+        at += gap
+        rows.append(f"{kind} {at << 12:016X}-{((at + pages) << 12) - 1:016X} {pages:016X} {attribute:016X}\n")
+        at += pages
+    path = _write(tmp_path, "".join(rows))
+    try:
+        result = boot(TdOptions(map_file=str(path), on_demand=on_demand, loader=loader), opened(0).boot)
+    except TdvfshError as refusal:
+        assert "\n" not in str(refusal)
+        return
+    assert result.boot_bytes + result.on_demand_bytes + result.left_to_os_bytes == result.machine.td.ram.memory
+    os_side(result)

@@ -116,6 +116,17 @@ def test_scenario_9_grub_2_06_starts_the_kernel_without_an_initrd_that_its_heap_
         assert result(found[f"90 MiB, on demand: {option}"]) == BOOTS
 
 
+def test_scenario_11_a_uki_of_100_mib_boots_and_one_of_120_needs_128_more(cache: str) -> None:
+    found = sections("scenario-uki", cache)
+    for option in ("none", "allocator", "service"):
+        text = found[f"100 MiB, on demand: {option}"]
+        assert (result(text), on_demand(text)) == (BOOTS, "0 B")
+    assert result(found["120 MiB, on demand: none"]) == f"{NO_ROOM} load_initrd"
+    for option, accepted in (("allocator", "128 MiB"), ("service", "120 MiB")):
+        text = found[f"120 MiB, on demand: {option}"]
+        assert (result(text), on_demand(text)) == (BOOTS, accepted)
+
+
 def test_scenario_12_laziness_alone_makes_this_boot_fail_whatever_the_option(cache: str) -> None:
     found = sections("scenario-fragmentation", cache)
     assert result(found["accepted at boot: all"]) == BOOTS
