@@ -18,7 +18,7 @@ from tdvfsh.errors import HostError, UsageError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONNECT_SECONDS: Final = 10
+CONNECT_SECONDS: Final = 10
 
 
 class Workers:
@@ -41,11 +41,22 @@ class _InlineExecutor(Executor):
         return future
 
 
+class _Processes(ProcessPoolExecutor):
+    """Processes to which Ctrl-C does not come: they inherit that it is blocked, from before their first instruction."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def local_workers(jobs: int) -> Iterator[Workers]:
     """``jobs`` processes of this host; with one job, this process.
 
-    Workers leave Ctrl-C to their parent, and end when it does, even by kill -9.
+    Ctrl-C reaches the parent only, and workers end when it does, even by kill -9.
     """
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
@@ -54,7 +65,7 @@ def local_workers(jobs: int) -> Iterator[Workers]:
         return
     # spawn: nothing of the parent's is inherited, above all not its lock on the results
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(jobs, context, _start_worker)
+    executor = _Processes(jobs, context, _start_worker)
     try:
         yield Workers(executor, jobs)
     finally:
@@ -62,7 +73,6 @@ def local_workers(jobs: int) -> Iterator[Workers]:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -85,7 +95,7 @@ def cluster_workers(address: str) -> Iterator[Workers]:
     except ImportError:
         raise HostError("--cluster needs the 'cluster' extra: pip install 'tdvfsh[cluster]'") from None
     try:
-        client = connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        client = connect(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise HostError(f"--cluster {address}: no Dask scheduler answers there ({_first_line(error)})") from None
     try:

@@ -39,7 +39,7 @@ def map_lines(rows: Sequence[Row]) -> list[str]:
 
 def _panel_lines(panel: SuccessPanel) -> list[str]:
     stride = -(-len(panel.accepts) // _WIDEST)
-    accepts, every = panel.accepts[::stride], "" if stride == 1 else f", every {stride}th shown"
+    accepts, every = panel.accepts[::stride], "" if stride == 1 else f", one of {stride} shown"
     labels = [format_size(memory) for memory in panel.memories]
     width = max(len(label) for label in labels)
     lines = [printable(panel.title)]

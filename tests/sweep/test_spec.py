@@ -1,0 +1,106 @@
+"""Specs: what they say, and what they say wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.sweep.axes import AXIS_NAMES, default_point, options_at, point_of
+from tdvfsh.sweep.images import read_images
+from tdvfsh.sweep.run import scenarios
+from tdvfsh.sweep.spec import read_spec
+from tdvfsh.units import GIB, MIB
+from tests.sweep.conftest import MADE, SpecFile
+
+
+def test_a_grid_is_every_combination_and_made_images_are_every_combination_of_their_sizes(spec_file: SpecFile) -> None:
+    spec = read_spec(spec_file())
+    assert [image.name for image in spec.images] == ["cloud initrd_size=40M", "cloud initrd_size=300M"]
+    (grid,) = spec.grids
+    assert len(grid) == len(list(grid)) == 2 * 2 * 5 * 2 * 2
+    accepts = list(dict.fromkeys(point[AXIS_NAMES.index("accept")] for _, point in grid))
+    assert accepts == ["64M", "128M", "192M", "256M", "below-4g"]
+
+
+def test_without_a_grid_the_command_lines_defaults_are_run(spec_file: SpecFile) -> None:
+    (grid,) = read_spec(spec_file(MADE)).grids
+    assert [point for _, point in grid] == [default_point()] * 2
+    assert options_at(default_point()) == TdOptions()
+    assert point_of(options_at(default_point())) == default_point()
+
+
+def test_one_size_written_in_two_ways_and_two_grids_that_overlap_give_each_scenario_once(spec_file: SpecFile) -> None:
+    text = MADE + '[[grid]]\naccept = ["0.5G", "512M", "presize:0.5G", "presize"]\n[[grid]]\naccept = ["512M", "1G"]\n'
+    spec = read_spec(spec_file(text))
+    found = list(scenarios(read_images(spec.images), spec.grids))
+    accepts = [scenario.point[AXIS_NAMES.index("accept")] for scenario in found if scenario.image == 0]
+    assert accepts == ["512M", "presize:512M", "1G"]
+    assert len({scenario.key for scenario in found}) == len(found) == 6
+
+
+def test_paths_count_from_the_specs_folder_and_an_initrd_may_be_a_mere_size(
+    spec_file: SpecFile, tmp_path: Path
+) -> None:
+    from tdvfsh.images.make import make_initrd, make_kernel
+
+    make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
+    make_initrd(tmp_path / "initrd", 3 * MIB)
+    text = '[[image]]\nkernel = "vmlinuz"\ninitrd = ["initrd", { size = "6G" }]\n'
+    (facts,) = read_images(read_spec(spec_file(text)).images)
+    assert facts.name == "vmlinuz + initrd + 6G"
+    assert facts.initrds == (("initrd", 3 * MIB), ("6G", 6 * GIB))
+    assert facts.kernel.size == 12 * MIB
+
+
+def test_a_grid_may_name_the_images_it_is_for(spec_file: SpecFile) -> None:
+    spec = read_spec(spec_file(MADE + '[[grid]]\nimage = "cloud initrd_size=300M"\n'))
+    assert [image for image, _ in spec.grids[0]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no images"),
+        ("[[grids]]\n", "'grids' is unknown; there are grid, image, made"),
+        ('[[image]]\nkernal = "x"\n', "image 1: 'kernal' is unknown"),
+        ("[[image]]\n", "image 1: kernel is missing"),
+        ('[[image]]\nkernel = "x"\ninitrd = 5\n', "an initrd is a path, or"),
+        ('[[made]]\nkernel_size = "12M"\n', "made 1: init_size is missing"),
+        ('[[made]]\nkernel_size = "12M"\ninit_size = "much"\n', "init_size: 'much' is not a size"),
+        (MADE + MADE, "two images are called cloud initrd_size=40M"),
+        (MADE + "[[grid]]\nmemroy = 1\n", "grid 1: 'memroy' is unknown"),
+        (MADE + '[[grid]]\nloader = "lilo"\n', "grid 1: --loader lilo: unknown"),
+        (MADE + '[[grid]]\naccept = ["some"]\n', "grid 1: accept: --accept some: unknown"),
+        (MADE + "[[grid]]\nmemory = []\n", "memory: an empty list"),
+        (MADE + "[[grid]]\nvcpus = [0]\n", "--vcpus 0"),
+        (MADE + '[[grid]]\nvcpus = { from = "1", to = "2", step = "1" }\n', "only for memory and accept"),
+        (MADE + '[[grid]]\nmemory = { from = "2G", to = "1G", step = "1G" }\n', "a range goes upwards"),
+        (MADE + '[[grid]]\nmemory = { from = "1G", to = "2G", step = "0" }\n', "a range goes upwards"),
+        (MADE + '[[grid]]\nimage = "other"\n', "no image is called other"),
+        (MADE + "[[grid]]\non_demand = 3\n", "3 is not a word"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(spec_file: SpecFile, text: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_spec(spec_file(text))
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_toml_no_file_or_no_image_is_named(spec_file: SpecFile, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no TOML"):
+        read_spec(spec_file("[[image"))
+    with pytest.raises(HostError, match="no such file"):
+        read_spec(tmp_path / "missing.toml")
+    (tmp_path / "text").write_text("not an image")
+    with pytest.raises(FormatError, match="neither a Linux kernel nor an EFI image"):
+        read_images(read_spec(spec_file('[[image]]\nkernel = "text"\n')).images)
+    spec = '[[image]]\nkernel = "vmlinuz"\ninitrd = "text"\n'
+    from tdvfsh.images.make import make_kernel
+
+    make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
+    with pytest.raises(FormatError, match="not an initrd"):
+        read_images(read_spec(spec_file(spec)).images)
