@@ -108,7 +108,9 @@ def _build_parser() -> _Parser:
             help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
         )
         booting.add_argument("--json", action="store_true", help="print JSON")
-        if name == "compare":
+        if name == "boot":
+            _add_engine(booting)
+        elif name == "compare":
             booting.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
         elif name == "ladder":
             booting.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
@@ -121,6 +123,20 @@ def _build_parser() -> _Parser:
     summary = "how much to accept at boot for given images, and what accepting on demand costs instead"
     _add_advise(add("advise", summary, "tdvfsh advise vmlinuz --initrd initrd.img --memory 2G", td))
 
+    example = "tdvfsh verify vmlinuz --initrd initrd.img --cmdline nokaslr"
+    verify = add("verify", "hold the model against the kernel's real stub: calls, placements, map, bitmap", example, td)
+    verify.add_argument("kernel", metavar="KERNEL")
+    verify.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    verify.add_argument("--cmdline", metavar="S", default="nokaslr", help="kernel command line (default nokaslr)")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+    _add_run_limits(verify)
+
+    summary = "run a real EFI program, its console on the terminal or on standard input and output"
+    program = add("exec", summary, "printf 'memmap\\r\\nexit\\r\\n' | tdvfsh exec shellx64.efi -nostartup", td, shell)
+    _add_run_limits(program)
+    program.add_argument("image", metavar="IMAGE.efi")
+    program.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
+
     inspect = add("inspect", "what a file is", "tdvfsh inspect vmlinuz")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
@@ -131,6 +147,22 @@ def _build_parser() -> _Parser:
 
     _add_images(add("images", "real images from Debian packages, and made ones of any size", "tdvfsh images list"))
     return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", choices=("model", "cpu"), default="model", help="cpu runs the kernel's real stub (default model)"
+    )
+    parser.add_argument("--grub", metavar="grubx64.efi", help="with --engine cpu: boot by this real GRUB")
+    _add_run_limits(parser)
+
+
+def _add_run_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--violation", choices=("stop", "ve"), default="stop",
+        help="touching unaccepted memory stops the run, or raises #VE in the guest (default stop)",
+    )  # fmt: skip
+    parser.add_argument("--time-limit", metavar="S", help="give a run up after so many seconds")
 
 
 def _add_plot(parser: argparse.ArgumentParser) -> None:

@@ -98,3 +98,32 @@ def test_boot_bytes_on_demand_bytes_and_bytes_left_are_the_ram(run: Run) -> None
         for size in (38, 300, 415, 450):
             result = run("direct", size * MIB, on_demand=on_demand)
             assert result.boot_bytes + result.on_demand_bytes + result.left_to_os_bytes == 2 << 30
+
+
+@pytest.mark.parametrize(
+    ("firmware", "size", "memory", "stage"),
+    [
+        ("inteltdx", 0, "168M", "load_kernel"),
+        ("inteltdx", 0, "172M", "exit_boot_services"),
+        ("inteltdx", INITRD_38, "140M", "load_image"),
+        ("inteltdx", INITRD_38, "144M", "load_kernel"),
+        ("inteltdx", INITRD_38, "204M", "load_kernel"),
+        ("inteltdx", INITRD_38, "208M", "load_initrd"),
+        ("inteltdx", INITRD_38, "244M", "load_initrd"),
+        ("inteltdx", INITRD_38, "248M", "exit_boot_services"),
+        ("inteltdx", 300 * MIB, "380M", "fetch_blobs"),
+        ("inteltdx", 300 * MIB, "384M", "load_image"),
+        ("inteltdx", 300 * MIB, "408M", "load_kernel"),
+        ("inteltdx", 300 * MIB, "472M", "load_initrd"),
+        ("inteltdx", 300 * MIB, "768M", "load_initrd"),
+        ("inteltdx", 300 * MIB, "772M", "exit_boot_services"),
+        ("ovmf-2025.02", INITRD_38, "180M", "load_kernel"),
+        ("ovmf-2025.02", INITRD_38, "184M", "load_initrd"),
+        ("ovmf-2025.02", INITRD_38, "224M", "exit_boot_services"),
+        ("ovmf-2025.02", 300 * MIB, "448M", "load_initrd"),
+        ("ovmf-2025.02", 300 * MIB, "748M", "exit_boot_services"),
+    ],
+)
+def test_the_ladders_that_were_run_stage_by_stage(run: Run, firmware: str, size: int, memory: str, stage: str) -> None:
+    initrds = [size] if size else []
+    assert run("direct", *initrds, memory=memory, firmware_model=firmware, td=False).stage == stage

@@ -119,3 +119,20 @@ def test_an_efi_program_is_no_kernel_for_it(run: Run, made_uki: Path) -> None:
 
 def test_each_initrd_is_padded_to_4_bytes(run: Run) -> None:
     assert where(run("grub2.06", 1_000_003, 600), "initrd").size == 1_000_604
+
+
+@pytest.mark.parametrize(
+    ("initrd", "memory", "ends_with"),
+    [
+        (40_723_557, "224M", []),
+        (40_723_557, "256M", ["kernel"]),
+        (40_723_557, "288M", ["kernel"]),
+        (40_723_557, "320M", ["kernel", "initrd"]),
+        (300 * MIB, "1344M", ["kernel"]),
+        (300 * MIB, "1408M", ["kernel", "initrd"]),
+    ],
+)
+def test_the_ladder_that_was_run(run: Run, initrd: int, memory: str, ends_with: list[str]) -> None:
+    result = run("grub2.06", initrd, memory=memory, firmware_model="ovmf-2025.02", profile="trixie", td=False)
+    assert [name for name in names(result) if name in ("kernel", "initrd")] == ends_with
+    assert result.booted == bool(ends_with)
