@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.boot import BootResult, boot
+from tdvfsh.machine.files import OpenedFiles, open_boot_files
 
 
 def run_boot(arguments: Arguments) -> int:
@@ -18,7 +20,7 @@ def run_boot(arguments: Arguments) -> int:
             arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline"), progress
         ) as opened,
     ):
-        result = boot(options, opened.boot)
+        result = boot(options, opened.boot) if arguments.text("engine") == "model" else _boot_on_cpu(arguments, opened)
         if arguments.flag("json"):
             from tdvfsh.report.boot_json import boot_dict
 
@@ -28,3 +30,26 @@ def run_boot(arguments: Arguments) -> int:
 
             print_lines(story_lines(result, opened.initrds))
     return 0 if result.booted else 1
+
+
+def _boot_on_cpu(arguments: Arguments, opened: OpenedFiles) -> BootResult:
+    """The kernel's real stub, or a real GRUB; what they print goes to standard error, as it comes."""
+    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.engine.boot import boot_on_cpu
+    from tdvfsh.engine.screen import Screen, TranscriptDisplay
+    from tdvfsh.formats.mapped import open_mapped
+
+    grub = arguments.optional("grub")
+    screen = Screen(TranscriptDisplay(sys.stderr))
+    result = boot_on_cpu(
+        arguments.td_options(),
+        opened.boot,
+        open_mapped(grub).view if grub is not None else None,
+        screen,
+        violation_ve=arguments.text("violation") == "ve",
+        time_limit=time_limit(arguments),
+    )
+    screen.close()
+    if result.violation is not None and not arguments.flag("json"):
+        print("\n".join(result.violation.lines()), file=sys.stderr)
+    return result

@@ -22,6 +22,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "plot": ("plot", "run_plot"),
     "sweep": ("sweep", "run_sweep_command"),
     "advise": ("sweep", "run_advise"),
+    "exec": ("exec", "run_exec"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "images": ("images", "run_images"),

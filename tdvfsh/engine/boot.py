@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
 from tdvfsh.engine.firmware import GuestFirmware
+from tdvfsh.engine.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.keys import KeySource
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.placements import stub_placements
 from tdvfsh.engine.screen import NoDisplay, Screen
 from tdvfsh.engine.violation import Violation
+from tdvfsh.errors import UsageError
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import (
     EXIT_BOOT_SERVICES,
+    LOAD_IMAGE,
     LOAD_INITRD,
     LOAD_KERNEL,
     START_IMAGE,
@@ -30,11 +34,13 @@ from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.boot import BootResult, fw_cfg_bytes
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.qemu import check_initrd
 from tdvfsh.trace import TraceRecord
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT
 
 STUB: Final = "stub"
+GRUB_LOADER: Final = "grub2.12-debian"
 _MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool", "GetMemoryMap", "ExitBootServices"))
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
 
@@ -71,20 +77,20 @@ class CpuBoot:
         machine: The machine.
         firmware: Its firmware for guest code.
         flow: State that the modelled firmware's part of the flow writes.
-        stub: What the journal calls the kernel's stub.
+        grub: Whether a real GRUB does the loading.
     """
 
     machine: Machine
     firmware: GuestFirmware
     flow: BootFlow
-    stub: str = STUB
+    grub: bool = False
     started: float = field(default_factory=time.monotonic)
-    first_record: int = 0
 
     def placements(self) -> list[Placement]:
         """Of the firmware's part and of the stub, as far as they go."""
-        records = self.machine.trace.records[self.first_record :]
-        return [*self.flow.placements, *stub_placements(records, self.flow.files, self.stub)]
+        records, files = self.machine.trace.records, self.flow.files
+        loader = grub_placements(records, files) if self.grub else []
+        return [*self.flow.placements, *loader, *stub_placements(records, files, STUB)]
 
     def watch_kernel(self) -> None:
         """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
@@ -123,9 +129,14 @@ class CpuBoot:
         )
 
     def _stage(self, placements: list[Placement]) -> str:
-        if self.flow.stage != START_IMAGE:
-            return self.flow.stage
         placed = {placement.what for placement in placements if not placement.freed}
+        if self.grub:
+            if "kernel_file" not in placed:
+                return LOAD_KERNEL
+            if "image" not in placed:
+                return LOAD_IMAGE
+        elif self.flow.stage != START_IMAGE:
+            return self.flow.stage
         if "boot_params" not in placed:
             return START_IMAGE
         if "kernel" not in placed:
@@ -153,8 +164,9 @@ class CpuBoot:
         return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
 
     def _stub_records(self) -> list[TraceRecord]:
-        records = self.machine.trace.records[self.first_record :]
-        return [record for record in records if record.caller == self.stub and record.service in _MEMORY_SERVICES]
+        callers = (STUB, GRUB) if self.grub else (STUB,)
+        records = self.machine.trace.records
+        return [record for record in records if record.caller in callers and record.service in _MEMORY_SERVICES]
 
     def _bitmap(self, placements: list[Placement]) -> bytes:
         table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)
@@ -166,16 +178,19 @@ class CpuBoot:
 def boot_on_cpu(
     options: TdOptions,
     files: BootFiles,
+    grub: memoryview | None = None,
     screen: Screen | None = None,
     keys: KeySource | None = None,
     violation_ve: bool = False,
     time_limit: float | None = None,
 ) -> CpuBootResult:
-    """Boot ``files`` in a fresh TD by QEMU direct boot: firmware's part is the model's, the kernel's stub is real.
+    """Boot ``files`` in a fresh TD.
 
     Args:
-        options: The TD.
+        options: The TD. Its loader is ``direct``, where firmware's part is the model's and the kernel's stub is real,
+            unless a real GRUB is given.
         files: What is booted.
+        grub: A real GRUB's file, which reads everything from a disk.
         screen: Behind ConOut; an unseen one where None.
         keys: Behind ConIn.
         violation_ve: Deliver #VE for pages that are not accepted.
@@ -185,20 +200,39 @@ def boot_on_cpu(
         UsageError: A TD that cannot be or does not start.
         HostError: The extra is not installed.
     """
+    if grub is not None:
+        options = replace(options, loader=GRUB_LOADER)
+    elif options.loader != "direct":
+        raise UsageError(f"--loader {options.loader}: with --engine cpu give the loader itself, by --grub grubx64.efi")
     machine = Machine(options, image_bytes=fw_cfg_bytes(files))
-    with (
-        RunLimit(time_limit) as limit,
-        closing(GuestFirmware(machine, screen or Screen(NoDisplay()), keys, violation_ve, limit)) as firmware,
-    ):
-        flow = BootFlow(
-            machine.services, machine.on_demand, files, machine.firmware_image, machine.stage.calls, options.kaslr_seed
-        )
-        boot = CpuBoot(machine, firmware, flow)
+    if machine.imported_map is None and grub is None:
+        check_initrd(machine.td.ram, files)
+    screen = screen or Screen(NoDisplay())
+    with RunLimit(time_limit) as limit, closing(GuestFirmware(machine, screen, keys, violation_ve, limit)) as firmware:
+        flow = _flow(machine, files)
+        boot = CpuBoot(machine, firmware, flow, grub is not None)
         firmware.on_leaving = boot.watch_kernel
-        firmware.name_of = lambda image: STUB if image.source is files.kernel.view else None
+        firmware.name_of = lambda image: _image_name(image, files)
+        firmware.other_code = STUB
         with machine.trace.on_behalf_of(options.loader):
             try:
-                status = run_direct(flow)
+                status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
             except EngineError as error:
                 return boot.result(EfiStatus.EFI_ABORTED, error)
         return boot.result(status)
+
+
+def _flow(machine: Machine, files: BootFiles) -> BootFlow:
+    return BootFlow(
+        machine.services,
+        machine.on_demand,
+        files,
+        machine.firmware_image,
+        machine.firmware_calls,
+        machine.options.kaslr_seed,
+    )
+
+
+def _image_name(image: LoadedImage, files: BootFiles) -> str | None:
+    """The kernel is the one image that is as long as its file, wherever it was loaded from."""
+    return STUB if len(image.source) == files.kernel.size else None

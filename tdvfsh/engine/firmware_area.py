@@ -31,7 +31,9 @@ def find_area(machine: Machine, memory_type: EfiMemoryType, size: int, alignment
         key=lambda block: block[0] - block[1],
     )
     low_end = machine.td.ram.low.end
-    freed = [(low_end - call.below, call.pages << PAGE_SHIFT) for call in machine.stage.calls if call.below is not None]
+    freed = [
+        (low_end - call.below, call.pages << PAGE_SHIFT) for call in machine.firmware_calls if call.below is not None
+    ]
     pool_bytes = _POOL_PAGES * PAGE_SIZE if memory_type is EfiMemoryType.EfiBootServicesData else 0
     for start, end in blocks:
         at = align_up(start, alignment)

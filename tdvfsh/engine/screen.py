@@ -57,7 +57,7 @@ class Screen:
     """
 
     def __init__(self, display: Display) -> None:
-        self._display = display
+        self._display: Display = display
         self._cells = [[" "] * COLUMNS for _ in range(ROWS)]
         self.column = 0
         self.row = 0
@@ -116,6 +116,11 @@ class Screen:
         """EnableCursor."""
         self.cursor_visible = visible
         self._display.cursor(visible)
+
+    def close(self) -> None:
+        """The run is over; called again it does nothing."""
+        self._display.close()
+        self._display = NoDisplay()
 
     def _flush(self, run: str) -> None:
         if run:

@@ -1,0 +1,146 @@
+"""``tdvfsh exec``: a real EFI program, its console on the terminal or on standard input and output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.keys import KeySource
+    from tdvfsh.engine.screen import Screen
+    from tdvfsh.engine.volumes import Volume
+    from tdvfsh.uefi.status import EfiStatus
+
+_MAXIMUM_INPUT: Final = 16 << 20
+
+
+def run_exec(arguments: Arguments) -> int:
+    """Run it; the exit status is the low byte of what it gave back, and never 0 for an error."""
+    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    from tdvfsh.engine.extra import cpu_extra
+    from tdvfsh.engine.firmware import GuestFirmware
+    from tdvfsh.engine.limit import RunLimit
+    from tdvfsh.engine.program import attach_disks, run_program
+    from tdvfsh.machine import Machine
+
+    cpu_extra("unicorn")
+    path = arguments.text("image")
+    if not Path(path).is_file():
+        raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'no such file'}")
+    disks, place = _disks(arguments, path)
+    machine = Machine(arguments.td_options())
+    with console() as (screen, keys), RunLimit(time_limit(arguments)) as limit:
+        violation_ve = arguments.text("violation") == "ve"
+        with closing(GuestFirmware(machine, screen, keys, violation_ve, limit)) as firmware:
+            attach_disks(firmware, disks)
+            try:
+                end = run_program(firmware, path, arguments.words("arguments"), place)
+            except GuestStopped as stopped:
+                screen.close()
+                return _fail(*stopped.violation.lines())
+            except GuestReset as reset:
+                return 0 if not reset.status else 1
+            except EngineError as error:
+                screen.close()
+                return _fail(str(error))
+    if end.load_status.is_error:
+        return _fail(f"{path}: LoadImage says {end.load_status.name}")
+    if end.reached_system:
+        print("tdvfsh: the program has left boot services: an operating system takes over", file=sys.stderr)
+        return 0
+    if end.exit_code:
+        return _fail(f"{path}: the program returned {_status_text(end.exit_code)}", code=end.exit_code & 0xFF or 1)
+    return 0
+
+
+def _fail(*lines: str, code: int = 1) -> int:
+    first, *rest = lines
+    print(f"tdvfsh: {first}", file=sys.stderr)
+    for line in rest:
+        print(line, file=sys.stderr)
+    return code
+
+
+def _status_text(code: int) -> str:
+    from tdvfsh.engine.image_services import status_of
+
+    status: EfiStatus = status_of(code)
+    return status.name if int(status) == code else f"{code:#x}"
+
+
+def time_limit(arguments: Arguments) -> float | None:
+    """``--time-limit`` in real seconds."""
+    text = arguments.optional("time_limit")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--time-limit {text}: not a number of seconds")
+    return seconds
+
+
+@contextmanager
+def console() -> Iterator[tuple[Screen, KeySource]]:
+    """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text."""
+    from tdvfsh.engine.keys import ScriptedKeys
+    from tdvfsh.engine.screen import AnsiDisplay, Screen, TranscriptDisplay
+
+    with ExitStack() as stack:
+        if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+            from tdvfsh.engine.terminal import TerminalKeys
+
+            keys: KeySource = stack.enter_context(TerminalKeys(sys.stdin.fileno()))
+            screen = Screen(AnsiDisplay(_Flushing()))
+        else:
+            text = ""
+            if sys.stdin is not None and not sys.stdin.isatty():
+                text = sys.stdin.buffer.read(_MAXIMUM_INPUT).decode("utf-8", "replace")
+            keys = ScriptedKeys(text)
+            screen = Screen(TranscriptDisplay(sys.stdout))
+        try:
+            yield screen, keys
+        finally:
+            screen.close()
+            sys.stdout.flush()
+
+
+class _Flushing:
+    """Standard output, shown at once."""
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | memoryview], tuple[int, str]]:
+    """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own behind them."""
+    from tdvfsh.commands.hostfolder import HostFolder
+    from tdvfsh.formats.mapped import open_mapped
+
+    folders = arguments.file_systems() or {0: "."}
+    disks: list[Volume | memoryview] = []
+    place: tuple[int, str] | None = None
+    real = Path(path).resolve()
+    for number in range(max(folders) + 1):
+        folder = folders.get(number)
+        if folder is None:
+            raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
+        if Path(folder).is_file():
+            disks.append(open_mapped(folder).view)
+            continue
+        if not Path(folder).is_dir():
+            raise UsageError(f"--fs{number} {folder}: not a folder and not a disk image")
+        disks.append(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
+        root = Path(folder).resolve()
+        if place is None and real.is_relative_to(root):
+            place = (number, "\\" + "\\".join(real.relative_to(root).parts))
+    return disks, place or (len(disks), f"\\{real.name}")
