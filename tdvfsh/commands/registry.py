@@ -77,6 +77,7 @@ MODULES: dict[str, str] = {
     "set": "variables",
     "setsize": "attributes",
     "setvar": "nvram",
+    "share": "sharing",
     "smbiosview": "unmodelled",
     "snap": "snapshots",
     "stall": "clock",

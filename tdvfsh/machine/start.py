@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.firmware_file import FirmwareFacts, read_firmware
-from tdvfsh.machine.imported import ImportedMap, import_machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.added import added_spans, td_hob_section
 from tdvfsh.td.footprint import FirmwareModel, firmware_model
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.memory import AddressSpan
+
+if TYPE_CHECKING:
+    from tdvfsh.machine.firmware_file import FirmwareFacts
+    from tdvfsh.machine.imported import ImportedMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ def start_of(options: TdOptions) -> MachineStart:
         HostError, FormatError: A file that the options name cannot be read, or is not what it should be.
         UsageError: RAM that cannot be, or in which the firmware's sections have no place.
     """
-    firmware = read_firmware(options.firmware) if options.firmware is not None else None
-    imported = import_machine(options.map_file, options.td) if options.map_file is not None else None
+    firmware, imported = _read_files(options)
     name = options.firmware_model if firmware is None else firmware.model
     model = firmware_model(imported.firmware if imported is not None and imported.firmware is not None else name)
     if imported is not None and (imported.descriptors is not None or not options.td):
@@ -82,3 +84,17 @@ def start_of(options: TdOptions) -> MachineStart:
         if section is not None:
             build_td_hob_list(entries, section.start, section.size)
     return MachineStart(ram, model, added, entries, firmware, None)
+
+
+def _read_files(options: TdOptions) -> tuple[FirmwareFacts | None, ImportedMap | None]:
+    """The files that the options name; the modules that read them are only loaded where there are any."""
+    firmware, imported = None, None
+    if options.firmware is not None:
+        from tdvfsh.machine.firmware_file import read_firmware
+
+        firmware = read_firmware(options.firmware)
+    if options.map_file is not None:
+        from tdvfsh.machine.imported import import_machine
+
+        imported = import_machine(options.map_file, options.td)
+    return firmware, imported

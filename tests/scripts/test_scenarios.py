@@ -239,3 +239,11 @@ def test_a_host_of_4_kib_pages_costs_thirty_times_the_modelled_time_and_the_same
     assert "4 MiB newly accepted in 5 TDCALLs" in busy
     assert "ended with OPERAND_BUSY" in busy
     assert "lasterror 0x7" in busy
+
+
+def test_a_vmm_that_makes_no_progress_is_given_up_on_after_three_answers(cache: str) -> None:
+    found = sections("mapgpa-retry", cache)
+    assert "4 MiB private: 2 MapGPA, 4 MiB accepted" in found["converted and back"]
+    assert "4 MiB shared: 4 MapGPA, 2 RETRY" in found["two RETRY"]
+    assert "Device Error - 3 MapGPA, 3 RETRY" in found["three RETRY"]
+    assert "lasterror 0x7" in found["three RETRY"]
