@@ -23,6 +23,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "sweep": ("sweep", "run_sweep_command"),
     "advise": ("sweep", "run_advise"),
     "exec": ("exec", "run_exec"),
+    "verify": ("verify", "run_verify"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "images": ("images", "run_images"),

@@ -76,7 +76,9 @@ class DevicePathProtocols:
 
     def _give(self, data: bytes) -> int:
         """A pool buffer with ``data``, 0 where there is no room."""
-        buffer = self._firmware.services.allocate_pool(EfiMemoryType.EfiBootServicesData, len(data)).buffer
+        services = self._firmware.services
+        with services.trace.on_behalf_of("dxe"):
+            buffer = services.allocate_pool(EfiMemoryType.EfiBootServicesData, len(data)).buffer
         if buffer:
             self._ram.write(buffer, data)
         return buffer or 0

@@ -344,7 +344,8 @@ class ProtocolServices:
 
     def _give_pool(self, data: bytes, buffer: int, count: int, number: int) -> EfiStatus:
         """A pool buffer that the caller frees."""
-        status, address = self._services.allocate_pool(_BS_DATA, max(len(data), 1))
+        with self._services.trace.on_behalf_of("dxe"):
+            status, address = self._services.allocate_pool(_BS_DATA, max(len(data), 1))
         if status is not SUCCESS or address is None:
             return EfiStatus.EFI_OUT_OF_RESOURCES
         self._ram.write(address, data)

@@ -15,6 +15,7 @@ from tdvfsh.engine.file_protocol import FileSystemProtocol
 from tdvfsh.engine.hii import HiiProtocols
 from tdvfsh.engine.interfaces import GuestInterface
 from tdvfsh.engine.load_file import LoadFile2Protocol, PiecedFile
+from tdvfsh.engine.pci import install_pci_functions
 from tdvfsh.engine.resources import hii_package_list
 from tdvfsh.engine.rng import RandomNumbers
 from tdvfsh.engine.services import service
@@ -87,6 +88,7 @@ def install_firmware_protocols(firmware: GuestFirmware) -> None:
         DevicePathProtocols(firmware), UnicodeCollation(firmware), HiiProtocols(firmware), RandomNumbers(firmware),
     ):  # fmt: skip
         protocols.install()
+    install_pci_functions(firmware)
     firmware.tables.write_system_table(install_console(firmware, firmware.screen))
 
 
