@@ -14,7 +14,7 @@ from tdvfsh.dxe.accept_memory import accept_memory
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.events import Notify
 from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.get_memory_map import MemoryMapView, build_memory_map
+from tdvfsh.dxe.get_memory_map import MemoryMapView
 from tdvfsh.dxe.handles import HandleDatabase, HandleResult, LocateResult
 from tdvfsh.dxe.images import ImageResult, ImageServices, StartResult
 from tdvfsh.dxe.memory_attributes_table import TABLE_TYPES
@@ -133,36 +133,40 @@ class BootServices:
             pages=pages,
             memory=memory,
         )
-        if self.at_runtime:
+        core = self.core
+        if core.at_runtime:
             result = PagesResult(_GONE, memory or 0)
-        elif (fault := self._fault("AllocatePages")) is not None:
+        elif self.fault_plan is not None and (fault := self._fault("AllocatePages")) is not None:
             result = PagesResult(fault, memory or 0)
         else:
-            key = self.core.memory_map.key
-            result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, memory)
+            key = core.memory_map.key
+            result = core.pages.allocate_pages(allocate_type, memory_type, pages, memory)
             if result.status is _OUT_OF_RESOURCES and self.on_out_of_resources is not None:
                 again, limit = self.on_out_of_resources(self, allocate_type, pages << PAGE_SHIFT, result.memory)
                 result = PagesResult(_OUT_OF_RESOURCES, limit)
                 if again:
-                    result = self.core.pages.allocate_pages(allocate_type, memory_type, pages, limit)
+                    result = core.pages.allocate_pages(allocate_type, memory_type, pages, limit)
             if memory_type in TABLE_TYPES and result.status is SUCCESS:
                 self._rebuild_attributes_table()
-            self._signal_if_changed(key)
+            if core.memory_map.key != key:
+                core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
         self.trace.leave(record, result.status, memory=result.memory)
         return result
 
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
         """FreePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.free_pages`."""
         record = self.trace.enter("FreePages", memory=memory, pages=pages)
-        key = self.core.memory_map.key
-        if self.at_runtime:
+        core = self.core
+        if core.at_runtime:
             status = _GONE
         else:
-            freed_type = self.core.memory_map.type_at(memory)
-            status = self.core.pages.free_pages(memory, pages)
+            key = core.memory_map.key
+            freed_type = core.memory_map.type_at(memory) if core.memory_attributes_table is not None else None
+            status = core.pages.free_pages(memory, pages)
             if freed_type in TABLE_TYPES and status is SUCCESS:
                 self._rebuild_attributes_table()
-        self._signal_if_changed(key)
+            if core.memory_map.key != key:
+                core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
         self.trace.leave(record, status)
         return status
 
@@ -248,8 +252,7 @@ class BootServices:
         """What GetMemoryMap would report now, for readers that are not the guest: no record, no size check."""
         version = (self.core.memory_map.key, self.core.gcd.version)
         if self._view is None or self._view[0] != version:
-            core = self.core
-            self._view = (version, build_memory_map(core.memory_map, core.bins, core.gcd, core.profile))
+            self._view = (version, self.core.read_memory_map())
         return self._view[1]
 
     def forget_view(self) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.events import EventServices
 from tdvfsh.dxe.gcd import MemorySpaceMap
+from tdvfsh.dxe.get_memory_map import MemoryMapView
+from tdvfsh.dxe.map_reader import MapReader
 from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
@@ -36,6 +38,11 @@ class DxeCore:
     memory_attributes_table: MemoryAttributesTable | None = None
     at_runtime: bool = False
     exit_boot_services_called: bool = False
+    map_reader: MapReader = field(default_factory=MapReader, compare=False)
+
+    def read_memory_map(self) -> MemoryMapView:
+        """Everything GetMemoryMap would report now."""
+        return self.map_reader.read(self.memory_map, self.bins, self.gcd, self.profile)
 
     def copy(self) -> DxeCore:
         """An independent core in the same state."""

@@ -8,12 +8,12 @@ tests/dxe/test_get_memory_map.py and the recordings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.bins import RUNTIME_TYPES, Bin, Bins
 from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
-from tdvfsh.dxe.memory_map import CONVENTIONAL, MemoryMap
+from tdvfsh.dxe.memory_map import CONVENTIONAL, MapEntry, MemoryMap
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.uefi.memory import (
     EFI_CACHE_ATTRIBUTE_MASK,
@@ -31,7 +31,7 @@ _UNACCEPTED: Final = EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted
 _REPORTED: Final = ~EFI_MEMORY_ACCESS_MASK
 _RUNTIME_ATTRIBUTE: Final = dict.fromkeys(map(int, RUNTIME_TYPES), EFI_MEMORY_RUNTIME)
 
-_Piece = tuple[int, int, int, int]
+Piece = tuple[int, int, int, int]
 """Memory type, start, end, attribute."""
 
 
@@ -44,26 +44,44 @@ class MemoryMapView(NamedTuple):
 
 def build_memory_map(memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
     """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
-    special = sorted(bins.special(), key=lambda area: area.start)
-    pieces: list[_Piece] = []
-    counted = len(memory_map) + profile.bin_slack_descriptors * len(special)
-    for start, end, memory_type, attribute in memory_map:
+    special = special_bins(bins)
+    from_gcd, counted = gcd_pieces(gcd, profile)
+    counted += len(memory_map) + profile.bin_slack_descriptors * len(special)
+    return MemoryMapView(tuple(join_pieces(ram_pieces(memory_map, special, profile) + from_gcd)), counted)
+
+
+def special_bins(bins: Bins) -> list[Bin]:
+    """The special bins, lowest first."""
+    return sorted(bins.special(), key=lambda area: area.start)
+
+
+def ram_pieces(entries: Iterable[MapEntry], special: Sequence[Bin], profile: FirmwareProfile) -> list[Piece]:
+    """What is reported of some descriptors of gMemoryMap."""
+    pieces: list[Piece] = []
+    for start, end, memory_type, attribute in entries:
         if memory_type == CONVENTIONAL:
             pieces += _free_as_reported(start, end, attribute, special, profile)
         else:
             pieces.append((memory_type, start, end, attribute | _RUNTIME_ATTRIBUTE.get(memory_type, 0)))
+    return pieces
+
+
+def gcd_pieces(gcd: MemorySpaceMap, profile: FirmwareProfile) -> tuple[list[Piece], int]:
+    """What is reported of the GCD map, and how many of it the size check counts."""
+    pieces: list[Piece] = []
+    counted = 0
     for space in gcd:
         reported = _gcd_as_reported(space)
         if reported is not None:
             if space.memory_type != _UNACCEPTED or profile.map_counts_unaccepted:
                 counted += 1
             pieces.append((reported[0], space.start, space.end, reported[1]))
-    return MemoryMapView(tuple(_joined(pieces)), counted)
+    return pieces, counted
 
 
 def _free_as_reported(
     start: int, end: int, attribute: int, special: Sequence[Bin], profile: FirmwareProfile
-) -> Iterator[_Piece]:
+) -> Iterator[Piece]:
     """Pieces of one free range: what lies inside a special bin passes for the bin's type."""
     at = start
     for area in special:
@@ -98,7 +116,7 @@ def _gcd_as_reported(space: GcdDescriptor) -> tuple[int, int] | None:
             return None
 
 
-def _joined(pieces: Sequence[_Piece]) -> Iterator[MemoryDescriptor]:
+def join_pieces(pieces: Sequence[Piece]) -> Iterator[MemoryDescriptor]:
     """Descriptors without access capabilities; neighbours that then differ in nothing else are one."""
     memory_type = start = end = attribute = -1
     for next_type, next_start, next_end, next_attribute in pieces:

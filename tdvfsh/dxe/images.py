@@ -306,9 +306,7 @@ class ImageServices:
             status, base = services.allocate_pages(EfiAllocateType.AllocateAnyPages, memory_type, pages, 0)
         return status, base
 
-    def _place(
-        self, pe: PeImage, source: memoryview, address: int, load: PeLoad, fixups: tuple[Fixup, ...]
-    ) -> None:
+    def _place(self, pe: PeImage, source: memoryview, address: int, load: PeLoad, fixups: tuple[Fixup, ...]) -> None:
         """Copy and relocate; the file's bytes become visible at the image's address."""
         contents = self._services.contents
         for rva, size, offset in load.pieces:

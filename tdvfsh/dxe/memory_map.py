@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tdvfsh.dxe.sorted_starts import CHUNK_LIMIT, FreeStarts, SortedStarts
+from tdvfsh.dxe.sorted_starts import FreeStarts, SortedStarts
 from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
@@ -64,8 +64,9 @@ class MemoryMap:
     """The sorted descriptor list with its map key.
 
     ``key`` rises by one for every range that is added, as firmware's mMemoryMapKey does, and never otherwise.
-    ``take_descriptor_page`` is called when the core needs a page for descriptors of its own. ``changes``, where a reader
-    has set it, is widened to ``[low, high]`` around every descriptor that was or is in the map and has changed since.
+    ``take_descriptor_page`` is called when the core needs a page for descriptors of its own. ``changes``, where a
+    reader has set it, is widened to ``[low, high]`` around every descriptor that was or is in the map and has changed
+    since.
     """
 
     __slots__ = (
@@ -213,7 +214,7 @@ class MemoryMap:
         return SUCCESS
 
     def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
-        """Give ``[start, end)`` of the descriptor at ``index`` of a chunk another type, join equal neighbours, and settle.
+        """Give ``[start, end)`` of the descriptor at ``index`` of a chunk another type, join neighbours, and settle.
 
         All in one step, unless the map stack is being emptied right now, or the descriptor stands first or last in a
         chunk with others beside it.
@@ -261,7 +262,7 @@ class MemoryMap:
             if start != entry_start:
                 drawn = 2
         ranges[new_start] = (new_end, new_type, attribute)
-        if len(starts) > CHUNK_LIMIT:
+        if len(starts) > self._starts.limit:
             self._starts.split(which)
         if new_type == CONVENTIONAL:
             if new_start == start:

@@ -230,6 +230,7 @@ class Replay:
     def get_memory_map(self, event: Event) -> None:
         """``GetMemoryMap case -> STATUS size= key= ds= dv=``, or ``in=size`` of a traced call."""
         needed = len(self.services.memory_map_view().descriptors) * MEMORY_DESCRIPTOR_SIZE
+        size: int | None
         if "in" in event.given:
             size, buffer, wants = event.number("in"), event.results.get("buf") != "0x0", (True, True, True)
         else:

@@ -130,7 +130,7 @@ class _OneStepAtATime(MemoryMap):
 
     __slots__ = ()
 
-    def _convert_piece(self, index: int, start: int, end: int, new_type: int) -> None:
+    def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
         entry = self.find(start)
         assert entry is not None
         self._cut(entry, start, end)

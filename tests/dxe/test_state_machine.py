@@ -298,8 +298,8 @@ def test_a_limit_that_is_off_by_one_page_is_found(monkeypatch: pytest.MonkeyPatc
 def test_a_merge_that_forgets_a_neighbour_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     right = MemoryMap._convert_piece
 
-    def wrong(self: MemoryMap, index: int, start: int, end: int, new_type: int) -> None:
-        right(self, index, start, end - PAGE_SIZE if end - start > 8 * PAGE_SIZE else end, new_type)
+    def wrong(self: MemoryMap, which: int, index: int, start: int, end: int, new_type: int) -> None:
+        right(self, which, index, start, end - PAGE_SIZE if end - start > 8 * PAGE_SIZE else end, new_type)
 
     monkeypatch.setattr(MemoryMap, "_convert_piece", wrong)
     with pytest.raises(AssertionError):
