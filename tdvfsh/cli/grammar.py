@@ -145,6 +145,10 @@ def _build_parser() -> _Parser:
     lint.add_argument("scripts", metavar="SCRIPT", nargs="+")
     lint.add_argument("--json", action="store_true", help="print JSON")
 
+    replay = add("replay", "run recorded sessions again, byte for byte", "tdvfsh replay demo.tdt")
+    replay.add_argument("transcripts", metavar="TRANSCRIPT", nargs="+")
+    replay.add_argument("--update", action="store_true", help="rewrite those that differ")
+
     _add_images(add("images", "real images from Debian packages, and made ones of any size", "tdvfsh images list"))
     return parser
 
@@ -272,4 +276,6 @@ def _shell_options(suppress: bool = False) -> _Parser:
         )
     no = argparse.SUPPRESS if suppress else False
     group.add_argument("--fs0-write", action="store_true", default=no, help="let the shell write to FS0:")
+    group.add_argument("--record", metavar="FILE", default=missing, help="write a transcript for 'tdvfsh replay'")
+    group.add_argument("--cast", metavar="FILE", default=missing, help="write an asciicast for demos")
     return parser

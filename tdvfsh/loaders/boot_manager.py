@@ -19,7 +19,7 @@ _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 
 
-def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int) -> EfiStatus:
+def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int, image_base: int = 0) -> EfiStatus:
     """BDS's LoadImage of a boot loader of which only the calls are modelled.
 
     Args:
@@ -27,6 +27,7 @@ def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int) -
         what: The placement's name and the word for it: ``grub``, ``sd-boot``.
         file_size: Bytes of its file.
         image_size: Bytes of its image (SizeOfImage).
+        image_base: Where its image would like to lie; 0 for no wish.
 
     Returns:
         EFI_NOT_FOUND: The file's buffer found no room; LoadImage hides why.
@@ -42,9 +43,12 @@ def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int) -
             why = f"the firmware has no room for {what}'s file: {shortage(services, file_size)}"
             return flow.fail("LoadImage", EfiStatus.EFI_NOT_FOUND, file_size, why)
         player.run_to("image")
-        status, start = services.allocate_pages(
-            EfiAllocateType.AllocateAnyPages, _LOADER_CODE, pages_for(image_size), 0
-        )
+        status, start = EfiStatus.EFI_NOT_FOUND, 0
+        pages = pages_for(image_size)
+        if image_base:
+            status, start = services.allocate_pages(EfiAllocateType.AllocateAddress, _LOADER_CODE, pages, image_base)
+        if status.is_error:
+            status, start = services.allocate_pages(EfiAllocateType.AllocateAnyPages, _LOADER_CODE, pages, 0)
         if status is SUCCESS:
             flow.place(what, start, align_up(image_size, PAGE_SIZE), _LOADER_CODE)
         services.free_pool(buffer)

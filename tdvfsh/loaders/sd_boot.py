@@ -18,8 +18,9 @@ from tdvfsh.loaders.publish import initrd_on_disk, note_image, publish_initrd, p
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-SD_BOOT_FILE_SIZE: Final = 0x1F000
+SD_BOOT_FILE_SIZE: Final = 0x1E600  # systemd-bootx64.efi of Debian 13
 SD_BOOT_IMAGE_SIZE: Final = 0x24000
+SD_BOOT_IMAGE_BASE: Final = 0x101300000
 _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
@@ -34,7 +35,7 @@ def run_sd_boot(flow: BootFlow) -> EfiStatus:
         EFI_NOT_FOUND: LoadImage could not read the kernel: also where the file's buffer found no room.
         Anything else that LoadImage or the image returned.
     """
-    status = load_from_disk(flow, "sd-boot", SD_BOOT_FILE_SIZE, SD_BOOT_IMAGE_SIZE)
+    status = load_from_disk(flow, "sd-boot", SD_BOOT_FILE_SIZE, SD_BOOT_IMAGE_SIZE, SD_BOOT_IMAGE_BASE)
     if status.is_error:
         return status
     with flow.services.trace.on_behalf_of("sd-boot"):

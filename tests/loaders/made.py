@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.images.make import make_initrd, make_kernel
@@ -14,6 +14,8 @@ from tests.formats.pe_builder import Section, build_pe
 
 _UKI_BASE: Final = 0x14DF90000
 _PAGE: Final = 0x1000
+_HEADERS: Final = 0x400
+_CHUNK: Final = 1 << 16
 _RELEASE_AT: Final = 0x4300
 
 
@@ -88,20 +90,41 @@ class MadeImages:
         path = self._folder / f"uki-{kernel}-{initrd_size}-{ucode_size}-{len(cmdline)}.efi"
         if path.exists():
             return path
-        contents = [(b".text", b"\xc3" * 16), (b".cmdline", cmdline.encode())]
+        contents: list[tuple[bytes, bytes | Path]] = [(b".text", b"\xc3" * 16), (b".cmdline", cmdline.encode())]
         if ucode_size:
-            contents.append((b".ucode", self.initrd(ucode_size).read_bytes()))
-        contents.append((b".linux", self.kernel(kernel).read_bytes()))
+            contents.append((b".ucode", self.initrd(ucode_size)))
+        contents.append((b".linux", self.kernel(kernel)))
         if initrd_size:
-            contents.append((b".initrd", self.initrd(initrd_size).read_bytes()))
-        sections, address, pointer = [], _PAGE, 0x400
+            contents.append((b".initrd", self.initrd(initrd_size)))
+        sections: list[Section] = []
+        address, pointer = _PAGE, _HEADERS
         for name, data in contents:
-            raw = align_up(len(data), 0x200)
-            sections.append(Section(name, address, len(data), pointer, raw, data))
-            address += align_up(max(len(data), 1), _PAGE)
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            raw = align_up(size, 0x200)
+            sections.append(Section(name, address, size, pointer, raw))
+            address += align_up(max(size, 1), _PAGE)
             pointer += raw
-        path.write_bytes(build_pe(tuple(sections), size=pointer, size_of_image=address, image_base=_UKI_BASE))
+        headers = build_pe(tuple(sections), size=_HEADERS, size_of_image=address, image_base=_UKI_BASE)
+        with path.open("wb") as file:
+            file.truncate(pointer)
+            file.write(headers)
+            for section, (_, data) in zip(sections, contents, strict=True):
+                file.seek(section.pointer)
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    copy_with_holes(data, file)
         return path
+
+
+def copy_with_holes(source: Path, target: BinaryIO) -> None:
+    """Copy a file to the target's position; what is zero stays a hole."""
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if chunk.count(0) == len(chunk):
+                target.seek(len(chunk), 1)
+            else:
+                target.write(chunk)
 
 
 def where(result: BootResult, what: str) -> Placement:

@@ -134,3 +134,12 @@ def test_a_uki_with_an_efi_program_for_a_kernel_is_unsupported_when_it_starts(ru
     path.write_bytes(build_pe((section,), size=0x400 + len(inner), size_of_image=0x3000))
     result = run("sd-boot", kernel=path, cmdline="")
     assert (result.status, result.stage) == (EfiStatus.EFI_UNSUPPORTED, "load_kernel")
+
+
+def test_its_images_lie_where_they_were_linked_to_above_4_gib_where_that_is_accepted(run: Run, made_uki: Path) -> None:
+    eager = run("sd-boot", kernel=made_uki, memory="8G", accept="eager", cmdline="")
+    lazy = run("sd-boot", kernel=made_uki, memory="8G", accept="below-4g", cmdline="")
+    assert (start(eager, "sd-boot"), start(eager, "image")) == (0x101300000, 0x14DF90000)
+    assert start(lazy, "sd-boot") < 4 << 30
+    assert start(lazy, "image") < 4 << 30
+    assert lazy.booted
