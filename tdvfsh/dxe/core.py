@@ -8,8 +8,8 @@ from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.events import EventServices
 from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.get_memory_map import MemoryMapView
-from tdvfsh.dxe.map_reader import MapReader
 from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.dxe.map_reader import MapReader
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.pages import PageAllocator

@@ -1,0 +1,96 @@
+"""A whole boot of a kernel and an initrd: modelled, and by firmware in QEMU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tdvfsh.images.make import make_initrd
+from tdvfsh.machine.boot import boot
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.units import GIB, MIB
+from tests.bench.images import Pair, pair
+from tests.bench.measure import Figure, Goal, interleave
+
+GROUP: Final = "boot"
+_QEMU: Final = "qemu-system-x86_64"
+_FIRMWARE: Final = ("/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF.fd", "/usr/share/qemu/OVMF.fd")
+_BANNER: Final = b"Linux version"
+_CMDLINE: Final = "nokaslr console=ttyS0 earlyprintk=ttyS0 panic=-1"
+_SECONDS: Final = 120
+_QEMU_ROUNDS: Final = 2
+_PEER: Final = "QEMU (TCG) + OVMF, to the kernel's banner"
+
+
+def figures() -> list[Figure]:
+    """The model in a running process; a whole process; a whole process that unpacks the initrd to tell its size."""
+    with pair() as files, TemporaryDirectory() as folder:
+        plain = Path(folder, "initrd.cpio")
+        make_initrd(plain, 39 * MIB, None)
+        program = str(Path(sys.executable).with_name("tdvfsh"))
+        common = ("--no-td", "--memory", "2G", "--cmdline", _CMDLINE, "--json")
+
+        def modelled() -> object:
+            with open_boot_files(files.kernel, [plain], _CMDLINE) as opened:
+                result = boot(TdOptions(memory=2 * GIB, td=False), opened.boot)
+            assert result.booted
+            return result
+
+        def process(initrd: Path) -> object:
+            command = (program, "boot", str(files.kernel), "--initrd", str(initrd), *common)
+            return subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+        medians = interleave(
+            {"model": modelled, "plain": lambda: process(plain), "packed": lambda: process(files.initrd)}, rounds=5
+        )
+        seconds, why = _qemu(files, Path(folder))
+    names = (
+        ("model", "open, read headers, boot", Goal(ratio=1 / 200)),
+        ("plain", "tdvfsh boot, initrd of plain cpio", Goal(ratio=1 / 50)),
+        ("packed", "tdvfsh boot, initrd unpacked to measure it", None),
+    )
+    return [
+        Figure(GROUP, name, _PEER, medians[key], seconds, goal=goal if seconds else None, skipped=why)
+        for key, name, goal in names
+    ]
+
+
+def _qemu(files: Pair, folder: Path) -> tuple[float | None, str | None]:
+    firmware = next((path for path in _FIRMWARE if Path(path).is_file()), None)
+    if shutil.which(_QEMU) is None or firmware is None:
+        return None, f"{_QEMU if shutil.which(_QEMU) is None else 'OVMF'} is not installed"
+    if not files.real:
+        return None, "a made kernel does not run; fetch installer-13"
+    times = []
+    for number in range(_QEMU_ROUNDS):
+        elapsed = _boot_in_qemu(files, firmware, folder / f"serial{number}")
+        if elapsed is None:
+            return None, f"no kernel banner after {_SECONDS} s"
+        times.append(elapsed)
+    return min(times), None
+
+
+def _boot_in_qemu(files: Pair, firmware: str, log: Path) -> float | None:
+    command = (
+        _QEMU, "-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", "2G", "-nodefaults", "-display", "none",
+        "-no-reboot", "-bios", firmware, "-serial", f"file:{log}",
+        "-kernel", str(files.kernel), "-initrd", str(files.initrd), "-append", _CMDLINE,
+    )  # fmt: skip
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          env=os.environ) as child:  # fmt: skip
+        try:
+            while time.perf_counter() - start < _SECONDS and child.poll() is None:
+                if log.exists() and _BANNER in log.read_bytes():
+                    return time.perf_counter() - start
+                time.sleep(0.02)
+        finally:
+            child.kill()
+    return None

@@ -1,0 +1,19 @@
+"""The CPU engine, where unicorn is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+from tests.bench.measure import Figure
+
+GROUP: Final = "engine"
+
+
+def figures() -> list[Figure]:
+    """Instructions a second beside bare Unicorn; a service call."""
+    if find_spec("unicorn") is None:
+        return [Figure(GROUP, "guest code", "Unicorn", skipped="unicorn is not installed: extra [cpu]")]
+    from tests.bench import guest_code
+
+    return guest_code.figures()

@@ -1,0 +1,57 @@
+"""What is inside an initrd, against the tools that list one format each."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tdvfsh.formats.initrd import parse_initrd
+from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.images.make import make_initrd
+from tdvfsh.units import MIB
+from tests.bench.images import pair
+from tests.bench.measure import Figure, against
+
+GROUP: Final = "initrd"
+_COPIED: Final = 32 * MIB
+
+
+def figures() -> list[Figure]:
+    """Segments with their unpacked sizes; the peers unpack too, or read every member."""
+    found: list[Figure] = []
+    with pair() as files, TemporaryDirectory() as folder:
+        found += _beside("gzip, unpacked to measure it", files.initrd, ("gzip", "-t", "-q", "-c"))
+        plain, zstd = Path(folder, "plain.cpio"), Path(folder, "initrd.zst")
+        make_initrd(plain, _COPIED, None)
+        found += _beside("cpio of 32 MiB, sparse", plain, ("cpio", "-t", "--quiet"))
+        make_initrd(zstd, _COPIED, "zstd")
+        found += _beside("zstd of 32 MiB", zstd, ("zstd", "-l"))
+    return found
+
+
+def _beside(name: str, path: Path, command: tuple[str, ...]) -> list[Figure]:
+    shown = " ".join(command[:2])
+    if shutil.which(command[0]) is None:
+        return [Figure(GROUP, name, shown, skipped=f"{command[0]} is not installed")]
+    takes_file = command[0] != "cpio"
+
+    def peer() -> object:
+        with path.open("rb") as source:
+            return subprocess.run(
+                (*command, str(path)) if takes_file else command,
+                stdin=subprocess.DEVNULL if takes_file else source,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+
+    def ours() -> object:
+        with open_mapped(path) as mapped:
+            return parse_initrd(mapped.view, "initrd")
+
+    peers: dict[str, Callable[[], object]] = {shown: peer}
+    return against(GROUP, name, ours, peers, rounds=5)

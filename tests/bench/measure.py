@@ -1,0 +1,128 @@
+"""Medians of interleaved runs, and what a figure is."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+SECONDS: Final = "s"
+BYTES: Final = "B"
+_SLICE_SECONDS: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure should reach; either bound may be missing.
+
+    Attributes:
+        ratio: Ours divided by the peer's is at most this.
+        ours: Our median, in the figure's unit, is at most this.
+    """
+
+    ratio: float | None = None
+    ours: float | None = None
+
+    def __str__(self) -> str:
+        parts = [f"≤ {self.ratio:g} ×" if self.ratio is not None else "",
+                 f"≤ {self.ours * 1e6:g} µs" if self.ours is not None else ""]  # fmt: skip
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        group: Heading.
+        name: What is done.
+        peer: What else does it.
+        ours: Our median, None where it was not measured.
+        theirs: The peer's median, None where it was not measured.
+        unit: ``s`` or ``B``.
+        goal: What it should reach.
+        skipped: Why something was not measured.
+    """
+
+    group: str
+    name: str
+    peer: str
+    ours: float | None = None
+    theirs: float | None = None
+    unit: str = SECONDS
+    goal: Goal | None = None
+    skipped: str | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours divided by the peer's."""
+        return self.ours / self.theirs if self.ours is not None and self.theirs else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None without a goal or a measurement."""
+        if self.goal is None or self.ours is None:
+            return None
+        if self.goal.ours is not None and self.ours > self.goal.ours:
+            return False
+        if self.goal.ratio is None:
+            return True
+        return None if self.ratio is None else self.ratio <= self.goal.ratio
+
+
+def interleave(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> dict[str, float]:
+    """Median seconds of one call of each run.
+
+    Each round calls every run for a few milliseconds, one after the other, so that a busy machine slows all alike.
+    What stands in memory beforehand is kept out of garbage collection: else the largest run's data slows all others.
+    """
+    counts = {}
+    for name, run in runs.items():
+        run()
+        start = time.perf_counter()
+        run()
+        counts[name] = max(1, int(_SLICE_SECONDS / max(time.perf_counter() - start, 1e-9)))
+    spent: dict[str, list[float]] = {name: [] for name in runs}
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(rounds):
+            for name, run in runs.items():
+                repeat = range(counts[name])
+                start = time.perf_counter()
+                for _ in repeat:
+                    run()
+                spent[name].append((time.perf_counter() - start) / counts[name])
+    finally:
+        gc.unfreeze()
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def interleave_commands(commands: Mapping[str, Sequence[str]], rounds: int = 31) -> dict[str, float]:
+    """Median seconds from starting each command to its end."""
+
+    def runner(command: Sequence[str]) -> Callable[[], object]:
+        def run() -> object:
+            return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, check=True)  # fmt: skip
+
+        return run
+
+    return interleave({name: runner(command) for name, command in commands.items()}, rounds)
+
+
+def against(
+    group: str,
+    name: str,
+    ours: Callable[[], object],
+    peers: Mapping[str, Callable[[], object]],
+    goal: Goal | None = None,
+    rounds: int = 31,
+) -> list[Figure]:
+    """One figure for each peer, all measured in the same rounds."""
+    medians = interleave({"": ours} | dict(peers), rounds)
+    return [Figure(group, name, peer, medians[""], medians[peer], goal=goal) for peer in peers]
