@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any, Final
 
 from tdvfsh.errors import HostError
+from tdvfsh.sweep.drawing import COLOURS, LINE_COLOURS
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
-from tdvfsh.sweep.svg import COLOURS, LINE_COLOURS
 from tdvfsh.units import MIB, format_size
 
 _OUTCOMES: Final = (NO_RESULT, NOT_STARTED, FAILS, ERROR, BOOTS)

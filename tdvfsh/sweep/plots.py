@@ -7,35 +7,40 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.sweep.drawing import success_drawing, time_drawing
 from tdvfsh.sweep.html import plots_html
 from tdvfsh.sweep.panels import success_panels, time_panels
+from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
-from tdvfsh.sweep.svg import success_svg, time_svg
+from tdvfsh.sweep.svg import to_svg
 
-PLOT_FORMATS: Final = ("svg", "html")
+PLOT_FORMATS: Final = ("svg", "html", "png")
 
 
 def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> list[Path]:
-    """Write ``success.svg`` and ``time.svg``, or ``plots.html``; gives the files.
+    """Write ``success.svg`` and ``time.svg``, the same as ``.png``, or ``plots.html``; gives the files.
 
     Raises:
         UsageError: A format that there is not.
-        HostError: The folder cannot be written to, or plotly is missing where HTML is wanted.
+        HostError: The folder cannot be written to, or the library that a format needs is missing.
     """
     success, time = success_panels(rows), time_panels(rows)
-    files: dict[str, str] = {}
+    drawings = {"success": success_drawing(success), "time": time_drawing(time)}
+    files: dict[str, bytes] = {}
     for wanted in formats:
         if wanted == "svg":
-            files |= {"success.svg": success_svg(success), "time.svg": time_svg(time)}
+            files |= {f"{name}.svg": to_svg(drawing).encode() for name, drawing in drawings.items()}
+        elif wanted == "png":
+            files |= {f"{name}.png": to_png(drawing) for name, drawing in drawings.items()}
         elif wanted == "html":
-            files["plots.html"] = plots_html(success, time)
+            files["plots.html"] = plots_html(success, time).encode()
         else:
             raise UsageError(f"--plot {wanted}: unknown; choose one of {', '.join(PLOT_FORMATS)}")
     written = []
-    for name, text in files.items():
+    for name, content in files.items():
         path = folder / name
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
         except OSError as error:
             raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
         written.append(path)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image, ImageColor
 
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.sweep.drawing import COLOURS
 from tdvfsh.sweep.panels import success_panels, time_panels, total_seconds
 from tdvfsh.sweep.plots import write_plots
 from tdvfsh.sweep.row import Row
-from tdvfsh.sweep.svg import COLOURS
 from tdvfsh.sweep.text import map_lines, summary_lines
 from tdvfsh.units import GIB
 
@@ -69,6 +71,20 @@ def test_the_svg_has_a_rectangle_of_the_right_colour_for_each_scenario(rows: lis
                                 for row in rows if row["outcome"] == "boots"})  # fmt: skip
 
 
+def test_the_png_shows_each_scenario_in_its_colour(rows: list[Row], tmp_path: Path) -> None:
+    some = [row for row in rows if (row["image"], row["on_demand"]) == (rows[0]["image"], "none")]
+    success, time = write_plots(tmp_path, some, ["png"])
+    with Image.open(success) as picture:
+        pixels = picture.convert("RGB").tobytes()
+    legend = (12 * 2) ** 2
+    for outcome in ("boots", "fails", "not started"):
+        share = sum(row["outcome"] == outcome for row in some) / len(some)
+        area = len(re.findall(re.escape(bytes(ImageColor.getrgb(COLOURS[outcome]))), pixels)) - legend
+        assert area == pytest.approx(share * 2 * 2 * (750 * 2) * (18 * 2), rel=0.01)
+    with Image.open(time) as picture:
+        assert picture.format == "PNG"
+
+
 def test_a_name_with_markup_in_it_stays_a_name(rows: list[Row], tmp_path: Path) -> None:
     named: list[Row] = [{**row, "image": "<b>&'\"x"} for row in rows if row["image"] == rows[0]["image"]]
     success, _ = write_plots(tmp_path, named, ["svg"])
@@ -85,12 +101,15 @@ def test_the_page_holds_every_panel_and_works_offline(rows: list[Row], tmp_path:
     assert "<script src=" not in text
 
 
-def test_without_the_extra_html_is_refused_in_one_line(
+def test_without_the_extra_html_and_png_are_refused_in_one_line(
     rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     with pytest.raises(HostError, match=r"pip install 'tdvfsh\[report\]'"):
         write_plots(tmp_path, rows, ["html"])
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(HostError, match=r"pip install 'tdvfsh\[report\]'"):
+        write_plots(tmp_path, rows, ["png"])
     with pytest.raises(UsageError, match="--plot gif: unknown"):
         write_plots(tmp_path, rows, ["gif"])
 
