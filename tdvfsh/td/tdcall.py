@@ -46,6 +46,7 @@ class Effect(Enum):
     NONE = auto()
     MAP = auto()
     UNBLOCK = auto()
+    UNBLOCK_AND_MAP = auto()  # the whole 2 MiB leaf is unblocked before it is demoted
     FAULT_TABLES = auto()
 
 
@@ -154,6 +155,9 @@ class PageAccept:
         self.groups += 1
         if group.effect is Effect.MAP:
             self.sept.put(gpa, end, SeptEntry(SeptState.MAPPED, level))
+        elif group.effect is Effect.UNBLOCK_AND_MAP:
+            self.sept.unblock(align_down(gpa, LARGE_PAGE_SIZE), -align_down(-end, LARGE_PAGE_SIZE))
+            self.sept.put(gpa, end, SeptEntry(SeptState.MAPPED, level))
         elif group.effect is Effect.UNBLOCK:
             if self.sept.entry(gpa).level is SeptLevel.LEVEL_2M:
                 gpa, end = align_down(gpa, LARGE_PAGE_SIZE), -align_down(-end, LARGE_PAGE_SIZE)
@@ -245,7 +249,7 @@ class PageAccept:
             case SeptState.PENDING:
                 return AcceptGroup(count, TdcallStatus.SUCCESS, regions, Effect.MAP)
             case SeptState.PENDING_BLOCKED:
-                return AcceptGroup(count, TdcallStatus.SUCCESS, 2 * regions, Effect.MAP)
+                return AcceptGroup(count, TdcallStatus.SUCCESS, 2 * regions, Effect.UNBLOCK_AND_MAP)
         return AcceptGroup(count, TdcallStatus.PAGE_ALREADY_ACCEPTED | level, regions, Effect.UNBLOCK)
 
     def _peek_one_pending(self, offset: int, regions: int, count: int) -> AcceptGroup:

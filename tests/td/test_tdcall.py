@@ -102,6 +102,15 @@ def test_runs_on_ranges_equal_single_calls_page_by_page(steps: list[Step], host_
         assert td.sept.state(page * PAGE_SIZE) is states[page]
 
 
+def test_accepting_a_small_page_of_a_blocked_large_leaf_unblocks_all_of_it() -> None:
+    td = TrustDomain(ODD_RAM, host_page_size=PAGE_SIZE)
+    td.sept.aug(0, LARGE_PAGE_SIZE, M2)
+    td.sept.block(0, LARGE_PAGE_SIZE)
+    assert td.tdcall.accept_page(0, K4).status == TdcallStatus.SUCCESS
+    assert td.sept.state(0) is SeptState.MAPPED
+    assert td.sept.state(PAGE_SIZE) is SeptState.PENDING
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(_small, _large), max_size=6), st.sampled_from([PAGE_SIZE, LARGE_PAGE_SIZE]))
 def test_one_run_equals_the_same_calls_one_at_a_time(steps: list[Step], host_page_size: int) -> None:
