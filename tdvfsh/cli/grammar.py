@@ -141,6 +141,10 @@ def _build_parser() -> _Parser:
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
 
+    _add_report(
+        add("report", "a page or a drawing of a boot or a trace", "tdvfsh report vmlinuz --initrd F -o boot.html", td)
+    )
+
     lint = add("lint", "check .nsh scripts without running them", "tdvfsh lint scripts/*.nsh")
     lint.add_argument("scripts", metavar="SCRIPT", nargs="+")
     lint.add_argument("--json", action="store_true", help="print JSON")
@@ -167,6 +171,14 @@ def _add_run_limits(parser: argparse.ArgumentParser) -> None:
         help="touching unaccepted memory stops the run, or raises #VE in the guest (default stop)",
     )  # fmt: skip
     parser.add_argument("--time-limit", metavar="S", help="give a run up after so many seconds")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="TRACE|KERNEL", help="what 'boot --trace' wrote, or a kernel to boot")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument("-o", dest="out", metavar="FILE", default="report.html", help="FILE.html or FILE.svg")
+    parser.add_argument("--no-compare", action="store_true", help="leave the other policies out of the page")
 
 
 def _add_plot(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,9 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("verify", "run_verify"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
+    "report": ("report", "run_report"),
     "images": ("images", "run_images"),
+    "replay": ("replay", "run_replay"),
 }
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from time import monotonic
 from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
@@ -12,6 +13,7 @@ from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.script.program import decode_text
+from tdvfsh.session.recording import recording
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.output import sink_for
 
@@ -21,14 +23,19 @@ _MAXIMUM_SCRIPT: Final = 64 << 20
 def run_shell(arguments: Arguments) -> int:
     """Commands of ``-c``; else the prompt on a terminal; else standard input as a script."""
     shell = make_shell(arguments)
-    commands = arguments.words("commands")
+    at_terminal = not arguments.words("commands") and sys.stdin is not None and sys.stdin.isatty()
+    with recording(shell, arguments.optional("record"), arguments.optional("cast"), monotonic if at_terminal else None):
+        return _run_shell(shell, arguments.words("commands"), at_terminal=at_terminal)
+
+
+def _run_shell(shell: Shell, commands: list[str], *, at_terminal: bool) -> int:
     if commands:
         for text in commands:
             shell.run_line(text)
             if shell.exiting:
                 break
         return exit_status(shell)
-    if sys.stdin is not None and sys.stdin.isatty():
+    if at_terminal:
         from tdvfsh.ui.repl import run_repl
 
         return run_repl(shell)
@@ -42,8 +49,9 @@ def run_script_file(arguments: Arguments) -> int:
     path = arguments.text("script")
     text = read_script(path)
     shell = make_shell(arguments)
-    shell.run_text(path, text, arguments.words("script_arguments"))
-    return exit_status(shell)
+    with recording(shell, arguments.optional("record"), arguments.optional("cast")):
+        shell.run_text(path, text, arguments.words("script_arguments"))
+        return exit_status(shell)
 
 
 def make_shell(arguments: Arguments) -> Shell:

@@ -26,8 +26,8 @@ def check(shell: Shell, words: list[str]) -> int:
 
         The machine: ram, accepted, unaccepted, shared, atboot, ondemand (bytes); available, largest (bytes of free
         memory, and of its largest piece); descriptors, mapkey, handles, tdcalls, tdexits, vcpus, gpaw, clock
-        (nanoseconds), runtime (boot services are gone). type(address), attribute(address), sept(address), gcd(address): what is
-        there. bytes(type): bytes of a memory type. calls(service): records of the journal.
+        (nanoseconds), runtime (boot services are gone). type(address), attribute(address), sept(address),
+        gcd(address): what is there. bytes(type): bytes of a memory type. calls(service): records of the journal.
 
         The last boot: booted, status, stage, bootaccepted, bootondemand, bootleft (bytes); placement(what), end(what),
         size(what), where what is kernel, initrd, image, kernel_file and so on, as 'boot' names it.

@@ -11,6 +11,8 @@ from tdvfsh.commands.filesystem import FileInfo, FileSystemError, Parts, directo
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tdvfsh.commands.interfaces import FileWriter
 
 _FORBIDDEN = frozenset('\\:"<>|*?')
@@ -75,6 +77,7 @@ class HostFolder:
         self.writable = writable
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
         self._attributes: dict[str, str] = {}
+        self.used: Callable[[str], None] | None = None  # told the path of every file that is mapped or read
 
     def state(self) -> object:
         """What is not on the host's disk: the attributes that commands have set."""
@@ -144,7 +147,10 @@ class HostFolder:
 
     def host_path(self, parts: Parts) -> str | None:
         """Where an entry lies on the host, for readers that map files."""
-        return self._find(parts)
+        path = self._find(parts)
+        if path is not None and self.used is not None:
+            self.used(path)
+        return path
 
     def info(self, parts: Parts) -> FileInfo | None:
         """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
@@ -171,6 +177,8 @@ class HostFolder:
     def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
         """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
         path = self._need(parts)
+        if self.used is not None:
+            self.used(path)
         try:
             with open(path, "rb") as stream:
                 stream.seek(offset)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tdvfsh.commands.filesystem import FileInfo, Parts
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.shell import Shell
 
 
 class FileWriter(Protocol):
@@ -58,6 +61,27 @@ class FileSystem(Protocol):
 
     def restore(self, state: object) -> None:
         """Go back to what :meth:`state` gave."""
+
+
+class LineWatcher(Protocol):
+    """Somebody who is told what a shell is about to run: a recorder, a view beside the prompt."""
+
+    def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
+        """A typed line, or a script of this name, text and arguments, is about to run."""
+
+    def ends(self, shell: Shell) -> None:
+        """It has run."""
+
+
+class Recording(Protocol):
+    """A session that is being written to a file."""
+
+    @property
+    def name(self) -> str:
+        """The file."""
+
+    def stop(self) -> None:
+        """Finish the file; raises HostError."""
 
 
 class Clock(Protocol):

@@ -28,7 +28,7 @@ from tdvfsh.uefi.status import EfiStatus
 if TYPE_CHECKING:
     from tdvfsh.commands.completion import Completion
     from tdvfsh.commands.images import ImageResult
-    from tdvfsh.commands.interfaces import Clock, FileSystem
+    from tdvfsh.commands.interfaces import Clock, FileSystem, LineWatcher, Recording
     from tdvfsh.machine import TdOptions
     from tdvfsh.script.host import TextSink
     from tdvfsh.script.redirection import Target
@@ -75,6 +75,9 @@ class Shell:
         self.image_loader: Callable[[Found, bool], ImageResult] | None = None
         self.image_unloader: Callable[[int], EfiStatus | None] | None = None
         self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
+        self.watchers: list[LineWatcher] = []
+        self.start_recording: Callable[[str], Recording] | None = None  # set by whoever knows how to write transcripts
+        self.recording: Recording | None = None
         set_image_hooks(self)
         self.history = History()
         self.interpreter = Interpreter(self)
@@ -102,11 +105,14 @@ class Shell:
         Returns:
             ``%lasterror%`` behind it.
         """
+        watching = self._tell_watchers(text)
         self.begin_line(text)
         try:
             self._guarded(lambda: self.interpreter.run_line(text))
         finally:
             self.end_line()
+            for watcher in reversed(watching):
+                watcher.ends(self)
         return self.last_error
 
     def run_script(self, path: str, arguments: Iterable[str] = ()) -> ShellStatus:
@@ -132,8 +138,20 @@ class Shell:
 
     def run_text(self, name: str, text: str, arguments: Iterable[str] = ()) -> ShellStatus:
         """Run a script that is on no drive: standard input, or a host file."""
-        self._guarded(lambda: self.interpreter.run_text(name, text, list(arguments)))
+        words = list(arguments)
+        watching = self._tell_watchers(name, text, words)
+        try:
+            self._guarded(lambda: self.interpreter.run_text(name, text, words))
+        finally:
+            for watcher in reversed(watching):
+                watcher.ends(self)
         return self.last_error
+
+    def _tell_watchers(self, line: str, script: str | None = None, arguments: Iterable[str] = ()) -> list[LineWatcher]:
+        watching = list(self.watchers)
+        for watcher in watching:
+            watcher.begins(self, line, script, list(arguments))
+        return watching
 
     def _guarded(self, run: Callable[[], object]) -> None:
         stdout, stderr = self.stdout, self.stderr

@@ -58,8 +58,7 @@ def save_moment(shell: Shell, moment: Moment, path: str) -> None:
         HostError: The file cannot be written.
         UsageError: Something in the machine that no file can hold.
     """
-    machine = None if moment.snapshot is None else machine_to_dict(moment.snapshot, _Encoder(shell))
-    data = {"format": FORMAT, "version": VERSION, "tdvfsh": __version__, "shell": _shell(shell), "machine": machine}
+    data = moment_to_dict(shell, moment)
     located = shell.locate(path)
     try:
         if located is None or not located[1]:
@@ -69,6 +68,13 @@ def save_moment(shell: Shell, moment: Moment, path: str) -> None:
         writer.close()
     except FileSystemError as error:
         raise HostError(f"{path}: {error.status.phrase}") from None
+
+
+def moment_to_dict(shell: Shell, moment: Moment | None = None) -> dict[str, Any]:
+    """The present moment as JSON values; see the module's text."""
+    snapshot = (full_moment(shell, "") if moment is None else moment).snapshot
+    machine = None if snapshot is None else machine_to_dict(snapshot, _Encoder(shell))
+    return {"format": FORMAT, "version": VERSION, "tdvfsh": __version__, "shell": _shell(shell), "machine": machine}
 
 
 def load_moment(shell: Shell, path: str) -> Moment:
@@ -81,7 +87,16 @@ def load_moment(shell: Shell, path: str) -> Moment:
     content = shell.read_file(path)
     if content is None:
         raise HostError(f"{path}: there is no such file, or it cannot be read")
-    data = _checked(content, path)
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        raise FormatError(path, "this is no snapshot: it is not JSON") from None
+    return moment_from_dict(shell, data, path)
+
+
+def moment_from_dict(shell: Shell, values: object, path: str) -> Moment:
+    """The moment that :func:`moment_to_dict` described; raises as :func:`load_moment` does."""
+    data = _checked(values, path)
     before = full_moment(shell, "")
     try:
         _become(shell, data, path)
@@ -94,11 +109,7 @@ def load_moment(shell: Shell, path: str) -> Moment:
         before.restore(shell)
 
 
-def _checked(content: bytes, path: str) -> dict[str, Any]:
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        raise FormatError(path, "this is no snapshot: it is not JSON") from None
+def _checked(data: object, path: str) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise FormatError(path, f"this is no snapshot: it has no format '{FORMAT}'")
     version = data.get("version")

@@ -12,13 +12,13 @@ from tdvfsh.machine.options import TdOptions
 _ACCEPT: Final = "accept"
 
 
-def options_to_dict(options: TdOptions) -> dict[str, object]:
-    """Every option that differs from its default, by the names of :class:`TdOptions`; the policy as its name."""
+def options_to_dict(options: TdOptions, *, whole: bool = False) -> dict[str, object]:
+    """Options that differ from their defaults, or all, by the names of :class:`TdOptions`; the policy as its name."""
     plain = TdOptions()
     found: dict[str, object] = {}
     for field in fields(TdOptions):
         value = getattr(options, field.name)
-        if value != getattr(plain, field.name):
+        if whole or value != getattr(plain, field.name):
             found[field.name] = value.name if field.name == _ACCEPT else list(value) if type(value) is tuple else value
     return found
 
@@ -43,7 +43,7 @@ def options_from_dict(values: object, path: str) -> TdOptions:
             given[name] = parse_boot_accept(value)
         elif isinstance(default, tuple) and isinstance(value, list) and all(isinstance(one, str) for one in value):
             given[name] = tuple(value)
-        elif type(value) is type(default) or (default is None and isinstance(value, str)):
+        elif type(value) is type(default) or (default is None and (value is None or isinstance(value, str))):
             given[name] = value
         else:
             raise FormatError(path, f"its TD option '{name}' cannot be {value!r}")

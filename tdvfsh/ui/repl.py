@@ -149,7 +149,7 @@ class _Repl:
             f"UEFI v{firmware.uefi} ({firmware.vendor}, 0x{firmware.revision:08X})\n"
         )
         if self.shell.drives.drives:
-            self.shell.run_line("map")
+            self.shell.interpreter.run_line("map")  # no line that anybody typed: not to be undone or recorded
         self._sink.write(f"{self._hint}Ctrl-C stops a command; Ctrl-D leaves.\n")
 
     def run(self) -> int:

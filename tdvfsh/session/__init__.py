@@ -1,0 +1,1 @@
+"""Sessions: recorded as transcripts that people read, run again and compared, and shown as casts."""

@@ -1,0 +1,108 @@
+"""Sessions as asciicasts, version 2: terminal recordings that players show.
+
+A script's timing is made up, and always the same: typing, output line by line, a pause to read. At a prompt it is what
+it was.
+
+Source: the asciicast v2 format of asciinema: a JSON header line, then ``[seconds, "o", text]`` lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.session.recorder import write_text
+from tdvfsh.session.tee import Listening
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.shell import Shell
+
+WIDTH: Final = 110
+HEIGHT: Final = 32
+_KEY: Final = 0.05
+_BEFORE_TYPING: Final = 0.6
+_BEFORE_ENTER: Final = 0.4
+_LINE: Final = 0.03
+_TO_READ: Final = 1.2
+
+
+class CastRecorder:
+    """Watches a shell; see :class:`tdvfsh.commands.interfaces.LineWatcher`.
+
+    Args:
+        shell: What to show.
+        path: The cast, written by :meth:`stop`.
+        now: Seconds that pass; made-up timing where None.
+        title: The cast's title.
+    """
+
+    def __init__(
+        self, shell: Shell, path: str, now: Callable[[], float] | None = None, title: str = "tdvfsh"
+    ) -> None:
+        self._shell = shell
+        self._path = Path(path)
+        self._now = now
+        self._began = now() if now is not None else 0.0
+        self._time = 0.0
+        self._title = title
+        self._events: list[tuple[float, str]] = []
+        self._listening: Listening | None = None
+        self._write()
+        shell.watchers.append(self)
+
+    def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
+        """A line or script is about to run."""
+        if script is None:
+            self._typed(shell.prompt(), line)
+        self._listening = Listening(shell, self._printed)
+
+    def ends(self, shell: Shell) -> None:
+        """It has run."""
+        if self._listening is not None:
+            self._listening.stop()
+            self._listening = None
+        self._wait(_TO_READ)
+
+    def stop(self) -> None:
+        """Watch no longer and write the cast.
+
+        Raises:
+            HostError: The file cannot be written.
+        """
+        if self._listening is not None:
+            self.ends(self._shell)
+        if self in self._shell.watchers:
+            self._shell.watchers.remove(self)
+        self._write()
+
+    def _typed(self, prompt: str, line: str) -> None:
+        self._show(prompt)
+        if self._now is not None:
+            self._show(f"{line}\r\n")
+            return
+        self._wait(_BEFORE_TYPING)
+        for character in line:
+            self._show(character)
+            self._wait(_KEY)
+        self._wait(_BEFORE_ENTER)
+        self._show("\r\n")
+
+    def _printed(self, text: str) -> None:
+        for line in text.splitlines(keepends=True):
+            self._show(line.replace("\n", "\r\n"))
+            if line.endswith("\n"):
+                self._wait(_LINE)
+
+    def _wait(self, seconds: float) -> None:
+        self._time += seconds
+
+    def _show(self, text: str) -> None:
+        at = self._time if self._now is None else self._now() - self._began
+        self._events.append((round(at, 6), text))
+
+    def _write(self) -> None:
+        header = {"version": 2, "width": WIDTH, "height": HEIGHT, "title": self._title}
+        lines = [json.dumps(header), *(json.dumps([at, "o", text]) for at, text in self._events)]
+        write_text(self._path, "\n".join(lines) + "\n")

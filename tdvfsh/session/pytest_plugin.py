@@ -1,0 +1,75 @@
+"""A pytest plugin: transcripts (``*.tdt``) are tests.
+
+Each is run again and fails where a byte differs, with a unified diff. ``--tdt-update`` rewrites those that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from tdvfsh.session.replay import Replay
+
+SUFFIX: Final = ".tdt"
+_OPTION: Final = "tdt_update"
+
+
+class TranscriptDiffers(Exception):
+    """A transcript that replays to something else."""
+
+    def __init__(self, found: Replay) -> None:
+        super().__init__(str(found.path))
+        self.found = found
+
+
+class TranscriptFile(pytest.File):
+    """A transcript."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One test."""
+        yield TranscriptItem.from_parent(self, name="replay")
+
+
+class TranscriptItem(pytest.Item):
+    """Running a transcript again."""
+
+    def runtest(self) -> None:
+        """Fails with :class:`TranscriptDiffers`, or with what is wrong with the file."""
+        from tdvfsh.session.replay import replay
+
+        found = replay(self.path)
+        if found.agrees:
+            return
+        if self.config.getoption(_OPTION):
+            found.update()
+            return
+        raise TranscriptDiffers(found)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
+        """The diff, or one line."""
+        from tdvfsh.errors import TdvfshError
+
+        if isinstance(excinfo.value, TranscriptDiffers):
+            return "\n".join(excinfo.value.found.diff_lines())
+        if isinstance(excinfo.value, TdvfshError):
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """What pytest calls it."""
+        return self.path, None, f"transcript {self.path.name}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--tdt-update``."""
+    group = parser.getgroup("tdvfsh")
+    group.addoption("--tdt-update", dest=_OPTION, action="store_true", help="rewrite transcripts that differ")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Transcripts are collected wherever tests are."""
+    return TranscriptFile.from_parent(parent, path=file_path) if file_path.suffix == SUFFIX else None

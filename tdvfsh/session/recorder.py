@@ -1,0 +1,153 @@
+"""Recording: a shell's lines and their output become a transcript."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.commands.hostfolder import HostFolder
+from tdvfsh.errors import HostError
+from tdvfsh.session.header import describe, image_pair
+from tdvfsh.session.tee import Listening
+from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
+
+if TYPE_CHECKING:
+    from tdvfsh.commands.shell import Shell
+
+_ENCODING: Final = "utf-8"
+_ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are no UTF-8
+
+
+class Recorder:
+    """Watches a shell; see :class:`tdvfsh.commands.interfaces.LineWatcher`.
+
+    Args:
+        shell: What to record.
+        folder: Where the transcript will stand: drives are named relative to it.
+        done: Told every finished step.
+    """
+
+    def __init__(self, shell: Shell, folder: Path, done: Callable[[Step], None] = lambda step: None) -> None:
+        self.transcript = Transcript(describe(shell, folder))
+        self._shell = shell
+        self._done = done
+        self._step: Step | None = None
+        self._listening: Listening | None = None
+        self._ask = shell.ask
+        self._images: dict[str, str] = {}
+        for drive in shell.drives.drives:
+            if isinstance(drive.filesystem, HostFolder):
+                drive.filesystem.used = self._note(drive.name, drive.filesystem.root)
+        shell.watchers.append(self)
+
+    def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
+        """A line, or a script called ``line``, is about to run."""
+        if script is None:
+            self._step = Step(shell.prompt(), line)
+        else:
+            kind = RUN if shell.interpreter.echo else INPUT
+            self._step = Step("", script.replace("\r\n", "\n").removesuffix("\n"), kind, (line, *arguments))
+        pieces: list[str] = []
+        self._listening = Listening(shell, pieces.append)
+        self._pieces = pieces
+        self._ask = shell.ask
+        shell.ask = self._answered
+
+    def ends(self, shell: Shell) -> None:
+        """It has run."""
+        step, listening = self._step, self._listening
+        if step is None or listening is None:
+            return
+        listening.stop()
+        shell.ask = self._ask
+        step.output = "".join(self._pieces)
+        self._step = self._listening = None
+        self.transcript.steps.append(step)
+        self._done(step)
+
+    def stop(self) -> Transcript:
+        """Watch no longer; the whole transcript, its images named."""
+        if self._step is not None:
+            self.ends(self._shell)
+        if self in self._shell.watchers:
+            self._shell.watchers.remove(self)
+        for drive in self._shell.drives.drives:
+            if isinstance(drive.filesystem, HostFolder):
+                drive.filesystem.used = None
+        self.transcript.header += [image_pair(name, path) for name, path in sorted(self._images.items())]
+        self._images = {}
+        return self.transcript
+
+    def _answered(self, prompt: str) -> str:
+        answer = self._ask(prompt)
+        if self._step is not None:
+            self._step.answers.append(answer)
+        return answer
+
+    def _note(self, drive: str, root: str) -> Callable[[str], None]:
+        def note(path: str) -> None:
+            if os.path.isfile(path):
+                self._images["\\".join([drive, *Path(path).relative_to(root).parts])] = path
+
+        return note
+
+
+class FileRecorder:
+    """Records into a file of the host: step by step, and whole, images named, at the end.
+
+    Args:
+        shell: What to record.
+        path: The transcript.
+
+    Raises:
+        HostError: The file cannot be written.
+    """
+
+    def __init__(self, shell: Shell, path: str) -> None:
+        self._path = Path(path)
+        self._recorder = Recorder(shell, self._path.parent, self._append)
+        self._write(self._recorder.transcript.text())
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def stop(self) -> None:
+        """Write the whole transcript and watch no longer."""
+        self._write(self._recorder.stop().text())
+
+    def _append(self, step: Step) -> None:
+        self._write(step_text(step), mode="ab")
+
+    def _write(self, text: str, mode: str = "wb") -> None:
+        write_text(self._path, text, mode)
+
+
+def write_text(path: Path, text: str, mode: str = "wb") -> None:
+    """Write a transcript or a part of one, its ends of line as they are.
+
+    Raises:
+        HostError: The host does not take it.
+    """
+    try:
+        with open(path, mode) as file:
+            file.write(text.encode(_ENCODING, _ERRORS))
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """A transcript's text.
+
+    Raises:
+        HostError: It cannot be read, or is no text.
+    """
+    try:
+        return path.read_bytes().decode(_ENCODING, _ERRORS)
+    except UnicodeDecodeError:
+        raise HostError(f"{path}: this is no text") from None
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror or error}") from None
