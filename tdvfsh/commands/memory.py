@@ -27,15 +27,16 @@ _LIMIT = 1 << 64
 
 
 @command("memmap", profile="Debug1")
-def memmap(shell: Shell, *, sfo: Flag = False) -> ShellStatus:
+def memmap(shell: Shell, *, sfo: Flag = False, plot: Flag = False) -> ShellStatus:
     """Show the memory map.
 
     SYNOPSIS:
-        memmap [-b] [-sfo]
+        memmap [-b] [-sfo] [-plot]
 
     OPTIONS:
         -b: Stop after each screen.
         -sfo: Print Standard-Format Output.
+        -plot: Draw RAM to scale, row by row, and how much is of which type.
 
     DESCRIPTION:
         The map is what GetMemoryMap gives, with the command's own buffer in it, as on firmware. Rows of type Unaccepted
@@ -49,6 +50,7 @@ def memmap(shell: Shell, *, sfo: Flag = False) -> ShellStatus:
 
     EXAMPLES:
         memmap
+        memmap -plot
         memmap -sfo | parse MemoryMapSummary 10
 
     RETURNVALUES:
@@ -70,7 +72,15 @@ def memmap(shell: Shell, *, sfo: Flag = False) -> ShellStatus:
         return ShellStatus.OUT_OF_RESOURCES
     descriptors = services.get_memory_map(size).descriptors
     services.free_pool(buffer)
-    _print_lines(shell, memmap_sfo(descriptors) if sfo else memmap_table(descriptors))
+    if plot and not sfo:
+        from tdvfsh.commands.plotting import plot_room
+        from tdvfsh.report.map_plot import plot_lines
+
+        columns, blocks = plot_room(shell)
+        ram = [(span.start, span.end) for span in machine_of(shell).td.ram.spans]
+        _print_lines(shell, plot_lines(descriptors, ram, columns, blocks=blocks))
+    else:
+        _print_lines(shell, memmap_sfo(descriptors) if sfo else memmap_table(descriptors))
     return ShellStatus.SUCCESS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tdvfsh.machine.compare import ComparedBoot
+from tdvfsh.machine.compare import COMPARED_ACCEPTS, ComparedBoot
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
@@ -33,6 +33,11 @@ class ComparedRow(NamedTuple):
     def booted(self) -> bool:
         """Whether the operating system was reached."""
         return self.status == "EFI_SUCCESS"
+
+
+def policies_around(accept: str) -> tuple[str, ...]:
+    """The boot-time policies that are compared, and ``accept`` among them."""
+    return tuple(dict.fromkeys((accept, *COMPARED_ACCEPTS)))
 
 
 def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
@@ -80,7 +85,7 @@ def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
 def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
     cells = [("accept", "loader", "on demand", "result", "at boot", "on demand", "left to OS", "modelled")]
     before = ("", "")
-    for row, options in _alike(rows):
+    for row, options in alike_rows(rows):
         axes = (row.accept, row.loader)
         seconds = row.boot_accept_seconds + row.on_demand_accept_seconds
         cells.append(
@@ -99,7 +104,7 @@ def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
     return table_lines(cells, "    >>>>")
 
 
-def _alike(rows: Sequence[ComparedRow]) -> list[tuple[ComparedRow, str]]:
+def alike_rows(rows: Sequence[ComparedRow]) -> list[tuple[ComparedRow, str]]:
     """Each different outcome of each (accept, loader), with the options that lead to it."""
     groups: dict[tuple[object, ...], tuple[ComparedRow, list[str]]] = {}
     of_pair: dict[tuple[str, str], int] = {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
-from tdvfsh.ui.terminal import is_terminal
+from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
 
 if TYPE_CHECKING:
     from tdvfsh.script.host import TextSink
@@ -95,6 +95,16 @@ class TerminalSink:
         self.column = 0
         self.before_write: Callable[[], None] = lambda: None
         self.seen: Callable[[str], None] = lambda text: None
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal."""
+        return size_of(self._stream).columns
+
+    @property
+    def blocks(self) -> bool:
+        """Whether block characters can be shown."""
+        return shows_blocks(self._stream)
 
     def write(self, text: str) -> None:
         """Print text."""

@@ -1,0 +1,54 @@
+"""``tdvfsh report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.errors import HostError
+from tdvfsh.report.compare_text import ComparedRow, compared_rows, policies_around
+from tdvfsh.report.report_file import check_form, report_text, wants_comparison
+from tdvfsh.report.trace_file import TraceFile, is_trace_file, read_trace_file, trace_of_boot
+
+
+def run_report(arguments: Arguments) -> int:
+    """A trace, or a boot that is made for it, as a page or a drawing."""
+    out = arguments.text("out")
+    check_form(out)
+    source = arguments.text("source")
+    if is_trace_file(source):
+        text = report_text(out, read_trace_file(source))
+    else:
+        file, compared = _boot(arguments, source, compare=wants_comparison(out) and not arguments.flag("no_compare"))
+        text = report_text(out, file, compared)
+    try:
+        size = Path(out).write_bytes(text.encode())
+    except OSError as error:
+        raise HostError(f"{out}: {error.strerror or error}") from None
+    print_lines([f"{out}: {size:,} bytes"])
+    return 0
+
+
+def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFile, list[ComparedRow]]:
+    from tdvfsh.machine.boot import boot
+    from tdvfsh.machine.compare import compare as compare_files
+    from tdvfsh.machine.files import open_boot_files
+
+    options = arguments.td_options()
+    with (
+        unpack_progress() as progress,
+        open_boot_files(kernel, arguments.words("initrd"), arguments.text("cmdline"), progress) as opened,
+    ):
+        result = boot(options, opened.boot)
+        rows = []
+        if compare:
+            boots = compare_files(
+                options,
+                opened.boot,
+                policies_around(options.accept.name),
+                progress=lambda done, total: progress("boots", done, total),
+            )
+            rows = compared_rows(boots)
+        return trace_of_boot(result, opened.initrds), rows

@@ -1,0 +1,194 @@
+"""The page: one HTML file with everything in it, for any browser, offline.
+
+Needs jinja2 and plotly, from the ``report`` extra.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any, Final
+
+from tdvfsh.errors import HostError
+from tdvfsh.report.accept_events import AcceptEvent
+from tdvfsh.report.boot_story import StoryStep
+from tdvfsh.report.compare_text import ComparedRow, alike_rows
+from tdvfsh.report.page_data import PageFacts, facts_line, page_values
+from tdvfsh.report.trace_file import TraceFile
+from tdvfsh.units import human_size
+
+_SCRIPTS: Final = ("painted.js", "map.js", "moment.js", "journal.js", "charts.js", "main.js")
+_MOST_ACCEPTS: Final = 200
+_MOST_STEPS: Final = 400
+NEEDS_EXTRA: Final = (
+    "the page needs jinja2 and plotly: pip install 'tdvfsh[report]' (SVG, '-o FILE.svg', needs nothing)"
+)
+
+
+def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
+    """The page of a trace.
+
+    Args:
+        file: The trace.
+        compared: The same boot under other policies, as far as it was compared.
+
+    Raises:
+        HostError: The extra is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+
+        plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
+    except (ImportError, OSError):
+        raise HostError(NEEDS_EXTRA) from None
+    facts = PageFacts(file)
+    alike = [row._replace(on_demand=options) for row, options in alike_rows(compared)]
+    environment = Environment(
+        loader=PackageLoader("tdvfsh.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    values = json.dumps(page_values(facts, alike), separators=(",", ":")).replace("<", "\\u003c")
+    script = "\n".join(template_text(name) for name in _SCRIPTS)
+    return environment.get_template("page.html.j2").render(
+        title=_title(file),
+        td=facts_line(file),
+        version=file.version,
+        outcome=_outcome(file.boot),
+        tiles=_tiles(facts),
+        shares=_shares(facts),
+        shares_label=", ".join(share["title"] for share in _shares(facts)),
+        records=file.records,
+        steps=_steps(facts.steps[:_MOST_STEPS]),
+        accepts=[_accept(event) for event in facts.accepts[:_MOST_ACCEPTS]],
+        more_accepts=max(0, len(facts.accepts) - _MOST_ACCEPTS),
+        compared=[_compared(row) for row in alike],
+        css=Markup(template_text("page.css")),
+        script=Markup(f"(() => {{\n{script}\n}})();"),
+        plotly=Markup(plotly),
+        facts=Markup(values),
+    )
+
+
+def template_text(name: str) -> str:
+    """A file of the templates' folder."""
+    return (files("tdvfsh.report") / "templates" / name).read_text("utf-8")
+
+
+def _title(file: TraceFile) -> str:
+    td = file.td
+    where = f"a {human_size(int(td['memory']))} {'TD' if td.get('td', True) else 'VM'}"
+    if file.boot is None:
+        return f"The journal of {where}"
+    images = file.boot["images"]
+    names = [PurePath(image["path"]).name for image in (images["kernel"], *images["initrd"])]
+    return f"{' + '.join(names)} in {where}"
+
+
+def _outcome(boot: dict[str, Any] | None) -> dict[str, Any] | None:
+    if boot is None:
+        return None
+    booted = boot["status"] == "EFI_SUCCESS"
+    failure = boot["failure"] or {}
+    demand = int(boot["accept"]["on_demand_bytes"])
+    how = (
+        f"{human_size(demand)} were accepted on demand on the way."
+        if demand
+        else "Everything fitted into what was accepted at boot."
+    )
+    headline = "The kernel has left boot services" if booted else f"{boot['status']} at {boot['stage']}"
+    return {
+        "booted": booted,
+        "headline": headline,
+        "why": how if booted else failure.get("why", ""),
+        "messages": boot.get("notes") or [],
+    }
+
+
+def _tiles(facts: PageFacts) -> list[dict[str, str]]:
+    ram = max(facts.ram_bytes, 1)
+
+    def share(size: int) -> str:
+        return f"{size * 100 / ram:.1f} % of RAM"
+
+    return [
+        {"name": "RAM", "value": human_size(facts.ram_bytes), "note": f"{len(facts.file.ram)} spans"
+            if len(facts.file.ram) != 1 else "one span"},
+        {"name": "accepted at boot", "value": human_size(facts.boot_bytes), "note": share(facts.boot_bytes)},
+        {"name": "accepted on demand", "value": human_size(facts.on_demand_bytes),
+         "note": share(facts.on_demand_bytes)},
+        {"name": "left to the OS", "value": human_size(facts.left_bytes), "note": share(facts.left_bytes)},
+        {"name": "accepting, modelled", "value": f"{facts.accept_ns / 1e9:.3f} s",
+         "note": f"{sum(event.calls for event in facts.accepts):,} TDCALLs"},
+        {"name": "journal", "value": f"{len(facts.file.records):,}", "note": f"{len(facts.changes):,} map changes"},
+    ]  # fmt: skip
+
+
+def _shares(facts: PageFacts) -> list[dict[str, Any]]:
+    parts = (
+        ("boot", "accepted at boot", facts.boot_bytes),
+        ("demand", "accepted on demand", facts.on_demand_bytes),
+        ("left", "left to the OS", facts.left_bytes),
+    )
+    whole = max(facts.ram_bytes, 1)
+    return [
+        {"kind": kind, "weight": f"{size * 1000 / whole:.3f}", "title": f"{human_size(size)} {name}"}
+        for kind, name, size in parts
+        if size
+    ]
+
+
+def _steps(steps: Sequence[StoryStep]) -> list[dict[str, Any]]:
+    largest = max((step.size for step in steps if step.start is not None), default=1) or 1
+    return [
+        {
+            "number": step.number,
+            "ms": f"{step.time_ns / 1e6:.3f}",
+            "caller": step.caller,
+            "service": step.service,
+            "what": step.what.replace("_", " "),
+            "size": human_size(step.size) if step.size else "",
+            "share": 0 if step.start is None else max(round(step.size * 100 / largest), 0),
+            "start": step.start,
+            "end": (step.start or 0) + step.size,
+            "where": "" if step.start is None or step.failed else f"{step.start:#x}",
+            "status": step.status.removeprefix("EFI_") or "…",
+            "failed": step.failed,
+        }
+        for step in steps
+    ]
+
+
+def _accept(event: AcceptEvent) -> dict[str, Any]:
+    where = (
+        "the TD HOB list" if event.start is None else f"{event.start:#x}–{event.start + event.accepted_bytes - 1:#x}"
+    )
+    return {
+        "number": event.number,
+        "ms": f"{event.time_ns / 1e6:.3f}",
+        "took": f"{event.duration_ns / 1e6:.3f}",
+        "who": event.who,
+        "why": event.why,
+        "where": where,
+        "size": human_size(event.accepted_bytes),
+        "calls": f"{event.calls:,}",
+        "status": event.status.removeprefix("EFI_"),
+        "failed": event.status != "EFI_SUCCESS",
+    }
+
+
+def _compared(row: ComparedRow) -> dict[str, Any]:
+    failed = row.status.removeprefix("EFI_") + (f" at {row.stage}" if row.stage != "start" else "")
+    return {
+        "accept": row.accept,
+        "loader": row.loader,
+        "on_demand": row.on_demand,
+        "booted": row.booted,
+        "result": "boots" if row.booted else failed,
+        "why": row.why,
+        "at_boot": human_size(row.boot_bytes),
+        "later": human_size(row.on_demand_bytes) if row.on_demand_bytes else "–",
+        "left": human_size(row.left_to_os_bytes) if row.left_to_os_bytes else "–",
+        "seconds": f"{row.boot_accept_seconds + row.on_demand_accept_seconds:.3f}",
+    }

@@ -1,0 +1,13 @@
+hatch();
+fillLegend();
+listen();
+listenMoment();
+listenJournal();
+useTable();
+setMoment(N);
+const [, taken] = PLACES.low();
+goPlace(taken < PLACES.ram()[1] / 4 ? "low" : "ram");
+search();
+charts();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { draw(); charts(); });
+addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("details")) details.open = true; fillTable(); });
