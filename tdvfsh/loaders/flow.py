@@ -232,9 +232,8 @@ class FirmwarePlayer:
                     self._allocate(self._next - 1, call)
                 elif call.frees is not None and call.frees in self._pages:
                     self._services.free_pages(self._pages[call.frees] + (call.offset << PAGE_SHIFT), call.pages)
-                elif call.below is not None:
-                    top = self._services.td.ram.low.end
-                    self._services.free_pages(top - call.below, call.pages)
+                elif call.address is not None:
+                    self._services.free_pages(call.address, call.pages)
 
     def _allocate(self, number: int, call: FirmwareCall) -> None:
         assert call.memory_type is not None

@@ -117,7 +117,7 @@ class Machine:
     @property
     def firmware_calls(self) -> Sequence[FirmwareCall]:
         """What firmware allocates on its own during a boot; none is known of firmware whose map was imported."""
-        return () if self.imported_map is not None else self.stage.calls
+        return () if self.imported_map is not None else self.stage.calls_below(self.accepted_low_end)
 
     @property
     def model(self) -> FirmwareModel:

@@ -52,8 +52,8 @@ class OutsideRange(NamedTuple):
 class FirmwareCall(NamedTuple):
     """Something firmware does between two steps of a boot.
 
-    Exactly one of the three is meant: a step mark ``do``, an allocation of ``memory_type``, or a free of the pages of
-    the call numbered ``frees`` from its page ``offset`` on.
+    Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
+    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model: below 0, counted from the top of low RAM).
     """
 
     do: str | None = None
@@ -62,7 +62,7 @@ class FirmwareCall(NamedTuple):
     maximum: int | None = None
     frees: int | None = None
     offset: int = 0
-    below: int | None = None
+    address: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,10 @@ class FirmwareStage:
         middle_end = shifted[0].start if shifted else top
         middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
         return [*self.fixed, *middle, *shifted]
+
+    def calls_below(self, top: int) -> tuple[FirmwareCall, ...]:
+        """The calls as firmware makes them under a top of low RAM: every address absolute."""
+        return tuple(call if call.address is None else call._replace(address=top + call.address) for call in self.calls)
 
     @property
     def _fixed_end(self) -> int:
@@ -206,5 +210,5 @@ def _call(entry: dict[str, Any]) -> FirmwareCall:
         maximum=entry.get("max"),
         frees=entry.get("free"),
         offset=entry.get("offset", 0),
-        below=entry.get("free_top"),
+        address=-entry["free_top"] if "free_top" in entry else None,
     )

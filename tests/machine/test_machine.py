@@ -99,6 +99,17 @@ def test_firmware_lives_below_the_end_of_what_was_accepted() -> None:
         assert last.memory_type == EfiMemoryType.EfiRuntimeServicesData
 
 
+@pytest.mark.parametrize("model", FIRMWARE_MODEL_NAMES)
+def test_what_firmware_frees_on_its_way_lies_below_what_was_accepted(model: str) -> None:
+    for accepted in (256 * MIB, 512 * MIB):
+        machine = Machine(_options(accept=str(accepted), loader="grub2.12", firmware_model=model))
+        for call in machine.firmware_calls:
+            if call.address is not None:
+                entry = machine.services.core.memory_map.find(call.address)
+                assert entry is not None
+                assert entry.memory_type != EfiMemoryType.EfiConventionalMemory
+
+
 def test_a_td_too_small_for_its_own_firmware_does_not_start_and_says_how_much_it_takes() -> None:
     with pytest.raises(UsageError, match=r"does not start.*inteltdx needs .* MiB"):
         Machine(_options(accept="32M"))

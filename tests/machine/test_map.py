@@ -161,7 +161,16 @@ def test_ram_beyond_the_shared_bit_is_refused(tmp_path: Path) -> None:
         _machine(_write(tmp_path, text))
 
 
-_KINDS = ("Available ", "BS_Code   ", "BS_Data   ", "RT_Data   ", "ACPI_NVS  ", "Reserved  ", "MMIO      ", "Unaccepted")
+_KINDS = (
+    "Available ",
+    "BS_Code   ",
+    "BS_Data   ",
+    "RT_Data   ",
+    "ACPI_NVS  ",
+    "Reserved  ",
+    "MMIO      ",
+    "Unaccepted",
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
