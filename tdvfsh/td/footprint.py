@@ -53,7 +53,7 @@ class FirmwareCall(NamedTuple):
     """Something firmware does between two steps of a boot.
 
     Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
-    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model: below 0, counted from the top of low RAM).
+    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model below 0, from the top of low RAM).
     """
 
     do: str | None = None
