@@ -16,6 +16,7 @@ TIB: Final = 1 << 40
 LARGE_PAGE_SIZE: Final = 2 * MIB
 
 _SUFFIXES: Final = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
+_LONGEST_SIZE: Final = 100
 _SIZE = re.compile(r"(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
@@ -25,9 +26,9 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: The text is no size, or not a whole number of bytes.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = _SIZE.fullmatch(text.strip()) if len(text) <= _LONGEST_SIZE else None
     if match is None:
-        raise UsageError(f"'{text}' is not a size (examples: 512M, 4G, 0x80000000)")
+        raise UsageError(f"{text[:_LONGEST_SIZE]!r} is not a size (examples: 512M, 4G, 0x80000000)")
     number, scale = match["number"], _SUFFIXES[match["suffix"].upper()]
     if number.lower().startswith("0x"):
         return int(number, 16) * scale
@@ -35,7 +36,7 @@ def parse_size(text: str) -> int:
         return int(number) * scale
     whole, fraction = number.split(".")
     scaled = int(whole + fraction) * scale
-    divisor = 10 ** len(fraction)
+    divisor: int = 10 ** len(fraction)
     if scaled % divisor:
         raise UsageError(f"'{text}' is not a whole number of bytes")
     return scaled // divisor

@@ -59,3 +59,11 @@ def test_alignment_brackets_a_value(value: int, alignment: int) -> None:
 
 def test_a_byte_takes_a_page() -> None:
     assert [pages_for(size) for size in (0, 1, 4096, 4097)] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "0x" + "f" * 5000, "1\n2", "\x1b[2J", "1." + "0" * 5000])
+def test_what_is_no_size_is_refused_in_one_short_line_that_a_terminal_can_show(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_size(text)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 200

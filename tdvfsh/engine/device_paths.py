@@ -89,27 +89,35 @@ def device_path_from_text(text: str) -> DevicePath:
 
 
 def node_from_text(text: str) -> DevicePathNode:
-    """One node from its text form."""
-    match = _NODE.match(text)
-    if match is None:
-        return FilePath(text)
-    arguments = [word.strip() for word in match["arguments"].split(",")]
+    """One node from its text form; a file's name where it is of no known form, or its numbers do not fit the node."""
     try:
-        match match["name"]:
-            case "PciRoot":
-                return PciRoot(int(arguments[0], 0))
-            case "Pci":
-                return Pci(int(arguments[0], 0), int(arguments[1], 0))
-            case "Sata":
-                return Sata(*(int(word, 0) for word in arguments[:3]))
-            case "VenHw":
-                return VenHw(Guid(arguments[0]))
-            case "VenMedia":
-                return VenMedia(Guid(arguments[0]))
-            case "MemoryMapped":
-                return MemoryMapped(*(int(word, 0) for word in arguments[:3]))
-            case "Path":
-                return OtherNode(int(arguments[0], 0), int(arguments[1], 0), bytes.fromhex(arguments[2]))
-    except (ValueError, IndexError, TypeError):
+        node = _named_node(text)
+        if node is not None:
+            node.pack()
+            return node
+    except (ValueError, IndexError, TypeError, struct.error):
         pass
     return FilePath(text)
+
+
+def _named_node(text: str) -> DevicePathNode | None:
+    match = _NODE.match(text)
+    if match is None:
+        return None
+    arguments = [word.strip() for word in match["arguments"].split(",")]
+    match match["name"]:
+        case "PciRoot":
+            return PciRoot(int(arguments[0], 0))
+        case "Pci":
+            return Pci(int(arguments[0], 0), int(arguments[1], 0))
+        case "Sata":
+            return Sata(*(int(word, 0) for word in arguments[:3]))
+        case "VenHw":
+            return VenHw(Guid(arguments[0]))
+        case "VenMedia":
+            return VenMedia(Guid(arguments[0]))
+        case "MemoryMapped":
+            return MemoryMapped(*(int(word, 0) for word in arguments[:3]))
+        case "Path":
+            return OtherNode(int(arguments[0], 0), int(arguments[1], 0), bytes.fromhex(arguments[2]))
+    return None

@@ -1,0 +1,122 @@
+"""Inputs to begin from: the recordings, and small files made in the forms that real tools write."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tdvfsh.images.make import make_kernel
+from tests.formats.archives import PACKERS, bootconfig, cpio
+from tests.formats.dxe_log import IMAGES
+from tests.formats.pe_builder import Section, build_pe
+from tests.formats.test_tdvf import firmware
+from tests.images.packages import deb_of
+
+RECORDINGS = IMAGES.parent.parent
+_SMALL = 1 << 14
+_FEW_LINES = 3000
+
+
+@cache
+def images() -> list[bytes]:
+    """The recorded PE images, and one with a CodeView entry, certificates and relocations."""
+    debug = Section(
+        b".dbg", 0x1000, 0x1000, 0x400, 0x200, bytes(12) + bytes([2, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 5])
+    )
+    extra = [
+        build_pe((debug,), {4: (0x600, 0x80), 5: (0x1100, 0x40), 6: (0x1000, 28)}),
+        build_pe((debug, debug._replace(virtual_address=0x2000)), {6: (0x2000, 56)}, pe32=True, machine=0x14C),
+    ]
+    return [path.read_bytes() for path in sorted(IMAGES.iterdir()) if path.stat().st_size < _SMALL] + extra
+
+
+@cache
+def kernels() -> list[bytes]:
+    """Made kernels."""
+    with TemporaryDirectory() as folder:
+        made = []
+        for number, output_len in enumerate((None, 0x200000)):
+            path = Path(folder, str(number))
+            make_kernel(path, 0x8000, 0x900000, output_len=output_len)
+            made.append(path.read_bytes())
+    return made
+
+
+@cache
+def archives() -> list[bytes]:
+    """Archives with and without members."""
+    return [cpio(), cpio(a=b"hello"), cpio(a=b"hello" * 9, b=b"", c=bytes(70)), cpio(a=b"x")[:-30]]
+
+
+@cache
+def streams() -> list[bytes]:
+    """One stream of each compression, of a little text and of zeros."""
+    return [pack(data) for pack in PACKERS.values() for data in (b"hello" * 50, bytes(3000))]
+
+
+@cache
+def initrds() -> list[bytes]:
+    """Archives, packed ones, both in a row, and a boot configuration."""
+    early = cpio(early=b"microcode" * 5)
+    packed = [pack(cpio(a=b"hello" * 20)) for pack in PACKERS.values()]
+    return [*archives(), *packed, *(early + bytes(12) + one for one in packed), early + bootconfig(b"a=b\n")]
+
+
+@cache
+def firmwares() -> list[bytes]:
+    """Firmware with TDX metadata, found in either way; the end of it, where all of it is."""
+    return [firmware()[-0x2000:], firmware(legacy=True)[-0x2000:], firmware(), firmware(legacy=True)]
+
+
+@cache
+def maps() -> list[bytes]:
+    """The beginnings of recorded memory maps."""
+    paths = [
+        *(RECORDINGS / "memmap").iterdir(),
+        *(RECORDINGS / "maps").glob("memmap*"),
+        *(RECORDINGS / "boot").glob("*.txt"),
+    ]
+    found = [path.read_bytes()[:_FEW_LINES] for path in sorted(paths)]
+    return [*found, b"BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable\n" * 2]
+
+
+@cache
+def scripts() -> list[bytes]:
+    """The recorded scripts."""
+    return [path.read_bytes()[:_FEW_LINES] for path in sorted((RECORDINGS / "scripts").rglob("*.nsh"))]
+
+
+@cache
+def lines() -> list[bytes]:
+    """Each line of the recorded scripts once."""
+    return sorted({line.strip() for text in scripts() for line in text.splitlines() if line.strip()})
+
+
+@cache
+def device_paths() -> list[bytes]:
+    """Nodes in binary, and paths as text."""
+    guid = "8BE4DF61-93CA-11D2-AA0D-00E098032B8C"
+    return [
+        bytes([1, 1, 2, 3]),
+        bytes([2, 1, 0xD0, 0x41, 3, 0x0A, 0, 0, 0, 0]),
+        bytes([3, 18, *bytes(6)]),
+        bytes([4, 1, *range(38)]),
+        bytes([4, 4]) + "\\EFI\\BOOT\\BOOTX64.EFI\0".encode("utf-16-le"),
+        b"PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x0,0xFFFF,0x0)/\\EFI\\a.efi",
+        f"VenHw({guid})/VenMedia({guid})/MemoryMapped(0xB,0x0,0xFFF)/Path(4,9,00ff)".encode(),
+    ]
+
+
+@cache
+def packages() -> list[bytes]:
+    """Small packages, packed in each way."""
+    files = {"boot/vmlinuz-1": bytes(600), "boot/config": b"y"}
+    return [deb_of(files, suffix=suffix) for suffix in ("", ".gz", ".xz", ".zst")]
+
+
+@cache
+def anything() -> list[bytes]:
+    """A few of each."""
+    groups = (images()[:6], kernels(), archives(), streams(), initrds()[:6], firmwares()[:2])
+    return [one for group in groups for one in group]

@@ -1,0 +1,272 @@
+"""What is fuzzed: a function of bytes for each parser. It may refuse its input; whatever else it raises is a find."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tdvfsh.engine.device_paths import device_path_from_text, parse_node
+from tdvfsh.errors import TdvfshError
+from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
+from tdvfsh.formats.cpio import cpio_end, cpio_entries, is_cpio
+from tdvfsh.formats.deb import iter_deb_members
+from tdvfsh.formats.firmware_volume import firmware_files, security_core
+from tdvfsh.formats.initrd import parse_initrd
+from tdvfsh.formats.inspect import inspect_source
+from tdvfsh.formats.linux import parse_bzimage
+from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.formats.memory_maps import decode_text as decode_map
+from tdvfsh.formats.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
+from tdvfsh.formats.pe import PeImage, PeRejection, parse_pe
+from tdvfsh.formats.pe_load import load_pe
+from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.formats.tdvf import guided_table, parse_tdvf
+from tdvfsh.formats.uki import parse_uki
+from tdvfsh.script.expansion import (
+    LineTooLong,
+    drop_unknown_variables,
+    substitute_arguments,
+    substitute_variables,
+)
+from tdvfsh.script.lexer import find_pipe, lex, split_words
+from tdvfsh.script.lint import lint_script
+from tdvfsh.script.numbers import parse_number
+from tdvfsh.script.program import clean_line, decode_text, label_of, script_lines
+from tdvfsh.script.redirection import RedirectionError, split_redirection
+from tdvfsh.units import MIB, parse_size
+from tests.fuzz import seeds
+from tests.fuzz.naive_pe import judge_naively
+
+T = TypeVar("T")
+LIMITS: Final = UnpackLimits(absolute=16 * MIB)
+_LOAD_ADDRESS: Final = 0x40000000
+_TEXT_LIMIT: Final = 4000
+_MEMBERS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing to fuzz.
+
+    Attributes:
+        run: Called with the input.
+        seeds: Gives inputs to begin from.
+        tokens: Byte strings that mean something to it.
+        mutator: ``bytes`` for any bytes, ``pe`` for one that knows the fields of a PE image.
+        share: How many of a million runs over all targets it gets, in thousands.
+    """
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+    tokens: tuple[bytes, ...] = ()
+    mutator: str = "bytes"
+    share: int = field(default=50)
+
+
+def pe(data: bytes) -> None:
+    """Everything that LoadImage does, and the verdict held against the rules written out naively."""
+    verdict = parse_pe(data)
+    naive = judge_naively(data)
+    if isinstance(verdict, PeRejection):
+        assert verdict.why
+        assert verdict.status.is_error
+        assert naive is None or naive.image_error == verdict.image_error, (naive, verdict)
+        return
+    assert naive is None or (naive.image_error is None and naive.image_size == verdict.image_size), (naive, verdict)
+    _load(verdict, data)
+
+
+def _load(image: PeImage, data: bytes) -> None:
+    address = image.image_base if image.relocations_stripped else _LOAD_ADDRESS
+    load = load_pe(image, data, address)
+    if not isinstance(load, PeRejection):
+        assert all(offset >= 0 and offset + size <= len(data) for _, offset, size in load.copies)
+        relocate_pe(image, data, address - image.image_base)
+
+
+def bzimage(data: bytes) -> None:
+    """The setup header and what follows from it."""
+    kernel = _refusable(lambda: parse_bzimage(data, "kernel"))
+    if kernel is not None:
+        assert kernel.setup_size <= len(data)
+        assert kernel.payload_length <= len(data)
+
+
+def cpio(data: bytes) -> None:
+    """Members one by one, and the end of an archive."""
+    source = ByteSource(data, "cpio")
+    if not is_cpio(data[:8]):
+        return
+
+    def walk() -> None:
+        for number, entry in enumerate(cpio_entries(source, 0)):
+            assert number < len(data)
+            assert str(entry.name).isprintable()
+
+    _refusable(walk)
+    end = _refusable(lambda: cpio_end(source, 0))
+    if end is not None:
+        assert 0 < end[0] <= len(data)
+
+
+def compression(data: bytes) -> None:
+    """Streams of the compression that their first bytes tell."""
+    source = ByteSource(data, "stream")
+    codec = codec_at(source, 0)
+    if codec is None:
+        return
+    head = _refusable(lambda: unpack_head(source, 0, codec, 100))
+    assert head is None or len(head) <= 100
+    measured = _refusable(lambda: measure(source, 0, codec, LIMITS, head_size=100))
+    if measured is not None:
+        end, size, first = measured
+        assert 0 < end <= len(data)
+        assert size <= 16 * MIB
+        assert head == first
+
+
+def initrd(data: bytes) -> None:
+    """Segments of any kind in a row."""
+    found = _refusable(lambda: parse_initrd(data, "initrd", limits=LIMITS))
+    if found is not None:
+        ends = [segment.offset + segment.size for segment in found.segments]
+        assert ends == sorted(ends)
+        assert ends[-1] <= len(data)
+
+
+def tdvf(data: bytes) -> None:
+    """TDX metadata, the GUIDed table and firmware volumes."""
+    metadata = _refusable(lambda: parse_tdvf(data, "firmware"))
+    assert metadata is None or metadata.sections
+    _refusable(lambda: guided_table(data, "firmware"))
+    files = _refusable(lambda: firmware_files(data, "firmware"))
+    assert files is None or len(files) <= len(data)
+    _refusable(lambda: security_core(data, "firmware"))
+
+
+def memory_map(data: bytes) -> None:
+    """Texts of ``memmap``, ``efi: mem`` and e820 lines, and TD HOB lists."""
+    _refusable(lambda: parse_memory_map(data, "map"))
+    text = decode_map(data)
+    for parse in (parse_memmap, parse_memmap_sfo, parse_efi_lines):
+        found = _refusable(lambda parse=parse: parse(text, "map"))  # type: ignore[misc]
+        assert found is None or all(entry.physical_end <= 1 << 64 for entry in found)
+
+
+def lexer(data: bytes) -> None:
+    """Words of a line."""
+    text = _text(data)
+    end = 0
+    for token in lex(text):
+        assert text[token.start : token.end] == token.raw
+        assert token.start >= end
+        assert len(token.text) <= len(token.raw)
+        end = token.end
+    pipe = find_pipe(text)
+    assert pipe == -1 or text[pipe] == "|"
+    words = split_words(text)
+    assert words is None or len(words) <= len(text)
+    parse_number(text)
+    _refusable(lambda: parse_size(text))
+
+
+def expansion(data: bytes) -> None:
+    """Arguments, variables and redirections of a line."""
+    name, _, rest = _text(data).partition(" ")
+    try:
+        line = substitute_arguments(rest, ["script.nsh", name, None, rest[:20]])
+        line = substitute_variables(line, [("a", name[:10]), ("path", "FS0:\\%a%")], [("%i", "x")])
+    except LineTooLong:
+        return
+    drop_unknown_variables(line)
+    try:
+        split_redirection(line)
+    except RedirectionError:
+        return
+
+
+def script(data: bytes) -> None:
+    """A whole script, decoded and checked without being run."""
+    text = decode_text(data[:_TEXT_LIMIT])
+    lines = script_lines(text)
+    assert len(lines) <= text.count("\n") + text.count("\r") + 1
+    for line in lines[:100]:
+        label_of(clean_line(str(line)))
+    for finding in lint_script(text, {"echo": None, "set": None, "ls": lambda word: word == "-b"}):
+        assert finding.line >= 1
+        assert finding.column >= 1
+
+
+def device_path(data: bytes) -> None:
+    """Nodes in binary and paths as text; what is read packs, and reads the same again."""
+    if len(data) >= 2:
+        node = parse_node(data[0], data[1], data[2:200])
+        assert len(node.pack()) >= 4
+    path = device_path_from_text(_text(data)[:300])
+    assert path.pack().endswith(b"\x7f\xff\x04\x00")
+
+
+def deb(data: bytes) -> None:
+    """A package's members."""
+    number = os.memfd_create("fuzz.deb")
+    try:
+        os.write(number, data)
+        path = Path(f"/proc/self/fd/{number}")
+
+        def walk() -> None:
+            for count, member in enumerate(iter_deb_members(path)):
+                member.read(100)
+                if count > _MEMBERS:
+                    return
+
+        _refusable(walk)
+    finally:
+        os.close(number)
+
+
+def inspect(data: bytes) -> None:
+    """A file of unknown kind, and a unified kernel image."""
+    _refusable(lambda: inspect_source(ByteSource(data, "file"), limits=LIMITS))
+    _refusable(lambda: parse_uki(data, "uki"))
+
+
+def _refusable(call: Callable[[], T]) -> T | None:
+    """The call's result; None where it refused its input in one line."""
+    refused: TdvfshError
+    try:
+        return call()
+    except TdvfshError as error:
+        refused = error
+    assert "\n" not in str(refused), repr(refused)
+    return None
+
+
+def _text(data: bytes) -> str:
+    return data[:_TEXT_LIMIT].decode("utf-8", "replace")
+
+
+_WORDS: Final = (
+    b"if", b"then", b"else", b"endif", b"for", b"in", b"run", b"(1 10 2)", b"endfor", b"goto", b":label", b"shift",
+    b"%1", b"%9", b"%a%", b"%lasterror%", b"^", b'"', b"|", b">", b">>", b">v", b"1>a", b"2>", b"<", b"eq", b"==",
+    b"exist", b"not", b"and", b"or", b"/s", b"/i", b"#", b"\r\n", b"\xff\xfe", b" ", b"echo", b"set -v a b",
+)  # fmt: skip
+_MAGICS: Final = tuple(codec.magic for codec in CODECS)
+
+TARGETS: Final[dict[str, Target]] = {
+    "pe": Target(pe, seeds.images, mutator="pe", share=110),
+    "bzimage": Target(bzimage, seeds.kernels, (b"HdrS", b"\x55\xaa", *_MAGICS), share=60),
+    "cpio": Target(cpio, seeds.archives, (b"070701", b"070702", b"FFFFFFFF", b"TRAILER!!!\0"), share=110),
+    "compression": Target(compression, seeds.streams, _MAGICS, share=70),
+    "initrd": Target(initrd, seeds.initrds, (*_MAGICS, b"#BOOTCONFIG\n", b"070701"), share=60),
+    "tdvf": Target(tdvf, seeds.firmwares, (b"TDVF", b"_FVH"), share=50),
+    "memory_map": Target(memory_map, seeds.maps, (b"efi: mem", b"BIOS-e820:", b"Available", b"0x", b"-"), share=40),
+    "lexer": Target(lexer, seeds.lines, _WORDS, share=170),
+    "expansion": Target(expansion, seeds.lines, _WORDS, share=150),
+    "script": Target(script, seeds.scripts, _WORDS, share=20),
+    "device_path": Target(device_path, seeds.device_paths, (b"Pci(", b"VenHw(", b"Path(", b")", b"/"), share=130),
+    "deb": Target(deb, seeds.packages, (b"!<arch>\n", b"debian-binary", b"data.tar.xz", b"`\n"), share=10),
+    "inspect": Target(inspect, seeds.anything, (b"MZ", b"PE\0\0", b"HdrS", *_MAGICS), share=20),
+}
