@@ -20,6 +20,7 @@ from tdvfsh.sweep.axes import axis_index, options_at
 from tdvfsh.sweep.executors import Workers, cluster_workers, local_workers
 from tdvfsh.sweep.facts import ImageFacts
 from tdvfsh.sweep.images import read_images
+from tdvfsh.sweep.plots import check_formats, write_plots
 from tdvfsh.sweep.row import Row
 from tdvfsh.sweep.run import run_sweep
 from tdvfsh.sweep.spec import ImageRequest, read_spec
@@ -33,19 +34,17 @@ _SPEC_SUFFIX = ".toml"
 def run_sweep_command(arguments: Arguments) -> int:
     """Run a spec's scenarios, plot them, hold them against a baseline. Exit status 1 where something got worse."""
     spec, folder, baseline = (arguments.optional(name) for name in ("spec", "output", "baseline"))
+    plots = arguments.words("plot")
+    check_formats(plots)
     if folder is None:
         raise UsageError("sweep: -o DIR is missing: where results go, and are")
-    if spec is not None:
-        rows = _sweep(arguments, spec, folder)
-    elif baseline is not None or arguments.words("plot"):
-        rows = read_results(folder)
-    else:
+    if spec is None and baseline is None and not plots:
         raise UsageError("sweep: give a SPEC to run, or --check or --plot for results that are there")
-    if arguments.words("plot"):
-        from tdvfsh.sweep.plots import write_plots
-
-        print_lines(str(path) for path in write_plots(Path(folder), rows, arguments.words("plot")))
-    return 0 if baseline is None else _check(baseline, rows)
+    before = read_results(baseline) if baseline is not None else None
+    rows = _sweep(arguments, spec, folder) if spec is not None else read_results(folder)
+    if plots:
+        print_lines(str(path) for path in write_plots(Path(folder), rows, plots))
+    return 0 if before is None else _check(before, rows)
 
 
 def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
@@ -71,10 +70,10 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
     return rows
 
 
-def _check(baseline: str, rows: list[Row]) -> int:
+def _check(baseline: list[Row], rows: list[Row]) -> int:
     from tdvfsh.sweep.check import compare_results, is_worse
 
-    differences = compare_results(read_results(baseline), rows)
+    differences = compare_results(baseline, rows)
     print_lines([f"{one.kind}: {one.line}" for one in differences] or ["as in the baseline"])
     return 1 if is_worse(differences) else 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tdvfsh.report.boot_text import labelled
 from tdvfsh.report.table import table_lines
-from tdvfsh.sweep.advise import NONE, Advice
+from tdvfsh.sweep.advise import NONE, Advice, Question, kaslr_seeds
 from tdvfsh.sweep.search import Found
 from tdvfsh.units import MIB, format_size, human_size
 
@@ -34,6 +34,8 @@ def advice_lines(advice: Advice) -> list[str]:
                 )
             )
     lines = [*_heading(advice), "", *table_lines(rows, "  >>>>"), ""]
+    if len(kaslr_seeds(Question(advice.image, advice.options, ()))) > 1:
+        lines += labelled("note", "the table is for one KASLR seed; the advice holds for each that was tried")
     for entry in advice.loaders:
         lines += _unsteady(entry.loader, entry.found[NONE])
     return [*lines, *_recommendation(advice)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import BrokenExecutor, Future, as_completed
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.errors import HostError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files
@@ -17,6 +18,10 @@ from tdvfsh.units import human_size
 NONE: Final = "none"
 ALIKE: Final = 0.05
 """Times that differ by less than this share count as equal: then the simpler way is recommended."""
+KASLR_SEEDS: Final = 32
+"""Real kernels take another place at each boot; a recommendation is tried with so many of them."""
+_SEED_DISTANCE: Final = 0x9E3779B9
+_NO_KASLR: Final = "nokaslr"
 _SIMPLEST_FIRST: Final = (NONE, "service", "loader", "loader-literal", "allocator")
 _WORDS: Final = {
     "allocator": "option 1, accepting in the DXE allocator,",
@@ -36,7 +41,7 @@ class LoaderAdvice:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way that boots with every loader: bytes to accept at boot, the option, and modelled seconds at worst."""
+    """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled seconds at worst."""
 
     accept: int
     on_demand: str
@@ -87,6 +92,7 @@ def advise(
 
     Raises:
         UsageError: A step that cannot be, or a machine of which not part can be accepted.
+        HostError: A worker died.
     """
     tasks: dict[Future[Found | None], tuple[int, str, str]] = {}
     total = sum(len(question.loaders) for question in questions) * len(ON_DEMAND_NAMES)
@@ -104,19 +110,25 @@ def advise(
             found[tasks[future]] = future.result()
             if tell is not None:
                 tell(len(found), total)
+    except BrokenExecutor:
+        raise HostError("a worker process died: is there enough memory for so many?") from None
     finally:
         for future in tasks:
             future.cancel()
-    return [
-        _answer(
-            question,
-            tuple(
-                LoaderAdvice(loader, {option: found[number, loader, option] for option in ON_DEMAND_NAMES})
-                for loader in question.loaders
-            ),
-            step,
+    loaders = [
+        tuple(
+            LoaderAdvice(loader, {option: found[number, loader, option] for option in ON_DEMAND_NAMES})
+            for loader in question.loaders
         )
         for number, question in enumerate(questions)
+    ]
+    choices = [
+        [workers.executor.submit(choose, question, entries, option, step) for option in ON_DEMAND_NAMES]
+        for question, entries in zip(questions, loaders, strict=True)
+    ]
+    return [
+        _answer(question, entries, [choice for future in futures if (choice := future.result())])
+        for question, entries, futures in zip(questions, loaders, choices, strict=True)
     ]
 
 
@@ -125,8 +137,7 @@ def search(image: ImageFacts, options: TdOptions, step: int) -> Found | None:
     return AcceptSearch(options, boot_files(image), step).find()
 
 
-def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], step: int) -> Advice:
-    choices = [choice for option in ON_DEMAND_NAMES if (choice := _choice(question, loaders, option, step))]
+def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list[Choice]) -> Advice:
     choices.sort(key=lambda choice: (choice.seconds, _SIMPLEST_FIRST.index(choice.on_demand)))
     recommended = None
     if choices:
@@ -136,34 +147,46 @@ def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], step: int) ->
     return Advice(question.image, question.options, loaders, tuple(choices), recommended, reason)
 
 
-def _choice(question: Question, loaders: Sequence[LoaderAdvice], option: str, step: int) -> Choice | None:
-    """The accept from which on the option boots with every loader, run once more with each."""
+def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, step: int) -> Choice | None:
+    """The least accept, from the searches' answers on, with which the option boots with every loader and KASLR seed."""
     found = [entry.found[option] for entry in loaders]
     sizes = [one.steady for one in found if one is not None]
     if len(sizes) < len(found):
         return None
-    accept = max(sizes)
-    while accept <= question.options.memory + step:
-        trials = _with_every_loader(question, option, accept)
-        if all(trial.booted for trial in trials):
+    files = boot_files(question.image)
+    machines = [
+        replace(question.options, loader=loader, on_demand=option, kaslr_seed=seed)
+        for seed in kaslr_seeds(question)
+        for loader in question.loaders
+    ]
+    accept, trials = max(sizes), list[Trial]()
+    while accept < question.options.memory + step:
+        while len(trials) < len(machines):
+            trials.append(run_trial(machines[len(trials)], files, accept))
+            if not trials[-1].booted:
+                break
+        else:
             worst = max(trials, key=lambda trial: trial.seconds)
             return Choice(accept, option, worst.seconds, worst.on_demand_bytes)
-        accept += step
+        machines.insert(0, machines.pop(len(trials) - 1))  # what failed last is the first to fail again
+        accept, trials = accept + step, []
     return None
 
 
-def _with_every_loader(question: Question, option: str, accept: int) -> list[Trial]:
-    files = boot_files(question.image)
-    return [
-        run_trial(replace(question.options, loader=loader, on_demand=option), files, accept)
-        for loader in question.loaders
-    ]
+def kaslr_seeds(question: Question) -> list[int]:
+    """The seeds that a recommendation has to hold for: the machine's own alone where the kernel does not use any."""
+    own = question.options.kaslr_seed
+    if _NO_KASLR in question.image.cmdline.split():
+        return [own]
+    return [(own + number * _SEED_DISTANCE) & 0xFFFFFFFF for number in range(KASLR_SEEDS)]
 
 
 def _reason(
     question: Question, loaders: Sequence[LoaderAdvice], choices: Sequence[Choice], recommended: Choice | None
 ) -> str:
     every = "every loader boots" if len(loaders) > 1 else f"{loaders[0].loader} boots"
+    seeds = len(kaslr_seeds(question))
+    every += f", with each of {seeds} KASLR seeds," if seeds > 1 else ""
     if recommended is None:
         never = [entry.loader for entry in loaders if entry.found[NONE] is None]
         who = f"with {', '.join(never)} " if never else ""
@@ -171,7 +194,7 @@ def _reason(
     plain = next((choice for choice in choices if choice.on_demand == NONE), None)
     quickest = choices[0]
     if recommended.on_demand == NONE:
-        text = f"{every} from there on with nothing accepted on demand, in modelled {recommended.seconds:.3f} s"
+        text = f"{every} with nothing accepted on demand, in modelled {recommended.seconds:.3f} s"
         if quickest is not recommended:
             text += (
                 f"; {_WORDS[quickest.on_demand]} would start from {human_size(quickest.accept)} and take "

@@ -17,6 +17,17 @@ from tdvfsh.sweep.svg import to_svg
 PLOT_FORMATS: Final = ("svg", "html", "png")
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse a format that there is not, before any work is done.
+
+    Raises:
+        UsageError: The message names the formats that there are.
+    """
+    for wanted in formats:
+        if wanted not in PLOT_FORMATS:
+            raise UsageError(f"--plot {wanted}: unknown; choose one of {', '.join(PLOT_FORMATS)}")
+
+
 def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> list[Path]:
     """Write ``success.svg`` and ``time.svg``, the same as ``.png``, or ``plots.html``; gives the files.
 
@@ -24,6 +35,7 @@ def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> li
         UsageError: A format that there is not.
         HostError: The folder cannot be written to, or the library that a format needs is missing.
     """
+    check_formats(formats)
     success, time = success_panels(rows), time_panels(rows)
     drawings = {"success": success_drawing(success), "time": time_drawing(time)}
     files: dict[str, bytes] = {}
@@ -32,10 +44,8 @@ def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> li
             files |= {f"{name}.svg": to_svg(drawing).encode() for name, drawing in drawings.items()}
         elif wanted == "png":
             files |= {f"{name}.png": to_png(drawing) for name, drawing in drawings.items()}
-        elif wanted == "html":
-            files["plots.html"] = plots_html(success, time).encode()
         else:
-            raise UsageError(f"--plot {wanted}: unknown; choose one of {', '.join(PLOT_FORMATS)}")
+            files["plots.html"] = plots_html(success, time).encode()
     written = []
     for name, content in files.items():
         path = folder / name

@@ -14,7 +14,7 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.advice_text import advice_dict, advice_lines, fleet_lines
-from tdvfsh.sweep.advise import Advice, Question, advise
+from tdvfsh.sweep.advise import Advice, Question, advise, kaslr_seeds
 from tdvfsh.sweep.executors import local_workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files, facts_of, image_facts
 from tdvfsh.sweep.search import AcceptSearch, run_trial
@@ -135,6 +135,24 @@ def test_what_is_recommended_boots_with_every_loader_and_nothing_that_boots_is_q
     assert advice.recommended.seconds <= min(choice.seconds for choice in advice.choices) * 1.05
     plain = next(choice for choice in advice.choices if choice.on_demand == "none")
     assert plain.accept == max(entry.found["none"].steady for entry in advice.loaders if entry.found["none"])
+
+
+def test_with_kaslr_the_advice_holds_for_seeds_with_which_the_smallest_size_fails(
+    image: Callable[..., ImageFacts],
+) -> None:
+    question = Question(image(cmdline="quiet"), TdOptions(memory=1 * GIB), ("direct",))
+    (advice,) = _advise([question])
+    files, seeds = boot_files(question.image), kaslr_seeds(question)
+    assert len(seeds) == len(set(seeds)) == 32
+
+    def failures(accept: int) -> int:
+        return sum(not run_trial(replace(question.options, kaslr_seed=seed), files, accept).booted for seed in seeds)
+
+    found, plain = advice.loaders[0].found["none"], next(one for one in advice.choices if one.on_demand == "none")
+    assert found is not None
+    assert failures(found.smallest.accept) > 0
+    assert failures(plain.accept) == 0 < failures(plain.accept - MIB)
+    assert "with each of 32 KASLR seeds" in advice.reason
 
 
 def test_where_accepting_on_demand_is_quicker_it_is_recommended_and_the_reason_says_what_the_other_way_costs(

@@ -1,0 +1,147 @@
+"""``tdvfsh sweep`` and ``tdvfsh advise`` as commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from tdvfsh.cli.main import main
+from tdvfsh.cli.sweep import pace
+from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.units import MIB
+
+SPEC = """
+[[image]]
+name = "pair"
+kernel = "vmlinuz"
+initrd = "initrd"
+cmdline = "nokaslr"
+
+[[grid]]
+memory = ["320M", "384M"]
+accept = ["128M", "256M"]
+loader = "grub2.12"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
+    make_initrd(tmp_path / "initrd", 40 * MIB)
+    make_initrd(tmp_path / "larger", 60 * MIB)
+    (tmp_path / "fleet.toml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_sweep_tells_totals_map_and_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["sweep", "fleet.toml", "-o", "out", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out == (
+        "4 scenarios: 2 boots, 2 fails\n"
+        "\n"
+        "pair, grub2.12\n"
+        "  384M |.#|\n"
+        "  320M |.#|\n"
+        "        accept 128M to 256M\n"
+        "\n"
+        "# boots   . fails   (blank) the TD does not start   ! error\n"
+        "\n"
+        "out/results.csv\n"
+    )
+    assert sorted(path.name for path in Path("out").iterdir()) == ["results.csv", "results.jsonl"]
+
+
+def test_a_larger_initrd_under_the_same_name_is_caught_against_the_baseline(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "fleet.toml", "-o", "before", "--jobs", "1"]) == 0
+    make_initrd("initrd", 64 * MIB)
+    assert main(["sweep", "fleet.toml", "-o", "before", "--jobs", "1"]) == 2
+    assert "an image that has changed since" in capsys.readouterr().err
+    assert main(["sweep", "fleet.toml", "-o", "after", "--jobs", "1", "--check", "before"]) == 1
+    assert "worse: pair, memory 320M, accept 256M, loader grub2.12: no longer boots" in capsys.readouterr().out
+
+
+def test_advice_for_one_pair_is_told_in_full(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["advise", "vmlinuz", "--initrd", "initrd", "--memory", "320M", "--cmdline", "nokaslr", "--jobs", "1"]
+    assert main([*command, "--loader", "grub2.12"]) == 0
+    told = capsys.readouterr().out
+    assert main([*command, "--loader", "grub2.12", "--json"]) == 0
+    (advice,) = json.loads(capsys.readouterr().out)
+    smallest = advice["loaders"][0]["options"]["none"]["smallest_accept"]
+    assert next(line for line in told.splitlines() if line.startswith("grub2.12")).split()[1:3] == [
+        "none",
+        f"{smallest // MIB}M",
+    ]
+    assert f"advice    --accept {advice['recommended']['accept'] // MIB}M" in told
+    for size, status in ((smallest, 0), (smallest - MIB, 1)):
+        boot = ["boot", "vmlinuz", "--initrd", "initrd", "--memory", "320M", "--cmdline", "nokaslr"]
+        assert main([*boot, "--loader", "grub2.12", "--accept", f"{size // MIB}M"]) == status
+    capsys.readouterr()
+
+
+def test_a_spec_and_several_pairs_give_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["advise", "fleet.toml", "--jobs", "1", "--step", "8M"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["image", "RAM", "grub2.12"]
+    assert [line.split()[:2] for line in lines[1:3]] == [["pair", "320M"], ["pair", "384M"]]
+    pairs = ["--pair", "vmlinuz,initrd", "--pair", "vmlinuz,larger"]
+    assert main(["advise", *pairs, "--memory", "384M", "--cmdline", "nokaslr", "--step", "8M", "--jobs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["vmlinuz", "+", name] for name in ("initrd", "larger")]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["sweep"], "-o DIR is missing"),
+        (["sweep", "-o", "out"], "give a SPEC to run, or --check or --plot"),
+        (["sweep", "fleet.toml", "-o", "out", "--jobs", "2", "--cluster", "tcp://x:1"], "choose one"),
+        (["sweep", "fleet.toml", "-o", "out", "--jobs", "many"], "--jobs many: not a number"),
+        (["sweep", "fleet.toml", "-o", "out", "--jobs", "1", "--plot", "gif"], "--plot gif: unknown"),
+        (["advise"], "give a KERNEL, a SPEC.toml, or --pair"),
+        (["advise", "fleet.toml", "--initrd", "initrd"], "a spec names its images"),
+        (["advise", "vmlinuz", "--no-td", "--jobs", "1"], "neither --no-td nor --map"),
+        (["advise", "vmlinuz", "--step", "1000", "--jobs", "1"], "must be a multiple of 4 KiB"),
+        (["advise", "vmlinuz", "--loader", "direct,lilo"], "--loader lilo: unknown"),
+    ],
+)
+def test_misuse_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_rate_and_time_left_count_what_this_run_has_done() -> None:
+    assert pace("sweep", 0, 100, 1.0) == "sweep"
+    assert pace("sweep", 500, 4500, 2.5) == "sweep, 200/s, 0:22 left"
+    assert pace("sweep", 100, 24000, 1.0) == "sweep, 100/s, 4:00 left"
+
+
+def test_where_pyarrow_is_installed_there_is_a_parquet_file_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: dict[str, object] = {}
+    arrow, parquet = ModuleType("pyarrow"), ModuleType("pyarrow.parquet")
+
+    def write_table(rows: list[dict[str, object]], path: Path) -> None:
+        written["rows"] = rows
+        path.write_bytes(b"PAR1")
+
+    vars(arrow)["Table"] = SimpleNamespace(from_pylist=lambda rows: rows)
+    vars(parquet)["write_table"] = write_table
+    monkeypatch.setitem(sys.modules, "pyarrow", arrow)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", parquet)
+    assert main(["sweep", "fleet.toml", "-o", "out", "--jobs", "1"]) == 0
+    assert "out/results.parquet" in capsys.readouterr().out
+    lines = Path("out/results.jsonl").read_text().splitlines()
+    assert written["rows"] == [json.loads(line) for line in lines]
+    assert Path("out/results.parquet").read_bytes() == b"PAR1"
