@@ -21,6 +21,7 @@ def run_boot(arguments: Arguments) -> int:
         ) as opened,
     ):
         result = boot(options, opened.boot) if arguments.text("engine") == "model" else _boot_on_cpu(arguments, opened)
+        _write_trace(arguments.optional("trace"), result)
         if arguments.flag("json"):
             from tdvfsh.report.boot_json import boot_dict
 
@@ -30,6 +31,15 @@ def run_boot(arguments: Arguments) -> int:
 
             print_lines(story_lines(result, opened.initrds))
     return 0 if result.booted else 1
+
+
+def _write_trace(path: str | None, result: BootResult) -> None:
+    if path is None:
+        return
+    from tdvfsh.report.trace_json import trace_json_lines
+
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(f"{line}\n" for line in trace_json_lines(result.machine))
 
 
 def _boot_on_cpu(arguments: Arguments, opened: OpenedFiles) -> BootResult:

@@ -109,6 +109,7 @@ def _build_parser() -> _Parser:
         )
         booting.add_argument("--json", action="store_true", help="print JSON")
         if name == "boot":
+            booting.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
             _add_engine(booting)
         elif name == "compare":
             booting.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")

@@ -71,7 +71,7 @@ def boot(
         initrd: Its initrds, joined in this order.
 
     DESCRIPTION:
-        The shell's own TD is not touched. 'explain' tells more of the boot, 'trace' shows every call it made.
+        The shell's own TD is not touched. 'explain' tells more of the boot, 'trace -boot' shows every call it made.
 
     EXAMPLES:
         boot -memory 2G -accept 224M fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.machine import machine_of, running_machine
 from tdvfsh.commands.registry import command
-from tdvfsh.commands.types import BadArgument, Count, Flag, Kind, Text
+from tdvfsh.commands.types import BadArgument, Count, FilePath, Flag, Kind, Option, Text, read_address
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.uefi.status import EfiStatus
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tdvfsh.commands.shell import Shell
+    from tdvfsh.machine import Machine
+    from tdvfsh.trace import TraceRecord
 
 _SHOWN = 40
 _ANY_ERROR = "error"
@@ -30,6 +32,19 @@ def _read_status(word: str) -> object:
     raise BadArgument
 
 
+def _read_range(word: str) -> object:
+    """``start``, ``start-last`` or ``start+size`` as ``(start, end)``."""
+    first, sign, second = word.partition("+" if "+" in word else "-")
+    start = read_address(first)
+    if not sign:
+        return start, start + 1
+    end = start + read_address(second) if sign == "+" else read_address(second) + 1
+    if end <= start:
+        raise BadArgument
+    return start, end
+
+
+AddressRange = Annotated[tuple[int, int], Kind("address", _read_range)]
 StatusName = Annotated[EfiStatus | None, Kind("status", _read_status)]
 TracedService = Annotated[str, Kind("traced_service", lambda word: word.lower())]
 
@@ -41,22 +56,30 @@ def trace(
     service: TracedService | None = None,
     status: StatusName | str = "",
     caller: Text | None = None,
-    n: Count = _SHOWN,
+    address: AddressRange | None = None,
+    boot: Flag = False,
+    o: Annotated[FilePath | None, Option("-o")] = None,
+    n: Count | None = None,
     tree: Flag = False,
     sfo: Flag = False,
 ) -> ShellStatus:
     """Show the journal: boot-service calls, accepts and TDCALLs.
 
     SYNOPSIS:
-        trace [-b] [-service name] [-status name] [-caller name] [-n count] [-tree] [-sfo]
+        trace [-b] [-boot] [-service name] [-status name] [-caller name] [-address start[-end]] [-n count]
+              [-tree] [-sfo]
+        trace [-boot] [-service ...] ... -o file
 
     OPTIONS:
         -b: Stop after each screen.
         -service name: Only calls of this service, such as AllocatePages or TDG.MEM.PAGE.ACCEPT.
         -status name: Only calls that ended so, such as OUT_OF_RESOURCES; error for all failures.
         -caller name: Only calls made by shell, firmware, direct, grub2.12, stub, dxe, sec and so on.
-        -n count: The last count records; 0 for all. 40 without it.
-        -tree: Indent a call below the one that made it.
+        -address range: Only calls that name an address in it: 512M, 20000000-2FFFFFFF (both ends included), 1M+64K.
+        -boot: The journal of the last boot, instead of this shell's machine.
+        -n count: The last count records; 0 for all. 40 without it; all with -o.
+        -tree: Indent a call below the one that made it; what the chosen calls caused is shown with them.
+        -o file: Write JSON Lines to a file, of the form that tdvfsh/report/trace_json.py documents.
         -sfo: Print Standard-Format Output.
 
     DESCRIPTION:
@@ -69,23 +92,39 @@ def trace(
     EXAMPLES:
         trace -n 10
         trace -status error
-        trace -service AllocatePages -tree
+        trace -boot -service StartImage -tree
+        trace -status error -o failures.jsonl
 
     RETURNVALUES:
         SUCCESS: Shown.
-        INVALID_PARAMETER: There is no such status.
+        INVALID_PARAMETER: There is no such status, or no such range.
+        NOT_FOUND: Nothing has been booted.
+        DEVICE_ERROR: The file cannot be written.
     """
+    from tdvfsh.report.trace_filter import of_caller, of_service, of_status, touching, with_descendants
     from tdvfsh.report.trace_text import trace_lines, trace_sfo
 
-    journal = machine_of(shell).trace
-    wanted = [
-        record
-        for record in journal
-        if (service is None or record.service.lower() == service)
-        and (caller is None or record.caller.lower() == caller.lower())
-        and (status == "" or (record.status is not None and _fits(record.status, status)))
-    ]
-    shown = wanted[-n:] if n else wanted
+    machine = _machine(shell, boot=boot)
+    if machine is None:
+        shell.print("trace: Nothing has been booted yet.\n")
+        return ShellStatus.NOT_FOUND
+    journal = machine.trace
+    filters = []
+    if service is not None:
+        filters.append(of_service(service))
+    if caller is not None:
+        filters.append(of_caller(caller))
+    if not isinstance(status, str):
+        filters.append(of_status(status))
+    if address is not None:
+        filters.append(touching(*address))
+    wanted = [record for record in journal if all(fits(record) for fits in filters)]
+    if tree and filters:
+        wanted = with_descendants(journal, wanted)
+    count = (_SHOWN if o is None else 0) if n is None else n
+    shown = wanted[-count:] if count else wanted
+    if o is not None:
+        return _write(shell, machine, shown, o)
     if sfo:
         lines = trace_sfo(shown)
     else:
@@ -97,8 +136,32 @@ def trace(
     return ShellStatus.SUCCESS
 
 
-def _fits(found: EfiStatus, wanted: EfiStatus | str | None) -> bool:
-    return found.is_error if wanted is None else found == wanted
+def _machine(shell: Shell, *, boot: bool) -> Machine | None:
+    if not boot:
+        return machine_of(shell)
+    from tdvfsh.commands.boot import last_boot
+
+    result = last_boot(shell)
+    return None if result is None else result.machine
+
+
+def _write(shell: Shell, machine: Machine, records: list[TraceRecord], path: str) -> ShellStatus:
+    from tdvfsh.commands.filesystem import FileSystemError
+    from tdvfsh.report.trace_json import trace_json_lines
+
+    located = shell.locate(path)
+    try:
+        if located is None or not located[1]:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
+        for line in trace_json_lines(machine, records):
+            writer.write(f"{line}\n".encode("ascii"))
+        writer.close()
+    except FileSystemError as error:
+        shell.print(f"trace: Cannot write '{path}': {error.status.phrase}\n")
+        return ShellStatus.DEVICE_ERROR
+    shell.print(f"{len(records)} records in {path}\n")
+    return ShellStatus.SUCCESS
 
 
 def _traced_services(shell: Shell) -> Iterable[str]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from tdvfsh.cli.main import main
+from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.commands.machine import machine_of
+from tdvfsh.commands.shell import Shell
+from tdvfsh.errors import FormatError
+from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.report.trace_json import read_trace
+from tdvfsh.script.streams import MemorySink
 from tests.commands.conftest import ShellUnderTest
 
 
@@ -77,3 +87,96 @@ def test_no_terminal_escapes_come_through(busy: ShellUnderTest) -> None:
         assert "\x1b" not in text
         assert "\x07" not in text
         assert "\\x1b[31mred\\x07" in text
+
+
+def test_calls_that_touch_a_range_are_found_by_what_they_gave_back(busy: ShellUnderTest) -> None:
+    for words in ("1000000", "100F000-100FFFF", "16M+4K", "FFFFFF-1000000"):
+        assert "memory=1000000" in busy.run(f"trace -address {words}")
+    assert busy.run("trace -address 1010000+4K").startswith("0 of 0 records, ")
+    assert "AcceptMemory(start_address=20000000" in busy.run("trace -address 513M")
+    for words in ("2000-1000", "1M+0", "x"):
+        assert busy.run(f"trace -address {words}") == f"trace: Bad value - '{words}' for flag - '-address'\n"
+
+
+def test_filters_hold_together(busy: ShellUnderTest) -> None:
+    assert busy.run("trace -service AllocatePages -status error -caller shell").startswith("1 of 1 records, ")
+    assert busy.run("trace -service AllocatePages -status error -address 1000000").startswith("0 of 0 records, ")
+
+
+def test_a_tree_holds_what_the_chosen_calls_caused(busy: ShellUnderTest) -> None:
+    lines = busy.run("trace -service AcceptMemory -tree").splitlines()
+    services = [line.split("(")[0].split()[-1] for line in lines[2:]]
+    assert services == ["AcceptMemory", "EdkiiMemoryAcceptProtocol.AcceptMemory", "TDG.MEM.PAGE.ACCEPT"]
+    assert busy.run("trace -service AcceptMemory").startswith("1 of 1 records, ")
+
+
+def test_a_file_holds_the_journal_as_json_lines(busy: ShellUnderTest) -> None:
+    assert busy.run("trace -o t.jsonl").endswith(" records in t.jsonl\n")
+    lines = busy.files.read(["t.jsonl"]).decode("ascii").splitlines()
+    journal = machine_of(busy.shell).trace
+    header, records = read_trace(lines, "t.jsonl")
+    assert (header["format"], header["version"], header["records"]) == ("tdvfsh-trace", 1, len(journal))
+    assert header["td"]["memory"] == 1 << 30
+    assert header["ram"] == [[0, 1 << 30]]
+    assert [record.as_dict() for record in records] == [record.as_dict() for record in journal]
+    busy.run("trace -status error -o e.jsonl")
+    assert len(busy.files.read(["e.jsonl"]).splitlines()) == 2
+    assert "Cannot write" in busy.run("trace -o nowhere:\\t.jsonl")
+    assert busy.shell.last_error_code == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "the file is empty"),
+        ("hello", "line 1 is no JSON"),
+        ("{}", "this is no trace"),
+        ('{"format": "tdvfsh-trace", "version": 2}', "a trace of version 2; this tdvfsh reads up to 1"),
+        ('{"format": "tdvfsh-trace", "version": 1}\n{"number": 0}', "line 2 is no record of a trace"),
+        ('{"format": "tdvfsh-trace", "version": 1}\n[]', "line 2 is no record of a trace"),
+    ],
+)
+def test_what_is_no_trace_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(FormatError, match=why):
+        read_trace(text.splitlines(), "t.jsonl")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    make_kernel(tmp_path / "k", 12 << 20, 60 << 20)
+    make_initrd(tmp_path / "i", 8 << 20, None)
+    return tmp_path
+
+
+def test_the_tree_of_a_boot_shows_what_the_stub_and_load_image_caused(pair: Path) -> None:
+    shell = Shell(sink := MemorySink())
+    shell.mount(HostFolder(str(pair)))
+    shell.run_line("trace -boot")
+    assert sink.text == "trace: Nothing has been booted yet.\n"
+    shell.run_line("boot -q -memory 2G -accept 512M -on-demand service k i")
+
+    def below(service: str) -> list[tuple[str, str]]:
+        before = len(sink.text)
+        shell.run_line(f"trace -boot -service {service} -tree -n 0")
+        rows = sink.text[before:].splitlines()[2:]
+        return [(line.split()[2], line.split("(")[0].split()[-1]) for line in rows]
+
+    loading = below("LoadImage")
+    assert loading[0][1] == "LoadImage"
+    assert ("dxe", "AllocatePages") in loading
+    running = below("StartImage")
+    assert {caller for caller, _ in running[1:]} >= {"stub"}
+    assert "ExitBootServices" in {service for _, service in running}
+
+
+def test_boot_writes_its_trace(pair: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = pair / "boot.jsonl"
+    words = ["boot", str(pair / "k"), "--initrd", str(pair / "i"), "--memory", "2G", "--trace", str(path), "--json"]
+    assert main(words) == 0
+    placements = json.loads(capfd.readouterr().out)["placements"]
+    header, records = read_trace(path.read_text().splitlines(), str(path))
+    assert header["records"] == len(records)
+    kernel = next(one["start"] for one in placements if one["what"] == "kernel")
+    assert any(record.results.get("memory") == kernel for record in records)
+    assert main([*words[:-3], "--trace", str(pair / "no" / "x")]) == 1
+    assert "No such file or directory" in capfd.readouterr().err
