@@ -80,6 +80,8 @@ class _DirectBoot:
         status = flow.run_step(LOAD_IMAGE, image, self._load_image)
         if status is EfiStatus.EFI_UNSUPPORTED:
             return self._load_linux()
+        if status is EfiStatus.EFI_SECURITY_VIOLATION and self._services.td.is_td:
+            return EfiStatus.EFI_ACCESS_DENIED  # a confidential guest never gets an image that is not trusted
         if status.is_error:
             return status
         self._firmware.run_to_end()

@@ -178,12 +178,11 @@ class GrubLegacyLinux:
             return self._fail(_PAGE_BLOCK_SIZE, why, _FIRST_ADDRESS)
         relocator.read_map()
         relocator.read_map()
-        lost = services.td.unaccepted_bytes
         status = services.exit_boot_services(flow.firmware_image, relocator.read_map().map_key or 0)
         if status is EfiStatus.EFI_INVALID_PARAMETER:
             status = services.exit_boot_services(flow.firmware_image, relocator.read_map().map_key or 0)
         if status is SUCCESS:
-            flow.lose(lost, "GRUB gives the kernel memory of type 15 as reserved")
+            flow.lose(services.td.unaccepted_bytes, "GRUB gives the kernel memory of type 15 as reserved")
         return status
 
     def _heap_too_small(self, command: str, what: str, size: int) -> EfiStatus:

@@ -138,9 +138,8 @@ class _LoadLinux:
         if self._has_handover:
             return run_efi_stub(flow, flow.firmware_image, handover=True)
         flow.stage = EXIT_BOOT_SERVICES
-        lost = services.td.unaccepted_bytes
         memory_map = services.get_memory_map(services.get_memory_map(0, has_buffer=False).memory_map_size or 0)
         status = services.exit_boot_services(flow.firmware_image, memory_map.map_key or 0)
         if status is SUCCESS:
-            flow.lose(lost, "firmware's own Linux loader drops type 15 from the e820 map")
+            flow.lose(services.td.unaccepted_bytes, "firmware's own Linux loader drops type 15 from the e820 map")
         return status

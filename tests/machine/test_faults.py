@@ -84,7 +84,7 @@ def test_a_failed_pool_request_changes_nothing() -> None:
     ("fault", "status", "stage"),
     [
         ("LoadImage:1=OUT_OF_RESOURCES", "EFI_OUT_OF_RESOURCES", "load_image"),
-        ("LoadImage:1=SECURITY_VIOLATION", "EFI_SECURITY_VIOLATION", "load_image"),
+        ("LoadImage:1=SECURITY_VIOLATION", "EFI_ACCESS_DENIED", "load_image"),
         ("StartImage:1=ACCESS_DENIED", "EFI_ACCESS_DENIED", "start_image"),
     ],
 )
