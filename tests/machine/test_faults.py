@@ -94,7 +94,8 @@ def test_a_boot_ends_where_its_service_failed_and_says_that_it_was_on_purpose(
     result = _boot(opened, fault)
     assert (result.status.name, result.stage) == (status, stage)
     if result.failure is not None:
-        assert result.failure.why.startswith(f"on purpose ({fault.split('=')[0]}={status})")
+        at, given = fault.split("=")
+        assert result.failure.why.startswith(f"on purpose ({at}=EFI_{given})")
 
 
 def test_option_2_to_the_letter_answers_a_load_image_that_ran_out_of_memory_once(opened: Opener) -> None:
