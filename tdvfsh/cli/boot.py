@@ -21,7 +21,7 @@ def run_boot(arguments: Arguments) -> int:
         ) as opened,
     ):
         result = boot(options, opened.boot) if arguments.text("engine") == "model" else _boot_on_cpu(arguments, opened)
-        _write_trace(arguments.optional("trace"), result)
+        _write_trace(arguments.optional("trace"), result, opened)
         if arguments.flag("json"):
             from tdvfsh.report.boot_json import boot_dict
 
@@ -33,13 +33,11 @@ def run_boot(arguments: Arguments) -> int:
     return 0 if result.booted else 1
 
 
-def _write_trace(path: str | None, result: BootResult) -> None:
-    if path is None:
-        return
-    from tdvfsh.report.trace_json import trace_json_lines
+def _write_trace(path: str | None, result: BootResult, opened: OpenedFiles) -> None:
+    if path is not None:
+        from tdvfsh.report.trace_file import trace_of_boot, write_trace_file
 
-    with open(path, "w", encoding="ascii") as file:
-        file.writelines(f"{line}\n" for line in trace_json_lines(result.machine))
+        write_trace_file(path, trace_of_boot(result, opened.initrds))
 
 
 def _boot_on_cpu(arguments: Arguments, opened: OpenedFiles) -> BootResult:

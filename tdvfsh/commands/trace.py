@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+from tdvfsh.commands.boot import last_boot
 from tdvfsh.commands.machine import machine_of, running_machine
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import BadArgument, Count, FilePath, Flag, Kind, Option, Text, read_address
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from tdvfsh.commands.shell import Shell
     from tdvfsh.machine import Machine
+    from tdvfsh.machine.boot import BootResult
     from tdvfsh.trace import TraceRecord
 
 _SHOWN = 40
@@ -79,7 +82,7 @@ def trace(
         -boot: The journal of the last boot, instead of this shell's machine.
         -n count: The last count records; 0 for all. 40 without it; all with -o.
         -tree: Indent a call below the one that made it; what the chosen calls caused is shown with them.
-        -o file: Write JSON Lines to a file, of the form that tdvfsh/report/trace_json.py documents.
+        -o file: Write JSON Lines to a file, of the form that tdvfsh/report/trace_file.py documents.
         -sfo: Print Standard-Format Output.
 
     DESCRIPTION:
@@ -104,11 +107,12 @@ def trace(
     from tdvfsh.report.trace_filter import of_caller, of_service, of_status, touching, with_descendants
     from tdvfsh.report.trace_text import trace_lines, trace_sfo
 
-    machine = _machine(shell, boot=boot)
-    if machine is None:
+    result = last_boot(shell) if boot else None
+    source = machine_of(shell) if not boot else result
+    if source is None:
         shell.print("trace: Nothing has been booted yet.\n")
         return ShellStatus.NOT_FOUND
-    journal = machine.trace
+    journal = machine_of(shell).trace if result is None else result.machine.trace
     filters = []
     if service is not None:
         filters.append(of_service(service))
@@ -124,7 +128,7 @@ def trace(
     count = (_SHOWN if o is None else 0) if n is None else n
     shown = wanted[-count:] if count else wanted
     if o is not None:
-        return _write(shell, machine, shown, o)
+        return _write(shell, source, shown, o)
     if sfo:
         lines = trace_sfo(shown)
     else:
@@ -136,26 +140,20 @@ def trace(
     return ShellStatus.SUCCESS
 
 
-def _machine(shell: Shell, *, boot: bool) -> Machine | None:
-    if not boot:
-        return machine_of(shell)
-    from tdvfsh.commands.boot import last_boot
-
-    result = last_boot(shell)
-    return None if result is None else result.machine
-
-
-def _write(shell: Shell, machine: Machine, records: list[TraceRecord], path: str) -> ShellStatus:
+def _write(shell: Shell, source: Machine | BootResult, records: list[TraceRecord], path: str) -> ShellStatus:
     from tdvfsh.commands.filesystem import FileSystemError
-    from tdvfsh.report.trace_json import trace_json_lines
+    from tdvfsh.machine import Machine
+    from tdvfsh.report.trace_file import trace_file_lines, trace_of_boot, trace_of_machine
 
+    whole = trace_of_machine(source) if isinstance(source, Machine) else trace_of_boot(source)
+    file = replace(whole, records=records)
     located = shell.locate(path)
     try:
         if located is None or not located[1]:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
         writer = located[0].drive.filesystem.open_writer(located[1], append=False)
-        for line in trace_json_lines(machine, records):
-            writer.write(f"{line}\n".encode("ascii"))
+        for line in trace_file_lines(file):
+            writer.write(f"{line}\n".encode())
         writer.close()
     except FileSystemError as error:
         shell.print(f"trace: Cannot write '{path}': {error.status.phrase}\n")

@@ -8,6 +8,20 @@ The header's keys:
 - ``ram``: spans of RAM, ``{"start", "end"}`` in bytes;
 - ``memory_map``: the map that firmware's first caller found, ``{"type", "start", "pages", "attribute"}``;
 - ``boot``: what ``tdvfsh boot --json`` prints, or null where the journal is not one boot's.
+
+A record's keys:
+
+- ``number``: position in the journal, from 0;
+- ``parent``: number of the call that made this one, -1 for none;
+- ``time_ns``: virtual time at entry, in modelled nanoseconds;
+- ``caller``: ``shell``, ``firmware``, ``bds``, ``dxe``, ``sec``, a loader's name, ``stub`` and so on;
+- ``service``: the specification's name: ``AllocatePages``, ``TDG.MEM.PAGE.ACCEPT`` and so on;
+- ``arguments``, ``results``: names and values as the specification names them; addresses and sizes are numbers of
+  bytes, ``pages`` counts 4 KiB pages, null stands for a NULL pointer;
+- ``status``: name of the EFI_STATUS; null for a call that did not return.
+
+Later versions may add keys and keep the number. A file with a selection of the records (``trace -status error -o
+FILE``) keeps their numbers; it is for other tools, for a map cannot be rebuilt from it.
 """
 
 from __future__ import annotations

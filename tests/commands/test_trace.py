@@ -11,9 +11,8 @@ from tdvfsh.cli.main import main
 from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.commands.machine import machine_of
 from tdvfsh.commands.shell import Shell
-from tdvfsh.errors import FormatError
 from tdvfsh.images.make import make_initrd, make_kernel
-from tdvfsh.report.trace_json import read_trace
+from tdvfsh.report.trace_file import read_trace_file
 from tdvfsh.script.streams import MemorySink
 from tests.commands.conftest import ShellUnderTest
 
@@ -110,35 +109,18 @@ def test_a_tree_holds_what_the_chosen_calls_caused(busy: ShellUnderTest) -> None
     assert busy.run("trace -service AcceptMemory").startswith("1 of 1 records, ")
 
 
-def test_a_file_holds_the_journal_as_json_lines(busy: ShellUnderTest) -> None:
+def test_a_file_holds_the_journal_as_json_lines(busy: ShellUnderTest, tmp_path: Path) -> None:
     assert busy.run("trace -o t.jsonl").endswith(" records in t.jsonl\n")
-    lines = busy.files.read(["t.jsonl"]).decode("ascii").splitlines()
-    journal = machine_of(busy.shell).trace
-    header, records = read_trace(lines, "t.jsonl")
-    assert (header["format"], header["version"], header["records"]) == ("tdvfsh-trace", 1, len(journal))
-    assert header["td"]["memory"] == 1 << 30
-    assert header["ram"] == [[0, 1 << 30]]
-    assert [record.as_dict() for record in records] == [record.as_dict() for record in journal]
+    (tmp_path / "t").write_bytes(busy.files.read(["t.jsonl"]))
+    found = read_trace_file(tmp_path / "t")
+    assert found.td["memory"] == 1 << 30
+    assert [record.as_dict() for record in found.records] == [
+        record.as_dict() for record in machine_of(busy.shell).trace
+    ]
     busy.run("trace -status error -o e.jsonl")
     assert len(busy.files.read(["e.jsonl"]).splitlines()) == 2
     assert "Cannot write" in busy.run("trace -o nowhere:\\t.jsonl")
     assert busy.shell.last_error_code == 7
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "the file is empty"),
-        ("hello", "line 1 is no JSON"),
-        ("{}", "this is no trace"),
-        ('{"format": "tdvfsh-trace", "version": 2}', "a trace of version 2; this tdvfsh reads up to 1"),
-        ('{"format": "tdvfsh-trace", "version": 1}\n{"number": 0}', "line 2 is no record of a trace"),
-        ('{"format": "tdvfsh-trace", "version": 1}\n[]', "line 2 is no record of a trace"),
-    ],
-)
-def test_what_is_no_trace_is_refused_with_the_reason(text: str, why: str) -> None:
-    with pytest.raises(FormatError, match=why):
-        read_trace(text.splitlines(), "t.jsonl")
 
 
 @pytest.fixture
@@ -174,9 +156,10 @@ def test_boot_writes_its_trace(pair: Path, capfd: pytest.CaptureFixture[str]) ->
     words = ["boot", str(pair / "k"), "--initrd", str(pair / "i"), "--memory", "2G", "--trace", str(path), "--json"]
     assert main(words) == 0
     placements = json.loads(capfd.readouterr().out)["placements"]
-    header, records = read_trace(path.read_text().splitlines(), str(path))
-    assert header["records"] == len(records)
+    found = read_trace_file(path)
     kernel = next(one["start"] for one in placements if one["what"] == "kernel")
-    assert any(record.results.get("memory") == kernel for record in records)
+    assert any(record.results.get("memory") == kernel for record in found.records)
+    assert found.boot is not None
+    assert found.boot["placements"] == placements
     assert main([*words[:-3], "--trace", str(pair / "no" / "x")]) == 1
     assert "No such file or directory" in capfd.readouterr().err
