@@ -240,7 +240,7 @@ function hoverText(event) {
 }
 function listen() {
   const detail = $("detail"), overview = $("overview");
-  let drag = null, box = null;
+  let drag = null, box = null, lastClick = { at: -1000, x: 0 };
   detail.addEventListener("pointermove", (event) => {
     if (drag === null) { tip(event, hoverText(event)); return; }
     if (Math.abs(event.clientX - drag) < 4) return;
@@ -262,13 +262,13 @@ function listen() {
     const to = addressAt({ clientX: Math.max(drag, event.clientX) }, detail, view.low, view.high);
     const dragged = Math.abs(event.clientX - drag) >= 4;
     drag = box = null;
-    if (dragged) zoomTo(from, to); else setCursor(pieceAt(from));
+    if (dragged) { zoomTo(from, to); return; }
+    const piece = pieceAt(from), again = event.timeStamp - lastClick.at < 450 && Math.abs(event.clientX - lastClick.x) < 5;
+    lastClick = { at: again ? -1000 : event.timeStamp, x: event.clientX };
+    setCursor(piece);
+    if (again && piece) zoomAround(piece.start, piece.end);
   });
   detail.addEventListener("pointercancel", () => { drag = box = null; draw(); });
-  detail.addEventListener("dblclick", (event) => {
-    const piece = pieceAt(addressAt(event, detail, view.low, view.high));
-    if (piece) zoomAround(piece.start, piece.end);
-  });
   detail.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && document.activeElement !== detail) return;
     event.preventDefault();
