@@ -41,7 +41,8 @@ from tdvfsh.units import PAGE_SHIFT
 
 STUB: Final = "stub"
 GRUB_LOADER: Final = "grub2.12-debian"
-_MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool", "GetMemoryMap", "ExitBootServices"))
+_MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool"))
+_REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
 
 
@@ -66,7 +67,7 @@ class CpuBootResult(BootResult):
     @property
     def on_demand_seconds(self) -> float:
         """Modelled seconds of all accepts after the firmware's own."""
-        return super().on_demand_seconds - self.waited_ns / 1e9
+        return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
 
 
 @dataclass
@@ -110,6 +111,8 @@ class CpuBoot:
         stage = EXIT_BOOT_SERVICES if reached else self._stage(placements)
         if status is SUCCESS and not reached:
             status = EfiStatus.EFI_LOAD_ERROR
+        if self.grub and not reached and error is None:
+            status = next((record.status for record in reversed(self._failed_calls()) if record.status), status)
         if status is not SUCCESS and failure is None:
             failure = self._failure(status, stage, error)
         return CpuBootResult(
@@ -129,7 +132,7 @@ class CpuBoot:
         )
 
     def _stage(self, placements: list[Placement]) -> str:
-        placed = {placement.what for placement in placements if not placement.freed}
+        placed = {placement.what for placement in placements}
         if self.grub:
             if "kernel_file" not in placed:
                 return LOAD_KERNEL
@@ -154,19 +157,24 @@ class CpuBoot:
             free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
             why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
             return BootFailure("GetMemoryMap", status, size, free, unaccepted, why)
-        last = next((record for record in reversed(self._stub_records()) if record.status not in (None, SUCCESS)), None)
-        if last is None:
+        failed = self._failed_calls()
+        if not failed:
             why = f"the image returned {status.name}"
             return BootFailure("StartImage", status, 0, largest_free(services), unaccepted, why)
+        last = failed[-1]
         pages, pool = last.arguments.get("pages"), last.arguments.get("size")
         asked = pages << PAGE_SHIFT if isinstance(pages, int) else pool if isinstance(pool, int) else 0
         why = f"the image's last call that failed was {last.service}"
         return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
 
-    def _stub_records(self) -> list[TraceRecord]:
+    def _failed_calls(self) -> list[TraceRecord]:
+        """The program's memory requests that were refused; a map that needs a larger buffer is no failure."""
         callers = (STUB, GRUB) if self.grub else (STUB,)
-        records = self.machine.trace.records
-        return [record for record in records if record.caller in callers and record.service in _MEMORY_SERVICES]
+        return [
+            record
+            for record in self.machine.trace
+            if record.caller in callers and record.service in _MEMORY_SERVICES and record.status in _REFUSALS
+        ]
 
     def _bitmap(self, placements: list[Placement]) -> bytes:
         table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tdvfsh.engine.ram import GuestRam
+from tdvfsh.formats.mapped import copy_of
 from tdvfsh.td.contents import Contents
 
-_SCAN: Final = 1 << 16
+_SCAN: Final = 1 << 12
 _ZEROS: Final = bytes(_SCAN)
 
 
@@ -33,7 +34,7 @@ class LiveContents(Contents):
 
     def map_view(self, address: int, view: memoryview) -> None:
         """Copy the bytes of ``view`` to ``address``."""
-        flat = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        flat = copy_of(view)
         self._ram.view[address : address + len(flat)] = flat
         self._written(address, address + len(flat))
 
@@ -69,13 +70,14 @@ class LiveContents(Contents):
         self.write(target, bytes(self._ram.view[source : source + size]))
 
     def copy(self) -> Contents:
-        """A plain copy that no processor changes; all accepted memory is looked through for what is not zero."""
+        """A plain copy that no processor changes; only memory that was touched is looked through."""
         twin = Contents()
         for start, end in self._ram.runs:
-            for at in range(start, end, _SCAN):
-                piece = self._ram.view[at : min(at + _SCAN, end)]
-                if piece != _ZEROS[: len(piece)]:
-                    twin.write(at, piece)
+            for low, high in self._ram.touched(start, end):
+                for at in range(low, high, _SCAN):
+                    piece = self._ram.view[at : min(at + _SCAN, high)]
+                    if piece != _ZEROS[: len(piece)]:
+                        twin.write(at, piece)
         return twin
 
     def __len__(self) -> int:

@@ -6,7 +6,9 @@ import ctypes
 import mmap
 import struct
 from bisect import bisect_right
-from typing import Final
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import BinaryIO, Final
 
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.errors import HostError
@@ -16,6 +18,8 @@ from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import PAGE_SIZE, human_size
 
 _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux's number; Python names it only lately
+_PAGE_MAP: Final = "/proc/self/pagemap"
+_PIECE: Final = 1 << 20
 _STRING_LIMIT: Final = 1 << 20
 _U16: Final = struct.Struct("<H")
 _U32: Final = struct.Struct("<I")
@@ -112,6 +116,25 @@ class GuestRam:
             self.zero(high, end)
         elif start < end:
             self.view[start:end] = bytes(end - start)
+
+    def touched(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The pieces of accepted ``[start, end)`` that anything was ever written to; more where the host cannot say.
+
+        Reading untouched memory would make the host back it, so its page map is asked first.
+        """
+        with ExitStack() as stack:
+            try:
+                pages: BinaryIO | None = stack.enter_context(open(_PAGE_MAP, "rb", buffering=0))
+            except OSError:
+                pages = None
+            for at in range(start, end, _PIECE):
+                stop = min(at + _PIECE, end)
+                if pages is not None:
+                    pages.seek((self.host_address + at) // mmap.PAGESIZE * 8)
+                    entries = pages.read(-(-(stop - at) // mmap.PAGESIZE) * 8)
+                    if not any(entries[7::8]):  # bits 63 and 62: present, swapped
+                        continue
+                yield at, stop
 
     def u8(self, address: int) -> int:
         """One byte."""

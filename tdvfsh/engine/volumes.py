@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents, SimpleFileSystem
 from tdvfsh.errors import TdvfshError
-from tdvfsh.formats.mapped import MappedFile, open_mapped
+from tdvfsh.formats.mapped import MappedFile, copy_of, open_mapped
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -148,7 +148,7 @@ class ViewVolume:
         view = self._files.get(_key(parts))
         if view is None:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
-        return bytes(view[offset : len(view) if size < 0 else offset + size])
+        return copy_of(view[offset : len(view) if size < 0 else offset + size])
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`Volume`."""
