@@ -6,7 +6,8 @@ mapping and reads with ``pread``, which cannot fault. What is guaranteed:
 
 * every parser of this package may be given ``MappedFile.view``; a file that shrinks meanwhile gives a
   :class:`~tdvfsh.errors.FormatError` that says so, never a signal;
-* :meth:`MappedFile.read_at` is as safe, for anybody who needs the bytes themselves;
+* a slice of that view is as good: where in the file it lies is found out once;
+* :meth:`MappedFile.read_at` and :func:`copy_of` are as safe, for anybody who needs the bytes themselves;
 * indexing ``MappedFile.view`` directly is as fast and as dangerous as any mapping: pass it on, do not look into it.
 
 Source: mmap(2), "SIGBUS"; open(2) on FIFOs and O_NONBLOCK.
@@ -42,15 +43,65 @@ _KINDS: Final = (
 class _FileMapping(mmap.mmap):
     """A mapping that knows its file, so that views of it can be read without touching its pages."""
 
-    descriptor: int
+    descriptor: int = -1
     path: str
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:  # the file was closed while somebody held a slice
+            os.close(self.descriptor)
+
+    def copy_of(self, view: memoryview) -> bytes:
+        """The bytes of a view of this mapping, read from the file.
+
+        Raises:
+            FormatError: The file no longer has them.
+        """
+        return ByteSource(view).peek(0, view.nbytes)
+
+
+def copy_of(view: memoryview) -> bytes:
+    """The bytes of any view; never a signal where it is one of a file that shrank.
+
+    Raises:
+        FormatError: It is, and they are gone.
+    """
+    mapping = view.obj
+    return mapping.copy_of(view) if isinstance(mapping, _FileMapping) else bytes(view)
+
+
+def _address_of(view: memoryview) -> int:
+    """Where in this process a contiguous view's bytes stand; they are not touched."""
+    import ctypes
+
+    names = (
+        "buf",
+        "obj",
+        "len",
+        "itemsize",
+        "readonly",
+        "ndim",
+        "format",
+        "shape",
+        "strides",
+        "suboffsets",
+        "internal",
+    )
+    numbers = {"len": ctypes.c_ssize_t, "itemsize": ctypes.c_ssize_t, "readonly": ctypes.c_int, "ndim": ctypes.c_int}
+    kinds = [(name, numbers.get(name, ctypes.c_void_p)) for name in names]
+    py_buffer = type("Py_buffer", (ctypes.Structure,), {"_fields_": kinds})()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), ctypes.byref(py_buffer), 0)
+    try:
+        return int(py_buffer.buf)
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(py_buffer))
 
 
 class ByteSource:
     """Bounded random access to a buffer's bytes.
 
     Args:
-        view: The bytes. A view of a whole :class:`MappedFile` is read with ``pread``. Another source: a window of it.
+        view: The bytes. A view of a :class:`MappedFile`, or a slice of one, is read with ``pread``. Another source: a
+            window of it.
         path: The file's name for error messages.
         size: Bytes to use, where fewer than there are.
         offset: Where the window begins; offsets given to the methods count from there.
@@ -80,9 +131,11 @@ class ByteSource:
             self.path = path or "<memory>"
             there = self._view.nbytes
             mapping = self._view.obj
-            if isinstance(mapping, _FileMapping) and there == len(mapping):
+            if isinstance(mapping, _FileMapping) and mapping.descriptor >= 0:
                 self._descriptor = mapping.descriptor
                 self.path = path or mapping.path
+                if 0 < there < len(mapping):
+                    self._base += _address_of(self._view) - _address_of(memoryview(mapping))
         there = max(there - offset, 0)
         self.size = there if size is None else max(min(size, there), 0)
 
@@ -204,16 +257,15 @@ class MappedFile:
             return
         view, self.view = self.view, memoryview(b"")
         mapping, self._mapping = self._mapping, None
+        descriptor, self._descriptor = self._descriptor, -1
         try:
             view.release()
             if mapping is not None:
                 mapping.close()
-        except BufferError:  # somebody still holds a slice: the mapping lives until that is gone
-            pass
-        if mapping is not None:
-            mapping.descriptor = -1
-        os.close(self._descriptor)
-        self._descriptor = -1
+                mapping.descriptor = -1
+        except BufferError:  # somebody still holds a slice: mapping and file live until that is gone
+            return
+        os.close(descriptor)
 
     def __enter__(self) -> MappedFile:
         return self

@@ -40,6 +40,7 @@ from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
+from tdvfsh.formats.mapped import copy_of
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot import MachineSnapshot
@@ -158,7 +159,7 @@ def _contents(snapshot: MachineSnapshot) -> list[list[object]]:
     total = sum(high - low for low, high, _ in pieces)
     if total > MOST_CONTENTS:
         raise UsageError(f"memory holds {human_size(total)}; a snapshot file takes {human_size(MOST_CONTENTS)}")
-    return [[low, b64encode(zlib.compress(bytes(view), 6)).decode("ascii")] for low, _, view in pieces]
+    return [[low, b64encode(zlib.compress(copy_of(view), 6)).decode("ascii")] for low, _, view in pieces]
 
 
 def _faults(plan: object) -> Json | None:

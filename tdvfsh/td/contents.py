@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tdvfsh.td.ranges import RangeMap
@@ -56,9 +56,9 @@ class Contents:
             yield at, end, None
 
     def read(self, address: int, size: int) -> bytes:
-        """``size`` bytes from ``address``."""
+        """``size`` bytes from ``address``; a view of a file is read as the file's mapping wants it to be."""
         pieces = self.views(address, address + size)
-        return b"".join(bytes(high - low) if view is None else bytes(view) for low, high, view in pieces)
+        return b"".join(bytes(high - low) if view is None else _bytes_of(view) for low, high, view in pieces)
 
     def copy_within(self, source: int, target: int, size: int) -> None:
         """Make ``size`` bytes at ``target`` equal to those at ``source``, as memmove does, sharing mapped files."""
@@ -73,3 +73,8 @@ class Contents:
         twin = Contents()
         twin._ranges = self._ranges.copy()
         return twin
+
+
+def _bytes_of(view: memoryview) -> bytes:
+    copy_of: Callable[[memoryview], bytes] = getattr(view.obj, "copy_of", bytes)
+    return copy_of(view)

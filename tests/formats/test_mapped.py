@@ -12,7 +12,7 @@ import pytest
 from tdvfsh.errors import FormatError, HostError, TdvfshError
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.linux import parse_bzimage
-from tdvfsh.formats.mapped import CHUNK_SIZE, ByteSource, open_mapped, read_at
+from tdvfsh.formats.mapped import CHUNK_SIZE, ByteSource, copy_of, open_mapped, read_at
 from tdvfsh.formats.pe import parse_pe
 from tdvfsh.images.make import make_initrd, make_kernel
 
@@ -131,3 +131,38 @@ def test_file_that_shrinks_while_mapped_gives_an_error_and_no_signal(tmp_path: P
 def test_all_errors_are_of_the_family() -> None:
     assert issubclass(FormatError, TdvfshError)
     assert issubclass(HostError, TdvfshError)
+
+
+def test_a_slice_is_read_from_its_place_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 64)
+    with open_mapped(path) as file:
+        part = file.view[1000:9000][24:500]
+        assert ByteSource(part).peek(1, 4) == bytes([1, 2, 3, 4])
+        assert copy_of(part) == path.read_bytes()[1024:1500]
+        assert ByteSource(file.view[10:10]).peek(0, 1) == b""
+    assert copy_of(memoryview(b"12345")[1:3]) == b"23"
+
+
+def test_slices_of_a_file_that_shrinks_give_an_error_and_no_signal_even_after_it_was_closed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1 << 16))
+    with open_mapped(path) as file:
+        part = file.view[0x8000:0x9000]
+    os.truncate(path, 0x4000)
+    with pytest.raises(FormatError, match="the file became shorter"):
+        copy_of(part)
+    with pytest.raises(FormatError, match="the file became shorter"):
+        ByteSource(part).read(8, 8)
+
+
+def test_a_closed_file_is_given_back_with_its_last_slice(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    before = len(os.listdir("/proc/self/fd"))
+    file = open_mapped(path)
+    part = file.view[2:4]
+    file.close()
+    assert copy_of(part) == b"nt"
+    del part, file
+    assert len(os.listdir("/proc/self/fd")) == before
