@@ -13,6 +13,8 @@ import pytest
 from tdvfsh.commands.shell import Shell
 from tdvfsh.session.recorder import FileRecorder
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def transcript(shell: Shell, tmp_path: Path) -> Path:
@@ -25,7 +27,7 @@ def transcript(shell: Shell, tmp_path: Path) -> Path:
 
 
 def _pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pytest", "-p", "tdvfsh.session.pytest_plugin", "-p", "no:cacheprovider", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
 
@@ -55,6 +57,6 @@ def test_one_that_is_none_fails_in_one_line(transcript: Path) -> None:
 
 
 def test_the_package_offers_the_plugin_to_pytest() -> None:
-    with open("pyproject.toml", "rb") as file:
+    with open(ROOT / "pyproject.toml", "rb") as file:
         entry_points = tomllib.load(file)["project"]["entry-points"]
     assert entry_points["pytest11"] == {"tdvfsh": "tdvfsh.session.pytest_plugin"}
