@@ -289,6 +289,9 @@ def _shell_options(suppress: bool = False) -> _Parser:
         )
     no = argparse.SUPPRESS if suppress else False
     group.add_argument("--fs0-write", action="store_true", default=no, help="let the shell write to FS0:")
+    group.add_argument(
+        "--engine", choices=("model", "cpu"), default=missing, help="cpu really runs the images that are started"
+    )
     group.add_argument("--record", metavar="FILE", default=missing, help="write a transcript for 'tdvfsh replay'")
     group.add_argument("--cast", metavar="FILE", default=missing, help="write an asciicast for demos")
     return parser

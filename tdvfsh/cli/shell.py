@@ -70,6 +70,10 @@ def make_shell(arguments: Arguments) -> Shell:
         if number in arguments.file_systems() and not os.path.isdir(folder):
             raise UsageError(f"--fs{number} {folder}: not a folder")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
+    if arguments.optional("engine") == "cpu":
+        from tdvfsh.commands.processor import choose_engine
+
+        choose_engine(shell, "cpu")
     return shell
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tdvfsh.dxe.images import ImageResult as LoadResult
     from tdvfsh.machine import Machine
 
-NEEDS_ENGINE = "running real code needs the CPU engine, which this machine does not have"
+NEEDS_ENGINE = "running real code needs the CPU engine: 'td -engine cpu', after pip install 'tdvfsh[cpu]'"
 _AHCI = Pci(0x1F, 2)
 
 
@@ -92,6 +92,11 @@ class DriveFileSystem:
     def __init__(self, drive: Drive, views: FileViews) -> None:
         self.drive = drive
         self._views = views
+
+    @property
+    def volume(self) -> FileSystem:
+        """The drive's file system, for real code that opens it."""
+        return self.drive.filesystem
 
     def read_file(self, path: str) -> FileContents:
         """The file at a backslash path; what the file system says where it cannot be read."""

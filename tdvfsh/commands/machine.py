@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdvfsh.commands.processor import connect_processor, wants_processor
 from tdvfsh.script.status import ShellStatus
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     shell.machine = machine
     shell.clock = machine.clock
     connect_drives(shell, machine)
+    if wants_processor(shell):
+        connect_processor(shell, machine)
     return machine
 
 

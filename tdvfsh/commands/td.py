@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tdvfsh.commands.machine import machine_of, new_machine, options_of
+from tdvfsh.commands.processor import ENGINES, choose_engine
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import Count, Flag, Kind, Option, Text
 from tdvfsh.script.status import ShellStatus
@@ -23,6 +24,7 @@ AcceptPolicy = Annotated[str, Kind("accept_policy", _word)]
 OnDemandName = Annotated[str, Kind("on_demand", _word)]
 ProfileName = Annotated[str, Kind("firmware_profile", _word)]
 LoaderName = Annotated[str, Kind("loader", _word)]
+EngineName = Annotated[str, Kind("engine", _word)]
 FirmwareModelName = Annotated[str, Kind("firmware_model", _word)]
 
 
@@ -41,12 +43,13 @@ def td(
     firmware_model: FirmwareModelName | None = None,
     no_td: Flag = False,
     as_td: Annotated[Flag, Option("-td")] = False,
+    engine: EngineName | None = None,
     sfo: Flag = False,
 ) -> ShellStatus:
     """Show the trust domain, or make another.
 
     SYNOPSIS:
-        td [-sfo]
+        td [-engine model|cpu] [-sfo]
         td new [-memory size] [-accept policy] [-on-demand option] [-profile name] [-loader name]
                [-vcpus n] [-gpaw 48|52] [-firmware-model name] [-td|-no-td]
 
@@ -60,6 +63,7 @@ def td(
         -loader: Boot flow whose firmware state the machine starts in.
         -vcpus, -gpaw: Number of vCPUs; guest physical address width.
         -firmware-model: Recorded firmware whose footprint it has.
+        -engine: Whether images really run: cpu starts them on a processor (an optional extra), model does not.
         -td, -no-td: A trust domain, or a plain VM that has all its memory from the start.
 
     DESCRIPTION:
@@ -99,6 +103,8 @@ def td(
     if action is None and changes:
         shell.print("td: Options need 'td new': a TD that exists keeps its own.\n")
         return ShellStatus.INVALID_PARAMETER
+    if engine is not None:
+        choose_engine(shell, engine.lower())
     machine = machine_of(shell) if action is None else new_machine(shell, _changed(options_of(shell), changes))
     _show(shell, machine, sfo=sfo)
     return ShellStatus.SUCCESS
@@ -125,6 +131,7 @@ def _add_completions() -> None:
     from tdvfsh.commands.completion import add_provider
 
     add_provider("td_action", lambda shell: ("new",))
+    add_provider("engine", lambda shell: ENGINES)
     add_provider("accept_policy", lambda shell: ("eager", "below-4g", "presize", "512M", "1G", "2G"))
     add_provider("on_demand", lambda shell: _names("tdvfsh.accept.on_demand", "ON_DEMAND_NAMES"))
     add_provider("firmware_profile", lambda shell: _names("tdvfsh.dxe.profile", "PROFILES"))

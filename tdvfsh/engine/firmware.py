@@ -230,6 +230,7 @@ class GuestFirmware:
         Raises:
             GuestStopped: It touched what it must not.
         """
+        self._map_accepted()  # the shell, too, accepts
         cpu = self.cpu
         outer = cpu.read("RSP")
         rest = arguments[4:]

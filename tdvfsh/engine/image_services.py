@@ -37,6 +37,11 @@ class ImageServices:
         self._depth = 0
         self.exit_code = 0
 
+    @property
+    def running(self) -> bool:
+        """Whether an image runs."""
+        return self._depth > 0
+
     def program_for(self, image: LoadedImage) -> Program | None:
         """Every image with an entry point can run."""
         return self._run if image.entry_point else None

@@ -31,6 +31,7 @@ class RunLimit:
         self._interrupted = False
 
     def __enter__(self) -> RunLimit:
+        self._interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._pipe = os.pipe()
             for end in self._pipe:
