@@ -6,7 +6,7 @@ lowest and the highest of those that changed, and one copy of the list.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +70,7 @@ class MapReader:
         lies outside of it stays. The neighbours come along because they may join what is new.
         """
         ram = self._ram
-        first = max(bisect_right(ram, low, key=_BY_START) - 1, 0)
+        first = max(bisect_left(ram, low, key=_BY_START) - 1, 0)
         last = bisect_left(ram, high, first, key=_BY_START)
         pieces: list[Piece] = []
         if first < last:
