@@ -94,6 +94,7 @@ MODULES: dict[str, str] = {
     "unload": "images",
     "ver": "control",
     "vol": "attributes",
+    "watch": "watching",
 }
 """Command to module of :mod:`tdvfsh.commands`; a test keeps it true."""
 

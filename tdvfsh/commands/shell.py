@@ -66,6 +66,7 @@ class Shell:
         self.current: Mapping | None = None
         self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
         self.screen_rows: Callable[[], int] = lambda: 25
+        self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.commands.machine
         self.td_options: TdOptions | None = None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family

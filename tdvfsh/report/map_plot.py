@@ -32,7 +32,12 @@ _BAR: Final = ("█", "#")
 
 
 def plot_lines(
-    descriptors: Iterable[MemoryDescriptor], ram: Sequence[tuple[int, int]], width: int, *, blocks: bool
+    descriptors: Iterable[MemoryDescriptor],
+    ram: Sequence[tuple[int, int]],
+    width: int,
+    *,
+    blocks: bool,
+    rows: int = _ROWS,
 ) -> list[str]:
     """Bars that fit into ``width`` columns.
 
@@ -43,21 +48,22 @@ def plot_lines(
         ram: Spans of RAM, half-open, in bytes.
         width: Columns.
         blocks: Whether block characters can be shown; else letters.
+        rows: Rows for each span of RAM that holds more than one type.
     """
     painted = PaintedMap(descriptors)
     cells = max(_NARROWEST, width - 14)
     lines = []
     for start, end in ram:
-        lines += _span_lines(painted, start, end, cells, blocks=blocks)
+        lines += _span_lines(painted, start, end, cells, rows, blocks=blocks)
     return [*lines, "", *_type_lines(painted, ram, width, blocks=blocks)]
 
 
-def _span_lines(painted: PaintedMap, start: int, end: int, cells: int, *, blocks: bool) -> list[str]:
+def _span_lines(painted: PaintedMap, start: int, end: int, cells: int, rows: int, *, blocks: bool) -> list[str]:
     """One span in rows; from where only one type follows, one line says so."""
     pieces = painted.pieces(start, end)
     tail = pieces[-1]
     shown_end = min(end, tail.start + (tail.start - start) // 8) if len(pieces) > 1 else start
-    cell = max(PAGE_SIZE, align_up(-(-(shown_end - start) // (cells * _ROWS)), PAGE_SIZE))
+    cell = max(PAGE_SIZE, align_up(-(-(shown_end - start) // (cells * rows)), PAGE_SIZE))
     lines = []
     at = start
     while at < shown_end:

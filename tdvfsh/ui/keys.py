@@ -34,7 +34,7 @@ def key_bindings(
 
     @keys.add("tab", filter=typing)
     def _(event: KeyPressEvent) -> None:
-        _complete(event.current_buffer)
+        complete(event.current_buffer)
 
     @keys.add("f1", filter=typing)
     def _(event: KeyPressEvent) -> None:
@@ -82,7 +82,7 @@ def key_bindings(
     return keys
 
 
-def _complete(buffer: Buffer) -> None:
+def complete(buffer: Buffer) -> None:
     """Tab: what all proposals have in common goes in at once, also for keys typed ahead; a menu shows the rest."""
     if buffer.complete_state is not None:
         buffer.complete_next()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
@@ -119,6 +120,15 @@ class TerminalSink:
         last = safe.rfind("\n") + 1
         self.column = len(safe) - last + (0 if last else self.column)
         self._stream.write(shown)
+
+    @contextmanager
+    def diverted(self, stream: TextIO) -> Iterator[None]:
+        """Print into another stream for a while."""
+        before, self._stream = self._stream, stream
+        try:
+            yield
+        finally:
+            self._stream = before
 
     def clear(self, background: int | None, foreground: int | None) -> None:
         """Clear the screen and, where there are colours, set them, numbered as EFI_TEXT_ATTR numbers them."""

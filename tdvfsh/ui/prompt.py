@@ -24,7 +24,7 @@ from tdvfsh.ui.completer import ShellCompleter
 from tdvfsh.ui.highlight import highlight
 from tdvfsh.ui.history_file import HistoryFile
 
-_STYLE = Style.from_dict(
+STYLE = Style.from_dict(
     {
         "prompt": "ansiyellow bold",
         "command": "bold",
@@ -43,11 +43,15 @@ _STYLE = Style.from_dict(
         "bar.unaccepted": "fg:ansibrightblack",
     }
 )
-_ESCAPE_SECONDS = 0.3  # how long Esc waits for a second key; prompt_toolkit's own second feels dead
+ESCAPE_SECONDS = 0.3  # how long Esc waits for a second key; prompt_toolkit's own second feels dead
 
 
-class _SharedHistory(History):
-    """The history file; every prompt begins with what other shells have added."""
+class SharedHistory(History):
+    """The history file; every prompt begins with what other shells have added.
+
+    Args:
+        file: The file.
+    """
 
     def __init__(self, file: HistoryFile) -> None:
         super().__init__()
@@ -71,7 +75,13 @@ class _SharedHistory(History):
         self._file.append(string)
 
 
-class _ShellLexer(Lexer):
+class ShellLexer(Lexer):
+    """Colours a half-typed line.
+
+    Args:
+        shell: Knows what is a command and what is a drive.
+    """
+
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
 
@@ -108,22 +118,22 @@ class PromptReader:
         self._input = input if input is not None else create_input(always_prefer_tty=True)
         terminal = output if output is not None else create_output(always_prefer_tty=True)
         self._session: PromptSession[str] = PromptSession(
-            history=_SharedHistory(history),
+            history=SharedHistory(history),
             completer=completer,
             complete_while_typing=False,
             auto_suggest=AutoSuggestFromHistory(),
             enable_history_search=True,
-            lexer=_ShellLexer(shell),
+            lexer=ShellLexer(shell),
             key_bindings=keys,
             bottom_toolbar=lambda: toolbar(terminal.get_size().columns),
-            style=_STYLE,
+            style=STYLE,
             include_default_pygments_style=False,
             color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
             enable_suspend=True,
             input=self._input,
             output=terminal,
         )
-        self._session.app.timeoutlen = _ESCAPE_SECONDS
+        self._session.app.timeoutlen = ESCAPE_SECONDS
         self._keys: deque[KeyPress] = deque()
 
     def read_line(self, prompt: str, default: str = "") -> str:
@@ -144,8 +154,8 @@ class PromptReader:
             if key.key is Keys.ControlC:
                 raise KeyboardInterrupt
             if key.key is not Keys.CPRResponse:
-                return key.data if not isinstance(key.key, Keys) else _KEY_NAMES.get(key.key, key.key.value)
+                return key.data if not isinstance(key.key, Keys) else KEY_NAMES.get(key.key, key.key.value)
         return ""
 
 
-_KEY_NAMES = {Keys.ControlM: "\r", Keys.ControlJ: "\r"}
+KEY_NAMES = {Keys.ControlM: "\r", Keys.ControlJ: "\r"}

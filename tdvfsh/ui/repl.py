@@ -120,6 +120,7 @@ class _Repl:
         self._interrupts = interrupts
         self._hint = ""
         self._made_machine = False
+        self._wants_live_view = False
         self._reader: LineReader
         self.history: HistoryFile
 
@@ -133,6 +134,7 @@ class _Repl:
         shell.interrupted = self._interrupts.take
         if not dumb:
             shell.clear_screen = sink.clear
+            shell.live_view = self._ask_for_live_view
             self._hint = "Tab completes; F1 help; F7 history; "
         sink.before_write = shell.checkpoint
         sink.seen = self.screen.see
@@ -162,6 +164,9 @@ class _Repl:
             except EOFError:
                 return 0
             self._run(line)
+            if self._wants_live_view:
+                self._wants_live_view = False
+                self._watch()
             if self.shell.exiting:
                 return exit_status(self.shell)
 
@@ -212,6 +217,47 @@ class _Repl:
             self._sink.write(key)
         return key
 
+    def _ask_for_live_view(self) -> None:
+        """It follows the line that asks for it: its own lines are no part of that one."""
+        self._wants_live_view = True
+
+    def _watch(self) -> None:
+        """The live view, until the person leaves it; the plain prompt goes on whatever happens in it."""
+        from tdvfsh.ui.completer import ShellCompleter
+        from tdvfsh.ui.watch import LiveView
+
+        shell, stream, reader = self.shell, self._stream, self._reader
+        self._make_machine()
+        try:
+            view = LiveView(
+                shell,
+                self._run,
+                self.history,
+                ShellCompleter(shell, self.screen),
+                stream.fileno(),
+                colours=shows_colours(stream),
+                blocks=shows_blocks(stream),
+            )
+            rows, interrupted, live_view = shell.screen_rows, shell.interrupted, shell.live_view
+            shell.screen_rows, shell.live_view, self._reader = lambda: view.pane_rows, None, view
+
+            def take() -> bool:
+                view.tick()
+                return self._interrupts.take()
+
+            shell.interrupted = take
+            try:
+                with self._sink.diverted(view.pane):
+                    view.run()
+            finally:
+                shell.screen_rows, shell.interrupted, shell.live_view = rows, interrupted, live_view
+                self._reader = reader
+        except (OSError, TdvfshError):
+            raise
+        except Exception as error:  # a fault of ours: back to the plain prompt
+            self._fail(f"watch: internal error: {type(error).__name__}: {error}")
+        self._sink.column = 0
+
     def show_help(self, line: str, cursor: int) -> None:
         """F1."""
         self._sink.write(help_for(self.shell, line, cursor))
@@ -226,10 +272,13 @@ class _Repl:
 
     def toolbar(self, columns: int, *, blocks: bool) -> list[Fragment]:
         """The line below the prompt; the machine is made for it, once, where no command needed it before."""
+        self._make_machine()
         shell = self.shell
-        if shell.machine is None and not self._made_machine:
-            self._made_machine = True
-            with suppress(TdvfshError):  # the first command that needs it will say why
-                machine_of(shell)
         shares = memory_shares(shell.machine)
         return toolbar(shares, shell.clock.now_ns, shell.last_error_code, columns, blocks=blocks)
+
+    def _make_machine(self) -> None:
+        if self.shell.machine is None and not self._made_machine:
+            self._made_machine = True
+            with suppress(TdvfshError):  # the first command that needs it will say why
+                machine_of(self.shell)
