@@ -255,15 +255,14 @@ class MappedFile:
         """Let go of the file; afterwards its view is empty."""
         if self._descriptor < 0:
             return
-        view, self.view = self.view, memoryview(b"")
+        self.view = memoryview(b"")
         mapping, self._mapping = self._mapping, None
         descriptor, self._descriptor = self._descriptor, -1
         try:
-            view.release()
             if mapping is not None:
                 mapping.close()
                 mapping.descriptor = -1
-        except BufferError:  # somebody still holds a slice: mapping and file live until that is gone
+        except BufferError:  # somebody still holds the view or a slice: mapping and file live until that is gone
             return
         os.close(descriptor)
 
@@ -303,6 +302,19 @@ def open_mapped(path: str | Path) -> MappedFile:
     except (ValueError, FormatError):
         os.close(descriptor)
         raise
+
+
+def require_file(path: str | Path) -> None:
+    """Refuse what :func:`open_mapped` would refuse, for those who then read the file in their own way.
+
+    Raises:
+        HostError: It does not exist.
+        FormatError: It is a folder, a FIFO, a device or a socket.
+    """
+    try:
+        _refuse_special(str(path), os.stat(path))
+    except OSError as error:
+        raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _refuse_special(name: str, status: os.stat_result) -> None:

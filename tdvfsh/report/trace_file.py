@@ -33,8 +33,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tdvfsh import __version__
-from tdvfsh.errors import FormatError, HostError
+from tdvfsh.errors import FormatError, HostError, TdvfshError
 from tdvfsh.formats.initrd import Initrd
+from tdvfsh.formats.mapped import require_file
 from tdvfsh.machine.boot import BootResult, fw_cfg_bytes
 from tdvfsh.machine.machine import Machine
 from tdvfsh.report.boot_json import boot_dict
@@ -130,9 +131,10 @@ def write_trace_file(path: str | Path, file: TraceFile) -> None:
 def is_trace_file(path: str | Path) -> bool:
     """Whether a host file begins as a journal does; False for what cannot be read, too."""
     try:
+        require_file(path)
         with open(path, "rb") as file:
             return file.read(len(_MARK) + 3).startswith(b'{"' + _MARK.encode())
-    except OSError:
+    except (OSError, TdvfshError):
         return False
 
 
@@ -144,6 +146,7 @@ def read_trace_file(path: str | Path) -> TraceFile:
         FormatError: It is no journal, or one of another form.
     """
     name = str(path)
+    require_file(path)
     try:
         with open(path, encoding="utf-8") as file:
             header = _header(name, file.readline())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.errors import HostError
+from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
@@ -45,6 +46,8 @@ class Recorder:
     def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
         """A line, or a script called ``line``, is about to run."""
         if script is None:
+            if line.split()[:1] in (["record"], ["RECORD"]):
+                return  # of the recording, not in it
             self._step = Step(shell.prompt(), line)
         else:
             kind = RUN if shell.interpreter.echo else INPUT
@@ -144,7 +147,9 @@ def read_text(path: Path) -> str:
 
     Raises:
         HostError: It cannot be read, or is no text.
+        FormatError: It is no file.
     """
+    require_file(path)
     try:
         return path.read_bytes().decode(_ENCODING, _ERRORS)
     except UnicodeDecodeError:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.formats.mapped import require_file
 from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, read_axes
 from tdvfsh.units import format_size, parse_size
 
@@ -92,6 +93,7 @@ def read_spec(path: str | Path) -> SweepSpec:
         UsageError: It asks for something that cannot be.
     """
     name = str(path)
+    require_file(path)
     try:
         with open(path, "rb") as file:
             data = tomllib.load(file)

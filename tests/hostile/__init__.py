@@ -1,0 +1,1 @@
+"""Input that means harm, given to the whole program: it refuses, or goes on, and says so in a line."""
