@@ -14,6 +14,7 @@ from tdvfsh.script.status import ShellStatus
 if TYPE_CHECKING:
     from tdvfsh.commands.history import Moment
     from tdvfsh.commands.shell import Shell
+    from tdvfsh.machine.snapshot import MachineSnapshot
 
 MomentName = Annotated[str, Kind("moment", lambda word: word)]
 _STATUS_VARIABLES = ("lasterror", "debuglasterror")
@@ -89,19 +90,26 @@ def _variables(moment: Moment) -> dict[str, str]:
     return {name: value for name, value in moment.variables().items() if name not in _STATUS_VARIABLES}
 
 
+def _as_made(moment: Moment) -> MachineSnapshot | None:
+    """The moment's machine as it was when it was made: the same options make the same machine."""
+    from tdvfsh.machine import Machine
+
+    return None if moment.snapshot is None else Machine(moment.snapshot.options).snapshot()
+
+
 def _lines(before: Moment, after: Moment, *, sfo: bool) -> list[str]:
     from tdvfsh.machine.difference import difference
     from tdvfsh.report.diff_text import diff_lines, diff_sfo
 
-    both = before.snapshot, after.snapshot
-    found = None if both[0] is None or both[1] is None else difference(both[0], both[1])
+    made = before.machine is None and after.snapshot is not None
+    then = _as_made(after) if made else before.snapshot
+    found = None if then is None or after.snapshot is None else difference(then, after.snapshot)
     variables = [_variables(moment) for moment in (before, after)]
     if sfo:
         return diff_sfo(found, variables[0], variables[1], protocol_name)
     lines = diff_lines(found, variables[0], variables[1], protocol_name)
-    if found is None and before.machine is not after.machine:
-        made = "made" if before.machine is None else "gone"
-        return [f"Machine: {made}", *(lines if lines != ["Nothing has changed."] else [])]
+    if made or (after.machine is None and before.machine is not None):
+        return [f"Machine: {'made' if made else 'gone'}", *(lines if lines != ["Nothing has changed."] else [])]
     return lines
 
 

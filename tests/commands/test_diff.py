@@ -47,6 +47,15 @@ def test_two_snapshots_are_compared_in_the_order_given(under_test: ShellUnderTes
     assert under_test.run("diff c NOW") == "Nothing has changed.\n" or "records" in under_test.run("diff c now")
 
 
+def test_a_command_that_made_the_machine_is_held_against_the_machine_as_made(under_test: ShellUnderTest) -> None:
+    under_test.run("accept 512M 256M")
+    lines = under_test.run("diff").splitlines()
+    assert lines[0] == "Machine: made"
+    assert "  0000000020000000-000000002FFFFFFF  256 MiB  FREE -> MAPPED (accepted)" in lines
+    under_test.run("undo 2")
+    assert under_test.shell.machine is None
+
+
 def test_handles_and_options_show(under_test: ShellUnderTest) -> None:
     under_test.put("i.txt", "text")
     under_test.run("td new -memory 2G", "snap save a", "initrd i.txt")

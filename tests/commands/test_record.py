@@ -38,6 +38,8 @@ def test_it_records_what_follows_until_it_is_ended(shell: Shell, tmp_path: Path)
     text = (tmp_path / "demo.tdt").read_text()
     assert "FS0:\\> echo hi\nhi\nFS0:\\> accept 600M 2M\n" in text
     assert "not this" not in text
+    assert "record" not in text.partition("FS0:")[2]
+    assert replay(tmp_path / "demo.tdt").agrees
 
 
 def test_leaving_the_shell_ends_it(shell: Shell, tmp_path: Path) -> None:
