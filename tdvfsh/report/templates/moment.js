@@ -81,7 +81,7 @@ function play(on) {
   clearInterval(playing);
   playing = on ? setInterval(() => { if (view.moment >= N) play(false); else setMoment(neighbour(1)); }, 120) : null;
   $("play").setAttribute("aria-pressed", String(on));
-  $("play").firstChild.textContent = on ? "❚❚" : "▶";
+  $("play").textContent = on ? "Pause" : "Play";
 }
 function listenMoment() {
   $("moment").addEventListener("input", () => { play(false); setMoment(Number($("moment").value)); });
