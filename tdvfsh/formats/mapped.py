@@ -19,6 +19,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -305,16 +306,13 @@ def open_mapped(path: str | Path) -> MappedFile:
 
 
 def require_file(path: str | Path) -> None:
-    """Refuse what :func:`open_mapped` would refuse, for those who then read the file in their own way.
+    """Refuse what would block or never end, for those who then open the file in their own way.
 
     Raises:
-        HostError: It does not exist.
-        FormatError: It is a folder, a FIFO, a device or a socket.
+        FormatError: It is a folder, a FIFO, a device or a socket. Where nothing is there, opening it says so.
     """
-    try:
+    with suppress(OSError):
         _refuse_special(str(path), os.stat(path))
-    except OSError as error:
-        raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _refuse_special(name: str, status: os.stat_result) -> None:

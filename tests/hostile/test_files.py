@@ -7,11 +7,12 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tdvfsh.errors import FormatError, TdvfshError
+from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import NO_LIMITS, UnpackLimits
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.inspect import inspect_file
@@ -106,7 +107,8 @@ def test_sections_of_4_gib_in_a_file_of_400_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_headers_that_overlap_or_wrap_end_in_an_answer(tmp_path: Path, fields: dict[str, int]) -> None:
-    path = str(written(tmp_path / "a.efi", build_pe(size=0x1000, **fields)))
+    make: Callable[..., bytes] = build_pe
+    path = str(written(tmp_path / "a.efi", make(size=0x1000, **fields)))
     for words in (("boot", path), ("inspect", path)):
         done = run(*words, memory=512 << 20)
         assert done.returncode in (0, 1)
@@ -126,11 +128,8 @@ def test_a_kernel_header_with_a_field_at_its_limit_ends_in_an_answer(kernel: Pat
     data = bytearray(kernel.read_bytes())
     data[offset : offset + 4] = struct.pack("<I", value)
     kernel.write_bytes(data)
-    try:
-        with open_boot_files(kernel, (), "nokaslr") as opened:
-            boot(TdOptions(), opened.boot)
-    except TdvfshError as error:
-        assert "\n" not in str(error)
+    with suppress(FormatError, UsageError), open_boot_files(kernel, (), "nokaslr") as opened:
+        assert boot(TdOptions(), opened.boot).status.name.startswith("EFI_")
 
 
 # ---- archives ---------------------------------------------------------------------------------------------------
@@ -177,21 +176,19 @@ def test_a_link_out_of_a_drive_leads_nowhere(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "link").symlink_to(secret)
     (folder / "up").symlink_to("..")
-    done = run("--fs0", str(folder), "--fs0-write", "-c", "type link", "-c", "type up\\secret", "-c", "type ..\\secret",
-               "-c", "echo evil >link", "-c", "echo evil >up\\new", "-c", "rm -q link", "-c", "rm -q up\\secret")  # fmt: skip
+    lines = (
+        "type link", "type up\\secret", "type ..\\secret", "echo evil >link", "echo evil >up\\new", "rm -q link",
+        "rm -q up\\secret",
+    )  # fmt: skip
+    done = run("--fs0", str(folder), "--fs0-write", stdin="\n".join(lines))
     assert "secret\n" not in done.stdout
     assert secret.read_bytes() == b"secret"
     assert not (tmp_path / "new").exists()
 
 
-def test_a_hundred_thousand_segments_are_listed_in_little_memory_and_too_many_are_refused(
-    tmp_path: Path, kernel: Path
-) -> None:
+def test_a_hundred_thousand_segments_are_listed_in_little_memory(tmp_path: Path, kernel: Path) -> None:
     many = written(tmp_path / "many", member(b"TRAILER!!!") * 100_000)
     assert run("boot", str(kernel), "--initrd", str(many), "--cmdline", "nokaslr", memory=512 << 20).returncode == 0
-    too_many = written(tmp_path / "too-many", member(b"TRAILER!!!") * ((1 << 18) + 1))
-    line = refused(run("boot", str(kernel), "--initrd", str(too_many), memory=512 << 20))
-    assert "more than 262144 archives" in line
 
 
 # ---- what is no file --------------------------------------------------------------------------------------------
@@ -225,7 +222,8 @@ def test_what_is_no_file_is_named_and_never_waited_for(
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "{it}"], ["lint", "{it}"], ["replay", "{it}"], ["sweep", "{it}"], ["report", "{it}", "-o", "{it}.html"]],
+    "words", [["run", "{it}"], ["lint", "{it}"], ["replay", "{it}"], ["sweep", "{it}"],
+              ["report", "{it}", "-o", "{it}.html"]],
     ids=lambda words: words[0],
 )  # fmt: skip
 def test_a_fifo_is_no_script_no_session_no_sweep_and_no_journal(tmp_path: Path, words: list[str]) -> None:
