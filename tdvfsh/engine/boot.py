@@ -13,7 +13,7 @@ from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.keys import KeySource
 from tdvfsh.engine.limit import RunLimit
-from tdvfsh.engine.placements import stub_placements
+from tdvfsh.engine.placements import in_order, stub_placements
 from tdvfsh.engine.screen import NoDisplay, Screen
 from tdvfsh.engine.violation import Violation
 from tdvfsh.errors import UsageError
@@ -91,7 +91,7 @@ class CpuBoot:
         """Of the firmware's part and of the stub, as far as they go."""
         records, files = self.machine.trace.records, self.flow.files
         loader = grub_placements(records, files) if self.grub else []
-        return [*self.flow.placements, *loader, *stub_placements(records, files, STUB)]
+        return in_order(records, self.flow.placements, loader, stub_placements(records, files, STUB))
 
     def watch_kernel(self) -> None:
         """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""

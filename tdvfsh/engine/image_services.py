@@ -51,7 +51,8 @@ class ImageServices:
         image = self._services.images.loaded_image(handle)
         assert image is not None
         firmware.prepare_image(handle, image)
-        cpu, tpl = firmware.cpu, firmware.events.tpl
+        cpu, tpl, trace = firmware.cpu, firmware.events.tpl, firmware.machine.trace
+        caller = trace.caller
         context = cpu.uc.context_save()
         self._depth += 1
         try:
@@ -65,6 +66,7 @@ class ImageServices:
             raise
         finally:
             self._depth -= 1
+            trace.caller = caller
             firmware.events.tpl = tpl
         return status_of(self.exit_code)
 

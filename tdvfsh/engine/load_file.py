@@ -5,8 +5,10 @@ Source: UEFI 2.10 13.2; edk2 OvmfPkg/QemuKernelLoaderFsDxe.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.engine.device_paths import parse_device_path
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -17,10 +19,17 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PiecedFile(Protocol):
-    """A file as pieces of others: ``(offset, bytes)``, zeros between."""
+    """A file as pieces of others: ``(offset, bytes)``, zeros between; it wants to know who asks and who reads."""
 
     size: int
-    pieces: list[tuple[int, memoryview]]
+    pieces: Sequence[tuple[int, memoryview]]
+
+    def load_file(self, path: str, boot_policy: bool) -> FileContents:
+        """EFI_BUFFER_TOO_SMALL for one who asks for the size, or why not."""
+        ...
+
+    def on_read(self) -> None:
+        """The file is read."""
 
 
 class LoadFile2Protocol:
@@ -34,19 +43,19 @@ class LoadFile2Protocol:
     @service("EFI_LOAD_FILE2_PROTOCOL.LoadFile", "qqbqq")
     def load_file(self, this: int, file_path: int, boot_policy: int, buffer_size: int, buffer: int) -> EfiStatus:
         """The size, then the file."""
-        if boot_policy:
-            return EfiStatus.EFI_UNSUPPORTED
-        if not buffer_size or not file_path or parse_device_path(self._ram, file_path).nodes:
+        if not buffer_size or not file_path:
             return EfiStatus.EFI_INVALID_PARAMETER
         room, size = self._ram.u64(buffer_size), self._file.size
         self._ram.put_u64(buffer_size, size)
-        if not buffer or room < size:
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
+        if boot_policy or not buffer or room < size:
+            return self._file.load_file(str(parse_device_path(self._ram, file_path)), bool(boot_policy)).status
         window = self._ram.window(buffer, size)
         at = 0
         for offset, view in self._file.pieces:
             window[at:offset] = bytes(offset - at)
             window[offset : offset + len(view)] = view
             at = offset + len(view)
+        window[at:size] = bytes(size - at)
+        self._file.on_read()
         self._firmware.wrote(buffer, size)
         return SUCCESS

@@ -56,9 +56,9 @@ class Violation:
         return f"{self.what}{inside} at {self.place}: {self.instruction}"
 
     def lines(self) -> list[str]:
-        """The report."""
+        """The report; its first line says it all."""
         lines = [
-            f"stopped   {self.what}",
+            f"stopped: {self.what}",
             f"address   {self.address:#x} ({self.access}), page {self.page_state}",
             f"at        {self.place}: {self.instruction}",
         ]

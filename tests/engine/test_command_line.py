@@ -44,7 +44,7 @@ def test_a_violation_is_reported_with_its_place(
     (tmp_path / "touch.efi").write_bytes(touch().ret(0).image())
     status, _, error = execute(monkeypatch, capsys, "--memory", "2G", str(tmp_path / "touch.efi"))
     assert status == 1
-    assert error.startswith("tdvfsh: stopped   read of memory that is not accepted, 0x40000000\n")
+    assert error.startswith("tdvfsh: stopped: read of memory that is not accepted, 0x40000000\n")
     assert "touch.efi .text+0x" in error
 
 

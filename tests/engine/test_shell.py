@@ -53,7 +53,7 @@ def test_a_violation_is_reported_and_the_shell_goes_on(tmp_path: Path, capsys: p
     (tmp_path / "hello.efi").write_bytes(hello())
     _, text = shell(tmp_path, capsys, "touch.efi", "echo %lasterror%", "accept 0x40000000 2M", "touch.efi", "hello.efi")
     lines = text.splitlines()
-    assert lines[0] == "stopped   read of memory that is not accepted, 0x40000000"
+    assert lines[0] == "stopped: read of memory that is not accepted, 0x40000000"
     assert "touch.efi .text+0x" in lines[2]
     assert lines[3] == "0x15"
     assert text.count("stopped") == 1
