@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Final, TextIO
 
 from tdvfsh.cli.arguments import Arguments, parse_arguments
 from tdvfsh.errors import TdvfshError
@@ -32,6 +33,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
 }
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
+_ENDING_SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _INTERNAL_ERROR: Final = 70
 _TRACEBACK: Final = "TDVFSH_TRACEBACK"
 
@@ -45,11 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 for success, 1 for failure, 2 for misuse; a script's ``%lasterror%``; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _terminate)
+    _stand_in_for_closed_streams()
+    for name in _ENDING_SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP: so do we
+            signal.signal(number, _terminate)
     try:
-        arguments = parse_arguments(words)
-        status = _handler(arguments.subcommand)(arguments)
+        status = _run(words)
         sys.stdout.flush()
     except TdvfshError as error:
         _complain(str(error))
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         return _BROKEN_PIPE
     except MemoryError:
         _complain("this host has not enough memory for that")
@@ -66,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
+        _drop(sys.stdout)
         return 1
     except Exception as error:  # a defect of ours: one line, and how to see where
         if os.environ.get(_TRACEBACK):
@@ -74,6 +79,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"internal error: {what} (set {_TRACEBACK}=1 to see where, and please report it)")
         return _INTERNAL_ERROR
     return status
+
+
+def _run(words: list[str]) -> int:
+    try:
+        arguments = parse_arguments(words)
+    except SystemExit as left:  # help and version have been printed, perhaps in vain
+        sys.stdout.flush()
+        return left.code if isinstance(left.code, int) else 0
+    return _handler(arguments.subcommand)(arguments)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """A standard stream that the parent closed is None: let input end at once, output fail, and errors go nowhere."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what could not be written go, so that Python does not try once more on its way out."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _handler(subcommand: str) -> Handler:
@@ -85,7 +115,10 @@ def _handler(subcommand: str) -> Handler:
 def _complain(text: str) -> None:
     from tdvfsh.report.table import printable
 
-    print(f"tdvfsh: {printable(text)}", file=sys.stderr)
+    try:
+        print(f"tdvfsh: {printable(text)}", file=sys.stderr, flush=True)
+    except OSError:  # full or gone as well: the status has to tell
+        _drop(sys.stderr)
 
 
 def _terminate(number: int, frame: object) -> None:

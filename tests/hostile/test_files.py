@@ -177,7 +177,7 @@ def test_a_link_out_of_a_drive_leads_nowhere(tmp_path: Path) -> None:
     (folder / "link").symlink_to(secret)
     (folder / "up").symlink_to("..")
     lines = (
-        "type link", "type up\\secret", "type ..\\secret", "echo evil >link", "echo evil >up\\new", "rm -q link",
+        "type link", "type up\\secret", "type ..\\secret", "echo evil > link", "echo evil > up\\new", "rm -q link",
         "rm -q up\\secret",
     )  # fmt: skip
     done = run("--fs0", str(folder), "--fs0-write", stdin="\n".join(lines))
