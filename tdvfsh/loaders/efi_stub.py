@@ -143,7 +143,9 @@ class _EfiStub:
         status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
         if status is SUCCESS:
             services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
-        handles = services.allocate_pool(_LOADER_DATA, _PCI_HANDLE_BUFFER_SIZE)
+        # LocateHandle into a buffer of the stub's own, or LocateHandleBuffer, which is firmware's pool.
+        pool = EfiMemoryType.EfiBootServicesData if self._stub.locates_handle_buffers else _LOADER_DATA
+        handles = services.allocate_pool(pool, _PCI_HANDLE_BUFFER_SIZE)
         if handles.buffer:
             services.free_pool(handles.buffer)
         if self._stub.supports_unaccepted:
@@ -193,10 +195,11 @@ class _EfiStub:
     def _exit_boot_services(self) -> EfiStatus:
         """The final map in a pool buffer, ExitBootServices, and one more try with the same buffer."""
         services, stub = self._services, self._stub
-        memory_map, buffer = stub.read_memory_map(_ACPI_RECLAIM if stub.decompresses else _LOADER_DATA)
+        memory_map, _ = stub.read_memory_map(
+            _ACPI_RECLAIM if stub.decompresses else _LOADER_DATA, LINUX_EFI_BOOT_MEMMAP_GUID
+        )
         if memory_map.status.is_error:
             return stub.no_room("GetMemoryMap", memory_map.status, 0, "the final memory map")
-        services.install_configuration_table(LINUX_EFI_BOOT_MEMMAP_GUID, buffer)
         status = services.exit_boot_services(stub.handle, memory_map.map_key or 0)
         if status is EfiStatus.EFI_INVALID_PARAMETER:
             memory_map = services.get_memory_map(stub.buffer_size(memory_map))

@@ -12,6 +12,7 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import BootFlow
+from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import MEMORY_DESCRIPTOR_SIZE, EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size
@@ -68,17 +69,29 @@ class StubCalls:
         return self.version >= (6, 5) or (self.version == (0, 0) and self.decompresses)
 
     @property
+    def locates_handle_buffers(self) -> bool:
+        """7.2 uses LocateHandleBuffer, 6.12 LocateHandle (both seen when their code runs); it came with 6.14."""
+        return self.version >= (6, 14)
+
+    @property
     def slack(self) -> int:
         """Descriptors to spare in its map buffers (recorded: 32 in 6.12, 8 in 6.1.176)."""
         return 32 if self.reads_map_for_e820 else 8
 
-    def read_memory_map(self, memory_type: EfiMemoryType) -> tuple[MemoryMapResult, int]:
-        """efi_get_memory_map: the size, a pool buffer with room to spare, the map; and the buffer, 0 without room."""
+    def read_memory_map(self, memory_type: EfiMemoryType, table: Guid | None = None) -> tuple[MemoryMapResult, int]:
+        """efi_get_memory_map: the size, a pool buffer with room to spare, the map; and the buffer, 0 without room.
+
+        Args:
+            memory_type: Of the buffer.
+            table: Configuration table under which the buffer is published, before the map is read into it.
+        """
         services = self.flow.services
         sized = services.get_memory_map(0, has_buffer=False)
         status, buffer = services.allocate_pool(memory_type, self.buffer_size(sized) + _BOOT_MEMMAP_HEADER)
         if status.is_error or not buffer:
             return sized._replace(status=status), 0
+        if table is not None:
+            services.install_configuration_table(table, buffer)
         return services.get_memory_map(self.buffer_size(sized)), buffer
 
     def buffer_size(self, sized: MemoryMapResult) -> int:

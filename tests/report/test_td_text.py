@@ -20,9 +20,7 @@ def test_the_usual_machine_has_no_unusual_rows() -> None:
 
 
 def test_a_host_of_small_pages_the_exit_policy_and_a_cleared_attribute_are_shown() -> None:
-    rows = _rows(
-        Machine(TdOptions(host_page_size=PAGE_SIZE, accept_at_exit="unless-objected", sept_ve_disable=False))
-    )
+    rows = _rows(Machine(TdOptions(host_page_size=PAGE_SIZE, accept_at_exit="unless-objected", sept_ve_disable=False)))
     assert rows["Host"] == "maps 4 KiB pages only"
     assert "unless the OS objects" in rows["At exit"]
     assert "#VE" in rows["Attributes"]
