@@ -143,11 +143,10 @@ class _EfiStub:
         status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
         if status is SUCCESS:
             services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
-        # LocateHandle into a buffer of the stub's own, or LocateHandleBuffer, which is firmware's pool.
-        pool = EfiMemoryType.EfiBootServicesData if self._stub.locates_handle_buffers else _LOADER_DATA
-        handles = services.allocate_pool(pool, _PCI_HANDLE_BUFFER_SIZE)
-        if handles.buffer:
-            services.free_pool(handles.buffer)
+        if not self._stub.locates_handle_buffers:
+            handles = services.allocate_pool(_LOADER_DATA, _PCI_HANDLE_BUFFER_SIZE)
+            if handles.buffer:
+                services.free_pool(handles.buffer)
         if self._stub.supports_unaccepted:
             services.locate_protocol(OVMF_SEV_MEMORY_ACCEPTANCE_PROTOCOL_GUID)
         return SUCCESS

@@ -70,7 +70,7 @@ class StubCalls:
 
     @property
     def locates_handle_buffers(self) -> bool:
-        """7.2 uses LocateHandleBuffer, 6.12 LocateHandle (both seen when their code runs); it came with 6.14."""
+        """PCI handles: 7.2 has firmware allocate for them, 6.12 does so itself (seen in both; it came with 6.14)."""
         return self.version >= (6, 14)
 
     @property
