@@ -143,10 +143,12 @@ class _EfiStub:
         status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
         if status is SUCCESS:
             services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
-        if not self._stub.locates_handle_buffers:
+        if self._stub.locates_handle_buffers:  # LocateHandleBuffer allocates inside the firmware
+            handles = services.core.pool.allocate_pool(EfiMemoryType.EfiBootServicesData, _PCI_HANDLE_BUFFER_SIZE)
+        else:
             handles = services.allocate_pool(_LOADER_DATA, _PCI_HANDLE_BUFFER_SIZE)
-            if handles.buffer:
-                services.free_pool(handles.buffer)
+        if handles.buffer:
+            services.free_pool(handles.buffer)
         if self._stub.supports_unaccepted:
             services.locate_protocol(OVMF_SEV_MEMORY_ACCEPTANCE_PROTOCOL_GUID)
         return SUCCESS
