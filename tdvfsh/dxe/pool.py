@@ -209,10 +209,16 @@ class PoolAllocator:
         return pool
 
     def _take_block(self, pool: _Pool, memory_type: int, index: int) -> int:
-        """A block of class ``index``: the last one freed, else the head of a larger one, else of a new page."""
+        """A block of class ``index``: the last one freed, else the head of a larger one, else of a new page.
+
+        Where somebody gave a page of the pool back with FreePages, two pools may come to have the same block on their
+        lists, as in firmware; here the first to take it has it.
+        """
         for larger in range(index, len(BLOCK_SIZES)):
-            if pool.free[larger]:
+            while pool.free[larger]:
                 block = pool.free[larger].pop()
+                if self._free_class.get(block) != larger:
+                    continue
                 del self._free_class[block]
                 self._carve(pool, block + BLOCK_SIZES[index], BLOCK_SIZES[larger] - BLOCK_SIZES[index], larger)
                 return block
@@ -244,7 +250,8 @@ class PoolAllocator:
             blocks.append((page + offset, index))
             offset += BLOCK_SIZES[index]
         for block, index in blocks:
-            pool.free[index].remove(block)
+            if block in pool.free[index]:
+                pool.free[index].remove(block)
             del self._free_class[block]
         self._pages.pop(page, None)
         self.pages.free_pages(page, 1)

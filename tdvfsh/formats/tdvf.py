@@ -16,6 +16,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
+from tdvfsh.formats.records import read_record
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import PAGE_SIZE
 
@@ -202,7 +203,7 @@ _WITHOUT_DATA: Final = (TdvfSectionType.TD_HOB, TdvfSectionType.TempMem)
 
 
 def _section(source: ByteSource, raw: bytes, offset: int) -> TdvfSection:
-    fields = SECTION.parse(raw)
+    fields = read_record(SECTION, raw)
     refuse = FormatError
     if fields.type not in {*_WITH_DATA, *_WITHOUT_DATA}:
         raise refuse(source.path, f"a TDVF section of type {fields.type}, which QEMU refuses", offset)

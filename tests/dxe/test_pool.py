@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tdvfsh.dxe.pool import BLOCK_SIZES
 from tdvfsh.dxe.profile import BOOKWORM, TRIXIE
-from tests.dxe.machines import BS_DATA, LOADER_DATA, RAM, page, plain_machine, shape
+from tests.dxe.machines import BS_DATA, LOADER_DATA, RAM, RT_DATA, page, plain_machine, shape
 
 TOP = RAM // 4096
 FIRST = page(TOP - 1) + 0x18
@@ -129,3 +133,20 @@ def test_a_page_that_firmware_holds_serves_small_requests_and_is_never_given_bac
     assert page(8) < buffer < page(9)
     services.free_pool(buffer)
     assert shape(services) == before
+
+
+@given(st.integers(0, 1 << 32))
+def test_pages_taken_away_from_under_the_pools_never_break_them(seed: int) -> None:
+    services, random = plain_machine(), Random(seed)
+    buffers: list[int] = []
+    for _ in range(120):
+        kind = random.random()
+        if kind < 0.5:
+            memory_type = random.choice((LOADER_DATA, BS_DATA, RT_DATA, 0x80000001))
+            buffers.append(
+                services.allocate_pool(memory_type, random.choice((1, 100, 500, 1500, 2600, 5000))).buffer or 0
+            )
+        elif buffers and kind < 0.8:
+            services.free_pool(buffers.pop(random.randrange(len(buffers))))
+        elif buffers:
+            services.free_pages(random.choice(buffers) & -page(1), 1)

@@ -85,7 +85,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_wheel_has_the_program_its_data_and_nothing_else(built: dict[str, Path]) -> None:
-    names = zipfile.ZipFile(built["wheel"]).namelist()
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        names = wheel.namelist()
     assert "tdvfsh/images/catalogue.toml" in names
     models = {Path(name).name for name in names if name.startswith("tdvfsh/td/firmware_models/")}
     assert models >= {path.name for path in (ROOT / "tdvfsh/td/firmware_models").iterdir() if path.is_file()}
@@ -96,15 +97,10 @@ def test_the_wheel_has_the_program_its_data_and_nothing_else(built: dict[str, Pa
 
 
 def test_the_source_archive_can_run_its_own_tests(built: dict[str, Path]) -> None:
-    names = {name.split("/", 1)[1] for name in tarfile.open(built["sdist"]).getnames() if "/" in name}
-    assert {
-        "README.md",
-        "SECURITY.md",
-        "LICENSE",
-        "pyproject.toml",
-        "images/catalogue.toml",
-        "tests/test_units.py",
-    } <= names
+    with tarfile.open(built["sdist"]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    top = {"README.md", "SECURITY.md", "LICENSE", "pyproject.toml"}
+    assert top | {"images/catalogue.toml", "tests/test_units.py"} <= names
 
 
 def _versions() -> Sequence[str]:
