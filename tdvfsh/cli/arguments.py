@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
+    from tdvfsh.formats.compression import UnpackLimits
     from tdvfsh.machine.options import TdOptions
 
 FILE_SYSTEMS: Final = 10
@@ -69,6 +70,20 @@ class Arguments:
     def flag(self, name: str) -> bool:
         """Whether a flag was given."""
         return bool(self._values.get(name))
+
+    def unpack_limits(self) -> UnpackLimits | None:
+        """What counts as a decompression bomb; None for the default.
+
+        Raises:
+            UsageError: No size.
+        """
+        given = self.optional("unpack_limit")
+        if given is None:
+            return None
+        from tdvfsh.formats.compression import NO_LIMITS, UnpackLimits
+        from tdvfsh.units import parse_size
+
+        return NO_LIMITS if given == "none" else UnpackLimits(absolute=parse_size(given), ratio=None)
 
     def td_options(self, **changes: str) -> TdOptions:
         """The TD options, checked.

@@ -17,7 +17,11 @@ def run_boot(arguments: Arguments) -> int:
     with (
         unpack_progress() as progress,
         open_boot_files(
-            arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline"), progress
+            arguments.text("kernel"),
+            arguments.words("initrd"),
+            arguments.text("cmdline"),
+            progress,
+            limits=arguments.unpack_limits(),
         ) as opened,
     ):
         result = boot(options, opened.boot) if arguments.text("engine") == "model" else _boot_on_cpu(arguments, opened)

@@ -21,7 +21,11 @@ def run_compare(arguments: Arguments) -> int:
     with (
         unpack_progress() as progress,
         open_boot_files(
-            arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline"), progress
+            arguments.text("kernel"),
+            arguments.words("initrd"),
+            arguments.text("cmdline"),
+            progress,
+            limits=arguments.unpack_limits(),
         ) as opened,
     ):
         rows = compared_rows(

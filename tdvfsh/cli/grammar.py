@@ -108,6 +108,7 @@ def _build_parser() -> _Parser:
             help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
         )
         booting.add_argument("--json", action="store_true", help="print JSON")
+        _add_unpack_limit(booting)
         if name == "boot":
             booting.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
             _add_engine(booting)
@@ -141,6 +142,7 @@ def _build_parser() -> _Parser:
     inspect = add("inspect", "what a file is", "tdvfsh inspect vmlinuz")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    _add_unpack_limit(inspect)
 
     _add_report(
         add("report", "a page or a drawing of a boot or a trace", "tdvfsh report vmlinuz --initrd F -o boot.html", td)
@@ -164,6 +166,14 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--grub", metavar="grubx64.efi", help="with --engine cpu: boot by this real GRUB")
     _add_run_limits(parser)
+
+
+def _add_unpack_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--unpack-limit",
+        metavar="SIZE",
+        help="what an initrd may unpack to, or none (default 16G, and 1000 times its size from 1G on)",
+    )
 
 
 def _add_run_limits(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ def run_inspect(arguments: Arguments) -> int:
     """What a file is, for people or as the contract's JSON."""
     path = arguments.text("file")
     with unpack_progress() as progress:
-        facts = inspect_file(path, lambda done, total: progress(path, done, total))
+        facts = inspect_file(path, lambda done, total: progress(path, done, total), arguments.unpack_limits())
     if arguments.flag("json"):
         print_json(facts)
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.formats.initrd import Initrd, parse_initrd
 from tdvfsh.formats.linux import LinuxKernel, is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
@@ -37,6 +38,7 @@ def open_boot_files(
     cmdline: str = "",
     progress: Progress | None = None,
     names: Sequence[str] | None = None,
+    limits: UnpackLimits | None = None,
 ) -> Iterator[OpenedFiles]:
     """Map kernel and initrds, and read their headers.
 
@@ -46,6 +48,7 @@ def open_boot_files(
         cmdline: The kernel's command line.
         progress: Told how far an initrd has been unpacked.
         names: What to call the files, kernel first, where not by their paths.
+        limits: What to refuse as a decompression bomb; None for the default.
 
     Raises:
         HostError, FormatError: A file that cannot be read, or is not what it should be.
@@ -64,7 +67,7 @@ def open_boot_files(
                 if progress is not None:
                     progress(name, done, total)
 
-            facts.append(parse_initrd(mapped.view, name, tell))
+            facts.append(parse_initrd(mapped.view, name, tell, limits))
             files.append(InitrdFile(name, mapped.view))
         yield OpenedFiles(BootFiles(kernel_file, tuple(files), cmdline), tuple(facts))
 

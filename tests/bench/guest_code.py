@@ -8,7 +8,13 @@ from typing import Any, Final
 
 import unicorn
 
+from tdvfsh.engine.boot import boot_on_cpu
+from tdvfsh.machine.boot import boot
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.machine.options import TdOptions
 from tdvfsh.uefi.status import SUCCESS
+from tdvfsh.units import GIB
+from tests.bench.images import pair
 from tests.bench.measure import Figure, interleave
 from tests.engine.assembler import Program
 from tests.engine.programs import guest, load
@@ -40,11 +46,20 @@ def figures() -> list[Figure]:
             },
             rounds=5,
         )
+    with pair() as files, open_boot_files(files.kernel, [files.initrd], "nokaslr") as opened:
+        options = TdOptions(memory=2 * GIB)
+        boots = interleave(
+            {"real": lambda: boot_on_cpu(options, opened.boot), "model": lambda: boot(options, opened.boot)}, rounds=3
+        )
+        real = files.real
     call = (medians["calling"] - medians["nothing"]) / _CALLS
     return [
         Figure(GROUP, "40 million instructions", "Unicorn alone", medians["counting"], medians["bare"]),
         Figure(GROUP, "start and end of a program", "", medians["nothing"]),
         Figure(GROUP, "one service call of guest code", "", call),
+        Figure(GROUP, "a boot whose EFI stub really runs", "modelled stub", boots["real"], boots["model"])
+        if real
+        else Figure(GROUP, "a boot whose EFI stub really runs", "modelled stub", skipped="a made kernel has no code"),
     ]
 
 

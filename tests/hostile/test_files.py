@@ -68,6 +68,11 @@ def test_a_bomb_of_a_gibibyte_and_more_is_refused_by_the_program_itself_in_littl
     assert bomb.stat().st_size < size // 1000
     line = refused(run("boot", str(kernel), "--initrd", str(bomb), memory=768 << 20))
     assert "times its size, the limit" in line
+    line = refused(run("inspect", str(bomb), "--unpack-limit", "64M", memory=768 << 20))
+    assert "more than 64 MiB, the limit" in line
+    lifted = run("inspect", str(bomb), "--unpack-limit", "none", memory=768 << 20)
+    assert (lifted.returncode, lifted.stderr) == (0, "")
+    assert "many" in refused(run("inspect", str(bomb), "--unpack-limit", "many"))
 
 
 def test_bombs_inside_bombs_are_measured_once(tmp_path: Path) -> None:
