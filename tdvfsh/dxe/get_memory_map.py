@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.bins import RUNTIME_TYPES, Bin, Bins
 from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
-from tdvfsh.dxe.memory_map import CONVENTIONAL, MapEntry, MemoryMap
+from tdvfsh.dxe.memory_map import CONVENTIONAL, MemoryMap
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.uefi.memory import (
     EFI_CACHE_ATTRIBUTE_MASK,
@@ -55,11 +55,13 @@ def special_bins(bins: Bins) -> list[Bin]:
     return sorted(bins.special(), key=lambda area: area.start)
 
 
-def ram_pieces(entries: Iterable[MapEntry], special: Sequence[Bin], profile: FirmwareProfile) -> list[Piece]:
+def ram_pieces(
+    entries: Iterable[tuple[int, int, int, int]], special: Sequence[Bin], profile: FirmwareProfile
+) -> list[Piece]:
     """What is reported of some descriptors of gMemoryMap."""
     pieces: list[Piece] = []
     for start, end, memory_type, attribute in entries:
-        if memory_type == CONVENTIONAL:
+        if memory_type == CONVENTIONAL and special:
             pieces += _free_as_reported(start, end, attribute, special, profile)
         else:
             pieces.append((memory_type, start, end, attribute | _RUNTIME_ATTRIBUTE.get(memory_type, 0)))

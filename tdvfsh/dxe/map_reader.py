@@ -58,9 +58,11 @@ class MapReader:
             self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, list(join_pieces(pieces))
         counted = len(memory_map) + profile.bin_slack_descriptors * len(self._special) + self._gcd_counted
         ram, rest = self._ram, self._from_gcd
-        if ram and rest and ram[-1].physical_end == rest[0].physical_start:
-            seam = join_pieces([_piece(ram[-1]), _piece(rest[0])])
-            return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
+        if ram and rest:
+            _, start, pages, _, _ = ram[-1]
+            if start + (pages << PAGE_SHIFT) == rest[0][1]:
+                seam = join_pieces([_piece(ram[-1]), _piece(rest[0])])
+                return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
         return MemoryMapView((*ram, *rest), counted)
 
     def _renew(self, memory_map: MemoryMap, profile: FirmwareProfile, low: int, high: int) -> None:
@@ -70,8 +72,11 @@ class MapReader:
         lies outside of it stays. The neighbours come along because they may join what is new.
         """
         ram = self._ram
-        first = max(bisect_left(ram, low, key=_BY_START) - 1, 0)
-        last = bisect_left(ram, high, first, key=_BY_START)
+        last = bisect_left(ram, high, key=_BY_START)
+        first = last  # what changed is mostly one descriptor or two: a step or two back is quicker than a search
+        while first and ram[first - 1][1] > low:
+            first -= 1
+        first = max(first - 1, 0)
         pieces: list[Piece] = []
         if first < last:
             memory_type, start, end, attribute = _piece(ram[first])

@@ -128,12 +128,10 @@ class MemoryMap:
             end, memory_type, attribute = ranges[start]
             yield MapEntry(start, end, memory_type, attribute)
 
-    def between(self, low: int, high: int) -> Iterator[MapEntry]:
-        """The descriptors that start in ``[low, high)``, ascending."""
+    def between(self, low: int, high: int) -> list[tuple[int, int, int, int]]:
+        """The descriptors that start in ``[low, high)``, ascending, as ``(start, end, type, attribute)``."""
         ranges = self._ranges
-        for start in self._starts.between(low, high):
-            end, memory_type, attribute = ranges[start]
-            yield MapEntry(start, end, memory_type, attribute)
+        return [(start, *ranges[start]) for start in self._starts.between(low, high)]
 
     def find(self, address: int) -> MapEntry | None:
         """The descriptor that holds ``address``, or None."""

@@ -71,14 +71,18 @@ class SortedStarts:
             return chunk[place]
         return self.chunks[which + 1][0] if which + 1 < len(self.chunks) else None
 
-    def between(self, low: int, high: int) -> Iterator[int]:
+    def between(self, low: int, high: int) -> list[int]:
         """The items in ``[low, high)``, ascending."""
-        for which in range(max(bisect_right(self.floors, low) - 1, 0), len(self.chunks)):
+        which = max(bisect_right(self.floors, low) - 1, 0)
+        chunk = self.chunks[which]
+        first, last = bisect_left(chunk, low), bisect_left(chunk, high)
+        found = chunk[first:last]
+        while last == len(chunk) and which + 1 < len(self.chunks):
+            which += 1
             chunk = self.chunks[which]
-            first, last = bisect_left(chunk, low), bisect_left(chunk, high)
-            yield from chunk[first:last]
-            if last < len(chunk):
-                return
+            last = bisect_left(chunk, high)
+            found += chunk[:last]
+        return found
 
     def add(self, start: int) -> None:
         """Put in an item that is not there."""
