@@ -74,7 +74,7 @@ class MapReader:
         ram = self._ram
         last = bisect_left(ram, high, key=_BY_START)
         first = last  # what changed is mostly one descriptor or two: a step or two back is quicker than a search
-        while first and ram[first - 1][1] > low:
+        while first and ram[first - 1][1] >= low:
             first -= 1
         first = max(first - 1, 0)
         pieces: list[Piece] = []
