@@ -1,6 +1,6 @@
 """The shell as a library: lines go in, text and status come out; the journal tells which calls failed.
 
-    python scripts/failures.py
+python scripts/failures.py
 """
 
 from __future__ import annotations

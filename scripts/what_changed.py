@@ -1,6 +1,6 @@
 """What one AcceptMemory() changes, and that it can be taken back: snapshots and differences.
 
-    python scripts/what_changed.py
+python scripts/what_changed.py
 """
 
 from __future__ import annotations

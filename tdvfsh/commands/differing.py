@@ -120,4 +120,3 @@ def _add_completions() -> None:
 
 
 _add_completions()
-

@@ -56,9 +56,7 @@ class Rung:
     below: int | None = None
 
 
-def ladder(
-    options: TdOptions, files: BootFiles, step: int = MIB, progress: Progress | None = None
-) -> list[Rung]:
+def ladder(options: TdOptions, files: BootFiles, step: int = MIB, progress: Progress | None = None) -> list[Rung]:
     """The rungs in the order in which a boot reaches them.
 
     Each is found by halving, with the size just below it seen to fail. Stages are taken to stay reached as more is

@@ -32,8 +32,8 @@ def of_caller(caller: str) -> Wanted:
 
 def of_status(status: EfiStatus | None) -> Wanted:
     """Calls that ended so; all failures where None."""
-    return lambda record: record.status is not None and (
-        record.status.is_error if status is None else record.status == status
+    return lambda record: (
+        record.status is not None and (record.status.is_error if status is None else record.status == status)
     )
 
 

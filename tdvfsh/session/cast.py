@@ -38,9 +38,7 @@ class CastRecorder:
         title: The cast's title.
     """
 
-    def __init__(
-        self, shell: Shell, path: str, now: Callable[[], float] | None = None, title: str = "tdvfsh"
-    ) -> None:
+    def __init__(self, shell: Shell, path: str, now: Callable[[], float] | None = None, title: str = "tdvfsh") -> None:
         self._shell = shell
         self._path = Path(path)
         self._now = now

@@ -74,6 +74,4 @@ def td_hob_section(firmware: str = "inteltdx") -> AddressSpan:
         UsageError: No such firmware.
     """
     added_spans(firmware)
-    return next(
-        section.span for section in ADDED_SECTIONS[firmware] if section.section_type is TdvfSectionType.TD_HOB
-    )
+    return next(section.span for section in ADDED_SECTIONS[firmware] if section.section_type is TdvfSectionType.TD_HOB)

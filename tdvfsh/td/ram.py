@@ -59,9 +59,7 @@ class RamLayout:
         limit = _LOW_RAM_LIMIT_OF_LARGE if memory >= _LOW_RAM_LIMIT else _LOW_RAM_LIMIT
         below = min(memory, limit, max_ram_below_4g)
         above = memory - below
-        return cls(
-            memory, AddressSpan(0, below), AddressSpan(HIGH_RAM_BASE, HIGH_RAM_BASE + above) if above else None
-        )
+        return cls(memory, AddressSpan(0, below), AddressSpan(HIGH_RAM_BASE, HIGH_RAM_BASE + above) if above else None)
 
     @classmethod
     def of_spans(cls, spans: Iterable[AddressSpan]) -> RamLayout:

@@ -206,9 +206,7 @@ class PageAccept:
         if backed and self.sept.host_page_size == LARGE_PAGE_SIZE:
             return AcceptGroup(backed, TdcallStatus.SUCCESS, backed, Effect.MAP)
         count = max(1, backed)
-        return AcceptGroup(
-            count, TdcallStatus.PAGE_SIZE_MISMATCH | SeptLevel.LEVEL_2M, count, Effect.FAULT_TABLES
-        )
+        return AcceptGroup(count, TdcallStatus.PAGE_SIZE_MISMATCH | SeptLevel.LEVEL_2M, count, Effect.FAULT_TABLES)
 
     def _peek_small(self, gpa: int, limit: int, end: int, entry: SeptEntry) -> AcceptGroup:
         state, level = entry

@@ -58,7 +58,7 @@ EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE: Final = Guid("13fa7698-c831-49c7-87ea-8f
 _NAMES: Final = {
     value: name
     for name, value in list(globals().items())
-    if isinstance(value, UUID) and name.endswith("_GUID") or name.startswith("EFI_EVENT_GROUP_")
+    if (isinstance(value, UUID) and name.endswith("_GUID")) or name.startswith("EFI_EVENT_GROUP_")
 }
 
 

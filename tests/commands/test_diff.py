@@ -119,9 +119,7 @@ def test_changed_ranges_are_exactly_those_addresses_whose_value_differs(
     changes = list(changed_ranges("x", old_spans, new_spans))
     found = {at: (one.before, one.after) for one in changes for at in range(one.start, one.end)}
     assert found == {
-        at: (old_values.get(at), new_values.get(at))
-        for at in range(64)
-        if old_values.get(at) != new_values.get(at)
+        at: (old_values.get(at), new_values.get(at)) for at in range(64) if old_values.get(at) != new_values.get(at)
     }
     for one, other in pairwise(changes):
         assert one.end < other.start or (one.before, one.after) != (other.before, other.after)

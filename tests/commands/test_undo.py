@@ -152,9 +152,7 @@ def test_inside_a_script_each_line_is_one_and_the_line_that_called_it_is_out_of_
     under_test.put("undoes.nsh", "@echo -off\nset a 1\nset b 2\nundo\nundo 9\n")
     under_test.run("set z 0")
     text = under_test.run("undoes.nsh")
-    assert text.endswith(
-        "Undone: set b 2\nUndone: set a 1\nUndone: @echo -off\nundo: There is nothing more to undo.\n"
-    )
+    assert text.endswith("Undone: set b 2\nUndone: set a 1\nUndone: @echo -off\nundo: There is nothing more to undo.\n")
     assert under_test.shell.get_variable("z") == "0"
 
 
