@@ -170,6 +170,8 @@ class History:
             return None
         moment = self.undone.pop()
         self.done.append(full_moment(shell, moment.line, moment.snapshot))
+        if len(self.done) > DEPTH and self.done[0] not in self._open:
+            del self.done[0]
         moment.restore(shell)
         return moment
 

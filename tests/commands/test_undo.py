@@ -200,3 +200,13 @@ def test_the_attributes_of_a_host_s_files_come_back_and_the_files_stay(tmp_path:
     info = folder.info(("a.txt",))
     assert info is not None
     assert "h" not in info.attributes
+
+
+def test_redo_keeps_no_more_lines_than_there_may_be() -> None:
+    under_test = ShellUnderTest()
+    for number in range(DEPTH):
+        under_test.run(f"set v {number}")
+    for _ in range(5):
+        under_test.run("undo 3", "ver", "ver", "ver", "redo 3")
+        assert len(under_test.shell.history.before_now()) <= DEPTH
+    assert under_test.shell.get_variable("v") == str(DEPTH - 1)
