@@ -13,6 +13,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.errors import HostError
+from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine.boot import boot
 from tdvfsh.machine.compare import compare
@@ -40,8 +42,15 @@ def browser() -> Iterator[Browser]:
 class _Booted:
     """A boot as a page, and what it was made from."""
 
-    def __init__(self, folder: Path, kernel: Path, options: TdOptions, accepts: tuple[str, ...] = ()) -> None:
-        initrd = folder / "initrd.cpio"
+    def __init__(
+        self,
+        folder: Path,
+        kernel: Path,
+        options: TdOptions,
+        accepts: tuple[str, ...] = (),
+        real_initrd: Path | None = None,
+    ) -> None:
+        initrd = real_initrd or folder / "initrd.cpio"
         if not initrd.exists():
             make_initrd(initrd, INSTALLER_INITRD, None)
         with open_boot_files(kernel, [initrd], "nokaslr") as opened:
@@ -102,6 +111,23 @@ def test_the_slider_shows_the_map_of_every_moment(browser: Browser, booted: _Boo
     _set_slider(browser, 108)
     browser.keep_screenshot(tmp_path / "moment.png")
     assert browser.complaints() == []
+
+
+@pytest.mark.images
+def test_the_page_of_a_real_kernel_and_initrd_opens_and_its_slider_works(browser: Browser, tmp_path: Path) -> None:
+    try:
+        files = fetch("installer-13").files
+    except HostError as error:
+        pytest.skip(f"no package archive here: {error}")
+    real = _Booted(tmp_path, files["kernel"], _OPTIONS, real_initrd=files["initrd"])
+    browser.open(real.page)
+    browser.find("#map-details summary").click()
+    for moment in (0, len(real.trace.records) // 2, len(real.trace.records)):
+        _set_slider(browser, moment)
+        assert _table(browser) == real.map_rows(moment), moment
+    browser.keep_screenshot(tmp_path / "real-boot.png")
+    assert browser.complaints() == []
+    assert [url for url in browser.requests() if not url.startswith(("data:", "blob:", real.page.as_uri()))] == []
 
 
 def test_the_slider_and_the_changes_go_by_keys(browser: Browser, booted: _Booted) -> None:
