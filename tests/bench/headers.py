@@ -32,7 +32,9 @@ def figures() -> list[Figure]:
             found += [Figure(GROUP, "PE headers of a kernel", name, skipped="it is not installed") for name in missing]
             view = mapped.view
             both = lambda: (parse_pe(view), parse_bzimage(view, "kernel"))  # noqa: E731
-            found += against(GROUP, "PE and boot protocol headers", both, {"pefile": peers["pefile"]}, _GOAL)
+            found += against(
+                GROUP, "PE, boot protocol, and its stub looked through", both, {"pefile, PE only": peers["pefile"]}
+            )
         found += against(GROUP, "open, map and read PE headers", lambda: _open(files.kernel),
                          {"pefile": lambda: pefile.PE(str(files.kernel), fast_load=True).close()}, _GOAL)  # fmt: skip
     return found
