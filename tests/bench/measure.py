@@ -102,6 +102,34 @@ def interleave(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> di
     return {name: statistics.median(times) for name, times in spent.items()}
 
 
+def steady(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> dict[str, float]:
+    """:func:`interleave`, in seconds of this machine at its fastest.
+
+    A shared machine may run at half its speed for minutes. A yardstick of plain Python runs in every round; what it
+    took then, against the least that it ever took, is divided out. Ratios do not change by that.
+    """
+    yardstick = "\0yardstick"
+    _fastest[0] = min([_fastest[0], *(_yardstick_seconds() for _ in range(200))])
+    medians = interleave({**runs, yardstick: _count}, rounds)
+    slowness = medians.pop(yardstick) / _fastest[0]
+    return {name: median / max(slowness, 1.0) for name, median in medians.items()}
+
+
+_fastest = [float("inf")]
+
+
+def _count() -> None:
+    counts: dict[int, int] = {}
+    for number in range(1000):
+        counts[number & 63] = counts.get(number & 63, 0) + number
+
+
+def _yardstick_seconds() -> float:
+    start = time.perf_counter()
+    _count()
+    return time.perf_counter() - start
+
+
 def interleave_commands(commands: Mapping[str, Sequence[str]], rounds: int = 31) -> dict[str, float]:
     """Median seconds from starting each command to its end."""
 

@@ -8,7 +8,7 @@ from typing import Final
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.memory_map import MapEntry
 from tdvfsh.units import PAGE_SIZE
-from tests.bench.measure import Figure, Goal, against, interleave
+from tests.bench.measure import Figure, Goal, against, steady
 from tests.bench.naive_firmware import NaiveFirmware
 from tests.dxe.machines import ADDRESS, ANY, CONVENTIONAL, LOADER_DATA, MAX, WB, plain_machine
 
@@ -80,7 +80,7 @@ def figures() -> list[Figure]:
 def _by_count(
     name: str, runs: dict[str, Callable[[], object]], first: Goal | None, others: Goal | None
 ) -> list[Figure]:
-    medians = interleave(runs)
+    medians = steady(runs)
     base = medians[str(_SMALL)]
     found = [Figure(GROUP, f"{name}, {_SMALL} descriptors", "", base, goal=first)]
     for count in COUNTS[1:]:
@@ -100,7 +100,7 @@ def _maps(machines: dict[int, BootServices]) -> list[Figure]:
     }
     found = _by_count("GetMemoryMap, unchanged", again, Goal(ours=_MAP_GOAL), None)
     for count, services in machines.items():
-        medians = interleave({"pair": pair_of(services, ANY, 1, 0), "with map": map_after_change(services)})
+        medians = steady({"pair": pair_of(services, ANY, 1, 0), "with map": map_after_change(services)})
         cost = medians["with map"] - medians["pair"]
         if count == _SMALL:
             base = cost
