@@ -14,8 +14,8 @@ from tdvfsh.errors import HostError, UsageError
 if TYPE_CHECKING:
     from tdvfsh.engine.keys import KeySource
     from tdvfsh.engine.screen import Screen
-    from tdvfsh.engine.volumes import Volume
     from tdvfsh.uefi.status import EfiStatus
+    from tdvfsh.uefi.volume import Volume
 
 _MAXIMUM_INPUT: Final = 16 << 20
 

@@ -13,7 +13,7 @@ from tdvfsh.uefi.status import EfiStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tdvfsh.commands.interfaces import FileWriter
+    from tdvfsh.uefi.volume import FileWriter
 
 _FORBIDDEN = frozenset('\\:"<>|*?')
 _STATUS = {
@@ -153,12 +153,12 @@ class HostFolder:
         return path
 
     def info(self, parts: Parts) -> FileInfo | None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         path = self._find(parts)
         return None if path is None else self._info(path)
 
     def entries(self, parts: Parts) -> list[FileInfo]:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         folder = self._need(parts)
         try:
             names = os.listdir(folder)
@@ -175,7 +175,7 @@ class HostFolder:
         return found
 
     def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         path = self._need(parts)
         if self.used is not None:
             self.used(path)
@@ -187,7 +187,7 @@ class HostFolder:
             raise _error(error) from None
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         self._need_writable()
         existing = self._find(parts)
         if existing is None:
@@ -203,7 +203,7 @@ class HostFolder:
             raise _error(error) from None
 
     def make_directory(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         for count in range(1, len(parts) + 1):
             found = self._find(parts[:count])
             if found is not None:
@@ -217,7 +217,7 @@ class HostFolder:
                 raise _error(error) from None
 
     def remove(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         self._need_writable()
         path = self._need(parts)
         try:
@@ -230,7 +230,7 @@ class HostFolder:
         self._attributes.pop(path, None)
 
     def rename(self, old: Parts, new: Parts) -> None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         self._need_writable()
         if not old or not new:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
@@ -246,12 +246,12 @@ class HostFolder:
             self._attributes[target] = self._attributes.pop(source)
 
     def set_attributes(self, parts: Parts, attributes: str) -> None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         self._need_writable()
         self._attributes[self._need(parts)] = attributes
 
     def set_modified(self, parts: Parts, seconds: int) -> None:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         self._need_writable()
         try:
             os.utime(self._need(parts), (seconds, seconds))
@@ -259,7 +259,7 @@ class HostFolder:
             raise _error(error) from None
 
     def space(self) -> tuple[int, int]:
-        """See :class:`~tdvfsh.commands.filesystem.FileSystem`."""
+        """See :class:`~tdvfsh.commands.interfaces.FileSystem`."""
         try:
             stat = os.statvfs(self.root)
         except OSError as error:

@@ -9,7 +9,7 @@ from tdvfsh.commands.filesystem import FileInfo, FileSystemError, Parts, directo
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.interfaces import FileWriter
+    from tdvfsh.uefi.volume import FileWriter
 
 
 class _Node:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.block_io import Disk
 from tdvfsh.engine.fat import FatDisk
-from tdvfsh.engine.volumes import Volume, VolumeFileSystem
+from tdvfsh.engine.volumes import VolumeFileSystem
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot, Sata
 from tdvfsh.uefi.guids import (
     EFI_BLOCK_IO_PROTOCOL_GUID,
@@ -14,6 +14,7 @@ from tdvfsh.uefi.guids import (
     EFI_DISK_IO_PROTOCOL_GUID,
     EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
 )
+from tdvfsh.uefi.volume import Volume
 
 if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine

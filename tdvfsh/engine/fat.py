@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tdvfsh.engine.block_io import SECTOR
-from tdvfsh.engine.volumes import Volume
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
+from tdvfsh.uefi.volume import Volume
 
 _RESERVED_SECTORS: Final = 32
 _FIRST_CLUSTER: Final = 2

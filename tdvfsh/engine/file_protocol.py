@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.runtime_services import pack_time
 from tdvfsh.engine.services import service
-from tdvfsh.engine.volumes import Volume
 from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
 from tdvfsh.uefi.guids import (
     EFI_FILE_INFO_GUID,
@@ -20,6 +19,7 @@ from tdvfsh.uefi.guids import (
     EFI_FILE_SYSTEM_VOLUME_LABEL_GUID,
 )
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.volume import Volume
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware

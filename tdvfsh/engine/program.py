@@ -10,12 +10,13 @@ from tdvfsh.engine.block_io import ImageDisk
 from tdvfsh.engine.devices import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.volumes import ViewVolume, Volume
+from tdvfsh.engine.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.uefi.device_path import FilePath
 from tdvfsh.uefi.guids import EFI_BLOCK_IO_PROTOCOL_GUID, EFI_EVENT_GROUP_READY_TO_BOOT
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,50 +10,7 @@ from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.mapped import MappedFile, copy_of, open_mapped
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-
-class FileWriter(Protocol):
-    """An open file that grows."""
-
-    def write(self, data: bytes) -> None:
-        """Append bytes; raises FileSystemError."""
-
-    def close(self) -> None:
-        """Done."""
-
-
-class Volume(Protocol):
-    """A file system; every method that fails raises FileSystemError. Names are found without regard to case."""
-
-    label: str
-    writable: bool
-
-    def info(self, parts: Parts) -> FileInfo | None:
-        """One entry, None where there is none. The root is a directory without a name."""
-
-    def entries(self, parts: Parts) -> list[FileInfo]:
-        """All entries of a directory, without ``.`` and ``..``."""
-
-    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
-        """Contents of a file, at most ``size`` bytes from ``offset``."""
-
-    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
-        """Create or empty a file, or append to it."""
-
-    def make_directory(self, parts: Parts) -> None:
-        """Create a directory."""
-
-    def remove(self, parts: Parts) -> None:
-        """Delete a file or an empty directory."""
-
-    def rename(self, old: Parts, new: Parts) -> None:
-        """Move an entry."""
-
-    def set_attributes(self, parts: Parts, attributes: str) -> None:
-        """Set the letters of ``ahrs``."""
-
-    def space(self) -> tuple[int, int]:
-        """Bytes of the volume, and free bytes."""
+from tdvfsh.uefi.volume import FileWriter, Volume
 
 
 @runtime_checkable
@@ -129,7 +86,7 @@ class ViewVolume:
             self._files[_key(parts)] = view
 
     def info(self, parts: Parts) -> FileInfo | None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         key = _key(parts)
         if key in self._files:
             return FileInfo(self._names[key], False, len(self._files[key]), 0, 0, "ar")
@@ -138,40 +95,40 @@ class ViewVolume:
         return None
 
     def entries(self, parts: Parts) -> list[FileInfo]:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         key = _key(parts)
         below = [name for name in self._names if len(name) == len(key) + 1 and name[: len(key)] == key]
         return [info for name in below if (info := self.info(name)) is not None]
 
     def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         view = self._files.get(_key(parts))
         if view is None:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
         return copy_of(view[offset : len(view) if size < 0 else offset + size])
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def make_directory(self, parts: Parts) -> None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def remove(self, parts: Parts) -> None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def rename(self, old: Parts, new: Parts) -> None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def set_attributes(self, parts: Parts, attributes: str) -> None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def space(self) -> tuple[int, int]:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         return sum(len(view) for view in self._files.values()), 0
 
 
@@ -183,7 +140,7 @@ class NamedFiles(ViewVolume):
         self._source = files
 
     def info(self, parts: Parts) -> FileInfo | None:
-        """See :class:`Volume`."""
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
         contents = self._source.read_file("\\".join(parts)) if parts else None
         if contents is not None and contents.view is not None:
             self._files[_key(parts)], self._names[_key(parts)] = contents.view, parts[-1]
