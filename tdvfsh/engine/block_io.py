@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from tdvfsh.engine.interfaces import Field
 from tdvfsh.engine.services import service
+from tdvfsh.formats.mapped import copy_of
+from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 if TYPE_CHECKING:
@@ -31,12 +33,12 @@ class Disk(Protocol):
         ...
 
     def read_disk(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, inside the disk."""
+        """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
         ...
 
 
 class ImageDisk:
-    """A disk image in a file of the host."""
+    """A disk image in a file of the host; FormatError where the file became shorter."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
@@ -48,7 +50,7 @@ class ImageDisk:
 
     def read_disk(self, offset: int, size: int) -> bytes:
         """A copy."""
-        return bytes(self._view[offset : offset + size])
+        return copy_of(self._view[offset : offset + size])
 
 
 class BlockIoProtocol:
@@ -84,7 +86,11 @@ class BlockIoProtocol:
         if offset + size > self._disk.disk_size or (size and not buffer):
             return _INVALID
         if size:
-            self._ram.write(buffer, self._disk.read_disk(offset, size))
+            try:
+                data = self._disk.read_disk(offset, size)
+            except FileSystemError:
+                return EfiStatus.EFI_DEVICE_ERROR
+            self._ram.write(buffer, data)
             self._firmware.wrote(buffer, size)
         return SUCCESS
 

@@ -19,6 +19,7 @@ from typing import Final
 from tdvfsh.engine.block_io import SECTOR
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
+from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.volume import Volume
 
 _RESERVED_SECTORS: Final = 32
@@ -64,7 +65,11 @@ class FatDisk:
         return self._size
 
     def read_disk(self, offset: int, size: int) -> bytes:
-        """Sectors; what belongs to nothing is zero."""
+        """Sectors; what belongs to nothing is zero.
+
+        Raises:
+            FileSystemError: A file is no longer as it was when the disk was laid out.
+        """
         self._lay_out()
         data = bytearray(size)
         index = max(0, bisect_right(self._starts, offset) - 1)
@@ -74,7 +79,9 @@ class FatDisk:
             low, high = max(offset, segment.start), min(offset + size, segment.start + segment.size)
             if low < high:
                 piece = segment.read(low - segment.start, high - low)
-                data[low - offset : low - offset + len(piece)] = piece
+                if len(piece) != high - low:
+                    raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR)
+                data[low - offset : high - offset] = piece
         return bytes(data)
 
     def _lay_out(self) -> None:

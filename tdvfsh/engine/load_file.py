@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.engine.device_paths import parse_device_path
 from tdvfsh.engine.services import service
+from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ class LoadFile2Protocol:
         at = 0
         for offset, view in self._file.pieces:
             window[at:offset] = bytes(offset - at)
-            window[offset : offset + len(view)] = view
-            at = offset + len(view)
+            at = offset
+            for chunk in ByteSource(view).chunks():  # read, not touched: the file may have become shorter
+                window[at : at + len(chunk)] = chunk
+                at += len(chunk)
         window[at:size] = bytes(size - at)
         self._file.on_read()
         self._firmware.wrote(buffer, size)
