@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 class PiecedFile(Protocol):
     """A file as pieces of others: ``(offset, bytes)``, zeros between; it wants to know who asks and who reads."""
 
-    size: int
-    pieces: Sequence[tuple[int, memoryview]]
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+        ...
+
+    @property
+    def pieces(self) -> Sequence[tuple[int, memoryview]]:
+        """Its parts."""
+        ...
 
     def load_file(self, path: str, boot_policy: bool) -> FileContents:
         """EFI_BUFFER_TOO_SMALL for one who asks for the size, or why not."""
