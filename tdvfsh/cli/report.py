@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_lines
 from tdvfsh.cli.progress import unpack_progress
-from tdvfsh.errors import HostError
 from tdvfsh.report.compare_text import ComparedRow, compared_rows, policies_around
 from tdvfsh.report.report_file import check_form, report_text, wants_comparison
 from tdvfsh.report.trace_file import TraceFile, is_trace_file, read_trace_file, trace_of_boot
+from tdvfsh.whole_file import write_whole
 
 
 def run_report(arguments: Arguments) -> int:
@@ -23,11 +21,9 @@ def run_report(arguments: Arguments) -> int:
     else:
         file, compared = _boot(arguments, source, compare=wants_comparison(out) and not arguments.flag("no_compare"))
         text = report_text(out, file, compared)
-    try:
-        size = Path(out).write_bytes(text.encode())
-    except OSError as error:
-        raise HostError(f"{out}: {error.strerror or error}") from None
-    print_lines([f"{out}: {size:,} bytes"])
+    data = text.encode()
+    write_whole(out, data)
+    print_lines([f"{out}: {len(data):,} bytes"])
     return 0
 
 

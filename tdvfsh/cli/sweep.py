@@ -58,8 +58,8 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
             with _workers(arguments) as workers:
                 keys = run_sweep(images, spec.grids, store, workers, tell)
             seconds = time.monotonic() - started
-            tables = store.write_tables(keys)
             rows = list(store.rows(keys))
+            tables = store.write_tables(rows)
     new = len(rows) - before
     print_lines([*summary_lines(rows), *map_lines(rows), "", *(str(table) for table in tables)])
     if new:

@@ -42,6 +42,7 @@ from tdvfsh.report.boot_json import boot_dict
 from tdvfsh.trace import NO_PARENT, TraceRecord
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor, memory_type_name
 from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.whole_file import whole_file
 
 TRACE_FORM: Final = 1
 _MARK: Final = "tdvfsh_trace"
@@ -116,16 +117,13 @@ def trace_file_lines(file: TraceFile) -> Iterator[str]:
 
 
 def write_trace_file(path: str | Path, file: TraceFile) -> None:
-    """Write a journal.
+    """Write a journal, whole or not at all.
 
     Raises:
         HostError: The file cannot be written.
     """
-    try:
-        with open(path, "w", encoding="utf-8") as out:
-            out.writelines(f"{line}\n" for line in trace_file_lines(file))
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+    with whole_file(path) as out:
+        out.writelines(f"{line}\n".encode() for line in trace_file_lines(file))
 
 
 def is_trace_file(path: str | Path) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tdvfsh.errors import HostError, UsageError
+from tdvfsh.errors import UsageError
 from tdvfsh.sweep.drawing import success_drawing, time_drawing
 from tdvfsh.sweep.html import plots_html
 from tdvfsh.sweep.panels import success_panels, time_panels
 from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
 from tdvfsh.sweep.svg import to_svg
+from tdvfsh.whole_file import write_whole
 
 PLOT_FORMATS: Final = ("svg", "html", "png")
 
@@ -49,9 +50,6 @@ def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> li
     written = []
     for name, content in files.items():
         path = folder / name
-        try:
-            path.write_bytes(content)
-        except OSError as error:
-            raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        write_whole(path, content)
         written.append(path)
     return written

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import Final
 
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.sweep.row import COLUMNS, Row
+from tdvfsh.whole_file import whole_file, write_whole
 
 RESULTS: Final = "results.jsonl"
 TABLE: Final = "results.csv"
@@ -102,33 +104,28 @@ class ResultStore:
             offset, size = self._lines[key]
             yield json.loads(os.pread(self._descriptor, size, offset))
 
-    def write_tables(self, keys: Sequence[str]) -> list[Path]:
-        """Write the rows of ``keys`` as CSV, and as Parquet where pyarrow is installed; gives the files.
+    def write_tables(self, rows: Sequence[Row]) -> list[Path]:
+        """Write rows as CSV, and as Parquet where pyarrow is installed; gives the files.
 
         Raises:
-            HostError: A file cannot be written.
+            HostError: A file cannot be written; one of that name stays as it was.
         """
         table = self.folder / TABLE
-        new = table.with_suffix(".csv.new")
-        try:
-            with open(new, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows(keys))
-            os.replace(new, table)
-            return [table, *self._write_parquet(keys)]
-        except OSError as error:
-            raise HostError(f"{table}: {(error.strerror or str(error)).lower()}") from None
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(table, text.getvalue().encode())
+        return [table, *self._write_parquet(rows)]
 
-    def _write_parquet(self, keys: Sequence[str]) -> list[Path]:
+    def _write_parquet(self, rows: Sequence[Row]) -> list[Path]:
         try:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError:
             return []
         path = self.folder / PARQUET
-        new = path.with_suffix(".parquet.new")
-        parquet.write_table(arrow.Table.from_pylist(list(self.rows(keys))), new)
-        os.replace(new, path)
+        with whole_file(path) as file:
+            parquet.write_table(arrow.Table.from_pylist(rows), file)
         return [path]
 
     def _take_stock(self) -> int:

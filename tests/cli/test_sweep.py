@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 
@@ -133,9 +134,9 @@ def test_where_pyarrow_is_installed_there_is_a_parquet_file_too(
     written: dict[str, object] = {}
     arrow, parquet = ModuleType("pyarrow"), ModuleType("pyarrow.parquet")
 
-    def write_table(rows: list[dict[str, object]], path: Path) -> None:
+    def write_table(rows: list[dict[str, object]], file: BinaryIO) -> None:
         written["rows"] = rows
-        path.write_bytes(b"PAR1")
+        file.write(b"PAR1")
 
     vars(arrow)["Table"] = SimpleNamespace(from_pylist=lambda rows: rows)
     vars(parquet)["write_table"] = write_table

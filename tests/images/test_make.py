@@ -24,6 +24,7 @@ from tdvfsh.formats.pe import PeImage, parse_pe
 from tdvfsh.formats.pe_load import PeLoad, load_pe
 from tdvfsh.formats.pe_relocate import relocate_pe
 from tdvfsh.images.make import COMPRESSIONS, make_initrd, make_kernel
+from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.units import MIB, align_up
 
 PLACEMENT = Path(__file__).parent.parent / "recordings" / "boot" / "placement.tsv"
@@ -248,10 +249,10 @@ def test_initrd_that_cannot_be_is_refused(tmp_path: Path, size: int, compress: s
 def test_old_file_stays_whole_until_the_new_one_is(tmp_path: Path) -> None:
     path = tmp_path / "initrd"
     path.write_bytes(b"old")
-    (tmp_path / "initrd.part").mkdir()
-    with pytest.raises(HostError):
-        make_initrd(path, 1000)
+    with pytest.raises(HostError, match="do not fit"):
+        write_sparse(path, 1000, [(0, b"new"), (999, b"too much")])
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_nothing_but_a_file_is_overwritten(tmp_path: Path) -> None:

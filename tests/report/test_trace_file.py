@@ -94,6 +94,6 @@ def test_bytes_that_are_no_text_and_no_file_at_all(tmp_path: Path) -> None:
         read_trace_file(tmp_path / "binary")
     with pytest.raises(HostError, match="No such file"):
         read_trace_file(tmp_path / "missing")
-    with pytest.raises(HostError, match="Is a directory"):
+    with pytest.raises(HostError, match="is a directory"):
         write_trace_file(tmp_path, _written(tmp_path)[1])
     assert not is_trace_file(tmp_path / "missing")
