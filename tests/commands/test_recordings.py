@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ MACHINE_COMMANDS = ("memmap", "dmem", "mm")  # tested with the machine they belo
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["script"]))
 def test_a_recorded_script_prints_the_same_lines(row: dict[str, str]) -> None:
     reports, tally = scripts.compare_script(RECORDINGS / "scripts", row)
-    unexpected = [report for report in reports if row["script"] not in ("36-load-each", "41-le-more")]
+    needs_processor = find_spec("unicorn") is None and row["script"] in ("36-load-each", "41-le-more")
+    unexpected = [] if needs_processor else reports
     assert unexpected == []
     assert tally.agree >= 0.88 * (tally.agree + tally.differ)
     assert not any(":lasterror" in report for report in reports)
