@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from xml.etree import ElementTree
 
 import pytest
@@ -54,6 +54,13 @@ def _long_trace(records: int) -> TraceFile:
     return trace_of_machine(machine)
 
 
+def _seconds(trace: TraceFile) -> float:
+    """Of this process alone: what others do on the same machine does not count."""
+    begin = process_time()
+    page_html(trace)
+    return process_time() - begin
+
+
 def test_the_account_of_a_page_is_the_boots_own(opened: Opener) -> None:
     for on_demand in ("none", "allocator", "loader", "service"):
         result = boot(replace(_OPTIONS, on_demand=on_demand), opened(INSTALLER_INITRD).boot)
@@ -89,11 +96,12 @@ def test_a_failure_is_a_step_and_the_verdict_says_why(opened: Opener) -> None:
 
 
 def test_a_page_of_ten_thousand_records_is_built_in_a_second_and_small() -> None:
-    trace = _long_trace(10_000)
-    page_html(trace)  # imports
-    begin = perf_counter()
-    page = page_html(trace)
-    assert perf_counter() - begin < 1.0
+    trace, half = _long_trace(10_000), _long_trace(5_000)
+    page = page_html(trace)  # imports, too
+    rounds = [(_seconds(half), _seconds(trace)) for _ in range(4)]
+    least_half, least = (min(times) for times in zip(*rounds, strict=True))
+    assert least < 1.0
+    assert least < 2.6 * least_half  # in proportion to the records
     assert len(page) - _PLOTLY_BYTES < 3_000_000
     assert len(_facts(page)["records"]) == len(trace.records)  # type: ignore[arg-type]
 
