@@ -59,14 +59,14 @@ class TextOutput:
         self._write_mode()
         return SUCCESS
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString", "qq")
+    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString", "qs")
     def output_string(self, this: int, string: int) -> EfiStatus:
         """Writes to the screen."""
         self._screen.write(self._ram.utf16(string))
         self._write_mode()
         return SUCCESS
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.TestString", "qq")
+    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.TestString", "qs")
     def test_string(self, this: int, string: int) -> EfiStatus:
         """Every character of the basic plane can be shown."""
         return EfiStatus.EFI_UNSUPPORTED if "\ufffd" in self._ram.utf16(string) else SUCCESS

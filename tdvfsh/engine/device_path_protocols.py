@@ -157,12 +157,12 @@ class DevicePathProtocols:
             return 0
         return self._give((str(parse_device_path(self._ram, device_path)) + "\0").encode("utf-16-le"))
 
-    @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDeviceNode", "q")
+    @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDeviceNode", "s")
     def convert_text_to_device_node(self, text_device_node: int) -> int:
         """One node."""
         return self._give(node_from_text(self._ram.utf16(text_device_node)).pack()) if text_device_node else 0
 
-    @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDevicePath", "q")
+    @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDevicePath", "s")
     def convert_text_to_device_path(self, text_device_path: int) -> int:
         """A whole path."""
         if not text_device_path:

@@ -130,7 +130,7 @@ class EventServices:
         """EFI_CREATE_EVENT."""
         return self._create(event_type, notify_tpl, notify_function, notify_context, _GROUPS.get(event_type), event)
 
-    @service("CreateEventEx", "dqqqqq")
+    @service("CreateEventEx", "dqqqgq")
     def create_event_ex(
         self, event_type: int, notify_tpl: int, notify_function: int, notify_context: int, event_group: int, event: int
     ) -> EfiStatus:

@@ -77,7 +77,7 @@ class FileSystemProtocol:
         self._ram.put_u64(root, self._handle(_OpenFile((), True, self._volume.writable)))
         return SUCCESS
 
-    @service("EFI_FILE_PROTOCOL.Open", "qqqqq")
+    @service("EFI_FILE_PROTOCOL.Open", "qqsqq")
     def open(self, this: int, new_handle: int, file_name: int, open_mode: int, attributes: int) -> EfiStatus:
         """Open or create, relative to an open directory."""
         base = self._open.get(this)
@@ -241,7 +241,7 @@ class FileSystemProtocol:
         file.position = position
         return SUCCESS
 
-    @service("EFI_FILE_PROTOCOL.GetInfo", "qqqq")
+    @service("EFI_FILE_PROTOCOL.GetInfo", "qgqq")
     def get_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:
         """EFI_FILE_INFO, EFI_FILE_SYSTEM_INFO or the volume label."""
         file = self._open.get(this)
@@ -274,7 +274,7 @@ class FileSystemProtocol:
         self._ram.write(buffer, data)
         return SUCCESS
 
-    @service("EFI_FILE_PROTOCOL.SetInfo", "qqqq")
+    @service("EFI_FILE_PROTOCOL.SetInfo", "qgqq")
     def set_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:
         """Name, size and attributes of a file; volumes keep their label."""
         file = self._open.get(this)

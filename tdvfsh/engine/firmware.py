@@ -17,6 +17,7 @@ from tdvfsh.engine.exceptions import exception_name, takes_error_code
 from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
 from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
+from tdvfsh.engine.journal import CallJournal
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
@@ -28,19 +29,17 @@ from tdvfsh.engine.protocols import install_firmware_protocols, prepare_loaded_i
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.engine.runtime_services import RuntimeServices
 from tdvfsh.engine.screen import NoDisplay, Screen
-from tdvfsh.engine.services import Service, services_of
+from tdvfsh.engine.services import Answer, Service, services_of
 from tdvfsh.engine.stubs import RETURN, Stubs
 from tdvfsh.engine.tables import SystemTables
 from tdvfsh.engine.variables import VariableServices
 from tdvfsh.engine.violation import describe
-from tdvfsh.engine.waiting import POLLING, Waiting
+from tdvfsh.engine.waiting import Waiting
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import TraceRecord, Value
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class GuestFirmware:
         self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
         self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
-        self._last_poll: dict[str, TraceRecord] = {}
+        self._journal = CallJournal(self)
         self.caller_address = 0
         self.events = EventServices(self)
         self.waiting = Waiting(self)
@@ -313,38 +312,11 @@ class GuestFirmware:
         self._map_accepted()
         return int(answer) if answer is not None else 0
 
-    def _answer(self, service: Service, stack: int) -> EfiStatus | int | None:
-        ram = self.ram
+    def _answer(self, service: Service, stack: int) -> Answer:
+        arguments = stack + 8
         if service.variadic:
-            arguments: tuple[object, ...] = (lambda position: ram.u64(stack + 8 + 8 * position),)
-        else:
-            values = struct.unpack_from(f"<{len(service.masks)}Q", ram.view, stack + 8)
-            arguments = tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
-        if service.own_record:
-            self._last_poll.clear()
-            return service.function(*arguments)
-        known = self._last_poll.get(service.name) if service.name in POLLING else None
-        if known is not None:
-            return self._again(service, arguments, known)
-        trace = self.machine.trace
-        named: dict[str, Value] = {
-            name: value for name, value in zip(service.names, arguments, strict=False) if isinstance(value, int)
-        }
-        record = trace.enter(service.name, **named)
-        answer = service.function(*arguments)
-        status = answer if isinstance(answer, EfiStatus) else SUCCESS
-        trace.leave(record, status, **({} if isinstance(answer, EfiStatus) or answer is None else {"value": answer}))
-        if service.name in POLLING:
-            self._last_poll[service.name] = record
-        else:
-            self._last_poll.clear()
-        return answer
-
-    def _again(self, service: Service, arguments: tuple[object, ...], record: TraceRecord) -> EfiStatus | int | None:
-        """A poll that is in the journal already, since nothing else was called meanwhile: count it there."""
-        times = record.results.get("times")
-        record.results["times"] = (times if isinstance(times, int) else 1) + 1
-        answer = service.function(*arguments)
-        if isinstance(answer, EfiStatus):
-            record.status = answer
-        return answer
+            return self._journal.serve_variadic(service, arguments)
+        values = struct.unpack_from(f"<{len(service.masks)}Q", self.ram.view, arguments)
+        return self._journal.serve(
+            service, tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
+        )

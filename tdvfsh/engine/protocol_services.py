@@ -57,7 +57,7 @@ class ProtocolServices:
 
     # ---- installing ---------------------------------------------------------------------------------------------
 
-    @service("InstallProtocolInterface", "qqdq", own_record=True)
+    @service("InstallProtocolInterface", "qgdq", own_record=True)
     def install_protocol_interface(self, handle: int, protocol: int, interface_type: int, interface: int) -> EfiStatus:
         """EFI_INSTALL_PROTOCOL_INTERFACE."""
         if not handle or not protocol or interface_type:
@@ -78,7 +78,7 @@ class ProtocolServices:
                     self._firmware.core.events.signal_event(event)
         return status
 
-    @service("ReinstallProtocolInterface", "qqqq")
+    @service("ReinstallProtocolInterface", "qgqq")
     def reinstall_protocol_interface(
         self, handle: int, protocol: int, old_interface: int, new_interface: int
     ) -> EfiStatus:
@@ -90,7 +90,7 @@ class ProtocolServices:
         self._services.handles.protocols(handle)[guid] = GuestInterface(new_interface)
         return SUCCESS
 
-    @service("UninstallProtocolInterface", "qqq", own_record=True)
+    @service("UninstallProtocolInterface", "qgq", own_record=True)
     def uninstall_protocol_interface(self, handle: int, protocol: int, interface: int) -> EfiStatus:
         """EFI_UNINSTALL_PROTOCOL_INTERFACE."""
         return self._uninstall(handle, self._ram.guid(protocol), interface) if protocol else _INVALID
@@ -147,7 +147,7 @@ class ProtocolServices:
             position += 2
         return pairs
 
-    @service("RegisterProtocolNotify", "qqq")
+    @service("RegisterProtocolNotify", "gqq")
     def register_protocol_notify(self, protocol: int, event: int, registration: int) -> EfiStatus:
         """EFI_REGISTER_PROTOCOL_NOTIFY."""
         if not protocol or not event or not registration:
@@ -159,7 +159,7 @@ class ProtocolServices:
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
-    @service("HandleProtocol", "qqq")
+    @service("HandleProtocol", "qgq")
     def handle_protocol(self, handle: int, protocol: int, interface: int) -> EfiStatus:
         """EFI_HANDLE_PROTOCOL."""
         if not interface or not protocol:
@@ -179,7 +179,7 @@ class ProtocolServices:
             self._ram.put_u64(interface, address or 0)
         return status
 
-    @service("OpenProtocol", "qqqqqd")
+    @service("OpenProtocol", "qgqqqd")
     def open_protocol(
         self, handle: int, protocol: int, interface: int, agent_handle: int, controller_handle: int, attributes: int
     ) -> EfiStatus:
@@ -217,7 +217,7 @@ class ProtocolServices:
                 return
         uses.append(new)
 
-    @service("CloseProtocol", "qqqq")
+    @service("CloseProtocol", "qgqq")
     def close_protocol(self, handle: int, protocol: int, agent_handle: int, controller_handle: int) -> EfiStatus:
         """EFI_CLOSE_PROTOCOL."""
         if not protocol or handle not in self._services.handles or agent_handle not in self._services.handles:
@@ -230,7 +230,7 @@ class ProtocolServices:
         self._uses[key] = left
         return SUCCESS
 
-    @service("OpenProtocolInformation", "qqqq")
+    @service("OpenProtocolInformation", "qgqq")
     def open_protocol_information(self, handle: int, protocol: int, entry_buffer: int, entry_count: int) -> EfiStatus:
         """EFI_OPEN_PROTOCOL_INFORMATION."""
         guid = self._ram.guid(protocol)
@@ -253,7 +253,7 @@ class ProtocolServices:
 
     # ---- locating -----------------------------------------------------------------------------------------------
 
-    @service("LocateHandle", "dqqqq")
+    @service("LocateHandle", "dgqqq")
     def locate_handle(
         self, search_type: int, protocol: int, search_key: int, buffer_size: int, buffer: int
     ) -> EfiStatus:
@@ -272,7 +272,7 @@ class ProtocolServices:
         self._ram.write(buffer, struct.pack(f"<{len(found)}Q", *found))
         return SUCCESS
 
-    @service("LocateHandleBuffer", "dqqqq")
+    @service("LocateHandleBuffer", "dgqqq")
     def locate_handle_buffer(
         self, search_type: int, protocol: int, search_key: int, no_handles: int, buffer: int
     ) -> EfiStatus:
@@ -299,7 +299,7 @@ class ProtocolServices:
             return _INVALID, []
         return (SUCCESS if found else EfiStatus.EFI_NOT_FOUND), found
 
-    @service("LocateProtocol", "qqq", own_record=True)
+    @service("LocateProtocol", "gqq", own_record=True)
     def locate_protocol(self, protocol: int, registration: int, interface: int) -> EfiStatus:
         """EFI_LOCATE_PROTOCOL."""
         if not interface or not protocol:
@@ -316,7 +316,7 @@ class ProtocolServices:
         self._ram.put_u64(interface, address or 0)
         return EfiStatus.EFI_NOT_FOUND if status is SUCCESS and address is None else status
 
-    @service("LocateDevicePath", "qqq")
+    @service("LocateDevicePath", "gqq")
     def locate_device_path(self, protocol: int, device_path: int, device: int) -> EfiStatus:
         """EFI_LOCATE_DEVICE_PATH: the path moves on to what the handle does not cover."""
         if not protocol or not device_path or not self._ram.u64(device_path):

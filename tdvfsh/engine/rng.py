@@ -42,7 +42,7 @@ class RandomNumbers:
         self._ram.write(rng_algorithm_list, EFI_RNG_ALGORITHM_RAW.bytes_le)
         return SUCCESS
 
-    @service("EFI_RNG_PROTOCOL.GetRNG", "qqqq")
+    @service("EFI_RNG_PROTOCOL.GetRNG", "qgqq")
     def get_rng(self, this: int, rng_algorithm: int, rng_value_length: int, rng_value: int) -> EfiStatus:
         """Bytes."""
         if not rng_value or not rng_value_length:

@@ -14,7 +14,8 @@ Answer = EfiStatus | int | None
 Argument = Callable[[int], int]
 """A variadic service's way to its arguments: 64 bits by position, from 0."""
 
-_MASKS: Final = {"b": 0xFF, "w": 0xFFFF, "d": 0xFFFFFFFF, "q": (1 << 64) - 1}
+_ALL: Final = (1 << 64) - 1
+_MASKS: Final = {"b": 0xFF, "w": 0xFFFF, "d": 0xFFFFFFFF, "q": _ALL, "g": _ALL, "s": _ALL}
 _VARIADIC: Final = "*"
 
 Method = TypeVar("Method", bound=Callable[..., Answer])
@@ -30,6 +31,7 @@ class Service:
         function: The implementation.
         masks: Which bits of each argument count: callers leave rubbish above a UINT32.
         names: Names of the arguments, for the journal.
+        widths: What each argument is, by letter.
         own_record: The implementation writes the journal itself.
         variadic: The implementation takes one :data:`Argument`.
     """
@@ -38,6 +40,7 @@ class Service:
     function: Callable[..., Answer]
     masks: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    widths: str = ""
     own_record: bool = False
     variadic: bool = False
 
@@ -48,7 +51,8 @@ def service(name: str, widths: str = "", *, own_record: bool = False) -> Callabl
     Args:
         name: As the specification has it.
         widths: One letter per argument: ``b`` BOOLEAN or UINT8, ``w`` UINT16, ``d`` UINT32 or an enumeration, ``q``
-            UINTN, UINT64 or a pointer; ``*`` alone for a variadic service.
+            UINTN, UINT64 or a pointer, ``g`` a pointer to a GUID and ``s`` one to a CHAR16 string, which the journal
+            shows; ``*`` alone for a variadic service.
         own_record: The method writes the journal itself.
     """
 
@@ -68,7 +72,7 @@ def service_of(method: Callable[..., Answer]) -> Service:
     names = code.co_varnames[1 : code.co_argcount]
     if widths == _VARIADIC:
         return Service(name, method, own_record=own_record, variadic=True)
-    return Service(name, method, tuple(_MASKS[letter] for letter in widths), names, own_record)
+    return Service(name, method, tuple(_MASKS[letter] for letter in widths), names, widths, own_record)
 
 
 def services_of(*adapters: object) -> dict[str, Service]:

@@ -59,7 +59,7 @@ class VariableServices:
     def _visible(self, variable: Variable) -> bool:
         return not self._firmware.services.at_runtime or bool(variable.attributes & RUNTIME_ACCESS)
 
-    @service("GetVariable", "qqqqq")
+    @service("GetVariable", "sgqqq")
     def get_variable(
         self, variable_name: int, vendor_guid: int, attributes: int, data_size: int, data: int
     ) -> EfiStatus:
@@ -80,7 +80,7 @@ class VariableServices:
         self._ram.write(data, variable.data)
         return SUCCESS
 
-    @service("GetNextVariableName", "qqq")
+    @service("GetNextVariableName", "qsg")
     def get_next_variable_name(self, variable_name_size: int, variable_name: int, vendor_guid: int) -> EfiStatus:
         """EFI_GET_NEXT_VARIABLE_NAME."""
         if not variable_name_size or not variable_name or not vendor_guid:
@@ -104,7 +104,7 @@ class VariableServices:
         self._ram.write(vendor_guid, names[position][1].bytes_le)
         return SUCCESS
 
-    @service("SetVariable", "qqdqq")
+    @service("SetVariable", "sgdqq")
     def set_variable(
         self, variable_name: int, vendor_guid: int, attributes: int, data_size: int, data: int
     ) -> EfiStatus:
