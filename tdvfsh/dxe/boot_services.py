@@ -223,36 +223,39 @@ class BootServices:
             EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set as well.
         """
         record = self.trace.enter("GetMemoryMap", memory_map_size=memory_map_size)
-        if self.at_runtime or memory_map_size is None:
-            status = _GONE if self.at_runtime else EfiStatus.EFI_INVALID_PARAMETER
+        core = self.core
+        if core.at_runtime or memory_map_size is None:
+            status = _GONE if core.at_runtime else EfiStatus.EFI_INVALID_PARAMETER
             self.trace.leave(record, status)
             return MemoryMapResult(status, memory_map_size, (), None, None, None)
-        view = self.memory_map_view()
-        needed = view.counted * MEMORY_DESCRIPTOR_SIZE
+        reported, counted = self.memory_map_view()
+        needed = counted * MEMORY_DESCRIPTOR_SIZE
         descriptors: tuple[MemoryDescriptor, ...] = ()
         if memory_map_size < needed:
             status = EfiStatus.EFI_BUFFER_TOO_SMALL
         elif not has_buffer:
             status = EfiStatus.EFI_INVALID_PARAMETER
         else:
-            status, descriptors = SUCCESS, view.descriptors
-            needed = len(descriptors) * MEMORY_DESCRIPTOR_SIZE
-        result = MemoryMapResult(
+            status, descriptors = SUCCESS, reported
+            needed = len(reported) * MEMORY_DESCRIPTOR_SIZE
+        wants_key, wants_size, wants_version = wants
+        map_key = core.memory_map.key if wants_key else None
+        self.trace.leave(record, status, memory_map_size=needed, map_key=map_key)
+        return MemoryMapResult(
             status,
             needed,
             descriptors,
-            self.core.memory_map.key if wants[0] else None,
-            MEMORY_DESCRIPTOR_SIZE if wants[1] else None,
-            MEMORY_DESCRIPTOR_VERSION if wants[2] else None,
+            map_key,
+            MEMORY_DESCRIPTOR_SIZE if wants_size else None,
+            MEMORY_DESCRIPTOR_VERSION if wants_version else None,
         )
-        self.trace.leave(record, status, memory_map_size=needed, map_key=result.map_key)
-        return result
 
     def memory_map_view(self) -> MemoryMapView:
         """What GetMemoryMap would report now, for readers that are not the guest: no record, no size check."""
-        version = (self.core.memory_map.key, self.core.gcd.version)
+        core = self.core
+        version = (core.memory_map.key, core.gcd.version)
         if self._view is None or self._view[0] != version:
-            self._view = (version, self.core.read_memory_map())
+            self._view = (version, core.read_memory_map())
         return self._view[1]
 
     def forget_view(self) -> None:

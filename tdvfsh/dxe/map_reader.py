@@ -10,7 +10,7 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.dxe.get_memory_map import MemoryMapView, gcd_pieces, join_pieces, ram_pieces, special_bins
+from tdvfsh.dxe.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces, special_bins
 from tdvfsh.units import PAGE_SHIFT
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tdvfsh.uefi.memory import MemoryDescriptor
 
 _NOWHERE: Final = 1 << 64
-_BY_START: Final = itemgetter(1)
+_START: Final = itemgetter(1)
 
 
 class MapReader:
@@ -32,11 +32,21 @@ class MapReader:
     reader has read since, is put together as a whole.
     """
 
-    __slots__ = ("_changes", "_from_gcd", "_gcd", "_gcd_counted", "_gcd_version", "_ram", "_special")
+    __slots__ = (
+        "_changes",
+        "_from_gcd",
+        "_gcd",
+        "_gcd_counted",
+        "_gcd_version",
+        "_ram",
+        "_special",
+        "_starts",
+    )
 
     def __init__(self) -> None:
         self._changes: list[int] | None = None
         self._ram: list[MemoryDescriptor] = []
+        self._starts: list[int] = []  # of those in _ram
         self._special: list[Bin] = []
         self._gcd: MemorySpaceMap | None = None
         self._gcd_version = -1
@@ -48,20 +58,21 @@ class MapReader:
         changes = self._changes
         if changes is None or memory_map.changes is not changes:
             self._special = special_bins(bins)
-            self._ram = list(join_pieces(ram_pieces(memory_map, self._special, profile)))
+            self._ram = joined(ram_pieces(memory_map, self._special, profile))
+            self._starts = list(map(_START, self._ram))
             self._changes = memory_map.changes = [_NOWHERE, 0]
-        elif changes[0] < changes[1]:
-            self._renew(memory_map, profile, *changes)
-            changes[:] = _NOWHERE, 0
+        elif changes[1]:
+            self._renew(memory_map, profile, changes[0], changes[1])
+            changes[0], changes[1] = _NOWHERE, 0
         if gcd is not self._gcd or gcd.version != self._gcd_version:
             pieces, self._gcd_counted = gcd_pieces(gcd, profile)
-            self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, list(join_pieces(pieces))
+            self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, joined(pieces)
         counted = len(memory_map) + profile.bin_slack_descriptors * len(self._special) + self._gcd_counted
         ram, rest = self._ram, self._from_gcd
-        if ram and rest:
+        if rest and ram:
             _, start, pages, _, _ = ram[-1]
             if start + (pages << PAGE_SHIFT) == rest[0][1]:
-                seam = join_pieces([_piece(ram[-1]), _piece(rest[0])])
+                seam = joined([_piece(ram[-1]), _piece(rest[0])])
                 return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
         return MemoryMapView((*ram, *rest), counted)
 
@@ -69,28 +80,28 @@ class MapReader:
         """Put ``[low, high)`` together anew.
 
         No descriptor of gMemoryMap crosses either end, but one that is reported may, where several were joined: what
-        lies outside of it stays. The neighbours come along because they may join what is new.
+        lies outside of it stays. A neighbour comes along where it may join what is new.
         """
-        ram = self._ram
-        last = bisect_left(ram, high, key=_BY_START)
-        first = last  # what changed is mostly one descriptor or two: a step or two back is quicker than a search
-        while first and ram[first - 1][1] >= low:
-            first -= 1
-        first = max(first - 1, 0)
-        pieces: list[Piece] = []
+        ram, starts = self._ram, self._starts
+        first, last = bisect_left(starts, low), bisect_left(starts, high)
+        pieces = ram_pieces(memory_map.between(low, high), self._special, profile)
+        if first:
+            memory_type, start, pages, attribute, _ = ram[first - 1]
+            end = start + (pages << PAGE_SHIFT)
+            if end > low or not pieces or pieces[0][0] == memory_type:
+                first -= 1
+                pieces.insert(0, (memory_type, start, min(end, low), attribute))
         if first < last:
-            memory_type, start, end, attribute = _piece(ram[first])
-            if start < low:
-                pieces.append((memory_type, start, min(end, low), attribute))
-        pieces += ram_pieces(memory_map.between(low, high), self._special, profile)
-        if first < last:
-            memory_type, _, end, attribute = _piece(ram[last - 1])
+            memory_type, start, pages, attribute, _ = ram[last - 1]
+            end = start + (pages << PAGE_SHIFT)
             if end > high:
                 pieces.append((memory_type, high, end, attribute))
-        if last < len(ram):
+        if last < len(ram) and (not pieces or pieces[-1][0] == ram[last][0]):
             pieces.append(_piece(ram[last]))
             last += 1
-        ram[first:last] = join_pieces(pieces)
+        renewed = joined(pieces)
+        ram[first:last] = renewed
+        starts[first:last] = map(_START, renewed)
 
 
 def _piece(descriptor: MemoryDescriptor) -> Piece:

@@ -130,8 +130,11 @@ class MemoryMap:
 
     def between(self, low: int, high: int) -> list[tuple[int, int, int, int]]:
         """The descriptors that start in ``[low, high)``, ascending, as ``(start, end, type, attribute)``."""
-        ranges = self._ranges
-        return [(start, *ranges[start]) for start in self._starts.between(low, high)]
+        ranges, found = self._ranges, []
+        for start in self._starts.between(low, high):  # mostly one or two: quicker than a comprehension
+            end, memory_type, attribute = ranges[start]
+            found.append((start, end, memory_type, attribute))
+        return found
 
     def find(self, address: int) -> MapEntry | None:
         """The descriptor that holds ``address``, or None."""
@@ -214,14 +217,14 @@ class MemoryMap:
     def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
         """Give ``[start, end)`` of the descriptor at ``index`` of a chunk another type, join neighbours, and settle.
 
-        All in one step, unless the map stack is being emptied right now, or the descriptor stands first or last in a
-        chunk with others beside it.
+        All in one step, unless the map stack is being emptied right now, or the descriptor's neighbour stands in
+        another chunk.
         """
-        ranges, free = self._ranges, self._free
-        starts = self._starts.chunks[which]
+        ranges, free, chunks = self._ranges, self._free, self._starts.chunks
+        starts = chunks[which]
         entry_start = starts[index]
         entry_end, memory_type, attribute = ranges[entry_start]
-        if self._emptying or (len(self._starts.chunks) > 1 and not 0 < index < len(starts) - 1):
+        if self._emptying or (index == 0 < which) or (index == len(starts) - 1 and which < len(chunks) - 1):
             self._cut(MapEntry(entry_start, entry_end, memory_type, attribute), start, end)
             self.add_range(new_type, start, end, attribute)
             self._settle()
@@ -275,7 +278,9 @@ class MemoryMap:
         elif end != entry_end:
             free.add_range(end, entry_end - end)
         if self.changes is not None:
-            self._note(min(entry_start, new_start), max(entry_end, new_end))
+            self._note(
+                entry_start if entry_start < new_start else new_start, entry_end if entry_end > new_end else new_end
+            )
         spare = self.descriptor_pages.spare
         if spare is not None:
             self.descriptor_pages.spare = spare = spare + given
@@ -324,9 +329,7 @@ class MemoryMap:
                         return (top - size) & _ADDRESS_MASK
                 if whole and len(chunks) > 1:
                     largest[which] = max([ranges[start][0] - start for start in chunk])
-            which -= 1
-            while which >= lowest and largest[which] < size:
-                which -= 1
+            which = free.last_that_may_hold(size, lowest, which)
             place = len(chunks[which])
         return 0
 

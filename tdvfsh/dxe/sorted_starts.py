@@ -73,6 +73,9 @@ class SortedStarts:
 
     def between(self, low: int, high: int) -> list[int]:
         """The items in ``[low, high)``, ascending."""
+        if len(self.chunks) == 1:
+            chunk = self.chunks[0]
+            return chunk[bisect_left(chunk, low) : bisect_left(chunk, high)]
         which = max(bisect_right(self.floors, low) - 1, 0)
         chunk = self.chunks[which]
         first, last = bisect_left(chunk, low), bisect_left(chunk, high)
@@ -118,19 +121,25 @@ class FreeStarts(SortedStarts):
     Attributes:
         largest: For each chunk, no range in it is larger. A search that went through a chunk in vain may lower it, but
             not that of an only chunk, which nobody raises.
+
+    The same once more for each group of chunks: where the chunks are many, a search passes over whole groups.
     """
 
-    __slots__ = ("largest",)
+    __slots__ = ("_summits", "largest")
     limit = FREE_CHUNK_LIMIT
+    group_shift = 5  # 32 chunks in a group
 
     def __init__(self, starts: Iterable[int] = ()) -> None:
         super().__init__(starts)
         self.largest = [_NO_BOUND] * len(self.chunks)
+        self._summits: list[int] = []
+        self._group()
 
     def copy(self) -> FreeStarts:
         """An independent copy."""
         twin = super().copy()
         twin.largest = self.largest.copy()
+        twin._group()
         return twin
 
     def add_range(self, start: int, size: int) -> None:
@@ -144,6 +153,9 @@ class FreeStarts(SortedStarts):
             which = bisect_right(self.floors, start) - 1
             if size > self.largest[which]:
                 self.largest[which] = size
+                group = which >> self.group_shift
+                if size > self._summits[group]:
+                    self._summits[group] = size
 
     def move(self, start: int, new_start: int) -> None:
         """The range at ``start`` begins at ``new_start`` now, before the next one, and ends where it did."""
@@ -157,13 +169,37 @@ class FreeStarts(SortedStarts):
             self.remove(start)
             self.add_range(new_start, bound)
 
+    def last_that_may_hold(self, size: int, lowest: int, before: int) -> int:
+        """The last chunk in ``[lowest, before)`` in which a range may have ``size`` bytes; ``lowest - 1`` for none."""
+        largest, summits, shift = self.largest, self._summits, self.group_shift
+        which = before - 1
+        while which >= lowest:
+            group = which >> shift
+            first = group << shift
+            if summits[group] >= size:
+                for one in range(which, max(first, lowest) - 1, -1):
+                    if largest[one] >= size:
+                        return one
+                if first >= lowest and which + 1 in ((group + 1) << shift, len(largest)):
+                    summits[group] = max(largest[first : which + 1])
+            which = first - 1
+        return lowest - 1
+
     def split(self, which: int) -> None:
         """Make two of a chunk."""
         super().split(which)
         self.largest.insert(which, self.largest[which])
+        self._group(which)
 
     def _forget(self, which: int) -> None:
         super()._forget(which)
         del self.largest[which]
         if len(self.chunks) == 1:
             self.largest[0] = _NO_BOUND
+        self._group(which)
+
+    def _group(self, which: int = 0) -> None:
+        """The summits of the groups from that of chunk ``which`` on, anew: chunks have come or gone."""
+        largest, shift = self.largest, self.group_shift
+        first, size = which >> shift, 1 << shift
+        self._summits[first:] = [max(largest[at : at + size]) for at in range(first << shift, len(largest), size)]

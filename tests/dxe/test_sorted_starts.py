@@ -38,6 +38,7 @@ def tiny_chunks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SortedStarts, "limit", 4)
         patch.setattr(FreeStarts, "limit", 3)
+        patch.setattr(FreeStarts, "group_shift", 1)
         yield
 
 
@@ -79,6 +80,30 @@ def test_a_copy_shares_nothing_with_its_original() -> None:
     twin.grow(0, 7)
     check(starts, list(range(20)))
     assert 5 not in twin
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=60), st.integers(1, 9))
+def test_a_search_passes_over_no_chunk_whose_range_would_do(ranges: list[tuple[int, int]], wanted: int) -> None:
+    starts, sizes = FreeStarts(), dict[int, int]()
+    for start, size in ranges:
+        if start not in sizes:
+            starts.add_range(start, size)
+            sizes[start] = size
+        elif size > sizes[start]:
+            starts.grow(start, size)
+            sizes[start] = size
+        else:
+            starts.remove(start)
+            del sizes[start]
+        fit = [which for which, chunk in enumerate(starts.chunks) if any(sizes[one] >= wanted for one in chunk)]
+        for lowest in (0, 2):
+            at = len(starts.chunks)
+            passed = set(range(lowest, at))
+            while (at := starts.last_that_may_hold(wanted, lowest, at)) >= lowest:
+                passed.discard(at)
+                if at not in fit and len(starts.chunks) > 1:  # as a search does that found nothing there
+                    starts.largest[at] = max(sizes[one] for one in starts.chunks[at])
+            assert not passed & set(fit)
 
 
 CALLS = st.lists(
