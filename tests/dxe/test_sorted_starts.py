@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -129,6 +130,7 @@ def test_free_pages_are_found_where_a_walk_over_all_descriptors_finds_them(
         memory_map.convert_pages(page(start), pages, new_type)
         assert list(memory_map) == sorted(memory_map)
         entries = list(memory_map)
+        assert not any(low[1:] == (high.start, *high[2:]) for low, high in pairwise(entries)), "neighbours alike"
         assert list(memory_map.free_ranges()) == [entry[:2] for entry in entries if entry.memory_type == CONVENTIONAL]
         expected = 0
         for entry in entries:
