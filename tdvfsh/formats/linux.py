@@ -43,6 +43,7 @@ _GUID_HALVES: Final = (
     LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID.bytes_le[8:],
 )
 _GUID_REACH: Final = 64
+_REACH: Final = 2 * _GUID_REACH + 8  # whatever is looked for is not longer
 _STUB_SCAN_LIMIT: Final = 32 * MIB
 
 
@@ -286,32 +287,30 @@ class _StubFacts:
 
 
 def _scan_stub(source: ByteSource, payload: _Payload | None) -> _StubFacts:
-    """Look for tell-tales in the uncompressed part of the image."""
+    """Look for tell-tales in the uncompressed part of the image: behind the payload first, where stubs have them."""
     start, end = (payload.offset, payload.offset + payload.size) if payload else (source.size, source.size)
-    parts = ((0, start), (end, source.size))
+    in_stub = in_place = unaccepted = False
+    for low, high in ((end, source.size), (0, start)):
+        for data in source.overlapping_chunks(low, min(high, low + _STUB_SCAN_LIMIT), _REACH):
+            # From the end: bytes.rfind leaps over what cannot match, which find does not do for such needles.
+            in_stub = in_stub or data.rfind(IN_STUB_MESSAGE) >= 0
+            in_place = in_place or (not in_stub and data.rfind(IN_PLACE_MESSAGE) >= 0)
+            unaccepted = unaccepted or _holds_guid(data)
+            if in_stub and unaccepted:
+                return _StubFacts(True, StubGeneration.DECOMPRESS)
+    decided = StubGeneration.IN_PLACE if in_place else StubGeneration.NONE
+    return _StubFacts(unaccepted, StubGeneration.DECOMPRESS if in_stub else decided)
 
-    def holds(needle: bytes) -> bool:
-        return any(source.find(needle, low, min(high, low + _STUB_SCAN_LIMIT)) >= 0 for low, high in parts)
 
-    generation = StubGeneration.NONE
-    if holds(IN_STUB_MESSAGE):
-        generation = StubGeneration.DECOMPRESS
-    elif holds(IN_PLACE_MESSAGE):
-        generation = StubGeneration.IN_PLACE
-    return _StubFacts(any(_holds_guid(source, low, high) for low, high in parts), generation)
-
-
-def _holds_guid(source: ByteSource, low: int, high: int) -> bool:
-    """Whether the table's GUID stands in ``[low, high)``.
+def _holds_guid(data: bytes) -> bool:
+    """Whether the table's GUID stands in the data.
 
     Compilers put it into the code as two constants of 8 bytes, with a few bytes of instruction between them and in
     either order, so the halves are looked for near each other.
     """
     first, second = _GUID_HALVES
-    high = min(high, low + _STUB_SCAN_LIMIT)
-    while (at := source.find(first, low, high)) >= 0:
-        around = source.peek(max(at - _GUID_REACH, 0), 2 * _GUID_REACH + len(first))
-        if second in around:
+    at = len(data)
+    while (at := data.rfind(first, 0, at + len(first) - 1)) >= 0:
+        if second in data[max(at - _GUID_REACH, 0) : at + len(first) + _GUID_REACH]:
             return True
-        low = at + 1
     return False

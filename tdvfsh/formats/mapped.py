@@ -174,6 +174,18 @@ class ByteSource:
             yield data
             offset += len(data)
 
+    def overlapping_chunks(self, offset: int, end: int, overlap: int) -> Iterator[bytes]:
+        """The bytes of ``[offset, end)`` in pieces; of each but the first, ``overlap`` bytes stood in the one before.
+
+        Whatever is not longer than ``overlap`` stands whole in one of them.
+        """
+        while offset < end:
+            data = self.peek(offset, min(CHUNK_SIZE + overlap, end - offset))
+            yield data
+            if len(data) <= CHUNK_SIZE:
+                return
+            offset += CHUNK_SIZE
+
     def find(self, needle: bytes, offset: int = 0, end: int | None = None) -> int:
         """Offset of the first ``needle`` in ``[offset, end)``, or -1; memory stays at one chunk."""
         stop = self.size if end is None else min(end, self.size)

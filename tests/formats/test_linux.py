@@ -9,8 +9,15 @@ import pytest
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, load_span
-from tdvfsh.formats.linux import LinuxKernel, StubGeneration, parse_bzimage
+from tdvfsh.formats.linux import (
+    IN_PLACE_MESSAGE,
+    IN_STUB_MESSAGE,
+    LinuxKernel,
+    StubGeneration,
+    parse_bzimage,
+)
 from tdvfsh.formats.linux_layout import SETUP_HEADER, SETUP_HEADER_OFFSET, SETUP_HEADER_SIZE
+from tdvfsh.formats.mapped import CHUNK_SIZE
 from tdvfsh.images.make import make_kernel
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
 from tdvfsh.units import MIB
@@ -144,6 +151,24 @@ def test_guid_in_two_constants_of_the_code_counts(tmp_path: Path) -> None:
     assert parse(changed(data, stub, b"\x48\xbe" + raw[8:] + b"\x48\xbf" + raw[:8])).supports_unaccepted_memory
     assert not parse(changed(data, stub, raw[:8])).supports_unaccepted_memory
     assert not parse(changed(data, 0x8000, raw)).supports_unaccepted_memory  # that is inside the payload
+
+
+@pytest.mark.parametrize("before_border", [0, 1, 11, 20, 30])
+def test_tell_tales_across_two_pieces_of_a_large_stub_count(tmp_path: Path, before_border: int) -> None:
+    path = tmp_path / "kernel"
+    make_kernel(path, 0x40000, 0x400000, unaccepted_memory=False, stub_generation=StubGeneration.NONE)
+    data = path.read_bytes()
+    kernel = parse(data)
+    raw = LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID.bytes_le
+    behind_payload = kernel.setup_size + kernel.payload_offset + kernel.payload_length
+    at = behind_payload + CHUNK_SIZE - before_border
+    large = data.ljust(at + 4 * CHUNK_SIZE, b"\0")
+    assert not parse(large).supports_unaccepted_memory
+    assert parse(changed(large, at, raw[8:] + b"\x48\xbf\x90" + raw[:8])).supports_unaccepted_memory
+    assert parse(changed(large, at, IN_STUB_MESSAGE)).stub_generation is StubGeneration.DECOMPRESS
+    assert parse(changed(large, at, IN_PLACE_MESSAGE)).stub_generation is StubGeneration.IN_PLACE
+    both = changed(changed(large, at, IN_PLACE_MESSAGE), at + 2 * CHUNK_SIZE, IN_STUB_MESSAGE)
+    assert parse(both).stub_generation is StubGeneration.DECOMPRESS
 
 
 @pytest.mark.parametrize("generation", list(StubGeneration))
