@@ -332,8 +332,9 @@ class BootServices:
 
     def exit(self, handle: int, status: EfiStatus, exit_data: str | None = None) -> EfiStatus:
         """Exit; see :meth:`tdvfsh.dxe.images.ImageServices.exit`."""
-        self.trace.note("Exit", handle=handle, exit_status=status.name)
-        return _GONE if self.at_runtime else self.images.exit(handle, status, exit_data)
+        record = self.trace.note("Exit", handle=handle, exit_status=status.name)
+        record.status = refusal = _GONE if self.at_runtime else self.images.exit(handle, status, exit_data)
+        return refusal
 
     def unload_image(self, handle: int | None) -> EfiStatus:
         """UnloadImage; see :meth:`tdvfsh.dxe.images.ImageServices.unload_image`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.device_paths import END_OF_PATH, device_path_from_text, node_from_text, parse_device_path, parse_node
 from tdvfsh.engine.interfaces import Field
+from tdvfsh.engine.pool_buffers import pool_buffer
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
@@ -17,7 +18,6 @@ from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_UTILITIES_PROTOCOL_GUID,
     Guid,
 )
-from tdvfsh.uefi.memory import EfiMemoryType
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
@@ -76,12 +76,7 @@ class DevicePathProtocols:
 
     def _give(self, data: bytes) -> int:
         """A pool buffer with ``data``, 0 where there is no room."""
-        services = self._firmware.services
-        with services.trace.on_behalf_of("dxe"):
-            buffer = services.allocate_pool(EfiMemoryType.EfiBootServicesData, len(data)).buffer
-        if buffer:
-            self._ram.write(buffer, data)
-        return buffer or 0
+        return pool_buffer(self._firmware, data)
 
     @service("EFI_DEVICE_PATH_UTILITIES_PROTOCOL.GetDevicePathSize", "q")
     def get_device_path_size(self, device_path: int) -> int:

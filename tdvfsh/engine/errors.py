@@ -45,6 +45,36 @@ class GuestReset(EngineError):
         super().__init__(f"the program asked for a {kind} reset")
 
 
+class WatchdogExpired(EngineError):
+    """The watchdog timer that the guest had set ran out: firmware would reset the machine.
+
+    Args:
+        seconds: What the guest had set it to.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"the watchdog timer of {seconds} s ran out")
+
+
+class GuestFatal(EngineError):
+    """The guest told its VMM of a fatal error (TDG.VP.VMCALL<ReportFatalError>).
+
+    Args:
+        code: Its error code.
+        message: What it said, if anything.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"the guest reported a fatal error, {code:#x}" + (f": {message}" if message else ""))
+
+
+class GuestDead(EngineError):
+    """The vCPU can never run again: it waits with interrupts off, or an exception has no handler."""
+
+
 class InaccessibleMemory(Exception):
     """A service was given a pointer to ``size`` bytes at ``address`` that are not all accepted RAM."""
 

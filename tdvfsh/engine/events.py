@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.errors import WatchdogExpired
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
@@ -42,6 +43,7 @@ _GROUPS: Final = {
     EVT_SIGNAL_EXIT_BOOT_SERVICES: EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
     EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE: EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE,
 }
+_SECOND_NS: Final = 1_000_000_000
 _TICK_NS: Final = 10_000_000  # a trigger time of 0 means the next timer tick
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
@@ -74,6 +76,7 @@ class EventServices:
         self._ram = firmware.ram
         self._events: dict[int, GuestEvent] = {}
         self._queue: list[GuestEvent] = []
+        self._watchdog: tuple[int, int] | None = None
         self.tpl = TPL_APPLICATION
 
     # ---- for the engine -----------------------------------------------------------------------------------------
@@ -83,8 +86,13 @@ class EventServices:
         return self._add(GuestEvent(0, EVT_NOTIFY_WAIT, TPL_NOTIFY, probe=probe))
 
     def next_due(self) -> int | None:
-        """When the next timer fires, in virtual nanoseconds."""
+        """When the next timer fires, in virtual nanoseconds; the watchdog is none."""
         return min((event.due_ns for event in self._events.values() if event.due_ns is not None), default=None)
+
+    def set_watchdog(self, seconds: int) -> None:
+        """End the run after so many virtual seconds from now; 0: never."""
+        now = self._firmware.clock.now_ns
+        self._watchdog = (now + seconds * _SECOND_NS, seconds) if seconds else None
 
     def advance(self, ns: int) -> None:
         """Let time pass; timers that fire in it are signaled at their time."""
@@ -94,12 +102,18 @@ class EventServices:
             due = self.next_due()
             if due is None or due > target:
                 break
-            clock.advance(max(0, due - clock.now_ns))
+            self._pass(due - clock.now_ns)
             for event in [event for event in self._events.values() if event.due_ns == due]:
                 event.due_ns = due + event.period_ns if event.period_ns else None
                 self._firmware.core.events.signal_event(event.number)
             self.dispatch()
-        clock.advance(max(0, target - clock.now_ns))
+        self._pass(target - clock.now_ns)
+
+    def _pass(self, ns: int) -> None:
+        clock = self._firmware.clock
+        clock.advance(max(0, ns))
+        if self._watchdog is not None and self._watchdog[0] <= clock.now_ns:
+            raise WatchdogExpired(self._watchdog[1])
 
     def dispatch(self) -> None:
         """Call what is queued above the current priority, the highest first."""
@@ -178,6 +192,7 @@ class EventServices:
             return _INVALID
         if known.queued:
             self._queue.remove(known)
+        self._firmware.protocols.event_closed(event)
         return self._firmware.core.events.close_event(event)
 
     @service("SignalEvent", "q")

@@ -11,6 +11,7 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.clock import GuestClock
 from tdvfsh.engine.cpu import Cpu, Stop, StopKind
 from tdvfsh.engine.device_paths import parse_device_path
+from tdvfsh.engine.driver_services import DriverServices
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
 from tdvfsh.engine.events import EventServices
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
@@ -22,9 +23,11 @@ from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
 from tdvfsh.engine.memory_services import MemoryServices
+from tdvfsh.engine.open_services import OpenServices
 from tdvfsh.engine.paging import IDT_SIZE, page_tables, page_tables_size
 from tdvfsh.engine.plain_services import PlainServices
 from tdvfsh.engine.protocol_services import ProtocolServices
+from tdvfsh.engine.protocol_uses import ProtocolUses
 from tdvfsh.engine.protocols import install_firmware_protocols, prepare_loaded_image, unload_function
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.engine.runtime_services import RuntimeServices
@@ -104,9 +107,12 @@ class GuestFirmware:
         self.waiting = Waiting(self)
         self.image_services = ImageServices(self)
         self.variables = VariableServices(self)
+        uses = ProtocolUses(self.services)
+        drivers = DriverServices(self, uses)
+        self.protocols = ProtocolServices(self, drivers)
         services = services_of(
-            MemoryServices(self), PlainServices(self), ProtocolServices(self), self.events, self.image_services,
-            self.variables, RuntimeServices(self),
+            MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
+            self.events, self.image_services, self.variables, RuntimeServices(self),
         )  # fmt: skip
         area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, SystemTables.SIZE)
         self.tables = SystemTables(self, area, services)
@@ -212,7 +218,8 @@ class GuestFirmware:
         return unload_function(self, handle, image)
 
     def left_boot_services(self) -> None:
-        """ExitBootServices has succeeded: tell whoever wants to know."""
+        """ExitBootServices has succeeded: no watchdog any more; tell whoever wants to know."""
+        self.events.set_watchdog(0)
         if self.on_leaving is not None:
             self.on_leaving()
 

@@ -11,8 +11,8 @@ from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.device_paths import parse_device_path
 from tdvfsh.engine.errors import ReachedOperatingSystem
+from tdvfsh.engine.pool_buffers import pool_buffer
 from tdvfsh.engine.services import Answer, service
-from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class ImageServices:
         source = memoryview(self._ram.read(source_buffer, source_size)) if source_buffer else None
         status, handle = self._services.load_image(bool(boot_policy), parent_image_handle, path, source)
         self._ram.put_u64(image_handle, handle or 0)
+        if handle is not None:
+            self._firmware.protocols.announce(handle)
         return status
 
     @service("StartImage", "qqq", own_record=True)
@@ -95,11 +97,9 @@ class ImageServices:
 
     def _give_exit_data(self, data: str | None, size: int, pointer: int) -> None:
         text = (data + "\0").encode("utf-16-le") if data is not None else b""
-        address = self._services.allocate_pool(EfiMemoryType.EfiBootServicesData, len(text)).buffer if text else 0
-        if address:
-            self._ram.write(address, text)
+        address = pool_buffer(self._firmware, text) if text else 0
         self._ram.put_u64(size, len(text) if address else 0)
-        self._ram.put_u64(pointer, address or 0)
+        self._ram.put_u64(pointer, address)
 
     @service("Exit", "qqqq", own_record=True)
     def exit(self, image_handle: int, exit_status: int, exit_data_size: int, exit_data: int) -> EfiStatus:

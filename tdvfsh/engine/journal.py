@@ -32,8 +32,7 @@ class CallJournal:
     def serve(self, service: Service, arguments: tuple[int, ...]) -> Answer:
         """The service's answer to a call with ``arguments``."""
         if service.own_record:
-            self._last_poll.clear()
-            return service.function(*arguments)
+            return self._serve_recorded(service, arguments)
         known = self._last_poll.get(service.name) if service.name in POLLING else None
         if known is not None:
             return self._again(service, arguments, known)
@@ -46,6 +45,16 @@ class CallJournal:
             self._last_poll[service.name] = record
         else:
             self._last_poll.clear()
+        return answer
+
+    def _serve_recorded(self, service: Service, arguments: tuple[int, ...]) -> Answer:
+        """A service that writes its own record; it does not where it refuses the arguments as such."""
+        self._last_poll.clear()
+        trace = self._machine.trace
+        before = len(trace)
+        answer = service.function(*arguments)
+        if len(trace) == before and isinstance(answer, EfiStatus):
+            trace.note(service.name, answer, **self._named(service, arguments))
         return answer
 
     def serve_variadic(self, service: Service, stack: int) -> Answer:

@@ -33,8 +33,9 @@ class PlainServices:
 
     @service("SetWatchdogTimer", "qqqq")
     def set_watchdog_timer(self, timeout: int, watchdog_code: int, data_size: int, watchdog_data: int) -> EfiStatus:
-        """EFI_SET_WATCHDOG_TIMER: a timeout of 0 switches off the watchdog, which is off; there is no other."""
-        return EfiStatus.EFI_UNSUPPORTED if timeout else SUCCESS
+        """EFI_SET_WATCHDOG_TIMER: in ``timeout`` virtual seconds the run ends; 0 switches the watchdog off."""
+        self._firmware.events.set_watchdog(timeout)
+        return SUCCESS
 
     @service("CopyMem", "qqq")
     def copy_mem(self, destination: int, source: int, length: int) -> None:

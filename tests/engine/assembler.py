@@ -139,6 +139,10 @@ class Program:
 
     def image(self) -> bytes:
         """The whole EFI application."""
+        return pe_image(self.code())
+
+    def code(self) -> bytes:
+        """The machine code with its data."""
         code = bytearray(self._code)
         for name, data in self._data:
             code += bytes(-len(code) % 16)
@@ -146,7 +150,7 @@ class Program:
             code += data
         for at, label in self._fixups:
             code[at : at + 4] = struct.pack("<i", self._labels[label] - at - 4)
-        return pe_image(bytes(code))
+        return bytes(code)
 
 
 def pe_image(text: bytes, subsystem: int = 10, entry: int = _TEXT_RVA) -> bytes:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from tdvfsh.engine.errors import GuestIdle, GuestReset, GuestStopped
+from tdvfsh.engine.errors import GuestIdle, GuestReset, GuestStopped, WatchdogExpired
 from tdvfsh.engine.events import EVT_NOTIFY_SIGNAL, EVT_NOTIFY_WAIT, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_GLOBAL_VARIABLE_GUID
@@ -193,12 +193,19 @@ def test_reset_system_ends_the_run() -> None:
         run(program.ret(0).image())
 
 
-def test_a_service_that_is_missing_says_so_and_is_named_in_the_journal() -> None:
-    program = Program().mov("rcx", 0).mov("rdx", 0).mov("r8", 0).boot("DisconnectController")
-    ran = run(program.ret().image())
-    assert ran.status is EfiStatus.EFI_UNSUPPORTED
-    record = next(record for record in ran.firmware.machine.trace if record.service == "DisconnectController")
-    assert record.status is EfiStatus.EFI_UNSUPPORTED
+def set_watchdog(program: Program, seconds: int) -> Program:
+    return program.mov("rcx", seconds).mov("rdx", 0x10000).mov("r8", 0).mov("r9", 0).boot("SetWatchdogTimer")
+
+
+def test_a_watchdog_that_nobody_stops_ends_the_run_at_its_virtual_time() -> None:
+    with pytest.raises(WatchdogExpired, match="watchdog timer of 5 s ran out"):
+        run(set_watchdog(Program(), 5).mov("rcx", 6_000_000).boot("Stall").ret(0).image())
+
+
+def test_a_watchdog_that_is_stopped_or_not_reached_ends_nothing() -> None:
+    stopped = set_watchdog(set_watchdog(Program(), 5), 0).mov("rcx", 6_000_000).boot("Stall").ret(0).image()
+    assert run(stopped).status is SUCCESS
+    assert run(set_watchdog(Program(), 7).mov("rcx", 6_000_000).boot("Stall").ret(0).image()).status is SUCCESS
 
 
 def test_rubbish_above_a_32_bit_argument_does_not_matter() -> None:
