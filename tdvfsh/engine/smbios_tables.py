@@ -1,0 +1,157 @@
+"""SMBIOS of a TD: the 64-bit entry point and the structures that every machine has, said as plainly as may be.
+
+Kernels print vendor, product and firmware version from here ("DMI: ...") and read the firmware's year; nothing else
+decides anything. Texts and the date are fixed, so that the same TD always gives the same bytes.
+
+Source: SMBIOS 3.0 (DSP0134): 5.2.2 (entry point), 6.1 (structures), chapter 7 (each type); the set of types is that of
+QEMU's hw/smbios/smbios.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from tdvfsh.uefi.memory import AddressSpan
+from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
+
+VENDOR: Final = "tdvfsh"
+PRODUCT: Final = "Virtual trust domain"
+FIRMWARE_VERSION: Final = "modelled"
+FIRMWARE_DATE: Final = "02/02/2022"  # the date that edk2 gives where its build sets none; kernels parse the year
+
+_ENTRY_POINT_SIZE: Final = 24
+_STRUCTURES_OFFSET: Final = 32
+_CHECKSUM_OFFSET: Final = 5
+_VERSION: Final = (3, 0, 0)
+_NOT_SUPPORTED: Final = 1 << 3  # BIOS characteristics: this field says nothing
+_UEFI_AND_VIRTUAL_MACHINE: Final = 1 << 3 | 1 << 4
+_UNKNOWN, _OTHER = 2, 1
+_SAFE: Final = 3
+_POWER_SWITCH: Final = 6
+_CENTRAL_PROCESSOR: Final = 3
+_POPULATED_AND_ENABLED: Final = 0x41
+_CAPABLE_OF_64_BITS: Final = 1 << 2
+_SYSTEM_MEMORY: Final = 3
+_NO_ERROR_CORRECTION: Final = 3
+_NO_ERROR_HANDLE: Final = 0xFFFE
+_NO_HANDLE: Final = 0xFFFF
+_UNKNOWN_WIDTH: Final = 0xFFFF
+_DIMM: Final = 9
+_RAM: Final = 7
+_MANY_COUNT: Final = 0xFF
+_LARGEST_COUNT: Final = 0xFFFE
+_MANY_MIB: Final = 0x7FFF
+_MANY_KIB: Final = 0x80000000
+_MANY_ADDRESS: Final = 0xFFFFFFFF
+_PROCESSOR_HANDLE, _ARRAY_HANDLE, _DEVICE_HANDLE, _RANGE_HANDLE = 0x400, 0x1000, 0x1100, 0x1300
+
+
+class SmbiosTables(NamedTuple):
+    """The tables as one piece of memory.
+
+    Attributes:
+        data: Whole pages, to stand where :func:`smbios_tables` was told.
+        entry_point: Address of the entry point, for the SMBIOS 3 configuration table.
+    """
+
+    data: bytes
+    entry_point: int
+
+
+def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan] = ()) -> SmbiosTables:
+    """The tables of a TD, for a place in memory.
+
+    Args:
+        base: Physical address of the first byte: a multiple of 4 KiB.
+        memory: Bytes of RAM.
+        vcpus: Number of vCPUs, all in one socket.
+        ram: Where the RAM lies; in one span from 0 where nothing is given.
+
+    Raises:
+        ValueError: ``base`` is in the middle of a page, or there is no memory or no vCPU.
+    """
+    if base % PAGE_SIZE or memory < 1 or vcpus < 1:
+        raise ValueError(f"no tables for {vcpus} vCPUs and {memory} bytes at {base:#x}")
+    spans = ram or (AddressSpan(0, memory),)
+    structures = b"".join(
+        (
+            _firmware(),
+            _system(),
+            _chassis(),
+            _processor(vcpus),
+            _memory_array(memory),
+            _memory_device(memory),
+            *(_mapped_range(_RANGE_HANDLE + number, span) for number, span in enumerate(spans)),
+            _structure(32, 0x2000, bytes(7)),
+            _structure(127, 0x7F00, b""),
+        )
+    )
+    data = _entry_point(base + _STRUCTURES_OFFSET, len(structures)).ljust(_STRUCTURES_OFFSET, b"\0") + structures
+    return SmbiosTables(data.ljust(align_up(len(data), PAGE_SIZE), b"\0"), base)
+
+
+def _entry_point(structures: int, size: int) -> bytes:
+    entry = struct.pack("<5sBBBBBBBIQ", b"_SM3_", 0, _ENTRY_POINT_SIZE, *_VERSION, 1, 0, size, structures)
+    return entry[:_CHECKSUM_OFFSET] + bytes([-sum(entry) & 0xFF]) + entry[_CHECKSUM_OFFSET + 1 :]
+
+
+def _structure(kind: int, handle: int, fields: bytes, *texts: str) -> bytes:
+    """A structure: header, fields, and the texts that fields name by 1, 2, 3 and so on; 0 names none."""
+    strings = b"".join(text.encode("ascii") + b"\0" for text in texts) or b"\0"
+    return struct.pack("<BBH", kind, 4 + len(fields), handle) + fields + strings + b"\0"
+
+
+def _firmware() -> bytes:
+    fields = struct.pack("<BBHBBQBBBBBB", 1, 2, 0, 3, 0, _NOT_SUPPORTED, 0, _UEFI_AND_VIRTUAL_MACHINE, 0, 0, 0xFF, 0xFF)
+    return _structure(0, 0x000, fields, VENDOR, FIRMWARE_VERSION, FIRMWARE_DATE)
+
+
+def _system() -> bytes:
+    return _structure(1, 0x100, struct.pack("<BBBB16sBBB", 1, 2, 0, 0, bytes(16), _POWER_SWITCH, 0, 0), VENDOR, PRODUCT)
+
+
+def _chassis() -> bytes:
+    states = (_SAFE, _SAFE, _SAFE, _UNKNOWN)  # boot-up, power supply, thermal, security
+    return _structure(3, 0x300, struct.pack("<BBBBBBBBBIBBBBB", 1, _OTHER, 0, 0, 0, *states, 0, 0, 0, 0, 0, 0), VENDOR)
+
+
+def _processor(vcpus: int) -> bytes:
+    few, count = min(vcpus, _MANY_COUNT), min(vcpus, _LARGEST_COUNT)
+    fields = struct.pack(
+        "<BBBBQBBHHHBBHHHBBBBBBHHHHH",
+        1, _CENTRAL_PROCESSOR, _OTHER, 2, 0, 0, 0, 0, 0, 0, _POPULATED_AND_ENABLED, _OTHER,
+        _NO_HANDLE, _NO_HANDLE, _NO_HANDLE, 0, 0, 0, few, few, few, _CAPABLE_OF_64_BITS, _OTHER,
+        count, count, count,
+    )  # fmt: skip
+    return _structure(4, _PROCESSOR_HANDLE, fields, "CPU 0", VENDOR)
+
+
+def _memory_array(memory: int) -> bytes:
+    kib = memory // KIB
+    capacity, extended = (kib, 0) if kib < _MANY_KIB else (_MANY_KIB, memory)
+    fields = struct.pack(
+        "<BBBIHHQ", _OTHER, _SYSTEM_MEMORY, _NO_ERROR_CORRECTION, capacity, _NO_ERROR_HANDLE, 1, extended
+    )
+    return _structure(16, _ARRAY_HANDLE, fields)
+
+
+def _memory_device(memory: int) -> bytes:
+    mib = memory // MIB
+    size, extended = (mib, 0) if mib < _MANY_MIB else (_MANY_MIB, mib)
+    fields = struct.pack(
+        "<HHHHHBBBBBHHBBBBBIHHHH",
+        _ARRAY_HANDLE, _NO_ERROR_HANDLE, _UNKNOWN_WIDTH, _UNKNOWN_WIDTH, size, _DIMM, 0, 1, 0, _RAM, 1 << 1, 0,
+        2, 0, 0, 0, 0, extended, 0, 0, 0, 0,
+    )  # fmt: skip
+    return _structure(17, _DEVICE_HANDLE, fields, "DIMM 0", VENDOR)
+
+
+def _mapped_range(handle: int, span: AddressSpan) -> bytes:
+    first, last = span.start // KIB, (span.end - 1) // KIB
+    if last < _MANY_ADDRESS:
+        fields = struct.pack("<IIHBQQ", first, last, _ARRAY_HANDLE, 1, 0, 0)
+    else:
+        fields = struct.pack("<IIHBQQ", _MANY_ADDRESS, _MANY_ADDRESS, _ARRAY_HANDLE, 1, span.start, span.end - 1)
+    return _structure(19, handle, fields)
