@@ -134,7 +134,7 @@ def test_plots_and_tables_that_do_not_fit_on_the_disk_leave_those_before(
     for name in files:
         (tmp_path / "out" / name).write_text("before")
     entries = _entries(tmp_path / "out")
-    plotted = _on_a_full_disk(tmp_path, 2000, "sweep", "-o", "out", "--plot", form)
+    plotted = _on_a_full_disk(tmp_path, 1000, "sweep", "-o", "out", "--plot", form)
     assert (plotted.returncode, plotted.stderr) == (1, f"tdvfsh: out/{files[0]}: file too large\n")
     assert [(tmp_path / "out" / name).read_text() for name in files] == ["before"] * len(files)
     again = _on_a_full_disk(tmp_path, min(1000, results), "sweep", "fleet.toml", "-o", "out", "--jobs", "1")

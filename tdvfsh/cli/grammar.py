@@ -40,6 +40,29 @@ _BOOTING: Final = (
 )
 
 
+_SWEEP_EXAMPLE: Final = """\
+tdvfsh sweep fleet.toml -o results --plot svg,html
+  tdvfsh sweep fleet.toml -o new --check results    exit status 1 where something no longer boots
+
+a spec, here fleet.toml:
+  [[image]]                     # real files
+  name = "installer"
+  kernel = "linux"
+  initrd = ["initrd.gz"]        # or { size = "300M" }
+
+  [[made]]                      # made images: every combination of sizes
+  kernel_size = "12M"
+  init_size = "56M"
+  initrd_size = ["100M", "300M"]
+
+  [[grid]]                      # every combination of these, for each image
+  memory = ["1G", "4G"]
+  accept = [{ from = "64M", to = "1G", step = "16M" }, "presize", "below-4g"]
+  on_demand = ["none", "allocator", "service"]
+  loader = ["direct", "grub2.12"]
+  # also vcpus, gpaw, profile, firmware_model, host_page_size, accept_at_exit, kaslr_seed, max_ram_below_4g"""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see '{self.prog} --help')")
@@ -119,9 +142,7 @@ def _build_parser() -> _Parser:
         elif name == "plot":
             _add_plot(booting)
 
-    _add_sweep(
-        add("sweep", "thousands of scenarios, in parallel, also on a cluster", "tdvfsh sweep fleet.toml -o results")
-    )
+    _add_sweep(add("sweep", "thousands of scenarios, in parallel, also on a cluster", _SWEEP_EXAMPLE))
     summary = "how much to accept at boot for given images, and what accepting on demand costs instead"
     _add_advise(add("advise", summary, "tdvfsh advise vmlinuz --initrd initrd.img --memory 2G", td))
 
@@ -204,6 +225,7 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", metavar="DIR", help="where results go; a sweep that was killed goes on")
     parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to hold DIR's against")
     parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_workers(parser)
 
 

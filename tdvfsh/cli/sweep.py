@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tdvfsh.cli.arguments import Arguments
@@ -17,6 +17,7 @@ from tdvfsh.machine.compare import COMPARED_LOADERS
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.advise import Question, advise
 from tdvfsh.sweep.axes import axis_index, options_at
+from tdvfsh.sweep.check import Difference, compare_results, is_worse
 from tdvfsh.sweep.executors import Workers, cluster_workers, local_workers
 from tdvfsh.sweep.facts import ImageFacts
 from tdvfsh.sweep.images import read_images
@@ -25,6 +26,7 @@ from tdvfsh.sweep.row import Row
 from tdvfsh.sweep.run import run_sweep
 from tdvfsh.sweep.spec import ImageRequest, read_spec
 from tdvfsh.sweep.store import ResultStore, read_results
+from tdvfsh.sweep.text import map_lines, summary_lines, sweep_dict
 from tdvfsh.ui.progress import progress_bar
 from tdvfsh.units import parse_size
 
@@ -34,22 +36,31 @@ _SPEC_SUFFIX = ".toml"
 def run_sweep_command(arguments: Arguments) -> int:
     """Run a spec's scenarios, plot them, hold them against a baseline. Exit status 1 where something got worse."""
     spec, folder, baseline = (arguments.optional(name) for name in ("spec", "output", "baseline"))
-    plots = arguments.words("plot")
+    plots = [form for words in arguments.words("plot") for form in words.split(",")]
     check_formats(plots)
     if folder is None:
         raise UsageError("sweep: -o DIR is missing: where results go, and are")
     if spec is None and baseline is None and not plots:
         raise UsageError("sweep: give a SPEC to run, or --check or --plot for results that are there")
     before = read_results(baseline) if baseline is not None else None
-    rows = _sweep(arguments, spec, folder) if spec is not None else read_results(folder)
-    if plots:
-        print_lines(str(path) for path in write_plots(Path(folder), rows, plots))
-    return 0 if before is None else _check(before, rows)
+    done = _sweep(arguments, spec, folder) if spec is not None else _Done(read_results(folder), [], 0)
+    done.files.extend(write_plots(Path(folder), done.rows, plots))
+    differences = compare_results(before, done.rows) if before is not None else None
+    if arguments.flag("json"):
+        print_json(sweep_dict(done.rows, done.files, done.run, differences))
+    else:
+        _print_sweep(done, differences, told=spec is not None)
+    return 1 if differences is not None and is_worse(differences) else 0
 
 
-def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
-    from tdvfsh.sweep.text import map_lines, summary_lines
+@dataclass(frozen=True)
+class _Done:
+    rows: list[Row]
+    files: list[Path]
+    run: int
 
+
+def _sweep(arguments: Arguments, path: str, folder: str) -> _Done:
     spec = read_spec(path)
     with _progress("sweep") as tell:
         images = read_images(spec.images)
@@ -61,21 +72,21 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> list[Row]:
             rows = list(store.rows(keys))
             tables = store.write_tables(rows)
     new = len(rows) - before
-    print_lines([*summary_lines(rows), *map_lines(rows), "", *(str(table) for table in tables)])
     if new:
         count = workers.count
         each = new / seconds / count
         what = "1 worker" if count == 1 else f"{count} workers"
         print(f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}", file=sys.stderr)
-    return rows
+    return _Done(rows, tables, new)
 
 
-def _check(baseline: list[Row], rows: list[Row]) -> int:
-    from tdvfsh.sweep.check import compare_results, is_worse
-
-    differences = compare_results(baseline, rows)
-    print_lines([f"{one.kind}: {one.line}" for one in differences] or ["as in the baseline"])
-    return 1 if is_worse(differences) else 0
+def _print_sweep(done: _Done, differences: Sequence[Difference] | None, *, told: bool) -> None:
+    if told:
+        print_lines([*summary_lines(done.rows), *map_lines(done.rows), ""])
+    if done.files:
+        print_lines(str(file) for file in done.files)
+    if differences is not None:
+        print_lines([f"{one.kind}: {one.line}" for one in differences] or ["as in the baseline"])
 
 
 def run_advise(arguments: Arguments) -> int:
@@ -97,6 +108,9 @@ def run_advise(arguments: Arguments) -> int:
 
 def _questions(arguments: Arguments) -> list[Question]:
     """From a spec, each image in each machine of its grids; else the pairs of the command line in one machine."""
+    for axis in ("accept", "on_demand"):
+        if arguments.axis(axis) is not None:
+            raise UsageError(f"advise: --{axis.replace('_', '-')} is what it finds out; 'compare' takes values")
     kernel = arguments.optional("kernel")
     if kernel is not None and kernel.endswith(_SPEC_SUFFIX):
         if arguments.words("initrd") or arguments.words("pair") or arguments.text("cmdline"):
@@ -106,6 +120,8 @@ def _questions(arguments: Arguments) -> list[Question]:
     if kernel is not None:
         initrds = tuple(Path(initrd) for initrd in arguments.words("initrd"))
         requests.insert(0, ImageRequest(Path(kernel).name, Path(kernel), initrds, arguments.text("cmdline")))
+    elif arguments.words("initrd"):
+        raise UsageError("advise: --initrd is for KERNEL; a pair names its own: --pair KERNEL,INITRD")
     if not requests:
         raise UsageError("advise: give a KERNEL, a SPEC.toml, or --pair KERNEL,INITRD")
     loaders = tuple(arguments.axis("loader") or COMPARED_LOADERS)

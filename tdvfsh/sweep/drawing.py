@@ -1,29 +1,22 @@
-"""Plots as shapes on paper: rectangles, lines, dots and words, for whoever renders them."""
+"""Drawings: rectangles, lines, dots and words on paper, for whoever renders them; and panels laid out on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from math import sqrt
+from typing import Final, TypeVar
 
-from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
-from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
-from tdvfsh.units import format_size, human_size
+T = TypeVar("T")
 
-COLOURS: Final = {BOOTS: "#2a9d5c", FAILS: "#d1495b", NOT_STARTED: "#c9c9c9", ERROR: "#000000", NO_RESULT: "#ffffff"}
-"""By outcome."""
-LINE_COLOURS: Final = ("#1b6ca8", "#e07a1f", "#2a9d5c", "#8e44ad", "#d1495b", "#555555")
+INK: Final = "#222222"
+FAINT: Final = "#dddddd"
 FONT_SIZE: Final = 11
-
-_INK: Final = "#222222"
-_FAINT: Final = "#dddddd"
-_WIDTH: Final = 860
-_LEFT: Final = 90
-_RIGHT: Final = 20
-_PLOT: Final = _WIDTH - _LEFT - _RIGHT
-_ROW: Final = 18
-_TIME_HEIGHT: Final = 180
-_TICKS: Final = 6
+PANEL_WIDTH: Final = 860
+LEFT: Final = 90
+PLOT_WIDTH: Final = 740
+"""Of a panel, the part that has data in it; it begins at :data:`LEFT`."""
+_HEAD: Final = 52
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ class Words:
     text: str
     anchor: str = "start"
     bold: bool = False
-    colour: str = _INK
+    colour: str = INK
 
 
 Shape = Rectangle | Line | Dot | Words
@@ -77,71 +70,43 @@ Shape = Rectangle | Line | Dot | Words
 class Drawing:
     """Shapes in the order in which they are put on white paper; sizes in pixels."""
 
-    height: float = 0
-    width: int = _WIDTH
+    width: float
+    height: float
     shapes: list[Shape] = field(default_factory=list)
 
 
-def success_drawing(panels: Sequence[SuccessPanel]) -> Drawing:
-    """All panels below each other: success over memory (up) and accept (right)."""
-    drawing = Drawing(40)
-    add = drawing.shapes.append
-    for number, outcome in enumerate((BOOTS, FAILS, NOT_STARTED, ERROR)):
-        add(Rectangle(_LEFT + number * 130, 8, 12, 12, COLOURS[outcome]))
-        add(Words(_LEFT + number * 130 + 18, 18, outcome))
-    for panel in panels:
-        y = drawing.height + 8
-        add(Words(_LEFT, drawing.height, panel.title, bold=True))
-        width = _PLOT / len(panel.accepts)
-        lines = zip(reversed(panel.memories), reversed(panel.cells), reversed(panel.notes), strict=True)
-        for memory, cells, notes in lines:
-            add(Words(_LEFT - 6, y + 13, format_size(memory), "end"))
-            for column, (outcome, note) in enumerate(zip(cells, notes, strict=True)):
-                hint = f"{format_size(memory)}, accept {panel.accepts[column]}: {note}"
-                add(Rectangle(_LEFT + column * width, y, width, _ROW, COLOURS.get(outcome, _INK), hint))
-            y += _ROW
-        for column in _spread(len(panel.accepts)):
-            add(Words(_LEFT + (column + 0.5) * width, y + 13, panel.accepts[column], "middle"))
-        drawing.height = y + 44
+Draw = Callable[[T, float, float], list[Shape]]
+"""Gives the shapes of a panel whose upper left corner is at (x, y)."""
+
+
+def panels_drawing(
+    title: str, legend: Sequence[tuple[str, str]], panels: Sequence[T], height: Callable[[T], float], draw: Draw[T]
+) -> Drawing:
+    """Panels below each other; side by side too, where they would be much higher than wide.
+
+    Args:
+        title: Of the whole.
+        legend: ``(name, colour)``.
+        panels: What to draw, in reading order: down, then right.
+        height: Pixels that a panel needs.
+        draw: Its shapes.
+    """
+    heights = [height(panel) for panel in panels]
+    columns = max(1, round(sqrt(sum(heights) / PANEL_WIDTH)))
+    tallest = max(sum(heights) / columns, *heights, 0) if heights else 0
+    drawing = Drawing(PANEL_WIDTH, _HEAD, _head(title, legend))
+    x, y = 0.0, float(_HEAD)
+    for panel, tall in zip(panels, heights, strict=True):
+        if y > _HEAD and y + tall / 2 > _HEAD + tallest:
+            x, y = x + PANEL_WIDTH, _HEAD
+        drawing.shapes += draw(panel, x, y)
+        y += tall
+        drawing.width, drawing.height = x + PANEL_WIDTH, max(drawing.height, y)
     return drawing
 
 
-def time_drawing(panels: Sequence[TimePanel]) -> Drawing:
-    """All panels below each other: modelled seconds (up) over bytes accepted at boot (right), a line an option."""
-    drawing = Drawing(20)
-    for panel in panels:
-        _draw_times(drawing, panel, drawing.height + 10)
-        drawing.height += _TIME_HEIGHT + 72
-    return drawing
-
-
-def _draw_times(drawing: Drawing, panel: TimePanel, top: float) -> None:
-    add = drawing.shapes.append
-    sizes = [size for line in panel.lines.values() for size, _ in line]
-    low, span = min(sizes), max(max(sizes) - min(sizes), 1)
-    slowest = max(seconds for line in panel.lines.values() for _, seconds in line) or 1.0
-    bottom = top + _TIME_HEIGHT
-    add(Words(_LEFT, top - 10, panel.title, bold=True))
-    for tick in range(_TICKS):
-        share = tick / (_TICKS - 1)
-        at = bottom - _TIME_HEIGHT * share
-        add(Line(((_LEFT, at), (_LEFT + _PLOT, at)), _FAINT))
-        add(Words(_LEFT - 6, at + 4, f"{slowest * share:.3g} s", "end"))
-        add(Words(_LEFT + _PLOT * share, bottom + 15, human_size(low + round(span * share)), "middle"))
-    for number, (option, line) in enumerate(panel.lines.items()):
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        points = tuple(
-            (_LEFT + _PLOT * (size - low) / span, bottom - _TIME_HEIGHT * seconds / slowest) for size, seconds in line
-        )
-        add(Line(points, colour, 2 + 1.5 * (len(panel.lines) - 1 - number)))  # so that none hides another
-        for (x, y), (size, seconds) in zip(points, line, strict=True):
-            add(Dot(x, y, 2.5, colour, f"{option}: {human_size(size)} at boot, modelled {seconds:.4f} s"))
-        left = _LEFT + number * 130
-        add(Line(((left, bottom + 28), (left + 14, bottom + 28)), colour, 3))
-        add(Words(left + 20, bottom + 32, option, colour=colour))
-
-
-def _spread(count: int) -> list[int]:
-    """Up to :data:`_TICKS` positions from the first to the last."""
-    ticks = min(count, _TICKS)
-    return sorted({round(tick * (count - 1) / max(ticks - 1, 1)) for tick in range(ticks)})
+def _head(title: str, legend: Sequence[tuple[str, str]]) -> list[Shape]:
+    shapes: list[Shape] = [Words(LEFT, 18, title, bold=True)]
+    for number, (name, colour) in enumerate(legend):
+        shapes += [Rectangle(LEFT + number * 130, 30, 12, 12, colour), Words(LEFT + number * 130 + 18, 40, name)]
+    return shapes

@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import Any, Final
 
 from tdvfsh.errors import HostError
-from tdvfsh.sweep.drawing import COLOURS, LINE_COLOURS
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
+from tdvfsh.sweep.success_drawing import COLOURS
+from tdvfsh.sweep.time_drawing import LINE_COLOURS
 from tdvfsh.units import MIB, format_size
 
 _OUTCOMES: Final = (NO_RESULT, NOT_STARTED, FAILS, ERROR, BOOTS)
@@ -57,13 +58,13 @@ def _success(go: Any, panel: SuccessPanel) -> Any:
 
 def _time(go: Any, panel: TimePanel) -> Any:
     figure = go.Figure()
-    for number, (option, line) in enumerate(panel.lines.items()):
+    for option, runs in panel.lines.items():
         figure.add_scatter(
-            x=[size / MIB for size, _ in line],
-            y=[seconds for _, seconds in line],
+            x=[x for run in runs for x in (*(size / MIB for size, _ in run), None)],  # None is a gap
+            y=[y for run in runs for y in (*(seconds for _, seconds in run), None)],
             name=option,
             mode="lines+markers",
-            line={"color": LINE_COLOURS[number % len(LINE_COLOURS)]},
+            line={"color": LINE_COLOURS[option]},
         )
     figure.update_layout(
         title=escape(panel.title),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from tdvfsh.accept.boot_time import BELOW_4G, EAGER, parse_boot_accept
+from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.row import BOOTS, FAILS, Cell, Row
 from tdvfsh.units import format_size
@@ -36,15 +38,20 @@ class SuccessPanel:
     notes: tuple[tuple[str, ...], ...]
 
 
+Run = tuple[tuple[int, float], ...]
+"""Points ``(bytes accepted at boot, seconds)``."""
+
+
 @dataclass(frozen=True)
 class TimePanel:
     """Modelled seconds until the operating system over bytes accepted at boot: a line for each option.
 
-    ``lines`` maps ``on_demand`` to points ``(bytes accepted at boot, seconds)`` of boots that succeed, ascending.
+    ``lines`` maps ``on_demand``, in the options' usual order, to runs of boots that succeed one after the other;
+    between two runs are scenarios that fail. Sizes ascend.
     """
 
     title: str
-    lines: dict[str, tuple[tuple[int, float], ...]]
+    lines: dict[str, tuple[Run, ...]]
 
 
 def success_panels(rows: Sequence[Row]) -> list[SuccessPanel]:
@@ -71,13 +78,21 @@ def time_panels(rows: Sequence[Row]) -> list[TimePanel]:
     """One panel for each image, loader, memory and whatever else varies but the option."""
     panels = []
     for title, members in _groups(rows, (ACCEPT, ON_DEMAND)):
-        lines: dict[str, set[tuple[int, float]]] = {}
-        for row in members:
-            if row["outcome"] == BOOTS:
-                lines.setdefault(str(row[ON_DEMAND]), set()).add((_int(row["boot_bytes"]), total_seconds(row)))
+        lines = {
+            option: runs
+            for option in ON_DEMAND_NAMES
+            if (runs := _runs([row for row in members if row[ON_DEMAND] == option]))
+        }
         if lines:
-            panels.append(TimePanel(title, {option: tuple(sorted(points)) for option, points in lines.items()}))
+            panels.append(TimePanel(title, lines))
     return panels
+
+
+def _runs(rows: Sequence[Row]) -> tuple[Run, ...]:
+    ran = (row for row in rows if row["outcome"] in (BOOTS, FAILS))
+    points = {(_int(row["boot_bytes"]), total_seconds(row), row["outcome"] == BOOTS) for row in ran}
+    runs = groupby(sorted(points), key=lambda point: point[2])
+    return tuple(tuple((size, seconds) for size, seconds, _ in run) for boots, run in runs if boots)
 
 
 def total_seconds(row: Row) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from tdvfsh.report.table import printable
+from tdvfsh.sweep.check import Difference
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, success_panels
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED, Row
 from tdvfsh.units import format_size
@@ -15,6 +17,7 @@ _MARKS: Final = {BOOTS: "#", FAILS: ".", NOT_STARTED: " ", ERROR: "!", NO_RESULT
 _LEGEND: Final = "# boots   . fails   (blank) the TD does not start   ! error"
 _MOST_PANELS: Final = 12
 _WIDEST: Final = 80
+_RULED: Final = 12
 
 
 def summary_lines(rows: Sequence[Row]) -> list[str]:
@@ -22,6 +25,22 @@ def summary_lines(rows: Sequence[Row]) -> list[str]:
     counts = Counter(str(row["outcome"]) for row in rows)
     parts = [f"{counts[outcome]} {outcome}" for outcome in (BOOTS, FAILS, NOT_STARTED, ERROR) if counts[outcome]]
     return [f"{len(rows)} scenarios: {', '.join(parts)}"]
+
+
+def sweep_dict(
+    rows: Sequence[Row], files: Sequence[Path], run: int, differences: Sequence[Difference] | None
+) -> dict[str, Any]:
+    """The same as plain values: totals, how many were run now, files written, and what a baseline says."""
+    counts = Counter(str(row["outcome"]) for row in rows)
+    return {
+        "scenarios": len(rows),
+        "run": run,
+        "outcomes": {outcome: counts[outcome] for outcome in (BOOTS, FAILS, NOT_STARTED, ERROR)},
+        "files": [str(file) for file in files],
+        "differences": None
+        if differences is None
+        else [{"kind": difference.kind, "what": difference.line} for difference in differences],
+    }
 
 
 def map_lines(rows: Sequence[Row]) -> list[str]:
@@ -45,5 +64,12 @@ def _panel_lines(panel: SuccessPanel) -> list[str]:
     lines = [printable(panel.title)]
     for label, cells in zip(reversed(labels), reversed(panel.cells), strict=True):
         lines.append(f"  {label:>{width}} |{''.join(_MARKS.get(cell, '?') for cell in cells[::stride])}|")
+    if len(accepts) > _RULED:
+        lines.append(f"  {'':{width}}  {_ruler(accepts)}")
     lines.append(f"  {'':{width}}  accept {accepts[0]} to {accepts[-1]}{every}")
     return lines
+
+
+def _ruler(accepts: Sequence[str]) -> str:
+    """A label at every so many columns, begun by a stroke below the column that it names."""
+    return "".join(f"|{accept}".ljust(_RULED)[:_RULED] for accept in accepts[::_RULED]).rstrip()

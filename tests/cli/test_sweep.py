@@ -13,6 +13,8 @@ import pytest
 from tdvfsh.cli.main import main
 from tdvfsh.cli.sweep import pace
 from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.sweep.axes import AXIS_NAMES
+from tdvfsh.sweep.spec import read_spec
 from tdvfsh.units import MIB
 
 SPEC = """
@@ -57,6 +59,40 @@ def test_a_sweep_tells_totals_map_and_files(
         "out/results.csv\n"
     )
     assert sorted(path.name for path in Path("out").iterdir()) == ["results.csv", "results.jsonl"]
+
+
+def test_json_tells_totals_files_and_what_a_baseline_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "fleet.toml", "-o", "before", "--jobs", "1", "--json", "--plot", "svg"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["outcomes"] == {"boots": 2, "fails": 2, "not started": 0, "error": 0}
+    assert (told["scenarios"], told["run"], told["differences"]) == (4, 4, None)
+    assert sorted(told["files"]) == sorted(str(path) for path in Path("before").iterdir() if path.suffix != ".jsonl")
+    make_initrd("initrd", 64 * MIB)
+    assert main(["sweep", "fleet.toml", "-o", "after", "--jobs", "1", "--json", "--check", "before"]) == 1
+    differences = json.loads(capsys.readouterr().out)["differences"]
+    assert [one["kind"] for one in differences] == ["worse", "worse"]
+    assert "no longer boots" in differences[0]["what"]
+
+
+def test_plots_of_several_forms_are_named_between_commas_or_one_by_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "fleet.toml", "-o", "out", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    for words in (["--plot", "svg,png"], ["--plot", "svg", "--plot", "png"]):
+        assert main(["sweep", "-o", "out", *words]) == 0
+        files = capsys.readouterr().out.split()
+        assert files == ["out/success.svg", "out/time.svg", "out/success.png", "out/time.png"]
+
+
+def test_the_spec_that_help_shows_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--help"]) == 0
+    text = capsys.readouterr().out.partition("a spec, here fleet.toml:\n")[2]
+    assert "{ from = " in text
+    (tmp_path / "fleet.toml").write_text(text)
+    assert [len(grid) for grid in read_spec(tmp_path / "fleet.toml").grids] == [3 * 2 * 63 * 3 * 2]
+    named = text.rpartition("also ")[2].strip().split(", ")
+    assert set(named) == set(AXIS_NAMES) - {"memory", "accept", "on_demand", "loader"}
 
 
 def test_a_larger_initrd_under_the_same_name_is_caught_against_the_baseline(
@@ -110,6 +146,9 @@ def test_a_spec_and_several_pairs_give_a_table(folder: Path, capsys: pytest.Capt
         (["sweep", "fleet.toml", "-o", "out", "--jobs", "1", "--plot", "gif"], "--plot gif: unknown"),
         (["advise"], "give a KERNEL, a SPEC.toml, or --pair"),
         (["advise", "fleet.toml", "--initrd", "initrd"], "a spec names its images"),
+        (["advise", "vmlinuz", "--accept", "1G"], "--accept is what it finds out"),
+        (["advise", "vmlinuz", "--on-demand", "service"], "--on-demand is what it finds out"),
+        (["advise", "--pair", "vmlinuz,initrd", "--initrd", "initrd"], "--initrd is for KERNEL"),
         (["advise", "vmlinuz", "--no-td", "--jobs", "1"], "neither --no-td nor --map"),
         (["advise", "vmlinuz", "--step", "1000", "--jobs", "1"], "must be a multiple of 4 KiB"),
         (["advise", "vmlinuz", "--loader", "direct,lilo"], "--loader lilo: unknown"),

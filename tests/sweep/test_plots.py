@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,10 +12,12 @@ import pytest
 from PIL import Image, ImageColor
 
 from tdvfsh.errors import HostError, UsageError
-from tdvfsh.sweep.drawing import COLOURS
+from tdvfsh.sweep.drawing import Drawing, Rectangle, Words
 from tdvfsh.sweep.panels import success_panels, time_panels, total_seconds
 from tdvfsh.sweep.plots import write_plots
+from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
+from tdvfsh.sweep.success_drawing import COLOURS, success_drawing
 from tdvfsh.sweep.text import map_lines, summary_lines
 from tdvfsh.units import GIB
 
@@ -48,13 +50,30 @@ def test_a_panel_for_each_image_loader_and_option_has_each_scenario_in_its_cell(
 def test_lines_of_time_hold_the_boots_that_succeed_in_order_of_what_was_accepted(rows: list[Row]) -> None:
     panels = time_panels(rows)
     points = [
-        (panel.title, option, point) for panel in panels for option, line in panel.lines.items() for point in line
+        (panel.title, option, point)
+        for panel in panels
+        for option, runs in panel.lines.items()
+        for run in runs
+        for point in run
     ]
     booted = {(row["boot_bytes"], total_seconds(row), row["on_demand"]) for row in rows if row["outcome"] == "boots"}
     assert {(size, seconds, option) for _, option, (size, seconds) in points} == booted
     for panel in panels:
-        for line in panel.lines.values():
-            assert list(line) == sorted(line)
+        for runs in panel.lines.values():
+            line = [point for run in runs for point in run]
+            assert line == sorted(line)
+
+
+def test_a_line_of_time_has_a_gap_where_a_scenario_fails(rows: list[Row]) -> None:
+    (first,) = [row for row in rows if (row["image"], row["on_demand"], row["loader"], row["memory"], row["accept"])
+                == (rows[0]["image"], "service", "direct", GIB, "128M")]  # fmt: skip
+    line: list[Row] = [
+        {**first, "boot_bytes": size, "boot_accept_seconds": size / 10, "outcome": "fails" if size == 3 else "boots"}
+        for size in (1, 2, 3, 4, 5)
+    ]
+    (panel,) = time_panels(line)
+    (runs,) = panel.lines.values()
+    assert [[size for size, _ in run] for run in runs] == [[1, 2], [4, 5]]
 
 
 def test_the_svg_has_a_rectangle_of_the_right_colour_for_each_scenario(rows: list[Row], tmp_path: Path) -> None:
@@ -74,15 +93,46 @@ def test_the_svg_has_a_rectangle_of_the_right_colour_for_each_scenario(rows: lis
 def test_the_png_shows_each_scenario_in_its_colour(rows: list[Row], tmp_path: Path) -> None:
     some = [row for row in rows if (row["image"], row["on_demand"]) == (rows[0]["image"], "none")]
     success, time = write_plots(tmp_path, some, ["png"])
+    cells = [shape for shape in success_drawing(success_panels(some)).shapes if isinstance(shape, Rectangle)]
     with Image.open(success) as picture:
-        pixels = picture.convert("RGB").tobytes()
-    legend = (12 * 2) ** 2
-    for outcome in ("boots", "fails", "not started"):
-        share = sum(row["outcome"] == outcome for row in some) / len(some)
-        area = len(re.findall(re.escape(bytes(ImageColor.getrgb(COLOURS[outcome]))), pixels)) - legend
-        assert area == pytest.approx(share * 2 * 2 * (750 * 2) * (18 * 2), rel=0.01)
+        for cell in cells:
+            middle = round(2 * (cell.x + cell.width / 2)), round(2 * (cell.y + cell.height / 2))
+            assert picture.getpixel(middle) == ImageColor.getrgb(cell.colour)
+    assert sum(bool(cell.hint) for cell in cells) == len(some)
     with Image.open(time) as picture:
         assert picture.format == "PNG"
+
+
+def test_many_panels_stand_side_by_side_and_none_covers_another(rows: list[Row]) -> None:
+    many: list[Row] = [{**row, "image": f"image {number}"} for number in range(15) for row in rows]
+    panels = success_panels(many)
+    drawing = success_drawing(panels)
+    assert len(panels) > 50
+    assert 0.5 < drawing.height / drawing.width < 2
+    cells = [shape for shape in drawing.shapes if isinstance(shape, Rectangle) and shape.hint]
+    assert len({(cell.x, cell.y) for cell in cells}) == len(cells) == len(panels) * 10
+    assert all(cell.x + cell.width <= drawing.width and cell.y + cell.height <= drawing.height for cell in cells)
+    titles = [shape for shape in drawing.shapes if isinstance(shape, Words) and shape.bold]
+    assert [title.text for title in titles[1:]] == [panel.title for panel in panels]
+
+
+def test_labels_of_a_wide_panel_are_round_sizes_and_every_named_policy_and_do_not_touch(rows: list[Row]) -> None:
+    accepts = [*(f"{size}M" for size in range(64, 1025, 16)), "presize:512M", "below-4g", "eager"]
+    wide: list[Row] = [{**rows[0], "accept": accept} for accept in accepts]
+    drawing = success_drawing(success_panels(wide))
+    labels = [shape for shape in drawing.shapes if isinstance(shape, Words) and shape.anchor == "middle"]
+    sizes = [f"{size}M" for size in range(128, 1024, 128)]
+    named = ["presize:512M", "below-4g", "eager"]
+    assert [label.text for label in labels] == [*sizes, "1024M", *named]
+    for left, right in pairwise(labels):
+        assert left.x + len(left.text) * 3.2 < right.x - len(right.text) * 3.2
+
+
+def test_a_picture_that_would_be_huge_is_drawn_smaller_and_refused_only_then(rows: list[Row]) -> None:
+    sizes = {to_png(Drawing(width, 100))[16:20] for width in (1000, 300_000)}
+    assert sizes == {size.to_bytes(4, "big") for size in (2000, 300_000)}
+    with pytest.raises(HostError, match="too many panels for one PNG"):
+        to_png(Drawing(10_000, 10_000))
 
 
 def test_a_name_with_markup_in_it_stays_a_name(rows: list[Row], tmp_path: Path) -> None:
@@ -130,5 +180,8 @@ def test_the_terminal_shows_a_character_for_each_scenario(rows: list[Row]) -> No
 def test_a_wide_map_is_thinned_out_and_says_so(rows: list[Row]) -> None:
     wide: list[Row] = [{**rows[0], "accept": f"{size}M"} for size in range(64, 264)]
     lines = map_lines(wide)
-    assert lines[3].endswith("accept 64M to 262M, one of 3 shown")
+    assert lines[4].endswith("accept 64M to 262M, one of 3 shown")
+    drawn, ruler = lines[2], lines[3]
+    for label in ("|64M", "|100M", "|136M"):  # below the column that it names
+        assert ruler.index(label) == drawn.index("|") + 1 + (int(label[1:-1]) - 64) // 3
     assert max(len(line) for line in lines) < 100
