@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -40,13 +41,15 @@ class Outcome:
     finds: list[tuple[bytes, str]]
 
 
-def fuzz(target: Target, runs: int, seed: int = 0, seconds: float | None = None) -> Outcome:
+def fuzz(
+    target: Target, runs: int, seed: int = 0, seconds: float | None = None, more_seeds: Sequence[bytes] = ()
+) -> Outcome:
     """Up to ``runs`` executions from one seed, or as many as fit in ``seconds``.
 
     Three of four inputs are a seed changed; the others an earlier input changed further, of which one in fifty is kept.
     """
     random = Random(seed)
-    pool = list(target.seeds())
+    pool = [*target.seeds(), *more_seeds]
     fixed = len(pool)
     mutate = _MUTATORS[target.mutator]
     finds: list[tuple[bytes, str]] = []

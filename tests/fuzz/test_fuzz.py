@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdvfsh.formats.pe import PeRejection, parse_pe
+from tdvfsh.formats.linux import parse_bzimage
+from tdvfsh.formats.pe import PeImage, PeRejection, parse_pe
+from tdvfsh.formats.tdvf import guided_table
+from tdvfsh.images.make import make_kernel
+from tests.formats.pe_builder import Section, build_pe
 from tests.fuzz import seeds
 from tests.fuzz.mutate import mutate_bytes, mutate_pe
 from tests.fuzz.naive_pe import judge_naively
+from tests.fuzz.real import real_seeds
 from tests.fuzz.run import fuzz
 from tests.fuzz.targets import TARGETS, Target
 
@@ -63,6 +69,36 @@ def test_a_target_that_breaks_is_reported_with_the_input_that_broke_it() -> None
     outcome = fuzz(Target(fragile, lambda: [bytes(20), b"some text"]), 2000, seed=1)
     assert outcome.finds
     assert all(b"\xff" in data and why.startswith("AssertionError: it broke") for data, why in outcome.finds)
+
+
+def test_seeds_cut_from_images_keep_what_is_read_of_their_headers(tmp_path: Path) -> None:
+    long = Section(b".long", 0x1000, 0x40000, 0x400, 0x40000)
+    application = build_pe((long,), {4: (0x50000, 0x80), 6: (0x9000, 28)}, size=0x60000, size_of_image=0x41000)
+    (tmp_path / "a.efi").write_bytes(application)
+    make_kernel(tmp_path / "vmlinuz", 0x40000, 0x400000)
+    (tmp_path / "some.fd").write_bytes(bytes(1 << 17) + seeds.firmwares()[2])
+    (tmp_path / "manifest.json").write_text("{}")
+    found = real_seeds(tmp_path)
+    assert {target: len(inputs) for target, inputs in found.items()} == {"pe": 2, "inspect": 2, "bzimage": 1, "tdvf": 1}
+    for name, inputs in found.items():
+        for data in inputs:
+            assert len(data) < 1 << 16
+            TARGETS[name].run(data)
+    image, whole = parse_pe(found["pe"][0]), parse_pe(application)
+    assert isinstance(image, PeImage)
+    assert isinstance(whole, PeImage)
+    assert (image.size_of_image, len(image.sections)) == (whole.size_of_image, len(whole.sections))
+    assert (
+        parse_bzimage(found["bzimage"][0], "cut").version
+        == parse_bzimage((tmp_path / "vmlinuz").read_bytes(), "whole").version
+    )
+    assert guided_table(found["tdvf"][0], "end") == guided_table(seeds.firmwares()[2], "whole")
+
+
+def test_more_seeds_are_used() -> None:
+    met = set()
+    fuzz(Target(lambda data: met.add(data[:4]), lambda: [bytes(200), bytes(300)]), 300, 1, more_seeds=[b"real" * 50])
+    assert b"real" in met
 
 
 @pytest.mark.parametrize("mutate", [mutate_bytes, mutate_pe])
