@@ -14,6 +14,7 @@ from tdvfsh.sweep.success_drawing import COLOURS
 from tdvfsh.sweep.time_drawing import LINE_COLOURS
 from tdvfsh.units import MIB, format_size
 
+_STYLE: Final = "body { margin: 1em; overflow-x: hidden; font-family: sans-serif } h1 { font-size: 1.2em }"
 _OUTCOMES: Final = (NO_RESULT, NOT_STARTED, FAILS, ERROR, BOOTS)
 
 
@@ -29,10 +30,17 @@ def plots_html(success: Sequence[SuccessPanel], time: Sequence[TimePanel]) -> st
         raise HostError("HTML plots need the 'report' extra: pip install 'tdvfsh[report]'") from None
     parts = []
     for number, figure in enumerate([*(_success(go, panel) for panel in success), *(_time(go, one) for one in time)]):
-        parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0, div_id=f"plot-{number}"))
+        parts.append(
+            figure.to_html(
+                full_html=False,
+                include_plotlyjs=number == 0,
+                div_id=f"plot-{number}",
+                config={"responsive": True, "displaylogo": False},
+            )
+        )
     title = escape("Sweep: success over memory and accept, modelled boot time over accepted size")
-    body = "\n".join(parts)
-    head = f'<head><meta charset="utf-8"><title>{title}</title></head>'
+    body = f"<h1>{title}</h1>\n" + "\n".join(parts)
+    head = f'<head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
     return f'<!doctype html>\n<html lang="en">{head}\n<body>{body}</body></html>\n'
 
 
@@ -46,9 +54,11 @@ def _success(go: Any, panel: SuccessPanel) -> Any:
         zmin=-0.5,
         zmax=steps - 0.5,
         colorscale=scale,
+        xgap=1,
+        ygap=1,
         text=[list(line) for line in panel.notes],
         hovertemplate="%{y}, accept %{x}: %{text}<extra></extra>",
-        colorbar={"tickvals": list(range(steps)), "ticktext": list(_OUTCOMES)},
+        colorbar={"tickvals": list(range(steps)), "ticktext": ["no result", *_OUTCOMES[1:]]},
     )
     figure = go.Figure(heat)
     axis = {"type": "category", "title": "accepted at boot"}
@@ -58,13 +68,16 @@ def _success(go: Any, panel: SuccessPanel) -> Any:
 
 def _time(go: Any, panel: TimePanel) -> Any:
     figure = go.Figure()
-    for option, runs in panel.lines.items():
+    for number, (option, runs) in enumerate(panel.lines.items()):
+        thickness = 2 + 1.5 * (len(panel.lines) - 1 - number)  # so that none hides another
         figure.add_scatter(
             x=[x for run in runs for x in (*(size / MIB for size, _ in run), None)],  # None is a gap
             y=[y for run in runs for y in (*(seconds for _, seconds in run), None)],
             name=option,
             mode="lines+markers",
-            line={"color": LINE_COLOURS[option]},
+            line={"color": LINE_COLOURS[option], "width": thickness},
+            marker={"size": thickness + 3},
+            connectgaps=False,
         )
     figure.update_layout(
         title=escape(panel.title),
