@@ -253,7 +253,9 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--deb", metavar="FILE", help="take the package from this file")
     fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
     fetch.add_argument("--json", action="store_true", help="print JSON")
-    make = actions.add_parser("make", help="make a kernel or an initrd of any size", allow_abbrev=False)
+    make = actions.add_parser(
+        "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
+    )
     kinds = make.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=_Parser)
     initrd = kinds.add_parser("initrd", help="a valid initrd", allow_abbrev=False)
     initrd.add_argument("--size", required=True, help="bytes of the file, such as 600M")
@@ -266,7 +268,18 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     kernel.add_argument("--size-of-image", help="SizeOfImage of its PE header")
     kernel.add_argument("--output-len", help="bytes its payload unpacks to")
     kernel.add_argument("--protocol", default="2.15", help="boot protocol version")
-    for kind in (initrd, kernel):
+    init = kinds.add_parser(
+        "init",
+        help="an initrd whose /init says a line and switches off",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  tdvfsh images make init -o hello.cpio --message 'user space runs' --then halt",
+    )
+    init.add_argument("--message", metavar="TEXT", default="tdvfsh: user space runs", help="the line")
+    init.add_argument(
+        "--then", metavar="ENDING", default="power-off", help="power-off (default), halt, restart, loop, exit"
+    )
+    for kind in (initrd, kernel, init):
         kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")
 
 

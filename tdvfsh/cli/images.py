@@ -75,13 +75,16 @@ def _fetch(arguments: Arguments) -> int:
 
 
 def _make(arguments: Arguments) -> int:
-    from tdvfsh.images.make import make_initrd, make_kernel
+    from tdvfsh.images.make import make_init, make_initrd, make_kernel
 
-    output = Path(arguments.text("output"))
-    size = parse_size(arguments.text("size"))
-    if arguments.text("kind") == "initrd":
+    output, kind = Path(arguments.text("output")), arguments.text("kind")
+    if kind == "init":
+        size = make_init(output, arguments.text("message"), arguments.text("then"))
+    elif kind == "initrd":
+        size = parse_size(arguments.text("size"))
         make_initrd(output, size, arguments.optional("compress"))
     else:
+        size = parse_size(arguments.text("size"))
         image_size, output_len = arguments.optional("size_of_image"), arguments.optional("output_len")
         make_kernel(
             output,

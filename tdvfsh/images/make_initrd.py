@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.formats.cpio import CPIO_ALIGNMENT, CPIO_HEADER_SIZE, CPIO_NEWC_MAGIC, CPIO_TRAILER
+from tdvfsh.formats.cpio import CPIO_ALIGNMENT
+from tdvfsh.images.newc import member_head, trailer_head
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.images.stored import STORED_FORMATS, Pieces, lay_out, plan_stored
 from tdvfsh.units import align_down, align_up
@@ -24,7 +25,6 @@ COMPRESSIONS: Final = (*STORED_FORMATS, "bzip2", "lzma")
 MAX_INITRD_SIZE: Final = 1 << 40
 _MAX_MEMBER_SIZE: Final = 0xFFFFF000
 _NOTE: Final = b"This initrd was made for measuring: its size is real, its content is not.\n"
-_REGULAR: Final = 0o100644
 
 
 def make_initrd(path: str | Path, size: int, compress: str | None = None) -> None:
@@ -61,11 +61,11 @@ def cpio_pieces(size: int) -> Pieces:
     Raises:
         UsageError: No archive is that short.
     """
-    note = _member(b"README", len(_NOTE), 1)
-    trailer = _member(CPIO_TRAILER, 0, 0)
+    note = member_head(b"README", len(_NOTE), 1)
+    trailer = trailer_head()
     filler_at = align_up(len(note) + len(_NOTE), CPIO_ALIGNMENT)
     pieces: Pieces = [(0, note + _NOTE)]
-    empty = len(_member(b"filler-0000", 0, 2))
+    empty = len(member_head(b"filler-0000", 0, 2))
     minimum = filler_at + len(trailer)
     if size < minimum:
         raise UsageError(f"an initrd is at least {minimum} bytes long, not {size}")
@@ -73,19 +73,11 @@ def cpio_pieces(size: int) -> Pieces:
     number = 0
     while end - position >= empty:
         data_size = min(end - position - empty, _MAX_MEMBER_SIZE)
-        pieces.append((position, _member(b"filler-%04d" % number, data_size, 2 + number)))
+        pieces.append((position, member_head(b"filler-%04d" % number, data_size, 2 + number)))
         position += empty + data_size
         number += 1
     pieces.append((position, trailer))
     return pieces
-
-
-def _member(name: bytes, filesize: int, inode: int) -> bytes:
-    """A member's header and name, padded to where its data begins."""
-    mode, links = (_REGULAR, 1) if inode else (0, 1)
-    fields = (inode, mode, 0, 0, links, 0, filesize, 0, 0, 0, 0, len(name) + 1, 0)
-    head = CPIO_NEWC_MAGIC + b"".join(b"%08X" % field for field in fields) + name + b"\0"
-    return head.ljust(align_up(CPIO_HEADER_SIZE + len(name) + 1, CPIO_ALIGNMENT), b"\0")
 
 
 def _packed_note(compress: str) -> bytes:
