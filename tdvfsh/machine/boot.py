@@ -104,7 +104,16 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
     Raises:
         UsageError: A TD that cannot be or does not start, or an initrd that QEMU does not take.
     """
-    machine = Machine(options, image_bytes=fw_cfg_bytes(files))
+    return boot_on(Machine(options, image_bytes=fw_cfg_bytes(files)), files)
+
+
+def boot_on(machine: Machine, files: BootFiles) -> BootResult:
+    """Boot ``files`` in a machine whose firmware has come as far as its boot manager.
+
+    Raises:
+        UsageError: An initrd that QEMU does not take.
+    """
+    options = machine.options
     if machine.stage_name == DIRECT and machine.imported_map is None:
         check_initrd(machine.td.ram, files)
     flow = BootFlow(

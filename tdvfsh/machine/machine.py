@@ -38,6 +38,11 @@ _POOL_PAGES: Final = 32
 """BootServicesData pages treated as pool memory with room: a running firmware's small requests find their place."""
 
 
+def stage_of(loader: str) -> str:
+    """How far firmware has come when a flow begins: ``direct``, or ``boot_loader`` for flows that begin on a disk."""
+    return DIRECT if loader.startswith("direct") else BOOT_LOADER
+
+
 class Machine:
     """One TD, or plain VM, with firmware that has come as far as its boot manager.
 
@@ -106,8 +111,8 @@ class Machine:
 
     @property
     def stage_name(self) -> str:
-        """``direct``, or ``boot_loader`` for flows that begin on a disk."""
-        return DIRECT if self.options.loader.startswith("direct") else BOOT_LOADER
+        """:func:`stage_of` the flow that the options name."""
+        return stage_of(self.options.loader)
 
     @property
     def imported_map(self) -> Sequence[MemoryDescriptor] | None:

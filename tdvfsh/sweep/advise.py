@@ -10,6 +10,7 @@ from typing import Final
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.errors import HostError
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.search import AcceptSearch, Found, Trial, run_trial
@@ -159,10 +160,10 @@ def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, ste
         for seed in kaslr_seeds(question)
         for loader in question.loaders
     ]
-    accept, trials = max(sizes), list[Trial]()
+    accept, trials, started = max(sizes), list[Trial](), StartedMachines()
     while accept < question.options.memory + step:
         while len(trials) < len(machines):
-            trials.append(run_trial(machines[len(trials)], files, accept))
+            trials.append(run_trial(machines[len(trials)], files, accept, started.boot))
             if not trials[-1].booted:
                 break
         else:

@@ -9,7 +9,8 @@ from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult, boot
+from tdvfsh.machine.boot import BootResult
+from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep.axes import AXIS_NAMES, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.scenario import Scenario
@@ -37,15 +38,16 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
 
     This is what a worker does: all it needs comes with the call.
     """
-    return [row_line(run_scenario(images[scenario.image], scenario)) for scenario in scenarios]
+    machines = StartedMachines()
+    return [row_line(run_scenario(images[scenario.image], scenario, machines)) for scenario in scenarios]
 
 
-def run_scenario(facts: ImageFacts, scenario: Scenario) -> Row:
+def run_scenario(facts: ImageFacts, scenario: Scenario, machines: StartedMachines) -> Row:
     """Boot one scenario. Whatever goes wrong with it becomes its row."""
     row: Row = dict.fromkeys(COLUMNS)
     row.update({"key": scenario.key, "image": facts.name, **dict(zip(AXIS_NAMES, scenario.point, strict=True))})
     try:
-        row.update(_outcome(boot(options_at(scenario.point), _files(facts))))
+        row.update(_outcome(machines.boot(options_at(scenario.point), _files(facts))))
     except UsageError as error:
         row.update(outcome=NOT_STARTED, why=str(error))
     except Exception as error:  # one scenario must not end a sweep of thousands

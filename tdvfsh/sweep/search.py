@@ -7,7 +7,7 @@ size; what decides is that every size below it that could succeed is run too, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -159,10 +159,12 @@ def _strides(low: int, high: int) -> Iterator[int]:
         at = max(at + 1, at * _STRIDE)
 
 
-def run_trial(options: TdOptions, files: BootFiles, accept: int) -> Trial:
-    """Boot with ``accept`` bytes accepted at boot, everything else as ``options`` say."""
+def run_trial(
+    options: TdOptions, files: BootFiles, accept: int, run: Callable[[TdOptions, BootFiles], BootResult] = boot
+) -> Trial:
+    """Boot with ``accept`` bytes accepted at boot, everything else as ``options`` say; ``run`` is who boots."""
     try:
-        result = boot(replace(options, accept=BootAccept(format_size(accept), accept)), files)
+        result = run(replace(options, accept=BootAccept(format_size(accept), accept)), files)
     except UsageError as error:
         return Trial(accept, False, False, str(error))
     return Trial(

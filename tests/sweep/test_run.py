@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.machine.boot import boot
+from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep import executors
 from tdvfsh.sweep.axes import options_at
 from tdvfsh.sweep.executors import cluster_workers, local_workers
@@ -105,6 +107,29 @@ def test_a_row_holds_what_the_boot_of_the_same_options_says(
         assert row["boot_accept_seconds"] == result.boot_accept_seconds
         assert row["boot_bytes"] + row["on_demand_bytes"] + row["left_to_os_bytes"] == row["memory"]  # type: ignore[operator]
         assert row["asked_bytes"] == (result.failure.asked_bytes if result.failure else None)
+
+
+def _cpu(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def test_two_workers_cost_hardly_more_than_one_process_and_who_hands_out_the_work_next_to_nothing(
+    spec_file: SpecFile, tmp_path: Path
+) -> None:
+    # Which is all that twice the rate takes, where there are two processors to be had.
+    spec = read_spec(spec_file(MANY))
+    images = read_images(spec.images)
+    spent = {}
+    for jobs in (1, 2):
+        parent, workers = _cpu(resource.RUSAGE_SELF), _cpu(resource.RUSAGE_CHILDREN)
+        with ResultStore(tmp_path / str(jobs)) as store, local_workers(jobs) as pool:
+            run_sweep(images, spec.grids, store, pool)
+        spent[jobs] = _cpu(resource.RUSAGE_SELF) - parent, _cpu(resource.RUSAGE_CHILDREN) - workers
+    (alone, _), (parent, workers) = spent[1], spent[2]
+    starting = 2 * 0.5  # a worker's interpreter and imports, once
+    assert parent < 0.1 * alone
+    assert workers < 1.3 * alone + starting
 
 
 def test_killed_in_the_middle_again_and_again_a_sweep_ends_complete_with_nothing_twice(
@@ -196,14 +221,15 @@ def test_a_scenario_that_raises_is_a_row_and_not_the_end(
     swept: Callable[..., list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
+    really = StartedMachines.boot
 
     def fails_once(*arguments: object) -> object:
         calls.append(arguments)
         if len(calls) == 3:
             raise ZeroDivisionError("on purpose")
-        return boot(*arguments)  # type: ignore[arg-type]
+        return really(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tdvfsh.sweep.row.boot", fails_once)
+    monkeypatch.setattr(StartedMachines, "boot", fails_once)
     rows = swept()
     assert len(rows) == 80
     (error,) = [row for row in rows if row["outcome"] == "error"]
