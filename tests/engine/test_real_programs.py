@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from io import StringIO
+import sys
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.cli.main import main
 from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.dxe.boot_services import MemoryMapResult
 from tdvfsh.engine.boot import boot_on_cpu
@@ -149,23 +151,34 @@ def test_grub_shows_its_menu_on_the_screen_and_our_memory_map(tmp_path: Path) ->
     assert "Unk 0f    0000000020000000-000000007fffffff" in output.getvalue()
 
 
-def test_systemd_boot_starts_the_kernel_of_its_entry(tmp_path: Path, initrd: Path) -> None:
+def test_systemd_boot_starts_the_kernel_of_its_entry(
+    tmp_path: Path, initrd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("EFI/BOOT", "loader/entries"):
         (tmp_path / folder).mkdir(parents=True)
-    copyfile(image("systemd-boot", "efi"), tmp_path / "EFI/BOOT/BOOTX64.EFI")
+    program = tmp_path / "EFI/BOOT/BOOTX64.EFI"
+    copyfile(image("systemd-boot", "efi"), program)
     copyfile(image("kernel-6.12-cloud", "kernel"), tmp_path / "vmlinuz")
     (tmp_path / "loader/loader.conf").write_text("timeout 2\n")
     (tmp_path / "loader/entries/one.conf").write_text(
         "title One\nlinux /vmlinuz\ninitrd /initrd.img\noptions nokaslr\n"
     )
-    output = StringIO()
-    machine = Machine(TdOptions(memory=2 * GIB, loader="sd-boot"))
-    firmware = GuestFirmware(machine, Screen(TranscriptDisplay(output)), ScriptedKeys(""))
-    try:
-        attach_disks(firmware, [HostFolder(str(tmp_path))])
-        end = run_program(firmware, str(tmp_path / "EFI/BOOT/BOOTX64.EFI"), (), (0, "\\EFI\\BOOT\\BOOTX64.EFI"))
-    finally:
-        firmware.close()
-    assert "Boot in 1 s." in output.getvalue()
-    assert "Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID" in output.getvalue()
-    assert end.reached_system
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
+    assert main(["exec", "--memory", "2G", "--fs0", str(tmp_path), str(program)]) == 0
+    captured = capsys.readouterr()
+    assert "Boot in 1 s." in captured.out
+    assert "Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID" in captured.out
+    assert "left boot services: an operating system takes over" in captured.err
+
+
+def test_ipxe_runs_a_script_of_its_disk_and_its_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ipxe.efi"
+    copyfile(image("ipxe", "efi"), program)
+    (tmp_path / "autoexec.ipxe").write_text("#!ipxe\necho platform ${platform}\nshell\n")
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"echo typed ${version:string}\nexit\n")))
+    assert main(["exec", "--fs0", str(tmp_path), str(program)]) == 0
+    shown = capsys.readouterr().out
+    assert "platform efi" in shown
+    assert "typed 1." in shown
