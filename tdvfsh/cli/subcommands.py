@@ -1,0 +1,281 @@
+"""The subcommands: what each is for, and its own options. Those not asked for are never declared to argparse."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+_SWEEP_EXAMPLE: Final = """\
+tdvfsh sweep fleet.toml -o results --plot svg,html
+  tdvfsh sweep fleet.toml -o new --check results    exit status 1 where something no longer boots
+
+a spec, here fleet.toml:
+  [[image]]                     # real files
+  name = "installer"
+  kernel = "linux"
+  initrd = ["initrd.gz"]        # or { size = "300M" }
+
+  [[made]]                      # made images: every combination of sizes
+  kernel_size = "12M"
+  init_size = "56M"
+  initrd_size = ["100M", "300M"]
+
+  [[grid]]                      # every combination of these, for each image
+  memory = ["1G", "4G"]
+  accept = [{ from = "64M", to = "1G", step = "16M" }, "presize", "below-4g"]
+  on_demand = ["none", "allocator", "service"]
+  loader = ["direct", "grub2.12"]
+  # also vcpus, gpaw, profile, firmware_model, host_page_size, accept_at_exit, kaslr_seed, max_ram_below_4g"""
+
+
+class Subcommand(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        summary: What it is for, in a line of the help.
+        example: How it is called.
+        declare: Declares its arguments.
+        td: Whether it takes the TD options.
+        shell: Whether it takes the shell's options.
+    """
+
+    summary: str
+    example: str
+    declare: Callable[[argparse.ArgumentParser], None]
+    td: bool = False
+    shell: bool = False
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("script", metavar="SCRIPT.nsh")
+    parser.add_argument("script_arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its %%1, %%2 and so on")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
+
+
+def _booting(parser: argparse.ArgumentParser, cmdline: str = "") -> None:
+    parser.add_argument("kernel", metavar="KERNEL")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    # With KASLR the kernel may cut the only large hole in two: where it lands decides, and no size is a threshold.
+    shown = f" (default '{cmdline}')" if cmdline else ""
+    parser.add_argument(
+        "--cmdline",
+        metavar="S",
+        default=cmdline,
+        help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_unpack_limit(parser)
+
+
+def _boot(parser: argparse.ArgumentParser) -> None:
+    _booting(parser)
+    parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
+    _add_engine(parser)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    _booting(parser)
+    parser.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
+
+
+def _ladder(parser: argparse.ArgumentParser) -> None:
+    _booting(parser, "nokaslr")
+    parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
+
+
+def _plot(parser: argparse.ArgumentParser) -> None:
+    _booting(parser, "nokaslr")
+    parser.add_argument("--over", metavar="WHAT", default="initrd", help="initrd (the default) or accept")
+    parser.add_argument("--from", dest="first", metavar="SIZE", default="0", help="first size (default 0)")
+    parser.add_argument("--to", dest="last", metavar="SIZE", default="600M", help="last size (default 600M)")
+    parser.add_argument("--step", metavar="SIZE", default="10M", help="size of a column (default 10M)")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kernel", metavar="KERNEL")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="nokaslr", help="kernel command line (default nokaslr)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_run_limits(parser)
+
+
+def _exec(parser: argparse.ArgumentParser) -> None:
+    _add_run_limits(parser)
+    parser.add_argument("image", metavar="IMAGE.efi")
+    parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
+
+
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_unpack_limit(parser)
+
+
+def _lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scripts", metavar="SCRIPT", nargs="+")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("transcripts", metavar="TRANSCRIPT", nargs="+")
+    parser.add_argument("--update", action="store_true", help="rewrite those that differ")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", choices=("model", "cpu"), default="model", help="cpu runs the kernel's real stub (default model)"
+    )
+    parser.add_argument("--grub", metavar="grubx64.efi", help="with --engine cpu: boot by this real GRUB")
+    _add_run_limits(parser)
+
+
+def _add_unpack_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--unpack-limit",
+        metavar="SIZE",
+        help="what an initrd may unpack to, or none (default 16G, and 1000 times its size from 1G on)",
+    )
+
+
+def _add_run_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--violation", choices=("stop", "ve"), default="stop",
+        help="touching unaccepted memory stops the run, or raises #VE in the guest (default stop)",
+    )  # fmt: skip
+    parser.add_argument("--time-limit", metavar="S", help="give a run up after so many seconds")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="TRACE|KERNEL", help="what 'boot --trace' wrote, or a kernel to boot")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument("-o", dest="out", metavar="FILE", default="report.html", help="FILE.html or FILE.svg")
+    parser.add_argument("--no-compare", action="store_true", help="leave the other policies out of the page")
+
+
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", metavar="SPEC.toml", nargs="?", help="images and grids; without it DIR is only read")
+    parser.add_argument("-o", dest="output", metavar="DIR", help="where results go; a sweep that was killed goes on")
+    parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to hold DIR's against")
+    parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_workers(parser)
+
+
+def _advise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kernel", metavar="KERNEL|SPEC.toml", nargs="?", help="a kernel, or a spec for a whole fleet")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--pair", metavar="KERNEL,INITRD", action="append", help="one more image for the table")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_workers(parser)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", metavar="N", help="processes on this host (default: one a CPU)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786")
+
+
+def _images(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="what there is, and what has been fetched", allow_abbrev=False)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    fetch = actions.add_parser("fetch", help="bring an image from its Debian package", allow_abbrev=False)
+    fetch.add_argument("names", metavar="NAME", nargs="+")
+    fetch.add_argument("--deb", metavar="FILE", help="take the package from this file")
+    fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
+    fetch.add_argument("--json", action="store_true", help="print JSON")
+    make = actions.add_parser(
+        "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
+    )
+    kinds = make.add_subparsers(dest="kind", metavar="KIND", required=True)
+    initrd = kinds.add_parser("initrd", help="a valid initrd", allow_abbrev=False)
+    initrd.add_argument("--size", required=True, help="bytes of the file, such as 600M")
+    initrd.add_argument(
+        "--compress", metavar="FORMAT", help="gzip, bzip2, lzma, xz, lzo, lz4 or zstd; plain cpio without"
+    )
+    kernel = kinds.add_parser("kernel", help="a valid kernel with an EFI stub's headers", allow_abbrev=False)
+    kernel.add_argument("--size", required=True, help="bytes of the file, such as 12M")
+    kernel.add_argument("--init-size", required=True, help="bytes it wants for unpacking, such as 56M")
+    kernel.add_argument("--size-of-image", help="SizeOfImage of its PE header")
+    kernel.add_argument("--output-len", help="bytes its payload unpacks to")
+    kernel.add_argument("--protocol", default="2.15", help="boot protocol version")
+    init = kinds.add_parser(
+        "init",
+        help="an initrd whose /init says a line and switches off",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  tdvfsh images make init -o hello.cpio --message 'user space runs' --then halt",
+    )
+    init.add_argument("--message", metavar="TEXT", default="tdvfsh: user space runs", help="the line")
+    init.add_argument(
+        "--then", metavar="ENDING", default="power-off", help="power-off (default), halt, restart, loop, exit"
+    )
+    for kind in (initrd, kernel, init):
+        kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")
+
+
+SUBCOMMANDS: Final = {
+    "run": Subcommand("run an .nsh script", "tdvfsh run scripts/tour.nsh", _run, td=True, shell=True),
+    "demo": Subcommand("the main job on real images, in one go", "tdvfsh demo", _demo, td=True),
+    "boot": Subcommand(
+        "one boot, told as a story",
+        "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service",
+        _boot,
+        td=True,
+    ),
+    "compare": Subcommand(
+        "boots side by side; TD options take several values with commas between them",
+        "tdvfsh compare vmlinuz --initrd initrd.img --accept 256M,eager --loader direct,grub2.12",
+        _compare,
+        td=True,
+    ),
+    "ladder": Subcommand(
+        "the smallest accepted size for each stage of a boot",
+        "tdvfsh ladder vmlinuz --initrd initrd.img --loader direct,grub2.12",
+        _ladder,
+        td=True,
+    ),
+    "plot": Subcommand(
+        "where each option boots, along the initrd's size or what is accepted at boot",
+        "tdvfsh plot vmlinuz --memory 2G --from 0 --to 600M --step 10M",
+        _plot,
+        td=True,
+    ),
+    "sweep": Subcommand("thousands of scenarios, in parallel, also on a cluster", _SWEEP_EXAMPLE, _sweep),
+    "advise": Subcommand(
+        "how much to accept at boot for given images, and what accepting on demand costs instead",
+        "tdvfsh advise vmlinuz --initrd initrd.img --memory 2G",
+        _advise,
+        td=True,
+    ),
+    "verify": Subcommand(
+        "hold the model against the kernel's real stub: calls, placements, map, bitmap",
+        "tdvfsh verify vmlinuz --initrd initrd.img --cmdline nokaslr",
+        _verify,
+        td=True,
+    ),
+    "exec": Subcommand(
+        "run a real EFI program, its console on the terminal or on standard input and output",
+        "printf 'memmap\\r\\nexit\\r\\n' | tdvfsh exec shellx64.efi -nostartup",
+        _exec,
+        td=True,
+        shell=True,
+    ),
+    "inspect": Subcommand("what a file is", "tdvfsh inspect vmlinuz", _inspect),
+    "report": Subcommand(
+        "a page or a drawing of a boot or a trace",
+        "tdvfsh report vmlinuz --initrd F -o boot.html",
+        _report,
+        td=True,
+    ),
+    "lint": Subcommand("check .nsh scripts without running them", "tdvfsh lint scripts/*.nsh", _lint),
+    "replay": Subcommand("run recorded sessions again, byte for byte", "tdvfsh replay demo.tdt", _replay),
+    "images": Subcommand("real images from Debian packages, and made ones of any size", "tdvfsh images list", _images),
+}
+"""By name, in the order of the help."""

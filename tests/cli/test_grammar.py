@@ -1,0 +1,66 @@
+"""The grammar declares the subcommands that are asked for; what is said of a mistake still names them all."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from tdvfsh.cli import grammar
+from tdvfsh.cli.arguments import Default
+from tdvfsh.cli.grammar import parse_words
+from tdvfsh.cli.subcommands import SUBCOMMANDS, Subcommand
+from tdvfsh.errors import UsageError
+
+
+def test_only_the_subcommand_that_is_named_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared: list[str] = []
+
+    def noted(name: str, subcommand: Subcommand) -> Subcommand:
+        def declare(parser: argparse.ArgumentParser) -> None:
+            declared.append(name)
+            subcommand.declare(parser)
+
+        return subcommand._replace(declare=declare)
+
+    monkeypatch.setattr(grammar, "SUBCOMMANDS", {name: noted(name, one) for name, one in SUBCOMMANDS.items()})
+    assert parse_words(["-c", "ver"])["subcommand"] == "shell"
+    assert declared == []
+    assert parse_words(["--memory", "2G", "boot", "vmlinuz"])["kernel"] == "vmlinuz"
+    assert declared == ["boot"]
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_a_mistake_is_told_as_if_all_were_declared(name: str) -> None:
+    with pytest.raises(UsageError, match=f"invalid choice: 'nosuch'.*{name}"):
+        parse_words(["nosuch"])
+    with pytest.raises(UsageError, match="unrecognized arguments: --nosuch-option|are required"):
+        parse_words([name, "--nosuch-option"])
+
+
+def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_words(["--help"])
+    printed = capsys.readouterr().out
+    assert all(f"    {name} " in printed for name in SUBCOMMANDS)
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 58), ("200", 198)])
+def test_help_is_laid_out_for_the_width_that_is_told(
+    columns: str, widest: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    grammar._columns.cache_clear()
+    with pytest.raises(SystemExit):
+        parse_words(["boot", "--help"])
+    grammar._columns.cache_clear()
+    lines = capsys.readouterr().out.splitlines()
+    # the example is not wrapped
+    assert max(len(line) for line in lines if line.startswith(("usage", "             "))) <= widest
+    assert (len(lines) > 60) == (columns == "60")
+
+
+def test_options_before_the_subcommand_hold_in_it() -> None:
+    values = parse_words(["--memory", "2G", "boot", "k", "--vcpus", "3"])
+    assert (values["memory"], values["vcpus"]) == ("2G", "3")
+    assert isinstance(values["accept"], Default)
