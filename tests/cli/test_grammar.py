@@ -34,7 +34,7 @@ def test_only_the_subcommand_that_is_named_is_declared(monkeypatch: pytest.Monke
 def test_a_mistake_is_told_as_if_all_were_declared(name: str) -> None:
     with pytest.raises(UsageError, match=f"invalid choice: 'nosuch'.*{name}"):
         parse_words(["nosuch"])
-    with pytest.raises(UsageError, match="unrecognized arguments: --nosuch-option|are required"):
+    with pytest.raises(UsageError, match=r"unrecognized arguments: --nosuch-option|are required"):
         parse_words([name, "--nosuch-option"])
 
 
