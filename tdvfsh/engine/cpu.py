@@ -8,14 +8,16 @@ that was stopped from outside is not resumed.
 from __future__ import annotations
 
 import ctypes
-import struct
 import threading
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+from tdvfsh.engine.delivery import LinearMemory, deliver
+from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
+from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.units import PAGE_SIZE
@@ -26,9 +28,9 @@ CYCLES_PER_NANOSECOND: Final = 2
 _TICK_SECONDS: Final = 0.1
 _MAXIMUM_REGIONS: Final = 192
 _PORT_EMPTY: Final = 0xFFFFFFFF
-_GATE: Final = struct.Struct("<HHBBHII")
+_FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
-_PRESENT: Final = 0x80
+_TSC_AUX: Final = 0xC0000103
 
 
 class StopKind(Enum):
@@ -39,10 +41,13 @@ class StopKind(Enum):
     UNMAPPED = "an access to memory that is not there"
     EXCEPTION = "an exception"
     WATCHED = "watched code"
+    INTERCEPT = "an instruction that exits"
+    SYSCALL = "SYSCALL"
+    TIME = "an interrupt is due"
 
 
 class Stop(NamedTuple):
-    """Why and where: ``address`` and ``size`` of an access, or ``number`` of an exception."""
+    """Why and where: ``address`` and ``size`` of an access, or ``number`` of an exception or intercept."""
 
     kind: StopKind
     address: int = 0
@@ -70,13 +75,22 @@ class Cpu:
         self._clock = clock
         self._limit = limit
         self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
-        self.uc.ctl_set_cpu_model(self._registers.UC_CPU_X86_ICELAKE_SERVER)
+        self.model: int = self._registers.UC_CPU_X86_ICELAKE_SERVER
+        self.uc.ctl_set_cpu_model(self.model)
         self._mapped: RangeMap[bool] = RangeMap()
+        self.uc.ctl_exits_enabled(
+            True
+        )  # nothing ends a run but a stop; an end address would be looked up by the guest's paging
+        self.state = ProcessorState(self.uc)
+        self.memory = LinearMemory(self._read_linear, self._write_linear)
+        self.interrupt_due: Callable[[], bool] = lambda: False
+        self.read_port: Callable[[int, int], int] = lambda port, size: _PORT_EMPTY >> (32 - 8 * size)
+        self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
+        self._watch: int | None = None
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
         self._closed = threading.Event()
-        self._never = 0
         self._hooks: list[object] = []
         self._add_hooks()
         self._timer: threading.Thread | None = None
@@ -98,7 +112,6 @@ class Cpu:
         """
         registers = self._registers
         self._ram.view[gdt : gdt + len(GDT)] = GDT
-        self._never = idt + IDT_SIZE  # a byte after the table: mapped, never executed
         self.write("GDTR", (0, gdt, len(GDT) - 1, 0))
         self.write("IDTR", (0, idt, IDT_SIZE - 1, 0))
         self.write("CR3", cr3)
@@ -152,6 +165,10 @@ class Cpu:
         self.uc.mem_map_ptr(start, end - start, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
         self._mapped.set(start, end, True)
 
+    def map_alias(self, address: int, start: int, size: int) -> None:
+        """Show ``size`` bytes of RAM at ``start`` a second time, at ``address`` beyond all RAM."""
+        self.uc.mem_map_ptr(address, size, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
+
     def forget_code(self, start: int, end: int) -> None:
         """Memory was written from outside: drop what was translated from it."""
         for low, high, _ in self._mapped.spans(start, end):
@@ -164,7 +181,37 @@ class Cpu:
             self._stop = Stop(StopKind.WATCHED, address)
             self.uc.emu_stop()
 
-        self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached, begin=start, end=end - 1)
+        self._watch = self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached, begin=start, end=end - 1)
+
+    def unwatch(self) -> None:
+        """No longer stop there."""
+        if self._watch is not None:
+            self.uc.hook_del(self._watch)
+            self._watch = None
+
+    def stop_at(self, address: int, wanted: Callable[[], bool]) -> None:
+        """Stop before the instruction at ``address``, whenever ``wanted`` says so."""
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            if wanted():
+                self._stop = Stop(StopKind.TIME)
+                self.uc.emu_stop()
+
+        self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
+        self.uc.ctl_remove_cache(address, address + 1)
+
+    def _read_linear(self, address: int, size: int) -> bytes | None:
+        try:
+            return self._ram.read(address, size)
+        except InaccessibleMemory:
+            return None
+
+    def _write_linear(self, address: int, data: bytes) -> bool:
+        try:
+            self._ram.write(address, data)
+        except InaccessibleMemory:
+            return False
+        return True
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -177,7 +224,7 @@ class Cpu:
         self._ticked = False
         self._running = True
         try:
-            self.uc.emu_start(address, self._never)
+            self.uc.emu_start(address, 0)
         except self._unicorn.UcError as error:
             if self._stop is None:
                 raise RuntimeError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
@@ -192,28 +239,12 @@ class Cpu:
         return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)
 
     def deliver(self, vector: int, error_code: int | None = None) -> int | None:
-        """Push an exception frame and give the handler's address, or None where the guest has no gate for it.
-
-        The frame is pushed on the current stack (IST 0, ring 0), as boot services have it.
-
-        Source: Intel SDM volume 3, 6.14.
-        """
-        _, base, limit, _ = self.uc.reg_read(self._registers.UC_X86_REG_IDTR)
-        if vector * 16 + 15 > limit or not self._ram.accessible(base + vector * 16, 16):
+        """Push an exception's frame and give the handler's address, or None where the guest has no gate for it."""
+        self.state.load()
+        if not deliver(self.state, self.memory, self.read("EFLAGS"), vector, error_code):
             return None
-        low, selector, _, kind, middle, high, _ = _GATE.unpack_from(self._ram.view, base + vector * 16)
-        if not kind & _PRESENT:
-            return None
-        old_stack = self.read("RSP")
-        frame = [self.read("RIP"), self.read("CS"), self.read("EFLAGS"), old_stack, self.read("SS")]
-        if error_code is not None:
-            frame.insert(0, error_code)
-        stack = (old_stack & ~0xF) - 8 * len(frame)
-        self._ram.write(stack, struct.pack(f"<{len(frame)}Q", *frame))
-        self.write("RSP", stack)
-        if selector != self.read("CS"):
-            self.write("CS", selector)
-        return int(low | middle << 16 | high << 32)
+        self.state.store()
+        return self.state.instruction_pointer
 
     def _tick(self) -> None:
         """Runs are cheap to begin and end, so only one that lasts is stopped here; others are looked at between."""
@@ -238,7 +269,14 @@ class Cpu:
             return False
 
         def interrupt(uc: object, number: int, data: object) -> None:
-            self._stop = Stop(StopKind.EXCEPTION, number=number)
+            if number >= _FIRST_INTERCEPT:
+                self._stop = Stop(StopKind.INTERCEPT, number=number - _FIRST_INTERCEPT)
+            else:
+                self._stop = Stop(StopKind.EXCEPTION, number=number)
+            self.uc.emu_stop()
+
+        def system_call(uc: object, data: object) -> None:
+            self._stop = Stop(StopKind.SYSCALL)
             self.uc.emu_stop()
 
         def invalid(uc: object, data: object) -> bool:
@@ -246,32 +284,44 @@ class Cpu:
             return False
 
         def read_port(uc: object, port: int, size: int, data: object) -> int:
-            return _PORT_EMPTY >> (32 - 8 * size)
+            return self.read_port(port, size)
 
         def write_port(uc: object, port: int, size: int, value: int, data: object) -> None:
-            """No device is there."""
+            self.write_port(port, size, value)
 
         self.uc.hook_add(constants.UC_HOOK_MEM_UNMAPPED, unmapped)
         self.uc.hook_add(constants.UC_HOOK_INTR, interrupt)
         self.uc.hook_add(constants.UC_HOOK_INSN_INVALID, invalid)
         self.uc.hook_add(constants.UC_HOOK_INSN, read_port, aux1=registers.UC_X86_INS_IN)
         self.uc.hook_add(constants.UC_HOOK_INSN, write_port, aux1=registers.UC_X86_INS_OUT)
+        self.uc.hook_add(constants.UC_HOOK_INSN, system_call, aux1=registers.UC_X86_INS_SYSCALL)
         self._hook_time_stamp()
 
     def _hook_time_stamp(self) -> None:
-        """RDTSC reads the virtual clock. Unicorn has the hook, its Python binding does not list it."""
+        """RDTSC and RDTSCP read the virtual clock. Unicorn has the hooks, its Python binding does not list them."""
         intel: Any = cpu_extra("unicorn.unicorn_py3.arch.intel")
+        registers = self._registers
 
         def time_stamp(handle: object, key: object) -> int:
             cycles = self._clock() * CYCLES_PER_NANOSECOND
-            self.uc.reg_write(self._registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
-            self.uc.reg_write(self._registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
+            self.uc.reg_write(registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
+            self.uc.reg_write(registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
+            if self.interrupt_due():
+                self._stop = Stop(StopKind.TIME)
+                self.uc.emu_stop()
             return 1
 
-        callback = intel.HOOK_INSN_CPUID_CFUNC(time_stamp)
-        self._hooks.append(callback)
-        instruction = ctypes.c_int(self._registers.UC_X86_INS_RDTSC)
-        self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, instruction)
+        def time_stamp_and_processor(handle: object, key: object) -> int:
+            self.uc.reg_write(registers.UC_X86_REG_RCX, self.uc.msr_read(_TSC_AUX))
+            return time_stamp(handle, key)
+
+        for function, number in (
+            (time_stamp, registers.UC_X86_INS_RDTSC),
+            (time_stamp_and_processor, registers.UC_X86_INS_RDTSCP),
+        ):
+            callback = intel.HOOK_INSN_CPUID_CFUNC(function)
+            self._hooks.append(callback)
+            self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, ctypes.c_int(number))
 
 
 def _missing(these: RangeMap[bool], those: RangeMap[bool]) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from tdvfsh.engine.journal import CallJournal
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
+from tdvfsh.engine.machine_tables import install_machine_tables
 from tdvfsh.engine.memory_services import MemoryServices
 from tdvfsh.engine.open_services import OpenServices
 from tdvfsh.engine.paging import IDT_SIZE, page_tables, page_tables_size
@@ -34,9 +35,12 @@ from tdvfsh.engine.runtime_services import RuntimeServices
 from tdvfsh.engine.screen import NoDisplay, Screen
 from tdvfsh.engine.services import Answer, Service, services_of
 from tdvfsh.engine.stubs import RETURN, Stubs
+from tdvfsh.engine.system import System
 from tdvfsh.engine.tables import SystemTables
+from tdvfsh.engine.tdx.page_accepts import PageAccepts
 from tdvfsh.engine.variables import VariableServices
 from tdvfsh.engine.violation import describe
+from tdvfsh.engine.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.waiting import Waiting
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.access import AccessKind, access
@@ -80,19 +84,21 @@ class GuestFirmware:
         keys: KeySource | None = None,
         violation_ve: bool = False,
         limit: RunLimit | None = None,
+        serial: Callable[[int], None] | None = None,
     ) -> None:
         self.machine = machine
         self.screen = screen or Screen(NoDisplay())
         self.keys: KeySource = keys or ScriptedKeys()
         self._violation_ve = violation_ve
         self._limit = limit
+        self.system: System | None = None
         self.clock = GuestClock(machine.clock)
         self.ram = GuestRam(machine.td)
         self.cpu = Cpu(self.ram, self.clock.read, limit.reached if limit is not None else None)
         self.ram.refresh()
         machine.td.contents = LiveContents(self.ram, machine.td.contents, self._written)
         self._accepted = -1
-        self._map_accepted()
+        self.map_accepted()
         self.heap = self._lay_out()
         self.interfaces = Interfaces(self)
         self._guids: dict[Guid, int] = {}
@@ -110,14 +116,20 @@ class GuestFirmware:
         uses = ProtocolUses(self.services)
         drivers = DriverServices(self, uses)
         self.protocols = ProtocolServices(self, drivers)
+        runtime_services = RuntimeServices(self)
+        self.date = lambda: runtime_services.now
         services = services_of(
             MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
-            self.events, self.image_services, self.variables, RuntimeServices(self),
+            self.events, self.image_services, self.variables, runtime_services, VirtualAddressServices(self),
         )  # fmt: skip
         area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, SystemTables.SIZE)
         self.tables = SystemTables(self, area, services)
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
+        self.page_accepts = PageAccepts(machine.td, machine.trace, lambda: self._caller(self.cpu.read("RIP")))
+        if serial is not None:
+            self.system = System(self, serial)
+            install_machine_tables(machine, self.ram, 1)
 
     def close(self) -> None:
         """End the processor's timer; memory and machine stay as they are."""
@@ -149,14 +161,15 @@ class GuestFirmware:
         start = find_area(machine, EfiMemoryType.EfiBootServicesData, size)
         self.ram.write(start, page_tables(start, end))
         gdt = start + tables
-        idt = gdt + PAGE_SIZE
+        idt = self.interrupt_table = gdt + PAGE_SIZE
         stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
         self.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
         stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
         self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
         return FirmwareHeap(stack + _STACK_SIZE, start + size)
 
-    def _map_accepted(self) -> None:
+    def map_accepted(self) -> None:
+        """Let the processor see what is accepted now."""
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         if accepted != self._accepted:
             self._accepted = accepted
@@ -236,7 +249,7 @@ class GuestFirmware:
         Raises:
             GuestStopped: It touched what it must not.
         """
-        self._map_accepted()  # the shell, too, accepts
+        self.map_accepted()  # the shell, too, accepts
         cpu = self.cpu
         outer = cpu.read("RSP")
         rest = arguments[4:]
@@ -266,9 +279,11 @@ class GuestFirmware:
     def _after(self, stop: Stop) -> int:
         """Where to go on after a stop that is no service."""
         if stop.kind is StopKind.WATCHED:
-            raise ReachedOperatingSystem
+            return self._entered_system(stop)
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
+        if self.system is not None:
+            return self._system_after(stop)
         if stop.kind is StopKind.HALT:
             self.events.advance(_HALT_NS)
         elif stop.kind is StopKind.UNMAPPED:
@@ -281,6 +296,25 @@ class GuestFirmware:
                 raise GuestStopped(describe(self, f"exception {exception_name(vector)}", pointer, "exception"))
             return handler
         return self.cpu.read("RIP")
+
+    def _entered_system(self, stop: Stop) -> int:
+        """The operating system's first instruction."""
+        if self.system is None:
+            raise ReachedOperatingSystem
+        self.cpu.unwatch()
+        self.ram.lowest = 0
+        self.ram.paging = self.system.translate
+        self.other_code = "kernel"
+        self.cpu.map_accepted()
+        return stop.address
+
+    def _system_after(self, stop: Stop) -> int:
+        assert self.system is not None
+        if self._limit is not None and self._limit.over:
+            self._limit.give_up()
+        address = self.system.after(stop)
+        self.map_accepted()
+        return address
 
     def _touched(self, stop: Stop) -> int:
         """Memory that is not there for the guest: #VE, or the end."""
@@ -316,14 +350,14 @@ class GuestFirmware:
             kind = "write" if bad.write else "read"
             what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
             raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
-        self._map_accepted()
+        self.map_accepted()
         return int(answer) if answer is not None else 0
 
     def _answer(self, service: Service, stack: int) -> Answer:
         arguments = stack + 8
         if service.variadic:
             return self._journal.serve_variadic(service, arguments)
-        values = struct.unpack_from(f"<{len(service.masks)}Q", self.ram.view, arguments)
+        values = struct.unpack(f"<{len(service.masks)}Q", self.ram.read(arguments, 8 * len(service.masks)))
         return self._journal.serve(
             service, tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
         )

@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, Final
 
@@ -21,6 +21,8 @@ _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux's number
 _PAGE_MAP: Final = "/proc/self/pagemap"
 _PIECE: Final = 1 << 20
 _STRING_LIMIT: Final = 1 << 20
+_CHUNK: Final = 512
+_U8: Final = struct.Struct("<B")
 _U16: Final = struct.Struct("<H")
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
@@ -38,6 +40,8 @@ class GuestRam:
     Attributes:
         view: All of RAM, holes included; accesses through it are not checked.
         host_address: Address of guest address 0 in this process.
+        lowest: First byte that the guest may touch. Page 0 stays out before an operating system runs: nobody means it.
+        paging: Translates a linear page address to a physical one, or to None; None while memory is identity mapped.
     """
 
     def __init__(self, td: TrustDomain) -> None:
@@ -52,6 +56,8 @@ class GuestRam:
         self.host_address = ctypes.addressof(self._anchor)
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self.lowest = PAGE_SIZE
+        self.paging: Callable[[int], int | None] | None = None
 
     @property
     def end(self) -> int:
@@ -64,13 +70,13 @@ class GuestRam:
         return list(zip(self._starts, self._ends, strict=True))
 
     def refresh(self) -> None:
-        """Read from the secure EPT again which RAM is accepted. Page 0 stays out: nobody means it."""
+        """Read from the secure EPT again which RAM is accepted."""
         starts: list[int] = []
         ends: list[int] = []
         for start, end, entry in self._td.sept.spans():
-            if entry.state is not SeptState.MAPPED or end <= PAGE_SIZE or start >= self.end:
+            if entry.state is not SeptState.MAPPED or end <= self.lowest or start >= self.end:
                 continue
-            start, end = max(start, PAGE_SIZE), min(end, self.end)
+            start, end = max(start, self.lowest), min(end, self.end)
             if ends and ends[-1] == start:
                 ends[-1] = end
             else:
@@ -80,21 +86,56 @@ class GuestRam:
 
     def accessible(self, address: int, size: int = 1) -> bool:
         """Whether ``size`` bytes at ``address`` are accepted RAM."""
+        if self.paging is not None:
+            return all(place is not None for place, _ in self._pieces(address, size))
         index = bisect_right(self._starts, address) - 1
         return index >= 0 and address + size <= self._ends[index]
 
     def check(self, address: int, size: int, write: bool = False) -> None:
         """Raise :class:`InaccessibleMemory` unless :meth:`accessible`."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0 or address + size > self._ends[index]:
+        if not self.accessible(address, size):
             raise InaccessibleMemory(address, size, write)
+
+    def _pieces(self, address: int, size: int) -> Iterator[tuple[int | None, int]]:
+        """Physical address, None where there is none, and size of each page's part of a linear range."""
+        assert self.paging is not None
+        at = address
+        while at < address + size:
+            length = min(address + size - at, PAGE_SIZE - at % PAGE_SIZE)
+            page = self.paging(at - at % PAGE_SIZE)
+            place = None if page is None else page + at % PAGE_SIZE
+            index = bisect_right(self._starts, place) - 1 if place is not None else -1
+            yield (place if index >= 0 and place is not None and place + length <= self._ends[index] else None), length
+            at += length
 
     def read(self, address: int, size: int) -> bytes:
         """A copy of ``size`` bytes."""
         if not size:
             return b""
+        if self.paging is not None:
+            parts: list[bytes] = []
+            for place, length in self._pieces(address, size):
+                if place is None:
+                    raise InaccessibleMemory(address, size, False)
+                parts.append(bytes(self.view[place : place + length]))
+            return b"".join(parts)
         self.check(address, size)
         return bytes(self.view[address : address + size])
+
+    def read_physical(self, address: int, size: int) -> bytes | None:
+        """A copy by physical address, whatever the paging; None where it is not all accepted."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address + size > self._ends[index]:
+            return None
+        return bytes(self.view[address : address + size])
+
+    def write_physical(self, address: int, data: bytes) -> bool:
+        """Store by physical address, whatever the paging; False where it is not all accepted."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address + len(data) > self._ends[index]:
+            return False
+        self.view[address : address + len(data)] = data
+        return True
 
     def window(self, address: int, size: int) -> memoryview:
         """The bytes themselves, to read or to fill."""
@@ -103,9 +144,17 @@ class GuestRam:
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Store ``data``."""
-        if len(data):
-            self.check(address, len(data), write=True)
+        if not len(data):
+            return
+        self.check(address, len(data), write=True)
+        if self.paging is None:
             self.view[address : address + len(data)] = data
+            return
+        done = 0
+        for place, length in self._pieces(address, len(data)):
+            if place is not None:
+                self.view[place : place + length] = data[done : done + length]
+            done += length
 
     def zero(self, start: int, end: int) -> None:
         """Fill ``[start, end)`` with zeros; whole pages of the host are given back. Not checked."""
@@ -138,38 +187,37 @@ class GuestRam:
 
     def u8(self, address: int) -> int:
         """One byte."""
-        self.check(address, 1)
-        return self.view[address]
+        return self._number(address, _U8)
 
     def u16(self, address: int) -> int:
         """A little-endian UINT16."""
-        self.check(address, 2)
-        return int(_U16.unpack_from(self.view, address)[0])
+        return self._number(address, _U16)
 
     def u32(self, address: int) -> int:
         """A little-endian UINT32."""
-        self.check(address, 4)
-        return int(_U32.unpack_from(self.view, address)[0])
+        return self._number(address, _U32)
 
     def u64(self, address: int) -> int:
         """A little-endian UINT64, UINTN or pointer."""
-        self.check(address, 8)
-        return int(_U64.unpack_from(self.view, address)[0])
+        return self._number(address, _U64)
 
     def put_u8(self, address: int, value: int) -> None:
         """Store one byte (BOOLEAN)."""
-        self.check(address, 1, write=True)
-        self.view[address] = value & 0xFF
+        self.write(address, _U8.pack(value & 0xFF))
 
     def put_u32(self, address: int, value: int) -> None:
         """Store a UINT32."""
-        self.check(address, 4, write=True)
-        _U32.pack_into(self.view, address, value & 0xFFFFFFFF)
+        self.write(address, _U32.pack(value & 0xFFFFFFFF))
 
     def put_u64(self, address: int, value: int) -> None:
         """Store a UINT64, UINTN or pointer."""
-        self.check(address, 8, write=True)
-        _U64.pack_into(self.view, address, value)
+        self.write(address, _U64.pack(value))
+
+    def _number(self, address: int, form: struct.Struct) -> int:
+        if self.paging is not None:
+            return int(form.unpack(self.read(address, form.size))[0])
+        self.check(address, form.size)
+        return int(form.unpack_from(self.view, address)[0])
 
     def guid(self, address: int) -> Guid:
         """An EFI_GUID."""
@@ -187,10 +235,9 @@ class GuestRam:
         parts: list[bytes] = []
         at, left = address, limit * width
         while left > 0:
-            index = bisect_right(self._starts, at) - 1
-            if index < 0 or at + width > self._ends[index]:
+            if not self.accessible(at, width):
                 raise InaccessibleMemory(at, width, False)
-            chunk = bytes(self.view[at : min(at + min(left, 512), self._ends[index])])
+            chunk = self.read(at, min(left, _CHUNK, PAGE_SIZE - at % PAGE_SIZE) // width * width or width)
             found = next((i for i in range(0, len(chunk) - width + 1, width) if not any(chunk[i : i + width])), None)
             if found is not None:
                 parts.append(chunk[:found])

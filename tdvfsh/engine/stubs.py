@@ -8,6 +8,7 @@ and halts; the host serves the call, puts the answer in a cell, and goes on behi
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.engine.errors import EngineError
@@ -41,6 +42,7 @@ class Stubs:
         self._ram = ram
         self._start = start
         self._end = start + size
+        self._moved = 0
         self.services: list[Service | None] = [None, None]
         self._write_return()
 
@@ -86,7 +88,13 @@ class Stubs:
     def answer_with(self, number: int, value: int) -> int:
         """Store a service's answer; gives the address to go on at."""
         _WORD.pack_into(self._ram.view, self._start + _ANSWER_CELL, value & ((1 << 64) - 1))
-        return self._address(number) + _RESUME
+        return self._address(number) + _RESUME + self._moved
+
+    def move(self, convert: Callable[[int], int | None]) -> None:
+        """Guests call the stubs by other addresses from now on."""
+        there = convert(self._start)
+        if there is not None:
+            self._moved = there - self._start
 
     def _write_return(self) -> None:
         address = self._address(RETURN)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.services import Service, unsupported
@@ -35,6 +36,8 @@ VENDOR: Final = "tdvfsh"
 _HEADER: Final = struct.Struct("<8sIIII")
 _CRC_OFFSET: Final = 16
 _SYSTEM_TABLE_SIZE: Final = 120
+_VENDOR_OFFSET: Final = 24
+_RUNTIME_OFFSET: Final = 88
 _CONFIGURATION_OFFSET: Final = 104
 _MAXIMUM_TABLES: Final = 64
 _WORD: Final = 8
@@ -81,6 +84,20 @@ class SystemTables:
         data = b"".join(guid.bytes_le + struct.pack("<Q", address) for guid, address in tables)
         self._ram.write(self._configuration, data)
         self._ram.write(self.system_table + _CONFIGURATION_OFFSET, struct.pack("<QQ", len(tables), self._configuration))
+        self._checksum(self.system_table, _SYSTEM_TABLE_SIZE)
+
+    def convert(self, convert: Callable[[int], int | None]) -> None:
+        """Pointers of the runtime services and of the system table, as SetVirtualAddressMap changes them."""
+        size = _HEADER.size + _WORD * len(RUNTIME_SERVICES)
+        places = list(range(self.runtime_services + _HEADER.size, self.runtime_services + size, _WORD))
+        places += [
+            self.system_table + offset for offset in (_VENDOR_OFFSET, _RUNTIME_OFFSET, _CONFIGURATION_OFFSET + 8)
+        ]
+        for place in places:
+            there = convert(self._ram.u64(place))
+            if there is not None:
+                self._ram.put_u64(place, there)
+        self._checksum(self.runtime_services, size)
         self._checksum(self.system_table, _SYSTEM_TABLE_SIZE)
 
     def _table(self, address: int, signature: bytes, names: tuple[str, ...], services: dict[str, Service]) -> None:

@@ -1,0 +1,43 @@
+"""Instructions that leave the guest instead of being executed: the emulated processor's own virtualization.
+
+Unicorn emulates AMD's intercepts, and its hook for interrupts is told of the exit that follows. That gives exact stops
+before CPUID, HLT, PAUSE, RDMSR and WRMSR at no cost to other code. I/O instructions cannot be intercepted there.
+
+Source: AMD64 APM volume 2, 15.9 to 15.11, appendix B.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from tdvfsh.engine.processor_state import ProcessorState
+
+CPUID: Final = 0x72
+PAUSE: Final = 0x77
+HLT: Final = 0x78
+MSR: Final = 0x7C
+
+_FIRST: Final = 0x60
+_IO_MAP_POINTER: Final = 0x40
+_IO_MAP: Final = 0x1000
+_MSR_MAP: Final = 0x4000
+_SIZE: Final = 0x8000
+
+
+def set_intercepts(uc: Any, state: ProcessorState, where: int, codes: tuple[int, ...], msr_map: bytes) -> None:
+    """Switch intercepts on.
+
+    Args:
+        uc: The emulator.
+        state: Its state.
+        where: Physical address beyond all RAM for the control block, 32 KiB.
+        codes: Exit codes of the instructions.
+        msr_map: The MSR permission map.
+    """
+    uc.mem_map(where, _SIZE)
+    uc.mem_write(where + _IO_MAP_POINTER, struct.pack("<QQ", where + _IO_MAP, where + _MSR_MAP))
+    uc.mem_write(where + _MSR_MAP, msr_map)
+    state.load()
+    state.intercept(where, sum(1 << (code - _FIRST) for code in codes))
+    state.store()

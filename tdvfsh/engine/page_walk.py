@@ -1,0 +1,56 @@
+"""From a linear address to a physical one by the guest's own page tables.
+
+Source: Intel SDM volume 3, 4.5.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+_ENTRY: Final = struct.Struct("<Q")
+_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
+_PRESENT: Final = 1
+_LARGE: Final = 1 << 7
+_LEVELS: Final = (39, 30, 21, 12)
+
+
+class Mapping(NamedTuple):
+    """Where a linear address leads.
+
+    Attributes:
+        physical: Guest physical address, the shared bit included.
+        entry: Address of the entry that maps it.
+        value: That entry.
+        size: Bytes that it maps.
+    """
+
+    physical: int
+    entry: int
+    value: int
+    size: int
+
+
+def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0) -> Mapping | None:
+    """The mapping of ``linear`` in 4-level paging, or None where it is not present.
+
+    Args:
+        view: RAM by guest physical address.
+        cr3: CR3.
+        linear: The address.
+        shared_mask: The shared bit, which is no address bit where tables are read.
+    """
+    table = cr3 & _ADDRESS & ~shared_mask
+    end = len(view)
+    for shift in _LEVELS:
+        at = table + (linear >> shift & 511) * 8
+        if at + 8 > end:
+            return None
+        value = _ENTRY.unpack_from(view, at)[0]
+        if not value & _PRESENT:
+            return None
+        if shift == 12 or (value & _LARGE and shift < 39):
+            size = 1 << shift
+            return Mapping((value & _ADDRESS & -size) | (linear & (size - 1)), at, value, size)
+        table = value & _ADDRESS & ~shared_mask
+    return None

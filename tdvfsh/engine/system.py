@@ -1,0 +1,385 @@
+"""The hardware under an operating system: what the processor's stops mean once boot services are over.
+
+One vCPU runs. Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
+and interrupts are taken at such moments. IN and OUT are carried out at once, without the #VE that a TD gets, since the
+emulator cannot stop before them.
+
+Source: Intel TDX module 1.5 base specification (which instructions raise #VE); Intel SDM volume 3, chapter 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.engine import intercepts
+from tdvfsh.engine.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
+from tdvfsh.engine.delivery import INTERRUPT_FLAG, deliver
+from tdvfsh.engine.errors import GuestDead, GuestStopped
+from tdvfsh.engine.exceptions import exception_name, takes_error_code
+from tdvfsh.engine.native_cpuid import NativeCpuid
+from tdvfsh.engine.page_walk import Mapping, walk
+from tdvfsh.engine.platform.clock import CmosClock
+from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
+from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
+from tdvfsh.engine.platform.io_apic import IoApic
+from tdvfsh.engine.platform.local_apic import LocalApic
+from tdvfsh.engine.platform.ports import Ports
+from tdvfsh.engine.platform.serial_port import COM1_LINE, SerialPort
+from tdvfsh.engine.processor_state import INTERCEPTING
+from tdvfsh.engine.system_call import enter_system_call
+from tdvfsh.engine.tdx import vmm as exits
+from tdvfsh.engine.tdx.cpuid import TdCpuid
+from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule, VirtualizationInfo
+from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner, TdMsrs, permission_map
+from tdvfsh.engine.tdx.vmm import Vmm
+from tdvfsh.engine.violation import describe
+from tdvfsh.uefi.tdx import TdcallLeaf
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware import GuestFirmware
+
+_TDCALL: Final = bytes.fromhex("660f01cc")
+_DEBUG: Final = 1
+_INVALID_OPCODE: Final = 6
+_GENERAL_PROTECTION: Final = 13
+_PAGE_FAULT: Final = 14
+_VIRTUALIZATION: Final = 20
+_RESERVED_BIT: Final = 1 << 3
+_WRITE: Final = 1 << 1
+_TRAP: Final = 1 << 8
+_SPIN_NS: Final = 1_000
+_CONTROL_BLOCK: Final = 1 << 39
+_SHARED_ALIAS: Final = 1 << 38
+_STEPS: Final = 4_000
+_LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
+
+
+class System:
+    """The machine around a running operating system.
+
+    Args:
+        firmware: The firmware that started it.
+        console: Takes each byte that the serial port sends.
+    """
+
+    def __init__(self, firmware: GuestFirmware, console: Callable[[int], None]) -> None:
+        self._firmware = firmware
+        self._cpu = firmware.cpu
+        self._state = firmware.cpu.state
+        self._td = firmware.td
+        clock = firmware.clock
+        self.apic = LocalApic(0, lambda: clock.now_ns, CYCLES_PER_NANOSECOND)
+        self.io_apic = IoApic(self.apic.request)
+        self.apic.ended = self.io_apic.ended
+        self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
+        self.ports = Ports(self.serial, CmosClock(firmware.date), lambda: clock.now_ns)
+        self.msrs = TdMsrs(self.apic)
+        self.cpuid = TdCpuid(NativeCpuid(self._cpu.model), 1, CYCLES_PER_NANOSECOND, self._td.is_td)
+        self.vmm = Vmm(self._td, self._state, self.cpuid, self.msrs, self.ports, self, self._wait, self._converted)
+        self.module = TdxModule(
+            self._td, self._state, self._read_physical, self._write_physical, self._accept, self.vmm.vmcall
+        )
+        self.accepted: Callable[[int, int], int] | None = None
+        self.counts: dict[str, int] = {}
+        self._syscall_registers: tuple[int, int, int] | None = None
+        self._patched: list[tuple[int, int]] = []
+        self._windows: set[int] = set()
+        self._stepping = 0
+        self._aliased: set[tuple[int, int]] = set()
+        self._connect()
+
+    def _connect(self) -> None:
+        cpu = self._cpu
+        codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
+        intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
+        cpu.read_port = self._read_port
+        cpu.write_port = self._write_port
+        cpu.interrupt_due = self._interrupt_due
+
+    # ---- devices ------------------------------------------------------------------------------------------------
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def _read_port(self, port: int, size: int) -> int:
+        self._count("IN")
+        return self.ports.read(port, size)
+
+    def _write_port(self, port: int, size: int, value: int) -> None:
+        self._count("OUT")
+        self.ports.write(port, size, value)
+
+    def read(self, address: int, size: int) -> int:
+        """A device's register in the address space; all ones where there is none."""
+        if IO_APIC_ADDRESS <= address < IO_APIC_ADDRESS + IO_APIC_SIZE:
+            return self.io_apic.read(address - IO_APIC_ADDRESS)
+        return (1 << 8 * size) - 1
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """Write a device's register."""
+        if IO_APIC_ADDRESS <= address < IO_APIC_ADDRESS + IO_APIC_SIZE:
+            self.io_apic.write(address - IO_APIC_ADDRESS, value & 0xFFFFFFFF)
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _read_physical(self, address: int, size: int) -> bytes | None:
+        return self._firmware.ram.read_physical(address, size)
+
+    def _write_physical(self, address: int, data: bytes) -> bool:
+        return self._firmware.ram.write_physical(address, data)
+
+    def _accept(self, rcx: int) -> int:
+        return self._firmware.page_accepts.accept(rcx)
+
+    def _converted(self) -> None:
+        self._firmware.map_accepted()
+
+    def translate(self, page: int) -> int | None:
+        """Physical address of a linear page, for whoever reads guest memory."""
+        found = walk(self._firmware.ram.view, self._cpu.read("CR3"), page, self._td.shared_mask)
+        return None if found is None else found.physical & ~self._td.shared_mask
+
+    # ---- stops --------------------------------------------------------------------------------------------------
+
+    def after(self, stop: Stop) -> int:
+        """What a stop leads to; gives the address to go on at."""
+        state = self._state
+        state.load()
+        self._restore_entries()
+        kind = stop.kind
+        if kind is StopKind.INTERCEPT:
+            self._intercepted(stop.number)
+        elif kind is StopKind.EXCEPTION:
+            self._exception(stop.number)
+        elif kind is StopKind.UNMAPPED:
+            self._untouchable(stop)
+        elif kind is StopKind.SYSCALL:
+            self._system_call()
+        self._interrupt()
+        state.store()
+        return state.instruction_pointer
+
+    def _skip(self, size: int) -> None:
+        self._state.instruction_pointer += size
+
+    def _intercepted(self, code: int) -> None:
+        if code == intercepts.PAUSE:
+            self._firmware.clock.advance(_SPIN_NS)
+            self._skip(2)
+        elif code == intercepts.CPUID:
+            self._identify()
+        elif code == intercepts.HLT:
+            self._halt()
+        else:
+            self._msr()
+
+    def _in_firmware(self) -> bool:
+        """Whether the interrupt table is still the firmware's, whose own handler answers every #VE."""
+        return self._state.interrupt_table.base == self._firmware.interrupt_table
+
+    def _virtualization_exception(self, reason: int, size: int, **more: int) -> None:
+        self._count("#VE")
+        self.module.pending = VirtualizationInfo(reason, instruction_length=size, **more)
+        self._raise(_VIRTUALIZATION)
+
+    def _identify(self) -> None:
+        state = self._state
+        leaf, subleaf = state.register(RAX) & 0xFFFFFFFF, state.register(RCX) & 0xFFFFFFFF
+        registers = self.cpuid.answer(leaf, subleaf, state.control(4))
+        if registers is None:
+            if not self._in_firmware():
+                self._virtualization_exception(exits.CPUID, 2)
+                return
+            registers = self.cpuid.hypervisor(leaf)
+        for number, value in zip((RAX, RBX, RCX, RDX), registers, strict=True):
+            state.set_register(number, value)
+        self._skip(2)
+
+    def _halt(self) -> None:
+        if self._td.is_td and not self._in_firmware():
+            self._virtualization_exception(exits.HLT, 1)
+            return
+        self._skip(1)
+        self._wait()
+
+    def _msr(self) -> None:
+        state = self._state
+        number = state.register(RCX) & 0xFFFFFFFF
+        code = self._firmware.ram.read(state.instruction_pointer, 2)
+        writes = code[1] == 0x30
+        owner = self.msrs.owner(number)
+        if owner is Owner.PROCESSOR:
+            self._processor_msr(number)
+        elif owner is Owner.VMM and self._td.is_td and not self._in_firmware():
+            self._virtualization_exception(exits.WRMSR if writes else exits.RDMSR, 2)
+        elif writes:
+            value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
+            self._done_or_fault(self.msrs.write(number, value))
+        else:
+            value_read = self.msrs.read(number)
+            if value_read is not None:
+                state.set_register(RAX, value_read & 0xFFFFFFFF)
+                state.set_register(RDX, value_read >> 32)
+            self._done_or_fault(value_read is not None)
+
+    def _processor_msr(self, number: int) -> None:
+        """A write to one of SYSCALL's registers: done here, since SYSCALL is."""
+        state = self._state
+        value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
+        state.hidden_flags &= ~INTERCEPTING  # the emulator's own write would exit as well
+        state.store()
+        self._cpu.uc.msr_write(number, value)
+        state.load()
+        state.hidden_flags |= INTERCEPTING
+        self._syscall_registers = None
+        self._skip(2)
+
+    def _done_or_fault(self, done: bool) -> None:
+        if done:
+            self._skip(2)
+        else:
+            self._raise(_GENERAL_PROTECTION, 0)
+
+    def _system_call(self) -> None:
+        if self._syscall_registers is None:
+            star, entry, mask = (self._cpu.uc.msr_read(number) for number in (STAR, LSTAR, SYSCALL_MASK))
+            self._syscall_registers = star, entry, mask
+        enter_system_call(self._state, self._cpu.read("EFLAGS"), *self._syscall_registers)
+
+    # ---- exceptions ---------------------------------------------------------------------------------------------
+
+    def _exception(self, number: int) -> None:
+        state = self._state
+        if number == _INVALID_OPCODE and self._td.is_td and self._at_tdcall():
+            leaf = self.module.tdcall()
+            self._count(_LEAVES.get(leaf, f"TDCALL {leaf}"))
+            self._skip(len(_TDCALL))
+        elif number == _DEBUG and self._stepping:
+            self._stepped()
+        elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
+            pass
+        else:
+            self._raise(number, state.error_code if takes_error_code(number) else None)
+
+    def _at_tdcall(self) -> bool:
+        ram = self._firmware.ram
+        at = self._state.instruction_pointer
+        return ram.accessible(at, len(_TDCALL)) and ram.read(at, len(_TDCALL)) == _TDCALL
+
+    def _raise(self, vector: int, error_code: int | None = None) -> None:
+        """Deliver an exception."""
+        if not deliver(self._state, self._cpu.memory, self._flags(), vector, error_code):
+            pointer = self._state.instruction_pointer
+            self._state.store()
+            raise GuestStopped(
+                describe(self._firmware, f"exception {exception_name(vector)} without a handler", pointer, "exception")
+            )
+
+    def _flags(self) -> int:
+        """RFLAGS: the arithmetic ones from the processor, the others from the state as it is now."""
+        state = self._state
+        arithmetic = 0x8D5 | 1 << 10
+        return self._cpu.read("EFLAGS") & arithmetic | state.system_flags & ~arithmetic | 2
+
+    def _shared_access(self) -> bool:
+        """A page table entry with the shared bit, which the emulator takes for a reserved one.
+
+        Shared RAM is reached through an alias for as long as the entry is looked up; a device's page is an EPT
+        violation that becomes #VE. Gives False where the bit really is reserved.
+        """
+        state, td = self._state, self._td
+        linear = state.control(2)
+        found = walk(self._firmware.ram.view, state.control(3), linear, td.shared_mask)
+        if found is None or not found.physical & td.shared_mask:
+            return False
+        physical = found.physical & ~td.shared_mask
+        if td.ram.contains(physical, physical + 1):
+            if not td.shared.get(physical):
+                return False
+            self._through_alias(found)
+            state.exception_delivered()
+            return True
+        qualification = 1 << (1 if state.error_code & _WRITE else 0)
+        self._virtualization_exception(
+            exits.EPT_VIOLATION, 0, exit_qualification=qualification, linear=linear, physical=found.physical
+        )
+        return True
+
+    def _through_alias(self, found: Mapping) -> None:
+        td, ram = self._td, self._firmware.ram
+        physical = found.physical & ~td.shared_mask
+        run = td.shared.find(physical)
+        assert run is not None
+        start, end, _ = run
+        if (start, end) not in self._aliased:
+            self._cpu.map_alias(_SHARED_ALIAS + start, start, end - start)
+            self._aliased.add((start, end))
+        ram.view[found.entry : found.entry + 8] = (found.value & ~td.shared_mask | _SHARED_ALIAS).to_bytes(8, "little")
+        self._patched.append((found.entry, found.value))
+
+    def _restore_entries(self) -> None:
+        view = self._firmware.ram.view
+        for address, value in self._patched:
+            changed = int.from_bytes(view[address : address + 8], "little")
+            if changed & _SHARED_ALIAS:
+                accessed = changed & 0x60
+                view[address : address + 8] = (value | accessed).to_bytes(8, "little")
+        self._patched.clear()
+
+    def _untouchable(self, stop: Stop) -> None:
+        self._state.store()
+        address = stop.address
+        if self._td.ram.contains(address, address + 1):
+            what = f"{stop.access} of private memory that is not accepted, {address:#x}"
+        else:
+            what = f"{stop.access} of private {address:#x}, where there is no RAM"
+        raise GuestStopped(describe(self._firmware, what, address, stop.access))
+
+    # ---- interrupts and time ------------------------------------------------------------------------------------
+
+    def _interrupt_due(self) -> bool:
+        """Asked where time passes: whether to stop for an interrupt."""
+        self.apic.tick()
+        return self.apic.pending() is not None and bool(self._cpu.read("EFLAGS") & INTERRUPT_FLAG)
+
+    def _interrupt(self) -> None:
+        """Take a pending interrupt if the guest lets us."""
+        self.apic.tick()
+        vector = self.apic.pending()
+        if vector is None or not self._state.system_flags & INTERRUPT_FLAG:
+            return
+        self.apic.acknowledge(vector)
+        self._count("interrupts")
+        self._raise(vector)
+
+    def _wait(self) -> None:
+        """HLT: on to the next interrupt."""
+        apic, clock = self.apic, self._firmware.clock
+        apic.tick()
+        if apic.pending() is None:
+            due = apic.due_ns
+            if due is None:
+                raise GuestDead("the system waits for an interrupt, and none will come")
+            clock.advance(max(0, due - clock.now_ns))
+            apic.tick()
+        if apic.pending() is not None and not self._state.system_flags & INTERRUPT_FLAG:
+            self._find_window()
+
+    def _find_window(self) -> None:
+        """Interrupts are off and one is pending: find out where the guest turns them on, for it has no other stop."""
+        if not self._windows:
+            self._stepping = _STEPS
+            self._state.system_flags |= _TRAP
+
+    def _stepped(self) -> None:
+        state = self._state
+        state.exception_delivered()
+        self._stepping -= 1
+        if state.system_flags & INTERRUPT_FLAG:
+            self._stepping = 0
+            state.system_flags &= ~_TRAP
+            self._windows.add(state.instruction_pointer)
+            self._cpu.stop_at(state.instruction_pointer, self._interrupt_due)
+        elif not self._stepping:
+            state.system_flags &= ~_TRAP

@@ -1,0 +1,1 @@
+"""What the TDX module and the VMM do for a running guest."""

@@ -1,0 +1,118 @@
+"""CPUID as a TD sees it: leaves that the TDX module answers, and those that raise #VE and go to the VMM.
+
+The features are those of the emulated processor, which code really finds; what the module adds, takes away and fixes
+is laid over them.
+
+Source: Intel TDX module 1.5 base specification, CPUID virtualization; Intel SDM volume 2, CPUID; KVM's leaves:
+Linux Documentation/virt/kvm/x86/cpuid.rst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+TDX_LEAF: Final = 0x21
+HYPERVISOR_LEAVES: Final = range(0x40000000, 0x40000100)
+CRYSTAL_HZ: Final = 25_000_000
+
+Registers = tuple[int, int, int, int]
+"""EAX, EBX, ECX, EDX."""
+
+_MONITOR: Final = 1 << 3
+_DEBUG_STORE: Final = 1 << 2
+_VMX_TO_TM2: Final = 0xF << 5
+_PDCM: Final = 1 << 15
+_X2APIC: Final = 1 << 21
+_TSC_DEADLINE: Final = 1 << 24
+_OSXSAVE: Final = 1 << 27
+_HYPERVISOR: Final = 1 << 31
+_THERMAL_EDX: Final = 1 << 21 | 1 << 22 | 1 << 29 | 1 << 31  # DS, ACPI, TM, PBE
+_ALWAYS_RUNNING_TIMER: Final = 1 << 2
+_ARCH_CAPABILITIES: Final = 1 << 29
+_FIVE_LEVEL_PAGING: Final = 1 << 16
+_SVM: Final = 1 << 2
+_INVARIANT_TSC: Final = 1 << 8
+_ADDRESS_BITS: Final = 52 | 48 << 8
+_CR4_OSXSAVE: Final = 1 << 18
+_NOTHING: Final = (0, 0, 0, 0)
+
+
+def _text(first: str, second: str, third: str) -> tuple[int, int, int]:
+    return tuple(int.from_bytes(part.encode(), "little") for part in (first, second, third))  # type: ignore[return-value]
+
+
+_INTEL_TDX: Final = _text("Inte", "    ", "lTDX")
+_KVM: Final = _text("KVMK", "VMKV", "M\0\0\0")
+
+
+class TdCpuid:
+    """The CPUID instruction of a machine's vCPU.
+
+    Args:
+        native: Asks the emulated processor: leaf, subleaf.
+        vcpus: Logical processors.
+        cycles_per_ns: Of the time stamp counter.
+        td: False for a plain VM: no leaf 0x21, and the hypervisor's leaves are answered at once.
+    """
+
+    def __init__(self, native: Callable[[int, int], Registers], vcpus: int, cycles_per_ns: int, td: bool) -> None:
+        self._native = native
+        self._vcpus = vcpus
+        self._hz = cycles_per_ns * 1_000_000_000
+        self._td = td
+
+    def answer(self, leaf: int, subleaf: int, cr4: int = 0) -> Registers | None:
+        """What the instruction gives, or None where it raises #VE."""
+        if leaf in HYPERVISOR_LEAVES:
+            return None if self._td else self.hypervisor(leaf)
+        special = self._special(leaf, subleaf, cr4)
+        return self._native(leaf, subleaf) if special is None else special
+
+    def hypervisor(self, leaf: int) -> Registers:
+        """The VMM's own leaves: KVM without paravirtual features."""
+        if leaf == HYPERVISOR_LEAVES.start:
+            return (leaf + 1, *_KVM)
+        return _NOTHING
+
+    def _special(self, leaf: int, subleaf: int, cr4: int) -> Registers | None:
+        native = self._native
+        if leaf == 0:
+            highest, *vendor = native(0, 0)
+            return max(highest, TDX_LEAF) if self._td else highest, vendor[0], vendor[1], vendor[2]
+        if leaf == TDX_LEAF and self._td:
+            return (0, *_INTEL_TDX) if subleaf == 0 else _NOTHING
+        if leaf == 1:
+            a, b, c, d = native(1, 0)
+            c &= ~(_MONITOR | _DEBUG_STORE | _VMX_TO_TM2 | _PDCM | _OSXSAVE)
+            c |= _X2APIC | _TSC_DEADLINE | _HYPERVISOR | (_OSXSAVE if cr4 & _CR4_OSXSAVE else 0)
+            return a, b & 0xFF00 | self._vcpus << 16, c, d & ~_THERMAL_EDX
+        if leaf in (5, 9, 0xA):
+            return _NOTHING
+        if leaf == 6:
+            return _ALWAYS_RUNNING_TIMER, 0, 0, 0
+        if leaf == 7 and subleaf == 0:
+            a, b, c, d = native(7, 0)
+            return a, b, c & ~_FIVE_LEVEL_PAGING, d | _ARCH_CAPABILITIES
+        if leaf in (0xB, 0x1F):
+            return self._topology(subleaf) if leaf == 0xB else _NOTHING
+        if leaf == 0x15:
+            return 1, self._hz // CRYSTAL_HZ, CRYSTAL_HZ, 0
+        if leaf == 0x16:
+            return self._hz // 1_000_000, self._hz // 1_000_000, 100, 0
+        if leaf == 0x80000001:
+            a, b, c, d = native(leaf, 0)
+            return a, b, c & ~_SVM, d
+        if leaf == 0x80000007:
+            return 0, 0, 0, _INVARIANT_TSC
+        if leaf == 0x80000008:
+            return _ADDRESS_BITS, *native(leaf, 0)[1:]
+        return None
+
+    def _topology(self, subleaf: int) -> Registers:
+        shift = (self._vcpus - 1).bit_length()
+        if subleaf == 0:
+            return 0, 1, 0x100, 0
+        if subleaf == 1:
+            return shift, self._vcpus, 0x201, 0
+        return 0, 0, subleaf, 0

@@ -1,0 +1,163 @@
+"""TDCALL: the leaves of the TDX module that a guest calls, on the state of its vCPU.
+
+Source: Intel TDX module 1.5 ABI, chapter on guest-side (TDCALL) interface functions; leaf numbers as Linux
+arch/x86/include/asm/shared/tdx.h has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.engine.processor_state import ProcessorState
+from tdvfsh.engine.tdx.report import DIGEST_SIZE, REPORT_DATA_SIZE, REPORT_SIZE, RTMRS, Measurements
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
+
+RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
+R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
+
+_NO_VALID_VE_INFO: Final = 0xC000070400000000
+_METADATA_FIELD_NOT_READABLE: Final = 0xC0000C0200000000
+_METADATA_FIELD_NOT_WRITABLE: Final = 0xC0000C0300000000
+_VM_READ: Final = 7
+_VM_WRITE: Final = 8
+_REPORT_ALIGNMENT: Final = 1024
+_DATA_ALIGNMENT: Final = 64
+
+_ATTRIBUTES: Final = 0x1110000300000000
+_CONFIG_FLAGS: Final = 0x1110000300000016
+_TD_CONTROLS: Final = 0x1110000300000017
+_NOTIFY_ENABLES: Final = 0x9100000000000010
+_TOPOLOGY_CONFIGURED: Final = 0x9100000000000019
+_WRITABLE: Final = frozenset((_TD_CONTROLS, _NOTIFY_ENABLES))
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualizationInfo:
+    """What TDG.VP.VEINFO.GET tells of a #VE."""
+
+    exit_reason: int
+    exit_qualification: int = 0
+    linear: int = 0
+    physical: int = 0
+    instruction_length: int = 0
+    instruction_information: int = 0
+
+
+class TdxModule:
+    """The module's side of one TD with one running vCPU.
+
+    Args:
+        td: The trust domain.
+        state: The vCPU's state, loaded.
+        read: Bytes of private memory by physical address, or None where it is not accepted.
+        write: Stores bytes likewise.
+        accept: One TDG.MEM.PAGE.ACCEPT with a raw RCX; gives RAX.
+        vmcall: Hands TDG.VP.VMCALL to the VMM.
+    """
+
+    def __init__(
+        self,
+        td: TrustDomain,
+        state: ProcessorState,
+        read: Callable[[int, int], bytes | None],
+        write: Callable[[int, bytes], bool],
+        accept: Callable[[int], int],
+        vmcall: Callable[[], None],
+    ) -> None:
+        self._td = td
+        self._state = state
+        self._read = read
+        self._write = write
+        self._accept = accept
+        self._vmcall = vmcall
+        self.measurements = Measurements(td.attributes)
+        self.pending: VirtualizationInfo | None = None
+        self._fields = {
+            _ATTRIBUTES: td.attributes, _CONFIG_FLAGS: 0, _TD_CONTROLS: 0, _NOTIFY_ENABLES: 0, _TOPOLOGY_CONFIGURED: 1,
+        }  # fmt: skip
+
+    def tdcall(self) -> int:
+        """Carry out the TDCALL that RAX names; gives the leaf's number."""
+        state = self._state
+        leaf = state.register(RAX) & 0xFFFF
+        match leaf:
+            case TdcallLeaf.TDVMCALL:
+                status = int(TdcallStatus.SUCCESS)
+                self._vmcall()
+            case TdcallLeaf.TDINFO:
+                status = self._information()
+            case TdcallLeaf.TDEXTENDRTMR:
+                status = self._extend()
+            case TdcallLeaf.TDGETVEINFO:
+                status = self._virtualization_information()
+            case TdcallLeaf.TDREPORT:
+                status = self._report()
+            case TdcallLeaf.TDACCEPTPAGE:
+                status = self._accept(state.register(RCX))
+            case _ if leaf in (_VM_READ, _VM_WRITE):
+                status = self._field(leaf == _VM_WRITE)
+            case _:
+                status = TdcallStatus.OPERAND_INVALID | OperandId.RAX
+        state.set_register(RAX, status)
+        return leaf
+
+    def _information(self) -> int:
+        state, td = self._state, self._td
+        state.set_register(RCX, td.gpaw)
+        state.set_register(RDX, td.attributes)
+        state.set_register(R8, 1 | td.vcpus << 32)
+        for register in (R9, R10, R11):
+            state.set_register(register, 0)
+        return TdcallStatus.SUCCESS
+
+    def _virtualization_information(self) -> int:
+        info, self.pending = self.pending, None
+        if info is None:
+            return _NO_VALID_VE_INFO
+        state = self._state
+        state.set_register(RCX, info.exit_reason)
+        state.set_register(RDX, info.exit_qualification)
+        state.set_register(R8, info.linear)
+        state.set_register(R9, info.physical)
+        state.set_register(R10, info.instruction_length | info.instruction_information << 32)
+        return TdcallStatus.SUCCESS
+
+    def _extend(self) -> int:
+        state = self._state
+        address, index = state.register(RCX), state.register(RDX)
+        digest = None if address % _DATA_ALIGNMENT else self._read(address, DIGEST_SIZE)
+        if digest is None:
+            return TdcallStatus.OPERAND_INVALID | OperandId.RCX
+        if index >= RTMRS:
+            return TdcallStatus.OPERAND_INVALID | OperandId.RDX
+        self.measurements.extend(index, digest)
+        return TdcallStatus.SUCCESS
+
+    def _report(self) -> int:
+        state = self._state
+        target, source = state.register(RCX), state.register(RDX)
+        data = None if source % _DATA_ALIGNMENT else self._read(source, REPORT_DATA_SIZE)
+        if data is None:
+            return TdcallStatus.OPERAND_INVALID | OperandId.RDX
+        report = self.measurements.report(data)
+        assert len(report) == REPORT_SIZE
+        if target % _REPORT_ALIGNMENT or not self._write(target, report):
+            return TdcallStatus.OPERAND_INVALID | OperandId.RCX
+        return TdcallStatus.SUCCESS
+
+    def _field(self, write: bool) -> int:
+        state = self._state
+        number = state.register(RDX)
+        if number not in self._fields:
+            return _METADATA_FIELD_NOT_READABLE
+        if write and number not in _WRITABLE:
+            return _METADATA_FIELD_NOT_WRITABLE
+        before = self._fields[number]
+        if write:
+            mask = state.register(R9)
+            self._fields[number] = before & ~mask | state.register(R8) & mask
+        state.set_register(R8, before)
+        return TdcallStatus.SUCCESS

@@ -1,0 +1,139 @@
+"""Every TDG.MEM.PAGE.ACCEPT that guest code makes: carried out, timed, counted and written to the journal.
+
+Neighbouring calls of one caller are one record, whose range grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.engine.errors import GuestDead
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace, TraceRecord
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.tdx import (
+    ACCEPT_GPA_MASK,
+    ACCEPT_LEVEL_MASK,
+    SeptLevel,
+    TdcallStatus,
+    completion_code,
+    completion_name,
+)
+
+LEAF: Final = "TDG.MEM.PAGE.ACCEPT"
+
+
+@dataclass(slots=True)
+class AcceptTally:
+    """Accepts of one phase of a run.
+
+    Attributes:
+        calls: TDCALLs.
+        pages_4k: Pages of 4 KiB accepted.
+        pages_2m: Pages of 2 MiB accepted.
+        mismatches: Calls that were refused for the page's size.
+        refused: Other calls that accepted nothing.
+        td_exits: TD exits on the way.
+        ns: Modelled nanoseconds.
+    """
+
+    calls: int = 0
+    pages_4k: int = 0
+    pages_2m: int = 0
+    mismatches: int = 0
+    refused: int = 0
+    td_exits: int = 0
+    ns: int = 0
+
+    @property
+    def accepted_bytes(self) -> int:
+        """Bytes that were accepted."""
+        return self.pages_4k * SeptLevel.LEVEL_4K.page_size + self.pages_2m * SeptLevel.LEVEL_2M.page_size
+
+    def add(self, other: AcceptTally) -> None:
+        """Add another tally to this one."""
+        for name in ("calls", "pages_4k", "pages_2m", "mismatches", "refused", "td_exits", "ns"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class PageAccepts:
+    """The accept leaf for running guest code.
+
+    Args:
+        td: The trust domain; its clock advances.
+        trace: The journal.
+        caller: Names who accepts: a phase of the boot.
+        drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
+    """
+
+    def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], str], drop: int | None = None) -> None:
+        self._td = td
+        self._trace = trace
+        self._caller = caller
+        self._drop = drop
+        self._calls = 0
+        self._last: tuple[TraceRecord, int] | None = None
+        self.phases: dict[str, AcceptTally] = {}
+
+    def accept(self, rcx: int) -> int:
+        """One call with a raw RCX; gives RAX.
+
+        Raises:
+            GuestDead: The call never returns: there is no RAM that the VMM could add.
+        """
+        self._calls += 1
+        start, level = rcx & ACCEPT_GPA_MASK, rcx & ACCEPT_LEVEL_MASK
+        if self._calls == self._drop:
+            return TdcallStatus.SUCCESS
+        result = self._td.tdcall.tdcall(rcx)
+        code = completion_code(result.status)
+        if code == TdcallStatus.NOT_RETURNED:
+            raise GuestDead(f"TDG.MEM.PAGE.ACCEPT of {start:#x} never returns: there is no RAM")
+        done = code == TdcallStatus.SUCCESS
+        call = AcceptTally(
+            calls=1,
+            pages_4k=int(done and level == SeptLevel.LEVEL_4K),
+            pages_2m=int(done and level == SeptLevel.LEVEL_2M),
+            mismatches=int(code == TdcallStatus.PAGE_SIZE_MISMATCH),
+            refused=int(not done and code != TdcallStatus.PAGE_SIZE_MISMATCH),
+            td_exits=result.exits,
+        )
+        call.ns = self._td.cost.nanoseconds(call)
+        phase = self._caller()
+        self.phases.setdefault(phase, AcceptTally()).add(call)
+        self._journal(phase, start, level, call, result.status)
+        self._td.clock.advance(call.ns)
+        return result.status
+
+    def _journal(self, phase: str, start: int, level: int, call: AcceptTally, status: int) -> None:
+        size = SeptLevel(min(level, SeptLevel.LEVEL_1G)).page_size
+        name = completion_name(status)
+        if self._last is not None:
+            record, end = self._last
+            arguments = record.arguments
+            if (
+                end == start
+                and record is self._trace.records[-1]
+                and record.caller == phase
+                and arguments["completion"] == name
+            ):
+                for key, more in (
+                    ("size", size),
+                    ("calls", 1),
+                    ("pages_4k", call.pages_4k),
+                    ("pages_2m", call.pages_2m),
+                ):
+                    value = arguments[key]
+                    assert isinstance(value, int)
+                    arguments[key] = value + more
+                self._last = record, start + size
+                return
+        outcome = SUCCESS if call.accepted_bytes else EfiStatus.EFI_INVALID_PARAMETER
+        with self._trace.on_behalf_of(phase):
+            record = self._trace.note(
+                LEAF, outcome, start=start, size=size, calls=1, pages_4k=call.pages_4k, pages_2m=call.pages_2m,
+                completion=name,
+            )  # fmt: skip
+        self._last = record, start + size

@@ -1,0 +1,174 @@
+"""TDG.VP.VMCALL: what a TD asks of its VMM, as KVM and QEMU answer.
+
+Source: Guest-Host-Communication Interface (GHCI) 1.5; Linux arch/x86/kvm/vmx/tdx.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tdvfsh.engine.errors import GuestFatal
+from tdvfsh.engine.platform.ports import Ports
+from tdvfsh.engine.processor_state import ProcessorState
+from tdvfsh.engine.tdx.cpuid import TdCpuid
+from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RDX, RSI
+from tdvfsh.engine.tdx.msrs import TdMsrs
+from tdvfsh.td.mapgpa import map_gpa
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.tdx import TdvmcallId, TdvmcallStatus
+
+CPUID: Final = 10
+HLT: Final = 12
+IO: Final = 30
+RDMSR: Final = 31
+WRMSR: Final = 32
+EPT_VIOLATION: Final = 48
+WBINVD: Final = 54
+
+_INVALID: Final = TdvmcallStatus.INVALID_OPERAND
+_GPA_IN_R13: Final = 1 << 63
+_MESSAGE_REGISTERS: Final = (R14, R15, RBX, RDI, RSI, R8, R9, RDX)
+
+
+class MemoryMapped(Protocol):
+    """Devices behind memory addresses."""
+
+    def read(self, address: int, size: int) -> int:
+        """What stands there."""
+        ...
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """Store it."""
+        ...
+
+
+class Vmm:
+    """The VMM's side of one TD.
+
+    Args:
+        td: The trust domain.
+        state: The vCPU's state, loaded.
+        cpuid: Its CPUID.
+        msrs: Its registers.
+        ports: I/O ports.
+        memory_mapped: Devices in the address space.
+        halt: Waits for an interrupt.
+        converted: Told when memory became shared or private.
+    """
+
+    def __init__(
+        self,
+        td: TrustDomain,
+        state: ProcessorState,
+        cpuid: TdCpuid,
+        msrs: TdMsrs,
+        ports: Ports,
+        memory_mapped: MemoryMapped,
+        halt: Callable[[], None],
+        converted: Callable[[], None],
+    ) -> None:
+        self._td = td
+        self._state = state
+        self._cpuid = cpuid
+        self._msrs = msrs
+        self._ports = ports
+        self._memory_mapped = memory_mapped
+        self._halt = halt
+        self._converted = converted
+        self._notify_vector = 0
+        self._calls = {
+            CPUID: self._call_cpuid,
+            HLT: self._call_halt,
+            IO: self._call_io,
+            RDMSR: self._call_read_msr,
+            WRMSR: self._call_write_msr,
+            EPT_VIOLATION: self._call_memory_mapped,
+            WBINVD: lambda: TdvmcallStatus.SUCCESS,
+            TdvmcallId.MAP_GPA: self._call_map_gpa,
+            TdvmcallId.REPORT_FATAL_ERROR: self._call_fatal,
+            TdvmcallId.SETUP_EVENT_NOTIFY_INTERRUPT: self._call_notify,
+        }
+
+    def vmcall(self) -> None:
+        """Answer the call that R10 and R11 name: R10 gets the status. GetQuote is refused, there is no quoting service.
+
+        Raises:
+            GuestFatal: The guest reported a fatal error.
+            GuestReset: It powered off or reset by a port.
+        """
+        state = self._state
+        state.set_register(R10, self._answer())
+
+    def _answer(self) -> int:
+        state = self._state
+        if state.register(R10):
+            return _INVALID
+        call = self._calls.get(state.register(R11))
+        return _INVALID if call is None else call()
+
+    def _call_cpuid(self) -> int:
+        state = self._state
+        registers = self._cpuid.hypervisor(state.register(R12) & 0xFFFFFFFF)
+        for number, value in zip((R12, R13, R14, R15), registers, strict=True):
+            state.set_register(number, value)
+        return TdvmcallStatus.SUCCESS
+
+    def _call_halt(self) -> int:
+        self._halt()
+        return TdvmcallStatus.SUCCESS
+
+    def _call_io(self) -> int:
+        state = self._state
+        size, write, port = state.register(R12), state.register(R13), state.register(R14)
+        if size not in (1, 2, 4) or write > 1 or port > 0xFFFF:
+            return _INVALID
+        if write:
+            self._ports.write(port, size, state.register(R15))
+        else:
+            state.set_register(R11, self._ports.read(port, size))
+        return TdvmcallStatus.SUCCESS
+
+    def _call_read_msr(self) -> int:
+        value = self._msrs.read(self._state.register(R12) & 0xFFFFFFFF)
+        if value is None:
+            return _INVALID
+        self._state.set_register(R11, value)
+        return TdvmcallStatus.SUCCESS
+
+    def _call_write_msr(self) -> int:
+        state = self._state
+        done = self._msrs.write(state.register(R12) & 0xFFFFFFFF, state.register(R13))
+        return TdvmcallStatus.SUCCESS if done else _INVALID
+
+    def _call_memory_mapped(self) -> int:
+        state = self._state
+        size, write, address = state.register(R12), state.register(R13), state.register(R14)
+        if size not in (1, 2, 4, 8) or write > 1 or not address & self._td.shared_mask:
+            return _INVALID
+        address &= ~self._td.shared_mask
+        if write:
+            self._memory_mapped.write(address, size, state.register(R15))
+        else:
+            state.set_register(R11, self._memory_mapped.read(address, size))
+        return TdvmcallStatus.SUCCESS
+
+    def _call_map_gpa(self) -> int:
+        state = self._state
+        result = map_gpa(self._td, state.register(R12), state.register(R13))
+        state.set_register(R11, result.r11)
+        self._converted()
+        return result.r10
+
+    def _call_notify(self) -> int:
+        vector = self._state.register(R12)
+        if not 32 <= vector <= 255:
+            return _INVALID
+        self._notify_vector = vector
+        return TdvmcallStatus.SUCCESS
+
+    def _call_fatal(self) -> int:
+        state = self._state
+        code = state.register(R12)
+        text = b"".join(state.register(number).to_bytes(8, "little") for number in _MESSAGE_REGISTERS)
+        raise GuestFatal(code & ~_GPA_IN_R13, text.split(b"\0")[0].decode("latin-1"))
