@@ -10,15 +10,15 @@ distribution's own files, which stand aside.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tdvfsh.dxe.profile import PROFILES, profile_named
+from tdvfsh.dxe.profile import profile_named
 from tests.conformance.image_replay import ImageReplay
 from tests.conformance.recording import first_map, read_events
+from tests.conformance.replay_command import replay_command
 from tests.conformance.setup import choose_profile, machine_from
 from tests.conformance.tally import Tally
 
@@ -42,17 +42,7 @@ def replay_log(path: Path, profile_name: str | None = None) -> Tally:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; 1 where any line differs."""
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance.dxe", description=__doc__)
-    parser.add_argument("--profile", choices=sorted(PROFILES))
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("log", nargs="+", type=Path)
-    options = parser.parse_args(arguments)
-    differ = False
-    for path in options.log:
-        tally = replay_log(path, options.profile)
-        tally.print(options.verbose)
-        differ |= bool(tally.differences)
-    return int(differ)
+    return replay_command("tests.conformance.dxe", __doc__, "LOG", replay_log, arguments)
 
 
 if __name__ == "__main__":

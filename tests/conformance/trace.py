@@ -11,7 +11,6 @@ same calls in the same order, with the same types and sizes, and get the same an
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.dxe.pool import POOL_HEAD_SIZE
-from tdvfsh.dxe.profile import PROFILES, FirmwareProfile, profile_named
+from tdvfsh.dxe.profile import FirmwareProfile, profile_named
 from tdvfsh.images.make_initrd import make_initrd
 from tdvfsh.images.make_kernel import make_kernel
 from tdvfsh.loaders.efi_stub import run_efi_stub
@@ -40,6 +39,7 @@ from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, pages_for
 from tests.conformance.image_replay import ImageReplay
 from tests.conformance.recording import Event, first_map, read_events
 from tests.conformance.replay import FIRMWARE_POOLS, is_small, short_name
+from tests.conformance.replay_command import replay_command
 from tests.conformance.setup import choose_profile, machine_from
 from tests.conformance.tally import Tally
 
@@ -271,17 +271,7 @@ def _type(value: object) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; 1 where any line differs."""
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance.trace", description=__doc__)
-    parser.add_argument("--profile", choices=sorted(PROFILES))
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("log", nargs="+", type=Path)
-    options = parser.parse_args(arguments)
-    differ = False
-    for path in options.log:
-        tally = replay_trace(path, options.profile)
-        tally.print(options.verbose)
-        differ |= bool(tally.differences)
-    return int(differ)
+    return replay_command("tests.conformance.trace", __doc__, "LOG", replay_trace, arguments)
 
 
 if __name__ == "__main__":
