@@ -12,6 +12,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.errors import HostError, UsageError
 
 if TYPE_CHECKING:
+    from tdvfsh.engine.block_io import Disk
     from tdvfsh.engine.keys import KeySource
     from tdvfsh.engine.screen import Screen
     from tdvfsh.uefi.status import EfiStatus
@@ -121,26 +122,37 @@ class _Flushing:
         sys.stdout.flush()
 
 
-def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | memoryview], tuple[int, str]]:
+def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:
     """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own behind them."""
     from tdvfsh.commands.hostfolder import HostFolder
-    from tdvfsh.formats.mapped import open_mapped
 
     folders = arguments.file_systems() or {0: "."}
-    disks: list[Volume | memoryview] = []
+    disks: list[Volume | Disk] = []
     place: tuple[int, str] | None = None
     real = Path(path).resolve()
     for number in range(max(folders) + 1):
         folder = folders.get(number)
         if folder is None:
             raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
+        writable = number == 0 and arguments.flag("fs0_write")
         if Path(folder).is_file():
-            disks.append(open_mapped(folder).view)
+            disks.append(_image_disk(folder, writable))
             continue
         if not Path(folder).is_dir():
             raise UsageError(f"--fs{number} {folder}: not a folder and not a disk image")
-        disks.append(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
+        disks.append(HostFolder(folder, writable=writable))
         root = Path(folder).resolve()
         if place is None and real.is_relative_to(root):
             place = (number, "\\" + "\\".join(real.relative_to(root).parts))
     return disks, place or (len(disks), f"\\{real.name}")
+
+
+def _image_disk(path: str, writable: bool) -> Disk:
+    from tdvfsh.engine.block_io import ImageDisk
+    from tdvfsh.formats.mapped import open_mapped
+
+    view = open_mapped(path).view
+    try:
+        return ImageDisk(view, open(path, "r+b", buffering=0) if writable else None)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None

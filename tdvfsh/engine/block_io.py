@@ -6,7 +6,7 @@ Source: UEFI 2.10 13.9 and 13.7.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
 from tdvfsh.engine.interfaces import Field
 from tdvfsh.engine.services import service
@@ -32,25 +32,56 @@ class Disk(Protocol):
         """Bytes, whole sectors."""
         ...
 
+    @property
+    def writable(self) -> bool:
+        """Whether :meth:`write_disk` is of use."""
+        ...
+
     def read_disk(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
         ...
 
+    def write_disk(self, offset: int, data: bytes) -> None:
+        """Store ``data`` at ``offset``, inside the disk; raises FileSystemError."""
+        ...
+
 
 class ImageDisk:
-    """A disk image in a file of the host; FormatError where the file became shorter."""
+    """A disk image in a file of the host; FormatError where the file became shorter.
 
-    def __init__(self, view: memoryview) -> None:
+    Args:
+        view: The file's bytes.
+        file: The same file open for writing, unbuffered; None for a disk that is read-only.
+    """
+
+    def __init__(self, view: memoryview, file: BinaryIO | None = None) -> None:
         self._view = view
+        self._file = file
 
     @property
     def disk_size(self) -> int:
         """Bytes, whole sectors."""
         return len(self._view) // SECTOR * SECTOR
 
+    @property
+    def writable(self) -> bool:
+        """Whether the file is open for writing."""
+        return self._file is not None
+
     def read_disk(self, offset: int, size: int) -> bytes:
         """A copy."""
         return copy_of(self._view[offset : offset + size])
+
+    def write_disk(self, offset: int, data: bytes) -> None:
+        """Into the host's file, at once."""
+        if self._file is None:
+            raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+        try:
+            self._file.seek(offset)
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR) from None
 
 
 class BlockIoProtocol:
@@ -65,7 +96,7 @@ class BlockIoProtocol:
         """Address of EFI_BLOCK_IO_PROTOCOL."""
         structure = self._firmware.interfaces.structure
         last = max(0, self._disk.disk_size // SECTOR - 1)
-        media = struct.pack("<I5B3xII4xQQII", _MEDIA_ID, 0, 1, 0, 1, 0, SECTOR, 0, last, 0, 0, 0)
+        media = struct.pack("<I5B3xII4xQQII", _MEDIA_ID, 0, 1, 0, not self._disk.writable, 0, SECTOR, 0, last, 0, 0, 0)
         fields: list[Field] = [
             _REVISION,
             structure([media]),
@@ -94,6 +125,19 @@ class BlockIoProtocol:
             self._firmware.wrote(buffer, size)
         return SUCCESS
 
+    def _write(self, media_id: int, offset: int, size: int, buffer: int) -> EfiStatus:
+        if media_id != _MEDIA_ID:
+            return EfiStatus.EFI_MEDIA_CHANGED
+        if not self._disk.writable:
+            return EfiStatus.EFI_WRITE_PROTECTED
+        if offset + size > self._disk.disk_size or (size and not buffer):
+            return _INVALID
+        try:
+            self._disk.write_disk(offset, self._ram.read(buffer, size))
+        except FileSystemError as error:
+            return error.status
+        return SUCCESS
+
     @service("EFI_BLOCK_IO_PROTOCOL.Reset", "qb")
     def reset(self, this: int, extended_verification: int) -> EfiStatus:
         """There is nothing to reset."""
@@ -108,8 +152,10 @@ class BlockIoProtocol:
 
     @service("EFI_BLOCK_IO_PROTOCOL.WriteBlocks", "qdqqq")
     def write_blocks(self, this: int, media_id: int, lba: int, buffer_size: int, buffer: int) -> EfiStatus:
-        """Disks are read-only."""
-        return EfiStatus.EFI_WRITE_PROTECTED
+        """Whole sectors; most disks are read-only."""
+        if buffer_size % SECTOR:
+            return EfiStatus.EFI_BAD_BUFFER_SIZE
+        return self._write(media_id, lba * SECTOR, buffer_size, buffer)
 
     @service("EFI_BLOCK_IO_PROTOCOL.FlushBlocks", "q")
     def flush_blocks(self, this: int) -> EfiStatus:
@@ -123,5 +169,5 @@ class BlockIoProtocol:
 
     @service("EFI_DISK_IO_PROTOCOL.WriteDisk", "qdqqq")
     def write_disk(self, this: int, media_id: int, offset: int, buffer_size: int, buffer: int) -> EfiStatus:
-        """Disks are read-only."""
-        return EfiStatus.EFI_WRITE_PROTECTED
+        """Any bytes; most disks are read-only."""
+        return self._write(media_id, offset, buffer_size, buffer)

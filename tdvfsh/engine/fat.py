@@ -64,6 +64,15 @@ class FatDisk:
         self._lay_out()
         return self._size
 
+    @property
+    def writable(self) -> bool:
+        """It is read-only: programs write through the file system beside it."""
+        return False
+
+    def write_disk(self, offset: int, data: bytes) -> None:
+        """Never."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
     def read_disk(self, offset: int, size: int) -> bytes:
         """Sectors; what belongs to nothing is zero.
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.engine.runtime_services import pack_time
+from tdvfsh.engine.file_info import ATTRIBUTE_DIRECTORY, FileChange, pack_file_info, read_file_change
 from tdvfsh.engine.services import service
+from tdvfsh.engine.volumes import set_modified
 from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
 from tdvfsh.uefi.guids import (
     EFI_FILE_INFO_GUID,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 MODE_READ: Final = 1
 MODE_WRITE: Final = 2
 MODE_CREATE: Final = 1 << 63
-ATTRIBUTE_DIRECTORY: Final = 0x10
-_LETTERS: Final = {"r": 0x01, "h": 0x02, "s": 0x04, "d": 0x10, "a": 0x20}
 _REVISION: Final = 0x00010000
 _END_OF_FILE: Final = (1 << 64) - 1
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
@@ -276,31 +274,48 @@ class FileSystemProtocol:
 
     @service("EFI_FILE_PROTOCOL.SetInfo", "qgqq")
     def set_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:
-        """Name, size and attributes of a file; volumes keep their label."""
+        """Name, size, attributes and time of change of a file; volumes keep their label, files when they were made."""
         file = self._open.get(this)
-        if file is None or not information_type:
+        if file is None or not information_type or not buffer:
             return _INVALID
         if self._ram.guid(information_type) != EFI_FILE_INFO_GUID:
             return EfiStatus.EFI_UNSUPPORTED
-        if not file.writable:
+        if not self._volume.writable:
             return EfiStatus.EFI_WRITE_PROTECTED
-        size, attributes, name = self._ram.u64(buffer + 8), self._ram.u64(buffer + 72), self._ram.utf16(buffer + 80)
+        change = read_file_change(self._ram, buffer)
+        if change is None:
+            return _INVALID
         try:
-            if not file.is_directory:
-                contents = file.written if file.written is not None else bytearray(self._volume.read(file.parts))
-                if len(contents) != size:
-                    file.written = contents[:size] + bytearray(max(0, size - len(contents)))
-            target = resolve(() if name.startswith("\\") else file.parts[:-1], name)
-            if file.parts and target != file.parts:
-                self._write_back(file)
-                self._volume.rename(file.parts, target)
-                file.parts = target
-            letters = "".join(letter for letter, bit in _LETTERS.items() if letter != "d" and attributes & bit)
-            info = self._volume.info(file.parts)
-            if file.parts and info is not None and set(info.attributes) - {"d"} != set(letters):
-                self._volume.set_attributes(file.parts, letters)
+            return self._change(file, change)
         except FileSystemError as error:
             return error.status
+
+    def _change(self, file: _OpenFile, change: FileChange) -> EfiStatus:
+        """Do what can be done; EFI_ACCESS_DENIED where only attributes of a file open for reading may change."""
+        info = self._volume.info(file.parts)
+        if info is None:
+            return EfiStatus.EFI_DEVICE_ERROR
+        size = info.size if file.written is None else len(file.written)
+        target = resolve(() if change.name.startswith("\\") else file.parts[:-1], change.name)
+        renamed = bool(file.parts) and target != file.parts
+        resized = not file.is_directory and change.size != size
+        changed = change.modified not in (None, info.modified)
+        if not file.writable and (renamed or resized or changed):
+            return EfiStatus.EFI_ACCESS_DENIED
+        if change.created not in (None, info.created):
+            return EfiStatus.EFI_UNSUPPORTED
+        if resized:
+            contents = file.written if file.written is not None else bytearray(self._volume.read(file.parts))
+            file.written = contents[: change.size] + bytearray(max(0, change.size - len(contents)))
+        if renamed:
+            self._write_back(file)
+            self._volume.rename(file.parts, target)
+            file.parts = target
+        if file.parts and set(info.attributes) - {"d"} != set(change.attributes):
+            self._volume.set_attributes(file.parts, change.attributes)
+        if changed:
+            self._write_back(file)
+            set_modified(self._volume, file.parts, change.modified or 0)
         return SUCCESS
 
     @service("EFI_FILE_PROTOCOL.Flush", "q")
@@ -319,13 +334,3 @@ def resolve(start: tuple[str, ...], name: str) -> tuple[str, ...]:
         elif part not in ("", "."):
             parts.append(part)
     return tuple(parts)
-
-
-def pack_file_info(info: FileInfo) -> bytes:
-    """EFI_FILE_INFO."""
-    name = (info.name + "\0").encode("utf-16-le")
-    attributes = sum(_LETTERS[letter] for letter in set(info.attributes) if letter in _LETTERS)
-    created = pack_time(datetime.fromtimestamp(info.created, UTC))
-    modified = pack_time(datetime.fromtimestamp(info.modified, UTC))
-    sizes = struct.pack("<QQQ", 80 + len(name), info.size, info.physical_size)
-    return sizes + created + modified + modified + struct.pack("<Q", attributes) + name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdvfsh.engine.block_io import ImageDisk
+from tdvfsh.engine.block_io import Disk
 from tdvfsh.engine.devices import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.firmware import GuestFirmware
@@ -33,11 +33,11 @@ class ProgramEnd:
         return self.load_status is SUCCESS and self.exit_code == 0
 
 
-def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | memoryview]) -> None:
+def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | Disk]) -> None:
     """Give the machine its disks, in the order of their SATA ports."""
     for port, disk in enumerate(disks):
-        if isinstance(disk, memoryview):
-            attach_disk(firmware.machine, port, ImageDisk(disk))
+        if isinstance(disk, Disk):
+            attach_disk(firmware.machine, port, disk)
         else:
             attach_volume(firmware.machine, port, disk)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -145,6 +146,20 @@ class NamedFiles(ViewVolume):
         if contents is not None and contents.view is not None:
             self._files[_key(parts)], self._names[_key(parts)] = contents.view, parts[-1]
         return super().info(parts)
+
+
+def set_modified(volume: Volume, parts: Parts, seconds: int) -> None:
+    """Set when an entry was changed last, in seconds since 1970 UTC; raises FileSystemError.
+
+    Only the host's own files keep such a time.
+    """
+    path = volume.host_path(parts) if isinstance(volume, OnHost) else None
+    if path is None:
+        raise FileSystemError(EfiStatus.EFI_UNSUPPORTED)
+    try:
+        os.utime(path, (seconds, seconds))
+    except OSError:
+        raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED) from None
 
 
 def split_path(path: str) -> tuple[str, ...]:
