@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.images.fetch import fetch
 from tdvfsh.machine.boot import boot
 from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep import executors
@@ -40,6 +41,14 @@ if __name__ == "__main__":
         sys.stdin.read()
 """
 MANY = MADE + '[[grid]]\nmemory = "2G"\naccept = { from = "80M", to = "579M", step = "1M" }\nloader = "direct"\n'
+
+REAL_GRID = """
+[[grid]]
+memory = ["1G", "2G"]
+accept = [{ from = "64M", to = "544M", step = "16M" }]
+on_demand = ["none", "allocator", "service", "loader"]
+loader = ["direct", "grub2.12"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +97,31 @@ def test_one_process_two_processes_and_a_dask_cluster_of_two_give_the_same_bytes
     assert lines[0] == lines[1] == lines[2]
     tables = [(tmp_path / name / TABLE).read_bytes() for name in ways]
     assert tables[0] == tables[1] == tables[2]
+
+
+@pytest.mark.images
+def test_real_images_give_the_same_bytes_from_one_process_and_from_two_of_which_the_first_try_was_killed(
+    spec_file: SpecFile, tmp_path: Path
+) -> None:
+    try:
+        files = fetch("installer-13").files
+    except HostError as error:
+        pytest.skip(f"no package archive here: {error}")
+    spec = spec_file(f'[[image]]\nkernel = "{files["kernel"]}"\ninitrd = "{files["initrd"]}"\n{REAL_GRID}')
+    process = subprocess.Popen(
+        [*TDVFSH, "sweep", spec, "-o", tmp_path / "two", "--jobs", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for_results(process, tmp_path / "two" / RESULTS, 100)
+    process.kill()
+    process.wait()
+    before = len(read_results(tmp_path / "two"))
+    assert 100 <= before < 496
+    assert f"{496 - before} run in" in _sweep(spec, tmp_path / "two", "--jobs", "2").stderr
+    assert "496 run in" in _sweep(spec, tmp_path / "one", "--jobs", "1").stderr
+    assert _sorted_lines(tmp_path / "one") == _sorted_lines(tmp_path / "two")
+    assert len({row["key"] for row in read_results(tmp_path / "two")}) == 496
 
 
 def test_a_row_holds_what_the_boot_of_the_same_options_says(
