@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -126,13 +127,31 @@ def _questions(arguments: Arguments) -> list[Question]:
         raise UsageError("advise: give a KERNEL, a SPEC.toml, or --pair KERNEL,INITRD")
     loaders = tuple(arguments.axis("loader") or COMPARED_LOADERS)
     options, *_ = [arguments.td_options(loader=loader) for loader in loaders]  # each is checked
-    return [Question(image, options, loaders) for image in read_images(requests)]
+    return [Question(image, options, loaders) for image in read_images(_named_apart(requests))]
 
 
 def _pair(words: str, cmdline: str) -> ImageRequest:
     kernel, *initrds = words.split(",")
     name = " + ".join(Path(path).name for path in (kernel, *initrds))
     return ImageRequest(name, Path(kernel), tuple(Path(initrd) for initrd in initrds), cmdline)
+
+
+def _named_apart(requests: list[ImageRequest]) -> list[ImageRequest]:
+    """Images of one name get their kernel's folder before it, or all of its path where that is not enough."""
+    for parts in (2, None):
+        counts = Counter(request.name for request in requests)
+        requests = [
+            replace(request, name=_longer_name(request, parts)) if counts[request.name] > 1 else request
+            for request in requests
+        ]
+    return requests
+
+
+def _longer_name(request: ImageRequest, parts: int | None) -> str:
+    assert isinstance(request.kernel, Path)
+    kernel = request.kernel.absolute()
+    shown = str(kernel) if parts is None else "/".join(kernel.parts[-parts:])
+    return " + ".join([shown, *request.name.split(" + ")[1:]])
 
 
 def _questions_of_spec(path: str, loaders: list[str] | None) -> list[Question]:

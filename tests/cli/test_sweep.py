@@ -136,6 +136,23 @@ def test_a_spec_and_several_pairs_give_a_table(folder: Path, capsys: pytest.Capt
     assert [line.split()[:3] for line in lines[1:3]] == [["vmlinuz", "+", name] for name in ("initrd", "larger")]
 
 
+def test_pairs_whose_files_have_the_same_names_are_told_apart_by_their_folders(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = []
+    for version in ("6.1", "6.12", "old/6.12"):
+        (folder / version).mkdir(parents=True)
+        make_kernel(folder / version / "vmlinuz", 12 * MIB, 56 * MIB)
+        pairs += ["--pair", f"{version}/vmlinuz,initrd"]
+    words = ["advise", *pairs, "--loader", "direct", "--memory", "320M", "--cmdline", "nokaslr", "--step", "32M"]
+    assert main([*words, "--jobs", "1", "--json"]) == 0
+    assert [advice["image"] for advice in json.loads(capsys.readouterr().out)] == [
+        "6.1/vmlinuz + initrd",
+        f"{folder}/6.12/vmlinuz + initrd",
+        f"{folder}/old/6.12/vmlinuz + initrd",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
