@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from tdvfsh.errors import FormatError, HostError
+from tdvfsh.formats.text import printable
 from tdvfsh.units import KIB, MIB
 
 AR_MAGIC: Final = b"!<arch>\n"
@@ -195,7 +196,7 @@ def extract_members(
 
 def _read_bounded(path: Path, member: DebMember) -> bytes:
     if member.size > HEADER_BUDGET:
-        raise FormatError(str(path), f"{member.name} is larger than any real one")
+        raise FormatError(str(path), f"{_shown(member)} is larger than any real one")
     return member.read(member.size)
 
 
@@ -208,8 +209,13 @@ def _write(path: Path, member: DebMember, target: Path) -> ExtractedFile:
             output.write(data)
             written += len(data)
     if written != member.size:
-        raise FormatError(str(path), f"{member.name} in the package is cut short")
+        raise FormatError(str(path), f"{_shown(member)} in the package is cut short")
     return ExtractedFile(member.name, written, digest.hexdigest())
+
+
+def _shown(member: DebMember) -> str:
+    """A member's name for a message: an archive may hold any bytes."""
+    return printable(member.name.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
@@ -242,10 +248,10 @@ def _find_part(path: Path, file: IO[bytes], size: int, part: str) -> tuple[str, 
         digits = header[48:58].strip()
         if header[58:60] != AR_HEADER_END or not digits.isdigit():
             raise FormatError(str(path), "damaged ar header", offset)
-        name = header[:16].decode("ascii", "replace").strip().rstrip("/")
+        name = printable(header[:16]).strip().rstrip("/")
         start, length = offset + AR_HEADER_SIZE, int(digits)
         if start + length > size:
-            raise FormatError(str(path), f"ar member {name!r} goes past the end of the file", offset)
+            raise FormatError(str(path), f"ar member '{name}' goes past the end of the file", offset)
         if name == f"{part}.tar" or name.startswith(f"{part}.tar."):
             return name, start, length
         offset = start + length + length % 2

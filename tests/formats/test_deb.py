@@ -77,6 +77,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"!<arch>\n", "no data.tar member"),
         (b"!<arch>\n" + b"x" * 60, "damaged ar header"),
         (ar_of({"data.tar.rar": b"x"}), "packed in a way"),
+        (ar_of({"data.tar.\n\x1b]0;x": b"x"}), r"data\.tar\.\\n\\x1b\]0;x is packed in a way"),  # found by fuzzing
+        (ar_of({"\n": b"xxxx"})[:-3], r"ar member '\\n' goes past"),
         (ar_of({"data.tar.xz": b"not xz at all"}), "damaged"),
         (ar_of({"data.tar.zst": b"not zstd"}), "damaged"),
         (ar_of({"data.tar": b"x" * 600}), "damaged"),
@@ -95,6 +97,14 @@ def test_a_stream_that_ends_inside_a_file_is_refused(tmp_path: Path) -> None:
     deb = written(tmp_path / "a.deb", ar_of({"data.tar.xz": data}))
     with pytest.raises(FormatError, match=r"damaged|cut short"):
         extract_members(deb, {"boot/vmlinuz": tmp_path / "x"})
+
+
+def test_a_file_name_that_acts_on_a_terminal_is_shown_harmless(tmp_path: Path) -> None:
+    tar = tar_of({"./boot/\x1b[2J\n": bytes(2000)})[:1500]
+    deb = written(tmp_path / "a.deb", ar_of({"data.tar": tar}))
+    with pytest.raises(FormatError, match="in the package") as caught:
+        extract_members(deb, {"boot/*": tmp_path / "x"})
+    assert str(caught.value).isprintable()
 
 
 def test_a_giant_tar_header_does_not_fill_memory(tmp_path: Path) -> None:
