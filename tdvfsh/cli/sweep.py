@@ -182,17 +182,36 @@ def _workers(arguments: Arguments) -> AbstractContextManager[Workers]:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the rate and the time left, which count what this run has done."""
+    """A bar with the rate and the time left."""
     with progress_bar("") as bar:
-        started = time.monotonic()
-        first: list[int] = []
+        labels = Labels(what, time.monotonic)
+        yield lambda done, total: bar(labels.at(done, total), done, total)
 
-        def tell(done: int, total: int) -> None:
-            if not first:
-                first.append(done)
-            bar(pace(what, done - first[0], total - done, time.monotonic() - started), done, total)
 
-        yield tell
+class Labels:
+    """Labels of a progress bar. The rate counts from this run's first results on: starting up says nothing about it.
+
+    Args:
+        what: What the work is called.
+        clock: Seconds.
+    """
+
+    def __init__(self, what: str, clock: Callable[[], float]) -> None:
+        self._what = what
+        self._clock = clock
+        self._before: int | None = None
+        self._first: tuple[int, float] | None = None
+
+    def at(self, done: int, total: int) -> str:
+        """The label when so much is done."""
+        if self._before is None:
+            self._before = done
+        if self._first is None:
+            if done > self._before:
+                self._first = done, self._clock()
+            return self._what
+        count, since = self._first
+        return pace(self._what, done - count, total - done, self._clock() - since)
 
 
 def pace(what: str, done: int, left: int, seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.cli.sweep import pace
+from tdvfsh.cli.sweep import Labels, pace
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.spec import read_spec
@@ -176,6 +176,17 @@ def test_misuse_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], wo
     error = capsys.readouterr().err
     assert complaint in error
     assert error.count("\n") == 1
+
+
+def test_the_rate_counts_neither_what_was_there_before_nor_the_time_until_the_first_results() -> None:
+    now = [100.0]
+    labels = Labels("sweep", lambda: now[0])
+    assert labels.at(5000, 9000) == "sweep"  # resumed
+    now[0] = 103.0  # images are read, workers start
+    assert labels.at(5000, 9000) == "sweep"
+    assert labels.at(5032, 9000) == "sweep"
+    now[0] = 104.0
+    assert labels.at(5132, 9000) == "sweep, 100/s, 0:39 left"
 
 
 def test_rate_and_time_left_count_what_this_run_has_done() -> None:
