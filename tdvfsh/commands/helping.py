@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands import registry
 from tdvfsh.commands.helptext import DEFAULT_SECTIONS, SECTIONS, render, summary
-from tdvfsh.commands.paths import has_wildcard, matches
+from tdvfsh.commands.paths import has_wildcard
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import CommandName, Flag, Option, Text
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.uefi.patterns import matches
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.drives import Drive
-from tdvfsh.commands.paths import matches
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import Flag, MappingName, Option, Text
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.uefi.patterns import matches
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell

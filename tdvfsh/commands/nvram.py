@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.filesystem import FileSystemError
 from tdvfsh.commands.hexdump import hex_dump
-from tdvfsh.commands.paths import matches
 from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import FilePath, Flag, GuidArgument, Option, Rest, Text
 from tdvfsh.commands.varstore import (
@@ -24,6 +23,7 @@ from tdvfsh.commands.varstore import (
     unpack,
 )
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.uefi.patterns import matches
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Paths as the shell writes them: ``FS0:\\folder\\file``.
 
-Source: edk2 MdePkg/Library/BaseLib/FilePaths.c (PathCleanUpDirectories, PathRemoveLastItem),
-MdeModulePkg/Universal/Disk/UnicodeCollation/EnglishDxe (MetaiMatch).
+Source: edk2 MdePkg/Library/BaseLib/FilePaths.c (PathCleanUpDirectories, PathRemoveLastItem).
 """
 
 from __future__ import annotations
@@ -53,44 +52,3 @@ def items(rest: str) -> tuple[str, ...]:
 def has_wildcard(text: str) -> bool:
     """Whether a path is a pattern."""
     return any(character in text for character in "*?[")
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a file name fits a pattern: ``*``, ``?``, ``[a-z]``, without regard to case."""
-    return _matches(name.upper(), pattern.upper(), 0, 0)
-
-
-def _matches(name: str, pattern: str, at: int, step: int) -> bool:
-    while step < len(pattern):
-        wanted = pattern[step]
-        step += 1
-        if wanted == "*":
-            while step < len(pattern) and pattern[step] == "*":
-                step += 1
-            return any(_matches(name, pattern, start, step) for start in range(at, len(name) + 1))
-        if at >= len(name):
-            return False
-        if wanted == "[":
-            closing = pattern.find("]", step)
-            closing = len(pattern) if closing < 0 else closing
-            if not _in_set(name[at], pattern[step:closing]):
-                return False
-            step = closing + 1
-        elif wanted not in ("?", name[at]):
-            return False
-        at += 1
-    return at == len(name)
-
-
-def _in_set(character: str, members: str) -> bool:
-    at = 0
-    while at < len(members):
-        if members[at + 1 : at + 2] == "-" and at + 2 < len(members):
-            if members[at] <= character <= members[at + 2]:
-                return True
-            at += 3
-            continue
-        if members[at] == character:
-            return True
-        at += 1
-    return False

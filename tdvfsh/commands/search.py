@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tdvfsh.commands.drives import Mapping
 from tdvfsh.commands.filesystem import FileInfo, FileSystemError
-from tdvfsh.commands.paths import clean, matches
+from tdvfsh.commands.paths import clean
+from tdvfsh.uefi.patterns import matches
 
 if TYPE_CHECKING:
     from tdvfsh.commands.interfaces import FileSystem

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tdvfsh.engine.interfaces import Field
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import EFI_UNICODE_COLLATION_PROTOCOL2_GUID
+from tdvfsh.uefi.patterns import matches
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
@@ -52,7 +53,7 @@ class UnicodeCollation:
     @service("EFI_UNICODE_COLLATION_PROTOCOL.MetaiMatch", "qqq")
     def metai_match(self, this: int, string: int, pattern: int) -> int:
         """Whether a string matches a pattern of ``*``, ``?`` and ``[...]``, without regard to case."""
-        return int(matches(self._ram.utf16(string).upper(), self._ram.utf16(pattern).upper()))
+        return int(matches(self._ram.utf16(string), self._ram.utf16(pattern)))
 
     @service("EFI_UNICODE_COLLATION_PROTOCOL.StrLwr", "qq")
     def str_lwr(self, this: int, string: int) -> None:
@@ -82,49 +83,3 @@ class UnicodeCollation:
                     for character in text]  # fmt: skip
         self._ram.write(fat, "".join(replaced)[:fat_size].encode("latin-1").ljust(fat_size, b" "))
         return int(text != replaced)
-
-
-def matches(string: str, pattern: str) -> bool:
-    """Match with ``*``, ``?`` and ``[a-c]``; only the last ``*`` is ever tried again, so long patterns cost little."""
-    at = place = 0
-    star, resume = -1, 0
-    while at < len(string):
-        consumed = _match_one(string[at], pattern, place)
-        if place < len(pattern) and pattern[place] == "*":
-            star, resume = place, at
-            place += 1
-        elif consumed:
-            place += consumed
-            at += 1
-        elif star >= 0:
-            place = star + 1
-            resume += 1
-            at = resume
-        else:
-            return False
-    return pattern[place:].strip("*") == ""
-
-
-def _match_one(character: str, pattern: str, place: int) -> int:
-    """How much of the pattern one character uses up; 0 where it does not match."""
-    if place >= len(pattern):
-        return 0
-    if pattern[place] == "[":
-        end = pattern.find("]", place + 1)
-        if end > 0:
-            return end + 1 - place if _in_set(character, pattern[place + 1 : end]) else 0
-    return int(pattern[place] in ("?", character))
-
-
-def _in_set(character: str, members: str) -> bool:
-    at = 0
-    while at < len(members):
-        if members[at + 1 : at + 2] == "-" and at + 2 < len(members):
-            if members[at] <= character <= members[at + 2]:
-                return True
-            at += 3
-        else:
-            if members[at] == character:
-                return True
-            at += 1
-    return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.device_paths import END_OF_PATH, device_path_from_text, node_from_text, parse_device_path, parse_node
 from tdvfsh.engine.interfaces import Field
-from tdvfsh.engine.pool_buffers import pool_buffer
+from tdvfsh.engine.buffers import pool_buffer
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (

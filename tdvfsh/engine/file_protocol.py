@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.buffers import fill_buffer
 from tdvfsh.engine.file_info import ATTRIBUTE_DIRECTORY, FileChange, pack_file_info, read_file_change
 from tdvfsh.engine.services import service
 from tdvfsh.engine.volumes import set_modified
@@ -265,12 +266,7 @@ class FileSystemProtocol:
                 return EfiStatus.EFI_UNSUPPORTED
         except FileSystemError as error:
             return error.status
-        room = self._ram.u64(buffer_size)
-        self._ram.put_u64(buffer_size, len(data))
-        if room < len(data):
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        self._ram.write(buffer, data)
-        return SUCCESS
+        return fill_buffer(self._ram, buffer_size, buffer, data)
 
     @service("EFI_FILE_PROTOCOL.SetInfo", "qgqq")
     def set_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.buffers import fill_buffer
 from tdvfsh.engine.hii_strings import PACKAGE_STRINGS, StringPackage, packages_of, parse_string_package
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import EFI_HII_DATABASE_PROTOCOL_GUID, EFI_HII_STRING_PROTOCOL_GUID
@@ -113,15 +114,10 @@ class HiiProtocols:
             if any(string_id in package.texts for package in known.strings):
                 return EfiStatus.EFI_INVALID_LANGUAGE
             return EfiStatus.EFI_NOT_FOUND
-        data = (text + "\0").encode("utf-16-le")
-        room = self._ram.u64(string_size)
-        self._ram.put_u64(string_size, len(data))
-        if not string or room < len(data):
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        self._ram.write(string, data)
-        if string_font_info:
+        status = fill_buffer(self._ram, string_size, string, (text + "\0").encode("utf-16-le"))
+        if status is SUCCESS and string_font_info:
             self._ram.put_u64(string_font_info, 0)
-        return SUCCESS
+        return status
 
     @service("EFI_HII_STRING_PROTOCOL.GetLanguages", "qqqq")
     def get_languages(self, this: int, package_list: int, languages: int, languages_size: int) -> EfiStatus:
@@ -133,9 +129,4 @@ class HiiProtocols:
             return _INVALID
         names = dict.fromkeys(package.language for package in known.strings)
         data = ";".join(names).encode("ascii", "replace") + b"\0"
-        room = self._ram.u64(languages_size)
-        self._ram.put_u64(languages_size, len(data))
-        if room < len(data):
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        self._ram.write(languages, data)
-        return SUCCESS
+        return fill_buffer(self._ram, languages_size, languages, data)

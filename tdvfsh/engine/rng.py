@@ -8,6 +8,7 @@ from __future__ import annotations
 from hashlib import shake_256
 from typing import TYPE_CHECKING
 
+from tdvfsh.engine.buffers import fill_buffer
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import EFI_RNG_ALGORITHM_RAW, EFI_RNG_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -35,12 +36,7 @@ class RandomNumbers:
         """One algorithm, the raw one."""
         if not rng_algorithm_list_size:
             return EfiStatus.EFI_INVALID_PARAMETER
-        room = self._ram.u64(rng_algorithm_list_size)
-        self._ram.put_u64(rng_algorithm_list_size, 16)
-        if room < 16:
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        self._ram.write(rng_algorithm_list, EFI_RNG_ALGORITHM_RAW.bytes_le)
-        return SUCCESS
+        return fill_buffer(self._ram, rng_algorithm_list_size, rng_algorithm_list, EFI_RNG_ALGORITHM_RAW.bytes_le)
 
     @service("EFI_RNG_PROTOCOL.GetRNG", "qgqq")
     def get_rng(self, this: int, rng_algorithm: int, rng_value_length: int, rng_value: int) -> EfiStatus:

@@ -15,8 +15,8 @@ _COLORS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # EFI's blue, green, cyan … as ANSI
 _SCREENS: Final = ("\x1b[2J\x1b[H", f"\x1b[1;{ROWS}r")
 
 
-class Display(Protocol):
-    """Where a screen shows."""
+class NoDisplay:
+    """Where a screen shows; of itself it shows nothing, and those that do say what."""
 
     def text(self, text: str) -> None:
         """Printable characters at the cursor."""
@@ -56,8 +56,8 @@ class Screen:
         cursor_visible: Whether the cursor shows.
     """
 
-    def __init__(self, display: Display) -> None:
-        self._display: Display = display
+    def __init__(self, display: NoDisplay) -> None:
+        self._display: NoDisplay = display
         self._cells = [[" "] * COLUMNS for _ in range(ROWS)]
         self.column = 0
         self.row = 0
@@ -146,34 +146,6 @@ class Screen:
             self._cells.append([" "] * COLUMNS)
 
 
-class NoDisplay:
-    """Nobody looks."""
-
-    def text(self, text: str) -> None:
-        """Nothing."""
-
-    def control(self, character: str) -> None:
-        """Nothing."""
-
-    def wrapped(self) -> None:
-        """Nothing."""
-
-    def moved(self, column: int, row: int, before: tuple[int, int]) -> None:
-        """Nothing."""
-
-    def cleared(self) -> None:
-        """Nothing."""
-
-    def attribute(self, attribute: int) -> None:
-        """Nothing."""
-
-    def cursor(self, visible: bool) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 class Writer(Protocol):
     """Where text goes."""
 
@@ -226,7 +198,7 @@ class TranscriptDisplay(NoDisplay):
             self._output.write("\n")
 
 
-class AnsiDisplay:
+class AnsiDisplay(NoDisplay):
     """A real terminal: its upper left 80x25 cells are the screen."""
 
     def __init__(self, output: Writer) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.buffers import fill_buffer
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -69,16 +70,9 @@ class VariableServices:
         variable = self.variables.get((self._ram.utf16(variable_name), self._ram.guid(vendor_guid)))
         if variable is None or not self._visible(variable):
             return EfiStatus.EFI_NOT_FOUND
-        room = self._ram.u64(data_size)
-        self._ram.put_u64(data_size, len(variable.data))
         if attributes:
             self._ram.put_u32(attributes, variable.attributes)
-        if room < len(variable.data):
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        if not data:
-            return _INVALID
-        self._ram.write(data, variable.data)
-        return SUCCESS
+        return fill_buffer(self._ram, data_size, data, variable.data)
 
     @service("GetNextVariableName", "qsg")
     def get_next_variable_name(self, variable_name_size: int, variable_name: int, vendor_guid: int) -> EfiStatus:
@@ -95,14 +89,11 @@ class VariableServices:
                 return _INVALID
         if position == len(names):
             return EfiStatus.EFI_NOT_FOUND
-        text = (names[position][0] + "\0").encode("utf-16-le")
-        room = self._ram.u64(variable_name_size)
-        self._ram.put_u64(variable_name_size, len(text))
-        if room < len(text):
-            return EfiStatus.EFI_BUFFER_TOO_SMALL
-        self._ram.write(variable_name, text)
-        self._ram.write(vendor_guid, names[position][1].bytes_le)
-        return SUCCESS
+        name, vendor = names[position]
+        status = fill_buffer(self._ram, variable_name_size, variable_name, (name + "\0").encode("utf-16-le"))
+        if status is SUCCESS:
+            self._ram.write(vendor_guid, vendor.bytes_le)
+        return status
 
     @service("SetVariable", "sgdqq")
     def set_variable(

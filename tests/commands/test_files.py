@@ -12,9 +12,10 @@ import pytest
 from tdvfsh.commands.filesystem import FileSystemError
 from tdvfsh.commands.hostfolder import HostFolder, HostWriter
 from tdvfsh.commands.memoryfiles import MemoryFileSystem
-from tdvfsh.commands.paths import clean, matches, parent
+from tdvfsh.commands.paths import clean, parent
 from tdvfsh.commands.shell import Shell
 from tdvfsh.script.streams import MemorySink
+from tdvfsh.uefi.patterns import matches
 from tdvfsh.uefi.status import EfiStatus
 from tests.commands.conftest import ShellUnderTest
 

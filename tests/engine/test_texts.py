@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import struct
-from fnmatch import fnmatchcase
 from io import StringIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.collation import matches
 from tdvfsh.engine.device_paths import device_path_from_text, parse_node
 from tdvfsh.engine.hii_strings import packages_of, parse_string_package
 from tdvfsh.engine.keys import Key, keys_of
@@ -50,17 +48,6 @@ def test_no_node_s_bytes_are_ever_lost(node_type: int, subtype: int, body: bytes
 def test_a_device_path_comes_back_from_its_text() -> None:
     text = "PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x0,0xFFFF,0x0)/\\a.efi"
     assert str(device_path_from_text(text)) == text
-
-
-@given(st.text(alphabet="AB*?", max_size=12), st.text(alphabet="AB", max_size=12))
-def test_patterns_match_as_fnmatch_says(pattern: str, text: str) -> None:
-    assert matches(text, pattern) == fnmatchcase(text, pattern)
-
-
-def test_sets_in_patterns_hold_members_and_ranges() -> None:
-    assert matches("FS1:", "FS[0-3]:")
-    assert not matches("FS7:", "FS[0-3]:")
-    assert matches("X", "[AX]")
 
 
 def string_package(blocks: bytes, language: bytes = b"en-US\0") -> bytes:

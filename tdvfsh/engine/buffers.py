@@ -1,14 +1,32 @@
-"""Pool buffers that firmware fills and its caller frees."""
+"""Buffers that services fill: the caller's own, and pool buffers that the caller frees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdvfsh.engine.ram import GuestRam
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
+
+
+def fill_buffer(ram: GuestRam, size: int, buffer: int, data: bytes) -> EfiStatus:
+    """Fill a caller's buffer, whose size in bytes stands at ``size``; what is needed stands there afterwards.
+
+    Returns:
+        EFI_BUFFER_TOO_SMALL: There is less room; nothing is written.
+        EFI_INVALID_PARAMETER: There would be room, but no buffer.
+    """
+    room = ram.u64(size)
+    ram.put_u64(size, len(data))
+    if room < len(data):
+        return EfiStatus.EFI_BUFFER_TOO_SMALL
+    if not buffer:
+        return EfiStatus.EFI_INVALID_PARAMETER
+    ram.write(buffer, data)
+    return SUCCESS
 
 
 def pool_buffer(firmware: GuestFirmware, data: bytes) -> int:
