@@ -7,6 +7,10 @@ from typing import Final
 from tdvfsh.td.clock import VirtualClock
 
 _READ_NS: Final = 100  # a loop that only reads the time must come to its end
+_UNEVEN_NS: Final = 63
+_MULTIPLIER: Final = 6364136223846793005
+_INCREMENT: Final = 1442695040888963407
+_WORD: Final = (1 << 64) - 1
 
 
 class GuestClock:
@@ -16,12 +20,16 @@ class GuestClock:
         clock: The machine's.
 
     Attributes:
+        uneven: Whether reading the time takes a little more now and less then, the same in every run. A kernel gathers
+            entropy from that and does not go on where there is none.
         waited_ns: Nanoseconds that passed because the guest waited or read the time, not because memory was accepted.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self.waited_ns = 0
+        self.uneven = False
+        self._sequence = 0
 
     @property
     def now_ns(self) -> int:
@@ -35,5 +43,9 @@ class GuestClock:
 
     def read(self) -> int:
         """The time, for one who polls it: reading takes a moment."""
-        self.advance(_READ_NS)
+        self.advance(_READ_NS + (self._unevenness() if self.uneven else 0))
         return self._clock.now_ns
+
+    def _unevenness(self) -> int:
+        self._sequence = (self._sequence * _MULTIPLIER + _INCREMENT) & _WORD
+        return self._sequence >> 40 & _UNEVEN_NS

@@ -305,6 +305,7 @@ class GuestFirmware:
         self.ram.lowest = 0
         self.ram.paging = self.system.translate
         self.other_code = "kernel"
+        self.clock.uneven = True
         self.cpu.map_accepted()
         return stop.address
 

@@ -11,6 +11,7 @@ from tdvfsh.engine.acpi_tables import acpi_tables
 from tdvfsh.engine.firmware_area import find_area
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.engine.smbios_tables import smbios_tables
+from tdvfsh.engine.tables import SystemTables
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -28,7 +29,8 @@ def install_machine_tables(machine: Machine, ram: GuestRam, vcpus: int) -> None:
     tables[ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram
     size = len(smbios_tables(0, layout.memory, vcpus, layout.spans).data)
-    base = find_area(machine, EfiMemoryType.EfiReservedMemoryType, size)
+    kind = EfiMemoryType.EfiRuntimeServicesData  # Linux maps tables elsewhere as shared memory
+    base = find_area(machine, kind, SystemTables.SIZE + size) + SystemTables.SIZE
     smbios = smbios_tables(base, layout.memory, vcpus, layout.spans)
     ram.write(base, smbios.data)
     tables[SMBIOS3_TABLE_GUID] = smbios.entry_point

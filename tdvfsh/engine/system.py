@@ -34,7 +34,9 @@ from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule, Virtualizati
 from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner, TdMsrs, permission_map
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import describe
+from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.uefi.tdx import TdcallLeaf
+from tdvfsh.units import PAGE_SIZE, align_down
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
@@ -286,7 +288,8 @@ class System:
         """A page table entry with the shared bit, which the emulator takes for a reserved one.
 
         Shared RAM is reached through an alias for as long as the entry is looked up; a device's page is an EPT
-        violation that becomes #VE. Gives False where the bit really is reserved.
+        violation that becomes #VE. Where the page is private, QEMU converts it on its own and its contents are lost
+        (accel/kvm/kvm-all.c, kvm_convert_memory). Gives False where the bit really is reserved.
         """
         state, td = self._state, self._td
         linear = state.control(2)
@@ -296,7 +299,7 @@ class System:
         physical = found.physical & ~td.shared_mask
         if td.ram.contains(physical, physical + 1):
             if not td.shared.get(physical):
-                return False
+                self._convert_for_access(physical)
             self._through_alias(found)
             state.exception_delivered()
             return True
@@ -305,6 +308,11 @@ class System:
             exits.EPT_VIOLATION, 0, exit_qualification=qualification, linear=linear, physical=found.physical
         )
         return True
+
+    def _convert_for_access(self, physical: int) -> None:
+        self._count("implicit conversions")
+        map_gpa(self._td, align_down(physical, PAGE_SIZE) | self._td.shared_mask, PAGE_SIZE)
+        self._converted()
 
     def _through_alias(self, found: Mapping) -> None:
         td, ram = self._td, self._firmware.ram
