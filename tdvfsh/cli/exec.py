@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.block_io import Disk
     from tdvfsh.engine.keys import KeySource
     from tdvfsh.engine.screen import Screen
+    from tdvfsh.machine import Machine
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.uefi.volume import Volume
 
@@ -23,19 +24,32 @@ _MAXIMUM_INPUT: Final = 16 << 20
 
 def run_exec(arguments: Arguments) -> int:
     """Run it; the exit status is the low byte of what it gave back, and never 0 for an error."""
-    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
     from tdvfsh.engine.extra import cpu_extra
-    from tdvfsh.engine.firmware import GuestFirmware
-    from tdvfsh.engine.limit import RunLimit
-    from tdvfsh.engine.program import attach_disks, run_program
     from tdvfsh.machine import Machine
 
+    for name in ("record", "cast"):
+        if arguments.optional(name) is not None:
+            raise UsageError(f"--{name}: exec records no session; --trace FILE writes the program's calls")
+    if arguments.optional("engine") == "model":
+        raise UsageError("--engine model: exec runs real code, which needs the cpu")
     cpu_extra("unicorn")
     path = arguments.text("image")
     if not Path(path).is_file():
         raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'no such file'}")
-    disks, place = _disks(arguments, path)
     machine = Machine(arguments.td_options())
+    try:
+        return _run(arguments, machine, path)
+    finally:
+        _write_trace(arguments.optional("trace"), machine)
+
+
+def _run(arguments: Arguments, machine: Machine, path: str) -> int:
+    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    from tdvfsh.engine.firmware import GuestFirmware
+    from tdvfsh.engine.limit import RunLimit
+    from tdvfsh.engine.program import attach_disks, run_program
+
+    disks, place = _disks(arguments, path)
     with console() as (screen, keys), RunLimit(time_limit(arguments)) as limit:
         violation_ve = arguments.text("violation") == "ve"
         with closing(GuestFirmware(machine, screen, keys, violation_ve, limit)) as firmware:
@@ -58,6 +72,14 @@ def run_exec(arguments: Arguments) -> int:
     if end.exit_code:
         return _fail(f"{path}: the program returned {_status_text(end.exit_code)}", code=end.exit_code & 0xFF or 1)
     return 0
+
+
+def _write_trace(path: str | None, machine: Machine) -> None:
+    """The journal, however the program ended."""
+    if path is not None:
+        from tdvfsh.report.trace_file import trace_of_machine, write_trace_file
+
+        write_trace_file(path, trace_of_machine(machine))
 
 
 def _fail(*lines: str, code: int = 1) -> int:

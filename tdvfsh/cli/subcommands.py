@@ -105,6 +105,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _exec(parser: argparse.ArgumentParser) -> None:
     _add_run_limits(parser)
+    parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
     parser.add_argument("image", metavar="IMAGE.efi")
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
 

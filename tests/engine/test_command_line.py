@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
+from tdvfsh.report.trace_file import read_trace_file
 from tests.engine.assembler import Program
 from tests.engine.test_programs import hello, touch
 
@@ -63,6 +64,37 @@ def test_an_endless_program_is_given_up_after_the_time_limit(
     (tmp_path / "spin.efi").write_bytes(Program().label("again").jump("again").image())
     status, _, error = execute(monkeypatch, capsys, "--time-limit", "0.3", str(tmp_path / "spin.efi"))
     assert (status, error) == (1, "tdvfsh: given up after 0.3 s\n")
+
+
+@pytest.mark.parametrize("image", [hello(), touch().ret(0).image()])
+def test_the_journal_is_written_however_the_program_ends(
+    image: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program.efi").write_bytes(image)
+    trace = tmp_path / "calls.jsonl"
+    execute(monkeypatch, capsys, "--trace", str(trace), str(tmp_path / "program.efi"))
+    records = read_trace_file(trace).records
+    assert [record.arguments["handle"] for record in records if record.service == "StartImage"] != []
+    assert (image == hello()) == any(record.arguments.get("string") == "Hello from the TD\r\n" for record in records)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--record", "x.tdt", "exec records no session; --trace FILE writes the program's calls"),
+        ("--cast", "x.cast", "exec records no session; --trace FILE writes the program's calls"),
+        ("--engine", "model", "exec runs real code, which needs the cpu"),
+    ],
+)
+def test_options_that_mean_nothing_to_exec_are_refused_and_not_ignored(
+    option: str, value: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "hello.efi").write_bytes(hello())
+    status, output, error = execute(monkeypatch, capsys, option, value, str(tmp_path / "hello.efi"))
+    assert (status, output) == (2, "")
+    assert f"tdvfsh: {option}" in error
+    assert why in error
 
 
 @pytest.mark.parametrize("command", ["exec", "verify", "boot"])

@@ -25,6 +25,7 @@ from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.machine.files import open_boot_files
+from tdvfsh.report.boot_json import boot_dict
 from tdvfsh.report.memmap_text import HEADING, memmap_table
 from tdvfsh.units import GIB, MIB
 from tests.engine.test_programs import hello
@@ -97,6 +98,7 @@ def test_the_shell_s_memmap_is_our_own_line_for_line(tmp_path: Path) -> None:
 def test_the_model_agrees_with_the_real_stub_on_calls_placements_map_and_bitmap(name: str, initrd: Path) -> None:
     with open_boot_files(image(name, "kernel"), [initrd], "nokaslr") as opened:
         result = verify(TdOptions(memory=2 * GIB), opened.boot, time_limit=120)
+        assert boot_dict(result.real, opened.initrds) == boot_dict(result.model, opened.initrds)
     assert result.real.booted
     assert list(result.differences) == []
     placed = {placement.what for placement in result.real.placements}
