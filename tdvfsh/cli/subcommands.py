@@ -13,7 +13,7 @@ tdvfsh sweep fleet.toml -o results --plot svg,html
 a spec, here fleet.toml:
   [[image]]                     # real files
   name = "installer"
-  kernel = "linux"
+  kernel = "linux"              # or { fetched = "kernel-6.12" }, by 'tdvfsh images fetch'
   initrd = ["initrd.gz"]        # or { size = "300M" }
 
   [[made]]                      # made images: every combination of sizes

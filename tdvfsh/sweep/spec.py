@@ -8,6 +8,10 @@
     initrd = ["initrd.gz", { size = "100M" }]   # a file, or just so many bytes
     cmdline = "nokaslr"
 
+    [[image]]                       # files that ``tdvfsh images fetch`` has brought
+    kernel = { fetched = "kernel-6.12" }
+    initrd = { fetched = "installer-13" }
+
     [[made]]                        # made images: every combination of the sizes given
     kernel_size = ["8M", "12M"]
     init_size = "56M"
@@ -142,24 +146,47 @@ def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
 
 def _image(entry: Mapping[str, Any], folder: Path, where: str) -> ImageRequest:
     _known(entry, _IMAGE_KEYS, where)
-    kernel = entry.get("kernel")
-    if not isinstance(kernel, str):
-        raise UsageError(f"{where}: kernel is missing, or no path")
+    kernel = _file(entry.get("kernel"), folder, "kernel", where)
+    if kernel is None:
+        raise UsageError(f'{where}: kernel is missing, or neither a path nor {{ fetched = "installer-13" }}')
     given = entry.get("initrd", [])
     initrds: list[Path | int] = []
+    names = [_shown(entry["kernel"])]
     for initrd in given if isinstance(given, list) else [given]:
-        if isinstance(initrd, str):
-            initrds.append(folder / initrd)
+        file = _file(initrd, folder, "initrd", where)
+        if file is not None:
+            initrds.append(file)
         elif isinstance(initrd, dict) and set(initrd) == {"size"}:
             initrds.append(_size(initrd["size"], where, "initrd"))
         else:
-            raise UsageError(f'{where}: an initrd is a path, or {{ size = "100M" }}')
-    name = _text(entry, "name", where) or " + ".join([kernel, *(_initrd_name(initrd) for initrd in initrds)])
-    return ImageRequest(name, folder / kernel, tuple(initrds), _text(entry, "cmdline", where))
+            raise UsageError(f'{where}: an initrd is a path, {{ size = "100M" }} or {{ fetched = "installer-13" }}')
+        names.append(Path(initrd).name if isinstance(initrd, str) else _shown(initrd))
+    name = _text(entry, "name", where) or " + ".join([names[0], *(one for one in names[1:] if one != names[0])])
+    return ImageRequest(name, kernel, tuple(initrds), _text(entry, "cmdline", where))
 
 
-def _initrd_name(initrd: Path | int) -> str:
-    return format_size(initrd) if isinstance(initrd, int) else initrd.name
+def _file(value: object, folder: Path, role: str, where: str) -> Path | None:
+    """The file that a value names, by its path or as part of a fetched image; None where it names none."""
+    if isinstance(value, str):
+        return folder / value
+    if not isinstance(value, dict) or set(value) != {"fetched"} or not isinstance(value["fetched"], str):
+        return None
+    from tdvfsh.images.fetch import fetched
+
+    name = value["fetched"]
+    image = fetched(name)
+    if image is None:
+        raise HostError(f"{where}: {name} is not here: tdvfsh images fetch {name}")
+    if role not in image.files:
+        raise UsageError(f"{where}: {name} holds no {role}; it has {', '.join(image.files)}")
+    return image.files[role]
+
+
+def _shown(value: object) -> str:
+    """What to call a file: as the spec does."""
+    if not isinstance(value, dict):
+        return str(value)
+    return str(value["fetched"]) if "fetched" in value else format_size(parse_size(str(value["size"])))
 
 
 def _made(entry: Mapping[str, Any], where: str) -> Iterator[ImageRequest]:

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.images.catalogue import find_entry
+from tdvfsh.images.fetch import FetchedImage, fetch
+from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.axes import AXIS_NAMES, default_point, options_at, point_of
 from tdvfsh.sweep.images import read_images
 from tdvfsh.sweep.run import scenarios
 from tdvfsh.sweep.spec import read_spec
 from tdvfsh.units import GIB, MIB
+from tests.images.packages import deb_of
 from tests.sweep.conftest import MADE, SpecFile
 
 
@@ -44,8 +48,6 @@ def test_one_size_written_in_two_ways_and_two_grids_that_overlap_give_each_scena
 def test_paths_count_from_the_specs_folder_and_an_initrd_may_be_a_mere_size(
     spec_file: SpecFile, tmp_path: Path
 ) -> None:
-    from tdvfsh.images.make import make_initrd, make_kernel
-
     make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
     make_initrd(tmp_path / "initrd", 3 * MIB)
     text = '[[image]]\nkernel = "vmlinuz"\ninitrd = ["initrd", { size = "6G" }]\n'
@@ -53,6 +55,57 @@ def test_paths_count_from_the_specs_folder_and_an_initrd_may_be_a_mere_size(
     assert facts.name == "vmlinuz + initrd + 6G"
     assert facts.initrds == (("initrd", 3 * MIB), ("6G", 6 * GIB))
     assert facts.kernel.size == 12 * MIB
+
+
+def _fetch_made_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kernel, deb = tmp_path / "made", tmp_path / "linux.deb"
+    make_kernel(kernel, 1 * MIB, 8 * MIB)
+    deb.write_bytes(deb_of({"boot/vmlinuz-6.12.1-cloud-amd64": kernel.read_bytes()}, "linux-image-6.12.1-cloud-amd64"))
+    fetch("kernel-6.12-cloud", deb=deb)
+
+
+def test_fetched_images_go_by_their_names(spec_file: SpecFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fetch_made_kernel(tmp_path, monkeypatch)
+    text = '[[image]]\nkernel = { fetched = "kernel-6.12-cloud" }\ninitrd = [{ size = 0x3000000 }, "a/b"]\n'
+    (request,) = read_spec(spec_file(text)).images
+    assert request.name == "kernel-6.12-cloud + 48M + b"
+    assert request.kernel == tmp_path / "cache/tdvfsh/images/kernel-6.12-cloud/vmlinuz"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "initrd", "complaint"),
+    [
+        ("kernel-6.12", "installer-13", "image 1: kernel-6.12 is not here: tdvfsh images fetch kernel-6.12"),
+        ("kernel-6.12-cloud", "kernel-6.12-cloud", "image 1: kernel-6.12-cloud holds no initrd; it has kernel"),
+        ("kernel-0", "installer-13", "kernel-0"),
+    ],
+)
+def test_what_was_not_fetched_or_holds_something_else_is_named(
+    spec_file: SpecFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str, initrd: str, complaint: str
+) -> None:
+    _fetch_made_kernel(tmp_path, monkeypatch)
+    text = f'[[image]]\nkernel = {{ fetched = "{kernel}" }}\ninitrd = {{ fetched = "{initrd}" }}\n'
+    with pytest.raises((HostError, UsageError)) as raised:
+        read_spec(spec_file(text))
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_fleet_that_comes_along_is_ten_thousand_boots_of_images_that_can_be_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_if_fetched(name: str) -> FetchedImage:
+        roles = [member.role for member in find_entry(name).members]
+        return FetchedImage(name, "", "", "", {role: Path(name, role) for role in roles}, {}, {})
+
+    monkeypatch.setattr("tdvfsh.images.fetch.fetched", as_if_fetched)
+    spec = read_spec(Path(__file__).parents[2] / "scripts/fleet.toml")
+    kernels = ["installer-13", "kernel-6.1", "kernel-6.12", "kernel-6.12-cloud", "kernel-7-cloud"]
+    assert [image.name.split(" + ")[0] for image in spec.images] == kernels
+    assert spec.images[0].name == "installer-13"
+    assert {image.initrds for image in spec.images} == {(Path("installer-13/initrd"),)}
+    assert sum(map(len, spec.grids)) == 10_080
 
 
 def test_a_grid_may_name_the_images_it_is_for(spec_file: SpecFile) -> None:
@@ -67,7 +120,7 @@ def test_a_grid_may_name_the_images_it_is_for(spec_file: SpecFile) -> None:
         ("[[grids]]\n", "'grids' is unknown; there are grid, image, made"),
         ('[[image]]\nkernal = "x"\n', "image 1: 'kernal' is unknown"),
         ("[[image]]\n", "image 1: kernel is missing"),
-        ('[[image]]\nkernel = "x"\ninitrd = 5\n', "an initrd is a path, or"),
+        ('[[image]]\nkernel = "x"\ninitrd = 5\n', "an initrd is a path, {"),
         ('[[made]]\nkernel_size = "12M"\n', "made 1: init_size is missing"),
         ('[[made]]\nkernel_size = "12M"\ninit_size = "much"\n', "init_size: 'much' is not a size"),
         (MADE + MADE, "two images are called cloud initrd_size=40M"),
@@ -99,8 +152,6 @@ def test_what_is_no_toml_no_file_or_no_image_is_named(spec_file: SpecFile, tmp_p
     with pytest.raises(FormatError, match="neither a Linux kernel nor an EFI image"):
         read_images(read_spec(spec_file('[[image]]\nkernel = "text"\n')).images)
     spec = '[[image]]\nkernel = "vmlinuz"\ninitrd = "text"\n'
-    from tdvfsh.images.make import make_kernel
-
     make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
     with pytest.raises(FormatError, match="not an initrd"):
         read_images(read_spec(spec_file(spec)).images)
