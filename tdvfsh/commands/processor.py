@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
     from tdvfsh.engine.limit import RunLimit
     from tdvfsh.machine import Machine
+    from tdvfsh.uefi.guids import Guid
     from tdvfsh.uefi.status import EfiStatus
 
 ENGINES: Final = ("model", "cpu")
 _STATE: Final = "engine"
+_PROCESSOR: Final = "processor"
 
 
 def wants_processor(shell: Shell) -> bool:
@@ -53,35 +55,82 @@ def choose_engine(shell: Shell, engine: str) -> None:
 
 def connect_processor(shell: Shell, machine: Machine) -> None:
     """Let StartImage run real code in this machine."""
-    from tdvfsh.engine.firmware import GuestFirmware
-    from tdvfsh.engine.limit import RunLimit
-    from tdvfsh.engine.screen import Screen, TranscriptDisplay
+    known = shell.state.get(_PROCESSOR)
+    if not isinstance(known, _Processor) or known.machine is not machine:
+        known = shell.state[_PROCESSOR] = _Processor(shell, machine)
+    known.connect()
 
-    limit = RunLimit()
-    firmware = GuestFirmware(machine, Screen(TranscriptDisplay(_Printer(shell))), limit=limit)
 
-    def program_for(image: LoadedImage) -> Program | None:
+class _Processor:
+    """What runs the programs of one machine.
+
+    Memory is the processor's own while there is one. Going back to a moment before puts plain contents in its place;
+    the next program then starts on a new processor, over memory as it was at that moment.
+
+    Args:
+        shell: Prints what programs print.
+        machine: Where they run.
+    """
+
+    def __init__(self, shell: Shell, machine: Machine) -> None:
+        self.machine = machine
+        self._shell = shell
+        self._limit: RunLimit | None = None
+        self._firmware: GuestFirmware | None = None
+        self._contents: object = None
+        self._own: dict[int, dict[Guid, object]] = {}
+
+    def connect(self) -> GuestFirmware:
+        """A new processor, where there is none or the machine has gone back; what it installed before goes."""
+        from tdvfsh.engine.firmware import GuestFirmware
+        from tdvfsh.engine.limit import RunLimit
+        from tdvfsh.engine.screen import Screen, TranscriptDisplay
+
+        machine = self.machine
+        if self._firmware is None or machine.td.contents is not self._contents:
+            if self._firmware is not None:
+                self._firmware.close()
+                self._remove_own()
+            before = set(machine.services.handles)
+            self._limit = RunLimit()
+            screen = Screen(TranscriptDisplay(_Printer(self._shell)))
+            self._firmware = GuestFirmware(machine, screen, limit=self._limit)
+            handles = machine.services.handles
+            self._own = {handle: dict(handles.protocols(handle)) for handle in handles if handle not in before}
+            self._contents = machine.td.contents
+        machine.services.images.program_for = self.program_for
+        return self._firmware
+
+    def _remove_own(self) -> None:
+        """Handles of the processor before; numbers may be another's since the machine went back."""
+        handles = self.machine.services.handles
+        for handle, protocols in self._own.items():
+            for guid, interface in protocols.items():
+                if handles.protocols(handle).get(guid) is interface:
+                    handles.uninstall_protocol_interface(handle, guid)
+
+    def program_for(self, image: LoadedImage) -> Program | None:
+        """What StartImage calls for an image."""
+        firmware = self.connect()
         program = firmware.image_services.program_for(image)
         if program is None or firmware.image_services.running:
             return program
-        return lambda handle: _run(shell, firmware, limit, program, handle)
+        return lambda handle: self._run(program, handle)
 
-    machine.services.images.program_for = program_for
+    def _run(self, program: Program, handle: int) -> EfiStatus:
+        """A program that the shell itself started; one that is stopped ends with EFI_ABORTED and a report."""
+        from tdvfsh.engine.errors import EngineError, GuestStopped
+        from tdvfsh.uefi.status import EfiStatus
 
-
-def _run(shell: Shell, firmware: GuestFirmware, limit: RunLimit, program: Program, handle: int) -> EfiStatus:
-    """A program that the shell itself started; one that is stopped ends with EFI_ABORTED and a report."""
-    from tdvfsh.engine.errors import EngineError, GuestStopped
-    from tdvfsh.uefi.status import EfiStatus
-
-    try:
-        with limit:
-            return program(handle)
-    except GuestStopped as stopped:
-        shell.print("\n".join(stopped.violation.lines()) + "\n")
-    except EngineError as error:
-        shell.print(f"{error}\n")
-    return EfiStatus.EFI_ABORTED
+        assert self._limit is not None
+        try:
+            with self._limit:
+                return program(handle)
+        except GuestStopped as stopped:
+            self._shell.print("\n".join(stopped.violation.lines()) + "\n")
+        except EngineError as error:
+            self._shell.print(f"{error}\n")
+        return EfiStatus.EFI_ABORTED
 
 
 class _Printer:

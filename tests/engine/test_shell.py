@@ -77,6 +77,30 @@ def test_a_program_can_open_the_drive_that_it_came_from(tmp_path: Path, capsys: 
     assert shell(tmp_path, capsys, "read.efi") == (0, "abc")
 
 
+def test_programs_run_on_after_going_back_and_see_memory_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.efi").write_bytes(hello())
+    (tmp_path / "touch.efi").write_bytes(touch().ret(0).image())
+    lines = ("dh", "hello.efi", "snap save before", "accept 0x40000000 2M", "touch.efi", "snap restore before")
+    _, text = shell(tmp_path, capsys, *lines, "hello.efi", "touch.efi", "undo", "undo", "hello.efi", "dh")
+    assert text.count("Hello from the TD") == 3
+    assert text.count("stopped: read of memory that is not accepted, 0x40000000") == 1
+    first, last = (
+        [line[4:] for line in part.splitlines() if line[2:4] == ": "] for part in text.split("Handle dump\n")[1:]
+    )
+    assert sorted(last) == sorted(first)
+
+
+def test_the_engine_can_be_switched_off_and_on_without_a_second_set_of_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.efi").write_bytes(hello())
+    _, text = shell(tmp_path, capsys, "hello.efi", "td -engine model", "td -engine cpu", "hello.efi", "dh")
+    assert text.count("Hello from the TD") == 2
+    assert text.count("UnicodeCollation") == 1
+
+
 def test_without_the_extra_asking_for_the_engine_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
