@@ -78,7 +78,7 @@ class _Processor:
         self._limit: RunLimit | None = None
         self._firmware: GuestFirmware | None = None
         self._contents: object = None
-        self._own: dict[int, dict[Guid, object]] = {}
+        self._own: list[tuple[int, Guid, object]] = []
 
     def connect(self) -> GuestFirmware:
         """A new processor, where there is none or the machine has gone back; what it installed before goes."""
@@ -90,24 +90,28 @@ class _Processor:
         if self._firmware is None or machine.td.contents is not self._contents:
             if self._firmware is not None:
                 self._firmware.close()
-                self._remove_own()
+            self._remove_own()
             before = set(machine.services.handles)
             self._limit = RunLimit()
             screen = Screen(TranscriptDisplay(_Printer(self._shell)))
             self._firmware = GuestFirmware(machine, screen, limit=self._limit)
             handles = machine.services.handles
-            self._own = {handle: dict(handles.protocols(handle)) for handle in handles if handle not in before}
+            self._own += [
+                (handle, guid, interface)
+                for handle in handles
+                if handle not in before
+                for guid, interface in handles.protocols(handle).items()
+            ]
             self._contents = machine.td.contents
         machine.services.images.program_for = self.program_for
         return self._firmware
 
     def _remove_own(self) -> None:
-        """Handles of the processor before; numbers may be another's since the machine went back."""
+        """What processors before this one installed; a handle's number may be another's since the machine went back."""
         handles = self.machine.services.handles
-        for handle, protocols in self._own.items():
-            for guid, interface in protocols.items():
-                if handles.protocols(handle).get(guid) is interface:
-                    handles.uninstall_protocol_interface(handle, guid)
+        for handle, guid, interface in self._own:
+            if handles.protocols(handle).get(guid) is interface:
+                handles.uninstall_protocol_interface(handle, guid)
 
     def program_for(self, image: LoadedImage) -> Program | None:
         """What StartImage calls for an image."""
