@@ -31,11 +31,11 @@ class Calls(logging.Handler):
 
 
 def run(path: str, root: str, handler: Calls | None) -> tuple[str, float]:
-    """How the program ended, and seconds."""
+    """How the program ended, and processor seconds."""
     const: Any = import_module("qiling.const")
     qiling: Any = vars(import_module("qiling"))["Qiling"]
     verbose = const.QL_VERBOSE.OFF if handler is None else const.QL_VERBOSE.DEFAULT
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         machine = qiling([path], root, env={}, ostype=const.QL_OS.UEFI, archtype=const.QL_ARCH.X8664, verbose=verbose)
         if handler is not None:
@@ -44,7 +44,7 @@ def run(path: str, root: str, handler: Calls | None) -> tuple[str, float]:
         how = "returned"
     except Exception as error:
         how = f"{type(error).__name__}: {error}"
-    return how, time.perf_counter() - started
+    return how, time.process_time() - started
 
 
 def main() -> int:
