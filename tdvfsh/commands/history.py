@@ -82,6 +82,10 @@ class Moment:
         shell.state.clear()
         shell.state.update({key: _copied(value) for key, value in self._state.items()}, **kept)
 
+    def forget(self, family: str) -> None:
+        """Leave what a family of commands keeps out of this moment: going back will not bring it."""
+        self._state.pop(family, None)
+
     def variables(self) -> dict[str, str]:
         """The variables as they were."""
         return dict(self._shell[4][0])

@@ -109,10 +109,7 @@ def _save(shell: Shell, name: str, file: str | None) -> ShellStatus:
         from tdvfsh.commands.snapfile import save_moment
 
         save_moment(shell, moment, file)
-    known = moments(shell)
-    for key in [key for key in known if key.lower() == name.lower()]:
-        del known[key]
-    known[name] = moment
+    _keep(shell, name, moment)
     return ShellStatus.SUCCESS
 
 
@@ -123,10 +120,7 @@ def _load(shell: Shell, name: str, file: str | None) -> ShellStatus:
         shell.print("snap: load needs -file\n")
         return ShellStatus.INVALID_PARAMETER
     moment: Moment = load_moment(shell, file)
-    known = moments(shell)
-    for key in [key for key in known if key.lower() == name.lower()]:
-        del known[key]
-    known[name] = moment
+    _keep(shell, name, moment)
     return ShellStatus.SUCCESS
 
 
@@ -137,3 +131,12 @@ def _add_completions() -> None:
 
 
 _add_completions()
+
+
+def _keep(shell: Shell, name: str, moment: Moment) -> None:
+    """Name a moment. Going back to it keeps the snapshots as they are, so it must not keep those before it alive."""
+    moment.forget(FAMILY)
+    known = moments(shell)
+    for key in [key for key in known if key.lower() == name.lower()]:
+        del known[key]
+    known[name] = moment

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
 
+from tdvfsh.commands.history import DEPTH, Moment
 from tdvfsh.commands.machine import machine_of
 from tdvfsh.commands.shell import Shell
 from tdvfsh.machine import Machine
@@ -33,6 +35,20 @@ def _at_work() -> ShellUnderTest:
     under_test.files.write_file("app.efi", build_pe())
     under_test.run(*PREPARE)
     return under_test
+
+
+def test_a_snapshot_keeps_none_of_those_before_it_alive() -> None:
+    """Each held the snapshots of its moment, and so all that ever had its name (found by the soak)."""
+
+    def kept() -> int:
+        gc.collect()
+        return sum(type(one) is Moment for one in gc.get_objects())
+
+    under_test = ShellUnderTest()
+    under_test.run("td new -memory 1G")
+    before = kept()
+    under_test.run(*["snap save a", "accept 600M 2M", "undo"] * 100, *["ver"] * DEPTH)
+    assert kept() - before <= DEPTH + 2
 
 
 def _without_clock(shell: Shell) -> dict[str, object]:

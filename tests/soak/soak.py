@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import sys
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,12 +13,15 @@ from random import Random
 from typing import Final
 
 from tdvfsh.commands.history import DEPTH
-from tdvfsh.commands.machine import running_machine
+from tdvfsh.commands.machine import machine_of, running_machine
 from tdvfsh.commands.memoryfiles import MemoryFileSystem
 from tdvfsh.commands.shell import Shell
+from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.machine import Machine
 from tdvfsh.script.streams import NullSink
+from tdvfsh.trace import Trace
 from tdvfsh.uefi.memory import EfiGcdMemoryType
+from tdvfsh.units import PAGE_SHIFT
 from tests.formats.pe_builder import build_pe
 from tests.fuzz.mutate import mutate_bytes
 from tests.fuzz.seeds import lines
@@ -42,45 +47,76 @@ _TEMPLATES: Final = (
 _SCRIPT: Final = (
     "for %i run (1 5)\nbs AllocatePages AnyPages LoaderData %i\nif %i == 3 then\naccept 600M 2M\nendif\nendfor\n"
 )
-_FRESH_AFTER: Final = 2000
+_STRETCH: Final = 2000
+_MANY_DESCRIPTORS: Final = 250
+_MANY_HANDLES: Final = 60
+_ENDING: Final = re.compile("exit|reset", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How things stood after some commands.
+
+    Attributes:
+        commands: How many had run.
+        resident: Bytes that the process held.
+        journal: Of these, about what the journal takes, which keeps every call and so only grows.
+        records: Calls in the journal.
+        descriptors: Descriptors in the memory map.
+        handles: Handles in the database.
+    """
+
+    commands: int
+    resident: int
+    journal: int
+    records: int
+    descriptors: int
+    handles: int
 
 
 @dataclass
 class Soak:
     """A shell under random commands.
 
+    What commands make, others take away as it becomes much, so that the state does not grow: memory that does is lost.
+
     Attributes:
+        seed: Of all that is random.
+        one_td: Whether the first TD lives as long as the shell; else each stretch ends with a new one.
         commands: How many have run.
-        resident: Resident bytes, after each stretch of commands.
-        slowest: Seconds of the slowest command, and which it was.
+        stretches: How things stood after each stretch.
+        slowest: Processor seconds of the command that took most, and which it was.
+        longest: The same by the clock, in which the machine may have done other things.
     """
 
     seed: int
+    one_td: bool = False
     commands: int = 0
-    resident: list[int] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
     slowest: tuple[float, str] = (0.0, "")
+    longest: tuple[float, str] = (0.0, "")
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
-        self._lines = lines()
+        self._lines = [line for line in lines() if not _ENDING.search(line.decode("latin-1"))]
         self._sink = NullSink()
         self._begin()
 
-    def run(self, commands: int, stretch: int = _FRESH_AFTER) -> None:
-        """Run that many commands; after each stretch the machine is made anew, because a journal only grows."""
+    def run(self, commands: int, stretch: int = _STRETCH) -> None:
+        """Run that many commands."""
         for _ in range(commands):
             line = self._line()
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             self._deadline = start + 5
             self.shell.run_line(line)
-            self.slowest = max(self.slowest, (time.perf_counter() - start, line))
+            self.slowest = max(self.slowest, (time.process_time() - used, line))
+            self.longest = max(self.longest, (time.perf_counter() - start, line))
             self.commands += 1
+            assert not self.shell.exiting, line
             if self.commands % 50 == 0:
                 self.check()
             if self.commands % stretch == 0:
-                self._restart()
-            if self.shell.exiting:
-                self._begin()
+                self._end_stretch()
 
     def check(self) -> None:
         """What holds in every machine: ranges in order, every byte of RAM in one place, counts that agree."""
@@ -95,14 +131,27 @@ class Soak:
         assert machine.td.accepted_bytes + machine.td.unaccepted_bytes == machine.td.ram.memory
         assert len(self.shell.history.before_now()) <= DEPTH + 1
 
-    def _restart(self) -> None:
-        self.shell.run_line("snap rm a")
+    def _end_stretch(self) -> None:
         self.shell.run_line("fs0:")
         self.shell.run_line("rm -q *")
         self._files()
-        self.shell.run_line(_NEW_TD.format(self._random.choice(_OPTIONS)))
+        if not self.one_td:
+            self.shell.run_line("snap rm a")
+            self._new_td(self._random.choice(_OPTIONS))
         gc.collect()
-        self.resident.append(resident_bytes())
+        machine = running_machine(self.shell)
+        assert machine is not None
+        services = machine.services
+        self.stretches.append(
+            Stretch(
+                self.commands,
+                resident_bytes(),
+                journal_bytes(machine.trace),
+                len(machine.trace),
+                len(services.core.memory_map),
+                len(services.handles),
+            )
+        )
 
     def _begin(self) -> None:
         self.shell = Shell(self._sink)
@@ -113,7 +162,12 @@ class Soak:
         self.shell.interrupted = lambda: time.perf_counter() > self._deadline
         self._files()
         self.shell.run_line("fs0:")
-        self.shell.run_line(_NEW_TD.format("none"))
+        self._new_td("none")
+
+    def _new_td(self, option: str) -> None:
+        self.shell.run_line(_NEW_TD.format(option))
+        machine = machine_of(self.shell)
+        self._firmware = {entry.end for entry in machine.services.core.memory_map}
 
     def _files(self) -> None:
         self.files.write_file("a.efi", build_pe())
@@ -125,9 +179,14 @@ class Soak:
         if random.random() < 0.1:
             data = mutate_bytes(random, random.choice(self._lines), self._lines, ())
             words = data.decode("latin-1").replace("\n", " ").replace("\r", " ")
-            return "echo" if words.strip().lower().startswith(("exit", "reset")) else words[:300]
+            return "echo" if _ENDING.search(words) else words[:300]
         machine = running_machine(self.shell)
         taken = 0x1000000
+        if machine is not None and random.random() < 0.25:
+            if len(machine.services.core.memory_map) > _MANY_DESCRIPTORS:
+                return self._free_something(machine)
+            if len(machine.services.handles) > _MANY_HANDLES:
+                return f"unload -n {random.choice(list(machine.services.handles)):x}"
         if machine is not None and len(machine.trace):
             value = machine.trace.records[-1 - int(random.random() * min(20, len(machine.trace)))].results.get("memory")
             taken = value if isinstance(value, int) else taken
@@ -138,6 +197,29 @@ class Soak:
             size=f"{1 + int(random.random() ** 2 * 512) << 12:x}",
             taken=f"{taken:x}",
         )
+
+    def _free_something(self, machine: Machine) -> str:
+        """Some descriptor's pages that firmware did not take itself before the first command."""
+        entries = [
+            entry
+            for entry in machine.services.core.memory_map
+            if entry.memory_type != CONVENTIONAL and entry.end not in self._firmware
+        ]
+        if not entries:
+            return "ver"
+        entry = self._random.choice(entries)
+        return f"bs FreePages {entry.start:x} {(entry.end - entry.start) >> PAGE_SHIFT:x}"
+
+
+def journal_bytes(trace: Trace) -> int:
+    """About what a journal takes: its records with their dictionaries, and their numbers."""
+    return sum(
+        sys.getsizeof(record)
+        + sys.getsizeof(record.arguments)
+        + sys.getsizeof(record.results)
+        + 32 * (2 + len(record.arguments) + len(record.results))
+        for record in trace
+    )
 
 
 def resident_bytes() -> int:

@@ -18,6 +18,15 @@ def test_memory_is_flat_nothing_is_left_open_and_every_byte_has_its_place_after_
     assert soak.slowest[0] < 5, soak.slowest
 
 
+def test_one_td_under_thousands_of_commands_keeps_its_journal_and_hardly_more() -> None:
+    soak = Soak(seed=6, one_td=True)
+    soak.run(5000, stretch=1000)
+    early, late = soak.stretches[1], soak.stretches[-1]
+    assert late.records > early.records
+    assert (late.resident - late.journal) - (early.resident - early.journal) < 10 << 20
+    assert late.descriptors < 600
+
+
 def test_the_same_seed_is_the_same_session() -> None:
     ends = []
     for _ in range(2):
