@@ -152,10 +152,10 @@ class Cpu:
 
     @property
     def _regions(self) -> int:
-        return sum(1 for _ in self.uc.mem_regions())
+        return sum(1 for start, _, _ in self.uc.mem_regions() if start < self._ram.end)
 
     def _compact(self, runs: list[tuple[int, int]]) -> None:
-        for start, end, _ in list(self.uc.mem_regions()):
+        for start, end, _ in [region for region in self.uc.mem_regions() if region[0] < self._ram.end]:
             self.uc.mem_unmap(start, end + 1 - start)
         self._mapped = RangeMap()
         for start, end in runs:
@@ -168,6 +168,19 @@ class Cpu:
     def map_alias(self, address: int, start: int, size: int) -> None:
         """Show ``size`` bytes of RAM at ``start`` a second time, at ``address`` beyond all RAM."""
         self.uc.mem_map_ptr(address, size, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
+
+    def map_device(
+        self, address: int, size: int, read: Callable[[int], int], write: Callable[[int, int], None]
+    ) -> None:
+        """A device's registers of 32 bits in the address space; ``read`` and ``write`` get offsets."""
+
+        def reads(uc: object, offset: int, length: int, data: object) -> int:
+            return read(offset)
+
+        def writes(uc: object, offset: int, length: int, value: int, data: object) -> None:
+            write(offset, value)
+
+        self.uc.mmio_map(address, size, reads, None, writes, None)
 
     def forget_code(self, start: int, end: int) -> None:
         """Memory was written from outside: drop what was translated from it."""

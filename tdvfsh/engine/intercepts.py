@@ -18,11 +18,19 @@ PAUSE: Final = 0x77
 HLT: Final = 0x78
 MSR: Final = 0x7C
 
+_PREFIXES: Final = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3, *range(0x40, 0x50)))
+_TWO_BYTES: Final = 0x0F
 _FIRST: Final = 0x60
 _IO_MAP_POINTER: Final = 0x40
 _IO_MAP: Final = 0x1000
 _MSR_MAP: Final = 0x4000
 _SIZE: Final = 0x8000
+
+
+def instruction_length(code: bytes) -> int:
+    """Bytes of one of the intercepted instructions, none of which has operands, with its prefixes."""
+    prefixes = next(number for number, byte in enumerate(code) if byte not in _PREFIXES)
+    return prefixes + (2 if code[prefixes] == _TWO_BYTES else 1)
 
 
 def set_intercepts(uc: Any, state: ProcessorState, where: int, codes: tuple[int, ...], msr_map: bytes) -> None:

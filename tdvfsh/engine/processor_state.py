@@ -30,6 +30,7 @@ _CONTROL: Final = _SEGMENTS + 10 * _SEGMENT_SIZE
 
 # from the end of the context
 _ERROR_CODE: Final = -184
+_SOFTWARE_INTERRUPT: Final = -180
 _DEBUG: Final = -168
 _EARLIER_EXCEPTION: Final = -72
 _CONTROL_BLOCK: Final = -64
@@ -183,7 +184,8 @@ class ProcessorState:
         return int(_HALF.unpack_from(self._view, self._size + _ERROR_CODE)[0])
 
     def exception_delivered(self) -> None:
-        """The last exception is over: the next one is no double fault."""
+        """The last exception is over: the next one is no double fault, and does not go on behind the last INT."""
+        _HALF.pack_into(self._view, self._size + _SOFTWARE_INTERRUPT, 0)
         _SIGNED.pack_into(self._view, self._size + _EARLIER_EXCEPTION, -1)
 
     def intercept(self, control_block: int, mask: int) -> None:

@@ -44,12 +44,14 @@ if TYPE_CHECKING:
 _TDCALL: Final = bytes.fromhex("660f01cc")
 _DEBUG: Final = 1
 _INVALID_OPCODE: Final = 6
+_DOUBLE_FAULT: Final = 8
 _GENERAL_PROTECTION: Final = 13
 _PAGE_FAULT: Final = 14
 _VIRTUALIZATION: Final = 20
 _RESERVED_BIT: Final = 1 << 3
 _WRITE: Final = 1 << 1
 _TRAP: Final = 1 << 8
+_LONGEST_INSTRUCTION: Final = 15
 _SPIN_NS: Final = 1_000
 _CONTROL_BLOCK: Final = 1 << 39
 _SHARED_ALIAS: Final = 1 << 38
@@ -98,6 +100,8 @@ class System:
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
         cpu.interrupt_due = self._interrupt_due
+        if not self._td.is_td:
+            cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, self.io_apic.read, self.io_apic.write)
 
     # ---- devices ------------------------------------------------------------------------------------------------
 
@@ -162,13 +166,20 @@ class System:
         state.store()
         return state.instruction_pointer
 
-    def _skip(self, size: int) -> None:
-        self._state.instruction_pointer += size
+    def _skip(self) -> None:
+        """Go on behind the instruction that exited."""
+        self._state.instruction_pointer += self._instruction_length()
+
+    def _instruction_length(self) -> int:
+        at = self._state.instruction_pointer
+        ram = self._firmware.ram
+        code = ram.read(at, next(size for size in range(_LONGEST_INSTRUCTION, 0, -1) if ram.accessible(at, size)))
+        return intercepts.instruction_length(code)
 
     def _intercepted(self, code: int) -> None:
         if code == intercepts.PAUSE:
             self._firmware.clock.advance(_SPIN_NS)
-            self._skip(2)
+            self._skip()
         elif code == intercepts.CPUID:
             self._identify()
         elif code == intercepts.HLT:
@@ -180,10 +191,17 @@ class System:
         """Whether the interrupt table is still the firmware's, whose own handler answers every #VE."""
         return self._state.interrupt_table.base == self._firmware.interrupt_table
 
-    def _virtualization_exception(self, reason: int, size: int, **more: int) -> None:
+    def _virtualization_exception(self, info: VirtualizationInfo) -> None:
+        """#VE; a second one before the guest has asked about the first is a double fault."""
+        if self.module.pending is not None:
+            self._raise(_DOUBLE_FAULT, 0)
+            return
         self._count("#VE")
-        self.module.pending = VirtualizationInfo(reason, instruction_length=size, **more)
+        self.module.pending = info
         self._raise(_VIRTUALIZATION)
+
+    def _exit_to_vmm(self, reason: int) -> None:
+        self._virtualization_exception(VirtualizationInfo(reason, instruction_length=self._instruction_length()))
 
     def _identify(self) -> None:
         state = self._state
@@ -191,30 +209,29 @@ class System:
         registers = self.cpuid.answer(leaf, subleaf, state.control(4))
         if registers is None:
             if not self._in_firmware():
-                self._virtualization_exception(exits.CPUID, 2)
+                self._exit_to_vmm(exits.CPUID)
                 return
             registers = self.cpuid.hypervisor(leaf)
         for number, value in zip((RAX, RBX, RCX, RDX), registers, strict=True):
             state.set_register(number, value)
-        self._skip(2)
+        self._skip()
 
     def _halt(self) -> None:
         if self._td.is_td and not self._in_firmware():
-            self._virtualization_exception(exits.HLT, 1)
+            self._exit_to_vmm(exits.HLT)
             return
-        self._skip(1)
+        self._skip()
         self._wait()
 
     def _msr(self) -> None:
         state = self._state
         number = state.register(RCX) & 0xFFFFFFFF
-        code = self._firmware.ram.read(state.instruction_pointer, 2)
-        writes = code[1] == 0x30
+        writes = bool(state.error_code)
         owner = self.msrs.owner(number)
         if owner is Owner.PROCESSOR:
             self._processor_msr(number)
         elif owner is Owner.VMM and self._td.is_td and not self._in_firmware():
-            self._virtualization_exception(exits.WRMSR if writes else exits.RDMSR, 2)
+            self._exit_to_vmm(exits.WRMSR if writes else exits.RDMSR)
         elif writes:
             value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
             self._done_or_fault(self.msrs.write(number, value))
@@ -235,11 +252,11 @@ class System:
         state.load()
         state.hidden_flags |= INTERCEPTING
         self._syscall_registers = None
-        self._skip(2)
+        self._skip()
 
     def _done_or_fault(self, done: bool) -> None:
         if done:
-            self._skip(2)
+            self._skip()
         else:
             self._raise(_GENERAL_PROTECTION, 0)
 
@@ -256,7 +273,7 @@ class System:
         if number == _INVALID_OPCODE and self._td.is_td and self._at_tdcall():
             leaf = self.module.tdcall()
             self._count(_LEAVES.get(leaf, f"TDCALL {leaf}"))
-            self._skip(len(_TDCALL))
+            self._state.instruction_pointer += len(_TDCALL)
         elif number == _DEBUG and self._stepping:
             self._stepped()
         elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
@@ -305,7 +322,7 @@ class System:
             return True
         qualification = 1 << (1 if state.error_code & _WRITE else 0)
         self._virtualization_exception(
-            exits.EPT_VIOLATION, 0, exit_qualification=qualification, linear=linear, physical=found.physical
+            VirtualizationInfo(exits.EPT_VIOLATION, qualification, linear=linear, physical=found.physical)
         )
         return True
 
