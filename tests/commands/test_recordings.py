@@ -62,7 +62,8 @@ def test_lines_typed_at_the_prompt_answer_as_on_firmware() -> None:
             if got != body.rstrip("\n") or under_test.last_error_code != last_error:
                 differ.append(match[1])
             under_test.interpreter.set_last_error(last_error)
-    assert set(differ) <= {"t\\child.efi", '"t\\child.efi"', "exit /b 5"}  # needs a CPU; firmware starts again
+    program = {"t\\child.efi", '"t\\child.efi"'} if find_spec("unicorn") is None else set()
+    assert set(differ) <= program | {"exit /b 5"}  # firmware starts the shell again
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["script"]))

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.commands.identity import Firmware
+from tdvfsh.commands.processor import choose_engine
 from tdvfsh.commands.shell import Shell
 
 FILE_TIME = 1_700_000_000  # 11/14/2023 22:13:20, the time of the recordings' own files
@@ -44,7 +46,7 @@ def recorded_volume(text: str) -> tuple[str, int | None]:
 
 @contextmanager
 def sandbox(tree: Path, recording: str) -> Iterator[tuple[Shell, Path]]:
-    """A shell of the recordings' firmware on a writable copy of a tree.
+    """A shell of the recordings' firmware on a writable copy of a tree; its programs run where there is a processor.
 
     Args:
         tree: The folder to copy.
@@ -62,6 +64,8 @@ def sandbox(tree: Path, recording: str) -> Iterator[tuple[Shell, Path]]:
         label, size = recorded_volume(recording)
         shell.mount(RecordedDisk(str(root), label, size), port=5)
         shell.ask = lambda prompt: "y"
+        if find_spec("unicorn") is not None:
+            choose_engine(shell, "cpu")
         yield shell, root
     finally:
         shutil.rmtree(folder)

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import sys
 from difflib import SequenceMatcher
-from importlib.util import find_spec
 from pathlib import Path
 
-from tdvfsh.commands.processor import choose_engine
 from tests.conformance.sandbox import masked, sandbox
 
 REASONS = {
@@ -68,8 +66,6 @@ def run_script(folder: Path, name: str, arguments: str) -> tuple[str, int]:
         for extra in ("s", "o"):
             (root / extra).mkdir(exist_ok=True)
         (root / "s" / f"{name}.nsh").write_bytes((folder / f"{name}.nsh").read_bytes())
-        if find_spec("unicorn") is not None:
-            choose_engine(shell, "cpu")
         shell.interpreter.echo = False
         shell.run_line("cd w")
         shell.run_line(f"fs0:\\s\\{name}.nsh {arguments} >a fs0:\\o\\out.txt")
