@@ -3,18 +3,19 @@
     python -m tests.sweep.rates SPEC.toml [ROUNDS]
 
 A round runs a plain loop alone, two such loops side by side, the sweep in one process, and in two. Other work on the
-machine slows both pairs, so their ratios are told beside each other.
+machine slows both pairs, so their ratios are told beside each other; and processor seconds, of which it takes none.
 """
 
 from __future__ import annotations
 
 import re
+import resource
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 _LOOP: Final = """
 import time
@@ -30,14 +31,28 @@ def loops_ratio() -> float:
     return 2 * _loop_seconds(1) / _loop_seconds(2)
 
 
-def sweep_rate(spec: str, jobs: int) -> tuple[int, float]:
-    """``(scenarios, scenarios a second)`` of a sweep from nothing."""
+class Rate(NamedTuple):
+    """A sweep from nothing: scenarios, scenarios a second, and processor seconds of all its processes in sum."""
+
+    scenarios: int
+    each_second: float
+    processor_seconds: float
+
+
+def sweep_rate(spec: str, jobs: int) -> Rate:
+    """Run a sweep."""
+    before = _processor_seconds()
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tdvfsh", "sweep", spec, "-o", folder, "--jobs", str(jobs)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = re.search(r"(\d+) run in ([\d.]+) s", done.stderr)
     assert told is not None, done.stderr
-    return int(told[1]), int(told[1]) / float(told[2])
+    return Rate(int(told[1]), int(told[1]) / float(told[2]), _processor_seconds() - before)
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _loop_seconds(count: int) -> float:
@@ -57,12 +72,16 @@ def main(words: Sequence[str]) -> int:
     ratios = []
     for _ in range(rounds):
         plain = loops_ratio()
-        (count, one), (_, two) = sweep_rate(spec, 1), sweep_rate(spec, 2)
-        ratios.append((plain, two / one))
-        _tell(f"{count} scenarios: {one:.0f}/s in 1 process, {two:.0f}/s in 2 ({two / 2:.0f}/s each): "
-              f"{two / one:.2f} times; plain loops: {plain:.2f} times")  # fmt: skip
-    plain, swept = (statistics.median(values) for values in zip(*ratios, strict=True))
-    _tell(f"median: 2 processes do {swept:.2f} times the scenarios of 1; of plain loops {plain:.2f} times")
+        one, two = sweep_rate(spec, 1), sweep_rate(spec, 2)
+        times = two.each_second / one.each_second
+        ratios.append((plain, times))
+        _tell(
+            f"{one.scenarios} scenarios: {one.each_second:.0f}/s in 1 process, {two.each_second:.0f}/s in 2, "
+            f"{times:.2f} times; plain loops: {plain:.2f} times; "
+            f"processor seconds: {one.processor_seconds:.1f} and {two.processor_seconds:.1f}"
+        )
+    loops, swept = (statistics.median(values) for values in zip(*ratios, strict=True))
+    _tell(f"median: 2 processes do {swept:.2f} times the scenarios of 1; of plain loops {loops:.2f} times")
     return 0
 
 
