@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SECONDS: Final = "s"
 BYTES: Final = "B"
@@ -46,6 +46,8 @@ class Figure:
         unit: ``s`` or ``B``.
         goal: What it should reach.
         skipped: Why something was not measured.
+        at_full_speed: ``ours`` as it would be with this machine at its fastest, where that was worked out.
+        note: Why the goal is missed, or what to bear in mind.
     """
 
     group: str
@@ -56,6 +58,8 @@ class Figure:
     unit: str = SECONDS
     goal: Goal | None = None
     skipped: str | None = None
+    at_full_speed: float | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -64,10 +68,18 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None without a goal or a measurement."""
-        if self.goal is None or self.ours is None:
+        """Whether the goal is reached, as measured; None without a goal or a measurement."""
+        return self._met_by(self.ours)
+
+    @property
+    def met_at_full_speed(self) -> bool | None:
+        """The same for the machine at its fastest: a limit in microseconds says nothing on one at half its speed."""
+        return self._met_by(self.ours if self.at_full_speed is None else self.at_full_speed)
+
+    def _met_by(self, ours: float | None) -> bool | None:
+        if self.goal is None or ours is None:
             return None
-        if self.goal.ours is not None and self.ours > self.goal.ours:
+        if self.goal.ours is not None and ours > self.goal.ours:
             return False
         if self.goal.ratio is None:
             return True
@@ -102,17 +114,23 @@ def interleave(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> di
     return {name: statistics.median(times) for name, times in spent.items()}
 
 
-def steady(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> dict[str, float]:
-    """:func:`interleave`, in seconds of this machine at its fastest.
+class Steady(NamedTuple):
+    """Medians, and how much slower than at its fastest this machine was meanwhile (at least 1)."""
 
-    A shared machine may run at half its speed for minutes. A yardstick of plain Python runs in every round; what it
-    took then, against the least that it ever took, is divided out. Ratios do not change by that.
+    medians: dict[str, float]
+    slowness: float
+
+
+def steady(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> Steady:
+    """:func:`interleave`, and how fast the machine was.
+
+    A shared machine may run at half its speed for minutes. A yardstick of plain Python runs in every round: the median
+    of what it took, against the least that it ever took in this process, is the slowness.
     """
     yardstick = "\0yardstick"
     _fastest[0] = min([_fastest[0], *(_yardstick_seconds() for _ in range(200))])
     medians = interleave({**runs, yardstick: _count}, rounds)
-    slowness = medians.pop(yardstick) / _fastest[0]
-    return {name: median / max(slowness, 1.0) for name, median in medians.items()}
+    return Steady(medians, max(medians.pop(yardstick) / _fastest[0], 1.0))
 
 
 _fastest = [float("inf")]
@@ -128,6 +146,18 @@ def _yardstick_seconds() -> float:
     start = time.perf_counter()
     _count()
     return time.perf_counter() - start
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of runs that take long: each once a round, after one of each that does not count."""
+    spent: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if number:
+                spent[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in spent.items()}
 
 
 def interleave_commands(commands: Mapping[str, Sequence[str]], rounds: int = 31) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 
-from tests.bench.measure import Figure, Goal, interleave
+from tests.bench.measure import Figure, Goal, in_turns, interleave, steady
 from tests.bench.naive_firmware import NaiveFirmware
 from tests.bench.pages import fragmented
-from tests.bench.table import as_json, as_table, quantity
+from tests.bench.table import as_json, as_table, quantity, verdict
 from tests.dxe.machines import ANY, LOADER_DATA, MAX, plain_machine
 
 FIGURES = [
@@ -31,6 +33,35 @@ def test_the_table_has_every_figure_with_both_medians_or_the_reason() -> None:
     assert [entry["ratio"] for entry in json.loads(as_json(FIGURES))] == [0.25, 0.75, None]
     assert [quantity(value, "s") for value in (2, 0.0015, 2e-6)] == ["2 s", "1.5 ms", "2 µs"]
     assert quantity(3 << 20, "B") == "3.0 MiB"
+
+
+def test_a_limit_missed_on_a_slow_machine_is_told_with_what_it_would_be_at_full_speed() -> None:
+    slow = Figure("g", "n", "", 9e-6, goal=Goal(ours=8e-6), at_full_speed=5e-6, note="a note")
+    assert (slow.met, slow.met_at_full_speed) == (False, True)
+    assert verdict(slow) == "met: 5 µs with this machine at its fastest; a note"
+    missed = replace(slow, at_full_speed=8.5e-6, note="")
+    assert missed.met_at_full_speed is False
+    assert verdict(missed) == "MISSED: 8.5 µs with this machine at its fastest"
+    assert verdict(replace(slow, ours=7e-6)) == "met; a note"
+
+
+def test_slowness_is_what_a_yardstick_says() -> None:
+    found = steady({"a": lambda: None}, rounds=3)
+    assert set(found.medians) == {"a"}
+    assert found.slowness >= 1
+
+
+def test_long_runs_take_turns_and_the_first_does_not_count() -> None:
+    order: list[str] = []
+
+    def slow_at_first() -> None:
+        order.append("a")
+        if len(order) == 1:
+            time.sleep(0.05)
+
+    medians = in_turns({"a": slow_at_first, "b": lambda: order.append("b")}, rounds=1)
+    assert "".join(order) == "abab"
+    assert medians["a"] < 0.05
 
 
 def test_runs_are_measured_in_turn() -> None:
