@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.engine.device_paths import END_OF_PATH, device_path_from_text, node_from_text, parse_device_path, parse_node
-from tdvfsh.engine.interfaces import Field
 from tdvfsh.engine.buffers import pool_buffer
+from tdvfsh.engine.device_node_texts import node_text
+from tdvfsh.engine.device_paths import (
+    END_OF_PATH,
+    device_path_text,
+    device_paths_from_text,
+    node_from_text,
+    parse_instances,
+    parse_node,
+)
+from tdvfsh.engine.interfaces import Field
 from tdvfsh.engine.services import service
-from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
@@ -143,14 +150,15 @@ class DevicePathProtocols:
         if not device_node:
             return 0
         node = parse_node(self._ram.u8(device_node), self._ram.u8(device_node + 1), self._node(device_node)[_HEADER:])
-        return self._give((str(node) + "\0").encode("utf-16-le"))
+        return self._give((node_text(node) + "\0").encode("utf-16-le"))
 
     @service("EFI_DEVICE_PATH_TO_TEXT_PROTOCOL.ConvertDevicePathToText", "qbb")
     def convert_device_path_to_text(self, device_path: int, display_only: int, allow_shortcuts: int) -> int:
         """A whole path."""
         if not device_path:
             return 0
-        return self._give((str(parse_device_path(self._ram, device_path)) + "\0").encode("utf-16-le"))
+        text = device_path_text(parse_instances(self._ram, device_path))
+        return self._give((text + "\0").encode("utf-16-le"))
 
     @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDeviceNode", "s")
     def convert_text_to_device_node(self, text_device_node: int) -> int:
@@ -162,5 +170,5 @@ class DevicePathProtocols:
         """A whole path."""
         if not text_device_path:
             return 0
-        path: DevicePath = device_path_from_text(self._ram.utf16(text_device_path))
-        return self._give(path.pack())
+        paths = device_paths_from_text(self._ram.utf16(text_device_path))
+        return self._give(_INSTANCE_END.join(path.pack()[:-_HEADER] for path in paths) + _END)

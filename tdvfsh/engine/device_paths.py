@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Final
 
+from tdvfsh.engine.device_node_texts import known_node, node_text
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.uefi.device_path import (
@@ -27,6 +29,7 @@ from tdvfsh.uefi.device_path import (
 from tdvfsh.uefi.guids import Guid
 
 END_OF_PATH: Final = (0x7F, 0xFF)
+_END_OF_INSTANCE: Final = 0x01
 _HEADER: Final = 4
 _LIMIT: Final = 1 << 16
 _PCI_ROOT_HID: Final = 0x0A0341D0
@@ -43,14 +46,24 @@ def parse_device_path(ram: GuestRam, address: int) -> DevicePath:
     Raises:
         InaccessibleMemory: It runs into memory that is not there, or never ends.
     """
+    return parse_instances(ram, address, most=1)[0]
+
+
+def parse_instances(ram: GuestRam, address: int, most: int = 1 << 10) -> list[DevicePath]:
+    """The instances of the device path at ``address``, at most so many; raises :class:`InaccessibleMemory`."""
+    found: list[DevicePath] = []
     nodes: list[DevicePathNode] = []
     at = address
     while at - address < _LIMIT:
         node_type, subtype = ram.u8(at), ram.u8(at + 1)
         length = ram.u16(at + 2)
         if node_type & 0x7F == END_OF_PATH[0] or length < _HEADER:
-            return DevicePath(tuple(nodes))
-        nodes.append(parse_node(node_type, subtype, ram.read(at + _HEADER, length - _HEADER)))
+            found.append(DevicePath(tuple(nodes)))
+            if subtype != _END_OF_INSTANCE or length < _HEADER or len(found) == most:
+                return found
+            nodes = []
+        else:
+            nodes.append(parse_node(node_type, subtype, ram.read(at + _HEADER, length - _HEADER)))
         at += length
     raise InaccessibleMemory(at, _HEADER, False)
 
@@ -80,12 +93,23 @@ def parse_node(node_type: int, subtype: int, body: bytes) -> DevicePathNode:
     return OtherNode(node_type, subtype, body)
 
 
-_NODE: Final = re.compile(r"(?P<name>\w+)\((?P<arguments>[^()]*)\)$")
+_NODE: Final = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)$", re.DOTALL)
+_SEPARATOR: Final = re.compile(r"/(?![^(]*\))")
+_BETWEEN_INSTANCES: Final = re.compile(r",(?![^(]*\))")
+_DISK_FORMS: Final = {"MBR": 1, "GPT": 2}
 
 
-def device_path_from_text(text: str) -> DevicePath:
-    """A device path from its text form; what is no known node is a file's name."""
-    return DevicePath(tuple(node_from_text(part) for part in text.split("/") if part))
+def device_path_text(paths: Sequence[DevicePath]) -> str:
+    """The instances of a device path as text."""
+    return ",".join("/".join(node_text(node) for node in path.nodes) for path in paths)
+
+
+def device_paths_from_text(text: str) -> list[DevicePath]:
+    """The instances of a device path from its text form; what is no known node is a file's name."""
+    return [
+        DevicePath(tuple(node_from_text(part) for part in _SEPARATOR.split(instance) if part))
+        for instance in _BETWEEN_INSTANCES.split(text)
+    ]
 
 
 def node_from_text(text: str) -> DevicePathNode:
@@ -95,7 +119,7 @@ def node_from_text(text: str) -> DevicePathNode:
         if node is not None:
             node.pack()
             return node
-    except (ValueError, IndexError, TypeError, struct.error):
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, struct.error):
         pass
     return FilePath(text)
 
@@ -112,12 +136,17 @@ def _named_node(text: str) -> DevicePathNode | None:
             return Pci(int(arguments[0], 0), int(arguments[1], 0))
         case "Sata":
             return Sata(*(int(word, 0) for word in arguments[:3]))
-        case "VenHw":
+        case "VenHw" if len(arguments) == 1:
             return VenHw(Guid(arguments[0]))
-        case "VenMedia":
+        case "VenMedia" if len(arguments) == 1:
             return VenMedia(Guid(arguments[0]))
+        case "HD":
+            form = _DISK_FORMS[arguments[1]]
+            signature = Guid(arguments[2]).bytes_le if form == 2 else int(arguments[2], 0).to_bytes(16, "little")
+            number, start, size = (int(arguments[place], 0) for place in (0, 3, 4))
+            return HardDrive(number, start, size, signature, form, form)
         case "MemoryMapped":
             return MemoryMapped(*(int(word, 0) for word in arguments[:3]))
         case "Path":
             return OtherNode(int(arguments[0], 0), int(arguments[1], 0), bytes.fromhex(arguments[2]))
-    return None
+    return known_node(match["name"], arguments)

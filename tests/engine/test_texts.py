@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.device_paths import device_path_from_text, parse_node
+from tdvfsh.engine.device_node_texts import node_text
+from tdvfsh.engine.device_paths import (
+    device_path_text,
+    device_paths_from_text,
+    node_from_text,
+    parse_device_path,
+    parse_instances,
+    parse_node,
+)
 from tdvfsh.engine.hii_strings import packages_of, parse_string_package
 from tdvfsh.engine.keys import Key, keys_of
 from tdvfsh.engine.screen import AnsiDisplay, Screen, TranscriptDisplay
@@ -26,6 +34,7 @@ from tdvfsh.uefi.device_path import (
     VenMedia,
 )
 from tdvfsh.uefi.guids import Guid
+from tests.engine.programs import guest
 
 GUID = Guid("12345678-9abc-def0-1234-56789abcdef0")
 NODES: list[DevicePathNode] = [
@@ -45,9 +54,37 @@ def test_no_node_s_bytes_are_ever_lost(node_type: int, subtype: int, body: bytes
     assert parse_node(node_type, subtype, body).pack()[4:] == body
 
 
-def test_a_device_path_comes_back_from_its_text() -> None:
-    text = "PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x0,0xFFFF,0x0)/\\a.efi"
-    assert str(device_path_from_text(text)) == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x0,0xFFFF,0x0)/\\a.efi",
+        "PciRoot(0x0)/Pci(0x2,0x0)/NVMe(0x1,00-11-22-33-44-55-66-77)/HD(1,GPT,12345678-9ABC-DEF0-1234-56789ABCDEF0,0x800,0x1000)",
+        "HD(2,MBR,0xDEADBEEF,0x3F,0x1000)/\\EFI\\BOOT\\BOOTX64.EFI",
+        "Acpi(PNP0501,0x0)/VenMsg(12345678-9ABC-DEF0-1234-56789ABCDEF0)",
+        "VenHw(12345678-9ABC-DEF0-1234-56789ABCDEF0,00FF)/Ctrl(0x1)/Scsi(0x2,0x3)/USB(0x1,0x0)",
+        "MAC(525400123456,0x1)/Uri(http://example.org/a/b.efi?c=d)",
+        "Fv(12345678-9ABC-DEF0-1234-56789ABCDEF0)/FvFile(12345678-9ABC-DEF0-1234-56789ABCDEF0)",
+        "CDROM(0x1,0x10,0x2000)/Path(3,99,00FF)",
+        "PciRoot(0x0)/Acpi(PNP0501,0x0),VenHw(12345678-9ABC-DEF0-1234-56789ABCDEF0)",
+    ],
+)
+def test_a_device_path_comes_back_from_its_text(text: str) -> None:
+    paths = device_paths_from_text(text)
+    assert device_path_text(paths) == text
+    with guest() as (firmware, _):
+        data = b"\x7f\x01\x04\x00".join(path.pack()[:-4] for path in paths) + b"\x7f\xff\x04\x00"
+        address = firmware.heap.allocate(len(data))
+        firmware.ram.write(address, data)
+        assert parse_instances(firmware.ram, address) == paths
+        assert parse_device_path(firmware.ram, address) == paths[0]
+
+
+@given(st.integers(0, 5), st.integers(0, 30), st.binary(max_size=40))
+def test_whatever_a_node_shows_as_means_the_same_node(node_type: int, subtype: int, body: bytes) -> None:
+    node = parse_node(node_type, subtype, body)
+    text = node_text(node)
+    plain = not isinstance(node, FilePath | HardDrive)  # names are anything; a disk's text leaves some bytes out
+    assert not plain or node_from_text(text).pack() == node.pack()
 
 
 def string_package(blocks: bytes, language: bytes = b"en-US\0") -> bytes:

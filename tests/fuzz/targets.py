@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tdvfsh.engine.device_paths import device_path_from_text, parse_node
+from tdvfsh.engine.device_paths import device_paths_from_text, parse_node
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
 from tdvfsh.formats.cpio import cpio_end, cpio_entries, is_cpio
@@ -205,8 +205,8 @@ def device_path(data: bytes) -> None:
     if len(data) >= 2:
         node = parse_node(data[0], data[1], data[2:200])
         assert len(node.pack()) >= 4
-    path = device_path_from_text(_text(data)[:300])
-    assert path.pack().endswith(b"\x7f\xff\x04\x00")
+    for path in device_paths_from_text(_text(data)[:300]):
+        assert path.pack().endswith(b"\x7f\xff\x04\x00")
 
 
 def deb(data: bytes) -> None:
