@@ -131,6 +131,15 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=("model", "cpu"), default="model", help="cpu runs the kernel's real stub (default model)"
     )
     parser.add_argument("--grub", metavar="grubx64.efi", help="with --engine cpu: boot by this real GRUB")
+    parser.add_argument(
+        "--through-os", action="store_true",
+        help="with --engine cpu: run the kernel on, its serial console on standard error, and account for its accepts",
+    )  # fmt: skip
+    parser.add_argument("--until", metavar="REGEX", help="with --through-os: end where a console line matches")
+    parser.add_argument(
+        "--drop-accept", metavar="N",
+        help="with --through-os: answer the kernel's N-th page accept without doing it",
+    )  # fmt: skip
     _add_run_limits(parser)
 
 

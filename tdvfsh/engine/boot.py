@@ -13,6 +13,7 @@ from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.keys import KeySource
 from tdvfsh.engine.limit import RunLimit
+from tdvfsh.engine.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
 from tdvfsh.engine.placements import in_order, stub_placements
 from tdvfsh.engine.screen import NoDisplay, Screen
 from tdvfsh.engine.violation import Violation
@@ -46,6 +47,20 @@ _REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class ExitAccount:
+    """What had been accepted when the operating system took over: it accepts on its own from there on."""
+
+    accepted_bytes: int
+    unaccepted_bytes: int
+    calls: int
+    clock_ns: int
+    waited_ns: int
+    records: int
+    pages_4k: int
+    pages_2m: int
+
+
 @dataclass(frozen=True)
 class CpuBootResult(BootResult):
     """How a boot on the processor ended.
@@ -56,6 +71,8 @@ class CpuBootResult(BootResult):
         violation: Where the guest was stopped, if it was.
         unaccepted_bitmap: The bitmap of the unaccepted-memory table as the kernel would find it; empty without one.
         screen_lines: What the screen showed in the end.
+        at_exit: The account when the operating system's first instruction ran, where it was run on.
+        os_run: What became of it.
     """
 
     waited_ns: int = 0
@@ -63,11 +80,39 @@ class CpuBootResult(BootResult):
     violation: Violation | None = None
     unaccepted_bitmap: bytes = b""
     screen_lines: tuple[str, ...] = ()
+    at_exit: ExitAccount | None = None
+    os_run: OsRun | None = None
 
     @property
     def on_demand_seconds(self) -> float:
-        """Modelled seconds of all accepts after the firmware's own."""
-        return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
+        """Modelled seconds of all accepts between the firmware's own and the operating system's."""
+        if self.at_exit is None:
+            return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
+        return max(0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds)
+
+    @property
+    def os_ran(self) -> bool:
+        """Whether the operating system was run on."""
+        return self.os_run is not None
+
+    @property
+    def on_demand_bytes(self) -> int:
+        """Bytes accepted while booting, before the operating system."""
+        return super().on_demand_bytes if self.at_exit is None else self.at_exit.accepted_bytes - self.boot_bytes
+
+    @property
+    def left_to_os_bytes(self) -> int:
+        """Bytes that were never accepted before the operating system."""
+        return super().left_to_os_bytes if self.at_exit is None else self.at_exit.unaccepted_bytes
+
+    @property
+    def accept_calls(self) -> int:
+        """TDCALLs that accept, before the operating system."""
+        return super().accept_calls if self.at_exit is None else self.at_exit.calls
+
+    def on_demand_pages(self, size: str) -> int:
+        """Pages accepted while booting, before the operating system: ``pages_4k`` or ``pages_2m``."""
+        return super().on_demand_pages(size) if self.at_exit is None else int(getattr(self.at_exit, size))
 
 
 @dataclass
@@ -86,6 +131,7 @@ class CpuBoot:
     flow: BootFlow
     grub: bool = False
     started: float = field(default_factory=time.monotonic)
+    entered: CpuBootResult | None = None
 
     def placements(self) -> list[Placement]:
         """Of the firmware's part and of the stub, as far as they go."""
@@ -99,6 +145,49 @@ class CpuBoot:
         if kernel is None:
             raise ReachedOperatingSystem
         self.firmware.cpu.watch(kernel.start, kernel.end)
+
+    def enter_system(self) -> None:
+        """The kernel's first instruction: from here on everything is its own doing."""
+        result, td = self.result(SUCCESS), self.machine.td
+        account = ExitAccount(
+            td.accepted_bytes,
+            td.unaccepted_bytes,
+            result.accept_calls,
+            self.machine.clock.now_ns,
+            self.firmware.clock.waited_ns,
+            len(self.machine.trace),
+            result.on_demand_pages("pages_4k"),
+            result.on_demand_pages("pages_2m"),
+        )
+        self.entered = replace(result, at_exit=account)
+
+    def ended(self, error: EngineError) -> CpuBootResult:
+        """The outcome of a run of the operating system."""
+        result, td, firmware = self.entered, self.machine.td, self.firmware
+        assert result is not None
+        assert result.at_exit is not None
+        assert firmware.system is not None
+        before = result.at_exit
+        phases = firmware.page_accepts.phases
+        ending, why = ending_of(error)
+        accepted = sum(tally.accepted_bytes for tally in phases.values())
+        run = OsRun(
+            ending,
+            why,
+            phases,
+            before.unaccepted_bytes,
+            td.unaccepted_bytes,
+            td.shared_bytes,
+            before.accepted_bytes + accepted - td.accepted_bytes,
+            result.unaccepted_bitmap,
+            self._bitmap(list(result.placements)),
+            (self.machine.clock.now_ns - before.clock_ns) / 1e9,
+            sum(tally.ns for tally in phases.values()) / 1e9,
+            rest_seconds(td),
+            firmware.system.counts,
+            error.violation if isinstance(error, GuestStopped) else None,
+        )
+        return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
 
     def result(self, status: EfiStatus, error: EngineError | None = None) -> CpuBootResult:
         """The outcome."""
@@ -180,7 +269,7 @@ class CpuBoot:
         table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)
         if table is None:
             return b""
-        return self.machine.td.contents.read(table.start, table.size)[TABLE_HEADER_SIZE:]
+        return bytes(self.firmware.ram.view[table.start + TABLE_HEADER_SIZE : table.end])
 
 
 def boot_on_cpu(
@@ -191,6 +280,7 @@ def boot_on_cpu(
     keys: KeySource | None = None,
     violation_ve: bool = False,
     time_limit: float | None = None,
+    through_os: SystemOptions | None = None,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -203,6 +293,7 @@ def boot_on_cpu(
         keys: Behind ConIn.
         violation_ve: Deliver #VE for pages that are not accepted.
         time_limit: Real seconds after which the run is given up.
+        through_os: Run the operating system on; None to end with ExitBootServices.
 
     Raises:
         UsageError: A TD that cannot be or does not start.
@@ -216,16 +307,27 @@ def boot_on_cpu(
     if machine.imported_map is None and grub is None:
         check_initrd(machine.td.ram, files)
     screen = screen or Screen(NoDisplay())
-    with RunLimit(time_limit) as limit, closing(GuestFirmware(machine, screen, keys, violation_ve, limit)) as firmware:
+    console = SystemConsole(through_os.output, through_os.until) if through_os is not None else None
+    with (
+        RunLimit(time_limit) as limit,
+        closing(
+            GuestFirmware(machine, screen, keys, violation_ve, limit, console.put if console is not None else None)
+        ) as firmware,
+    ):
         flow = _flow(machine, files)
         boot = CpuBoot(machine, firmware, flow, grub is not None)
         firmware.on_leaving = boot.watch_kernel
+        firmware.on_entering = boot.enter_system
+        if through_os is not None:
+            firmware.page_accepts.drop = through_os.drop_accept
         firmware.name_of = lambda image: _image_name(image, files)
         firmware.other_code = STUB
         with machine.trace.on_behalf_of(options.loader):
             try:
                 status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
             except EngineError as error:
+                if boot.entered is not None:
+                    return boot.ended(error)
                 return boot.result(EfiStatus.EFI_ABORTED, error)
         return boot.result(status)
 

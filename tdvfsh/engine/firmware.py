@@ -75,6 +75,7 @@ class GuestFirmware:
         name_of: Gives an image its name in the journal, or None for its file's.
         other_code: What the journal calls code that lies in no started image.
         on_leaving: Called when ExitBootServices has succeeded.
+        on_entering: Called when an operating system that is run on is about to execute its first instruction.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class GuestFirmware:
         self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
         self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
+        self.on_entering: Callable[[], None] | None = None
         self._journal = CallJournal(self)
         self.caller_address = 0
         self.events = EventServices(self)
@@ -302,6 +304,8 @@ class GuestFirmware:
         if self.system is None:
             raise ReachedOperatingSystem
         self.cpu.unwatch()
+        if self.on_entering is not None:
+            self.on_entering()
         self.ram.lowest = 0
         self.ram.paging = self.system.translate
         self.other_code = "kernel"

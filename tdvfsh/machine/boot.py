@@ -58,6 +58,11 @@ class BootResult:
         return self.status is SUCCESS and self.stage == EXIT_BOOT_SERVICES
 
     @property
+    def os_ran(self) -> bool:
+        """Whether the operating system has run, so that nothing about it needs to be modelled."""
+        return False
+
+    @property
     def lacks_initrd(self) -> bool:
         """Whether the operating system was reached without the initrd that it should have had."""
         placed = any(entry.what == "initrd" and not entry.freed for entry in self.placements)
@@ -80,6 +85,11 @@ class BootResult:
             for record in self.machine.trace
             if record.service == "TDG.MEM.PAGE.ACCEPT"
         )
+
+    @property
+    def accept_calls(self) -> int:
+        """TDCALLs that accept, made so far."""
+        return self.machine.td.tdcall.calls
 
     @property
     def left_to_os_bytes(self) -> int:

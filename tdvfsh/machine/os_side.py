@@ -87,10 +87,10 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
         unpacked_bytes: What its initrds unpack to.
 
     Returns:
-        None where the operating system was not reached, or where nothing is ever unaccepted.
+        None where the operating system was not reached, or has really run, or where nothing is ever unaccepted.
     """
     options = result.machine.options
-    if not result.booted or not options.td:
+    if not result.booted or not options.td or result.os_ran:
         return None
     told = any(placement.what == "unaccepted_table" for placement in result.placements)
     table = unaccepted_table(result.memory_map)

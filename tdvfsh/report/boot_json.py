@@ -60,7 +60,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "added_bytes": td.added_bytes,
             "boot_bytes": result.boot_bytes,
             "on_demand_bytes": result.on_demand_bytes,
-            "calls": td.tdcall.calls,
+            "calls": result.accept_calls,
             "pages_4k": (boot.outcome.pages_4k if boot else 0) + result.on_demand_pages("pages_4k"),
             "pages_2m": (boot.outcome.pages_2m if boot else 0) + result.on_demand_pages("pages_2m"),
             "left_to_os_bytes": result.left_to_os_bytes,

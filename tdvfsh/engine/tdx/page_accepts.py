@@ -65,14 +65,17 @@ class PageAccepts:
         td: The trust domain; its clock advances.
         trace: The journal.
         caller: Names who accepts: a phase of the boot.
+
+    Attributes:
         drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
+        phases: What each caller accepted.
     """
 
-    def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], str], drop: int | None = None) -> None:
+    def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], str]) -> None:
         self._td = td
         self._trace = trace
         self._caller = caller
-        self._drop = drop
+        self.drop: int | None = None
         self._calls = 0
         self._last: tuple[TraceRecord, int] | None = None
         self.phases: dict[str, AcceptTally] = {}
@@ -85,7 +88,7 @@ class PageAccepts:
         """
         self._calls += 1
         start, level = rcx & ACCEPT_GPA_MASK, rcx & ACCEPT_LEVEL_MASK
-        if self._calls == self._drop:
+        if self._calls == self.drop:
             return TdcallStatus.SUCCESS
         result = self._td.tdcall.tdcall(rcx)
         code = completion_code(result.status)

@@ -1,0 +1,85 @@
+"""``tdvfsh boot --engine cpu``: the kernel's real stub, a real GRUB, and with ``--through-os`` the real kernel."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+from typing import Any, NamedTuple
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.engine.boot import boot_on_cpu
+from tdvfsh.engine.os_run import SystemOptions
+from tdvfsh.engine.screen import Screen, TranscriptDisplay
+from tdvfsh.errors import UsageError
+from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.boot import BootResult
+from tdvfsh.report.table import printable
+
+
+class SystemReport(NamedTuple):
+    """What became of the operating system: whether it ended well, in lines, and as plain values."""
+
+    succeeded: bool
+    lines: list[str]
+    data: dict[str, Any]
+
+
+class SerialOutput:
+    """A guest's serial console on standard error, as it comes; what a terminal would obey is shown instead."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, data: bytes) -> None:
+        """Some bytes; carriage returns are left out."""
+        text = self._decoder.decode(data)
+        sys.stderr.write("".join(each if each in "\n\t" else printable(each) for each in text if each != "\r"))
+        if "\n" in text:
+            sys.stderr.flush()
+
+
+def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResult, SystemReport | None]:
+    """Boot; what the programs print goes to standard error, as it comes.
+
+    Raises:
+        UsageError: Options that do not belong together.
+    """
+    from tdvfsh.cli.exec import time_limit
+
+    grub = arguments.optional("grub")
+    screen = Screen(TranscriptDisplay(sys.stderr))
+    result = boot_on_cpu(
+        arguments.td_options(),
+        files,
+        open_mapped(grub).view if grub is not None else None,
+        screen,
+        violation_ve=arguments.text("violation") == "ve",
+        time_limit=time_limit(arguments),
+        through_os=_system_options(arguments),
+    )
+    screen.close()
+    if result.violation is not None and not arguments.flag("json"):
+        print("\n".join(result.violation.lines()), file=sys.stderr)
+    if result.os_run is None:
+        return result, None
+    from tdvfsh.commands.os_report import os_run_dict, os_run_lines
+
+    return result, SystemReport(result.os_run.succeeded, os_run_lines(result), os_run_dict(result))
+
+
+def _system_options(arguments: Arguments) -> SystemOptions | None:
+    until, drop = arguments.optional("until"), arguments.optional("drop_accept")
+    if not arguments.flag("through_os"):
+        for value, name in ((until, "--until"), (drop, "--drop-accept")):
+            if value is not None:
+                raise UsageError(f"{name}: needs --through-os")
+        return None
+    try:
+        pattern = None if until is None else re.compile(until)
+    except re.error as error:
+        raise UsageError(f"--until {until}: not a regular expression: {error}") from None
+    if drop is not None and not (drop.isdecimal() and int(drop)):
+        raise UsageError(f"--drop-accept {drop}: not a number from 1")
+    return SystemOptions(SerialOutput().write, pattern, None if drop is None else int(drop))
