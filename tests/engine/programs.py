@@ -10,8 +10,12 @@ from io import StringIO
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.keys import ScriptedKeys
 from tdvfsh.engine.screen import Screen, TranscriptDisplay
+from tdvfsh.engine.tables import BOOT_SERVICES, RUNTIME_SERVICES
 from tdvfsh.machine import Machine, TdOptions
+from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+TABLE_HEADER = 24
 
 
 @dataclass
@@ -40,6 +44,53 @@ def guest(
         yield firmware, output
     finally:
         firmware.close()
+
+
+class Caller:
+    """Calls services as a program would: through their stubs, with pointers into guest memory.
+
+    Attributes:
+        room: Address of 1 KiB of scratch memory.
+    """
+
+    def __init__(self, firmware: GuestFirmware) -> None:
+        self.firmware = firmware
+        self.ram = firmware.ram
+        self.room = firmware.heap.allocate(1024)
+
+    def put(self, data: bytes) -> int:
+        """Bytes in guest memory."""
+        address = self.firmware.heap.allocate(len(data))
+        self.ram.write(address, data)
+        return address
+
+    def text(self, text: str) -> int:
+        """A CHAR16 string in guest memory."""
+        return self.put((text + "\0").encode("utf-16-le"))
+
+    def guid(self, guid: Guid) -> int:
+        """A GUID in guest memory."""
+        return self.firmware.guid_address(guid)
+
+    def boot(self, name: str, *arguments: int) -> int:
+        """A boot service."""
+        return self._entry(self.firmware.tables.boot_services, BOOT_SERVICES.index(name), arguments)
+
+    def runtime(self, name: str, *arguments: int) -> int:
+        """A runtime service."""
+        return self._entry(self.firmware.tables.runtime_services, RUNTIME_SERVICES.index(name), arguments)
+
+    def _entry(self, table: int, index: int, arguments: tuple[int, ...]) -> int:
+        return self.firmware.call(self.ram.u64(table + TABLE_HEADER + 8 * index), *arguments)
+
+    def protocol(self, guid: Guid) -> int:
+        """The first interface of a protocol."""
+        assert self.boot("LocateProtocol", self.guid(guid), 0, self.room) == SUCCESS
+        return self.ram.u64(self.room)
+
+    def member(self, interface: int, index: int, *arguments: int) -> int:
+        """A function of an interface; ``this`` is not added."""
+        return self.firmware.call(self.ram.u64(interface + 8 * index), *arguments)
 
 
 def load(firmware: GuestFirmware, image: bytes, name: str = "test.efi") -> int:

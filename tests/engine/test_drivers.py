@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tdvfsh.engine.events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.protocol_uses import BY_CHILD_CONTROLLER, BY_DRIVER, EXCLUSIVE, GET_PROTOCOL
-from tdvfsh.engine.tables import BOOT_SERVICES
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program
-from tests.engine.programs import guest
+from tests.engine.programs import Caller, guest
 
 DEVICE = Guid("11111111-2222-3333-4444-555555555555")
 NOT_FOUND = EfiStatus.EFI_NOT_FOUND
@@ -23,33 +21,16 @@ DENIED = EfiStatus.EFI_ACCESS_DENIED
 INTERFACE, OTHER_INTERFACE = 0x1000, 0x2000
 
 
-@dataclass
-class Bench:
-    """Firmware with a device, and a driver whose functions are guest code."""
+class Bench(Caller):
+    """Firmware with a device, and drivers whose functions are guest code."""
 
-    firmware: GuestFirmware
-
-    def __post_init__(self) -> None:
-        self.room = self.put(bytes(64))
+    def __init__(self, firmware: GuestFirmware) -> None:
+        super().__init__(firmware)
         self.device = self.install(0, DEVICE, INTERFACE)
-
-    def put(self, data: bytes) -> int:
-        """Bytes in guest memory."""
-        address = self.firmware.heap.allocate(len(data))
-        self.firmware.ram.write(address, data)
-        return address
-
-    def guid(self, guid: Guid) -> int:
-        return self.firmware.guid_address(guid)
-
-    def call(self, name: str, *arguments: int) -> int:
-        """A boot service through its stub."""
-        table = self.firmware.tables.boot_services
-        return self.firmware.call(self.firmware.ram.u64(table + 24 + 8 * BOOT_SERVICES.index(name)), *arguments)
 
     def install(self, handle: int, protocol: Guid, interface: int) -> int:
         self.firmware.ram.put_u64(self.room, handle)
-        assert self.call("InstallProtocolInterface", self.room, self.guid(protocol), 0, interface) == SUCCESS
+        assert self.boot("InstallProtocolInterface", self.room, self.guid(protocol), 0, interface) == SUCCESS
         return self.firmware.ram.u64(self.room)
 
     def driver(self, version: int = 16, supported: int = SUCCESS) -> int:
@@ -93,7 +74,7 @@ class Bench:
 
     def open(self, agent: int, controller: int, attributes: int, handle: int | None = None) -> int:
         target = self.device if handle is None else handle
-        return self.call("OpenProtocol", target, self.guid(DEVICE), self.room, agent, controller, attributes)
+        return self.boot("OpenProtocol", target, self.guid(DEVICE), self.room, agent, controller, attributes)
 
 
 @pytest.fixture
@@ -104,37 +85,37 @@ def bench() -> Iterator[Bench]:
 
 def test_a_driver_is_asked_started_and_stopped(bench: Bench) -> None:
     driver = bench.driver()
-    assert bench.call("ConnectController", bench.device, 0, 0, 0) == SUCCESS
+    assert bench.boot("ConnectController", bench.device, 0, 0, 0) == SUCCESS
     assert bench.counts(driver) == (1, 1, 0)
-    assert bench.call("DisconnectController", bench.device, 0, 0) == SUCCESS
+    assert bench.boot("DisconnectController", bench.device, 0, 0) == SUCCESS
     assert bench.counts(driver) == (1, 1, 1)
 
 
 def test_a_driver_that_does_not_support_a_device_is_not_started(bench: Bench) -> None:
     driver = bench.driver(supported=EfiStatus.EFI_UNSUPPORTED)
-    assert bench.call("ConnectController", bench.device, 0, 0, 0) == NOT_FOUND
+    assert bench.boot("ConnectController", bench.device, 0, 0, 0) == NOT_FOUND
     assert bench.counts(driver) == (1, 0, 0)
 
 
 def test_the_highest_version_is_asked_first_and_the_caller_s_own_driver_before_it(bench: Bench) -> None:
     low, high = bench.driver(1), bench.driver(2)
-    assert bench.call("ConnectController", bench.device, 0, 0, 0) == SUCCESS
-    assert bench.call("DisconnectController", bench.device, high, 0) == SUCCESS  # it was the one that manages
+    assert bench.boot("ConnectController", bench.device, 0, 0, 0) == SUCCESS
+    assert bench.boot("DisconnectController", bench.device, high, 0) == SUCCESS  # it was the one that manages
     bench.firmware.ram.write(bench.room + 16, struct.pack("<QQ", low, 0))
-    assert bench.call("ConnectController", bench.device, bench.room + 16, 0, 0) == SUCCESS
-    assert bench.call("DisconnectController", bench.device, high, 0) == NOT_FOUND
-    assert bench.call("DisconnectController", bench.device, low, 0) == SUCCESS
+    assert bench.boot("ConnectController", bench.device, bench.room + 16, 0, 0) == SUCCESS
+    assert bench.boot("DisconnectController", bench.device, high, 0) == NOT_FOUND
+    assert bench.boot("DisconnectController", bench.device, low, 0) == SUCCESS
 
 
 def test_disconnecting_what_nobody_manages_is_no_error(bench: Bench) -> None:
-    assert bench.call("DisconnectController", bench.device, 0, 0) == SUCCESS
-    assert bench.call("DisconnectController", bench.device, bench.device, 0) == EfiStatus.EFI_INVALID_PARAMETER
+    assert bench.boot("DisconnectController", bench.device, 0, 0) == SUCCESS
+    assert bench.boot("DisconnectController", bench.device, bench.device, 0) == EfiStatus.EFI_INVALID_PARAMETER
 
 
 def test_a_driver_lets_go_of_an_interface_before_it_is_removed(bench: Bench) -> None:
     driver = bench.driver()
-    bench.call("ConnectController", bench.device, 0, 0, 0)
-    assert bench.call("UninstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE) == SUCCESS
+    bench.boot("ConnectController", bench.device, 0, 0, 0)
+    assert bench.boot("UninstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE) == SUCCESS
     assert bench.counts(driver)[2] == 1
 
 
@@ -142,23 +123,23 @@ def test_an_interface_that_a_child_needs_cannot_be_removed_and_the_driver_comes_
     driver = bench.driver()
     child = bench.install(0, EFI_DRIVER_BINDING_PROTOCOL_GUID, 0)
     assert bench.open(driver, child, BY_CHILD_CONTROLLER) == SUCCESS
-    assert bench.call("UninstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE) == DENIED
+    assert bench.boot("UninstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE) == DENIED
     assert bench.open(driver, bench.device, BY_DRIVER) == EfiStatus.EFI_ALREADY_STARTED
 
 
 def test_reinstalling_restarts_the_driver_on_the_new_interface(bench: Bench) -> None:
     driver = bench.driver()
-    bench.call("ConnectController", bench.device, 0, 0, 0)
+    bench.boot("ConnectController", bench.device, 0, 0, 0)
     guid = bench.guid(DEVICE)
-    assert bench.call("ReinstallProtocolInterface", bench.device, guid, INTERFACE, OTHER_INTERFACE) == SUCCESS
+    assert bench.boot("ReinstallProtocolInterface", bench.device, guid, INTERFACE, OTHER_INTERFACE) == SUCCESS
     assert bench.counts(driver) == (2, 2, 1)
-    assert bench.call("HandleProtocol", bench.device, guid, bench.room) == SUCCESS
+    assert bench.boot("HandleProtocol", bench.device, guid, bench.room) == SUCCESS
     assert bench.firmware.ram.u64(bench.room) == OTHER_INTERFACE
 
 
 def test_opening_exclusively_stops_the_driver_and_keeps_others_out(bench: Bench) -> None:
     driver = bench.driver()
-    bench.call("ConnectController", bench.device, 0, 0, 0)
+    bench.boot("ConnectController", bench.device, 0, 0, 0)
     assert bench.open(driver, bench.device, BY_DRIVER) == EfiStatus.EFI_ALREADY_STARTED
     agent = bench.install(0, EFI_DRIVER_BINDING_PROTOCOL_GUID, 0)
     assert bench.open(agent, bench.device, BY_DRIVER) == DENIED
@@ -173,7 +154,7 @@ def test_open_protocol_information_counts_uses(bench: Bench) -> None:
     for _ in range(3):
         assert bench.open(agent, 0, GET_PROTOCOL) == SUCCESS
     buffer, count = bench.room, bench.room + 8
-    assert bench.call("OpenProtocolInformation", bench.device, bench.guid(DEVICE), buffer, count) == SUCCESS
+    assert bench.boot("OpenProtocolInformation", bench.device, bench.guid(DEVICE), buffer, count) == SUCCESS
     ram = bench.firmware.ram
     assert ram.u64(count) == 1
     assert struct.unpack("<QQII", ram.read(ram.u64(buffer), 24)) == (agent, 0, GET_PROTOCOL, 3)
@@ -182,7 +163,7 @@ def test_open_protocol_information_counts_uses(bench: Bench) -> None:
 def test_uses_of_an_agent_that_is_gone_are_gone(bench: Bench) -> None:
     agent = bench.install(0, EFI_DRIVER_BINDING_PROTOCOL_GUID, 0)
     assert bench.open(agent, 0, EXCLUSIVE) == SUCCESS
-    bench.call("UninstallProtocolInterface", agent, bench.guid(EFI_DRIVER_BINDING_PROTOCOL_GUID), 0)
+    bench.boot("UninstallProtocolInterface", agent, bench.guid(EFI_DRIVER_BINDING_PROTOCOL_GUID), 0)
     other = bench.install(0, EFI_DRIVER_BINDING_PROTOCOL_GUID, 0)
     assert bench.open(other, 0, EXCLUSIVE) == SUCCESS
 
@@ -190,9 +171,9 @@ def test_uses_of_an_agent_that_is_gone_are_gone(bench: Bench) -> None:
 def registered(bench: Bench) -> tuple[int, int]:
     """A registration for the device's protocol; gives its key and the event."""
     nothing = bench.put(bytes.fromhex("C3"))
-    assert bench.call("CreateEvent", EVT_NOTIFY_SIGNAL, TPL_CALLBACK, nothing, 0, bench.room) == SUCCESS
+    assert bench.boot("CreateEvent", EVT_NOTIFY_SIGNAL, TPL_CALLBACK, nothing, 0, bench.room) == SUCCESS
     event = bench.firmware.ram.u64(bench.room)
-    assert bench.call("RegisterProtocolNotify", bench.guid(DEVICE), event, bench.room) == SUCCESS
+    assert bench.boot("RegisterProtocolNotify", bench.guid(DEVICE), event, bench.room) == SUCCESS
     return bench.firmware.ram.u64(bench.room), event
 
 
@@ -202,7 +183,7 @@ def locate(bench: Bench, registration: int) -> list[int]:
     size, buffer = bench.room, bench.room + 8
     while True:
         bench.firmware.ram.put_u64(size, 8)
-        if bench.call("LocateHandle", 1, 0, registration, size, buffer) != SUCCESS:
+        if bench.boot("LocateHandle", 1, 0, registration, size, buffer) != SUCCESS:
             return found
         found.append(bench.firmware.ram.u64(buffer))
 
@@ -212,32 +193,32 @@ def test_a_registration_tells_of_new_and_reinstalled_interfaces_one_by_one(bench
     assert locate(bench, registration) == []
     first, second = (bench.install(0, DEVICE, number) for number in (1, 2))
     bench.firmware.ram.put_u64(bench.room, 0)  # a buffer that is too small takes nothing away
-    assert bench.call("LocateHandle", 1, 0, registration, bench.room, 0) == EfiStatus.EFI_BUFFER_TOO_SMALL
+    assert bench.boot("LocateHandle", 1, 0, registration, bench.room, 0) == EfiStatus.EFI_BUFFER_TOO_SMALL
     assert locate(bench, registration) == [first, second]
-    bench.call("ReinstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE, OTHER_INTERFACE)
+    bench.boot("ReinstallProtocolInterface", bench.device, bench.guid(DEVICE), INTERFACE, OTHER_INTERFACE)
     assert locate(bench, registration) == [bench.device]
 
 
 def test_a_registration_does_not_tell_of_what_is_gone(bench: Bench) -> None:
     registration, _ = registered(bench)
     handle = bench.install(0, DEVICE, 1)
-    bench.call("UninstallProtocolInterface", handle, bench.guid(DEVICE), 1)
+    bench.boot("UninstallProtocolInterface", handle, bench.guid(DEVICE), 1)
     assert locate(bench, registration) == []
 
 
 def test_closing_the_event_ends_the_registration(bench: Bench) -> None:
     registration, event = registered(bench)
     bench.install(0, DEVICE, 1)
-    assert bench.call("CloseEvent", event) == SUCCESS
+    assert bench.boot("CloseEvent", event) == SUCCESS
     size = bench.room
-    assert bench.call("LocateHandle", 1, 0, registration, size, 0) == EfiStatus.EFI_INVALID_PARAMETER
+    assert bench.boot("LocateHandle", 1, 0, registration, size, 0) == EfiStatus.EFI_INVALID_PARAMETER
 
 
 def test_the_same_device_path_is_not_installed_twice(bench: Bench) -> None:
     path = bench.put(bytes.fromhex("0104140011111111222233334444555555555555 7fff0400"))
     guid = bench.guid(Guid("09576e91-6d3f-11d2-8e39-00a0c969723b"))
     bench.firmware.ram.put_u64(bench.room, 0)
-    assert bench.call("InstallMultipleProtocolInterfaces", bench.room, guid, path, 0) == SUCCESS
+    assert bench.boot("InstallMultipleProtocolInterfaces", bench.room, guid, path, 0) == SUCCESS
     bench.firmware.ram.put_u64(bench.room, 0)
-    again = bench.call("InstallMultipleProtocolInterfaces", bench.room, guid, path, 0)
+    again = bench.boot("InstallMultipleProtocolInterfaces", bench.room, guid, path, 0)
     assert again == EfiStatus.EFI_ALREADY_STARTED

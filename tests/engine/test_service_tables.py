@@ -8,12 +8,11 @@ import pytest
 
 from tdvfsh.engine.tables import BOOT_SERVICES, RUNTIME_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tests.engine.programs import guest
+from tests.engine.programs import Caller, guest
 
 INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 UNSUPPORTED: Final = EfiStatus.EFI_UNSUPPORTED
 TPL_APPLICATION: Final = 4
-HEADER_SIZE: Final = 24
 NOT_THERE: Final = {"Reserved", "GetWakeupTime", "SetWakeupTime", "UpdateCapsule", "QueryCapsuleCapabilities"}
 AFTER_BOOT_SERVICES: Final = {"SetVirtualAddressMap", "ConvertPointer"}  # tested with the kernel that calls them
 ENDS_THE_RUN: Final = {"ResetSystem"}
@@ -32,12 +31,8 @@ CALLS: Final[dict[str, tuple[tuple[int, ...], int]]] = {
 def test_a_service_is_served_or_says_that_it_is_not_there_and_the_journal_names_it(name: str) -> None:
     arguments, expected = CALLS.get(name, ((0,) * 6, UNSUPPORTED if name in NOT_THERE else INVALID))
     with guest() as (firmware, _):
-        names, table = (
-            (BOOT_SERVICES, firmware.tables.boot_services)
-            if name in BOOT_SERVICES
-            else (RUNTIME_SERVICES, firmware.tables.runtime_services)
-        )
-        function = firmware.ram.u64(table + HEADER_SIZE + 8 * names.index(name))
-        assert firmware.call(function, *arguments) == expected
+        caller = Caller(firmware)
+        answer = (caller.boot if name in BOOT_SERVICES else caller.runtime)(name, *arguments)
         statuses = [record.status for record in firmware.machine.trace if record.service == name]
+    assert answer == expected
     assert statuses == [SUCCESS if expected == TPL_APPLICATION else expected]
