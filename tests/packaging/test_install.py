@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,16 +38,28 @@ def command(*words: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def _candidates(version: tuple[int, int]) -> Iterator[str]:
+    """Where a Python of that version may be: on PATH, or where pyenv and uv keep those that are not."""
+    name = f"python{version[0]}.{version[1]}"
+    on_path = shutil.which(name)
+    if on_path is not None:
+        yield on_path
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    uv = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "uv/python"
+    for folder, pattern in ((pyenv / "versions", "*"), (uv, "cpython-*")):
+        yield from map(str, sorted(folder.glob(f"{pattern}/bin/{name}")))
+
+
 def interpreters() -> list[str]:
-    """Pythons on PATH that the package supports, oldest first, by their names; one for each version."""
+    """The Pythons on this machine that the package supports, oldest first; one for each version."""
     found: dict[tuple[int, ...], str] = {sys.version_info[:2]: sys.executable}
     for version in SUPPORTED:
-        path = shutil.which(f"python{version[0]}.{version[1]}")
-        if path is None or version in found:
-            continue
-        works = subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True, timeout=60, check=False)
-        if works.returncode == 0:
-            found[version] = path
+        for path in _candidates(version):
+            if version in found:
+                break
+            works = subprocess.run([path, "-c", "import venv, ensurepip"], capture_output=True, timeout=60, check=False)
+            if works.returncode == 0:
+                found[version] = path
     return [found[version] for version in sorted(found)]
 
 
@@ -115,7 +127,7 @@ def test_it_installs_in_a_clean_environment_and_works_there(
 ) -> None:
     versions = _versions()
     if which >= len(versions):
-        pytest.skip("there is only one supported Python here")
+        pytest.skip(f"of Python 3.11 to 3.14 only {versions[0]} is on PATH, and none other of pyenv or uv")
     command(versions[which], "-m", "venv", str(tmp_path / "env"))
     python = tmp_path / "env" / "bin" / "python"
     pip(python, "install", "-q", str(built[kind]))
@@ -130,6 +142,23 @@ def test_it_installs_in_a_clean_environment_and_works_there(
     assert "installer-13" in command(program, "images", "list", cwd=here)
     installed = {line.split("==")[0].lower() for line in pip(python, "list", "--format", "freeze").splitlines()}
     assert not installed & {"unicorn", "pytest", "plotly", "jinja2", "distributed", "atheris"}
+
+
+def test_pythons_that_are_not_on_path_are_found_where_pyenv_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = next(version for version in SUPPORTED if version != sys.version_info[:2])
+    name = f"python{other[0]}.{other[1]}"
+    folder = tmp_path / "versions" / "some" / "bin"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to("/bin/true")
+    broken = tmp_path / "shims"
+    broken.mkdir()
+    (broken / name).write_text("#!/bin/sh\nexit 127\n")
+    (broken / name).chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", str(broken))
+    assert str(folder / name) in interpreters()
 
 
 def test_every_dependency_has_a_lower_bound_that_is_written_down() -> None:
