@@ -75,7 +75,9 @@ class Cpu:
         self._clock = clock
         self._limit = limit
         self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
-        self.model: int = self._registers.UC_CPU_X86_ICELAKE_SERVER
+        self.model: int = (
+            self._registers.UC_CPU_X86_SANDYBRIDGE
+        )  # has no RDRAND, whose numbers would differ in each run
         self.uc.ctl_set_cpu_model(self.model)
         self._mapped: RangeMap[bool] = RangeMap()
         self.uc.ctl_exits_enabled(

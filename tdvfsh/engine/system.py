@@ -27,6 +27,7 @@ from tdvfsh.engine.platform.local_apic import LocalApic
 from tdvfsh.engine.platform.ports import Ports
 from tdvfsh.engine.platform.serial_port import COM1_LINE, SerialPort
 from tdvfsh.engine.processor_state import INTERCEPTING
+from tdvfsh.engine.random_instruction import RandomSequence, decode_rdrand
 from tdvfsh.engine.system_call import enter_system_call
 from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.cpuid import TdCpuid
@@ -51,6 +52,10 @@ _VIRTUALIZATION: Final = 20
 _RESERVED_BIT: Final = 1 << 3
 _WRITE: Final = 1 << 1
 _TRAP: Final = 1 << 8
+_CARRY: Final = 1
+_ARITHMETIC: Final = 0x8D5  # OF SF ZF AF PF CF
+_PROCESSOR_KEEPS: Final = _ARITHMETIC | 1 << 10  # DF too
+_SHORT: Final = 16
 _LONGEST_INSTRUCTION: Final = 15
 _SPIN_NS: Final = 1_000
 _CONTROL_BLOCK: Final = 1 << 39
@@ -88,6 +93,7 @@ class System:
         self.counts: dict[str, int] = {}
         self._syscall_registers: tuple[int, int, int] | None = None
         self._patched: list[tuple[int, int]] = []
+        self._numbers = RandomSequence()
         self._windows: set[int] = set()
         self._stepping = 0
         self._aliased: set[tuple[int, int]] = set()
@@ -171,10 +177,7 @@ class System:
         self._state.instruction_pointer += self._instruction_length()
 
     def _instruction_length(self) -> int:
-        at = self._state.instruction_pointer
-        ram = self._firmware.ram
-        code = ram.read(at, next(size for size in range(_LONGEST_INSTRUCTION, 0, -1) if ram.accessible(at, size)))
-        return intercepts.instruction_length(code)
+        return intercepts.instruction_length(self._code())
 
     def _intercepted(self, code: int) -> None:
         if code == intercepts.PAUSE:
@@ -274,6 +277,8 @@ class System:
             leaf = self.module.tdcall()
             self._count(_LEAVES.get(leaf, f"TDCALL {leaf}"))
             self._state.instruction_pointer += len(_TDCALL)
+        elif number == _INVALID_OPCODE and self._random():
+            pass
         elif number == _DEBUG and self._stepping:
             self._stepped()
         elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
@@ -281,10 +286,30 @@ class System:
         else:
             self._raise(number, state.error_code if takes_error_code(number) else None)
 
+    def _random(self) -> bool:
+        """RDRAND, if the guest is at one."""
+        state = self._state
+        instruction = decode_rdrand(self._code())
+        if instruction is None:
+            return False
+        value = self._numbers.next(instruction.bits)
+        if instruction.bits == _SHORT:
+            value |= state.register(instruction.register) & ~0xFFFF
+        state.store()
+        self._cpu.write("EFLAGS", self._flags() & ~_ARITHMETIC | _CARRY)
+        state.load()
+        state.set_register(instruction.register, value)
+        state.instruction_pointer += instruction.length
+        return True
+
+    def _code(self) -> bytes:
+        """What stands at the instruction pointer, as far as it can be read."""
+        at, ram = self._state.instruction_pointer, self._firmware.ram
+        size = next((size for size in range(_LONGEST_INSTRUCTION, 0, -1) if ram.accessible(at, size)), 0)
+        return ram.read(at, size)
+
     def _at_tdcall(self) -> bool:
-        ram = self._firmware.ram
-        at = self._state.instruction_pointer
-        return ram.accessible(at, len(_TDCALL)) and ram.read(at, len(_TDCALL)) == _TDCALL
+        return self._code().startswith(_TDCALL)
 
     def _raise(self, vector: int, error_code: int | None = None) -> None:
         """Deliver an exception."""
@@ -298,8 +323,7 @@ class System:
     def _flags(self) -> int:
         """RFLAGS: the arithmetic ones from the processor, the others from the state as it is now."""
         state = self._state
-        arithmetic = 0x8D5 | 1 << 10
-        return self._cpu.read("EFLAGS") & arithmetic | state.system_flags & ~arithmetic | 2
+        return self._cpu.read("EFLAGS") & _PROCESSOR_KEEPS | state.system_flags & ~_PROCESSOR_KEEPS | 2
 
     def _shared_access(self) -> bool:
         """A page table entry with the shared bit, which the emulator takes for a reserved one.

@@ -9,6 +9,7 @@ Linux Documentation/virt/kvm/x86/cpuid.rst.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,10 @@ CRYSTAL_HZ: Final = 25_000_000
 Registers = tuple[int, int, int, int]
 """EAX, EBX, ECX, EDX."""
 
+_SAPPHIRE_RAPIDS: Final = 0x000806F8
+_BRAND_LEAVES: Final = range(0x80000002, 0x80000005)
+_BRAND: Final = b"Intel Xeon with TDX, as tdvfsh has it".ljust(48, b"\0")
+_RDRAND: Final = 1 << 30
 _MONITOR: Final = 1 << 3
 _DEBUG_STORE: Final = 1 << 2
 _VMX_TO_TM2: Final = 0xF << 5
@@ -83,10 +88,10 @@ class TdCpuid:
         if leaf == TDX_LEAF and self._td:
             return (0, *_INTEL_TDX) if subleaf == 0 else _NOTHING
         if leaf == 1:
-            a, b, c, d = native(1, 0)
+            _, b, c, d = native(1, 0)
             c &= ~(_MONITOR | _DEBUG_STORE | _VMX_TO_TM2 | _PDCM | _OSXSAVE)
-            c |= _X2APIC | _TSC_DEADLINE | _HYPERVISOR | (_OSXSAVE if cr4 & _CR4_OSXSAVE else 0)
-            return a, b & 0xFF00 | self._vcpus << 16, c, d & ~_THERMAL_EDX
+            c |= _X2APIC | _TSC_DEADLINE | _RDRAND | _HYPERVISOR | (_OSXSAVE if cr4 & _CR4_OSXSAVE else 0)
+            return _SAPPHIRE_RAPIDS, b & 0xFF00 | self._vcpus << 16, c, d & ~_THERMAL_EDX
         if leaf in (5, 9, 0xA):
             return _NOTHING
         if leaf == 6:
@@ -103,6 +108,10 @@ class TdCpuid:
         if leaf == 0x80000001:
             a, b, c, d = native(leaf, 0)
             return a, b, c & ~_SVM, d
+        if leaf in _BRAND_LEAVES:
+            part = _BRAND[16 * (leaf - _BRAND_LEAVES.start) :][:16]
+            a, b, c, d = struct.unpack("<4I", part)
+            return a, b, c, d
         if leaf == 0x80000007:
             return 0, 0, 0, _INVARIANT_TSC
         if leaf == 0x80000008:
