@@ -155,7 +155,7 @@ def _find_names(source: ByteSource, table: int) -> PackedNames | None:
             return None
         at = found & ~3
         size = len(data) - at
-        if data[at : at + 4] == _ZERO and size > 4:
+        if data[at : at + 4] == _ZERO:
             words = _words(data[at : at + min(size, 4 * (_SYMBOL_LIMIT // _STEP))])
             run = next((i + 1 for i, (low, high) in enumerate(pairwise(words)) if low >= high), len(words))
             with_sequence = size // (4 + 3 * _STEP)
@@ -224,7 +224,7 @@ def _readings(source: ByteSource, names: PackedNames, index_end: int) -> Iterato
             values = [offset if offset >= 0 else base - 1 - offset for offset in offsets]
         elif base >= _KERNEL_HALF:
             values = [base + offset for offset in offsets]
-        elif origin is not None and place != old:
+        elif origin is not None and offsets[0] < 0:  # the image begins before its tables
             values = [origin + 4 * index + offset for index, offset in enumerate(offsets)]
         else:
             continue

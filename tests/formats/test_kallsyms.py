@@ -105,6 +105,12 @@ def test_tables_are_found_whatever_padding_their_lengths_need(kernel: str, extra
     assert len(found(build_kallsyms(layout, symbols))) == 700 + extra
 
 
+@pytest.mark.parametrize("kernel", LAYOUTS)
+def test_a_few_symbols_with_one_marker_are_a_table(kernel: str) -> None:
+    few = [(BASE, "T_text"), (BASE + 0x100, "taccept_memory"), (BASE + 0x200, "B_end")]
+    assert found(build_kallsyms(LAYOUTS[kernel], few), BASE).address_of("accept_memory") == BASE + 0x100
+
+
 def test_digits_of_a_character_set_before_the_table_do_not_hide_it() -> None:
     image = bytearray(build_kallsyms(LAYOUTS["6.12"]))
     image[0x100:0x1900] = "".join(map(chr, range(0x20, 0x7F))).encode("utf-16-le").ljust(0x1800, b"\0")
