@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.kernel_symbols import KernelSymbols
+from tdvfsh.engine.return_addresses import CALL_REACH, follows_call
 from tdvfsh.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 _STACK_WORDS: Final = 512
 _FRAMES: Final = 8
 _LONGEST_INSTRUCTION: Final = 15
-_NEAR_CALL: Final = 0xE8
-_INDIRECT: Final = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,13 @@ def disassemble(firmware: GuestFirmware, address: int) -> str:
 
 
 def place(firmware: GuestFirmware, address: int) -> str:
-    """Image, section and offset that an address lies in."""
+    """Image, section and offset that an address lies in; in a running kernel its function."""
     found = firmware.image_at(address)
     if found is None:
-        return f"{address:#x}"
+        kernel = _kernel(firmware)
+        if kernel is None or not kernel.contains(address):
+            return f"{address:#x}"
+        return f"kernel {kernel.name(address)} ({address:#x})"
     name, image = found
     offset = address - image.image_base
     section = _section(image, offset)
@@ -132,10 +135,23 @@ def _section(image: LoadedImage, offset: int) -> str:
     return ""
 
 
+def _kernel(firmware: GuestFirmware) -> KernelSymbols | None:
+    """The running kernel, where there is one and somebody keeps its symbols."""
+    kernel: KernelSymbols | None = getattr(firmware, "symbols", None)
+    return kernel
+
+
 def call_stack(firmware: GuestFirmware) -> tuple[str, ...]:
-    """Return addresses on the stack that lie behind a call in a loaded image."""
+    """Return addresses on the stack that lie behind a call in a loaded image, or in the running kernel."""
     ram = firmware.ram
     at = firmware.cpu.read("RSP") & ~7
+    kernel, pointer = _kernel(firmware), firmware.cpu.read("RIP")
+    if kernel is not None and kernel.contains(pointer):
+
+        def read(address: int, size: int) -> bytes | None:
+            return ram.read(address, size) if ram.accessible(address, size) else None
+
+        return kernel.call_chain(at, read, pointer, _FRAMES + 1)[1:]
     places: list[str] = []
     for _ in range(_STACK_WORDS):
         if not ram.accessible(at, 8) or len(places) == _FRAMES:
@@ -148,9 +164,5 @@ def call_stack(firmware: GuestFirmware) -> tuple[str, ...]:
 
 
 def _follows_call(firmware: GuestFirmware, address: int) -> bool:
-    if not firmware.ram.accessible(address - 7, 7):
-        return False
-    before = firmware.ram.read(address - 7, 7)
-    if before[2] == _NEAR_CALL:
-        return True
-    return any(before[-size] == _INDIRECT and before[-size + 1] >> 3 & 7 == 2 for size in (2, 3, 4, 6, 7))
+    ram = firmware.ram
+    return ram.accessible(address - CALL_REACH, CALL_REACH) and follows_call(ram.read(address - CALL_REACH, CALL_REACH))
