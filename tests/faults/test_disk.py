@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 
 import pytest
@@ -145,7 +147,6 @@ def test_an_entry_whose_file_was_exchanged_for_one_of_the_same_size_is_never_use
 WRITER = """
 import sys
 from pathlib import Path
-from types import MappingProxyType
 from tdvfsh.ui.history_file import HistoryFile
 history = HistoryFile(Path(sys.argv[1]), lambda why: sys.exit(why))
 for number in range(200):
@@ -172,3 +173,21 @@ def test_processes_that_share_a_history_lose_no_line_even_if_one_is_killed(tmp_p
             f"echo {name} {number}" for number in range(200)
         ]
     assert all(line.startswith("echo ") for line in lines)
+
+
+def test_a_line_waits_while_another_process_shortens_the_file_and_goes_into_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history = HistoryFile(path, pytest.fail)
+    history.append("old")
+    with path.open("a") as held:  # a lock belongs to an open file, so this thread stands for another process
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writer = Thread(target=history.append, args=("new",))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert path.read_text() == "old\n"
+        (tmp_path / "shorter").write_text("kept\n")
+        (tmp_path / "shorter").replace(path)
+    writer.join(10)
+    assert not writer.is_alive()
+    assert path.read_text() == "kept\nnew\n"
