@@ -76,10 +76,19 @@ def _system_options(arguments: Arguments) -> SystemOptions | None:
             if value is not None:
                 raise UsageError(f"{name}: needs --through-os")
         return None
-    try:
-        pattern = None if until is None else re.compile(until)
-    except re.error as error:
-        raise UsageError(f"--until {until}: not a regular expression: {error}") from None
     if drop is not None and not (drop.isdecimal() and int(drop)):
         raise UsageError(f"--drop-accept {drop}: not a number from 1")
-    return SystemOptions(SerialOutput().write, pattern, None if drop is None else int(drop))
+    return SystemOptions(SerialOutput().write, until_pattern(arguments), None if drop is None else int(drop))
+
+
+def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:
+    """``--until``, compiled.
+
+    Raises:
+        UsageError: It is no regular expression.
+    """
+    until = arguments.optional("until")
+    try:
+        return None if until is None else re.compile(until)
+    except re.error as error:
+        raise UsageError(f"--until {until}: not a regular expression: {error}") from None

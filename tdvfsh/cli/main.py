@@ -19,6 +19,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "run_demo"),
     "boot": ("boot", "run_boot"),
     "compare": ("compare", "run_compare"),
+    "lazy": ("lazy", "run_lazy"),
     "ladder": ("ladder", "run_ladder"),
     "plot": ("plot", "run_plot"),
     "sweep": ("sweep", "run_sweep_command"),

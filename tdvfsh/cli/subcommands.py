@@ -77,6 +77,12 @@ def _boot(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser)
 
 
+def _lazy(parser: argparse.ArgumentParser) -> None:
+    _booting(parser)
+    parser.add_argument("--until", metavar="REGEX", help="end each run where a console line matches")
+    parser.add_argument("--time-limit", metavar="S", help="give each run up after so many seconds")
+
+
 def _compare(parser: argparse.ArgumentParser) -> None:
     _booting(parser)
     parser.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
@@ -243,6 +249,12 @@ SUBCOMMANDS: Final = {
         "boots side by side; TD options take several values with commas between them",
         "tdvfsh compare vmlinuz --initrd initrd.img --accept 256M,eager --loader direct,grub2.12",
         _compare,
+        td=True,
+    ),
+    "lazy": Subcommand(
+        "the real kernel with accept_memory=lazy and eager, side by side; --memory and --accept take several values",
+        "tdvfsh lazy vmlinuz --initrd init.cpio --memory 2G,8G",
+        _lazy,
         td=True,
     ),
     "ladder": Subcommand(

@@ -1,0 +1,99 @@
+"""``tdvfsh lazy``: the real kernel with ``accept_memory=lazy`` and ``eager`` side by side."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.errors import UsageError
+from tdvfsh.machine.files import open_boot_files
+from tdvfsh.report.table import table_lines
+from tdvfsh.units import human_size
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.boot import CpuBootResult
+
+POLICIES: Final = ("lazy", "eager")
+_HEADS: Final = (
+    "memory", "accept at boot", "accept_memory", "before kernel", "by kernel", "left", "TDCALLs", "modelled s", "ended",
+)  # fmt: skip
+
+
+def run_lazy(arguments: Arguments) -> int:
+    """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
+    from tdvfsh.cli.cpu_boot import until_pattern
+    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.engine.boot import boot_on_cpu
+    from tdvfsh.engine.os_run import SystemOptions
+
+    memories = arguments.axis("memory") or ["2G"]
+    accepts = arguments.axis("accept") or ["512M"]
+    cases = list(product(memories, accepts, POLICIES))
+    system = SystemOptions(lambda data: None, until_pattern(arguments))
+    rows: list[tuple[str, str, str, CpuBootResult]] = []
+    with (
+        unpack_progress() as progress,
+        open_boot_files(
+            arguments.text("kernel"),
+            arguments.words("initrd"),
+            arguments.text("cmdline"),
+            progress,
+            limits=arguments.unpack_limits(),
+        ) as opened,
+    ):
+        for done, (memory, accept, policy) in enumerate(cases):
+            progress("boots", done, len(cases))
+            options = arguments.td_options(memory=memory, accept=accept)
+            if not options.td:
+                raise UsageError("--no-td: a plain VM accepts nothing")
+            files = replace(opened.boot, cmdline=f"{opened.boot.cmdline} accept_memory={policy}".strip())
+            result = boot_on_cpu(options, files, time_limit=time_limit(arguments), through_os=system)
+            rows.append((memory, accept, policy, result))
+        progress("boots", len(cases), len(cases))
+    if arguments.flag("json"):
+        print_json([_data(*row) for row in rows])
+    else:
+        print_lines(table_lines([_HEADS, *(_cells(_data(*row)) for row in rows)], "   >>>>>"))
+    return 0 if all(result.os_run is not None and result.os_run.succeeded for *_, result in rows) else 1
+
+
+def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[str, Any]:
+    from tdvfsh.commands.os_report import os_run_dict
+
+    before = result.boot_accept_seconds + result.on_demand_seconds
+    found: dict[str, Any] = {
+        "memory": memory,
+        "accept": accept,
+        "accept_memory": policy,
+        "before_kernel_bytes": result.boot_bytes + result.on_demand_bytes,
+        "before_kernel_modelled_seconds": before,
+        "status": result.status.name,
+        "stage": result.stage,
+    }
+    if result.os_run is not None:
+        found["os"] = os_run_dict(result)
+    return found
+
+
+def _cells(data: dict[str, Any]) -> tuple[str, ...]:
+    start = (data["memory"], data["accept"], data["accept_memory"], human_size(data["before_kernel_bytes"]))
+    run = data.get("os")
+    before = data["before_kernel_modelled_seconds"]
+    if run is None:
+        return (*start, "-", "-", "-", f"{before:.3f}", f"{data['status']} at {data['stage']}")
+    by_kernel = run["unaccepted_bytes_before"] - run["unaccepted_bytes_after"]
+    calls = sum(row["calls"] for row in run["accepts"])
+    seconds = before + run["modelled_seconds"]["kernel_accepts"]
+    return (
+        *start,
+        human_size(by_kernel),
+        human_size(run["unaccepted_bytes_after"]),
+        f"{calls:,}",
+        f"{seconds:.3f}",
+        run["ending"] if re.fullmatch("power off|reset|matched", run["ending"]) else f"{run['ending']}: {run['why']}",
+    )
