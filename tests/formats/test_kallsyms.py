@@ -20,7 +20,8 @@ from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.images.fetch import fetch
 from tests.formats.kallsyms_builder import BASE, LAYOUTS, TABLES_AT, build_kallsyms, default_symbols
 
-REAL = {"kernel-6.1": False, "kernel-6.12": True, "kernel-6.12-cloud": True, "kernel-7-cloud": True}
+REAL = {"kernel-6.1": False, "kernel-6.12": True, "kernel-6.12-cloud": True, "kernel-6.18-cloud": True,
+        "kernel-7-cloud": True}  # fmt: skip
 LINKER_MARKS = {"__end_rodata", "__init_begin", "__per_cpu_load", "__per_cpu_end"}  # ends of segments, rounded up
 
 
