@@ -43,6 +43,9 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     run = result.os_run
     assert run is not None
     lines = ["", *labelled("OS ran", f"{run.ending}: {run.why}")]
+    vcpus = result.machine.options.vcpus
+    if vcpus > 1:
+        lines += labelled("", f"one of the {vcpus} vCPUs ran: the engine starts no other")
     if not result.machine.options.td:
         return lines
     drop = run.unaccepted_before - run.unaccepted_after

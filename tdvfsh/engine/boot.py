@@ -11,6 +11,7 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.grub import GRUB, grub_placements, run_grub
+from tdvfsh.engine.kernel_symbols import KernelSymbols
 from tdvfsh.engine.keys import KeySource
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
@@ -148,13 +149,16 @@ class CpuBoot:
 
     def enter_system(self) -> None:
         """The kernel's first instruction: from here on everything is its own doing."""
-        result, td = self.result(SUCCESS), self.machine.td
+        result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
+        kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
+        assert firmware.system is not None
+        firmware.symbols = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.system.translate)
         account = ExitAccount(
             td.accepted_bytes,
             td.unaccepted_bytes,
             result.accept_calls,
             self.machine.clock.now_ns,
-            self.firmware.clock.waited_ns,
+            firmware.clock.waited_ns,
             len(self.machine.trace),
             result.on_demand_pages("pages_4k"),
             result.on_demand_pages("pages_2m"),

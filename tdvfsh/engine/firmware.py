@@ -19,6 +19,7 @@ from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
 from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
 from tdvfsh.engine.journal import CallJournal
+from tdvfsh.engine.kernel_symbols import KernelSymbols, accept_phase
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
@@ -74,6 +75,7 @@ class GuestFirmware:
         caller_address: Return address of the service call being served.
         name_of: Gives an image its name in the journal, or None for its file's.
         other_code: What the journal calls code that lies in no started image.
+        symbols: The running kernel's names, where it is run on.
         on_leaving: Called when ExitBootServices has succeeded.
         on_entering: Called when an operating system that is run on is about to execute its first instruction.
     """
@@ -93,6 +95,7 @@ class GuestFirmware:
         self._violation_ve = violation_ve
         self._limit = limit
         self.system: System | None = None
+        self.symbols: KernelSymbols | None = None
         self.clock = GuestClock(machine.clock)
         self.ram = GuestRam(machine.td)
         self.cpu = Cpu(self.ram, self.clock.read, limit.reached if limit is not None else None)
@@ -128,7 +131,7 @@ class GuestFirmware:
         self.tables = SystemTables(self, area, services)
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
-        self.page_accepts = PageAccepts(machine.td, machine.trace, lambda: self._caller(self.cpu.read("RIP")))
+        self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
         if serial is not None:
             self.system = System(self, serial)
             install_machine_tables(machine, self.ram, 1)
@@ -243,6 +246,14 @@ class GuestFirmware:
         found = self.image_at(address)
         return found[0] if found is not None else self.other_code
 
+    def _who_accepts(self) -> str:
+        """The image, or the part of the kernel, whose TDCALL is being served."""
+        cpu = self.cpu
+        pointer = cpu.read("RIP")
+        if self.symbols is None or not self.symbols.contains(pointer):
+            return self._caller(pointer)
+        return f"kernel, {accept_phase(self.symbols.call_chain(cpu.read('RSP'), cpu.memory.read, pointer))}"
+
     # ---- running ------------------------------------------------------------------------------------------------
 
     def call(self, function: int, *arguments: int) -> int:
@@ -341,10 +352,11 @@ class GuestFirmware:
 
     def _serve(self, number: int, stack: int) -> int:
         """Serve the call of stub ``number``; gives RAX."""
-        service = self.stubs.services[number]
+        services = self.stubs.services
+        service = services[number] if number < len(services) else None
         if service is None:
-            raise EngineError(f"stub {number} has no service")
-        self.caller_address = self.ram.u64(stack)
+            raise EngineError(f"the program has overwritten the firmware's own memory: there is no service {number:#x}")
+        self.caller_address = self.ram.u64(stack) if self.ram.accessible(stack, 8) else 0
         self.waiting.served(service.name)
         if self._limit is not None and self._limit.over:
             self._limit.give_up()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.extra import cpu_extra
-from tdvfsh.engine.kernel_symbols import KernelSymbols
 from tdvfsh.engine.return_addresses import CALL_REACH, follows_call
 from tdvfsh.units import PAGE_SIZE
 
@@ -115,7 +114,7 @@ def place(firmware: GuestFirmware, address: int) -> str:
     """Image, section and offset that an address lies in; in a running kernel its function."""
     found = firmware.image_at(address)
     if found is None:
-        kernel = _kernel(firmware)
+        kernel = firmware.symbols
         if kernel is None or not kernel.contains(address):
             return f"{address:#x}"
         return f"kernel {kernel.name(address)} ({address:#x})"
@@ -135,17 +134,11 @@ def _section(image: LoadedImage, offset: int) -> str:
     return ""
 
 
-def _kernel(firmware: GuestFirmware) -> KernelSymbols | None:
-    """The running kernel, where there is one and somebody keeps its symbols."""
-    kernel: KernelSymbols | None = getattr(firmware, "symbols", None)
-    return kernel
-
-
 def call_stack(firmware: GuestFirmware) -> tuple[str, ...]:
     """Return addresses on the stack that lie behind a call in a loaded image, or in the running kernel."""
     ram = firmware.ram
     at = firmware.cpu.read("RSP") & ~7
-    kernel, pointer = _kernel(firmware), firmware.cpu.read("RIP")
+    kernel, pointer = firmware.symbols, firmware.cpu.read("RIP")
     if kernel is not None and kernel.contains(pointer):
 
         def read(address: int, size: int) -> bytes | None:
