@@ -1,6 +1,6 @@
 """gMemoryMap: the DXE core's list of memory descriptors, and the one operation that changes it.
 
-Source: edk2 MdeModulePkg/Core/Dxe/Mem/Page.c (CoreAddRange, CoreConvertPagesEx, CoreFreeMemoryMapStack).
+Source: edk2 MdeModulePkg/Core/Dxe/Mem/Page.c (CoreAddRange, CoreConvertPagesEx).
 
 Addresses are bytes and ranges half-open. The list stays sorted, in chunks (:mod:`tdvfsh.dxe.sorted_starts`); looking a
 range up costs a bisection, finding free memory a walk over the free ranges of those chunks that may hold it, whatever
@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from tdvfsh.dxe.descriptor_pages import DescriptorPages
 from tdvfsh.dxe.sorted_starts import FreeStarts, SortedStarts
 from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -36,30 +37,6 @@ class MapEntry(NamedTuple):
         return MemoryDescriptor(self.memory_type, self.start, (self.end - self.start) >> PAGE_SHIFT, self.attribute)
 
 
-class DescriptorPages:
-    """The pages in which the DXE core keeps its own map descriptors.
-
-    Every descriptor that enters the map is drawn from a free list; when that is empty the core takes one page for more.
-    How many stand free is hidden from everybody else, so ``spare`` may be None: the list then never runs empty.
-
-    Args:
-        spare: Descriptors on the free list, or None.
-        per_page: Descriptors that one page gives: 4096 over the 64 bytes of a MEMORY_MAP.
-
-    Source: edk2 Mem/Page.c AllocateMemoryMapEntry, Mem/Imem.h; held by tests/dxe/test_descriptor_pages.py.
-    """
-
-    __slots__ = ("per_page", "spare")
-
-    def __init__(self, spare: int | None = None, per_page: int = 64) -> None:
-        self.spare = spare
-        self.per_page = per_page
-
-    def copy(self) -> DescriptorPages:
-        """An independent copy."""
-        return DescriptorPages(self.spare, self.per_page)
-
-
 class MemoryMap:
     """The sorted descriptor list with its map key.
 
@@ -70,12 +47,9 @@ class MemoryMap:
     """
 
     __slots__ = (
-        "_emptying",
         "_free",
         "_ranges",
-        "_stack",
         "_starts",
-        "_waiting",
         "changes",
         "descriptor_pages",
         "key",
@@ -86,9 +60,6 @@ class MemoryMap:
         self._ranges: dict[int, tuple[int, int, int]] = {}
         self._starts = SortedStarts()
         self._free = FreeStarts()
-        self._stack: list[int | None] = []  # mMapStack: starts of new descriptors; None where one has left the map
-        self._waiting: dict[int, int] = {}  # start → place on the stack
-        self._emptying = False
         self.key = 0
         self.descriptor_pages = DescriptorPages()
         self.take_descriptor_page: Callable[[], None] | None = None
@@ -110,12 +81,7 @@ class MemoryMap:
         """Whether another map is in the same state; who reads it, or is called from it, does not count."""
         if not isinstance(other, MemoryMap):
             return NotImplemented
-        return (
-            (self.key, self._emptying, self._stack, self._waiting, self._ranges)
-            == (other.key, other._emptying, other._stack, other._waiting, other._ranges)
-            and (self.descriptor_pages.spare, self.descriptor_pages.per_page)
-            == (other.descriptor_pages.spare, other.descriptor_pages.per_page)
-        )  # fmt: skip
+        return (self.key, self._ranges, self.descriptor_pages) == (other.key, other._ranges, other.descriptor_pages)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -174,7 +140,7 @@ class MemoryMap:
                 self._remove(end)
                 end = known_end
         self._insert(start, end, memory_type, attribute)
-        self._push(start)
+        self.descriptor_pages.push(start)
 
     def convert_pages(self, start: int, pages: int, new_type: int) -> EfiStatus:
         """CoreConvertPages: allocate (``new_type`` other than Conventional) or free a range of whole pages.
@@ -224,10 +190,14 @@ class MemoryMap:
         starts = chunks[which]
         entry_start = starts[index]
         entry_end, memory_type, attribute = ranges[entry_start]
-        if self._emptying or (index == 0 < which) or (index == len(starts) - 1 and which < len(chunks) - 1):
+        if (
+            self.descriptor_pages.emptying
+            or (index == 0 < which)
+            or (index == len(starts) - 1 and which < len(chunks) - 1)
+        ):
             self._cut(MapEntry(entry_start, entry_end, memory_type, attribute), start, end)
             self.add_range(new_type, start, end, attribute)
-            self._settle()
+            self.descriptor_pages.settle(self.take_descriptor_page)
             return
         self.key += 1
         drawn, given = 1, 0  # descriptors from and to the free list
@@ -281,16 +251,8 @@ class MemoryMap:
             self._note(
                 entry_start if entry_start < new_start else new_start, entry_end if entry_end > new_end else new_end
             )
-        spare = self.descriptor_pages.spare
-        if spare is not None:
-            self.descriptor_pages.spare = spare = spare + given
-            if spare >= drawn:
-                self.descriptor_pages.spare = spare - drawn
-            else:
-                if drawn == 2:
-                    self._push(end)
-                self._push(new_start)
-                self._settle()
+        if self.descriptor_pages.spare is not None:
+            self.descriptor_pages.exchange(given, (end, new_start)[2 - drawn :], self.take_descriptor_page)
 
     def find_free_pages(self, maximum: int, minimum: int, pages: int, alignment: int = PAGE_SIZE) -> int:
         """CoreFindFreePagesI: where ``pages`` fit, at the top of the highest Conventional range inside the limits.
@@ -338,19 +300,16 @@ class MemoryMap:
         if entry.start == start and entry.end == end:
             self._remove(entry.start)
         elif entry.start == start:
-            place = self._waiting.pop(entry.start, None)
             self._drop(entry.start)
             self._insert(end, entry.end, entry.memory_type, entry.attribute)
-            if place is not None:
-                self._stack[place] = end
-                self._waiting[end] = place
+            self.descriptor_pages.move(entry.start, end)
         else:
             self._ranges[entry.start] = (start, entry.memory_type, entry.attribute)
             if self.changes is not None:
                 self._note(entry.start, entry.end)
             if entry.end != end:
                 self._insert(end, entry.end, entry.memory_type, entry.attribute)
-                self._push(end)
+                self.descriptor_pages.push(end)
 
     def _insert(self, start: int, end: int, memory_type: int, attribute: int) -> None:
         self._ranges[start] = (end, memory_type, attribute)
@@ -377,36 +336,6 @@ class MemoryMap:
                 changes[1] = high
 
     def _remove(self, start: int) -> None:
-        """RemoveMemoryMapEntry: a descriptor that came from a page goes back to the free list."""
-        pages = self.descriptor_pages
-        if pages.spare is not None:
-            place = self._waiting.pop(start, None)
-            if place is None:
-                pages.spare += 1
-            else:
-                self._stack[place] = None
+        """RemoveMemoryMapEntry."""
+        self.descriptor_pages.give_back(start)
         self._drop(start)
-
-    def _push(self, start: int) -> None:
-        if self.descriptor_pages.spare is not None:
-            self._waiting[start] = len(self._stack)
-            self._stack.append(start)
-
-    def _settle(self) -> None:
-        """CoreFreeMemoryMapStack: move new descriptors from the stack to ones drawn from the free list.
-
-        One that was joined to a neighbour while it waited needs none, but the list is filled before that is looked at.
-        """
-        pages = self.descriptor_pages
-        if pages.spare is None or self._emptying:
-            return
-        self._emptying = True
-        while self._stack:
-            if pages.spare == 0 and self.take_descriptor_page is not None:
-                self.take_descriptor_page()
-                pages.spare += pages.per_page
-            start = self._stack.pop()
-            if start is not None:
-                del self._waiting[start]
-                pages.spare -= 1
-        self._emptying = False

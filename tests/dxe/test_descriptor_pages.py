@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tdvfsh.dxe.memory_map import DescriptorPages
+from tdvfsh.dxe.descriptor_pages import DescriptorPages
 from tests.dxe.machines import ADDRESS, BS_DATA, LOADER_DATA, RAM, page, plain_machine, shape
 
 TOP = RAM // 4096

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.dxe.memory_map import DescriptorPages, MapEntry, MemoryMap
+from tdvfsh.dxe.descriptor_pages import DescriptorPages
+from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.uefi.memory import EFI_MEMORY_SP
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import PAGE_SIZE
@@ -135,7 +136,7 @@ class _OneStepAtATime(MemoryMap):
         assert entry is not None
         self._cut(entry, start, end)
         self.add_range(new_type, start, end, entry.attribute)
-        self._settle()
+        self.descriptor_pages.settle(self.take_descriptor_page)
 
 
 @given(
