@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import NO_LIMITS, UnpackLimits
@@ -146,6 +147,19 @@ def test_a_name_of_4_gib_and_a_file_of_4_gib_are_bounded_by_the_archive() -> Non
         head = head[:field] + b"FFFFFFFF" + head[field + 8 :]
         with pytest.raises(FormatError, match="past the end"):
             parse_initrd(head + TRAILER, "initrd")
+
+
+def test_names_without_number_are_walked_in_little_memory_and_not_even_looked_at_where_they_are_packed(
+    tmp_path: Path,
+) -> None:
+    names = member(b"some/name") * 200_000
+    plain = written(tmp_path / "plain", names)
+    packed = written(tmp_path / "packed", zstandard.compress(names * 20))
+    assert packed.stat().st_size < 1 << 17
+    for path, unpacked in ((plain, len(names)), (packed, 20 * len(names))):
+        done = run("inspect", str(path), "--json", memory=512 << 20)
+        assert done.returncode == 0, done.stderr
+        assert f'"unpacked_size": {unpacked}' in done.stdout
 
 
 def test_an_archive_that_claims_links_without_number_is_one_member() -> None:
