@@ -31,13 +31,23 @@ class SerialOutput:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_line_start = True
 
     def write(self, data: bytes) -> None:
         """Some bytes; carriage returns are left out."""
         text = self._decoder.decode(data)
-        sys.stderr.write("".join(each if each in "\n\t" else printable(each) for each in text if each != "\r"))
-        if "\n" in text:
+        shown = "".join(each if each in "\n\t" else printable(each) for each in text if each != "\r")
+        sys.stderr.write(shown)
+        if shown:
+            self._at_line_start = shown.endswith("\n")
+        if "\n" in shown:
             sys.stderr.flush()
+
+    def close(self) -> None:
+        """End the last line."""
+        if not self._at_line_start:
+            sys.stderr.write("\n")
+            self._at_line_start = True
 
 
 def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResult, SystemReport | None]:
@@ -50,6 +60,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 
     grub = arguments.optional("grub")
     screen = Screen(TranscriptDisplay(sys.stderr))
+    serial = SerialOutput()
     result = boot_on_cpu(
         arguments.td_options(),
         files,
@@ -57,9 +68,10 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
         screen,
         violation_ve=arguments.text("violation") == "ve",
         time_limit=time_limit(arguments),
-        through_os=_system_options(arguments),
+        through_os=_system_options(arguments, serial),
     )
     screen.close()
+    serial.close()
     if result.violation is not None and not arguments.flag("json"):
         print("\n".join(result.violation.lines()), file=sys.stderr)
     if result.os_run is None:
@@ -69,7 +81,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
     return result, SystemReport(result.os_run.succeeded, os_run_lines(result), os_run_dict(result))
 
 
-def _system_options(arguments: Arguments) -> SystemOptions | None:
+def _system_options(arguments: Arguments, serial: SerialOutput) -> SystemOptions | None:
     until, drop = arguments.optional("until"), arguments.optional("drop_accept")
     if not arguments.flag("through_os"):
         for value, name in ((until, "--until"), (drop, "--drop-accept")):
@@ -78,7 +90,7 @@ def _system_options(arguments: Arguments) -> SystemOptions | None:
         return None
     if drop is not None and not (drop.isdecimal() and int(drop)):
         raise UsageError(f"--drop-accept {drop}: not a number from 1")
-    return SystemOptions(SerialOutput().write, until_pattern(arguments), None if drop is None else int(drop))
+    return SystemOptions(serial.write, until_pattern(arguments), None if drop is None else int(drop))
 
 
 def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:

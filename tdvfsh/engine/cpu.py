@@ -88,6 +88,7 @@ class Cpu:
         self.interrupt_due: Callable[[], bool] = lambda: False
         self.read_port: Callable[[int, int], int] = lambda port, size: _PORT_EMPTY >> (32 - 8 * size)
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
+        self._failure: BaseException | None = None
         self._watch: int | None = None
         self._stop: Stop | None = None
         self._ticked = False
@@ -245,7 +246,15 @@ class Cpu:
                 raise RuntimeError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
         finally:
             self._running = False
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
         return self._why()
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run with an exception that a device has raised."""
+        self._failure = self._failure or error
+        self.uc.emu_stop()
 
     def _why(self) -> Stop:
         """What a hook noted, else who stopped the processor."""
@@ -299,10 +308,17 @@ class Cpu:
             return False
 
         def read_port(uc: object, port: int, size: int, data: object) -> int:
-            return self.read_port(port, size)
+            try:
+                return self.read_port(port, size)
+            except BaseException as error:  # an exception cannot leave a callback that C called
+                self._fail(error)
+                return 0
 
         def write_port(uc: object, port: int, size: int, value: int, data: object) -> None:
-            self.write_port(port, size, value)
+            try:
+                self.write_port(port, size, value)
+            except BaseException as error:
+                self._fail(error)
 
         self.uc.hook_add(constants.UC_HOOK_MEM_UNMAPPED, unmapped)
         self.uc.hook_add(constants.UC_HOOK_INTR, interrupt)

@@ -115,11 +115,21 @@ class System:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def _read_port(self, port: int, size: int) -> int:
-        self._count("IN")
+        self._port_access("IN", port)
         return self.ports.read(port, size)
 
+    def _port_access(self, what: str, port: int) -> None:
+        """Port I/O raises #VE in a TD, and the VMM does it for the handler; here it is done at once.
+
+        Raises:
+            GuestDead: There is no such handler: the kernel has never asked what TD it runs in.
+        """
+        self._count(what)
+        if self._td.is_td and self._firmware.symbols is not None and not self.module.informed:
+            raise GuestDead(f"{what} of port {port:#x} raises #VE, and this kernel has no handler: it is no TDX guest")
+
     def _write_port(self, port: int, size: int, value: int) -> None:
-        self._count("OUT")
+        self._port_access("OUT", port)
         self.ports.write(port, size, value)
 
     def read(self, address: int, size: int) -> int:

@@ -56,6 +56,11 @@ class TdxModule:
         write: Stores bytes likewise.
         accept: One TDG.MEM.PAGE.ACCEPT with a raw RCX; gives RAX.
         vmcall: Hands TDG.VP.VMCALL to the VMM.
+
+    Attributes:
+        measurements: The TD's.
+        pending: What the guest has not asked yet about its last #VE.
+        informed: Whether the guest has asked what TD it is in: one that never does knows nothing of #VE.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class TdxModule:
         self._vmcall = vmcall
         self.measurements = Measurements(td.attributes)
         self.pending: VirtualizationInfo | None = None
+        self.informed = False
         self._fields = {
             _ATTRIBUTES: td.attributes, _CONFIG_FLAGS: 0, _TD_CONTROLS: 0, _NOTIFY_ENABLES: 0, _TOPOLOGY_CONFIGURED: 1,
         }  # fmt: skip
@@ -111,6 +117,7 @@ class TdxModule:
         state.set_register(R8, 1 | td.vcpus << 32)
         for register in (R9, R10, R11):
             state.set_register(register, 0)
+        self.informed = True
         return TdcallStatus.SUCCESS
 
     def _virtualization_information(self) -> int:
