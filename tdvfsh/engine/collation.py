@@ -78,6 +78,8 @@ class UnicodeCollation:
     @service("EFI_UNICODE_COLLATION_PROTOCOL.StrToFat", "qqqq")
     def str_to_fat(self, this: int, string: int, fat_size: int, fat: int) -> int:
         """A name as 8-bit upper case; TRUE where characters had to be replaced."""
+        if fat_size:
+            self._ram.check(fat, fat_size, write=True)
         text = [character for character in self._ram.utf16(string).upper() if character not in ". "]
         replaced = [character if 0x20 < ord(character) < 0x7F and character not in _FAT_FORBIDDEN else "_"
                     for character in text]  # fmt: skip

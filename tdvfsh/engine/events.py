@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.engine.errors import WatchdogExpired
+from tdvfsh.engine.errors import GuestIdle, WatchdogExpired
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
@@ -43,8 +43,9 @@ _GROUPS: Final = {
     EVT_SIGNAL_EXIT_BOOT_SERVICES: EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
     EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE: EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE,
 }
+_END_OF_TIME_NS: Final = (1 << 63) - 1
 _SECOND_NS: Final = 1_000_000_000
-_TICK_NS: Final = 10_000_000  # a trigger time of 0 means the next timer tick
+_TICK_NS: Final = 10_000_000  # of the timer: a trigger time of 0 means the next one, and no period is shorter
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
@@ -103,6 +104,7 @@ class EventServices:
             if due is None or due > target:
                 break
             self._pass(due - clock.now_ns)
+            self._firmware.check_limit()
             for event in [event for event in self._events.values() if event.due_ns == due]:
                 event.due_ns = due + event.period_ns if event.period_ns else None
                 self._firmware.core.events.signal_event(event.number)
@@ -111,6 +113,8 @@ class EventServices:
 
     def _pass(self, ns: int) -> None:
         clock = self._firmware.clock
+        if clock.now_ns + ns > _END_OF_TIME_NS:
+            raise GuestIdle("the program waits for centuries")
         clock.advance(max(0, ns))
         if self._watchdog is not None and self._watchdog[0] <= clock.now_ns:
             raise WatchdogExpired(self._watchdog[1])
@@ -227,6 +231,7 @@ class EventServices:
             return _INVALID
         if self.tpl != TPL_APPLICATION:
             return EfiStatus.EFI_UNSUPPORTED
+        self._ram.check(event, 8 * number_of_events)
         events = [self._ram.u64(event + 8 * position) for position in range(number_of_events)]
         while True:
             for position, number in enumerate(events):
@@ -249,7 +254,7 @@ class EventServices:
         delay = trigger_time * 100 or _TICK_NS
         known.due_ns = self._firmware.clock.now_ns + delay
         if timer_type == 1:
-            known.period_ns = delay
+            known.period_ns = max(delay, _TICK_NS)
         return SUCCESS
 
     @service("RaiseTPL", "q")

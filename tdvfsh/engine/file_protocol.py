@@ -29,6 +29,7 @@ MODE_READ: Final = 1
 MODE_WRITE: Final = 2
 MODE_CREATE: Final = 1 << 63
 _REVISION: Final = 0x00010000
+_LARGEST_FILE: Final = 1 << 30  # of those that are written: they stand in the host's memory until they are closed
 _END_OF_FILE: Final = (1 << 64) - 1
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
@@ -206,7 +207,10 @@ class FileSystemProtocol:
             return EfiStatus.EFI_UNSUPPORTED
         if not file.writable:
             return EfiStatus.EFI_ACCESS_DENIED
-        data = self._ram.read(buffer, self._ram.u64(buffer_size))
+        size = self._ram.u64(buffer_size)
+        if file.position + size > _LARGEST_FILE:
+            return EfiStatus.EFI_VOLUME_FULL
+        data = self._ram.read(buffer, size)
         try:
             if file.written is None:
                 file.written = bytearray(self._volume.read(file.parts))
@@ -300,6 +304,8 @@ class FileSystemProtocol:
             return EfiStatus.EFI_ACCESS_DENIED
         if change.created not in (None, info.created):
             return EfiStatus.EFI_UNSUPPORTED
+        if resized and change.size > _LARGEST_FILE:
+            return EfiStatus.EFI_VOLUME_FULL
         if resized:
             contents = file.written if file.written is not None else bytearray(self._volume.read(file.parts))
             file.written = contents[: change.size] + bytearray(max(0, change.size - len(contents)))

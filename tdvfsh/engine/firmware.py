@@ -348,6 +348,11 @@ class GuestFirmware:
             what = f"{stop.access} of {address:#x}, where there is no RAM"
         raise GuestStopped(describe(self, what, address, stop.access))
 
+    def check_limit(self) -> None:
+        """Give up where the run's time is over."""
+        if self._limit is not None and self._limit.over:
+            self._limit.give_up()
+
     # ---- serving ------------------------------------------------------------------------------------------------
 
     def _serve(self, number: int, stack: int) -> int:
@@ -358,8 +363,7 @@ class GuestFirmware:
             raise EngineError(f"the program has overwritten the firmware's own memory: there is no service {number:#x}")
         self.caller_address = self.ram.u64(stack) if self.ram.accessible(stack, 8) else 0
         self.waiting.served(service.name)
-        if self._limit is not None and self._limit.over:
-            self._limit.give_up()
+        self.check_limit()
         self.machine.trace.caller = self._caller(self.caller_address)
         try:
             answer = self._answer(service, stack)

@@ -46,7 +46,9 @@ class PlainServices:
     @service("SetMem", "qqb")
     def set_mem(self, buffer: int, size: int, value: int) -> None:
         """EFI_SET_MEM."""
-        self._ram.write(buffer, bytes((value,)) * size)
+        if size:
+            window = self._ram.window(buffer, size)
+            window[:] = bytes((value,)) * size
         self._firmware.wrote(buffer, size)
 
     @service("CalculateCrc32", "qqq")

@@ -45,6 +45,7 @@ class RandomNumbers:
             return EfiStatus.EFI_INVALID_PARAMETER
         if rng_algorithm and self._ram.guid(rng_algorithm) != EFI_RNG_ALGORITHM_RAW:
             return EfiStatus.EFI_UNSUPPORTED
+        self._ram.check(rng_value, rng_value_length, write=True)
         self._calls += 1
         data = shake_256(self._seed + self._calls.to_bytes(8, "little")).digest(rng_value_length)
         self._ram.write(rng_value, data)

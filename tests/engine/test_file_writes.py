@@ -171,3 +171,11 @@ def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_p
         assert read_only.write_blocks(0, 1, 0, SECTOR, buffer) is EfiStatus.EFI_WRITE_PROTECTED
         media = [firmware.ram.u64(protocol.block_io() + 8) for protocol in (disk, read_only)]
         assert [firmware.ram.u8(address + 7) for address in media] == [0, 1]  # ReadOnly
+
+
+def test_a_file_is_not_made_larger_than_the_host_should_hold_in_memory(files: Files) -> None:
+    file = files.open("large.bin", READ_WRITE | MODE_CREATE)[1]
+    files.protocol.set_position(file, 1 << 62)
+    assert files.write(file, b"x") is EfiStatus.EFI_VOLUME_FULL
+    assert files.change(file, SIZE, struct.pack("<Q", 1 << 62)) is EfiStatus.EFI_VOLUME_FULL
+    assert files.protocol.close(file) is SUCCESS

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from zlib import crc32
 
 import pytest
 
-from tdvfsh.engine.events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
+from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
+from tdvfsh.engine.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.engine.firmware import GuestFirmware
+from tdvfsh.engine.tables import BOOT_SERVICES
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
@@ -366,3 +368,46 @@ def test_configuration_tables_appear_in_the_system_table_and_go(client: Client) 
     assert crc32(header) == checksum
     assert client.boot("InstallConfigurationTable", client.guid(OWN), 0) == SUCCESS
     assert client.ram.u64(system_table + 104) == before
+
+
+HUGE = 1 << 62
+
+
+def test_sizes_that_cannot_be_end_the_run_with_a_report_before_the_host_has_to_find_memory(client: Client) -> None:
+    rng, collation = client.protocol(EFI_RNG_PROTOCOL_GUID), client.protocol(EFI_UNICODE_COLLATION_PROTOCOL2_GUID)
+    calls: list[Callable[[], int]] = [
+        lambda: client.boot("SetMem", client.room, HUGE, 0),
+        lambda: client.boot("CopyMem", client.room, client.room, HUGE),
+        lambda: client.boot("CalculateCrc32", client.room, HUGE, client.size),
+        lambda: client.boot("WaitForEvent", HUGE, client.room, client.size),
+        lambda: client.member(rng, 1, rng, 0, HUGE, client.room),
+        lambda: client.member(collation, 5, collation, client.text("a"), HUGE, client.room),
+    ]
+    for call in calls:
+        with pytest.raises(GuestStopped, match="by the firmware for its caller"):
+            call()
+
+
+def test_waiting_for_centuries_ends_the_run(client: Client) -> None:
+    with pytest.raises(GuestIdle, match="waits for centuries"):
+        client.boot("Stall", HUGE)
+
+
+def test_a_period_shorter_than_the_timer_s_tick_is_a_tick(client: Client) -> None:
+    heard = client.put(bytes(8))
+    code = b"\x48\xb8" + struct.pack("<Q", heard) + bytes.fromhex("ff00 c3")  # inc [heard]
+    kind = EVT_TIMER | EVT_NOTIFY_SIGNAL
+    assert client.boot("CreateEvent", kind, TPL_CALLBACK, client.put(code), 0, client.room) == SUCCESS
+    assert client.boot("SetTimer", client.ram.u64(client.room), 1, 1) == SUCCESS
+    assert client.boot("Stall", 100_000) == SUCCESS
+    assert 10 <= client.ram.u32(heard) <= 11
+
+
+def test_a_program_that_overwrites_the_firmware_s_own_memory_is_told_so(client: Client) -> None:
+    stall = client.ram.u64(client.firmware.tables.boot_services + 24 + 8 * BOOT_SERVICES.index("Stall"))
+    code = bytearray(client.ram.read(stall, 48))
+    at = code.index(b"\xc7\x05")  # mov dword [number], n
+    code[at + 6 : at + 10] = struct.pack("<I", 0x7FFFFFFF)
+    client.ram.write(stall, code)
+    with pytest.raises(EngineError, match="overwritten the firmware's own memory"):
+        client.boot("Stall", 1)
