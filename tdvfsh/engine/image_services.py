@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.buffers import pool_buffer
 from tdvfsh.engine.device_paths import parse_device_path
 from tdvfsh.engine.errors import ReachedOperatingSystem
-from tdvfsh.engine.buffers import pool_buffer
 from tdvfsh.engine.services import Answer, service
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

@@ -9,8 +9,8 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.handles import HandleDatabase
-from tdvfsh.engine.driver_services import DriverServices
 from tdvfsh.engine.buffers import give_array
+from tdvfsh.engine.driver_services import DriverServices
 from tdvfsh.engine.protocol_uses import (
     BY_CHILD_CONTROLLER,
     BY_DRIVER,

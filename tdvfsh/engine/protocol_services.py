@@ -9,10 +9,10 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.buffers import give_array
 from tdvfsh.engine.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.driver_services import DriverServices
 from tdvfsh.engine.interfaces import GuestInterface
-from tdvfsh.engine.buffers import give_array
 from tdvfsh.engine.services import Argument, service
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
