@@ -43,6 +43,7 @@ class Stubs:
         self._start = start
         self._end = start + size
         self._moved = 0
+        self._called_moved = 0
         self.services: list[Service | None] = [None, None]
         self._write_return()
 
@@ -73,6 +74,7 @@ class Stubs:
         number = int(_NUMBER.unpack_from(self._ram.view, self._start + _NUMBER_CELL)[0])
         if number:
             _NUMBER.pack_into(self._ram.view, self._start + _NUMBER_CELL, 0)
+            self._called_moved = self._moved
         return number
 
     @property
@@ -86,12 +88,12 @@ class Stubs:
         return int(_WORD.unpack_from(self._ram.view, self._start + _ANSWER_CELL)[0])
 
     def answer_with(self, number: int, value: int) -> int:
-        """Store a service's answer; gives the address to go on at."""
+        """Store a service's answer; gives the address to go on at, in the mapping that the call was made in."""
         _WORD.pack_into(self._ram.view, self._start + _ANSWER_CELL, value & ((1 << 64) - 1))
-        return self._address(number) + _RESUME + self._moved
+        return self._address(number) + _RESUME + self._called_moved
 
     def move(self, convert: Callable[[int], int | None]) -> None:
-        """Guests call the stubs by other addresses from now on."""
+        """Guests call the stubs by other addresses from the next call on."""
         there = convert(self._start)
         if there is not None:
             self._moved = there - self._start

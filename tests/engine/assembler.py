@@ -7,7 +7,7 @@ out-parameters is at ``[rsp + 0x40]`` and up.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, Self
 
 from tdvfsh.engine.tables import BOOT_SERVICES
 
@@ -39,50 +39,50 @@ class Program:
             self.raw("4889D3 4889CF")  # mov rbx, rdx; mov rdi, rcx
             self.load("rsi", "rbx", _BOOT_SERVICES)
 
-    def raw(self, code: str) -> Program:
+    def raw(self, code: str) -> Self:
         """Bytes in hex."""
         self._code += bytes.fromhex(code)
         return self
 
-    def label(self, name: str) -> Program:
+    def label(self, name: str) -> Self:
         """Name this place."""
         self._labels[name] = len(self._code)
         return self
 
-    def data(self, name: str, data: bytes) -> Program:
+    def data(self, name: str, data: bytes) -> Self:
         """Bytes behind the code, 16-byte aligned."""
         self._data.append((name, data))
         return self
 
-    def text(self, name: str, text: str) -> Program:
+    def text(self, name: str, text: str) -> Self:
         """A CHAR16 string behind the code."""
         return self.data(name, (text + "\0").encode("utf-16-le"))
 
-    def mov(self, register: str, value: int) -> Program:
+    def mov(self, register: str, value: int) -> Self:
         """A 64-bit constant into a register."""
         number = REGISTERS[register]
         self._code += bytes((0x48 | number >> 3, 0xB8 | number & 7)) + struct.pack("<Q", value & (1 << 64) - 1)
         return self
 
-    def copy(self, target: str, source: str) -> Program:
+    def copy(self, target: str, source: str) -> Self:
         """Register to register."""
         to, of = REGISTERS[target], REGISTERS[source]
         self._code += bytes((0x48 | of >> 3 << 2 | to >> 3, 0x89, 0xC0 | (of & 7) << 3 | to & 7))
         return self
 
-    def load(self, register: str, base: str, offset: int = 0) -> Program:
+    def load(self, register: str, base: str, offset: int = 0) -> Self:
         """``mov register, [base + offset]``."""
         return self._memory(0x8B, register, base, offset)
 
-    def store(self, base: str, offset: int, register: str) -> Program:
+    def store(self, base: str, offset: int, register: str) -> Self:
         """``mov [base + offset], register``."""
         return self._memory(0x89, register, base, offset)
 
-    def address(self, register: str, base: str, offset: int = 0) -> Program:
+    def address(self, register: str, base: str, offset: int = 0) -> Self:
         """``lea register, [base + offset]``."""
         return self._memory(0x8D, register, base, offset)
 
-    def _memory(self, opcode: int, register: str, base: str, offset: int) -> Program:
+    def _memory(self, opcode: int, register: str, base: str, offset: int) -> Self:
         number, of = REGISTERS[register], REGISTERS[base]
         self._code += bytes((0x48 | number >> 3 << 2 | of >> 3, opcode, 0x80 | (number & 7) << 3 | of & 7))
         if of & 7 == 4:
@@ -90,48 +90,48 @@ class Program:
         self._code += struct.pack("<i", offset)
         return self
 
-    def lea(self, register: str, label: str) -> Program:
+    def lea(self, register: str, label: str) -> Self:
         """Address of a label."""
         number = REGISTERS[register]
         self._code += bytes((0x48 | number >> 3 << 2, 0x8D, (number & 7) << 3 | 5))
         return self._to(label)
 
-    def jump(self, label: str) -> Program:
+    def jump(self, label: str) -> Self:
         """Jump always."""
         self._code += b"\xe9"
         return self._to(label)
 
-    def jump_if_error(self, label: str) -> Program:
+    def jump_if_error(self, label: str) -> Self:
         """Jump if RAX is not 0."""
         self.raw("4885C0 0F85")
         return self._to(label)
 
-    def _to(self, label: str) -> Program:
+    def _to(self, label: str) -> Self:
         self._fixups.append((len(self._code), label))
         self._code += bytes(4)
         return self
 
-    def call_at(self, base: str, offset: int) -> Program:
+    def call_at(self, base: str, offset: int) -> Self:
         """``call [base + offset]``."""
         self.load("rax", base, offset)
         return self.raw("FFD0")
 
-    def boot(self, service: str) -> Program:
+    def boot(self, service: str) -> Self:
         """Call a boot service."""
         return self.call_at("rsi", 24 + 8 * BOOT_SERVICES.index(service))
 
-    def stack_argument(self, position: int, value: int | str) -> Program:
+    def stack_argument(self, position: int, value: int | str) -> Self:
         """The argument number ``position`` (from 0, at least 4): a constant or a register."""
         if isinstance(value, int):
             self.mov("rax", value)
         return self.store("rsp", 8 * position, value if isinstance(value, str) else "rax")
 
-    def print(self, label: str) -> Program:
+    def print(self, label: str) -> Self:
         """ConOut->OutputString."""
         self.load("rcx", "rbx", _CON_OUT).lea("rdx", label)
         return self.call_at("rcx", _OUTPUT_STRING)
 
-    def ret(self, status: int | None = None) -> Program:
+    def ret(self, status: int | None = None) -> Self:
         """Leave the program; with RAX as it is where no status is given."""
         if status is not None:
             self.mov("rax", status)
