@@ -1,6 +1,8 @@
 """An I/O APIC with 24 inputs, reached by memory-mapped registers.
 
-Source: Intel 82093AA datasheet; QEMU hw/intc/ioapic.c for the version.
+One processor takes all of its interrupts, whatever an entry's destination is.
+
+Source: Intel 82093AA datasheet; QEMU hw/intc/ioapic.c for the version, which brings a register to end interrupts.
 """
 
 from __future__ import annotations
@@ -13,22 +15,28 @@ SIZE: Final = 0x1000
 _INPUTS: Final = 24
 _SELECT: Final = 0x00
 _WINDOW: Final = 0x10
+_END: Final = 0x40
+_IDENTITY: Final = 0x0F000000
 _VERSION: Final = 0x20 | (_INPUTS - 1) << 16
 _TABLE: Final = 0x10
 _MASKED: Final = 1 << 16
 _LEVEL: Final = 1 << 15
+_TAKEN: Final = 1 << 14  # "remote IRR": the processor has a level-triggered interrupt and is not done with it
+_READ_ONLY: Final = _TAKEN | 1 << 12
+_MODE: Final = 6 << 8  # apart from fixed and lowest priority: SMI, NMI, INIT, external
 
 
 class IoApic:
     """The I/O APIC.
 
     Args:
-        request: Called with the vector of an interrupt for the processor.
+        request: Called with the vector of an interrupt for the processor, and whether it is level-triggered.
     """
 
-    def __init__(self, request: Callable[[int], None]) -> None:
+    def __init__(self, request: Callable[[int, bool], None]) -> None:
         self._request = request
         self._select = 0
+        self._identity = 0
         self._entries = [_MASKED] * _INPUTS
         self._lines = 0
 
@@ -38,6 +46,8 @@ class IoApic:
             return self._select
         if offset != _WINDOW:
             return 0
+        if self._select in (0, 2):
+            return self._identity
         if self._select == 1:
             return _VERSION
         index, high = divmod(self._select - _TABLE, 2)
@@ -50,16 +60,24 @@ class IoApic:
         if offset == _SELECT:
             self._select = value & 0xFF
             return
+        if offset == _END:
+            self.ended(value & 0xFF)
+        if offset != _WINDOW:
+            return
+        if self._select == 0:
+            self._identity = value & _IDENTITY
         index, high = divmod(self._select - _TABLE, 2)
-        if offset != _WINDOW or self._select < _TABLE or index >= _INPUTS:
+        if self._select < _TABLE or index >= _INPUTS:
             return
         entry = self._entries[index]
         if high:
-            self._entries[index] = entry & 0xFFFFFFFF | (value & 0xFFFFFFFF) << 32
-        else:
-            self._entries[index] = entry & ~0xFFFFFFFF | value & 0xFFFFFFFF
-            if self._lines >> index & 1 and self._entries[index] & _LEVEL:
-                self._deliver(index)
+            self._entries[index] = entry & 0xFFFFFFFF | (value & 0xFF000000) << 32
+            return
+        kept = entry & ~0xFFFFFFFF | entry & _READ_ONLY
+        self._entries[index] = kept | value & 0x1FFFF & ~_READ_ONLY
+        if not value & _LEVEL:
+            self._entries[index] &= ~_TAKEN
+        self._ask_again(index)
 
     def set_line(self, number: int, level: bool) -> None:
         """An input changes; its rising edge requests an interrupt."""
@@ -71,10 +89,19 @@ class IoApic:
     def ended(self, vector: int) -> None:
         """The processor is done with a vector: level-triggered inputs that are still up ask again."""
         for number, entry in enumerate(self._entries):
-            if entry & 0xFF == vector and entry & _LEVEL and self._lines >> number & 1:
-                self._deliver(number)
+            if entry & 0xFF == vector and entry & _LEVEL:
+                self._entries[number] = entry & ~_TAKEN
+                self._ask_again(number)
+
+    def _ask_again(self, number: int) -> None:
+        if self._lines >> number & 1 and self._entries[number] & _LEVEL:
+            self._deliver(number)
 
     def _deliver(self, number: int) -> None:
         entry = self._entries[number]
-        if not entry & _MASKED:
-            self._request(entry & 0xFF)
+        if entry & (_MASKED | _TAKEN | _MODE):
+            return
+        level = bool(entry & _LEVEL)
+        if level:
+            self._entries[number] |= _TAKEN
+        self._request(entry & 0xFF, level)

@@ -1,6 +1,9 @@
 """A local APIC in x2APIC mode, reached by MSRs, with its timer on the virtual clock.
 
-Source: Intel SDM volume 3, chapter 11; 11.12 for x2APIC.
+Writes of reserved bits and to registers that are only read are refused; bits that a local vector lacks are dropped, as
+KVM has it. Errors are not recorded.
+
+Source: Intel SDM volume 3, chapter 11; 11.12 for x2APIC; Linux arch/x86/kvm/lapic.c.
 """
 
 from __future__ import annotations
@@ -39,6 +42,16 @@ _PERIODIC: Final = 1
 _DEADLINE: Final = 2
 _DIVISORS: Final = (2, 4, 8, 16, 32, 64, 128, 1)
 _CLEAN: Final = 0xFFFFFFFF
+_FIRST_VECTOR: Final = 16  # those below are illegal
+_SEND_PENDING: Final = 1 << 12
+_LOGICAL: Final = 1 << 11
+_COMMAND_RESERVED: Final = 0xFFF << 20 | 3 << 16 | 1 << 13
+_LOCAL_BITS: Final = {_TIMER: 0x700FF, 0x833: 0x107FF, 0x834: 0x107FF, 0x835: 0x1A7FF, 0x836: 0x1A7FF, 0x837: 0x100FF}
+_CMCI_BITS: Final = 0x107FF
+_WRITABLE: Final = {
+    _TASK_PRIORITY: 0xFF, _END_OF_INTERRUPT: 0, _SPURIOUS: 0x1FF, _ERROR_STATUS: 0, _SELF_INTERRUPT: 0xFF,
+    _INITIAL_COUNT: _CLEAN, _DIVIDE: 0xB,
+}  # fmt: skip
 
 
 class LocalApic:
@@ -58,12 +71,13 @@ class LocalApic:
         self._bus_ns = bus_ns
         self._requested = 0
         self._in_service = 0
+        self._level = 0
+        self._sent = 0
         self._priority = 0
         self._spurious = 0xFF
         self._local: dict[int, int] = dict.fromkeys((_CMCI, *range(_TIMER, _LAST_LOCAL_VECTOR + 1)), _MASKED)
         self._divide = 0
         self._initial = 0
-        self._started_ns = 0
         self._deadline = 0
         self._due_ns: int | None = None
         self.ended: Callable[[int], None] = lambda vector: None
@@ -81,16 +95,16 @@ class LocalApic:
         if _REQUEST <= msr < _REQUEST + 8:
             return self._requested >> 32 * (msr - _REQUEST) & _CLEAN
         if _TRIGGER_MODE <= msr < _TRIGGER_MODE + 8:
-            return 0
+            return self._level >> 32 * (msr - _TRIGGER_MODE) & _CLEAN
         values = {
             _ID: self._number,
             _VERSION: _VERSION_VALUE,
             _TASK_PRIORITY: self._priority,
             _PROCESSOR_PRIORITY: self._processor_priority,
-            _LOGICAL_DESTINATION: (self._number >> 4) << 16 | 1 << (self._number & 15),
+            _LOGICAL_DESTINATION: self._logical_id,
             _SPURIOUS: self._spurious,
             _ERROR_STATUS: 0,
-            _COMMAND: 0,
+            _COMMAND: self._sent,
             _INITIAL_COUNT: self._initial,
             _CURRENT_COUNT: self._current_count,
             _DIVIDE: self._divide,
@@ -98,39 +112,58 @@ class LocalApic:
         return values.get(msr)
 
     def write(self, msr: int, value: int) -> bool:
-        """WRMSR; whether there is such a register."""
+        """WRMSR; False where there is no such register to write, or bits are set that it does not have."""
+        if value & ~_WRITABLE.get(msr, -1):
+            return False
         if msr == TSC_DEADLINE:
             self._set_deadline(value)
         elif msr == _END_OF_INTERRUPT:
             self._end_of_interrupt()
         elif msr == _TASK_PRIORITY:
-            self._priority = value & 0xFF
+            self._priority = value
         elif msr == _SPURIOUS:
-            self._spurious = value & 0x1FF
+            self._spurious = value
+            self._mask_while_disabled()
         elif msr == _SELF_INTERRUPT:
-            self.request(value & 0xFF)
+            self.request(value)
         elif msr == _COMMAND:
-            self._command(value)
+            return self._command(value)
         elif msr == _INITIAL_COUNT:
-            self._initial = value & _CLEAN
-            self._started_ns = self._now()
-            self._arm()
+            self._initial = value
+            self._count_from(value)
         elif msr == _DIVIDE:
-            self._divide = value & 0xB
-            self._arm()
+            left = self._current_count
+            self._divide = value
+            self._count_from(left)
         elif msr in self._local:
-            self._local[msr] = value & _CLEAN
-            if msr == _TIMER:
-                self._arm()
-        elif msr not in (_ERROR_STATUS, _ID, _VERSION, _LOGICAL_DESTINATION):
+            mode = self._mode
+            self._local[msr] = value & _LOCAL_BITS.get(msr, _CMCI_BITS)
+            self._mask_while_disabled()
+            if _DEADLINE in (mode, self._mode) and mode != self._mode:
+                self._due_ns, self._deadline = None, 0
+        elif msr != _ERROR_STATUS:
             return False
         return True
 
+    def _mask_while_disabled(self) -> None:
+        """Disabled by software, all local vectors are masked and stay so."""
+        if not self._spurious & _ENABLED:
+            for msr in self._local:
+                self._local[msr] |= _MASKED
+
+    @property
+    def _logical_id(self) -> int:
+        return (self._number >> 4) << 16 | 1 << (self._number & 15)
+
     # ---- interrupts ---------------------------------------------------------------------------------------------
 
-    def request(self, vector: int) -> None:
-        """An interrupt arrives."""
-        self._requested |= 1 << vector
+    def request(self, vector: int, level: bool = False) -> None:
+        """An interrupt arrives; a level-triggered one is told of when it ends. Disabled by software, none is taken."""
+        if vector < _FIRST_VECTOR or not self._spurious & _ENABLED:
+            return
+        bit = 1 << vector
+        self._requested |= bit
+        self._level = self._level | bit if level else self._level & ~bit
 
     def pending(self) -> int | None:
         """The vector that the processor would take now, if any."""
@@ -153,14 +186,27 @@ class LocalApic:
         if self._in_service:
             vector = self._in_service.bit_length() - 1
             self._in_service &= ~(1 << vector)
-            self.ended(vector)
+            if self._level >> vector & 1:
+                self.ended(vector)
 
-    def _command(self, value: int) -> None:
+    def _command(self, value: int) -> bool:
         """Interprocessor interrupts: fixed ones to oneself arrive; there is no other processor to take the rest."""
+        if value & _COMMAND_RESERVED or value >> 64:
+            return False
+        self._sent = value & ~_SEND_PENDING
         shorthand, mode, destination = value >> 18 & 3, value >> 8 & 7, value >> 32
-        own = shorthand in (1, 2) or (not shorthand and destination in (self._number, _CLEAN))
+        own = shorthand in (1, 2) or (not shorthand and self._is_named(destination, bool(value & _LOGICAL)))
         if own and mode in (0, 1):
             self.request(value & 0xFF)
+        return True
+
+    def _is_named(self, destination: int, logical: bool) -> bool:
+        if destination == _CLEAN:
+            return True
+        if not logical:
+            return destination == self._number
+        own = self._logical_id
+        return destination >> 16 == own >> 16 and bool(destination & own & 0xFFFF)
 
     # ---- timer --------------------------------------------------------------------------------------------------
 
@@ -199,12 +245,11 @@ class LocalApic:
     def _current_count(self) -> int:
         if self._due_ns is None or self._mode == _DEADLINE:
             return 0
-        return max(0, self._due_ns - self._now()) // self._count_ns
+        return -(-max(0, self._due_ns - self._now()) // self._count_ns)
 
-    def _arm(self) -> None:
-        if self._mode == _DEADLINE:
-            return
-        self._due_ns = self._started_ns + self._period_ns if self._initial else None
+    def _count_from(self, count: int) -> None:
+        if self._mode != _DEADLINE:
+            self._due_ns = self._now() + count * self._count_ns if count else None
 
     def _set_deadline(self, value: int) -> None:
         if self._mode != _DEADLINE:

@@ -47,7 +47,7 @@ class Ports:
         if port == PM1_CONTROL:
             return _SCI_ENABLED
         if port == PM_TIMER:
-            return self._now() * _PM_TIMER_HZ // 1_000_000_000 & _ONES
+            return self._now() * _PM_TIMER_HZ // 1_000_000_000 & _ONES >> (32 - 8 * size)
         if PM1_EVENT <= port < PM1_EVENT + 4:
             offset = port - PM1_EVENT
             return int.from_bytes(self._events[offset : offset + size], "little")
@@ -67,6 +67,11 @@ class Ports:
             raise GuestReset("shutdown", 0)
         elif port == RESET and value & _SYSTEM_RESET:
             raise GuestReset("cold", 0)
-        elif PM1_EVENT + 2 <= port < PM1_EVENT + 4:
-            offset = port - PM1_EVENT
-            self._events[offset : offset + size] = (value & _ONES >> (32 - 8 * size)).to_bytes(size, "little")
+        elif PM1_EVENT <= port < PM1_EVENT + 4:
+            self._enable_events(port - PM1_EVENT, value.to_bytes(8, "little")[:size])
+
+    def _enable_events(self, offset: int, data: bytes) -> None:
+        """The enable register is kept; the status register before it stays 0, for nothing happens."""
+        for at, byte in enumerate(data, offset):
+            if 2 <= at < 4:
+                self._events[at] = byte

@@ -19,6 +19,7 @@ _NO_INTERRUPT: Final = 1
 _TRANSMIT_EMPTY: Final = 2
 _RECEIVED: Final = 4
 _FIFO: Final = 0xC0
+_CLEAR_RECEIVED: Final = 2
 _LINE_IDLE: Final = 0x60
 _CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
 
@@ -90,7 +91,7 @@ class SerialPort:
                 self._transmit_pending = True
             self._enabled = value & 0xF
         elif offset == 2:
-            self._fifo = bool(value & 1)
+            self._control_fifos(value)
         elif offset == 3:
             self._line_control = value
         elif offset == 4:
@@ -98,6 +99,13 @@ class SerialPort:
         elif offset == 7:
             self._scratch = value
         self._update()
+
+    def _control_fifos(self, value: int) -> None:
+        """Switched on or off, the FIFOs are emptied; other bits count only while they are on."""
+        on = bool(value & 1)
+        if on != self._fifo or (on and value & _CLEAR_RECEIVED):
+            self._received.clear()
+        self._fifo = on
 
     def _send(self, value: int) -> None:
         if self._modem_control & _LOOP:
