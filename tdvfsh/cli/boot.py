@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
+from tdvfsh.errors import UsageError
 from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.files import OpenedFiles, open_boot_files
+
+_ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
 
 
 def run_boot(arguments: Arguments) -> int:
     """One boot: a story, or the contract's JSON. Exit status 0 where the operating system was reached, else 1."""
+    model = arguments.text("engine") == "model"
+    if model:
+        _refuse_engine_options(arguments)
     options = arguments.td_options()
     with (
         unpack_progress() as progress,
@@ -23,7 +31,7 @@ def run_boot(arguments: Arguments) -> int:
         ) as opened,
     ):
         ran = None
-        if arguments.text("engine") == "model":
+        if model:
             result = boot(options, opened.boot)
         else:
             from tdvfsh.cli.cpu_boot import boot_on_processor
@@ -39,6 +47,14 @@ def run_boot(arguments: Arguments) -> int:
 
             print_lines(story_lines(result, opened.initrds) + (ran.lines if ran is not None else []))
     return 0 if result.booted and (ran is None or ran.succeeded) else 1
+
+
+def _refuse_engine_options(arguments: Arguments) -> None:
+    given = [name for name in _ONLY_REAL_CODE if arguments.optional(name) is not None]
+    given += ["through_os"] if arguments.flag("through_os") else []
+    given += ["violation"] if arguments.text("violation") != "stop" else []
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu")
 
 
 def _write_trace(path: str | None, result: BootResult, opened: OpenedFiles) -> None:
