@@ -17,7 +17,16 @@ LARGE_PAGE_SIZE: Final = 2 * MIB
 
 _SUFFIXES: Final = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _LONGEST_SIZE: Final = 100
+_LONGEST_DECIMAL = 20
 _SIZE = re.compile(r"(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def parse_decimal(text: str) -> int | None:
+    """A number of decimal digits, or None: also for more digits than any 64-bit number has.
+
+    ``str.isdigit`` lets superscripts pass, which ``int`` refuses; and ``int`` refuses thousands of digits.
+    """
+    return int(text) if len(text) <= _LONGEST_DECIMAL and text.isdecimal() else None
 
 
 def parse_size(text: str) -> int:

@@ -10,7 +10,7 @@ from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
 from tdvfsh.report.table import table_lines
-from tdvfsh.units import human_size, parse_size
+from tdvfsh.units import human_size, parse_decimal, parse_size
 
 
 def run_images(arguments: Arguments) -> int:
@@ -99,7 +99,7 @@ def _make(arguments: Arguments) -> int:
 
 
 def _protocol(text: str) -> int:
-    major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()) or int(major) > 255 or int(minor) > 255:
+    major, minor = (parse_decimal(part) for part in text.partition(".")[::2])
+    if major is None or minor is None or major > 255 or minor > 255:
         raise UsageError(f"--protocol {text}: not a boot protocol version such as 2.15")
-    return int(major) << 8 | int(minor)
+    return major << 8 | minor

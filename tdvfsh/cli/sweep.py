@@ -29,7 +29,7 @@ from tdvfsh.sweep.spec import ImageRequest, read_spec
 from tdvfsh.sweep.store import ResultStore, read_results
 from tdvfsh.sweep.text import map_lines, summary_lines, sweep_dict
 from tdvfsh.ui.progress import progress_bar
-from tdvfsh.units import parse_size
+from tdvfsh.units import parse_decimal, parse_size
 
 _SPEC_SUFFIX = ".toml"
 
@@ -175,9 +175,10 @@ def _workers(arguments: Arguments) -> AbstractContextManager[Workers]:
         return cluster_workers(cluster)
     if jobs is None:
         return local_workers(len(os.sched_getaffinity(0)))
-    if not jobs.isdigit():
+    count = parse_decimal(jobs)
+    if count is None:
         raise UsageError(f"--jobs {jobs}: not a number")
-    return local_workers(int(jobs))
+    return local_workers(count)
 
 
 @contextmanager

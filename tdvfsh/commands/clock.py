@@ -17,6 +17,7 @@ from tdvfsh.commands.registry import command
 from tdvfsh.commands.types import Count, Flag, Option, Text
 from tdvfsh.script.numbers import to_uintn
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.units import parse_decimal
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
@@ -56,9 +57,10 @@ def _set(shell: Shell, now: tuple[int, int, int, int, int, int]) -> None:
 
 def _numbers(text: str, separator: str, least: int) -> list[int] | None:
     parts = text.split(separator)
-    if not least <= len(parts) <= 3 or not text[:1].isdigit() or not all(part.isdigit() or not part for part in parts):
+    if not least <= len(parts) <= 3 or not text[:1].isdecimal():
         return None
-    return [int(part or 0) for part in parts]
+    numbers = [parse_decimal(part or "0") for part in parts]
+    return [number for number in numbers if number is not None] if None not in numbers else None
 
 
 @command("stall", level=1, counts=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from tdvfsh.script.numbers import parse_number
+from tdvfsh.units import parse_decimal
 
 
 class BadArgument(Exception):
@@ -65,10 +66,9 @@ def read_hex(word: str) -> int:
 def read_address(word: str) -> int:
     """A physical address: hex, or a size such as ``16M`` or ``4G`` from address 0."""
     suffix = _SUFFIXES.get(word[-1:].lower())
-    if suffix is not None and word[:-1].isdigit():
-        value = int(word[:-1]) << suffix
-        if value < _LIMIT:
-            return value
+    number = parse_decimal(word[:-1]) if suffix is not None else None
+    if suffix is not None and number is not None and number << suffix < _LIMIT:
+        return number << suffix
     return read_hex(word)
 
 

@@ -15,7 +15,7 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
-from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, align_down, align_up
+from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, align_down, align_up, parse_decimal
 
 MAX_TEXT_SIZE: Final = 64 * MIB
 _ADDRESS_LIMIT: Final = 1 << 64
@@ -169,7 +169,7 @@ def parse_efi_lines(text: str, path: str) -> list[MemoryDescriptor]:
         match = _EFI_ROW.search(line)
         if match is None:
             continue
-        if descriptors and int(match["index"]) == 0:
+        if descriptors and not match["index"].strip("0"):
             break  # the runtime map, or another boot
         start, end = int(match["start"], 16), int(match["end"], 16)
         kind = _kernel_type(match["type"].strip(), path, number)
@@ -237,7 +237,9 @@ def _kernel_type(name: str, path: str, line: int) -> int:
     if kind is not None:
         return kind
     if match := _TYPE_NUMBER.fullmatch(name):
-        return int(match[1]) & memory.MEMORY_TYPE_LAST
+        number = parse_decimal(match[1])
+        if number is not None:
+            return number & memory.MEMORY_TYPE_LAST
     raise FormatError(path, f"line {line}: unknown memory type {name!r}")
 
 

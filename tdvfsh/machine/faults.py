@@ -26,6 +26,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.tdx import TdcallStatus, TdvmcallStatus, completion_from_name, completion_name
+from tdvfsh.units import parse_decimal
 
 if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine
@@ -70,9 +71,9 @@ def parse_fault(text: str) -> Fault:
     what = next((name for name in _NAMES if name.lower() == match["what"].lower()), None)
     if what is None:
         raise UsageError(f"fault {text}: unknown {match['what']}; choose one of {', '.join(_NAMES)}")
-    first = int(match["first"])
-    last = int(match["last"] or first)
-    if not 1 <= first <= last <= _MAX_NUMBER or last - first >= _MAX_COUNT:
+    first = parse_decimal(match["first"])
+    last = parse_decimal(match["last"] or match["first"])
+    if first is None or last is None or not 1 <= first <= last <= _MAX_NUMBER or last - first >= _MAX_COUNT:
         raise UsageError(f"fault {text}: numbers count from 1, ascend, and are at most {_MAX_COUNT} at once")
     name, how = _how(text, what, match["how"])
     return Fault(what, first, last, name, how)

@@ -12,6 +12,7 @@ from __future__ import annotations
 _DECIMAL = frozenset("0123456789")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _LIMIT = 1 << 64
+_MOST_DIGITS = 20
 MAX_UINTN = _LIMIT - 1
 
 
@@ -59,7 +60,10 @@ def parse_number(text: str, *, force_hex: bool = False, stop_at_space: bool = Fa
     end = 0
     while end < len(text) and text[end] in allowed:
         end += 1
-    value = int(text[:end], base) if end else 0
+    digits = text[:end].lstrip("0")
+    if len(digits) > _MOST_DIGITS:  # int refuses thousands of them
+        return None
+    value = int(digits, base) if digits else 0
     return value if value < _LIMIT else None
 
 

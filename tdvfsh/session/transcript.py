@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tdvfsh.errors import FormatError
+from tdvfsh.units import parse_decimal
 
 MAGIC: Final = "# tdvfsh transcript "
 VERSION: Final = 1
@@ -113,7 +114,8 @@ def parse_transcript(text: str, path: str) -> Transcript:
     if not first.startswith(MAGIC):
         raise FormatError(path, f"this is no transcript: it does not begin with '{MAGIC}{VERSION}'")
     number = first.removeprefix(MAGIC).strip()
-    if not number.isdigit() or int(number) > VERSION:
+    version = parse_decimal(number)
+    if version is None or version > VERSION:
         raise FormatError(path, f"a transcript of version {number}; this tdvfsh reads up to {VERSION}")
     if rest and not rest.endswith("\n"):
         rest += "\n"
