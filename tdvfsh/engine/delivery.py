@@ -14,14 +14,17 @@ from tdvfsh.engine.processor_state import CS, LONG_CODE, PRIVILEGE, SS, Processo
 _GATE: Final = struct.Struct("<HHBBHII")
 _DESCRIPTOR: Final = struct.Struct("<II")
 _WORD: Final = struct.Struct("<Q")
-_PRESENT: Final = 0x80
-_INTERRUPT_GATE: Final = 0xE
-_KIND: Final = 0xF
+_INTERRUPT_GATE: Final = 0x8E
+_TRAP_GATE: Final = 0x8F
+_PRIVILEGE_OF_GATE: Final = 0x60
 _STACKS: Final = 0x24  # IST1 in the task state segment
 _RING_0_STACK: Final = 4
 _CLEARED: Final = 1 << 8 | 1 << 14 | 1 << 16 | 1 << 17  # TF NT RF VM
 INTERRUPT_FLAG: Final = 1 << 9
 _SELECTOR: Final = 0xFFF8
+_LOCAL_TABLE: Final = 4
+_CODE_MASK: Final = 1 << 21 | 1 << 15 | 1 << 12 | 1 << 11
+_CONFORMING: Final = 1 << 10
 
 
 class LinearMemory:
@@ -50,7 +53,7 @@ def deliver(
         error_code: What the exception pushes, or None.
 
     Returns:
-        Whether there is a gate and a stack for it; nothing is changed otherwise.
+        Whether there is a gate for 64-bit code and a stack for it; nothing is changed otherwise.
     """
     table = state.interrupt_table
     if vector * 16 + 15 > table.limit:
@@ -59,14 +62,15 @@ def deliver(
     if gate is None:
         return False
     low, selector, stack_index, kind, middle, high, _ = _GATE.unpack(gate)
-    if not kind & _PRESENT:
+    kind &= ~_PRIVILEGE_OF_GATE
+    descriptor = _descriptor(state, memory, selector)
+    if kind not in (_INTERRUPT_GATE, _TRAP_GATE) or descriptor is None:
         return False
-    descriptor = memory.read(state.descriptor_table.base + (selector & _SELECTOR), 8)
-    if descriptor is None:
-        return False
-    first, second = _DESCRIPTOR.unpack(descriptor)
-    level = second >> 13 & 3
+    first, second = descriptor
     old_level = state.privilege
+    level = old_level if second & _CONFORMING else second >> 13 & 3
+    if second & _CODE_MASK != _CODE_MASK or second >> 13 & 3 > old_level:
+        return False
     stack: int | None = state.register(4)
     if stack_index & 7:
         stack = _task_word(state, memory, _STACKS + 8 * ((stack_index & 7) - 1))
@@ -88,7 +92,7 @@ def deliver(
         return False
     state.set_register(4, stack)
     state.instruction_pointer = low | middle << 16 | high << 32
-    cleared = _CLEARED | (INTERRUPT_FLAG if kind & _KIND == _INTERRUPT_GATE else 0)
+    cleared = _CLEARED | (INTERRUPT_FLAG if kind == _INTERRUPT_GATE else 0)
     state.system_flags = state.system_flags & ~cleared
     limit = first & 0xFFFF | second & 0xF0000
     base = first >> 16 | (second & 0xFF) << 16 | second & 0xFF000000
@@ -100,6 +104,18 @@ def deliver(
     state.hidden_flags = state.hidden_flags & ~PRIVILEGE | level | LONG_CODE
     state.exception_delivered()
     return True
+
+
+def _descriptor(state: ProcessorState, memory: LinearMemory, selector: int) -> tuple[int, int] | None:
+    """Both halves of a gate's code segment."""
+    table, offset = state.descriptor_table, selector & _SELECTOR
+    if not offset or selector & _LOCAL_TABLE or offset + 7 > table.limit:
+        return None
+    data = memory.read(table.base + offset, 8)
+    if data is None:
+        return None
+    first, second = _DESCRIPTOR.unpack(data)
+    return int(first), int(second)
 
 
 def _task_word(state: ProcessorState, memory: LinearMemory, offset: int) -> int | None:

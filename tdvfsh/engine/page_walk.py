@@ -13,6 +13,8 @@ _ADDRESS: Final = 0x000F_FFFF_FFFF_F000
 _PRESENT: Final = 1
 _LARGE: Final = 1 << 7
 _LEVELS: Final = (39, 30, 21, 12)
+_TOP: Final = 39
+_CANONICAL: Final = (0, 0x1FFFF)
 
 
 class Mapping(NamedTuple):
@@ -32,7 +34,7 @@ class Mapping(NamedTuple):
 
 
 def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0) -> Mapping | None:
-    """The mapping of ``linear`` in 4-level paging, or None where it is not present.
+    """The mapping of ``linear`` in 4-level paging, or None where it is not present or is no address.
 
     Args:
         view: RAM by guest physical address.
@@ -40,6 +42,8 @@ def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0) -> Mappi
         linear: The address.
         shared_mask: The shared bit, which is no address bit where tables are read.
     """
+    if linear >> 47 not in _CANONICAL:
+        return None
     table = cr3 & _ADDRESS & ~shared_mask
     end = len(view)
     for shift in _LEVELS:
@@ -47,9 +51,9 @@ def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0) -> Mappi
         if at + 8 > end:
             return None
         value = _ENTRY.unpack_from(view, at)[0]
-        if not value & _PRESENT:
+        if not value & _PRESENT or (shift == _TOP and value & _LARGE):
             return None
-        if shift == 12 or (value & _LARGE and shift < 39):
+        if shift == 12 or value & _LARGE:
             size = 1 << shift
             return Mapping((value & _ADDRESS & -size) | (linear & (size - 1)), at, value, size)
         table = value & _ADDRESS & ~shared_mask

@@ -11,6 +11,7 @@ import hashlib
 from typing import Final, NamedTuple
 
 _OPERAND_SIZE: Final = 0x66
+_PREFIXES: Final = frozenset((_OPERAND_SIZE, 0x67, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65))
 _OPCODE: Final = b"\x0f\xc7"
 _REGISTER_FORM: Final = 0xF0  # mod 3, /6
 _FORM_MASK: Final = 0xF8
@@ -27,10 +28,9 @@ class RandomInstruction(NamedTuple):
 
 
 def decode_rdrand(code: bytes) -> RandomInstruction | None:
-    """The RDRAND that ``code`` begins with, or None."""
-    at, bits, extended = 0, 32, 0
-    if code[:1] == bytes((_OPERAND_SIZE,)):
-        at, bits = 1, 16
+    """The RDRAND that ``code`` begins with, or None; LOCK and repeat prefixes make it something else."""
+    at = next((number for number, byte in enumerate(code) if byte not in _PREFIXES), 0)
+    bits, extended = 16 if _OPERAND_SIZE in code[:at] else 32, 0
     if len(code) > at and code[at] & 0xF0 == 0x40:
         bits = 64 if code[at] & _WIDE else bits
         extended = 8 * (code[at] & _EXTENDED)

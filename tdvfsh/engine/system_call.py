@@ -27,11 +27,11 @@ def enter_system_call(state: ProcessorState, flags: int, star: int, entry: int, 
         entry: IA32_LSTAR.
         mask: IA32_FMASK.
     """
-    selector = star >> 32 & 0xFFFC
+    base = star >> 32 & 0xFFFF
     state.set_register(_RCX, state.instruction_pointer)
     state.set_register(_R11, flags & ~_RESUME_FLAG)
     state.instruction_pointer = entry
     state.system_flags = state.system_flags & ~mask & ~_RESUME_FLAG
-    state.set_segment(CS, Segment(selector, 0, _LIMIT, _CODE))
-    state.set_segment(SS, Segment(selector + 8, 0, _LIMIT, _STACK))
+    state.set_segment(CS, Segment(base & 0xFFFC, 0, _LIMIT, _CODE))
+    state.set_segment(SS, Segment(base + 8 & 0xFFFF, 0, _LIMIT, _STACK))
     state.hidden_flags = state.hidden_flags & ~PRIVILEGE | LONG_CODE
