@@ -14,13 +14,15 @@ from collections.abc import Callable
 from typing import Final
 
 TDX_LEAF: Final = 0x21
-HYPERVISOR_LEAVES: Final = range(0x40000000, 0x40000100)
+HYPERVISOR_LEAVES: Final = range(0x40000000, 0x50000000)
 CRYSTAL_HZ: Final = 25_000_000
 
 Registers = tuple[int, int, int, int]
 """EAX, EBX, ECX, EDX."""
 
 _SAPPHIRE_RAPIDS: Final = 0x000806F8
+_FIRST_EXTENDED: Final = 0x80000000
+_LAST_EXTENDED: Final = 0x80000008
 _BRAND_LEAVES: Final = range(0x80000002, 0x80000005)
 _BRAND: Final = b"Intel Xeon with TDX, as tdvfsh has it".ljust(48, b"\0")
 _RDRAND: Final = 1 << 30
@@ -71,8 +73,15 @@ class TdCpuid:
         """What the instruction gives, or None where it raises #VE."""
         if leaf in HYPERVISOR_LEAVES:
             return None if self._td else self.hypervisor(leaf)
+        if self._td:
+            leaf = self._known_leaf(leaf)
         special = self._special(leaf, subleaf, cr4)
         return self._native(leaf, subleaf) if special is None else special
+
+    def _known_leaf(self, leaf: int) -> int:
+        """Past the highest leaf of either range, the module answers as for the highest basic one."""
+        known = leaf <= TDX_LEAF or _FIRST_EXTENDED <= leaf <= _LAST_EXTENDED
+        return leaf if known else TDX_LEAF
 
     def hypervisor(self, leaf: int) -> Registers:
         """The VMM's own leaves: KVM without paravirtual features."""
@@ -105,6 +114,8 @@ class TdCpuid:
             return 1, self._hz // CRYSTAL_HZ, CRYSTAL_HZ, 0
         if leaf == 0x16:
             return self._hz // 1_000_000, self._hz // 1_000_000, 100, 0
+        if leaf == _FIRST_EXTENDED and self._td:
+            return _LAST_EXTENDED, 0, 0, 0
         if leaf == 0x80000001:
             a, b, c, d = native(leaf, 0)
             return a, b, c & ~_SVM, d
@@ -116,6 +127,8 @@ class TdCpuid:
             return 0, 0, 0, _INVARIANT_TSC
         if leaf == 0x80000008:
             return _ADDRESS_BITS, *native(leaf, 0)[1:]
+        if self._td and native(0, 0)[0] < leaf < TDX_LEAF:
+            return _NOTHING  # the emulated processor has no such leaf, and would answer with its highest one
         return None
 
     def _topology(self, subleaf: int) -> Registers:

@@ -19,8 +19,13 @@ RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
 
 _NO_VALID_VE_INFO: Final = 0xC000070400000000
-_METADATA_FIELD_NOT_READABLE: Final = 0xC0000C0200000000
-_METADATA_FIELD_NOT_WRITABLE: Final = 0xC0000C0300000000
+_METADATA_FIELD_ID_INCORRECT: Final = 0xC0000C0000000000
+_METADATA_FIELD_NOT_WRITABLE: Final = 0xC0000C0100000000
+_LEAF_MASK: Final = 0xFFFF
+_VERSION_1: Final = 1 << 16
+_HAVE_VERSION_1: Final = frozenset((TdcallLeaf.TDGETVEINFO.value,))
+_NO_OPERANDS: Final = 0xFFFFFFFF << 32 | 1 << 4 | 1 << 1 | 1 << 0
+_OPERAND_INVALID: Final = TdcallStatus.OPERAND_INVALID
 _VM_READ: Final = 7
 _VM_WRITE: Final = 8
 _REPORT_ALIGNMENT: Final = 1024
@@ -86,13 +91,15 @@ class TdxModule:
         }  # fmt: skip
 
     def tdcall(self) -> int:
-        """Carry out the TDCALL that RAX names; gives the leaf's number."""
+        """Carry out the TDCALL that RAX names: leaf in bits 15:0, version in 23:16; gives the leaf's number."""
         state = self._state
-        leaf = state.register(RAX) & 0xFFFF
+        rax = state.register(RAX)
+        leaf = rax & _LEAF_MASK
         match leaf:
+            case _ if rax & ~_LEAF_MASK and not (rax & ~_LEAF_MASK == _VERSION_1 and leaf in _HAVE_VERSION_1):
+                status = _OPERAND_INVALID | OperandId.RAX
             case TdcallLeaf.TDVMCALL:
-                status = int(TdcallStatus.SUCCESS)
-                self._vmcall()
+                status = self._call_vmm()
             case TdcallLeaf.TDINFO:
                 status = self._information()
             case TdcallLeaf.TDEXTENDRTMR:
@@ -106,7 +113,7 @@ class TdxModule:
             case _ if leaf in (_VM_READ, _VM_WRITE):
                 status = self._field(leaf == _VM_WRITE)
             case _:
-                status = TdcallStatus.OPERAND_INVALID | OperandId.RAX
+                status = _OPERAND_INVALID | OperandId.RAX
         state.set_register(RAX, status)
         return leaf
 
@@ -122,9 +129,11 @@ class TdxModule:
 
     def _virtualization_information(self) -> int:
         info, self.pending = self.pending, None
-        if info is None:
-            return _NO_VALID_VE_INFO
         state = self._state
+        if info is None:
+            for register in (RCX, RDX, R8, R9, R10):
+                state.set_register(register, 0)
+            return _NO_VALID_VE_INFO
         state.set_register(RCX, info.exit_reason)
         state.set_register(RDX, info.exit_qualification)
         state.set_register(R8, info.linear)
@@ -137,34 +146,48 @@ class TdxModule:
         address, index = state.register(RCX), state.register(RDX)
         digest = None if address % _DATA_ALIGNMENT else self._read(address, DIGEST_SIZE)
         if digest is None:
-            return TdcallStatus.OPERAND_INVALID | OperandId.RCX
+            return _OPERAND_INVALID | OperandId.RCX
         if index >= RTMRS:
-            return TdcallStatus.OPERAND_INVALID | OperandId.RDX
+            return _OPERAND_INVALID | OperandId.RDX
         self.measurements.extend(index, digest)
         return TdcallStatus.SUCCESS
 
     def _report(self) -> int:
         state = self._state
         target, source = state.register(RCX), state.register(RDX)
+        if target % _REPORT_ALIGNMENT:
+            return _OPERAND_INVALID | OperandId.RCX
         data = None if source % _DATA_ALIGNMENT else self._read(source, REPORT_DATA_SIZE)
         if data is None:
-            return TdcallStatus.OPERAND_INVALID | OperandId.RDX
+            return _OPERAND_INVALID | OperandId.RDX
+        if state.register(R8):
+            return _OPERAND_INVALID | R8
         report = self.measurements.report(data)
         assert len(report) == REPORT_SIZE
-        if target % _REPORT_ALIGNMENT or not self._write(target, report):
-            return TdcallStatus.OPERAND_INVALID | OperandId.RCX
+        if not self._write(target, report):
+            return _OPERAND_INVALID | OperandId.RCX
+        return TdcallStatus.SUCCESS
+
+    def _call_vmm(self) -> int:
+        """TDG.VP.VMCALL: RCX says which registers go to the VMM; RAX, RCX and RSP never do."""
+        if self._state.register(RCX) & _NO_OPERANDS:
+            return _OPERAND_INVALID | OperandId.RCX
+        self._vmcall()
         return TdcallStatus.SUCCESS
 
     def _field(self, write: bool) -> int:
         state = self._state
-        number = state.register(RDX)
+        number, data = state.register(RDX), state.register(R8)
+        state.set_register(R8, 0)
+        if state.register(RCX):
+            return _OPERAND_INVALID | OperandId.RCX
         if number not in self._fields:
-            return _METADATA_FIELD_NOT_READABLE
-        if write and number not in _WRITABLE:
-            return _METADATA_FIELD_NOT_WRITABLE
+            return _METADATA_FIELD_ID_INCORRECT
         before = self._fields[number]
         if write:
             mask = state.register(R9)
-            self._fields[number] = before & ~mask | state.register(R8) & mask
+            if number not in _WRITABLE or not mask:
+                return _METADATA_FIELD_NOT_WRITABLE
+            self._fields[number] = before & ~mask | data & mask
         state.set_register(R8, before)
         return TdcallStatus.SUCCESS

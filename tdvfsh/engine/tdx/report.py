@@ -13,6 +13,7 @@ RTMRS: Final = 4
 DIGEST_SIZE: Final = 48
 REPORT_SIZE: Final = 1024
 REPORT_DATA_SIZE: Final = 64
+_TCB_INFO_SIZE: Final = 239
 _TD: Final = 0x81
 _X87_SSE: Final = 3
 
@@ -36,6 +37,7 @@ class Measurements:
         """A TDREPORT over 64 bytes of the caller's; its MAC is zero, so that nobody can take it for evidence."""
         td_info = struct.pack("<QQ", self._attributes, _X87_SSE) + bytes(4 * DIGEST_SIZE) + b"".join(self.rtmrs)
         td_info = td_info.ljust(512, b"\0")
-        mac = struct.pack("<B15x16x", _TD) + bytes(DIGEST_SIZE) + hashlib.sha384(td_info).digest()
+        tcb_digest = hashlib.sha384(bytes(_TCB_INFO_SIZE)).digest()
+        mac = struct.pack("<B15x16x", _TD) + tcb_digest + hashlib.sha384(td_info).digest()
         mac = (mac + report_data).ljust(256, b"\0")
         return mac + bytes(256) + td_info

@@ -12,7 +12,7 @@ from tdvfsh.engine.errors import GuestFatal
 from tdvfsh.engine.platform.ports import Ports
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.cpuid import TdCpuid
-from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RDX, RSI
+from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RCX, RDI, RDX, RSI
 from tdvfsh.engine.tdx.msrs import TdMsrs
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.td.trust_domain import TrustDomain
@@ -26,6 +26,7 @@ WRMSR: Final = 32
 EPT_VIOLATION: Final = 48
 WBINVD: Final = 54
 
+_GET_TD_VMCALL_INFO: Final = 0x10000
 _INVALID: Final = TdvmcallStatus.INVALID_OPERAND
 _GPA_IN_R13: Final = 1 << 63
 _MESSAGE_REGISTERS: Final = (R14, R15, RBX, RDI, RSI, R8, R9, RDX)
@@ -85,6 +86,7 @@ class Vmm:
             WRMSR: self._call_write_msr,
             EPT_VIOLATION: self._call_memory_mapped,
             WBINVD: lambda: TdvmcallStatus.SUCCESS,
+            _GET_TD_VMCALL_INFO: self._call_information,
             TdvmcallId.MAP_GPA: self._call_map_gpa,
             TdvmcallId.REPORT_FATAL_ERROR: self._call_fatal,
             TdvmcallId.SETUP_EVENT_NOTIFY_INTERRUPT: self._call_notify,
@@ -93,25 +95,31 @@ class Vmm:
     def vmcall(self) -> None:
         """Answer the call that R10 and R11 name: R10 gets the status. GetQuote is refused, there is no quoting service.
 
+        RCX says which registers the two sides see: the VMM reads 0 from the others, and cannot change them.
+
         Raises:
             GuestFatal: The guest reported a fatal error.
             GuestReset: It powered off or reset by a port.
         """
-        state = self._state
-        state.set_register(R10, self._answer())
+        self._set(R10, self._answer())
 
     def _answer(self) -> int:
-        state = self._state
-        if state.register(R10):
+        if self._get(R10):
             return _INVALID
-        call = self._calls.get(state.register(R11))
+        call = self._calls.get(self._get(R11))
         return _INVALID if call is None else call()
 
+    def _get(self, register: int) -> int:
+        return self._state.register(register) if self._state.register(RCX) >> register & 1 else 0
+
+    def _set(self, register: int, value: int) -> None:
+        if self._state.register(RCX) >> register & 1:
+            self._state.set_register(register, value)
+
     def _call_cpuid(self) -> int:
-        state = self._state
-        registers = self._cpuid.hypervisor(state.register(R12) & 0xFFFFFFFF)
+        registers = self._cpuid.hypervisor(self._get(R12) & 0xFFFFFFFF)
         for number, value in zip((R12, R13, R14, R15), registers, strict=True):
-            state.set_register(number, value)
+            self._set(number, value)
         return TdvmcallStatus.SUCCESS
 
     def _call_halt(self) -> int:
@@ -119,56 +127,59 @@ class Vmm:
         return TdvmcallStatus.SUCCESS
 
     def _call_io(self) -> int:
-        state = self._state
-        size, write, port = state.register(R12), state.register(R13), state.register(R14)
+        size, write, port = self._get(R12), self._get(R13), self._get(R14)
         if size not in (1, 2, 4) or write > 1 or port > 0xFFFF:
             return _INVALID
         if write:
-            self._ports.write(port, size, state.register(R15))
+            self._ports.write(port, size, self._get(R15))
         else:
-            state.set_register(R11, self._ports.read(port, size))
+            self._set(R11, self._ports.read(port, size))
         return TdvmcallStatus.SUCCESS
 
     def _call_read_msr(self) -> int:
-        value = self._msrs.read(self._state.register(R12) & 0xFFFFFFFF)
+        value = self._msrs.read(self._get(R12) & 0xFFFFFFFF)
         if value is None:
             return _INVALID
-        self._state.set_register(R11, value)
+        self._set(R11, value)
         return TdvmcallStatus.SUCCESS
 
     def _call_write_msr(self) -> int:
-        state = self._state
-        done = self._msrs.write(state.register(R12) & 0xFFFFFFFF, state.register(R13))
+        done = self._msrs.write(self._get(R12) & 0xFFFFFFFF, self._get(R13))
         return TdvmcallStatus.SUCCESS if done else _INVALID
 
     def _call_memory_mapped(self) -> int:
-        state = self._state
-        size, write, address = state.register(R12), state.register(R13), state.register(R14)
+        size, write, address = self._get(R12), self._get(R13), self._get(R14)
         if size not in (1, 2, 4, 8) or write > 1 or not address & self._td.shared_mask:
             return _INVALID
         address &= ~self._td.shared_mask
         if write:
-            self._memory_mapped.write(address, size, state.register(R15))
+            self._memory_mapped.write(address, size, self._get(R15))
         else:
-            state.set_register(R11, self._memory_mapped.read(address, size))
+            self._set(R11, self._memory_mapped.read(address, size))
+        return TdvmcallStatus.SUCCESS
+
+    def _call_information(self) -> int:
+        """No call beyond those that every VMM has."""
+        if self._get(R12):
+            return _INVALID
+        for register in (R11, R12, R13, R14):
+            self._set(register, 0)
         return TdvmcallStatus.SUCCESS
 
     def _call_map_gpa(self) -> int:
-        state = self._state
-        result = map_gpa(self._td, state.register(R12), state.register(R13))
-        state.set_register(R11, result.r11)
+        result = map_gpa(self._td, self._get(R12), self._get(R13))
+        self._set(R11, result.r11)
         self._converted()
         return result.r10
 
     def _call_notify(self) -> int:
-        vector = self._state.register(R12)
+        vector = self._get(R12)
         if not 32 <= vector <= 255:
             return _INVALID
         self._notify_vector = vector
         return TdvmcallStatus.SUCCESS
 
     def _call_fatal(self) -> int:
-        state = self._state
-        code = state.register(R12)
-        text = b"".join(state.register(number).to_bytes(8, "little") for number in _MESSAGE_REGISTERS)
+        code = self._get(R12)
+        text = b"".join(self._get(number).to_bytes(8, "little") for number in _MESSAGE_REGISTERS)
         raise GuestFatal(code & ~_GPA_IN_R13, text.split(b"\0")[0].decode("latin-1"))

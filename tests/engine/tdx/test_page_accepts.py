@@ -1,0 +1,187 @@
+"""TDG.MEM.PAGE.ACCEPT of guest code: what RAX says, what is counted and timed, what the journal shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdvfsh.engine.errors import GuestDead
+from tdvfsh.engine.tdx.page_accepts import LEAF, AcceptTally, PageAccepts
+from tdvfsh.td.cost import CostModel
+from tdvfsh.td.faults import FaultPlan
+from tdvfsh.td.mapgpa import map_gpa
+from tdvfsh.td.ram import RamLayout
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace, TraceRecord
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.tdx import SeptState, TdcallStatus
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE
+
+OPERAND_INVALID_RCX = 0xC000010000000001
+ALREADY_ACCEPTED, SIZE_MISMATCH = 0x00000B0A00000000, 0xC0000B0B00000000
+LARGE = 1  # the level in RCX
+START = 16 * MIB
+
+
+class Guest:
+    """A TD of 1 GiB whose guest accepts as ``phase``."""
+
+    def __init__(self, host_page_size: int = LARGE_PAGE_SIZE) -> None:
+        self.td = TrustDomain(RamLayout.q35(GIB), host_page_size=host_page_size)
+        self.trace = Trace(lambda: self.td.clock.now_ns)
+        self.phase = "kernel"
+        self.accepts = PageAccepts(self.td, self.trace, lambda: self.phase)
+
+    def accept(self, start: int, level: int = 0) -> int:
+        return self.accepts.accept(start | level)
+
+    @property
+    def tally(self) -> AcceptTally:
+        return self.accepts.phases[self.phase]
+
+    def last(self) -> TraceRecord:
+        return self.trace.records[-1]
+
+
+def test_a_page_of_either_size_is_accepted_counted_and_timed() -> None:
+    guest = Guest()
+    cost = CostModel()
+    assert guest.accept(START, LARGE) == 0
+    assert guest.accept(START + LARGE_PAGE_SIZE) == 0
+    assert guest.td.accepted_bytes == LARGE_PAGE_SIZE + PAGE_SIZE
+    assert guest.td.sept.state(START) is SeptState.MAPPED
+    ns = cost.accept_2m_ns + cost.accept_4k_ns + 2 * cost.td_exit_ns
+    assert guest.tally == AcceptTally(calls=2, pages_4k=1, pages_2m=1, td_exits=2, ns=ns)
+    assert guest.tally.accepted_bytes == LARGE_PAGE_SIZE + PAGE_SIZE
+    assert guest.td.clock.now_ns == ns
+
+
+@pytest.mark.parametrize("level", [0, LARGE])
+def test_an_accepted_page_is_not_accepted_again(level: int) -> None:
+    guest = Guest()
+    guest.accept(START, LARGE)
+    status = guest.accept(START, level)
+    assert status == ALREADY_ACCEPTED | 1  # the level at which it is mapped
+    assert (guest.tally.calls, guest.tally.refused, guest.tally.accepted_bytes) == (2, 1, LARGE_PAGE_SIZE)
+
+
+def test_a_host_of_small_pages_answers_with_a_mismatch_and_the_guest_falls_back() -> None:
+    guest = Guest(host_page_size=PAGE_SIZE)
+    assert guest.accept(START, LARGE) == SIZE_MISMATCH | 1
+    assert guest.td.accepted_bytes == 0
+    for number in range(512):
+        assert guest.accept(START + number * PAGE_SIZE) == 0
+    tally = guest.tally
+    assert (tally.calls, tally.pages_4k, tally.pages_2m, tally.mismatches, tally.refused) == (513, 512, 0, 1, 0)
+    assert tally.td_exits == 512
+    assert tally.accepted_bytes == guest.td.accepted_bytes == LARGE_PAGE_SIZE
+    assert tally.ns == CostModel().nanoseconds(tally)
+    first, second = guest.trace.records
+    assert (first.arguments["completion"], first.status) == ("PAGE_SIZE_MISMATCH", EfiStatus.EFI_INVALID_PARAMETER)
+    assert (second.arguments["calls"], second.arguments["size"]) == (512, LARGE_PAGE_SIZE)
+
+
+@pytest.mark.parametrize(
+    "rcx",
+    [
+        START | 2,  # 1 GiB
+        START | 3, START | 7,
+        START | 1 << 3, START | 1 << 11,  # reserved
+        1 << 52 | START, 1 << 63 | START,
+        1 << 47 | START,  # the shared bit
+        START + PAGE_SIZE | LARGE,  # not aligned to the page
+    ],
+)  # fmt: skip
+def test_a_wrong_operand_is_refused_with_its_register_and_accepts_nothing(rcx: int) -> None:
+    guest = Guest()
+    assert guest.accepts.accept(rcx) == OPERAND_INVALID_RCX
+    assert guest.td.accepted_bytes == 0
+    assert (guest.tally.calls, guest.tally.refused, guest.tally.mismatches) == (1, 1, 0)
+    assert guest.tally.ns == CostModel().rejected_call_ns
+    assert guest.last().arguments["completion"] == "OPERAND_INVALID"
+    assert guest.last().status is EfiStatus.EFI_INVALID_PARAMETER
+
+
+def test_a_page_where_there_is_no_ram_never_returns() -> None:
+    guest = Guest()
+    with pytest.raises(GuestDead, match="0x80000000 never returns"):
+        guest.accept(2 * GIB)
+    assert guest.accepts.phases == {}
+    assert guest.trace.records == []
+
+
+@pytest.mark.parametrize("status", [TdcallStatus.OPERAND_BUSY, TdcallStatus.EPT_ENTRY_STATE_INCORRECT])
+def test_other_statuses_come_back_as_they_are(status: TdcallStatus) -> None:
+    guest = Guest()
+    guest.td.faults = FaultPlan(tdcalls={1: status})
+    assert guest.accept(START) == status
+    assert (guest.tally.refused, guest.td.accepted_bytes) == (1, 0)
+    assert guest.accept(START) == 0
+
+
+def test_a_page_that_was_converted_and_back_must_be_accepted_anew() -> None:
+    guest = Guest()
+    guest.accept(START, LARGE)
+    map_gpa(guest.td, guest.td.shared_mask | START, PAGE_SIZE)
+    map_gpa(guest.td, START, PAGE_SIZE)
+    assert guest.accept(START, LARGE) == SIZE_MISMATCH | 1
+    assert guest.accept(START) == 0
+    assert guest.accept(START + PAGE_SIZE) == ALREADY_ACCEPTED
+
+
+def test_a_dropped_accept_looks_done_and_is_not() -> None:
+    guest = Guest()
+    guest.accepts.drop = 2
+    assert [guest.accept(START + number * PAGE_SIZE) for number in range(3)] == [0, 0, 0]
+    assert guest.td.sept.state(START + PAGE_SIZE) is not SeptState.MAPPED
+    assert (guest.tally.calls, guest.td.accepted_bytes) == (2, 2 * PAGE_SIZE)
+
+
+def test_neighbouring_calls_of_one_caller_are_one_record_whose_range_grows() -> None:
+    guest = Guest()
+    for number in range(3):
+        guest.accept(START + number * PAGE_SIZE)
+    (record,) = guest.trace.records
+    assert (record.service, record.caller, record.status) == (LEAF, "kernel", SUCCESS)
+    assert record.arguments == {
+        "start": START, "size": 3 * PAGE_SIZE, "calls": 3, "pages_4k": 3, "pages_2m": 0, "completion": "SUCCESS",
+    }  # fmt: skip
+    assert record.time_ns == 0
+
+
+def test_records_of_both_sizes_join() -> None:
+    guest = Guest()
+    guest.accept(START, LARGE)
+    guest.accept(START + LARGE_PAGE_SIZE)
+    (record,) = guest.trace.records
+    assert record.arguments["size"] == LARGE_PAGE_SIZE + PAGE_SIZE
+    assert (record.arguments["pages_2m"], record.arguments["pages_4k"]) == (1, 1)
+
+
+def test_a_gap_another_caller_another_completion_or_another_record_begins_a_new_one() -> None:
+    guest = Guest()
+    guest.accept(START)
+    guest.accept(START + 2 * PAGE_SIZE)  # a gap
+    guest.accept(START + PAGE_SIZE)  # backwards
+    guest.phase = "page allocator"
+    guest.accept(START + 3 * PAGE_SIZE)
+    guest.accept(START + 3 * PAGE_SIZE)  # accepted already
+    guest.trace.note("ResetSystem")
+    guest.accept(START + 4 * PAGE_SIZE)
+    guest.trace.note("ResetSystem")
+    guest.accept(START + 5 * PAGE_SIZE)
+    found = [(record.arguments["calls"], record.caller) for record in guest.trace if record.service == LEAF]
+    assert found == [(1, "kernel")] * 3 + [(1, "page allocator")] * 4
+
+
+def test_phases_are_kept_in_the_order_in_which_they_began_and_add_up() -> None:
+    guest = Guest()
+    for phase, number in (("stub", 0), ("kernel", 1), ("stub", 2)):
+        guest.phase = phase
+        guest.accept(START + number * LARGE_PAGE_SIZE, LARGE)
+    assert list(guest.accepts.phases) == ["stub", "kernel"]
+    total = AcceptTally()
+    for tally in guest.accepts.phases.values():
+        total.add(tally)
+    assert (total.calls, total.pages_2m, total.accepted_bytes) == (3, 3, guest.td.accepted_bytes)
+    assert total.ns == guest.td.clock.now_ns
+    assert guest.trace.caller == "shell"
