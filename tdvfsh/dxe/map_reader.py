@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tdvfsh.dxe.profile import FirmwareProfile
     from tdvfsh.uefi.memory import MemoryDescriptor
 
+_new: Final = tuple.__new__  # of a MemoryMapView: what its constructor does, in half the time
 _NOWHERE: Final = 1 << 64
 _START: Final = itemgetter(1)
 
@@ -74,7 +75,7 @@ class MapReader:
             if start + (pages << PAGE_SHIFT) == rest[0][1]:
                 seam = joined([_piece(ram[-1]), _piece(rest[0])])
                 return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
-        return MemoryMapView((*ram, *rest), counted)
+        return _new(MemoryMapView, ((*ram, *rest) if rest else tuple(ram), counted))
 
     def _renew(self, memory_map: MemoryMap, profile: FirmwareProfile, low: int, high: int) -> None:
         """Put ``[low, high)`` together anew.
