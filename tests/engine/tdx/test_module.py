@@ -63,6 +63,9 @@ class Guest:
         assert self.module.tdcall() == rax & 0xFFFF
         return self.state.register(RAX)
 
+    def has_ve(self) -> bool:
+        return self.module.pending is not None
+
     def outputs(self, *numbers: int) -> tuple[int, ...]:
         return tuple(self.state.register(number) for number in numbers)
 
@@ -77,7 +80,7 @@ def test_reserved_bits_and_versions_that_a_leaf_lacks_are_an_invalid_rax(rax: in
     guest = Guest()
     guest.module.pending = VirtualizationInfo(10)
     assert guest.call(rax) == OPERAND_INVALID
-    assert (guest.vmcalls, guest.module.pending is None) == (0, False)
+    assert (guest.vmcalls, guest.has_ve()) == (0, True)
 
 
 @pytest.mark.parametrize(("gpaw", "vcpus"), [(48, 1), (52, 4)])
@@ -99,7 +102,7 @@ def test_ve_information_is_told_once() -> None:
     guest.module.pending = VirtualizationInfo(48, 0x182, 0xFFFF800000001000, 0x800000FEC00000, 3, 0x8B)
     assert guest.call(VEINFO_GET) == SUCCESS
     assert guest.outputs(RCX, RDX, R8, R9, R10) == (48, 0x182, 0xFFFF800000001000, 0x800000FEC00000, 0x8B << 32 | 3)
-    assert guest.module.pending is None
+    assert not guest.has_ve()
     assert guest.call(VEINFO_GET, RCX=9, RDX=9, R8=9, R9=9, R10=9) == NO_VALID_VE_INFO
     assert guest.outputs(RCX, RDX, R8, R9, R10) == (0,) * 5
 

@@ -1,0 +1,76 @@
+"""ACPI and SMBIOS in a machine: found by the configuration tables, in memory that an operating system leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tdvfsh.engine.firmware import GuestFirmware
+from tdvfsh.engine.tables import SystemTables
+from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.memory import EfiMemoryType
+from tests.engine.programs import guest
+
+ACPI = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
+SMBIOS = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
+
+
+@pytest.fixture
+def firmware() -> Iterator[GuestFirmware]:
+    pytest.importorskip("unicorn", reason="the CPU engine is not installed: extra [cpu]")
+    with guest() as (made, _):
+        yield made
+
+
+def kind(firmware: GuestFirmware, address: int) -> EfiMemoryType | int:
+    entry = firmware.core.memory_map.find(address)
+    assert entry is not None
+    return entry.memory_type
+
+
+def test_a_kernel_walks_from_the_configuration_table_to_its_acpi_tables(firmware: GuestFirmware) -> None:
+    ram = firmware.ram
+    pointer = firmware.core.configuration_tables[ACPI]
+    root = ram.read(pointer, 36)
+    assert root[:8] == b"RSD PTR "
+    assert (sum(root[:20]) & 0xFF, sum(root) & 0xFF, root[15]) == (0, 0, 2)
+    extended = ram.u64(pointer + 24)
+    length = ram.u32(extended + 4)
+    tables = [ram.u64(extended + at) for at in range(36, length, 8)]
+    names = [ram.read(address, 4) for address in (extended, *tables)]
+    assert {b"XSDT", b"APIC", b"FACP"} <= set(names)
+    for address in (extended, *tables):
+        assert sum(ram.read(address, ram.u32(address + 4))) & 0xFF == 0
+        assert kind(firmware, address) == EfiMemoryType.EfiACPIMemoryNVS
+    assert kind(firmware, pointer) == EfiMemoryType.EfiACPIMemoryNVS
+
+
+def test_one_processor_is_named_for_the_one_that_runs(firmware: GuestFirmware) -> None:
+    ram = firmware.ram
+    extended = ram.u64(firmware.core.configuration_tables[ACPI] + 24)
+    tables = [ram.u64(extended + at) for at in range(36, ram.u32(extended + 4), 8)]
+    (interrupts,) = (address for address in tables if ram.read(address, 4) == b"APIC")
+    data, at, processors = ram.read(interrupts, ram.u32(interrupts + 4)), 44, 0
+    while at < len(data):
+        processors += data[at] in (0, 9)  # local APIC, local x2APIC
+        at += data[at + 1]
+    assert processors == 1
+
+
+def test_smbios_lies_in_runtime_memory_and_apart_from_the_system_table(firmware: GuestFirmware) -> None:
+    ram = firmware.ram
+    entry = firmware.core.configuration_tables[SMBIOS]
+    assert ram.read(entry, 5) == b"_SM3_"
+    assert sum(ram.read(entry, 24)) & 0xFF == 0
+    start, size = ram.u64(entry + 16), ram.u32(entry + 12)
+    assert ram.read(start + size - 6, 2) == b"\x7f\x04"  # the structure that ends the table
+    for address in (entry, start, start + size - 1):
+        assert kind(firmware, address) == EfiMemoryType.EfiRuntimeServicesData
+    tables = firmware.tables.system_table
+    assert tables + SystemTables.SIZE <= min(entry, start) or max(entry + 24, start + size) <= tables
+
+
+def test_all_of_them_are_in_accepted_memory(firmware: GuestFirmware) -> None:
+    for address in firmware.core.configuration_tables.values():
+        assert firmware.ram.accessible(address, 16)
