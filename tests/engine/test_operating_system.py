@@ -284,6 +284,12 @@ def test_an_exit_after_a_breakpoint_goes_on_where_it_was(user: bool) -> None:
     assert ran.counts["#VE"] == 1
 
 
+def test_a_kernel_that_sets_the_trap_flag_gets_its_debug_exception_behind_the_next_instruction() -> None:
+    kernel = Kernel().raw("9C 810C2400010000 9D").label("popped").raw("90").label("behind").spin()  # or [rsp], TF
+    ran = powered_off(kernel.label("#DB").gate(1, "#DB").keep_frame("instruction").power_off())
+    assert ran.cells["instruction"] == kernel.place("behind")
+
+
 def test_rdrand_gives_the_same_numbers_in_every_run_and_sets_the_carry_flag() -> None:
     def numbers() -> dict[str, int]:
         kernel = Kernel().raw("F8 480FC7F0").keep("rax", "first").raw("9C 5B").keep("rbx", "flags")
@@ -340,6 +346,12 @@ def test_the_reset_register_ends_the_run() -> None:
     assert isinstance(ran.error, GuestReset)
     assert ran.ending == "reset"
     assert ran.console == "bye"
+
+
+@pytest.mark.parametrize("behind", ["0F0B", "0FA2", "48A10000004000000000"], ids=["ud2", "cpuid", "unaccepted"])
+def test_what_stands_behind_the_power_off_changes_nothing(behind: str) -> None:
+    ran = run_system(Kernel().out(0x604, 1 << 13, 2).raw(behind).spin())
+    assert ran.ending == "power off"
 
 
 def test_a_fatal_error_is_told_with_its_code_and_text() -> None:

@@ -122,6 +122,27 @@ def test_a_page_that_becomes_shared_loses_its_contents_and_is_used_through_the_s
     assert "implicit conversions" not in ran.counts
 
 
+def test_in_a_td_of_52_address_bits_the_shared_bit_is_the_highest_of_them() -> None:
+    kernel, bit = Kernel(), 1 << 51
+    window = kernel.page(1, PAGE | bit | PRESENT_WRITABLE)
+    kernel.vmcall(VMCALL_MAP_GPA, r12=PAGE | bit, r13=PAGE_SIZE).mov("rcx", window).mov("rax", 0x2222)
+    kernel.store("rcx", 0, "rax").load("rbx", "rcx").keep("rbx", "read").power_off()
+    ran = powered_off(kernel, TdOptions(gpaw=52))
+    assert ran.cells["read"] == 0x2222
+    assert ran.firmware.td.shared_bytes == PAGE_SIZE
+
+
+def test_the_vmm_converts_2_mib_and_every_page_of_them_is_shared() -> None:
+    kernel = Kernel()
+    last = PAGE + LARGE_PAGE_SIZE - PAGE_SIZE
+    window = kernel.page(1, last | SHARED | PRESENT_WRITABLE)
+    kernel.vmcall(VMCALL_MAP_GPA, r12=PAGE | SHARED, r13=LARGE_PAGE_SIZE).keep("r10", "status").mov("rcx", window)
+    kernel.mov("rax", 9).store("rcx", 0xFF8, "rax").load("rbx", "rcx", 0xFF8).keep("rbx", "read").power_off()
+    ran = powered_off(kernel)
+    assert (ran.cells["status"], ran.cells["read"]) == (SUCCESS, 9)
+    assert ran.firmware.td.shared_bytes == LARGE_PAGE_SIZE
+
+
 def test_a_shared_page_cannot_be_touched_as_private() -> None:
     kernel, _ = sharing()
     ran = run_system(kernel.mov("rcx", PAGE).load("rax", "rcx").power_off())
