@@ -13,6 +13,7 @@ from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
+from tdvfsh.whole_file import write_whole
 
 if TYPE_CHECKING:
     from tdvfsh.commands.shell import Shell
@@ -111,7 +112,7 @@ class FileRecorder:
     def __init__(self, shell: Shell, path: str) -> None:
         self._path = Path(path)
         self._recorder = Recorder(shell, self._path.parent, self._append)
-        self._write(self._recorder.transcript.text())
+        write_text(self._path, self._recorder.transcript.text())
 
     @property
     def name(self) -> str:
@@ -120,26 +121,23 @@ class FileRecorder:
 
     def stop(self) -> None:
         """Write the whole transcript and watch no longer."""
-        self._write(self._recorder.stop().text())
+        write_text(self._path, self._recorder.stop().text())
 
     def _append(self, step: Step) -> None:
-        self._write(step_text(step), mode="ab")
+        try:
+            with open(self._path, "ab") as file:
+                file.write(step_text(step).encode(_ENCODING, _ERRORS))
+        except OSError as error:
+            raise HostError(f"{self._path}: {error.strerror or error}") from None
 
-    def _write(self, text: str, mode: str = "wb") -> None:
-        write_text(self._path, text, mode)
 
-
-def write_text(path: Path, text: str, mode: str = "wb") -> None:
-    """Write a transcript or a part of one, its ends of line as they are.
+def write_text(path: Path, text: str) -> None:
+    """Write a transcript, its ends of line as they are; the one before stays where the host does not take it.
 
     Raises:
         HostError: The host does not take it.
     """
-    try:
-        with open(path, mode) as file:
-            file.write(text.encode(_ENCODING, _ERRORS))
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+    write_whole(path, text.encode(_ENCODING, _ERRORS))
 
 
 def read_text(path: Path) -> str:
