@@ -1,11 +1,14 @@
 """What Linux accepts after ExitBootServices: how much, when, by whom, at what modelled cost. A model, not a run.
 
-The stub, the decompressor, memblock and the page allocator each accept what they use; nobody accepts the rest. Left
-out: hash tables, per-CPU areas and slabs of early boot (some MiB), pages on per-CPU lists, and more than one node.
+The stub, the decompressor, memblock and the page allocator each accept what they use; nobody accepts the rest. Where
+memory goes follows the kernel's rules; how often early boot asks for pages was counted on real kernels. Left out: what
+the kernel uses of memory that is accepted anyway, pages on per-CPU lists, more than one node, and crashkernel=, cma=
+and swiotlb= on the command line.
 
 Source: Linux 6.12 drivers/firmware/efi/unaccepted_memory.c, drivers/firmware/efi/libstub/unaccepted_memory.c,
-arch/x86/boot/compressed/mem.c, mm/memblock.c (memblock_alloc_range_nid), mm/sparse-vmemmap.c, mm/page_alloc.c
-(cond_accept_memory); arch/x86/coco/tdx/tdx-shared.c.
+arch/x86/boot/compressed/mem.c, mm/memblock.c (memblock_alloc_range_nid), mm/mm_init.c (defer_init,
+deferred_free_pages), mm/page_alloc.c (__free_pages_core, cond_accept_memory), kernel/dma/pool.c
+(dma_atomic_pool_init), arch/x86/mm/init_64.c (preallocate_vmalloc_pages); arch/x86/coco/tdx/tdx-shared.c.
 """
 
 from __future__ import annotations
@@ -16,9 +19,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.loaders.unaccepted import unaccepted_table
-from tdvfsh.machine.os_memory import MAX_ORDER_BLOCK, UNIT, Zone, zones_of
+from tdvfsh.machine.os_counts import early_count, memory_devices
+from tdvfsh.machine.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations
+from tdvfsh.machine.os_memory import (
+    FREE_AT_ONCE,
+    FREE_LATER,
+    MAX_ORDER_BLOCK,
+    UNIT,
+    UnacceptedMemory,
+    Zone,
+    pieces_below_a_block,
+    ranges_of,
+    size_of,
+    without,
+    zones_of,
+)
 from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed
-from tdvfsh.units import LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_up, human_size
+from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_up, human_size
 
 if TYPE_CHECKING:
     from tdvfsh.machine.boot import BootResult
@@ -28,8 +45,7 @@ LAZY: Final = "lazy"
 EAGER: Final = "eager"
 UNSUPPORTED: Final = "unsupported"
 _POLICY: Final = re.compile(r"(?:^|\s)accept_memory=(\S+)")
-_SECTION: Final = 128 * MIB  # of sparse memory; its struct pages take 2 MiB
-_STRUCT_PAGES: Final = 2 * MIB
+_HELD: Final = frozenset({"kernel", "initrd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +120,31 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
         return OsSide(UNSUPPORTED if lost else LAZY, (), options.os_workload, 0, 0, lost, tuple(notes))
     runs = [(table.phys_base + first * UNIT, table.phys_base + end * UNIT) for first, end in table.runs]
     policy = EAGER if EAGER in _POLICY.findall(result.files.cmdline)[-1:] else LAZY
-    linux = _Linux(result, zones_of(result.memory_map, runs))
+    linux = _Linux(result, runs)
     linux.stub(table.accepted_now)
     linux.decompressor(runs)
-    linux.struct_pages()
-    if policy == EAGER:
-        linux.everything()
+    linux.memblock()
+    linux.first_free(policy)
+    if policy == LAZY:
+        linux.page_allocator()
     linux.unpack(unpacked_bytes)
     unmet = linux.workload(options.os_workload)
-    left = sum(zone.unaccepted_bytes for zone in linux.zones)
-    return OsSide(policy, tuple(linux.steps), options.os_workload, unmet, left, 0, tuple(notes))
+    return OsSide(policy, tuple(linux.steps), options.os_workload, unmet, linux.unaccepted.size, 0, tuple(notes))
 
 
 class _Linux:
     """The kernel on a copy of the TD, step by step."""
 
-    def __init__(self, result: BootResult, zones: list[Zone]) -> None:
-        self.zones = zones
+    def __init__(self, result: BootResult, runs: Sequence[tuple[int, int]]) -> None:
         self.steps: list[OsAccept] = []
+        self.unaccepted = UnacceptedMemory(runs)
         self._result = result
         self._td = result.machine.td.copy()
         self._td.faults = None
-        for what in ("kernel", "unaccepted_table", "initrd"):
-            self._occupy(what)
+        self._spans = [(span.start, span.end) for span in self._td.ram.spans]
+        held = [(item.start, item.end) for item in result.placements if item.what in _HELD and not item.freed]
+        self._memblock = Memblock(without(ranges_of(result.memory_map, FREE_AT_ONCE), held))
+        self._zones: list[Zone] = []
 
     def stub(self, pieces: Sequence[tuple[int, int]]) -> None:
         """Pieces that are no whole units cannot stand in the bitmap."""
@@ -143,38 +161,67 @@ class _Linux:
         ]  # fmt: skip
         self._step("decompressor", pieces, "firmware had accepted the kernel's buffer")
 
-    def struct_pages(self) -> None:
+    def memblock(self) -> None:
         """memblock gives out the highest memory first, and accepts what it gives out."""
-        sections = sum(-(-span.end // _SECTION) - span.start // _SECTION for span in self._td.ram.spans)
-        left, pieces = sections * _STRUCT_PAGES, []
-        for zone in self.zones:
-            taken = zone.take_from_top(left)
-            pieces += taken
-            got = sum(end - start for start, end in taken)
-            left -= got
-            used = min(left, zone.free) if not zone.unaccepted else 0
-            zone.free -= used
-            left -= used
-            if left <= 0:
-                break
-        size = human_size(sections * _STRUCT_PAGES)
-        self._step("memblock", pieces, f"{size} of struct pages, from the top downwards")
+        early = early_allocations(self._memblock, self._spans, self._td.vcpus)
+        pieces = [piece for start, end in early.taken for piece in self.unaccepted.accept(start, end)]
+        self._step("memblock", pieces, _memblock_sentence(early))
 
-    def everything(self) -> None:
-        """accept_memory=eager: the page allocator takes all in before it starts."""
-        pieces = []
-        for zone in self.zones:
-            pieces += zone.unaccepted
-            zone.free += zone.unaccepted_bytes
-            zone.unaccepted = []
-        self._step("page allocator", sorted(pieces), "all the rest, by one CPU, before init")
+    def first_free(self, policy: str) -> None:
+        """All free memory goes to the page allocator, which has a list for unaccepted blocks of 4 MiB only."""
+        free = self._memblock.free
+        if policy == EAGER:
+            pieces, why = self.unaccepted.accept_all(), "all the rest, by one CPU, before init"
+        else:
+            ends = pieces_below_a_block(free)
+            pieces = [piece for start, end in ends for piece in self.unaccepted.accept(start, end)]
+            why = "ends of free memory that are no whole 4 MiB block"
+        self._step("eager", pieces, why)
+        usable = sorted([*free, *ranges_of(self._result.memory_map, FREE_LATER)])
+        self._zones = zones_of(usable, self.unaccepted.blocks(free))
+
+    def page_allocator(self) -> None:
+        """Until watermarks are set every request for pages accepts a block, even where accepted memory is free.
+
+        The first section of the highest zone is there from the start, and the page tables for vmalloc() alone, 64
+        pages, are more requests than it has blocks. The rest is there when the CPUs are up.
+        """
+        if not self._zones:  # memblock has given everything out
+            return
+        zone = self._zones[0]
+        linux = (self._result.files.kernel.inner or self._result.files.kernel).linux
+        count = early_count(linux.kernel_version if linux is not None else "")
+        requests = count.blocks(memory_devices(self._spans))
+        low = next((each for each in self._zones[1:] if each.name == "DMA32"), None)
+        first = sum(max(0, min(end, self._deferred(zone)) - start) for start, end in zone.blocks) // MAX_ORDER_BLOCK
+        taken = zone.take_blocks(first + requests - (low is not None))
+        if low is not None:
+            taken += low.take_blocks(1)  # dma_atomic_pool_init(), with GFP_DMA32
+        why = f"{size_of(taken) // MAX_ORDER_BLOCK} blocks in early boot, as counted on {count.seen_with}"
+        more = zone.take_blocks(-((zone.free - zone.promo) // MAX_ORDER_BLOCK))
+        if more:
+            why += f", and {size_of(more) // MAX_ORDER_BLOCK} up to the watermark"
+        pieces = [piece for start, end in taken + more for piece in self.unaccepted.accept(start, end)]
+        self._step("page allocator", pieces, why)
+
+    def _deferred(self, zone: Zone) -> int:
+        """Where the part of a zone begins whose struct pages are initialised late: defer_init()."""
+        seen = 0
+        for start, end in self._spans:
+            low = max(start, zone.start)
+            at = align_up(low + max(0, SECTION - seen), SECTION)
+            if low < end and at < end:
+                return at
+            seen += max(0, end - low)
+        return zone.end
 
     def unpack(self, size: int) -> None:
         """The initramfs is unpacked while the initrd is still held, which is freed then."""
         self._allocate("initramfs", size, f"{human_size(size)} unpacked, above the watermarks", 1)
         initrd = next((entry for entry in self._result.placements if entry.what == "initrd" and not entry.freed), None)
-        if initrd is not None:
-            self._zone_at(initrd.start).free += align_up(initrd.size, PAGE_SIZE)
+        if initrd is not None and self._zones:
+            zone = next((zone for zone in self._zones if zone.start <= initrd.start < zone.end), self._zones[-1])
+            zone.free += align_up(initrd.size, PAGE_SIZE)
 
     def workload(self, size: int) -> int:
         """What runs later; the bytes of it that found no memory."""
@@ -187,15 +234,11 @@ class _Linux:
     def _allocate(self, who: str, size: int, why: str, vcpus: int) -> int:
         """Zone by zone: what is used comes from free pages, and those are kept above the watermark."""
         pieces: list[tuple[int, int]] = []
-        for zone in self.zones:
-            used = min(size, max(0, zone.free + zone.unaccepted_bytes - zone.low))
+        for zone in self._zones:
+            used = min(size, max(0, zone.free + zone.block_bytes - zone.low))
             lacking = used + zone.promo - zone.free if used else 0
-            if lacking > 0 and zone.unaccepted:
-                blocks = align_up(lacking, MAX_ORDER_BLOCK)
-                guard = UNIT if blocks < zone.unaccepted_bytes else 0  # for load_unaligned_zeropad()
-                taken = zone.take_from_bottom(blocks + guard)
-                zone.free += sum(end - start for start, end in taken)
-                pieces += taken
+            for start, end in zone.take_blocks(-(-lacking // MAX_ORDER_BLOCK)):
+                pieces += self.unaccepted.accept(start, end)
             zone.free -= used
             size -= used
             if size <= 0:
@@ -212,14 +255,14 @@ class _Linux:
             OsAccept(who, outcome.accepted_bytes, outcome.pages_4k, outcome.pages_2m, outcome.calls, seconds, why)
         )
 
-    def _occupy(self, what: str) -> None:
-        for placement in self._result.placements:
-            if placement.what == what and not placement.freed:
-                zone = self._zone_at(placement.start)
-                zone.free = max(0, zone.free - align_up(placement.size, PAGE_SIZE))
 
-    def _zone_at(self, address: int) -> Zone:
-        return next((zone for zone in self.zones if zone.start <= address < zone.end), self.zones[-1])
+def _memblock_sentence(early: EarlyMemory) -> str:
+    sizes = (
+        (early.struct_pages, "of struct pages"),
+        (early.bounce_buffers, "of bounce buffers"),
+        (early.hash_tables, "of hash tables"),
+    )
+    return ", ".join(f"{human_size(size)} {what}" for size, what in sizes) + " and more, from the top downwards"
 
 
 def _accept(td: TrustDomain, start: int, end: int) -> AcceptOutcome:

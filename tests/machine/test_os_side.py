@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.images.make import make_kernel
 from tdvfsh.machine import TdOptions
 from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.files import open_boot_files
-from tdvfsh.machine.os_memory import zones_of
+from tdvfsh.machine.os_counts import early_count
 from tdvfsh.machine.os_side import OsAccept, OsSide, os_side
-from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
-from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SHIFT, PAGE_SIZE
+from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE
 from tests.machine.conftest import CLOUD_6_12, Opener
 
-CONVENTIONAL = EfiMemoryType.EfiConventionalMemory
+MADE = "6.12.0-tdvfsh"
 
 
 def _boot(opened: Opener, cmdline: str = "nokaslr", accept: str = "below-4g", **more: object) -> BootResult:
@@ -38,10 +32,40 @@ def _step(side: OsSide, who: str) -> OsAccept:
     return next(step for step in side.steps if step.who == who)
 
 
-def test_the_struct_pages_of_66_gib_are_accepted_2_mib_per_128_mib(opened: Opener) -> None:
+def test_memblock_takes_the_highest_memory_and_bounce_buffers_below_4_gib(opened: Opener) -> None:
+    struct_pages, small, tables, slots = 66 * GIB // 64, 2 * 2 * MIB, (64 + 32) * MIB, 12 * MIB
     step = _step(_side(opened), "memblock")
-    assert step.accepted_bytes == 66 * GIB // 64
+    assert step.accepted_bytes == struct_pages + small + tables + slots
     assert (step.pages_4k, step.pages_2m) == (0, step.accepted_bytes // LARGE_PAGE_SIZE)
+    less = _step(_side(opened, accept="512M"), "memblock")
+    assert less.accepted_bytes == step.accepted_bytes + GIB
+
+
+def test_ends_of_free_memory_that_are_no_whole_block_are_accepted_at_once(opened: Opener) -> None:
+    assert _step(_side(opened, memory=2 * GIB, accept="512M"), "eager").accepted_bytes == 2 * MIB
+    assert _step(_side(opened, memory=GIB, accept="512M"), "eager").accepted_bytes == 0
+
+
+def test_the_first_section_of_the_highest_zone_goes_to_the_first_requests(opened: Opener) -> None:
+    """32 blocks of 4 MiB from 4 GiB on beside those that are counted, and one of DMA32 with the unit behind it."""
+    step = _step(_side(opened, memory=8 * GIB, accept="512M"), "page allocator")
+    requests = early_count(MADE).blocks(8 * 8)
+    assert step.accepted_bytes == (32 + requests) * 4 * MIB + 2 * 2 * MIB
+
+
+def test_with_all_below_4_gib_accepted_only_the_highest_zone_has_blocks_to_take(opened: Opener) -> None:
+    step = _step(_side(opened, memory=8 * GIB, accept="below-4g"), "page allocator")
+    assert step.accepted_bytes == (32 + early_count(MADE).blocks(8 * 8) - 1) * 4 * MIB + 2 * MIB
+
+
+def test_the_count_is_said_to_be_counted_and_on_which_kernel(opened: Opener) -> None:
+    step = _step(_side(opened, memory=2 * GIB, accept="512M"), "page allocator")
+    assert step.why == "87 blocks in early boot, as counted on 6.12.107+deb13-amd64"
+
+
+def test_a_small_td_has_nothing_left_after_early_boot(opened: Opener) -> None:
+    side = _side(opened, memory=512 * MIB, accept="256M")
+    assert (side.left_bytes, side.accepted_bytes) == (0, 256 * MIB)
 
 
 def test_stub_and_decompressor_have_nothing_to_do_where_ranges_are_whole_units(opened: Opener) -> None:
@@ -58,13 +82,19 @@ def test_the_stub_accepts_the_ragged_end_that_the_bitmap_cannot_hold(opened: Ope
 def test_lazy_linux_accepts_the_workload_and_little_more(opened: Opener) -> None:
     none, some = _side(opened), _side(opened, os_workload=8 * GIB)
     more = some.accepted_bytes - none.accepted_bytes
-    assert 8 * GIB <= more <= 8 * GIB + 512 * MIB
+    assert 8 * GIB - 512 * MIB <= more <= 8 * GIB  # what early boot took and did not use comes first
     assert some.left_bytes + some.accepted_bytes == none.left_bytes + none.accepted_bytes == 64 * GIB
 
 
-def test_the_page_allocator_takes_blocks_of_4_mib_and_a_guard_unit(opened: Opener) -> None:
-    step = _step(_side(opened, unpacked=64 * MIB), "initramfs")
-    assert step.accepted_bytes % (4 * MIB) == 2 * MIB
+def test_a_workload_takes_blocks_of_4_mib_and_the_guard_unit_is_there_already(opened: Opener) -> None:
+    assert _step(_side(opened, os_workload=8 * GIB), "workload").accepted_bytes % (4 * MIB) == 0
+
+
+def test_on_a_large_td_the_watermark_takes_more_than_early_boot_does(opened: Opener) -> None:
+    """promo is min_free_kbytes, 128 MiB, and three thousandths of the zone: 1008 GiB beside its struct pages."""
+    step = _step(_side(opened, memory=1026 * GIB), "page allocator")
+    assert 3218 * MIB < step.accepted_bytes < 3226 * MIB
+    assert step.why.endswith("up to the watermark")
 
 
 def test_eager_linux_accepts_everything_before_init(opened: Opener) -> None:
@@ -73,6 +103,7 @@ def test_eager_linux_accepts_everything_before_init(opened: Opener) -> None:
     assert eager.left_bytes == 0
     assert eager.accepted_bytes == 64 * GIB
     assert eager.seconds > 20 * lazy.seconds
+    assert [step.who for step in eager.steps if step.accepted_bytes] == ["memblock", "eager"]
 
 
 def test_the_last_accept_memory_on_the_command_line_counts(opened: Opener) -> None:
@@ -89,7 +120,7 @@ def test_a_host_of_small_pages_makes_every_unit_513_tdcalls(opened: Opener) -> N
 
 def test_a_workload_on_many_vcpus_takes_less_modelled_time(opened: Opener) -> None:
     one, many = (_step(_side(opened, os_workload=16 * GIB, vcpus=vcpus), "workload") for vcpus in (1, 32))
-    assert one.accepted_bytes == many.accepted_bytes
+    assert 0 <= one.accepted_bytes - many.accepted_bytes <= 16 * MIB  # per-CPU areas leave so much in whole blocks
     assert many.seconds < one.seconds / 5
 
 
@@ -132,43 +163,3 @@ def test_modelling_the_os_leaves_the_machine_alone(opened: Opener) -> None:
     before = (result.machine.td.accepted_bytes, result.machine.clock.now_ns, result.machine.td.tdcall.calls)
     assert os_side(result) == os_side(result)
     assert before == (result.machine.td.accepted_bytes, result.machine.clock.now_ns, result.machine.td.tdcall.calls)
-
-
-@pytest.mark.parametrize(("memory", "kib"), [(2 * GIB, 45056), (8 * GIB, 67584)])
-def test_min_free_kbytes_is_what_linux_shows_on_machines_of_that_size(memory: int, kib: int) -> None:
-    low = min(memory, 2 * GIB)
-    descriptors = [MemoryDescriptor(CONVENTIONAL, 0, low >> PAGE_SHIFT, 0)]
-    if memory > low:
-        descriptors.append(MemoryDescriptor(CONVENTIONAL, 4 * GIB, (memory - low) >> PAGE_SHIFT, 0))
-    zones = zones_of(descriptors, ())
-    steps = [max((zone.promo - zone.low) // 2, 0) for zone in zones]
-    least = sum(zone.low - step for zone, step in zip(zones, steps, strict=True))
-    assert abs(least - kib * KIB) <= len(zones) * 2
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 4096), st.integers(1, 300)), max_size=6),
-    st.integers(0, 20 * GIB),
-    st.booleans(),
-)
-def test_what_is_taken_from_a_zone_is_taken_once_and_the_rest_stays(
-    pieces: list[tuple[int, int]], size: int, top: bool
-) -> None:
-    runs, at = [], 4 * GIB
-    for gap, units in pieces:
-        at += gap * LARGE_PAGE_SIZE
-        runs.append((at, at + units * LARGE_PAGE_SIZE))
-        at += units * LARGE_PAGE_SIZE
-    zones = zones_of([MemoryDescriptor(CONVENTIONAL, 0, 1 << 20, 0)], runs)
-    zone = zones[0]
-    before = sum(each.unaccepted_bytes for each in zones)
-    there = zone.unaccepted_bytes
-    taken = zone.take_from_top(size) if top else zone.take_from_bottom(size)
-    got = sum(end - start for start, end in taken)
-    assert min(size, there) <= got <= min(size + LARGE_PAGE_SIZE, there)
-    assert sum(each.unaccepted_bytes for each in zones) == before - got
-    rest = [*taken, *zone.unaccepted]
-    assert len({start for start, _ in rest}) == len(rest)
-    ordered = sorted(rest)
-    assert all(low[1] <= high[0] for low, high in pairwise(ordered))
