@@ -151,7 +151,6 @@ class CpuBoot:
         """The kernel's first instruction: from here on everything is its own doing."""
         result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
         kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
-        assert firmware.system is not None
         firmware.symbols = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.system.translate)
         account = ExitAccount(
             td.accepted_bytes,
@@ -170,7 +169,6 @@ class CpuBoot:
         result, td, firmware = self.entered, self.machine.td, self.firmware
         assert result is not None
         assert result.at_exit is not None
-        assert firmware.system is not None
         before = result.at_exit
         phases = firmware.page_accepts.phases
         ending, why = ending_of(error)

@@ -14,7 +14,6 @@ from tdvfsh.engine.device_paths import parse_device_path
 from tdvfsh.engine.driver_services import DriverServices
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
 from tdvfsh.engine.events import EventServices
-from tdvfsh.engine.exceptions import exception_name, takes_error_code
 from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
 from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
@@ -44,7 +43,6 @@ from tdvfsh.engine.violation import describe
 from tdvfsh.engine.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.waiting import Waiting
 from tdvfsh.machine.machine import Machine
-from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -57,8 +55,6 @@ _STACK_SIZE: Final = 256 * KIB
 _HEAP_SIZE: Final = 4 * MIB
 _STUBS_SIZE: Final = 64 * KIB
 _SMALL_WINDOW: Final = 64
-_HALT_NS: Final = 1_000_000
-_VIRTUALIZATION_EXCEPTION: Final = 20
 
 
 class GuestFirmware:
@@ -92,9 +88,8 @@ class GuestFirmware:
         self.machine = machine
         self.screen = screen or Screen(NoDisplay())
         self.keys: KeySource = keys or ScriptedKeys()
-        self._violation_ve = violation_ve
         self._limit = limit
-        self.system: System | None = None
+        self._run_on = serial is not None
         self.symbols: KernelSymbols | None = None
         self.clock = GuestClock(machine.clock)
         self.ram = GuestRam(machine.td)
@@ -132,9 +127,9 @@ class GuestFirmware:
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
         self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
-        if serial is not None:
-            self.system = System(self, serial)
-            install_machine_tables(machine, self.ram, 1)
+        self.system = System(self, serial or (lambda byte: None), violation_ve)
+        install_machine_tables(machine, self.ram, area, 1)
+        self.tables.update_configuration_tables()
 
     def close(self) -> None:
         """End the processor's timer; memory and machine stay as they are."""
@@ -295,24 +290,14 @@ class GuestFirmware:
             return self._entered_system(stop)
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
-        if self.system is not None:
-            return self._system_after(stop)
-        if stop.kind is StopKind.HALT:
-            self.events.advance(_HALT_NS)
-        elif stop.kind is StopKind.UNMAPPED:
-            return self._touched(stop)
-        else:
-            vector = stop.number
-            handler = self.cpu.deliver(vector, 0 if takes_error_code(vector) else None)
-            if handler is None:
-                pointer = self.cpu.read("RIP")
-                raise GuestStopped(describe(self, f"exception {exception_name(vector)}", pointer, "exception"))
-            return handler
-        return self.cpu.read("RIP")
+        self.check_limit()
+        address = self.system.after(stop)
+        self.map_accepted()
+        return address
 
     def _entered_system(self, stop: Stop) -> int:
         """The operating system's first instruction."""
-        if self.system is None:
+        if not self._run_on:
             raise ReachedOperatingSystem
         self.cpu.unwatch()
         if self.on_entering is not None:
@@ -323,30 +308,6 @@ class GuestFirmware:
         self.clock.uneven = True
         self.cpu.map_accepted()
         return stop.address
-
-    def _system_after(self, stop: Stop) -> int:
-        assert self.system is not None
-        if self._limit is not None and self._limit.over:
-            self._limit.give_up()
-        address = self.system.after(stop)
-        self.map_accepted()
-        return address
-
-    def _touched(self, stop: Stop) -> int:
-        """Memory that is not there for the guest: #VE, or the end."""
-        td, address = self.td, stop.address
-        if td.ram.contains(address, address + 1) and address >= PAGE_SIZE:
-            result = access(td, address, min(address + stop.size, td.ram.end))
-            if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
-                handler = self.cpu.deliver(_VIRTUALIZATION_EXCEPTION)
-                if handler is not None:
-                    return handler
-            what = f"{stop.access} of memory that is not accepted, {address:#x}"
-        elif address < PAGE_SIZE:
-            what = f"{stop.access} through a NULL pointer, {address:#x}"
-        else:
-            what = f"{stop.access} of {address:#x}, where there is no RAM"
-        raise GuestStopped(describe(self, what, address, stop.access))
 
     def check_limit(self) -> None:
         """Give up where the run's time is over."""

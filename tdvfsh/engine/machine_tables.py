@@ -20,17 +20,26 @@ ACPI_20_TABLE_GUID: Final = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
 SMBIOS3_TABLE_GUID: Final = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
 
 
-def install_machine_tables(machine: Machine, ram: GuestRam, vcpus: int) -> None:
-    """Write both, for a machine of which ``vcpus`` processors run."""
+def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int) -> None:
+    """Write both, for a machine of which ``vcpus`` processors run.
+
+    SMBIOS stands behind the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
+
+    Args:
+        machine: The machine.
+        ram: Its memory.
+        area: Address of the system table's page.
+        vcpus: Processors that run.
+    """
     tables = machine.services.core.configuration_tables
-    base = find_area(machine, EfiMemoryType.EfiACPIMemoryNVS, len(acpi_tables(0, vcpus).data))
+    base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus).data))
     acpi = acpi_tables(base, vcpus)
     ram.write(base, acpi.data)
     tables[ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram
-    size = len(smbios_tables(0, layout.memory, vcpus, layout.spans).data)
-    kind = EfiMemoryType.EfiRuntimeServicesData  # Linux maps tables elsewhere as shared memory
-    base = find_area(machine, kind, SystemTables.SIZE + size) + SystemTables.SIZE
+    base = area + SystemTables.USED
     smbios = smbios_tables(base, layout.memory, vcpus, layout.spans)
+    if len(smbios.data) > SystemTables.SIZE - SystemTables.USED:  # a map with very many pieces
+        smbios = smbios_tables(base, layout.memory, vcpus)
     ram.write(base, smbios.data)
     tables[SMBIOS3_TABLE_GUID] = smbios.entry_point

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.violation import Violation
 
 _PANIC: Final = re.compile(r"---\[ end Kernel panic - not syncing: (.*?) \]---")
-_TAIL: Final = 400
+_PANIC_END: Final = b"]---"
 
 
 class ConsoleMatched(EngineError):
@@ -49,10 +49,11 @@ class SystemConsole:
         """
         self._output(bytes((byte,)))
         self._line.append(byte)
-        line = self._line.decode("utf-8", "replace") if byte in b"\n]" or self._until is not None else ""
+        panicked = self._line.endswith(_PANIC_END)
+        line = self._line.decode("utf-8", "replace") if panicked or self._until is not None else ""
         if byte == ord("\n"):
             self._line.clear()
-        panic = _PANIC.search(line) if byte == ord("]") else None
+        panic = _PANIC.search(line) if panicked else None
         if panic is not None:
             raise KernelPanicked(f"the kernel panicked: {panic[1]}")
         if self._until is not None and line and self._until.search(line):

@@ -12,9 +12,9 @@ _ENTRY: Final = struct.Struct("<Q")
 _ADDRESS: Final = 0x000F_FFFF_FFFF_F000
 _PRESENT: Final = 1
 _LARGE: Final = 1 << 7
-_LEVELS: Final = (39, 30, 21, 12)
-_TOP: Final = 39
-_CANONICAL: Final = (0, 0x1FFFF)
+_LEVELS: Final = (48, 39, 30, 21, 12)
+_LARGEST: Final = 30
+_FIVE_LEVELS: Final = 1 << 12  # CR4.LA57
 
 
 class Mapping(NamedTuple):
@@ -33,25 +33,28 @@ class Mapping(NamedTuple):
     size: int
 
 
-def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0) -> Mapping | None:
-    """The mapping of ``linear`` in 4-level paging, or None where it is not present or is no address.
+def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0, cr4: int = 0) -> Mapping | None:
+    """The mapping of ``linear`` in 4- or 5-level paging, or None where it is not present or is no address.
 
     Args:
         view: RAM by guest physical address.
         cr3: CR3.
         linear: The address.
         shared_mask: The shared bit, which is no address bit where tables are read.
+        cr4: CR4, which says how many levels there are.
     """
-    if linear >> 47 not in _CANONICAL:
+    levels = _LEVELS if cr4 & _FIVE_LEVELS else _LEVELS[1:]
+    top = levels[0] + 8
+    if linear >> top not in (0, (1 << 64 - top) - 1):
         return None
     table = cr3 & _ADDRESS & ~shared_mask
     end = len(view)
-    for shift in _LEVELS:
+    for shift in levels:
         at = table + (linear >> shift & 511) * 8
         if at + 8 > end:
             return None
         value = _ENTRY.unpack_from(view, at)[0]
-        if not value & _PRESENT or (shift == _TOP and value & _LARGE):
+        if not value & _PRESENT or (shift > _LARGEST and value & _LARGE):
             return None
         if shift == 12 or value & _LARGE:
             size = 1 << shift

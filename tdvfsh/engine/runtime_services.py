@@ -52,7 +52,11 @@ class RuntimeServices:
         if not time:
             return _INVALID
         self._firmware.clock.read()
-        self._ram.write(time, pack_time(self.now))
+        try:
+            now = self.now
+        except OverflowError:  # somebody has set the clock to the end of the calendar
+            return EfiStatus.EFI_DEVICE_ERROR
+        self._ram.write(time, pack_time(now))
         if capabilities:
             self._ram.write(capabilities, struct.pack("<IIB", 1, 50_000_000, 0))
         return SUCCESS

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tdvfsh.uefi.memory import AddressSpan
-from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
+from tdvfsh.units import KIB, MIB
 
 VENDOR: Final = "tdvfsh"
 PRODUCT: Final = "Virtual trust domain"
@@ -22,6 +22,7 @@ FIRMWARE_VERSION: Final = "modelled"
 FIRMWARE_DATE: Final = "02/02/2022"  # the date that edk2 gives where its build sets none; kernels parse the year
 
 _ENTRY_POINT_SIZE: Final = 24
+_ALIGNMENT: Final = 16
 _STRUCTURES_OFFSET: Final = 32
 _CHECKSUM_OFFSET: Final = 5
 _VERSION: Final = (3, 0, 0)
@@ -64,15 +65,15 @@ def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan]
     """The tables of a TD, for a place in memory.
 
     Args:
-        base: Physical address of the first byte: a multiple of 4 KiB.
+        base: Physical address of the first byte: a multiple of 16.
         memory: Bytes of RAM.
         vcpus: Number of vCPUs, all in one socket.
         ram: Where the RAM lies; in one span from 0 where nothing is given.
 
     Raises:
-        ValueError: ``base`` is in the middle of a page, or there is no memory or no vCPU.
+        ValueError: ``base`` is no multiple of 16, or there is no memory or no vCPU.
     """
-    if base % PAGE_SIZE or memory < 1 or vcpus < 1:
+    if base % _ALIGNMENT or memory < 1 or vcpus < 1:
         raise ValueError(f"no tables for {vcpus} vCPUs and {memory} bytes at {base:#x}")
     spans = ram or (AddressSpan(0, memory),)
     structures = b"".join(
@@ -89,7 +90,7 @@ def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan]
         )
     )
     data = _entry_point(base + _STRUCTURES_OFFSET, len(structures)).ljust(_STRUCTURES_OFFSET, b"\0") + structures
-    return SmbiosTables(data.ljust(align_up(len(data), PAGE_SIZE), b"\0"), base)
+    return SmbiosTables(data, base)
 
 
 def _entry_point(structures: int, size: int) -> bytes:

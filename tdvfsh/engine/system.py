@@ -35,6 +35,7 @@ from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule, Virtualizati
 from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner, TdMsrs, permission_map
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import describe
+from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.uefi.tdx import TdcallLeaf
 from tdvfsh.units import PAGE_SIZE, align_down
@@ -61,6 +62,7 @@ _SPIN_NS: Final = 1_000
 _CONTROL_BLOCK: Final = 1 << 39
 _SHARED_ALIAS: Final = 1 << 38
 _STEPS: Final = 4_000
+_QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
 _LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
 
@@ -70,10 +72,12 @@ class System:
     Args:
         firmware: The firmware that started it.
         console: Takes each byte that the serial port sends.
+        violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
     """
 
-    def __init__(self, firmware: GuestFirmware, console: Callable[[int], None]) -> None:
+    def __init__(self, firmware: GuestFirmware, console: Callable[[int], None], violation_ve: bool = False) -> None:
         self._firmware = firmware
+        self._violation_ve = violation_ve
         self._cpu = firmware.cpu
         self._state = firmware.cpu.state
         self._td = firmware.td
@@ -159,7 +163,8 @@ class System:
 
     def translate(self, page: int) -> int | None:
         """Physical address of a linear page, for whoever reads guest memory."""
-        found = walk(self._firmware.ram.view, self._cpu.read("CR3"), page, self._td.shared_mask)
+        cpu = self._cpu
+        found = walk(self._firmware.ram.view, cpu.read("CR3"), page, self._td.shared_mask, cpu.read("CR4"))
         return None if found is None else found.physical & ~self._td.shared_mask
 
     # ---- stops --------------------------------------------------------------------------------------------------
@@ -234,7 +239,19 @@ class System:
             self._exit_to_vmm(exits.HLT)
             return
         self._skip()
-        self._wait()
+        if self._in_firmware():
+            self._sleep()
+        else:
+            self._wait()
+
+    def _sleep(self) -> None:
+        """HLT of a program: its notifications run in between, as an interrupt would let them."""
+        self._state.store()
+        uc = self._cpu.uc
+        context = uc.context_save()
+        self._firmware.waiting.halted()
+        uc.context_restore(context)
+        self._state.load()
 
     def _msr(self) -> None:
         state = self._state
@@ -323,12 +340,13 @@ class System:
 
     def _raise(self, vector: int, error_code: int | None = None) -> None:
         """Deliver an exception."""
-        if not deliver(self._state, self._cpu.memory, self._flags(), vector, error_code):
+        if not self._deliver(vector, error_code):
             pointer = self._state.instruction_pointer
             self._state.store()
-            raise GuestStopped(
-                describe(self._firmware, f"exception {exception_name(vector)} without a handler", pointer, "exception")
-            )
+            raise GuestStopped(describe(self._firmware, f"exception {exception_name(vector)}", pointer, "exception"))
+
+    def _deliver(self, vector: int, error_code: int | None = None) -> bool:
+        return deliver(self._state, self._cpu.memory, self._flags(), vector, error_code)
 
     def _flags(self) -> int:
         """RFLAGS: the arithmetic ones from the processor, the others from the state as it is now."""
@@ -344,7 +362,7 @@ class System:
         """
         state, td = self._state, self._td
         linear = state.control(2)
-        found = walk(self._firmware.ram.view, state.control(3), linear, td.shared_mask)
+        found = walk(self._firmware.ram.view, state.control(3), linear, td.shared_mask, state.control(4))
         if found is None or not found.physical & td.shared_mask:
             return False
         physical = found.physical & ~td.shared_mask
@@ -387,12 +405,22 @@ class System:
         self._patched.clear()
 
     def _untouchable(self, stop: Stop) -> None:
-        self._state.store()
-        address = stop.address
-        if self._td.ram.contains(address, address + 1):
-            what = f"{stop.access} of private memory that is not accepted, {address:#x}"
+        """Memory that is not there for the guest: #VE, or the end."""
+        td, address, lowest = self._td, stop.address, self._firmware.ram.lowest
+        if td.ram.contains(address, address + 1) and address >= lowest:
+            result = access(td, address, min(address + stop.size, td.ram.end))
+            if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
+                self.module.pending = VirtualizationInfo(
+                    exits.EPT_VIOLATION, _QUALIFICATIONS.get(stop.access, 0), linear=address, physical=address
+                )
+                if self._deliver(_VIRTUALIZATION):
+                    return
+            what = f"{stop.access} of memory that is not accepted, {address:#x}"
+        elif address < lowest:
+            what = f"{stop.access} through a NULL pointer, {address:#x}"
         else:
-            what = f"{stop.access} of private {address:#x}, where there is no RAM"
+            what = f"{stop.access} of {address:#x}, where there is no RAM"
+        self._state.store()
         raise GuestStopped(describe(self._firmware, what, address, stop.access))
 
     # ---- interrupts and time ------------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ class SystemTables:
 
     Args:
         firmware: Whose.
-        area: Address in runtime memory for the system table, the runtime services and the configuration tables.
+        area: Address in runtime memory for the system table, the runtime services and the configuration tables:
+            ``SIZE`` bytes, of which the first ``USED`` are theirs.
         services: By name; what is missing answers EFI_UNSUPPORTED.
 
     Attributes:
@@ -58,6 +59,7 @@ class SystemTables:
     """
 
     SIZE: Final = 0x1000
+    USED: Final = 0xA00
 
     def __init__(self, firmware: GuestFirmware, area: int, services: dict[str, Service]) -> None:
         self._firmware = firmware

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.return_addresses import CALL_REACH, follows_call
+from tdvfsh.engine.symbols import symbol_at
 from tdvfsh.units import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def place(firmware: GuestFirmware, address: int) -> str:
     name, image = found
     offset = address - image.image_base
     section = _section(image, offset)
-    return f"{name}{section}+{offset:#x} ({address:#x})"
+    symbol = symbol_at(image, offset)
+    return f"{name}{section}+{offset:#x}{f' <{symbol}>' if symbol else ''} ({address:#x})"
 
 
 def _section(image: LoadedImage, offset: int) -> str:

@@ -63,6 +63,16 @@ class Waiting:
         else:
             self._firmware.events.advance(_POLL_NS)
 
+    def halted(self) -> None:
+        """The guest executed ``hlt``: the next timer tick wakes it, if anything does."""
+        keys = self._firmware.keys
+        self._polls += 1
+        if keys.live:
+            keys.wait(_POLL_SECONDS)
+        elif self._polls > _IDLE_POLLS:
+            raise GuestIdle("the program has halted, and nothing wakes it")
+        self._firmware.events.advance(_POLL_NS)
+
     def blocked(self) -> None:
         """The guest waits for events and none is signaled: on to the next key or timer."""
         due = self._firmware.events.next_due()

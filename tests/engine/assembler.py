@@ -106,6 +106,11 @@ class Program:
         self.raw("4885C0 0F85")
         return self._to(label)
 
+    def jump_if_success(self, label: str) -> Program:
+        """Jump if RAX is 0."""
+        self.raw("4885C0 0F84")
+        return self._to(label)
+
     def _to(self, label: str) -> Self:
         self._fixups.append((len(self._code), label))
         self._code += bytes(4)

@@ -60,10 +60,6 @@ def test_an_expression_does_not_match_across_lines() -> None:
     Console("first.*second|^ond").say(b"first\nsecond\nfir st\n")
 
 
-PANIC_IS_MISSED = pytest.mark.xfail(reason="the line is searched at its bracket, before the dashes that end a panic")
-
-
-@PANIC_IS_MISSED
 def test_the_end_of_a_panic_ends_the_run_with_its_reason() -> None:
     console = Console()
     console.say(b"[ 1.0] Kernel panic - not syncing: not yet\r\n[ 1.1] CPU: 0 [swapper]\r\n")
@@ -71,7 +67,6 @@ def test_the_end_of_a_panic_ends_the_run_with_its_reason() -> None:
         console.say(b"[ 1.2] ---[ end Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100 ]---\r\n")
 
 
-@PANIC_IS_MISSED
 def test_a_panic_counts_while_something_else_is_waited_for() -> None:
     with pytest.raises(KernelPanicked):
         Console("login").say(b"---[ end Kernel panic - not syncing: VFS ]---")

@@ -95,6 +95,16 @@ def test_waiting_for_a_key_that_never_comes_ends_the_run() -> None:
     assert run(image, keys="x").status is SUCCESS
 
 
+def test_a_program_that_halts_for_good_ends_the_run_and_one_that_a_timer_wakes_does_not() -> None:
+    halting = Program().label("again").raw("F4").jump("again").image()
+    with pytest.raises(GuestIdle, match="halted, and nothing wakes it"):
+        run(halting, keys="keys that nobody reads")
+    program = create_event(Program(), EVT_TIMER | EVT_NOTIFY_SIGNAL)
+    program.load("rcx", "rsp", SCRATCH).mov("rdx", 2).mov("r8", 300_000_000).boot("SetTimer").jump_if_error("end")
+    program.label("again").raw("F4").lea("rcx", "context").load("rax", "rcx").jump_if_success("again")
+    assert run(with_callback(check_context(program)).image()).status is SUCCESS
+
+
 def test_a_wait_event_is_asked_by_its_notification() -> None:
     program = create_event(Program(), EVT_NOTIFY_WAIT)
     program.load("rcx", "rsp", SCRATCH).boot("CheckEvent").mov("rcx", EfiStatus.EFI_NOT_READY).raw("4829C8")

@@ -107,7 +107,7 @@ class TdCpuid:
             return _ALWAYS_RUNNING_TIMER, 0, 0, 0
         if leaf == 7 and subleaf == 0:
             a, b, c, d = native(7, 0)
-            return a, b, c & ~_FIVE_LEVEL_PAGING, d | _ARCH_CAPABILITIES
+            return a, b, c | _FIVE_LEVEL_PAGING, d | _ARCH_CAPABILITIES
         if leaf in (0xB, 0x1F):
             return self._topology(subleaf) if leaf == 0xB else _NOTHING
         if leaf == 0x15:
