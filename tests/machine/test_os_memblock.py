@@ -16,7 +16,8 @@ def _spans(memory: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("memory", "size"), [(GIB, 64), (2 * GIB, 128), (3 * GIB, 256), (4 * GIB, 256), (8 * GIB, 512), (66 * GIB, 1024)]
+    ("memory", "size"),
+    [(GIB, 64), (2 * GIB, 128), (9 * GIB // 4, 256), (4 * GIB, 256), (8 * GIB, 512), (66 * GIB, 1024)],
 )
 def test_bounce_buffers_are_6_percent_and_then_a_power_of_two(memory: int, size: int) -> None:
     assert bounce_buffer_size(memory, 1) == size * MIB
