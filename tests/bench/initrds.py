@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Final
 
 from tdvfsh.formats.initrd import parse_initrd
@@ -58,4 +59,4 @@ def _beside(name: str, path: Path, command: tuple[str, ...], goal: Goal | None =
             return parse_initrd(mapped.view, "initrd")
 
     peers: dict[str, Callable[[], object]] = {shown: peer}
-    return [replace(figure, note=note) for figure in against(GROUP, name, ours, peers, goal, rounds=5)]
+    return [replace(figure, note=note) for figure in against(GROUP, name, ours, peers, goal, 5, perf_counter)]

@@ -86,8 +86,10 @@ class Figure:
         return None if self.ratio is None else self.ratio <= self.goal.ratio
 
 
-def interleave(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> dict[str, float]:
-    """Median seconds of one call of each run.
+def interleave(
+    runs: Mapping[str, Callable[[], object]], rounds: int = 31, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
+    """Median seconds of one call of each run: processor time of this process, unless another clock is given.
 
     Each round calls every run for a few milliseconds, one after the other, so that a busy machine slows all alike.
     What stands in memory beforehand is kept out of garbage collection: else the largest run's data slows all others.
@@ -105,10 +107,10 @@ def interleave(runs: Mapping[str, Callable[[], object]], rounds: int = 31) -> di
         for _ in range(rounds):
             for name, run in runs.items():
                 repeat = range(counts[name])
-                start = time.perf_counter()
+                start = clock()
                 for _ in repeat:
                     run()
-                spent[name].append((time.perf_counter() - start) / counts[name])
+                spent[name].append((clock() - start) / counts[name])
     finally:
         gc.unfreeze()
     return {name: statistics.median(times) for name, times in spent.items()}
@@ -143,9 +145,9 @@ def _count() -> None:
 
 
 def _yardstick_seconds() -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     _count()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -170,7 +172,7 @@ def interleave_commands(commands: Mapping[str, Sequence[str]], rounds: int = 31)
 
         return run
 
-    return interleave({name: runner(command) for name, command in commands.items()}, rounds)
+    return interleave({name: runner(command) for name, command in commands.items()}, rounds, time.perf_counter)
 
 
 def against(
@@ -180,7 +182,8 @@ def against(
     peers: Mapping[str, Callable[[], object]],
     goal: Goal | None = None,
     rounds: int = 31,
+    clock: Callable[[], float] = time.process_time,
 ) -> list[Figure]:
     """One figure for each peer, all measured in the same rounds."""
-    medians = interleave({"": ours} | dict(peers), rounds)
+    medians = interleave({"": ours} | dict(peers), rounds, clock)
     return [Figure(group, name, peer, medians[""], medians[peer], goal=goal) for peer in peers]
