@@ -18,10 +18,12 @@ from tdvfsh.engine.boot import boot_on_cpu
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.keys import ScriptedKeys
+from tdvfsh.engine.os_run import POWER_OFF, SystemOptions
 from tdvfsh.engine.program import attach_disks, run_program
 from tdvfsh.engine.screen import Screen, TranscriptDisplay
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
+from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.machine.files import open_boot_files
 from tdvfsh.trace import TraceRecord
@@ -110,6 +112,25 @@ def stub(image: str) -> Callable[[Path], Callable[[], Outcome]]:
     return prepare
 
 
+def system(image: str) -> Callable[[Path], Callable[[], Outcome]]:
+    """A kernel as a TDX guest, through ``/init`` in user space to power off."""
+
+    def prepare(folder: Path) -> Callable[[], Outcome]:
+        copyfile(fetch(image).files["kernel"], folder / "vmlinuz")
+        make_init(folder / "init.cpio")
+
+        def run() -> Outcome:
+            with open_boot_files(folder / "vmlinuz", [folder / "init.cpio"], "console=ttyS0 quiet") as opened:
+                through = SystemOptions(lambda data: None)
+                result = boot_on_cpu(TdOptions(memory=2 * GIB), opened.boot, through_os=through)
+            ended = "" if result.os_run is None else result.os_run.ending
+            return ended or f"{result.status.name} at {result.stage}", result.machine.trace.records
+
+        return run
+
+    return prepare
+
+
 def _execute(
     folder: Path, path: str, keys: str = "", arguments: Sequence[str] = (), loader: str = "grub2.12"
 ) -> Outcome:
@@ -153,6 +174,10 @@ CASES: Final = {
     ),
     "stub": Case("Linux 6.12 EFI stub to the kernel", stub("kernel-6.12-cloud"), "9.4-13 s, 49 calls", "vmlinuz", LEFT),
     "stub-7": Case("Linux 7.2 EFI stub to the kernel", stub("kernel-7-cloud"), "", "vmlinuz", LEFT),
+    "system": Case(
+        "Linux 6.12 to user space and power off", system("kernel-6.12-cloud"), "26 s, to root", "", POWER_OFF
+    ),
+    "system-7": Case("Linux 7.2 to user space and power off", system("kernel-7-cloud"), "", "", POWER_OFF),
     "grub-menu": Case(
         "GRUB 2.12: menu, lsefimmap, exit",
         fetched_program("grub-2.12", "EFI/debian/grubx64.efi", {"EFI/debian/grub.cfg": _MENU}),
