@@ -1,4 +1,4 @@
-"""4-level paging, beside a walk that is written table by table from Intel SDM volume 3, 4.5."""
+"""Paging by 4 and 5 levels, beside a walk that is written table by table from Intel SDM volume 3, 4.5."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SIZE = TABLES * 0x1000
 PRESENT, LARGE, NO_EXECUTE = 1, 1 << 7, 1 << 63
 SHARED = 1 << 47
 CR3 = 0x1000
+LA57 = 1 << 12  # of CR4
 TOP, GIGABYTES, LARGE_PAGES, PAGES = 0x1000, 0x2000, 0x3000, 0x4000
 
 
@@ -25,14 +26,14 @@ def ram(entries: dict[int, int]) -> memoryview:
     return memoryview(data)
 
 
-def naive(view: memoryview, cr3: int, linear: int, shared: int) -> tuple[int, int] | None:
+def naive(view: memoryview, cr3: int, linear: int, shared: int, levels: int) -> tuple[int, int] | None:
     """Physical address and page size, a table at a time; bits are picked from a string of them."""
     bits = f"{linear:064b}"
-    if len(set(bits[:17])) != 1:
+    if len(set(bits[: 8 if levels == 5 else 17])) != 1:
         return None
-    indices = [int(bits[start : start + 9], 2) for start in (16, 25, 34, 43)]
+    indices = [int(bits[start : start + 9], 2) for start in (7, 16, 25, 34, 43)[5 - levels :]]
     table = int(f"{cr3:064b}"[12:52], 2) * 4096
-    for level, index in enumerate(indices):
+    for level, index in enumerate(indices, 5 - levels):
         at = (table & ~shared) + 8 * index
         if at + 8 > len(view):
             return None
@@ -41,10 +42,10 @@ def naive(view: memoryview, cr3: int, linear: int, shared: int) -> tuple[int, in
             return None
         frame = int(entry[12:52], 2) * 4096
         is_large = entry[-8] == "1"
-        if level == 0 and is_large:
+        if level < 2 and is_large:
             return None
-        if level == 3 or is_large:
-            offset_bits = (39, 30, 21, 12)[level]
+        if level == 4 or is_large:
+            offset_bits = (48, 39, 30, 21, 12)[level]
             offset = int(bits[64 - offset_bits :], 2)
             return (frame >> offset_bits << offset_bits) + offset, 1 << offset_bits
         table = frame
@@ -64,24 +65,29 @@ INDEX = st.integers(0, 3)
     st.dictionaries(st.builds(lambda table, index: table * 4096 + index * 8, st.integers(0, 7), INDEX), ENTRIES,
                     min_size=12),
     st.tuples(INDEX, INDEX, INDEX, INDEX, st.integers(0, 4095)),
-    st.sampled_from([0, SHARED]), st.sampled_from([0, 0xFFF, SHARED]),
+    st.sampled_from([0, SHARED]), st.sampled_from([0, 0xFFF, SHARED]), st.sampled_from([4, 5]), INDEX,
 )  # fmt: skip
 def test_it_finds_what_a_naive_walk_finds(
-    entries: dict[int, int], parts: tuple[int, int, int, int, int], shared: int, low: int
+    entries: dict[int, int],
+    parts: tuple[int, int, int, int, int],
+    shared: int,
+    low: int,
+    levels: int,
+    zeroth: int,
 ) -> None:
     first, second, third, fourth, offset = parts
-    linear = first << 39 | second << 30 | third << 21 | fourth << 12 | offset
+    linear = (zeroth << 48 if levels == 5 else 0) | first << 39 | second << 30 | third << 21 | fourth << 12 | offset
     view = ram(entries)
-    found = walk(view, CR3 | low, linear, shared)
-    expected = naive(view, CR3 | low, linear, shared)
+    found = walk(view, CR3 | low, linear, shared, LA57 if levels == 5 else 0)
+    expected = naive(view, CR3 | low, linear, shared, levels)
     assert (found and (found.physical, found.size)) == expected
 
 
 @given(st.integers(0, (1 << 64) - 1))
 def test_an_address_whose_upper_bits_differ_is_none(linear: int) -> None:
     view = memoryview(bytearray(struct.pack("<Q", PRESENT) * 512))  # every table is this one
-    canonical = linear >> 47 in (0, 0x1FFFF)
-    assert (walk(view, 0, linear) is not None) is canonical
+    assert (walk(view, 0, linear) is not None) is (linear >> 47 in (0, 0x1FFFF))
+    assert (walk(view, 0, linear, cr4=LA57) is not None) is (linear >> 56 in (0, 0xFF))
 
 
 def test_a_page_of_4_kib_is_found_with_the_place_of_its_entry() -> None:
