@@ -162,4 +162,4 @@ def test_boot_writes_its_trace(pair: Path, capfd: pytest.CaptureFixture[str]) ->
     assert found.boot is not None
     assert found.boot["placements"] == placements
     assert main([*words[:-3], "--trace", str(pair / "no" / "x")]) == 1
-    assert "No such file or directory" in capfd.readouterr().err
+    assert "no such file or directory" in capfd.readouterr().err.lower()
