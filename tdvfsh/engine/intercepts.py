@@ -24,7 +24,8 @@ _FIRST: Final = 0x60
 _IO_MAP_POINTER: Final = 0x40
 _IO_MAP: Final = 0x1000
 _MSR_MAP: Final = 0x4000
-_SIZE: Final = 0x8000
+CONTROL_SIZE: Final = 0x8000
+"""Bytes of the control block."""
 
 
 def instruction_length(code: bytes) -> int:
@@ -43,7 +44,7 @@ def set_intercepts(uc: Any, state: ProcessorState, where: int, codes: tuple[int,
         codes: Exit codes of the instructions.
         msr_map: The MSR permission map.
     """
-    uc.mem_map(where, _SIZE)
+    uc.mem_map(where, CONTROL_SIZE)
     uc.mem_write(where + _IO_MAP_POINTER, struct.pack("<QQ", where + _IO_MAP, where + _MSR_MAP))
     uc.mem_write(where + _MSR_MAP, msr_map)
     state.load()

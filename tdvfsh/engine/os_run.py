@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.violation import Violation
 
 _PANIC: Final = re.compile(r"---\[ end Kernel panic - not syncing: (.*?) \]---")
+_LONGEST_LINE: Final = 4096
 _PANIC_END: Final = b"]---"
 
 
@@ -49,8 +50,10 @@ class SystemConsole:
         """
         self._output(bytes((byte,)))
         self._line.append(byte)
+        if len(self._line) > _LONGEST_LINE:
+            del self._line[: _LONGEST_LINE // 2]
         panicked = self._line.endswith(_PANIC_END)
-        line = self._line.decode("utf-8", "replace") if panicked or self._until is not None else ""
+        line = self._line.decode("utf-8", "replace").rstrip("\r\n") if panicked or self._until is not None else ""
         if byte == ord("\n"):
             self._line.clear()
         panic = _PANIC.search(line) if panicked else None

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine import intercepts
 from tdvfsh.engine.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
-from tdvfsh.engine.delivery import INTERRUPT_FLAG, deliver
+from tdvfsh.engine.delivery import deliver
 from tdvfsh.engine.errors import GuestDead, GuestStopped
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
+from tdvfsh.engine.interrupts import Interrupts
 from tdvfsh.engine.native_cpuid import NativeCpuid
-from tdvfsh.engine.page_walk import Mapping, walk
+from tdvfsh.engine.page_walk import walk
 from tdvfsh.engine.platform.clock import CmosClock
 from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
@@ -28,6 +29,7 @@ from tdvfsh.engine.platform.ports import Ports
 from tdvfsh.engine.platform.serial_port import COM1_LINE, SerialPort
 from tdvfsh.engine.processor_state import INTERCEPTING
 from tdvfsh.engine.random_instruction import RandomSequence, decode_rdrand
+from tdvfsh.engine.shared_alias import SharedAlias
 from tdvfsh.engine.system_call import enter_system_call
 from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.cpuid import TdCpuid
@@ -52,16 +54,16 @@ _PAGE_FAULT: Final = 14
 _VIRTUALIZATION: Final = 20
 _RESERVED_BIT: Final = 1 << 3
 _WRITE: Final = 1 << 1
-_TRAP: Final = 1 << 8
+_USER: Final = 3
+_RSP: Final = 4
 _CARRY: Final = 1
 _ARITHMETIC: Final = 0x8D5  # OF SF ZF AF PF CF
 _PROCESSOR_KEEPS: Final = _ARITHMETIC | 1 << 10  # DF too
 _SHORT: Final = 16
+_TRAP: Final = 1 << 8
 _LONGEST_INSTRUCTION: Final = 15
 _SPIN_NS: Final = 1_000
-_CONTROL_BLOCK: Final = 1 << 39
-_SHARED_ALIAS: Final = 1 << 38
-_STEPS: Final = 4_000
+_CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 _QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
 _LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
@@ -83,24 +85,24 @@ class System:
         self._td = firmware.td
         clock = firmware.clock
         self.apic = LocalApic(0, lambda: clock.now_ns, CYCLES_PER_NANOSECOND)
+        self.interrupts = Interrupts(self.apic, clock, self._cpu, self._state)
         self.io_apic = IoApic(self.apic.request)
         self.apic.ended = self.io_apic.ended
         self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
-        self.ports = Ports(self.serial, CmosClock(firmware.date), lambda: clock.now_ns)
+        self.ports = Ports(self.serial, CmosClock(firmware.date), clock.read)
         self.msrs = TdMsrs(self.apic)
         self.cpuid = TdCpuid(NativeCpuid(self._cpu.model), 1, CYCLES_PER_NANOSECOND, self._td.is_td)
-        self.vmm = Vmm(self._td, self._state, self.cpuid, self.msrs, self.ports, self, self._wait, self._converted)
+        self.vmm = Vmm(
+            self._td, self._state, self.cpuid, self.msrs, self.ports, self, self.interrupts.wait, self._converted
+        )
         self.module = TdxModule(
             self._td, self._state, self._read_physical, self._write_physical, self._accept, self.vmm.vmcall
         )
-        self.accepted: Callable[[int, int], int] | None = None
         self.counts: dict[str, int] = {}
         self._syscall_registers: tuple[int, int, int] | None = None
-        self._patched: list[tuple[int, int]] = []
         self._numbers = RandomSequence()
-        self._windows: set[int] = set()
-        self._stepping = 0
-        self._aliased: set[tuple[int, int]] = set()
+        self._trapping = False
+        self._shared = SharedAlias(self._td, firmware.ram, self._cpu)
         self._connect()
 
     def _connect(self) -> None:
@@ -109,7 +111,7 @@ class System:
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
-        cpu.interrupt_due = self._interrupt_due
+        cpu.interrupt_due = self.interrupts.due
         if not self._td.is_td:
             cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, self.io_apic.read, self.io_apic.write)
 
@@ -119,11 +121,12 @@ class System:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def _read_port(self, port: int, size: int) -> int:
-        self._port_access("IN", port)
-        return self.ports.read(port, size)
+        return self.ports.read(port, size) if self._port_access("IN", port) else (1 << 8 * size) - 1
 
-    def _port_access(self, what: str, port: int) -> None:
+    def _port_access(self, what: str, port: int) -> bool:
         """Port I/O raises #VE in a TD, and the VMM does it for the handler; here it is done at once.
+
+        Programs in user space have no ports: what they ask for is not done.
 
         Raises:
             GuestDead: There is no such handler: the kernel has never asked what TD it runs in.
@@ -131,10 +134,11 @@ class System:
         self._count(what)
         if self._td.is_td and self._firmware.symbols is not None and not self.module.informed:
             raise GuestDead(f"{what} of port {port:#x} raises #VE, and this kernel has no handler: it is no TDX guest")
+        return not self._cpu.read("CS") & _USER
 
     def _write_port(self, port: int, size: int, value: int) -> None:
-        self._port_access("OUT", port)
-        self.ports.write(port, size, value)
+        if self._port_access("OUT", port):
+            self.ports.write(port, size, value)
 
     def read(self, address: int, size: int) -> int:
         """A device's register in the address space; all ones where there is none."""
@@ -162,7 +166,7 @@ class System:
         self._firmware.map_accepted()
 
     def translate(self, page: int) -> int | None:
-        """Physical address of a linear page, for whoever reads guest memory."""
+        """Physical address of a linear one, for whoever reads guest memory."""
         cpu = self._cpu
         found = walk(self._firmware.ram.view, cpu.read("CR3"), page, self._td.shared_mask, cpu.read("CR4"))
         return None if found is None else found.physical & ~self._td.shared_mask
@@ -173,8 +177,12 @@ class System:
         """What a stop leads to; gives the address to go on at."""
         state = self._state
         state.load()
-        self._restore_entries()
         kind = stop.kind
+        if self._shared.pointing:
+            self._after_shared_access()
+            if kind is StopKind.EXCEPTION and stop.number == _DEBUG:
+                state.exception_delivered()
+                kind = StopKind.TIME
         if kind is StopKind.INTERCEPT:
             self._intercepted(stop.number)
         elif kind is StopKind.EXCEPTION:
@@ -183,7 +191,11 @@ class System:
             self._untouchable(stop)
         elif kind is StopKind.SYSCALL:
             self._system_call()
-        self._interrupt()
+        vector = None if self._shared.pointing else self.interrupts.take()
+        if vector is not None:
+            self._count("interrupts")
+            self._raise(vector)
+        self.interrupts.resuming()
         state.store()
         return state.instruction_pointer
 
@@ -242,7 +254,7 @@ class System:
         if self._in_firmware():
             self._sleep()
         else:
-            self._wait()
+            self.interrupts.wait()
 
     def _sleep(self) -> None:
         """HLT of a program: its notifications run in between, as an interrupt would let them."""
@@ -301,13 +313,16 @@ class System:
     def _exception(self, number: int) -> None:
         state = self._state
         if number == _INVALID_OPCODE and self._td.is_td and self._at_tdcall():
+            if state.privilege:
+                self._raise(_GENERAL_PROTECTION, 0)
+                return
             leaf = self.module.tdcall()
             self._count(_LEAVES.get(leaf, f"TDCALL {leaf}"))
             self._state.instruction_pointer += len(_TDCALL)
         elif number == _INVALID_OPCODE and self._random():
             pass
-        elif number == _DEBUG and self._stepping:
-            self._stepped()
+        elif number == _DEBUG and self.interrupts.stepping:
+            self.interrupts.stepped()
         elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
             pass
         else:
@@ -341,11 +356,23 @@ class System:
     def _raise(self, vector: int, error_code: int | None = None) -> None:
         """Deliver an exception."""
         if not self._deliver(vector, error_code):
-            pointer = self._state.instruction_pointer
+            what, address, kind = f"exception {exception_name(vector)}", self._state.instruction_pointer, "exception"
+            stack = self._unaccepted_stack()
+            if stack is not None:
+                what, address, kind = f"write of memory that is not accepted, {stack:#x}, for {what}", stack, "write"
             self._state.store()
-            raise GuestStopped(describe(self._firmware, f"exception {exception_name(vector)}", pointer, "exception"))
+            raise GuestStopped(describe(self._firmware, what, address, kind))
+
+    def _unaccepted_stack(self) -> int | None:
+        """The page below the stack pointer, if it is RAM that is not accepted."""
+        linear = (self._state.register(_RSP) & ~0xF) - 8
+        physical = self.translate(linear) if self._firmware.ram.paging is not None else linear
+        if physical is None or not self._td.ram.contains(physical, physical + 1):
+            return None
+        return None if self._firmware.ram.accessible(linear, 8) else physical
 
     def _deliver(self, vector: int, error_code: int | None = None) -> bool:
+        self.interrupts.give_up_stepping()
         return deliver(self._state, self._cpu.memory, self._flags(), vector, error_code)
 
     def _flags(self) -> int:
@@ -354,11 +381,10 @@ class System:
         return self._cpu.read("EFLAGS") & _PROCESSOR_KEEPS | state.system_flags & ~_PROCESSOR_KEEPS | 2
 
     def _shared_access(self) -> bool:
-        """A page table entry with the shared bit, which the emulator takes for a reserved one.
+        """Whether a fault was for the shared bit in a page table entry, which the emulator takes for a reserved one.
 
-        Shared RAM is reached through an alias for as long as the entry is looked up; a device's page is an EPT
-        violation that becomes #VE. Where the page is private, QEMU converts it on its own and its contents are lost
-        (accel/kvm/kvm-all.c, kvm_convert_memory). Gives False where the bit really is reserved.
+        Shared RAM is reached through its alias; a device's page is an EPT violation that becomes #VE. Where the page
+        is private, QEMU converts it on its own and its contents are lost (accel/kvm/kvm-all.c, kvm_convert_memory).
         """
         state, td = self._state, self._td
         linear = state.control(2)
@@ -369,7 +395,9 @@ class System:
         if td.ram.contains(physical, physical + 1):
             if not td.shared.get(physical):
                 self._convert_for_access(physical)
-            self._through_alias(found)
+            self._shared.point(found)
+            self._trapping = bool(state.system_flags & _TRAP)
+            state.system_flags |= _TRAP
             state.exception_delivered()
             return True
         qualification = 1 << (1 if state.error_code & _WRITE else 0)
@@ -378,31 +406,16 @@ class System:
         )
         return True
 
+    def _after_shared_access(self) -> None:
+        """The one instruction is over, or could not be: the entry and the trap flag are the guest's again."""
+        self._shared.restore()
+        if not self._trapping:
+            self._state.system_flags &= ~_TRAP
+
     def _convert_for_access(self, physical: int) -> None:
         self._count("implicit conversions")
         map_gpa(self._td, align_down(physical, PAGE_SIZE) | self._td.shared_mask, PAGE_SIZE)
         self._converted()
-
-    def _through_alias(self, found: Mapping) -> None:
-        td, ram = self._td, self._firmware.ram
-        physical = found.physical & ~td.shared_mask
-        run = td.shared.find(physical)
-        assert run is not None
-        start, end, _ = run
-        if (start, end) not in self._aliased:
-            self._cpu.map_alias(_SHARED_ALIAS + start, start, end - start)
-            self._aliased.add((start, end))
-        ram.view[found.entry : found.entry + 8] = (found.value & ~td.shared_mask | _SHARED_ALIAS).to_bytes(8, "little")
-        self._patched.append((found.entry, found.value))
-
-    def _restore_entries(self) -> None:
-        view = self._firmware.ram.view
-        for address, value in self._patched:
-            changed = int.from_bytes(view[address : address + 8], "little")
-            if changed & _SHARED_ALIAS:
-                accessed = changed & 0x60
-                view[address : address + 8] = (value | accessed).to_bytes(8, "little")
-        self._patched.clear()
 
     def _untouchable(self, stop: Stop) -> None:
         """Memory that is not there for the guest: #VE, or the end."""
@@ -422,51 +435,3 @@ class System:
             what = f"{stop.access} of {address:#x}, where there is no RAM"
         self._state.store()
         raise GuestStopped(describe(self._firmware, what, address, stop.access))
-
-    # ---- interrupts and time ------------------------------------------------------------------------------------
-
-    def _interrupt_due(self) -> bool:
-        """Asked where time passes: whether to stop for an interrupt."""
-        self.apic.tick()
-        return self.apic.pending() is not None and bool(self._cpu.read("EFLAGS") & INTERRUPT_FLAG)
-
-    def _interrupt(self) -> None:
-        """Take a pending interrupt if the guest lets us."""
-        self.apic.tick()
-        vector = self.apic.pending()
-        if vector is None or not self._state.system_flags & INTERRUPT_FLAG:
-            return
-        self.apic.acknowledge(vector)
-        self._count("interrupts")
-        self._raise(vector)
-
-    def _wait(self) -> None:
-        """HLT: on to the next interrupt."""
-        apic, clock = self.apic, self._firmware.clock
-        apic.tick()
-        if apic.pending() is None:
-            due = apic.due_ns
-            if due is None:
-                raise GuestDead("the system waits for an interrupt, and none will come")
-            clock.advance(max(0, due - clock.now_ns))
-            apic.tick()
-        if apic.pending() is not None and not self._state.system_flags & INTERRUPT_FLAG:
-            self._find_window()
-
-    def _find_window(self) -> None:
-        """Interrupts are off and one is pending: find out where the guest turns them on, for it has no other stop."""
-        if not self._windows:
-            self._stepping = _STEPS
-            self._state.system_flags |= _TRAP
-
-    def _stepped(self) -> None:
-        state = self._state
-        state.exception_delivered()
-        self._stepping -= 1
-        if state.system_flags & INTERRUPT_FLAG:
-            self._stepping = 0
-            state.system_flags &= ~_TRAP
-            self._windows.add(state.instruction_pointer)
-            self._cpu.stop_at(state.instruction_pointer, self._interrupt_due)
-        elif not self._stepping:
-            state.system_flags &= ~_TRAP
