@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.files import OpenedFiles, open_boot_files
+from tdvfsh.machine.files import OpenedFiles
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
 
@@ -20,16 +20,7 @@ def run_boot(arguments: Arguments) -> int:
     if model:
         _refuse_engine_options(arguments)
     options = arguments.td_options()
-    with (
-        unpack_progress() as progress,
-        open_boot_files(
-            arguments.text("kernel"),
-            arguments.words("initrd"),
-            arguments.text("cmdline"),
-            progress,
-            limits=arguments.unpack_limits(),
-        ) as opened,
-    ):
+    with named_files(arguments) as (_, opened):
         ran = None
         if model:
             result = boot(options, opened.boot)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.machine.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
-from tdvfsh.machine.files import open_boot_files
 
 
 def run_compare(arguments: Arguments) -> int:
@@ -18,16 +17,7 @@ def run_compare(arguments: Arguments) -> int:
     names = ("accept", "on_demand", "loader", "memory", "firmware_model")
     axes = {name: arguments.axis(name) or [] for name in names}
     options = arguments.td_options(**{name: values[0] for name, values in axes.items() if values})
-    with (
-        unpack_progress() as progress,
-        open_boot_files(
-            arguments.text("kernel"),
-            arguments.words("initrd"),
-            arguments.text("cmdline"),
-            progress,
-            limits=arguments.unpack_limits(),
-        ) as opened,
-    ):
+    with named_files(arguments) as (progress, opened):
         rows = compared_rows(
             compare(
                 options,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.ladder import ladder
 
 
@@ -16,16 +15,7 @@ def run_ladder(arguments: Arguments) -> int:
 
     step = parse_size(arguments.text("step"))
     loaders = arguments.axis("loader") or ["direct"]
-    with (
-        unpack_progress() as progress,
-        open_boot_files(
-            arguments.text("kernel"),
-            arguments.words("initrd"),
-            arguments.text("cmdline"),
-            progress,
-            limits=arguments.unpack_limits(),
-        ) as opened,
-    ):
+    with named_files(arguments) as (_, opened):
         ladders = [
             (loader, options, ladder(options, opened.boot, step))
             for loader in loaders

@@ -8,10 +8,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
@@ -36,16 +35,7 @@ def run_lazy(arguments: Arguments) -> int:
     cases = list(product(memories, accepts, POLICIES))
     system = SystemOptions(lambda data: None, until_pattern(arguments))
     rows: list[tuple[str, str, str, CpuBootResult]] = []
-    with (
-        unpack_progress() as progress,
-        open_boot_files(
-            arguments.text("kernel"),
-            arguments.words("initrd"),
-            arguments.text("cmdline"),
-            progress,
-            limits=arguments.unpack_limits(),
-        ) as opened,
-    ):
+    with named_files(arguments) as (progress, opened):
         for done, (memory, accept, policy) in enumerate(cases):
             progress("boots", done, len(cases))
             options = arguments.td_options(memory=memory, accept=accept)

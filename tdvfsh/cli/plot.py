@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.region import region
 
 
@@ -21,16 +20,7 @@ def run_plot(arguments: Arguments) -> int:
         raise UsageError("--from, --to and --step: sizes that ascend, and a step that is not 0")
     names = arguments.axis("on_demand") or list(ON_DEMAND_NAMES)
     options = arguments.td_options(on_demand=names[0])
-    with (
-        unpack_progress() as progress,
-        open_boot_files(
-            arguments.text("kernel"),
-            arguments.words("initrd"),
-            arguments.text("cmdline"),
-            progress,
-            limits=arguments.unpack_limits(),
-        ) as opened,
-    ):
+    with named_files(arguments) as (progress, opened):
         found = region(
             options,
             opened.boot,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.exec import time_limit
+from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.machine.files import open_boot_files
 
 
 def run_verify(arguments: Arguments) -> int:
@@ -15,7 +15,7 @@ def run_verify(arguments: Arguments) -> int:
     cpu_extra("unicorn")
     from tdvfsh.engine.verify import verification_dict, verification_lines, verify
 
-    with open_boot_files(arguments.text("kernel"), arguments.words("initrd"), arguments.text("cmdline")) as opened:
+    with named_files(arguments) as (_, opened):
         violation_ve = arguments.text("violation") == "ve"
         result = verify(arguments.td_options(), opened.boot, violation_ve, time_limit(arguments))
         if arguments.flag("json"):
