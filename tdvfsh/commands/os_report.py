@@ -50,7 +50,9 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
         return lines
     drop = run.unaccepted_before - run.unaccepted_after
     again = run.total.accepted_bytes - drop
-    anew = f", {human_size(again)} of it anew after conversions" if again else ""
+    anew = f", {human_size(again)} of it anew after conversions" if again > 0 else ""
+    if again < 0:
+        anew = f", and shared {human_size(-again)} that were never accepted"
     lines += [
         *table_lines(_cells(accept_rows(result)), " >>>>>>>"),
         *labelled(
@@ -61,7 +63,8 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
         ),
     ]
     if run.shared_bytes:
-        lines += labelled("shared", f"{human_size(run.shared_bytes)} in the end")
+        taken = f"; conversions took away {human_size(run.lost_bytes)} that were accepted" if run.lost_bytes > 0 else ""
+        lines += labelled("shared", f"{human_size(run.shared_bytes)} in the end{taken}")
     if run.bitmap_before:
         before, after = bits_set(run.bitmap_before), bits_set(run.bitmap_after)
         lines += labelled("bitmap", f"{before:,} units of 2 MiB unaccepted before, {after:,} after")
@@ -127,6 +130,7 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
         "unaccepted_bytes_before": run.unaccepted_before,
         "unaccepted_bytes_after": run.unaccepted_after,
         "shared_bytes": run.shared_bytes,
+        "lost_bytes": run.lost_bytes,
         "bitmap_units_before": bits_set(run.bitmap_before),
         "bitmap_units_after": bits_set(run.bitmap_after),
         "modelled_seconds": {

@@ -91,7 +91,12 @@ def test_what_was_accepted_is_what_is_no_longer_unaccepted() -> None:
 def test_what_was_accepted_twice_is_said() -> None:
     text = " ".join(" ".join(os_run_lines(result(lost=20 * MIB, shared=4 * MIB))).split())
     assert "160 MiB less; it accepted 180 MiB, 20 MiB of it anew after conversions" in text
-    assert "4 MiB in the end" in text
+    assert "shared 4 MiB in the end; conversions took away 20 MiB that were accepted" in text
+
+
+def test_what_was_shared_without_ever_being_accepted_is_said() -> None:
+    text = " ".join(" ".join(os_run_lines(result(lost=-4 * MIB, shared=4 * MIB))).split())
+    assert "184 MiB less; it accepted 180 MiB, and shared 4 MiB that were never accepted" in text
 
 
 def test_the_modelled_cost_tells_what_is_done_from_what_is_put_off() -> None:
