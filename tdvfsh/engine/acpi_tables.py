@@ -14,20 +14,20 @@ import struct
 from typing import Final, NamedTuple
 
 from tdvfsh.engine import aml
+from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
+from tdvfsh.engine.platform.ports import PM1_CONTROL as PM1A_CONTROL_PORT
+from tdvfsh.engine.platform.ports import PM1_EVENT as PM1A_EVENT_PORT
+from tdvfsh.engine.platform.ports import PM_TIMER as PM_TIMER_PORT
+from tdvfsh.engine.platform.ports import RESET as RESET_PORT
+from tdvfsh.engine.platform.serial_port import COM1 as SERIAL_PORT
+from tdvfsh.engine.platform.serial_port import COM1_LINE as SERIAL_IRQ
 from tdvfsh.units import PAGE_SIZE, align_up
 
 SCI_INTERRUPT: Final = 9
-PM1A_EVENT_PORT: Final = 0x600
-PM1A_CONTROL_PORT: Final = 0x604
-PM_TIMER_PORT: Final = 0x608
-RESET_PORT: Final = 0xCF9
 RESET_VALUE: Final = 0x0F
 SLEEP_TYPE_S5: Final = 0
 LOCAL_APIC_ADDRESS: Final = 0xFEE00000
-IO_APIC_ADDRESS: Final = 0xFEC00000
-SERIAL_PORT: Final = 0x3F8
 SERIAL_PORTS: Final = 8
-SERIAL_IRQ: Final = 4
 
 _RSDP_SIZE: Final = 36
 _FADT_SIZE: Final = 276

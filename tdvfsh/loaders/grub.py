@@ -20,10 +20,10 @@ from tdvfsh.loaders.grub_memory import Grub, GrubBuild
 from tdvfsh.loaders.programs import kernel_program, program_needs
 from tdvfsh.loaders.publish import (
     KERNEL_ON_DISK,
-    initrd_on_disk,
     note_image,
     publish_initrd,
     publish_system_partition,
+    start_with_initrds_on_disk,
 )
 from tdvfsh.uefi.device_path import DevicePath, MemoryMapped
 from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID
@@ -247,13 +247,9 @@ class _Chainloader:
             status = self._load()
             if status.is_error:
                 return status
-        image = self._services.images.loaded_image(self._image)
-        assert image is not None
-        words = [f"initrd=\\{initrd_on_disk(number)}" for number in range(len(flow.files.initrds))]
-        image.load_options = " ".join([*words, flow.files.cmdline]).rstrip()
-        status = self._services.start_image(self._image).status
+        assert self._image is not None
+        status = start_with_initrds_on_disk(flow, self._image)
         if status.is_error:
-            flow.mark_freed("image")
             self._image = None
         return status
 

@@ -17,6 +17,7 @@ from tdvfsh.uefi.guids import (
     LINUX_EFI_INITRD_MEDIA_GUID,
 )
 from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import align_up
 
 INITRD_MEDIA_PATH: Final = DevicePath((VenMedia(LINUX_EFI_INITRD_MEDIA_GUID),))
@@ -92,3 +93,19 @@ def note_image(flow: BootFlow, handle: int | None, what: str = "image") -> None:
     image = flow.services.images.loaded_image(handle)
     if image is not None:
         flow.place(what, image.image_base, image.image_size, image.image_code_type)
+
+
+def start_with_initrds_on_disk(flow: BootFlow, handle: int) -> EfiStatus:
+    """Start a loaded kernel whose command line names the initrds on the disk that it came from.
+
+    Returns:
+        StartImage's status; where it is an error the image is gone.
+    """
+    image = flow.services.images.loaded_image(handle)
+    assert image is not None
+    words = [f"initrd=\\{initrd_on_disk(number)}" for number in range(len(flow.files.initrds))]
+    image.load_options = " ".join([*words, flow.files.cmdline]).rstrip()
+    status = flow.services.start_image(handle).status
+    if status.is_error:
+        flow.mark_freed("image")
+    return status

@@ -14,7 +14,12 @@ from tdvfsh.accept.needs import Need
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, START_IMAGE, BootFlow, shortage
 from tdvfsh.loaders.programs import program_needs
-from tdvfsh.loaders.publish import initrd_on_disk, note_image, publish_initrd, publish_system_partition
+from tdvfsh.loaders.publish import (
+    note_image,
+    publish_initrd,
+    publish_system_partition,
+    start_with_initrds_on_disk,
+)
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -120,12 +125,8 @@ class _SdBoot:
             status = self._load_image()
             if status.is_error:
                 return status
-        image = self._services.images.loaded_image(self._image)
-        assert image is not None
-        words = [f"initrd=\\{initrd_on_disk(number)}" for number in range(len(flow.files.initrds))]
-        image.load_options = " ".join([*words, flow.files.cmdline]).rstrip()
-        status = self._services.start_image(self._image).status
+        assert self._image is not None
+        status = start_with_initrds_on_disk(flow, self._image)
         if status.is_error:
-            flow.mark_freed("image")
             self._image = None
         return status
