@@ -54,7 +54,7 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     if again < 0:
         anew = f", and shared {human_size(-again)} that were never accepted"
     lines += [
-        *table_lines(_cells(accept_rows(result)), " >>>>>>>"),
+        *table_lines(_cells(accept_rows(result), _vcpus_of_firmware(result)), " >>>>>>>"),
         *labelled(
             "left",
             f"{human_size(run.unaccepted_before)} unaccepted before the kernel, "
@@ -76,7 +76,13 @@ def bits_set(bitmap: bytes) -> int:
     return int.from_bytes(bitmap, "little").bit_count()
 
 
-def _cells(rows: list[tuple[str, AcceptTally]]) -> list[tuple[str, ...]]:
+def _vcpus_of_firmware(result: CpuBootResult) -> int:
+    """How many vCPUs SEC accepted with; everybody after it runs on the first."""
+    boot = result.machine.boot_accept
+    return 1 if boot is None else len(boot.accepted_bytes_per_vcpu)
+
+
+def _cells(rows: list[tuple[str, AcceptTally]], vcpus: int) -> list[tuple[str, ...]]:
     heads = ("accepted by", "bytes", "4 KiB", "2 MiB", "TDCALLs", "TD exits", "modelled", "vCPU")
     return [
         heads,
@@ -89,7 +95,7 @@ def _cells(rows: list[tuple[str, AcceptTally]]) -> list[tuple[str, ...]]:
                 f"{tally.calls:,}",
                 f"{tally.td_exits:,}",
                 f"{tally.ns / 1e9:.3f} s",
-                "0",
+                f"0-{vcpus - 1}" if name == FIRMWARE and vcpus > 1 else "0",
             )
             for name, tally in rows
         ),
@@ -115,7 +121,7 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
         "accepts": [
             {
                 "by": name,
-                "vcpu": 0,
+                "vcpus": _vcpus_of_firmware(result) if name == FIRMWARE else 1,
                 "bytes": tally.accepted_bytes,
                 "calls": tally.calls,
                 "pages_4k": tally.pages_4k,

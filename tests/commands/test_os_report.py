@@ -27,10 +27,15 @@ KERNEL = {
 
 
 def result(
-    td: bool = True, on_demand: int = 0, phases: Mapping[str, AcceptTally] = KERNEL, lost: int = 0, shared: int = 0
+    td: bool = True,
+    on_demand: int = 0,
+    phases: Mapping[str, AcceptTally] = KERNEL,
+    lost: int = 0,
+    shared: int = 0,
+    vcpus: int = 1,
 ) -> CpuBootResult:
     """A boot of 2 GiB of which 512 MiB were accepted, ``on_demand`` large pages before the kernel."""
-    machine = Machine(TdOptions(td=td))
+    machine = Machine(TdOptions(td=td, vcpus=vcpus))
     boot = machine.boot_accept
     calls = (0 if boot is None else boot.outcome.calls) + on_demand
     boot_ns = 0 if boot is None else round(boot.seconds * 1e9)
@@ -107,6 +112,14 @@ def test_the_modelled_cost_tells_what_is_done_from_what_is_put_off() -> None:
     assert f"would take {before + 0.025264 + 0.125:.3f} s, so that 0.125 s are put off" in text
 
 
+def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_the_one_that_runs() -> None:
+    lines = os_run_lines(result(vcpus=4))
+    assert cells(lines, "firmware")[-1] == "0-3"
+    assert cells(lines, "kernel, memblock")[-1] == "0"
+    assert any("one of the 4 vCPUs ran" in line for line in lines)
+    assert [row["vcpus"] for row in os_run_dict(result(vcpus=4))["accepts"]] == [4, 1, 1]
+
+
 def test_a_plain_vm_has_nothing_to_accept_and_says_how_it_ended() -> None:
     lines = os_run_lines(result(td=False, phases={}))
     assert [line for line in lines if line] == ["OS ran    power off: the system switched the machine off"]
@@ -117,7 +130,7 @@ def test_the_numbers_for_machines_are_those_of_the_table_and_are_plain_values() 
     assert [row["by"] for row in data["accepts"]] == ["firmware", "on demand", *KERNEL]
     last = data["accepts"][-1]
     assert last == {
-        "by": "kernel, page allocator", "vcpu": 0, "bytes": 14 * MIB, "calls": 520, "pages_4k": 512, "pages_2m": 6,
+        "by": "kernel, page allocator", "vcpus": 1, "bytes": 14 * MIB, "calls": 520, "pages_4k": 512, "pages_2m": 6,
         "size_mismatches": 1, "refused": 1, "td_exits": 518, "modelled_seconds": 0.008,
     }  # fmt: skip
     kernel = sum(row["bytes"] for row in data["accepts"] if row["by"].startswith("kernel"))
