@@ -13,8 +13,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from tdvfsh.engine.delivery import LinearMemory, deliver
-from tdvfsh.engine.errors import InaccessibleMemory
+from tdvfsh.engine.delivery import LinearMemory
+from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
 from tdvfsh.engine.processor_state import ProcessorState
@@ -243,7 +243,7 @@ class Cpu:
             self.uc.emu_start(address, 0)
         except self._unicorn.UcError as error:
             if self._stop is None:
-                raise RuntimeError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
         finally:
             self._running = False
             failure, self._failure = self._failure, None
@@ -261,14 +261,6 @@ class Cpu:
         if self._stop is not None:
             return self._stop
         return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)
-
-    def deliver(self, vector: int, error_code: int | None = None) -> int | None:
-        """Push an exception's frame and give the handler's address, or None where the guest has no gate for it."""
-        self.state.load()
-        if not deliver(self.state, self.memory, self.read("EFLAGS"), vector, error_code):
-            return None
-        self.state.store()
-        return self.state.instruction_pointer
 
     def _tick(self) -> None:
         """Runs are cheap to begin and end, so only one that lasts is stopped here; others are looked at between."""

@@ -30,9 +30,6 @@ class Interrupts:
         clock: Virtual time.
         cpu: The processor.
         state: Its state, loaded.
-
-    Attributes:
-        stepping: Whether the guest is being single-stepped.
     """
 
     def __init__(self, apic: LocalApic, clock: GuestClock, cpu: Cpu, state: ProcessorState) -> None:

@@ -1,4 +1,4 @@
-"""The hardware under an operating system: what the processor's stops mean once boot services are over.
+"""The hardware under guest code: what the processor's stops mean, for EFI programs and for an operating system.
 
 One vCPU runs. Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
 and interrupts are taken at such moments. IN and OUT are carried out at once, without the #VE that a TD gets, since the
@@ -69,10 +69,10 @@ _LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
 
 class System:
-    """The machine around a running operating system.
+    """The machine around guest code.
 
     Args:
-        firmware: The firmware that started it.
+        firmware: The firmware that starts it.
         console: Takes each byte that the serial port sends.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
     """
