@@ -1,0 +1,91 @@
+"""``tdvfsh lazy``: which runs it makes and what it says of them; the runs themselves are made up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.cli.main import main
+from tdvfsh.engine import boot as engine_boot
+from tdvfsh.engine.boot import CpuBootResult
+from tdvfsh.images.make import make_kernel
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.units import GIB, MIB
+from tests.commands.test_os_report import result
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> str:
+    """A made kernel: nobody runs it."""
+    path = tmp_path / "vmlinuz"
+    make_kernel(path, 8 * MIB, 32 * MIB)
+    return str(path)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
+    """Memory, accept and command line of each run that was asked for; eager ones panic where ``panic`` is in it."""
+    asked: list[tuple[int, str, str]] = []
+
+    def ran(options: TdOptions, files: BootFiles, **more: object) -> CpuBootResult:
+        asked.append((options.memory, options.accept.name, files.cmdline))
+        made = result()
+        assert made.os_run is not None
+        if "panic" in files.cmdline and "eager" in files.cmdline:
+            return replace(made, os_run=replace(made.os_run, ending="panic", why="it panicked"))
+        return made
+
+    monkeypatch.setattr(engine_boot, "boot_on_cpu", ran)
+    return asked
+
+
+def test_every_memory_and_accept_is_run_lazily_and_eagerly(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["lazy", kernel, "--cmdline", "quiet", "--memory", "2G,8G", "--accept", "512M,below-4g"]
+    assert main(words) == 0
+    policies = ("quiet accept_memory=lazy", "quiet accept_memory=eager")
+    assert runs == [
+        (memory, accept, line) for memory in (2 * GIB, 8 * GIB) for accept in ("512M", "below-4g") for line in policies
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert lines[1].split()[:3] == ["2G", "512M", "lazy"]
+    assert lines[1].endswith("power off")
+    assert "180 MiB" in lines[1]  # what the kernel accepted
+
+
+def test_a_system_that_does_not_end_well_is_exit_status_1_and_says_why(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lazy", kernel, "--cmdline", "panic"]) == 1
+    assert capsys.readouterr().out.splitlines()[2].endswith("panic: it panicked")
+    assert len(runs) == 2
+
+
+def test_the_rows_for_machines_hold_each_run_s_accepts(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lazy", kernel, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["accept_memory"] for row in rows] == ["lazy", "eager"]
+    assert rows[0]["os"]["ending"] == "power off"
+    assert runs[0][2] == "accept_memory=lazy"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [("--no-td", "--no-td: a plain VM accepts nothing"), ("--until (", "--until (: not a regular expression")],
+)
+def test_what_cannot_be_run_is_one_line_and_exit_status_2(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str], words: str, line: str
+) -> None:
+    assert main(["lazy", kernel, *words.split(" ")]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert not runs
