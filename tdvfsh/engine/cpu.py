@@ -17,6 +17,7 @@ from tdvfsh.engine.delivery import LinearMemory
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
+from tdvfsh.engine.port_code import PortCode
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.td.ranges import RangeMap
@@ -44,6 +45,7 @@ class StopKind(Enum):
     INTERCEPT = "an instruction that exits"
     SYSCALL = "SYSCALL"
     TIME = "an interrupt is due"
+    PORT = "IN or OUT"
 
 
 class Stop(NamedTuple):
@@ -75,6 +77,11 @@ class Cpu:
         self._clock = clock
         self._limit = limit
         self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
+        self._library: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib
+        self._handle: Any = self.uc._uch
+        self._numbers: dict[str, int] = {}
+        self._word = ctypes.c_uint64()
+        self._word_pointer = ctypes.byref(self._word)
         self.model: int = (
             self._registers.UC_CPU_X86_SANDYBRIDGE
         )  # has no RDRAND, whose numbers would differ in each run
@@ -90,11 +97,14 @@ class Cpu:
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
         self._failure: BaseException | None = None
         self._watch: int | None = None
+        self._hooks: list[object] = []
+        self._ports_found: list[int] = []
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
         self._closed = threading.Event()
-        self._hooks: list[object] = []
+        self._passing_port = False
+        self._hook_ports: Callable[[], None] = lambda: None
         self._add_hooks()
         self._timer: threading.Thread | None = None
 
@@ -128,7 +138,14 @@ class Cpu:
 
     def read(self, register: str) -> int:
         """A register by name, such as ``RIP``."""
-        return int(self.uc.reg_read(getattr(self._registers, f"UC_X86_REG_{register}")))
+        number = self._numbers.get(register)
+        if number is None:
+            number = self._numbers[register] = int(getattr(self._registers, f"UC_X86_REG_{register}"))
+        self._word.value = 0
+        self._library.uc_reg_read(
+            self._handle, number, self._word_pointer
+        )  # the binding's own reading takes thrice as long
+        return self._word.value
 
     def write(self, register: str, value: int | tuple[int, int, int, int]) -> None:
         """Set a register."""
@@ -216,6 +233,49 @@ class Cpu:
         self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
         self.uc.ctl_remove_cache(address, address + 1)
 
+    def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
+        """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
+
+        The emulator has no intercept for them, so that code is looked through when it is translated.
+        """
+        code, known = PortCode(), set[int]()
+
+        def translated(uc: object, block: Any, before: object, data: object) -> None:
+            found = [at for at in code.places(self._fetched(block.pc, block.size), block.pc) if at not in known]
+            if found:
+                self._ports_found = found
+                self.uc.emu_stop()
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            if self._passing_port:
+                self._passing_port = False
+            elif wanted(self._fetched(at, size)):
+                self._stop = Stop(StopKind.PORT, at)
+                self.uc.emu_stop()
+
+        def hook_found() -> None:
+            for at in self._ports_found:
+                known.add(at)
+                self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
+                self.uc.ctl_remove_cache(at, at + 1)
+            self._ports_found = []
+
+        self._hook_ports = hook_found
+        self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, translated)
+        self.uc.ctl_flush_tb()
+
+    def pass_port(self) -> None:
+        """Carry out the instruction that the processor has just stopped before."""
+        self._passing_port = True
+
+    def _fetched(self, address: int, size: int) -> bytes:
+        """Code as the processor sees it, which is about to execute it."""
+        buffer = ctypes.create_string_buffer(size)
+        status = self._library.uc_vmem_read(
+            self._handle, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, buffer, ctypes.c_size_t(size)
+        )
+        return b"" if status else buffer.raw
+
     def _read_linear(self, address: int, size: int) -> bytes | None:
         try:
             return self._ram.read(address, size)
@@ -240,16 +300,23 @@ class Cpu:
         self._ticked = False
         self._running = True
         try:
-            self.uc.emu_start(address, 0)
-        except self._unicorn.UcError as error:
-            if self._stop is None:
-                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+            self._emulate(address)
+            while self._ports_found and self._why().kind is StopKind.HALT:
+                self._hook_ports()
+                self._emulate(self.read("RIP"))
         finally:
             self._running = False
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         return self._why()
+
+    def _emulate(self, address: int) -> None:
+        try:
+            self.uc.emu_start(address, 0)
+        except self._unicorn.UcError as error:
+            if self._stop is None:
+                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
 
     def _fail(self, error: BaseException) -> None:
         """End the run with an exception that a device has raised."""

@@ -291,9 +291,7 @@ class GuestFirmware:
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
         self.check_limit()
-        address = self.system.after(stop)
-        self.map_accepted()
-        return address
+        return self.system.after(stop)
 
     def _entered_system(self, stop: Stop) -> int:
         """The operating system's first instruction."""
@@ -307,6 +305,7 @@ class GuestFirmware:
         self.other_code = "kernel"
         self.clock.uneven = True
         self.cpu.map_accepted()
+        self.system.entered_system()
         return stop.address
 
     def check_limit(self) -> None:

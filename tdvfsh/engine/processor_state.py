@@ -183,6 +183,11 @@ class ProcessorState:
         """What the last exception would push."""
         return int(_HALF.unpack_from(self._view, self._size + _ERROR_CODE)[0])
 
+    @property
+    def software_interrupt(self) -> bool:
+        """Whether the last exception was an INT n or INT3, behind which the instruction pointer stands."""
+        return bool(_HALF.unpack_from(self._view, self._size + _SOFTWARE_INTERRUPT)[0])
+
     def exception_delivered(self) -> None:
         """The last exception is over: the next one is no double fault, and does not go on behind the last INT."""
         _HALF.pack_into(self._view, self._size + _SOFTWARE_INTERRUPT, 0)

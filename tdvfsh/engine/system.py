@@ -1,8 +1,8 @@
 """The hardware under guest code: what the processor's stops mean, for EFI programs and for an operating system.
 
 One vCPU runs. Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
-and interrupts are taken at such moments. IN and OUT are carried out at once, without the #VE that a TD gets, since the
-emulator cannot stop before them.
+and interrupts are taken at such moments. Until an operating system runs, IN and OUT are carried out at once, as if
+firmware's handler had answered their #VE.
 
 Source: Intel TDX module 1.5 base specification (which instructions raise #VE); Intel SDM volume 3, chapter 6.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine import intercepts
 from tdvfsh.engine.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
-from tdvfsh.engine.delivery import deliver
+from tdvfsh.engine.delivery import deliver, may_call
 from tdvfsh.engine.errors import GuestDead, GuestStopped
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
 from tdvfsh.engine.interrupts import Interrupts
@@ -27,6 +27,7 @@ from tdvfsh.engine.platform.io_apic import IoApic
 from tdvfsh.engine.platform.local_apic import LocalApic
 from tdvfsh.engine.platform.ports import Ports
 from tdvfsh.engine.platform.serial_port import COM1_LINE, SerialPort
+from tdvfsh.engine.port_instruction import allowed_by_task, decode_port_instruction
 from tdvfsh.engine.processor_state import INTERCEPTING
 from tdvfsh.engine.random_instruction import RandomSequence, decode_rdrand
 from tdvfsh.engine.shared_alias import SharedAlias
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
 
 _TDCALL: Final = bytes.fromhex("660f01cc")
+_INT3: Final = b"\xcc"
 _DEBUG: Final = 1
+_BREAKPOINT: Final = 3
+_FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _INVALID_OPCODE: Final = 6
 _DOUBLE_FAULT: Final = 8
 _GENERAL_PROTECTION: Final = 13
@@ -102,6 +106,7 @@ class System:
         self._syscall_registers: tuple[int, int, int] | None = None
         self._numbers = RandomSequence()
         self._trapping = False
+        self._loaded = False
         self._shared = SharedAlias(self._td, firmware.ram, self._cpu)
         self._connect()
 
@@ -121,24 +126,44 @@ class System:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def _read_port(self, port: int, size: int) -> int:
-        return self.ports.read(port, size) if self._port_access("IN", port) else (1 << 8 * size) - 1
-
-    def _port_access(self, what: str, port: int) -> bool:
-        """Port I/O raises #VE in a TD, and the VMM does it for the handler; here it is done at once.
-
-        Programs in user space have no ports: what they ask for is not done.
-
-        Raises:
-            GuestDead: There is no such handler: the kernel has never asked what TD it runs in.
-        """
-        self._count(what)
-        if self._td.is_td and self._firmware.symbols is not None and not self.module.informed:
-            raise GuestDead(f"{what} of port {port:#x} raises #VE, and this kernel has no handler: it is no TDX guest")
-        return not self._cpu.read("CS") & _USER
+        self._count("IN")
+        return self.ports.read(port, size)
 
     def _write_port(self, port: int, size: int, value: int) -> None:
-        if self._port_access("OUT", port):
-            self.ports.write(port, size, value)
+        self._count("OUT")
+        self.ports.write(port, size, value)
+
+    def entered_system(self) -> None:
+        """The operating system's first instruction: its own handlers answer from here on."""
+        self._cpu.stop_before_ports(self._stops_at_port)
+
+    def _stops_at_port(self, code: bytes) -> bool:
+        return (self._td.is_td or bool(self._cpu.read("CS") & _USER)) and decode_port_instruction(code) is not None
+
+    def _port(self) -> None:
+        """IN, OUT and their string forms: #GP where the privilege level has no ports, #VE in a TD.
+
+        Raises:
+            GuestDead: There is no handler of #VE: the kernel has never asked what TD it runs in.
+        """
+        state = self._state
+        instruction = decode_port_instruction(self._code())
+        assert instruction is not None
+        port = state.register(RDX) & 0xFFFF if instruction.port is None else instruction.port
+        task = state.task
+        if state.privilege > state.system_flags >> 12 & 3 and not allowed_by_task(
+            self._cpu.memory.read, task.base, task.limit, port, instruction.size
+        ):
+            self._raise(_GENERAL_PROTECTION, 0)
+            return
+        if not self._td.is_td:
+            self._cpu.pass_port()
+            return
+        self._count(instruction.name)
+        if self._firmware.symbols is not None and not self.module.informed:
+            what = f"{instruction.name} of port {port:#x}"
+            raise GuestDead(f"{what} raises #VE, and this kernel has no handler: it is no TDX guest")
+        self._exit_to_vmm(exits.IO, instruction.qualification(port), instruction.length)
 
     def read(self, address: int, size: int) -> int:
         """A device's register in the address space; all ones where there is none."""
@@ -160,24 +185,35 @@ class System:
         return self._firmware.ram.write_physical(address, data)
 
     def _accept(self, rcx: int) -> int:
-        return self._firmware.page_accepts.accept(rcx)
+        status = self._firmware.page_accepts.accept(rcx)
+        self._firmware.map_accepted()
+        return status
 
     def _converted(self) -> None:
         self._firmware.map_accepted()
 
     def translate(self, page: int) -> int | None:
         """Physical address of a linear one, for whoever reads guest memory."""
-        cpu = self._cpu
-        found = walk(self._firmware.ram.view, cpu.read("CR3"), page, self._td.shared_mask, cpu.read("CR4"))
+        if self._loaded:
+            table, mode = self._state.control(3), self._state.control(4)
+        else:
+            table, mode = self._cpu.read("CR3"), self._cpu.read("CR4")
+        found = walk(self._firmware.ram.view, table, page, self._td.shared_mask, mode)
         return None if found is None else found.physical & ~self._td.shared_mask
 
     # ---- stops --------------------------------------------------------------------------------------------------
 
     def after(self, stop: Stop) -> int:
         """What a stop leads to; gives the address to go on at."""
-        state = self._state
-        state.load()
-        kind = stop.kind
+        self._state.load()
+        self._loaded = True
+        try:
+            return self._answered(stop)
+        finally:
+            self._loaded = False
+
+    def _answered(self, stop: Stop) -> int:
+        state, kind = self._state, stop.kind
         if self._shared.pointing:
             self._after_shared_access()
             if kind is StopKind.EXCEPTION and stop.number == _DEBUG:
@@ -191,6 +227,8 @@ class System:
             self._untouchable(stop)
         elif kind is StopKind.SYSCALL:
             self._system_call()
+        elif kind is StopKind.PORT:
+            self._port()
         vector = None if self._shared.pointing else self.interrupts.take()
         if vector is not None:
             self._count("interrupts")
@@ -230,8 +268,10 @@ class System:
         self.module.pending = info
         self._raise(_VIRTUALIZATION)
 
-    def _exit_to_vmm(self, reason: int) -> None:
-        self._virtualization_exception(VirtualizationInfo(reason, instruction_length=self._instruction_length()))
+    def _exit_to_vmm(self, reason: int, qualification: int = 0, length: int | None = None) -> None:
+        if length is None:
+            length = self._instruction_length()
+        self._virtualization_exception(VirtualizationInfo(reason, qualification, instruction_length=length))
 
     def _identify(self) -> None:
         state = self._state
@@ -325,6 +365,10 @@ class System:
             self.interrupts.stepped()
         elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
             pass
+        elif state.software_interrupt and not may_call(state, self._cpu.memory, number):
+            breakpoint_byte = self._cpu.memory.read(state.instruction_pointer - 1, 1) == _INT3
+            state.instruction_pointer -= 1 if breakpoint_byte and number == _BREAKPOINT else len(_INT3) + 1
+            self._raise(_GENERAL_PROTECTION, number << 3 | _FROM_TABLE)
         else:
             self._raise(number, state.error_code if takes_error_code(number) else None)
 
@@ -346,9 +390,11 @@ class System:
 
     def _code(self) -> bytes:
         """What stands at the instruction pointer, as far as it can be read."""
-        at, ram = self._state.instruction_pointer, self._firmware.ram
-        size = next((size for size in range(_LONGEST_INSTRUCTION, 0, -1) if ram.accessible(at, size)), 0)
-        return ram.read(at, size)
+        at, read = self._state.instruction_pointer, self._cpu.memory.read
+        first = min(_LONGEST_INSTRUCTION, PAGE_SIZE - at % PAGE_SIZE)
+        code = read(at, first) or b""
+        rest = read(at + first, _LONGEST_INSTRUCTION - first) if code and first < _LONGEST_INSTRUCTION else None
+        return code + (rest or b"")
 
     def _at_tdcall(self) -> bool:
         return self._code().startswith(_TDCALL)

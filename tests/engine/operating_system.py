@@ -81,6 +81,7 @@ _TSS_SIZE: Final = 104
 _TABLE: Final = 0x1000
 _ALL: Final = 7  # present, writable, user
 _LARGE: Final = 0x80
+_PLAIN: Final = "plain VM"
 _GIVEN: Final = ("system table", "map size", "descriptor size", "runtime services")
 _TABLE_HEADER: Final = 24
 
@@ -160,6 +161,15 @@ class Kernel(Program):
         return self.word(self.cell(name))
 
     def out(self, port: int, value: int, size: int = 1) -> Self:
+        """To a port: by OUT in a plain VM, by the hypercall in a TD, which has no ports. RAX and RDX are changed."""
+        hypercall, done = self.new_label(), self.new_label()
+        self.raw("803C25").word(self.cell(_PLAIN)).raw("00 0F84")._to(hypercall)  # cmp byte [cell], 0; jz
+        self.out_instruction(port, value, size).jump(done)
+        self.label(hypercall).raw("51 4152 4153 4154 4155 4156 4157")  # push rcx, r10 to r15
+        self.vmcall(VMCALL_IO, r12=size, r13=1, r14=port, r15=value)
+        return self.raw("415F 415E 415D 415C 415B 415A 59").label(done)
+
+    def out_instruction(self, port: int, value: int, size: int = 1) -> Self:
         """OUT DX, AL / AX / EAX."""
         self.raw("BA").word(port).raw("B8").word(value)
         return self.raw({1: "EE", 2: "66EF", 4: "EF"}[size])
@@ -286,8 +296,8 @@ class Kernel(Program):
         """Address of the page table entry of a page of the window."""
         return TABLES + 8 * _TABLE + (linear - WINDOW) // _TABLE * 8
 
-    def blob(self) -> bytes:
-        """The whole block: code, cells and tables."""
+    def blob(self, plain: bool) -> bytes:
+        """The whole block: code, cells and tables, for a plain VM or a TD."""
         code = self.code()
         assert len(code) <= _CODE_SIZE
         block = bytearray(SIZE)
@@ -299,6 +309,7 @@ class Kernel(Program):
             put(table + 8 * index, struct.pack("<Q", value))
 
         put(BASE, code)
+        put(self.cell(_PLAIN), bytes((plain,)))
         put(_GDT, _descriptors())
         put(_POINTERS, struct.pack("<HQ", 63, _GDT).ljust(16, b"\0") + struct.pack("<HQ", 256 * 16 - 1, _IDT))
         put(_TSS + 4, struct.pack("<Q", KERNEL_STACK))
@@ -343,8 +354,8 @@ class Kernel(Program):
         self.mov("rax", VIRTUAL)
         return self.raw("4801C5")  # add rbp, rax
 
-    def image(self) -> bytes:
-        """The EFI program that loads and starts the system."""
+    def image(self, plain: bool = False) -> bytes:
+        """The EFI program that loads and starts the system, in a TD or in a plain VM."""
         loader = Program()
         loader.mov("rax", BASE).store("rsp", SCRATCH, "rax")
         loader.mov("rcx", EfiAllocateType.AllocateAddress).mov("rdx", EfiMemoryType.EfiLoaderData)
@@ -359,7 +370,7 @@ class Kernel(Program):
         loader.load("rax", "rsp", SCRATCH + 16).store("r12", 16, "rax").load("rax", "rbx", 88).store("r12", 24, "rax")
         loader.copy("rcx", "rdi").load("rdx", "rsp", SCRATCH + 8).boot("ExitBootServices").jump_if_error("failed")
         loader.mov("rax", BASE).raw("FFE0")  # jmp rax
-        return loader.label("failed").ret().data("system", self.blob()).image()
+        return loader.label("failed").ret().data("system", self.blob(plain)).image()
 
     def place(self, label: str) -> int:
         """Address of a label in the running system."""
@@ -398,12 +409,13 @@ def run_system(
     """Boot the system in a fresh machine until its run ends; it has a few seconds. ``prepare`` changes the machine."""
     sent = bytearray()
     with RunLimit(20) as limit:
-        firmware = GuestFirmware(Machine(options or TdOptions()), limit=limit, serial=sent.append)
+        options = options or TdOptions()
+        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append)
         firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)
         if prepare is not None:
             prepare(firmware)
         try:
-            status = firmware.services.start_image(load(firmware, kernel.image(), "loader.efi")).status
+            status = firmware.services.start_image(load(firmware, kernel.image(not options.td), "loader.efi")).status
         except EngineError as error:
             return SystemRan(kernel.cells(firmware), sent.decode(), error, firmware)
         finally:

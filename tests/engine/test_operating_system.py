@@ -54,7 +54,7 @@ TD_INVALID = 1 << 63
 
 
 def test_out_sends_each_byte_to_the_serial_port_in_order() -> None:
-    ran = powered_off(Kernel().say("up and running\n").power_off())
+    ran = powered_off(Kernel().say("up and running\n").power_off(), PLAIN)
     assert ran.console == "up and running\n"
     assert ran.counts["OUT"] == len("up and running\n") + 1
 
