@@ -147,6 +147,10 @@ class Cpu:
         )  # the binding's own reading takes thrice as long
         return self._word.value
 
+    def forget_translations(self) -> None:
+        """Drop what is known of linear addresses, as writing CR3 does."""
+        self.write("CR3", self.read("CR3"))
+
     def write(self, register: str, value: int | tuple[int, int, int, int]) -> None:
         """Set a register."""
         self.uc.reg_write(getattr(self._registers, f"UC_X86_REG_{register}"), value)

@@ -37,11 +37,12 @@ from tdvfsh.engine.services import Answer, Service, services_of
 from tdvfsh.engine.stubs import RETURN, Stubs
 from tdvfsh.engine.system import System
 from tdvfsh.engine.tables import SystemTables
-from tdvfsh.engine.tdx.page_accepts import PageAccepts
+from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.variables import VariableServices
 from tdvfsh.engine.violation import describe
 from tdvfsh.engine.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.waiting import Waiting
+from tdvfsh.engine.wakeup import WakeupMailbox
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import Guid
@@ -128,7 +129,9 @@ class GuestFirmware:
         machine.services.images.program_for = self.image_services.program_for
         self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
         self.system = System(self, serial or (lambda byte: None), violation_ve)
-        install_machine_tables(machine, self.ram, area, 1)
+        mailbox = install_machine_tables(machine, self.ram, area, len(self.system.vcpus.all))
+        if mailbox:
+            self.system.mailbox = WakeupMailbox(machine, self.ram, mailbox)
         self.tables.update_configuration_tables()
 
     def close(self) -> None:
@@ -241,13 +244,14 @@ class GuestFirmware:
         found = self.image_at(address)
         return found[0] if found is not None else self.other_code
 
-    def _who_accepts(self) -> str:
-        """The image, or the part of the kernel, whose TDCALL is being served."""
-        cpu = self.cpu
+    def _who_accepts(self) -> Acceptor:
+        """The image, or the part of the kernel, whose TDCALL is being served, and the vCPU that makes it."""
+        cpu, vcpu = self.cpu, self.system.vcpus.current.number
         pointer = cpu.read("RIP")
         if self.symbols is None or not self.symbols.contains(pointer):
-            return self._caller(pointer)
-        return f"kernel, {accept_phase(self.symbols.call_chain(cpu.read('RSP'), cpu.memory.read, pointer))}"
+            return Acceptor(self._caller(pointer), vcpu)
+        phase = accept_phase(self.symbols.call_chain(cpu.read("RSP"), cpu.memory.read, pointer))
+        return Acceptor(f"kernel, {phase}", vcpu)
 
     # ---- running ------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,14 @@ class ProcessorState:
         """Give the state back to the processor."""
         self._uc.context_restore(self._context)
 
+    def image(self) -> bytes:
+        """The whole state, to be set again later."""
+        return bytes(self._view)
+
+    def set_image(self, image: bytes) -> None:
+        """Set the whole state to one that :meth:`image` gave."""
+        self._view[:] = image
+
     def _word(self, offset: int) -> int:
         return int(_WORD.unpack_from(self._view, offset)[0])
 

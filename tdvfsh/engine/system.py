@@ -1,6 +1,6 @@
 """The hardware under guest code: what the processor's stops mean, for EFI programs and for an operating system.
 
-One vCPU runs. Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
+Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
 and interrupts are taken at such moments. Until an operating system runs, IN and OUT are carried out at once, as if
 firmware's handler had answered their #VE.
 
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine import intercepts
 from tdvfsh.engine.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
-from tdvfsh.engine.delivery import deliver, may_call
+from tdvfsh.engine.delivery import INTERRUPT_FLAG, deliver, may_call
 from tdvfsh.engine.errors import GuestDead, GuestStopped
 from tdvfsh.engine.exceptions import exception_name, takes_error_code
-from tdvfsh.engine.interrupts import Interrupts
+from tdvfsh.engine.interrupts import Interrupts, Windows
 from tdvfsh.engine.native_cpuid import NativeCpuid
 from tdvfsh.engine.page_walk import walk
 from tdvfsh.engine.platform.clock import CmosClock
+from tdvfsh.engine.platform.interrupt_bus import InterruptBus
 from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
 from tdvfsh.engine.platform.io_apic import IoApic
@@ -34,10 +35,13 @@ from tdvfsh.engine.shared_alias import SharedAlias
 from tdvfsh.engine.system_call import enter_system_call
 from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.cpuid import TdCpuid
-from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule, VirtualizationInfo
+from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule
 from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner, TdMsrs, permission_map
+from tdvfsh.engine.tdx.vcpu import TdVcpu, VirtualizationInfo
 from tdvfsh.engine.tdx.vmm import Vmm
+from tdvfsh.engine.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.violation import describe
+from tdvfsh.engine.wakeup import WakeupMailbox
 from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.uefi.tdx import TdcallLeaf
@@ -79,6 +83,10 @@ class System:
         firmware: The firmware that starts it.
         console: Takes each byte that the serial port sends.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
+
+    Attributes:
+        vcpus: The processors.
+        mailbox: Where an operating system wakes all but the first of them; None where there is one.
     """
 
     def __init__(self, firmware: GuestFirmware, console: Callable[[int], None], violation_ve: bool = False) -> None:
@@ -87,28 +95,58 @@ class System:
         self._cpu = firmware.cpu
         self._state = firmware.cpu.state
         self._td = firmware.td
-        clock = firmware.clock
-        self.apic = LocalApic(0, lambda: clock.now_ns, CYCLES_PER_NANOSECOND)
-        self.interrupts = Interrupts(self.apic, clock, self._cpu, self._state)
-        self.io_apic = IoApic(self.apic.request)
-        self.apic.ended = self.io_apic.ended
+        clock, bus = firmware.clock, InterruptBus()
+        self.io_apic = IoApic(bus)
+        windows = Windows()
+        count = self._td.vcpus if self._td.is_td else 1
+        self.vcpus = Vcpus(
+            [self._vcpu(number, bus, windows) for number in range(count)], clock, self._state, self._turned
+        )
+        self.mailbox: WakeupMailbox | None = None
         self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
         self.ports = Ports(self.serial, CmosClock(firmware.date), clock.read)
-        self.msrs = TdMsrs(self.apic)
-        self.cpuid = TdCpuid(NativeCpuid(self._cpu.model), 1, CYCLES_PER_NANOSECOND, self._td.is_td)
-        self.vmm = Vmm(
-            self._td, self._state, self.cpuid, self.msrs, self.ports, self, self.interrupts.wait, self._converted
-        )
+        self.cpuid = TdCpuid(NativeCpuid(self._cpu.model), count, CYCLES_PER_NANOSECOND, self._td.is_td)
+        first = self.vcpus.current.td
+        self.vmm = Vmm(self._td, first, self._state, self.cpuid, self.ports, self, self._wait, self._converted)
         self.module = TdxModule(
-            self._td, self._state, self._read_physical, self._write_physical, self._accept, self.vmm.vmcall
+            self._td, first, self._state, self._read_physical, self._write_physical, self._accept, self.vmm.vmcall
         )
         self.counts: dict[str, int] = {}
-        self._syscall_registers: tuple[int, int, int] | None = None
         self._numbers = RandomSequence()
         self._trapping = False
         self._loaded = False
         self._shared = SharedAlias(self._td, firmware.ram, self._cpu)
         self._connect()
+
+    def _vcpu(self, number: int, bus: InterruptBus, windows: Windows) -> Vcpu:
+        clock = self._firmware.clock
+        apic = LocalApic(number, lambda: clock.now_ns, CYCLES_PER_NANOSECOND, bus)
+        apic.ended = self.io_apic.ended
+        interrupts = Interrupts(apic, self._cpu, self._state, windows)
+        return Vcpu(number, interrupts, TdVcpu(number, TdMsrs(apic, boot=not number)))
+
+    def _turned(self, vcpu: Vcpu) -> None:
+        """Another vCPU runs."""
+        self.vmm.vcpu = self.module.vcpu = vcpu.td
+        self._state.store()
+        self._cpu.forget_translations()
+
+    def _wake(self) -> None:
+        """Look into the mailbox, as the vCPUs that wait at it do all the time."""
+        vcpus = self.vcpus
+        if self.mailbox is None or vcpus.running == len(vcpus.all):
+            return
+        asked = self.mailbox.asked()
+        if asked is None or asked.vcpu >= len(vcpus.all) or vcpus.all[asked.vcpu].image is not None or not asked.vcpu:
+            return
+        self.mailbox.acknowledge()
+        now = self._state.image()
+        self._state.set_image(self._new)
+        self._state.store()
+        image = self.mailbox.begin(self._cpu, asked.address)
+        self._state.set_image(now)
+        self._state.store()
+        vcpus.start(vcpus.all[asked.vcpu], image)
 
     def _connect(self) -> None:
         cpu = self._cpu
@@ -116,7 +154,8 @@ class System:
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
-        cpu.interrupt_due = self.interrupts.due
+        self._new = self._state.image()
+        cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due()
         if not self._td.is_td:
             cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, self.io_apic.read, self.io_apic.write)
 
@@ -229,13 +268,22 @@ class System:
             self._system_call()
         elif kind is StopKind.PORT:
             self._port()
-        vector = None if self._shared.pointing else self.interrupts.take()
+        if not self._shared.pointing:
+            self.vcpus.settle()
+            self._interrupt()
+        self.vcpus.current.interrupts.resuming()
+        state.store()
+        return state.instruction_pointer
+
+    def _interrupt(self) -> None:
+        vector = self.vcpus.current.interrupts.take()
         if vector is not None:
             self._count("interrupts")
             self._raise(vector)
-        self.interrupts.resuming()
-        state.store()
-        return state.instruction_pointer
+
+    def _wait(self, blocked: bool) -> None:
+        self._wake()
+        self.vcpus.current.interrupts.halt(blocked)
 
     def _skip(self) -> None:
         """Go on behind the instruction that exited."""
@@ -248,6 +296,8 @@ class System:
         if code == intercepts.PAUSE:
             self._firmware.clock.advance(_SPIN_NS)
             self._skip()
+            self._wake()
+            self.vcpus.spun()
         elif code == intercepts.CPUID:
             self._identify()
         elif code == intercepts.HLT:
@@ -261,11 +311,11 @@ class System:
 
     def _virtualization_exception(self, info: VirtualizationInfo) -> None:
         """#VE; a second one before the guest has asked about the first is a double fault."""
-        if self.module.pending is not None:
+        if self.module.vcpu.virtualization is not None:
             self._raise(_DOUBLE_FAULT, 0)
             return
         self._count("#VE")
-        self.module.pending = info
+        self.module.vcpu.virtualization = info
         self._raise(_VIRTUALIZATION)
 
     def _exit_to_vmm(self, reason: int, qualification: int = 0, length: int | None = None) -> None:
@@ -276,7 +326,7 @@ class System:
     def _identify(self) -> None:
         state = self._state
         leaf, subleaf = state.register(RAX) & 0xFFFFFFFF, state.register(RCX) & 0xFFFFFFFF
-        registers = self.cpuid.answer(leaf, subleaf, state.control(4))
+        registers = self.cpuid.answer(leaf, subleaf, state.control(4), self.module.vcpu.index)
         if registers is None:
             if not self._in_firmware():
                 self._exit_to_vmm(exits.CPUID)
@@ -294,7 +344,7 @@ class System:
         if self._in_firmware():
             self._sleep()
         else:
-            self.interrupts.wait()
+            self._wait(not self._state.system_flags & INTERRUPT_FLAG)
 
     def _sleep(self) -> None:
         """HLT of a program: its notifications run in between, as an interrupt would let them."""
@@ -309,16 +359,16 @@ class System:
         state = self._state
         number = state.register(RCX) & 0xFFFFFFFF
         writes = bool(state.error_code)
-        owner = self.msrs.owner(number)
+        owner = self.module.vcpu.msrs.owner(number)
         if owner is Owner.PROCESSOR:
             self._processor_msr(number)
         elif owner is Owner.VMM and self._td.is_td and not self._in_firmware():
             self._exit_to_vmm(exits.WRMSR if writes else exits.RDMSR)
         elif writes:
             value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
-            self._done_or_fault(self.msrs.write(number, value))
+            self._done_or_fault(self.module.vcpu.msrs.write(number, value))
         else:
-            value_read = self.msrs.read(number)
+            value_read = self.module.vcpu.msrs.read(number)
             if value_read is not None:
                 state.set_register(RAX, value_read & 0xFFFFFFFF)
                 state.set_register(RDX, value_read >> 32)
@@ -333,7 +383,7 @@ class System:
         self._cpu.uc.msr_write(number, value)
         state.load()
         state.hidden_flags |= INTERCEPTING
-        self._syscall_registers = None
+        self.vcpus.current.syscall_registers = None
         self._skip()
 
     def _done_or_fault(self, done: bool) -> None:
@@ -343,10 +393,11 @@ class System:
             self._raise(_GENERAL_PROTECTION, 0)
 
     def _system_call(self) -> None:
-        if self._syscall_registers is None:
+        vcpu = self.vcpus.current
+        if vcpu.syscall_registers is None:
             star, entry, mask = (self._cpu.uc.msr_read(number) for number in (STAR, LSTAR, SYSCALL_MASK))
-            self._syscall_registers = star, entry, mask
-        enter_system_call(self._state, self._cpu.read("EFLAGS"), *self._syscall_registers)
+            vcpu.syscall_registers = star, entry, mask
+        enter_system_call(self._state, self._cpu.read("EFLAGS"), *vcpu.syscall_registers)
 
     # ---- exceptions ---------------------------------------------------------------------------------------------
 
@@ -361,8 +412,8 @@ class System:
             self._state.instruction_pointer += len(_TDCALL)
         elif number == _INVALID_OPCODE and self._random():
             pass
-        elif number == _DEBUG and self.interrupts.stepping:
-            self.interrupts.stepped()
+        elif number == _DEBUG and self.vcpus.current.interrupts.stepping:
+            self.vcpus.current.interrupts.stepped()
         elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
             pass
         elif state.software_interrupt and not may_call(state, self._cpu.memory, number):
@@ -418,7 +469,7 @@ class System:
         return None if self._firmware.ram.accessible(linear, 8) else physical
 
     def _deliver(self, vector: int, error_code: int | None = None) -> bool:
-        self.interrupts.give_up_stepping()
+        self.vcpus.current.interrupts.give_up_stepping()
         return deliver(self._state, self._cpu.memory, self._flags(), vector, error_code)
 
     def _flags(self) -> int:
@@ -469,7 +520,7 @@ class System:
         if td.ram.contains(address, address + 1) and address >= lowest:
             result = access(td, address, min(address + stop.size, td.ram.end))
             if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
-                self.module.pending = VirtualizationInfo(
+                self.module.vcpu.virtualization = VirtualizationInfo(
                     exits.EPT_VIOLATION, _QUALIFICATIONS.get(stop.access, 0), linear=address, physical=address
                 )
                 if self._deliver(_VIRTUALIZATION):

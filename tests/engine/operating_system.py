@@ -58,6 +58,7 @@ TIMER_VECTOR: Final = 0x41
 TSC_DEADLINE: Final = 0x6E0
 SPURIOUS: Final = 0x80F
 END_OF_INTERRUPT: Final = 0x80B
+COMMAND: Final = 0x830
 TIMER: Final = 0x832
 _DEADLINE_MODE: Final = 2 << 17
 
@@ -75,6 +76,7 @@ _IDT: Final = BASE + 0x6000
 _STACK: Final = BASE + 0x15000
 DOUBLE_FAULT_STACK: Final = BASE + 0x19000  # IST1
 ROOM: Final = BASE + 0x19000  # 4 KiB of scratch memory
+SECOND_STACK: Final = BASE + 0x19F00  # in it, from its end
 _MAP: Final = BASE + 0x1C000
 _MAP_SIZE: Final = 0x4000
 _TSS_SIZE: Final = 104
@@ -82,6 +84,7 @@ _TABLE: Final = 0x1000
 _ALL: Final = 7  # present, writable, user
 _LARGE: Final = 0x80
 _PLAIN: Final = "plain VM"
+_MAILBOX: Final = "mailbox"
 _GIVEN: Final = ("system table", "map size", "descriptor size", "runtime services")
 _TABLE_HEADER: Final = 24
 
@@ -251,6 +254,43 @@ class Kernel(Program):
         self.call_at(table, _TABLE_HEADER + 8 * RUNTIME_SERVICES.index(name))
         return self.raw("4883C430")
 
+    # ---- several processors -------------------------------------------------------------------------------------
+
+    def wake(self, vcpu: int, label: str) -> Self:
+        """Start a vCPU at a label by the mailbox, and wait until firmware has taken the command."""
+        taken = self.new_label()
+        self.command_wakeup(vcpu, label).label(taken).raw("F390 66833800 0F85")._to(
+            taken
+        )  # pause; cmp word [rax], 0; jne
+        return self
+
+    def command_wakeup(self, vcpu: int, label: str) -> Self:
+        """Write the command into the mailbox, whose address is in RAX then."""
+        self.fetch("rax", _MAILBOX).raw("C74004").word(vcpu).lea("rcx", label).store("rax", 8, "rcx")
+        return self.raw("66C7000100")  # mov word [rax], wakeup
+
+    def second(self, label: str) -> Self:
+        """Where another vCPU begins: it takes the system's tables and a stack of its own."""
+        self.label(label).raw("FA").mov("rsp", SECOND_STACK).switch_tables(TABLES)
+        self.raw("0F011425").word(_POINTERS).raw("0F011C25").word(_POINTERS + 16)  # lgdt, lidt
+        reloaded = self.new_label()
+        self.raw("6A08").lea("rax", reloaded).raw("50 48CB").label(reloaded)
+        return self.raw("B810000000 8ED8 8EC0 8ED0")
+
+    def wait_for(self, name: str, value: int = 1) -> Self:
+        """Spin with PAUSE until a cell has a value."""
+        again = self.new_label()
+        self.label(again).raw("F390").fetch("rax", name).raw("483D").word(value).raw("0F85")._to(again)
+        return self
+
+    def set(self, name: str, value: int = 1) -> Self:
+        """A constant into a cell; RAX is changed."""
+        return self.mov("rax", value).keep("rax", name)
+
+    def send_interrupt(self, command: int) -> Self:
+        """An interprocessor interrupt, by the VMM."""
+        return self.vmcall(VMCALL_WRMSR, r12=COMMAND, r13=command)
+
     # ---- privilege and interrupts -------------------------------------------------------------------------------
 
     def gate(self, vector: int, label: str, stack: int = 0) -> Self:
@@ -296,7 +336,7 @@ class Kernel(Program):
         """Address of the page table entry of a page of the window."""
         return TABLES + 8 * _TABLE + (linear - WINDOW) // _TABLE * 8
 
-    def blob(self, plain: bool) -> bytes:
+    def blob(self, plain: bool, mailbox: int) -> bytes:
         """The whole block: code, cells and tables, for a plain VM or a TD."""
         code = self.code()
         assert len(code) <= _CODE_SIZE
@@ -310,6 +350,7 @@ class Kernel(Program):
 
         put(BASE, code)
         put(self.cell(_PLAIN), bytes((plain,)))
+        put(self.cell(_MAILBOX), struct.pack("<Q", mailbox))
         put(_GDT, _descriptors())
         put(_POINTERS, struct.pack("<HQ", 63, _GDT).ljust(16, b"\0") + struct.pack("<HQ", 256 * 16 - 1, _IDT))
         put(_TSS + 4, struct.pack("<Q", KERNEL_STACK))
@@ -354,8 +395,8 @@ class Kernel(Program):
         self.mov("rax", VIRTUAL)
         return self.raw("4801C5")  # add rbp, rax
 
-    def image(self, plain: bool = False) -> bytes:
-        """The EFI program that loads and starts the system, in a TD or in a plain VM."""
+    def image(self, plain: bool = False, mailbox: int = 0) -> bytes:
+        """The EFI program that loads and starts the system, in a TD or in a plain VM, with a mailbox for wakeups."""
         loader = Program()
         loader.mov("rax", BASE).store("rsp", SCRATCH, "rax")
         loader.mov("rcx", EfiAllocateType.AllocateAddress).mov("rdx", EfiMemoryType.EfiLoaderData)
@@ -370,7 +411,7 @@ class Kernel(Program):
         loader.load("rax", "rsp", SCRATCH + 16).store("r12", 16, "rax").load("rax", "rbx", 88).store("r12", 24, "rax")
         loader.copy("rcx", "rdi").load("rdx", "rsp", SCRATCH + 8).boot("ExitBootServices").jump_if_error("failed")
         loader.mov("rax", BASE).raw("FFE0")  # jmp rax
-        return loader.label("failed").ret().data("system", self.blob(plain)).image()
+        return loader.label("failed").ret().data("system", self.blob(plain, mailbox)).image()
 
     def place(self, label: str) -> int:
         """Address of a label in the running system."""
@@ -415,7 +456,9 @@ def run_system(
         if prepare is not None:
             prepare(firmware)
         try:
-            status = firmware.services.start_image(load(firmware, kernel.image(not options.td), "loader.efi")).status
+            mailbox = firmware.system.mailbox
+            image = kernel.image(not options.td, 0 if mailbox is None else mailbox.address)
+            status = firmware.services.start_image(load(firmware, image, "loader.efi")).status
         except EngineError as error:
             return SystemRan(kernel.cells(firmware), sent.decode(), error, firmware)
         finally:

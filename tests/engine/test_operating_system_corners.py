@@ -69,7 +69,7 @@ def test_a_shared_mapping_that_is_made_read_only_after_it_was_touched_stays_so()
 
 
 def test_the_flags_show_no_trap_flag_that_the_kernel_did_not_set() -> None:
-    kernel = Kernel().arm_timer(5_000).vmcall(VMCALL_HLT, r12=1).raw("9C 58").keep("rax", "flags")  # pushfq; pop rax
+    kernel = Kernel().arm_timer(5_000).vmcall(VMCALL_HLT, r12=0).raw("9C 58").keep("rax", "flags")  # pushfq; pop rax
     kernel.raw("50").sti().raw("9D").power_off().handle_timer()  # push rax; sti; nop; popfq
     assert not powered_off(kernel).cells["flags"] & 0x100
 
@@ -77,7 +77,7 @@ def test_the_flags_show_no_trap_flag_that_the_kernel_did_not_set() -> None:
 def test_each_place_where_interrupts_are_let_in_after_a_halt_lets_them_in() -> None:
     kernel = Kernel()
     for _ in range(2):
-        kernel.arm_timer(100_000).vmcall(VMCALL_HLT, r12=1).sti().raw("FA")
+        kernel.arm_timer(100_000).vmcall(VMCALL_HLT, r12=0).sti().raw("FA")
     kernel.fetch("rax", "ticks").keep("rax", "both").power_off().handle_timer()
     assert powered_off(kernel).cells["both"] == 2
 
@@ -106,7 +106,7 @@ def test_user_space_may_call_the_breakpoint_either_way_and_the_kernel_any_gate()
 def test_user_space_cannot_accept_pages() -> None:
     kernel = Kernel().enter_user("user").label("user").tdcall(ACCEPT, rcx=UNACCEPTED).spin()
     kernel.label("#GP").gate(13, "#GP").keep_frame("error", "instruction").power_off()
-    assert not powered_off(kernel).firmware.page_accepts.phases
+    assert not powered_off(kernel).firmware.page_accepts.tallies
 
 
 def test_a_frame_that_would_be_pushed_to_unaccepted_memory_stops_the_run_at_that_page() -> None:
