@@ -16,18 +16,16 @@ from typing import Any, Final, NamedTuple
 from tdvfsh.engine.delivery import LinearMemory
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.mapped_ram import MappedRam
 from tdvfsh.engine.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
 from tdvfsh.engine.port_code import PortCode
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.ram import GuestRam
-from tdvfsh.td.ranges import RangeMap
-from tdvfsh.units import PAGE_SIZE
 
 CYCLES_PER_NANOSECOND: Final = 2
 """The time stamp counter runs at 2 GHz of virtual time."""
 
 _TICK_SECONDS: Final = 0.1
-_MAXIMUM_REGIONS: Final = 192
 _PORT_EMPTY: Final = 0xFFFFFFFF
 _FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
@@ -68,6 +66,7 @@ class Cpu:
 
     Attributes:
         uc: The emulator.
+        mapped: What it sees of RAM.
     """
 
     def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
@@ -86,7 +85,7 @@ class Cpu:
             self._registers.UC_CPU_X86_SANDYBRIDGE
         )  # has no RDRAND, whose numbers would differ in each run
         self.uc.ctl_set_cpu_model(self.model)
-        self._mapped: RangeMap[bool] = RangeMap()
+        self.mapped = MappedRam(self.uc, ram)
         self.uc.ctl_exits_enabled(
             True
         )  # nothing ends a run but a stop; an end address would be looked up by the guest's paging
@@ -157,42 +156,6 @@ class Cpu:
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
-    def map_accepted(self) -> None:
-        """Let the guest see what is accepted now, and no longer what is not. Only outside of :meth:`run`."""
-        self._ram.refresh()
-        runs = self._ram.runs
-        wanted: RangeMap[bool] = RangeMap()
-        for start, end in runs:
-            wanted.set(start, end, True)
-        for start, end in _missing(self._mapped, wanted):
-            self.uc.mem_unmap(start, end - start)
-            self._mapped.clear(start, end)
-        fresh = _missing(wanted, self._mapped)
-        if self._regions + len(fresh) > _MAXIMUM_REGIONS:
-            self._compact(runs)
-            return
-        for start, end in fresh:
-            self._map(start, end)
-
-    @property
-    def _regions(self) -> int:
-        return sum(1 for start, _, _ in self.uc.mem_regions() if start < self._ram.end)
-
-    def _compact(self, runs: list[tuple[int, int]]) -> None:
-        for start, end, _ in [region for region in self.uc.mem_regions() if region[0] < self._ram.end]:
-            self.uc.mem_unmap(start, end + 1 - start)
-        self._mapped = RangeMap()
-        for start, end in runs:
-            self._map(start, end)
-
-    def _map(self, start: int, end: int) -> None:
-        self.uc.mem_map_ptr(start, end - start, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
-        self._mapped.set(start, end, True)
-
-    def map_alias(self, address: int, start: int, size: int) -> None:
-        """Show ``size`` bytes of RAM at ``start`` a second time, at ``address`` beyond all RAM."""
-        self.uc.mem_map_ptr(address, size, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
-
     def map_device(
         self, address: int, size: int, read: Callable[[int], int], write: Callable[[int, int], None]
     ) -> None:
@@ -205,11 +168,6 @@ class Cpu:
             write(offset, value)
 
         self.uc.mmio_map(address, size, reads, None, writes, None)
-
-    def forget_code(self, start: int, end: int) -> None:
-        """Memory was written from outside: drop what was translated from it."""
-        for low, high, _ in self._mapped.spans(start, end):
-            self.uc.ctl_remove_cache(low, high)
 
     def watch(self, start: int, end: int) -> None:
         """Stop when code in ``[start, end)`` runs, which has not run before: only that range is hooked."""
@@ -416,17 +374,3 @@ class Cpu:
             callback = intel.HOOK_INSN_CPUID_CFUNC(function)
             self._hooks.append(callback)
             self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, ctypes.c_int(number))
-
-
-def _missing(these: RangeMap[bool], those: RangeMap[bool]) -> list[tuple[int, int]]:
-    """The parts of ``these`` that are not in ``those``, page aligned as all ranges are."""
-    pieces: list[tuple[int, int]] = []
-    for start, end, _ in these.spans():
-        at = start
-        for low, high, _ in those.spans(start, end):
-            if at < low:
-                pieces.append((at, low))
-            at = high
-        if at < end:
-            pieces.append((at, end))
-    return [(start, end) for start, end in pieces if end - start >= PAGE_SIZE]

@@ -176,15 +176,15 @@ class GuestFirmware:
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         if accepted != self._accepted:
             self._accepted = accepted
-            self.cpu.map_accepted()
+            self.cpu.mapped.map_accepted()
 
     def _written(self, start: int, end: int) -> None:
-        self.cpu.forget_code(start, end)
+        self.cpu.mapped.forget_code(start, end)
 
     def wrote(self, address: int, size: int) -> None:
         """A service wrote guest memory that may have held code."""
         if size > _SMALL_WINDOW:
-            self.cpu.forget_code(address, address + size)
+            self.cpu.mapped.forget_code(address, address + size)
 
     def guid_address(self, guid: Guid) -> int:
         """Address of a GUID that stays where it is."""
@@ -227,7 +227,7 @@ class GuestFirmware:
         self._images.append((self._name(handle, image), image))
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
-        self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
+        self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
 
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
@@ -308,7 +308,7 @@ class GuestFirmware:
         self.ram.paging = self.system.translate
         self.other_code = "kernel"
         self.clock.uneven = True
-        self.cpu.map_accepted()
+        self.cpu.mapped.map_accepted()
         self.system.entered_system()
         return stop.address
 

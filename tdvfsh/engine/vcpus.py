@@ -22,7 +22,7 @@ from tdvfsh.engine.tdx.vcpu import TdVcpu
 _TURN_NS: Final = 1_000_000
 
 
-@dataclass
+@dataclass(eq=False)
 class Vcpu:
     """One vCPU.
 
@@ -67,6 +67,11 @@ class Vcpus:
     def running(self) -> int:
         """How many have been started."""
         return len(self._started)
+
+    @property
+    def waiting(self) -> list[Vcpu]:
+        """Those that have not been started."""
+        return [] if len(self._started) == len(self.all) else [vcpu for vcpu in self.all if vcpu not in self._started]
 
     def start(self, vcpu: Vcpu, image: bytes) -> None:
         """Let another one begin, with the state ``image``."""

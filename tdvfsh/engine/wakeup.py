@@ -15,6 +15,7 @@ from tdvfsh.engine.cpu import Cpu
 from tdvfsh.engine.firmware_area import find_area
 from tdvfsh.engine.paging import page_tables, page_tables_size
 from tdvfsh.engine.ram import GuestRam
+from tdvfsh.engine.vcpus import Vcpu
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SIZE
@@ -29,7 +30,7 @@ _INTERRUPT_TABLE: Final = PAGE_SIZE // 2  # behind the descriptor table, and as 
 class Wakeup(NamedTuple):
     """Which vCPU is to begin, and where."""
 
-    vcpu: int
+    vcpu: Vcpu
     address: int
 
 
@@ -54,17 +55,17 @@ class WakeupMailbox:
         self._descriptors = self._tables + size
         ram.write(self._tables, page_tables(self._tables, end))
 
-    def asked(self) -> Wakeup | None:
-        """The command to wake up that stands in the mailbox."""
-        data = self._ram.read_physical(self.address, _MAILBOX.size)
+    def asked(self, waiting: list[Vcpu]) -> Wakeup | None:
+        """The command to wake up one that waits, which acknowledges it; a command for nobody stays."""
+        data = self._ram.read_physical(self.address, _MAILBOX.size) if waiting else None
         if data is None:
             return None
-        command, _, vcpu, address = _MAILBOX.unpack(data)
-        return Wakeup(vcpu, address) if command == _WAKEUP else None
-
-    def acknowledge(self) -> None:
-        """The vCPU that was meant has seen it; one that nobody is meant by stays."""
+        command, _, number, address = _MAILBOX.unpack(data)
+        meant = next((vcpu for vcpu in waiting if vcpu.number == number), None)
+        if command != _WAKEUP or meant is None:
+            return None
         self._ram.write_physical(self.address, _COMMAND.pack(_NOOP))
+        return Wakeup(meant, address)
 
     def begin(self, cpu: Cpu, address: int) -> bytes:
         """The state of a vCPU that begins at ``address``; the processor, new as after its reset, is left with it."""
