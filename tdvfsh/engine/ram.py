@@ -102,17 +102,30 @@ class GuestRam:
         at = address
         while at < address + size:
             length = min(address + size - at, PAGE_SIZE - at % PAGE_SIZE)
-            page = self.paging(at - at % PAGE_SIZE)
-            place = None if page is None else page + at % PAGE_SIZE
-            index = bisect_right(self._starts, place) - 1 if place is not None else -1
-            yield (place if index >= 0 and place is not None and place + length <= self._ends[index] else None), length
+            yield self._place(at, length), length
             at += length
+
+    def _place(self, address: int, size: int) -> int | None:
+        """Physical address of a linear range in one page; None where it is not accepted or not mapped."""
+        assert self.paging is not None
+        offset = address % PAGE_SIZE
+        page = self.paging(address - offset)
+        if page is None:
+            return None
+        place = page + offset
+        index = bisect_right(self._starts, place) - 1
+        return place if index >= 0 and place + size <= self._ends[index] else None
 
     def read(self, address: int, size: int) -> bytes:
         """A copy of ``size`` bytes."""
         if not size:
             return b""
         if self.paging is not None:
+            if address % PAGE_SIZE + size <= PAGE_SIZE:
+                only = self._place(address, size)
+                if only is None:
+                    raise InaccessibleMemory(address, size, False)
+                return bytes(self.view[only : only + size])
             parts: list[bytes] = []
             for place, length in self._pieces(address, size):
                 if place is None:

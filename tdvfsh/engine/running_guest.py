@@ -51,6 +51,7 @@ class RunningGuest:
         self.clock = firmware.clock
         self.counts: Counter[str] = Counter()
         self._loaded = False
+        self._translations: dict[int, int | None] = {}
 
     @property
     def in_firmware(self) -> bool:
@@ -63,6 +64,7 @@ class RunningGuest:
         """A stop begins: take the processor's state."""
         self.state.load()
         self._loaded = True
+        self._translations.clear()
 
     def store(self) -> None:
         """The stop is over: give it back."""
@@ -70,11 +72,19 @@ class RunningGuest:
         self._loaded = False
 
     def translate(self, page: int) -> int | None:
-        """Physical address of a linear one, for whoever reads guest memory."""
-        if self._loaded:
-            table, mode = self.state.control(3), self.state.control(4)
-        else:
-            table, mode = self.cpu.read("CR3"), self.cpu.read("CR4")
+        """Physical address of a linear one, for whoever reads guest memory; during a stop each is looked up once."""
+        if not self._loaded:
+            return self._walk(page, self.cpu.read("CR3"), self.cpu.read("CR4"))
+        known = self._translations
+        if page not in known:
+            known[page] = self._walk(page, self.state.control(3), self.state.control(4))
+        return known[page]
+
+    def turned(self) -> None:
+        """Another vCPU's state was loaded."""
+        self._translations.clear()
+
+    def _walk(self, page: int, table: int, mode: int) -> int | None:
         found = walk(self.ram.view, table, page, self.td.shared_mask, mode)
         return None if found is None else found.physical & ~self.td.shared_mask
 

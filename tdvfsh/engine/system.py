@@ -138,6 +138,7 @@ class System:
     def _turned(self, vcpu: Vcpu) -> None:
         """Another vCPU runs."""
         self._vmm.vcpu = self._module.vcpu = vcpu.td
+        self._guest.turned()
         self._state.store()
         self._cpu.forget_translations()
 
