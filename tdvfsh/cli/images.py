@@ -79,7 +79,7 @@ def _make(arguments: Arguments) -> int:
 
     output, kind = Path(arguments.text("output")), arguments.text("kind")
     if kind == "init":
-        size = make_init(output, arguments.text("message"), arguments.text("then"))
+        size = make_init(output, arguments.text("message"), arguments.text("then"), arguments.words("show"))
     elif kind == "initrd":
         size = parse_size(arguments.text("size"))
         make_initrd(output, size, arguments.optional("compress"))

@@ -223,12 +223,14 @@ def _images(parser: argparse.ArgumentParser) -> None:
     kernel.add_argument("--protocol", default="2.15", help="boot protocol version")
     init = kinds.add_parser(
         "init",
-        help="an initrd whose /init says a line and switches off",
+        help="an initrd whose /init says a line, shows files and switches off",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  tdvfsh images make init -o hello.cpio --message 'user space runs' --then halt",
+        epilog="examples:\n  tdvfsh images make init -o hello.cpio --message 'user space runs' --then halt\n"
+        "  tdvfsh images make init -o meminfo.cpio --show /proc/meminfo",
     )
     init.add_argument("--message", metavar="TEXT", default="tdvfsh: user space runs", help="the line")
+    init.add_argument("--show", metavar="FILE", action="append", help="write FILE behind it, such as /proc/meminfo")
     init.add_argument(
         "--then", metavar="ENDING", default="power-off", help="power-off (default), halt, restart, loop, exit"
     )

@@ -154,6 +154,35 @@ def test_on_a_real_kernel_it_says_its_line_and_exits(message: str, tmp_path: Pat
     assert (done.returncode, done.stdout, done.stderr) == (0, message.encode() + b"\n", b"")
 
 
+@pytest.mark.skipif(not NATIVE, reason="not an x86-64 Linux")
+@pytest.mark.parametrize("size", [0, 1, 4096, 10_000])
+def test_on_a_real_kernel_it_shows_files_one_after_another_and_passes_over_what_is_not_there(
+    size: int, tmp_path: Path
+) -> None:
+    program, shown, last = tmp_path / "init", tmp_path / "shown", tmp_path / "last"
+    content = bytes(number % 251 for number in range(size))
+    shown.write_bytes(content)
+    last.write_bytes(b"the end")
+    program.write_bytes(init_program("first", "exit", [str(shown), str(tmp_path / "missing"), str(last)]))
+    program.chmod(0o755)
+    done = subprocess.run([program], capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, b"first\n" + content + b"the end")
+
+
+def test_an_initrd_that_shows_files_of_the_kernel_has_the_folders_to_mount_them_in(tmp_path: Path) -> None:
+    path = tmp_path / "init.cpio"
+    make_init(path, show=["/proc/meminfo", "/proc/cpuinfo", "/sys/kernel/uevent_seqnum"])
+    with open_mapped(path) as file:
+        names = [entry.name for entry in cpio_entries(ByteSource(file.view, file.path), 0)]
+    assert names == [b"dev", b"dev/console", b"proc", b"sys", b"init", b"TRAILER!!!"]
+
+
+@pytest.mark.parametrize("path", ["proc/meminfo", "", "/a\0b"])
+def test_a_path_that_is_not_absolute_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="no absolute path"):
+        init_program("hello", "exit", [path])
+
+
 @pytest.mark.parametrize("then", ENDINGS)
 def test_the_initrd_is_one_that_we_read_and_always_the_same(then: str, tmp_path: Path) -> None:
     path, again = tmp_path / "init.cpio", tmp_path / "again.cpio"
