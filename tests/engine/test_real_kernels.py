@@ -26,11 +26,13 @@ from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import TdOptions
 from tdvfsh.machine.files import open_boot_files
 from tdvfsh.uefi.tdx import SeptState, TdcallLeaf
-from tdvfsh.units import GIB, LARGE_PAGE_SIZE
+from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE
 from tests.engine.test_real_programs import image
 
 pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real kernels")]
 MEMORY = 2 * GIB
+VCPUS = 2
+BLOCK = 2 * LARGE_PAGE_SIZE  # what the page allocator accepts at a time, and counts
 CONSOLE = "console=ttyS0"
 SECONDS = 400  # of a machine that does much else
 ACCEPTS = TdcallLeaf.TDACCEPTPAGE.name
@@ -46,9 +48,9 @@ class Booted(NamedTuple):
 
 @pytest.fixture(scope="module")
 def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initrd whose /init says one line and switches the machine off."""
+    """An initrd whose /init says one line, shows what the kernel says of memory, and switches the machine off."""
     path = tmp_path_factory.mktemp("init") / "init.cpio"
-    make_init(path, "greetings from user space")
+    make_init(path, "greetings from user space", show=["/proc/meminfo"])
     return path
 
 
@@ -70,8 +72,8 @@ def boot_through(
 
 @pytest.fixture(scope="module")
 def guest(init: Path) -> Booted:
-    """Linux 6.12 as a TDX guest of 2 GiB."""
-    return boot_through("kernel-6.12-cloud", init)
+    """Linux 6.12 as a TDX guest of 2 GiB and two vCPUs."""
+    return boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS))
 
 
 def test_linux_finds_that_it_is_a_tdx_guest_runs_init_in_user_space_and_powers_off(guest: Booted) -> None:
@@ -110,6 +112,27 @@ def test_the_bitmap_of_unaccepted_memory_shrinks_by_what_was_accepted(guest: Boo
     assert int.from_bytes(run.bitmap_after, "little") & ~int.from_bytes(run.bitmap_before, "little") == 0
 
 
+def test_the_kernel_s_own_count_of_unaccepted_memory_is_that_of_the_blocks_that_are_left(guest: Booted) -> None:
+    (counted,) = re.findall(r"^Unaccepted: +(\d+) kB", guest.console, re.MULTILINE)
+    left = {start // BLOCK for start in unaccepted_units(guest)}
+    assert int(counted) * KIB == len(left) * BLOCK
+
+
+def test_both_vcpus_run_and_accept(guest: Booted) -> None:
+    assert "smp: Brought up 1 node, 2 CPUs" in guest.console
+    assert guest.run.vcpus == VCPUS
+    assert {acceptor.vcpu for acceptor in guest.run.tallies} == {0, 1}
+
+
+def test_the_kernel_reaches_every_port_by_a_virtualization_exception_and_a_hypercall(guest: Booted) -> None:
+    counts = guest.run.counts
+    ports = counts["IN"] + counts["OUT"]
+    assert ports > len(guest.console)
+    assert counts["#VE"] >= ports
+    assert counts[TdcallLeaf.TDGETVEINFO.name] == counts["#VE"]
+    assert counts[TdcallLeaf.TDVMCALL.name] >= counts["#VE"]
+
+
 def test_shared_memory_is_what_the_kernel_asked_for_and_nothing_is_converted_by_the_way(guest: Booted) -> None:
     run = guest.run
     assert run.shared_bytes == guest.result.machine.td.shared_bytes > 64 * 2**20  # its bounce buffers
@@ -120,10 +143,9 @@ def test_shared_memory_is_what_the_kernel_asked_for_and_nothing_is_converted_by_
 
 def test_the_report_s_rows_add_up_to_all_of_memory(guest: Booted) -> None:
     data = os_run_dict(guest.result)
-    rows = {row["by"]: row["bytes"] for row in data["accepts"]}
     added = guest.result.machine.td.added_bytes
-    assert sum(rows.values()) + added + data["unaccepted_bytes_after"] == MEMORY
-    assert next(iter(rows)) == "firmware"
+    assert sum(row["bytes"] for row in data["accepts"]) + added + data["unaccepted_bytes_after"] == MEMORY
+    assert data["accepts"][0]["by"] == "firmware"
     assert data["bitmap_units_before"] - data["bitmap_units_after"] == guest.run.total.pages_2m
     text = "\n".join(os_run_lines(guest.result))
     assert "power off: the system switched the machine off" in text
@@ -134,8 +156,9 @@ def test_the_command_line_boots_it_again_with_the_same_console_and_the_same_acco
     guest: Booted, init: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kernel = str(image("kernel-6.12-cloud", "kernel"))
-    words = ["--initrd", str(init), "--cmdline", CONSOLE, "--memory", "2G", "--engine", "cpu", "--through-os"]
-    assert main(["boot", kernel, *words, "--time-limit", str(SECONDS), "--json"]) == 0
+    words = ["--initrd", str(init), "--cmdline", CONSOLE, "--memory", "2G", "--vcpus", str(VCPUS)]
+    words += ["--engine", "cpu", "--through-os", "--time-limit", str(SECONDS), "--json"]
+    assert main(["boot", kernel, *words]) == 0
     captured = capfd.readouterr()
     shown = captured.err[captured.err.index("[    0.000000]") :]
     assert shown == guest.console[guest.console.index("[    0.000000]") :].replace("\r", "")
@@ -144,16 +167,26 @@ def test_the_command_line_boots_it_again_with_the_same_console_and_the_same_acco
     assert value["status"] == "EFI_SUCCESS"
 
 
-def believed_accepted(booted: Booted) -> list[int]:
-    """The pages whose bits in the unaccepted-memory table the kernel has cleared."""
+def units(booted: Booted, bits: int) -> list[int]:
+    """Addresses of the units whose bits are set in a bitmap as the unaccepted-memory table has it."""
     table = next(entry for entry in booted.result.placements if entry.what == "unaccepted_table")
     base = int.from_bytes(booted.result.machine.td.contents.read(table.start + 8, 8), "little")
+    return [base + unit * LARGE_PAGE_SIZE for unit in range(bits.bit_length()) if bits >> unit & 1]
+
+
+def believed_accepted(booted: Booted) -> list[int]:
+    """The pages whose bits in the unaccepted-memory table the kernel has cleared."""
     before, after = (int.from_bytes(bitmap, "little") for bitmap in (booted.run.bitmap_before, booted.run.bitmap_after))
-    return [base + unit * LARGE_PAGE_SIZE for unit in range(before.bit_length()) if (before & ~after) >> unit & 1]
+    return units(booted, before & ~after)
+
+
+def unaccepted_units(booted: Booted) -> list[int]:
+    """The pages whose bits are still set."""
+    return units(booted, int.from_bytes(booted.run.bitmap_after, "little"))
 
 
 def test_a_dropped_accept_stops_the_kernel_at_its_first_touch_of_that_page(guest: Booted, init: Path) -> None:
-    broken = boot_through("kernel-6.12-cloud", init, drop_accept=2)
+    broken = boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS), drop_accept=2)
     assert (broken.run.ending, broken.run.succeeded) == ("violation", False)
     violation = broken.run.violation
     assert violation is not None
