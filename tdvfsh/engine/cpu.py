@@ -44,6 +44,7 @@ class StopKind(Enum):
     INTERCEPT = "an instruction that exits"
     SYSCALL = "SYSCALL"
     TIME = "an interrupt is due"
+    CALL = "a call that the host answers"
 
 
 class Stop(NamedTuple):
@@ -205,16 +206,21 @@ class Cpu:
             self.uc.hook_del(self._watch)
             self._watch = None
 
-    def stop_at(self, address: int, wanted: Callable[[], bool]) -> None:
-        """Stop before the instruction at ``address``, whenever ``wanted`` says so."""
+    def stop_at(self, address: int, wanted: Callable[[], bool], kind: StopKind = StopKind.TIME) -> object:
+        """Stop before the instruction at ``address``, whenever ``wanted`` says so; gives what ends that."""
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if wanted():
-                self._stop = Stop(StopKind.TIME)
+                self._stop = Stop(kind)
                 self.uc.emu_stop()
 
-        self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
+        hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
         self.uc.ctl_remove_cache(address, address + 1)
+        return hook
+
+    def no_stop_at(self, stop: object) -> None:
+        """No longer stop there. Only outside of :meth:`run`."""
+        self.uc.hook_del(stop)
 
     def _read_linear(self, address: int, size: int) -> bytes | None:
         try:

@@ -74,6 +74,8 @@ class GuestFirmware:
         symbols: The running kernel's names, where it is run on.
         on_leaving: Called when ExitBootServices has succeeded.
         on_entering: Called when an operating system that is run on is about to execute its first instruction.
+        on_starting: Called with each image that is about to start.
+        on_call: Answers a call in the guest that the processor was told to stop at; gives the address to go on at.
     """
 
     def __init__(
@@ -107,6 +109,8 @@ class GuestFirmware:
         self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
         self.on_entering: Callable[[], None] | None = None
+        self.on_starting: Callable[[LoadedImage], None] | None = None
+        self.on_call: Callable[[], int] | None = None
         self._journal = CallJournal(self)
         self.caller_address = 0
         self.events = EventServices(self)
@@ -225,6 +229,8 @@ class GuestFirmware:
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
+        if self.on_starting is not None:
+            self.on_starting(image)
 
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
@@ -288,6 +294,9 @@ class GuestFirmware:
         """Where to go on after a stop that is no service."""
         if stop.kind is StopKind.WATCHED:
             return self._entered_system(stop)
+        if stop.kind is StopKind.CALL and self.on_call is not None:
+            self.check_limit()
+            return self.on_call()
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
         self.check_limit()
