@@ -40,7 +40,7 @@ from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.qemu import check_initrd
 from tdvfsh.trace import TraceRecord
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import PAGE_SHIFT
+from tdvfsh.units import PAGE_SHIFT, align_up
 
 STUB: Final = "stub"
 GRUB_LOADER: Final = "grub2.12-debian"
@@ -152,14 +152,25 @@ class CpuBoot:
 
     def unpack_on_host(self) -> None:
         """Let the host take the place of the stub's decompressor."""
-        files = self.flow.files
-        self.fast = fast = FastDecompression(self.firmware.cpu, self.firmware.ram, files.kernel, self.kernel_buffer)
+        firmware, records = self.firmware, self.machine.trace.records
+        self.fast = fast = FastDecompression(firmware.cpu, firmware.ram, self.flow.files.kernel)
 
-        def starting(image: LoadedImage) -> None:
-            if _image_name(image, files) == STUB:
-                fast.watch(image)
+        def served(service: str) -> None:
+            if service == "AllocatePages" and records[-1].caller == STUB:
+                buffer = self.kernel_buffer()
+                if buffer is not None and records[-1].results.get("memory") == buffer.start:
+                    fast.watch(buffer, self._image_base())
 
-        self.firmware.on_starting, self.firmware.on_call = starting, fast.serve
+        firmware.on_served, firmware.on_call = served, fast.serve
+
+    def _image_base(self) -> int | None:
+        """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
+        found = self.firmware.image_at(self.firmware.caller_address)
+        if found is not None:
+            return found[1].image_base
+        images = [entry for entry in self.placements() if entry.what == "image"]
+        pe = self.flow.files.kernel.pe
+        return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
 
     def watch_kernel(self) -> None:
         """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""

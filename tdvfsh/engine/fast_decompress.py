@@ -10,11 +10,9 @@ Source: Linux arch/x86/boot/compressed/misc.c, decompress_kernel(); Documentatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.call_sites import functions_called_near
 from tdvfsh.engine.cpu import Cpu, StopKind
 from tdvfsh.engine.decompressors import CONTRACTS, Call, Contract, Payload, Work
@@ -63,14 +61,13 @@ class FastDecompression:
         cpu: The processor.
         ram: Its memory.
         kernel: The kernel's file.
-        buffer: Where the stub has allocated room for the kernel; None as long as it has not.
     """
 
-    def __init__(self, cpu: Cpu, ram: GuestRam, kernel: KernelFile, buffer: Callable[[], Placement | None]) -> None:
+    def __init__(self, cpu: Cpu, ram: GuestRam, kernel: KernelFile) -> None:
         self._cpu = cpu
         self._ram = ram
         self._kernel = kernel
-        self._buffer = buffer
+        self._buffer: Placement | None = None
         self._base = 0
         self._image_end = 0
         self._payload: Payload | None = None
@@ -78,16 +75,21 @@ class FastDecompression:
         self._found: tuple[Contract, Work] | None = None
         self._answered: list[tuple[Contract, Work, int]] = []
         self._arrivals = 0
-        self._why: str | None = "the kernel's EFI stub was never started"
+        self._why: str | None = "no EFI stub has allocated a buffer for the kernel"
 
     # ---- watching -----------------------------------------------------------------------------------------------
 
-    def watch(self, image: LoadedImage) -> None:
-        """The kernel's image is about to start."""
+    def watch(self, buffer: Placement, base: int | None) -> None:
+        """The stub has allocated a buffer for the kernel.
+
+        Args:
+            buffer: The buffer.
+            base: Where the stub's image lies; None where nobody knows.
+        """
         self.end()
+        self._buffer = buffer
         self._answered, self._arrivals = [], 0
-        self._base, self._image_end = image.image_base, image.image_base + image.image_size
-        self._payload = payload = self._payload_in(image)
+        self._payload = payload = self._payload_in_image(base) if base is not None else None
         if payload is None:
             self._why = "the kernel has no packed payload that the host knows"
             return
@@ -102,11 +104,12 @@ class FastDecompression:
             self._cpu.no_stop_at(stop)
         self._stops = []
 
-    def _payload_in(self, image: LoadedImage) -> Payload | None:
-        linux = self._kernel.linux
-        if linux is None or not linux.payload_length or linux.output_len is None:
+    def _payload_in_image(self, base: int) -> Payload | None:
+        linux, pe = self._kernel.linux, self._kernel.pe
+        if linux is None or pe is None or not linux.payload_length or linux.output_len is None:
             return None
-        start = image.image_base + linux.setup_size + linux.payload_offset
+        self._base, self._image_end = base, base + pe.image_size
+        start = base + linux.setup_size + linux.payload_offset
         end = start + linux.payload_length
         if end > self._image_end or not self._ram.accessible(start, linux.payload_length):
             return None
@@ -152,7 +155,7 @@ class FastDecompression:
 
     def _keeps_to_the_buffer(self, work: Work) -> bool:
         """Whether the bytes go to their places in the buffer that the stub has allocated."""
-        buffer = self._buffer()
+        buffer = self._buffer
         if buffer is None or work.target != buffer.start + work.offset or work.target + work.size > buffer.end:
             return False
         return self._ram.accessible(work.target, work.size)

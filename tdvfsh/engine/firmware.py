@@ -74,7 +74,7 @@ class GuestFirmware:
         symbols: The running kernel's names, where it is run on.
         on_leaving: Called when ExitBootServices has succeeded.
         on_entering: Called when an operating system that is run on is about to execute its first instruction.
-        on_starting: Called with each image that is about to start.
+        on_served: Called with a service's name when it has been served.
         on_call: Answers a call in the guest that the processor was told to stop at; gives the address to go on at.
     """
 
@@ -109,7 +109,7 @@ class GuestFirmware:
         self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
         self.on_entering: Callable[[], None] | None = None
-        self.on_starting: Callable[[LoadedImage], None] | None = None
+        self.on_served: Callable[[str], None] | None = None
         self.on_call: Callable[[], int] | None = None
         self._journal = CallJournal(self)
         self.caller_address = 0
@@ -229,8 +229,6 @@ class GuestFirmware:
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
-        if self.on_starting is not None:
-            self.on_starting(image)
 
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
@@ -342,6 +340,8 @@ class GuestFirmware:
             what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
             raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
         self.map_accepted()
+        if self.on_served is not None:
+            self.on_served(service.name)
         return int(answer) if answer is not None else 0
 
     def _answer(self, service: Service, stack: int) -> Answer:
