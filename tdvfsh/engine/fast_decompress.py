@@ -74,7 +74,7 @@ class FastDecompression:
         self._stops: list[object] = []
         self._found: tuple[Contract, Work] | None = None
         self._answered: list[tuple[Contract, Work, int]] = []
-        self._arrivals = 0
+        self._watched = self._arrivals = 0
         self._why: str | None = "no EFI stub has allocated a buffer for the kernel"
 
     # ---- watching -----------------------------------------------------------------------------------------------
@@ -94,6 +94,7 @@ class FastDecompression:
             self._why = "the kernel has no packed payload that the host knows"
             return
         functions = self._functions(payload)
+        self._watched = len(functions)
         self._why = None if functions else "no function is called near where the stub takes its payload's address"
         for function in functions:
             self._stops.append(self._cpu.stop_at(function, self._arrived, StopKind.CALL))
@@ -230,7 +231,7 @@ class FastDecompression:
         why = self._why
         if not taken and why is None:
             why = (
-                f"no call met the contract of a decompressor: {len(self._stops)} functions were watched, which were "
+                f"no call met the contract of a decompressor: {self._watched} functions were watched, which were "
                 f"called {self._arrivals} times"
                 if not answered
                 else "not all calls of the decompressor met its contract"
