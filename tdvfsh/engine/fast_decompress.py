@@ -146,7 +146,7 @@ class FastDecompression:
             if contract.formats is None or payload.codec.name in contract.formats:
                 try:
                     work = contract.work(call)
-                    kept = work is not None and self._keeps_to_the_buffer(work) and self._called_by_the_image()
+                    kept = work is not None and self._is_due(work) and self._called_by_the_image()
                 except InaccessibleMemory:
                     continue
                 if work is not None and kept:
@@ -154,9 +154,11 @@ class FastDecompression:
                     return True
         return False
 
-    def _keeps_to_the_buffer(self, work: Work) -> bool:
-        """Whether the bytes go to their places in the buffer that the stub has allocated."""
+    def _is_due(self, work: Work) -> bool:
+        """Whether the bytes go to their places in the buffer that the stub has allocated, and are not there yet."""
         buffer = self._buffer
+        if any(work.offset == done.offset for _, done, _ in self._answered):
+            return False
         if buffer is None or work.target != buffer.start + work.offset or work.target + work.size > buffer.end:
             return False
         return self._ram.accessible(work.target, work.size)

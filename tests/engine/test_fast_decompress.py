@@ -126,6 +126,36 @@ def test_a_call_that_breaks_one_term_of_the_contract_is_left_to_the_real_code(
     assert re.search("functions were watched, which were called [1-9] times", shortcut.why)
 
 
+def test_what_is_unpacked_already_is_not_unpacked_again(path: Path) -> None:
+    packed = zstd_payload(DATA)
+    kernel = write_kernel(
+        path,
+        packed,
+        SIZE,
+        INIT_SIZE,
+        lambda stub: zstd_call(zstd_call(stub, packed), packed).finish(leaves_a_mark("rsi")),
+    )
+    result = booted(kernel)
+    assert answers(result, 2) == [SIZE, OWN_ANSWER]
+    assert buffer_of(result)[0] == MARK
+    assert (shortcut_of(result).taken, shortcut_of(result).calls) == (True, 1)
+
+
+def test_a_call_that_does_not_come_from_the_image_is_left_to_the_real_code(path: Path) -> None:
+    packed, place = zstd_payload(DATA), INIT_SIZE - 64
+
+    def program(stub: Stub) -> bytes:
+        stub.address("rdi", "rsp", STRUCTURE).load("rsi", "rsp", BUFFER).mov("rdx", SIZE).payload("rcx")
+        stub.mov("r8", len(packed) - 4).lea("r10", "back")
+        stub.mov("rax", 0xE2FF41).store("rsi", place, "rax").address("rax", "rsi", place)  # jmp r10, in the buffer
+        stub.raw("50").jump("function").label("back").keep("rax")  # push rax: the function returns there
+        return stub.finish(leaves_a_mark("rsi"))
+
+    result = booted(write_kernel(path, packed, SIZE, INIT_SIZE, program))
+    assert answers(result) == [OWN_ANSWER]
+    assert not shortcut_of(result).taken
+
+
 def damaged(packed: bytes) -> bytes:
     middle = len(packed) // 2
     return packed[:middle] + bytes(byte ^ 0xFF for byte in packed[middle : middle + 16]) + packed[middle + 16 :]
@@ -153,10 +183,12 @@ def test_a_stream_that_is_not_what_the_header_says_is_left_to_the_real_code(
     assert why in shortcut.why
 
 
-def xz_call(stub: Stub, packed: bytes, in_pos: int = 0, out_size: int = (1 << 64) - 1, in_size: int = 0) -> Stub:
+def xz_call(
+    stub: Stub, packed: bytes, in_pos: int = 0, out_pos: int = 0, out_size: int = (1 << 64) - 1, in_size: int = 0
+) -> Stub:
     """xz_dec_run(s, b), and both positions afterwards."""
     stub.payload("rax").store("rsp", STRUCTURE, "rax").load("rax", "rsp", BUFFER).store("rsp", STRUCTURE + 24, "rax")
-    for offset, value in ((8, in_pos), (16, in_size or len(packed)), (32, 0), (40, out_size)):
+    for offset, value in ((8, in_pos), (16, in_size or len(packed)), (32, out_pos), (40, out_size)):
         stub.mov("rax", value).store("rsp", STRUCTURE + offset, "rax")
     stub.address("rdi", "rsp", 0x60).address("rsi", "rsp", STRUCTURE).call()
     return stub.load("rax", "rsp", STRUCTURE + 8).keep("rax").load("rax", "rsp", STRUCTURE + 32).keep("rax")
@@ -175,10 +207,10 @@ def test_a_call_of_xz_s_decompressor_ends_the_stream_and_moves_both_positions(pa
     assert (shortcut_of(result).taken, shortcut_of(result).function) == (True, "xz_dec_run")
 
 
-@pytest.mark.parametrize("changes", [{"in_pos": 1}, {"out_size": SIZE - 1}, {"in_size": 99}])
+@pytest.mark.parametrize("changes", [{"in_pos": 1}, {"out_pos": 1}, {"out_size": SIZE - 1}, {"in_size": 99}])
 def test_xz_in_pieces_is_left_to_the_real_code(changes: dict[str, int], path: Path) -> None:
     result = booted(xz_kernel(path, **changes))
-    assert answers(result, 3) == [OWN_ANSWER, changes.get("in_pos", 0), 0]
+    assert answers(result, 3) == [OWN_ANSWER, changes.get("in_pos", 0), changes.get("out_pos", 0)]
     assert not shortcut_of(result).taken
 
 
@@ -323,6 +355,14 @@ def test_a_byte_that_differs_is_told_with_its_place(path: Path) -> None:
     assert difference.what == BUFFER_BYTES
     assert difference.slow == "from offset 0x0 on: 5a " + " ".join(["00"] * 15)
     assert difference.fast == f"from offset 0x0 on: {DATA[:16].hex(' ')}"
+
+
+def test_two_runs_of_the_real_code_prove_nothing_about_the_shortcut(path: Path) -> None:
+    with open_boot_files(zstd_kernel(path, source=1), [], "nokaslr") as opened:
+        result = verify_shortcut(boot_on_cpu(OPTIONS, opened.boot), OPTIONS, opened.boot)
+    assert result.differences == ()
+    assert not result.taken
+    assert not result.agrees
 
 
 # ---- the command line -------------------------------------------------------------------------------------------
