@@ -35,7 +35,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
     def ran(options: TdOptions, files: BootFiles, **more: object) -> CpuBootResult:
         asked.append((options.memory, options.accept.name, files.cmdline))
         made = result()
-        assert made.os_run is not None
         if more["fast_decompress"]:
             taken = "partly" not in files.cmdline or "lazy" in files.cmdline
             why = None if taken else "no call met the contract"
@@ -43,6 +42,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
                 taken, "zstd", "zstd_decompress_dctx" if taken else None, 0x1000, int(taken), 10, 70, why
             )
             made = replace(made, shortcut=shortcut)
+        assert made.os_run is not None
         if "panic" in files.cmdline and "eager" in files.cmdline:
             return replace(made, os_run=replace(made.os_run, ending="panic", why="it panicked"))
         return made
