@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.boot import CpuBootResult
 from tdvfsh.engine.os_run import OsRun
@@ -13,20 +13,35 @@ from tdvfsh.units import human_size
 
 FIRMWARE: Final = "firmware"
 LOADER: Final = "on demand"
+_PLAIN: Final = ": a plain VM's others are not started"
 
 
-def accept_rows(result: CpuBootResult) -> list[tuple[str, AcceptTally]]:
+class AcceptRow(NamedTuple):
+    """Who accepted, the first and the number of vCPUs that did it, and what."""
+
+    name: str
+    vcpu: int
+    vcpus: int
+    tally: AcceptTally
+
+    @property
+    def executed_by(self) -> str:
+        """The vCPUs by number."""
+        return str(self.vcpu) if self.vcpus == 1 else f"{self.vcpu}-{self.vcpu + self.vcpus - 1}"
+
+
+def accept_rows(result: CpuBootResult) -> list[AcceptRow]:
     """Everybody who accepted, in order: the firmware at boot, on demand before the kernel, then the kernel's phases."""
     run, boot = result.os_run, result.machine.boot_accept
     assert run is not None
-    rows: list[tuple[str, AcceptTally]] = []
+    rows: list[AcceptRow] = []
     if boot is not None:
         outcome = boot.outcome
         first = AcceptTally(
             outcome.calls, outcome.pages_4k, outcome.pages_2m, outcome.size_mismatches, outcome.already_accepted,
             outcome.td_exits, round(result.boot_accept_seconds * 1e9),
         )  # fmt: skip
-        rows.append((FIRMWARE, first))
+        rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
     later = AcceptTally(
         result.accept_calls - (boot.outcome.calls if boot is not None else 0),
         result.on_demand_pages("pages_4k"),
@@ -34,8 +49,10 @@ def accept_rows(result: CpuBootResult) -> list[tuple[str, AcceptTally]]:
         ns=round(result.on_demand_seconds * 1e9),
     )
     if later.calls:
-        rows.append((LOADER, later))
-    return [*rows, *run.phases.items()]
+        rows.append(AcceptRow(LOADER, 0, 1, later))
+    phases = list(dict.fromkeys(acceptor.phase for acceptor in run.tallies))
+    by_phase = sorted(run.tallies.items(), key=lambda item: (phases.index(item[0].phase), item[0].vcpu))
+    return [*rows, *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally) for acceptor, tally in by_phase)]
 
 
 def os_run_lines(result: CpuBootResult) -> list[str]:
@@ -45,7 +62,8 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     lines = ["", *labelled("OS ran", f"{run.ending}: {run.why}")]
     vcpus = result.machine.options.vcpus
     if vcpus > 1:
-        lines += labelled("", f"one of the {vcpus} vCPUs ran: the engine starts no other")
+        started = "one" if run.vcpus == 1 else str(run.vcpus)
+        lines += labelled("", f"{started} of the {vcpus} vCPUs ran{'' if result.machine.options.td else _PLAIN}")
     if not result.machine.options.td:
         return lines
     drop = run.unaccepted_before - run.unaccepted_after
@@ -54,7 +72,7 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     if again < 0:
         anew = f", and shared {human_size(-again)} that were never accepted"
     lines += [
-        *table_lines(_cells(accept_rows(result), _vcpus_of_firmware(result)), " >>>>>>>"),
+        *table_lines(_cells(accept_rows(result)), " >>>>>>>"),
         *labelled(
             "left",
             f"{human_size(run.unaccepted_before)} unaccepted before the kernel, "
@@ -76,28 +94,22 @@ def bits_set(bitmap: bytes) -> int:
     return int.from_bytes(bitmap, "little").bit_count()
 
 
-def _vcpus_of_firmware(result: CpuBootResult) -> int:
-    """How many vCPUs SEC accepted with; everybody after it runs on the first."""
-    boot = result.machine.boot_accept
-    return 1 if boot is None else len(boot.accepted_bytes_per_vcpu)
-
-
-def _cells(rows: list[tuple[str, AcceptTally]], vcpus: int) -> list[tuple[str, ...]]:
+def _cells(rows: list[AcceptRow]) -> list[tuple[str, ...]]:
     heads = ("accepted by", "bytes", "4 KiB", "2 MiB", "TDCALLs", "TD exits", "modelled", "vCPU")
     return [
         heads,
         *(
             (
-                name,
-                human_size(tally.accepted_bytes),
-                f"{tally.pages_4k:,}",
-                f"{tally.pages_2m:,}",
-                f"{tally.calls:,}",
-                f"{tally.td_exits:,}",
-                f"{tally.ns / 1e9:.3f} s",
-                f"0-{vcpus - 1}" if name == FIRMWARE and vcpus > 1 else "0",
+                row.name,
+                human_size(row.tally.accepted_bytes),
+                f"{row.tally.pages_4k:,}",
+                f"{row.tally.pages_2m:,}",
+                f"{row.tally.calls:,}",
+                f"{row.tally.td_exits:,}",
+                f"{row.tally.ns / 1e9:.3f} s",
+                row.executed_by,
             )
-            for name, tally in rows
+            for row in rows
         ),
     ]
 
@@ -120,18 +132,19 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
         "why": run.why,
         "accepts": [
             {
-                "by": name,
-                "vcpus": _vcpus_of_firmware(result) if name == FIRMWARE else 1,
-                "bytes": tally.accepted_bytes,
-                "calls": tally.calls,
-                "pages_4k": tally.pages_4k,
-                "pages_2m": tally.pages_2m,
-                "size_mismatches": tally.mismatches,
-                "refused": tally.refused,
-                "td_exits": tally.td_exits,
-                "modelled_seconds": tally.ns / 1e9,
+                "by": row.name,
+                "vcpu": row.vcpu,
+                "vcpus": row.vcpus,
+                "bytes": row.tally.accepted_bytes,
+                "calls": row.tally.calls,
+                "pages_4k": row.tally.pages_4k,
+                "pages_2m": row.tally.pages_2m,
+                "size_mismatches": row.tally.mismatches,
+                "refused": row.tally.refused,
+                "td_exits": row.tally.td_exits,
+                "modelled_seconds": row.tally.ns / 1e9,
             }
-            for name, tally in accept_rows(result)
+            for row in accept_rows(result)
         ],
         "unaccepted_bytes_before": run.unaccepted_before,
         "unaccepted_bytes_after": run.unaccepted_after,
@@ -143,6 +156,7 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
             "kernel_accepts": run.accept_seconds,
             "rest": run.rest_seconds,
         },
+        "vcpus": run.vcpus,
         "virtual_seconds": run.virtual_seconds,
         "counts": dict(run.counts),
         "violation": None if run.violation is None else run.violation.lines(),

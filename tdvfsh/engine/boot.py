@@ -204,13 +204,13 @@ class CpuBoot:
         assert result is not None
         assert result.at_exit is not None
         before = result.at_exit
-        phases = firmware.page_accepts.phases
+        tallies = firmware.page_accepts.tallies
         ending, why = ending_of(error)
-        accepted = sum(tally.accepted_bytes for tally in phases.values())
+        accepted = sum(tally.accepted_bytes for tally in tallies.values())
         run = OsRun(
             ending,
             why,
-            phases,
+            tallies,
             before.unaccepted_bytes,
             td.unaccepted_bytes,
             td.shared_bytes,
@@ -218,10 +218,11 @@ class CpuBoot:
             result.unaccepted_bitmap,
             self._bitmap(list(result.placements)),
             (self.machine.clock.now_ns - before.clock_ns) / 1e9,
-            sum(tally.ns for tally in phases.values()) / 1e9,
+            sum(tally.ns for tally in tallies.values()) / 1e9,
             rest_seconds(td),
             firmware.system.counts,
             error.violation if isinstance(error, GuestStopped) else None,
+            firmware.system.vcpus.running,
         )
         return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
 

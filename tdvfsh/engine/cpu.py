@@ -16,17 +16,16 @@ from typing import Any, Final, NamedTuple
 from tdvfsh.engine.delivery import LinearMemory
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.mapped_ram import MappedRam
 from tdvfsh.engine.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
+from tdvfsh.engine.port_code import PortCode
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.ram import GuestRam
-from tdvfsh.td.ranges import RangeMap
-from tdvfsh.units import PAGE_SIZE
 
 CYCLES_PER_NANOSECOND: Final = 2
 """The time stamp counter runs at 2 GHz of virtual time."""
 
 _TICK_SECONDS: Final = 0.1
-_MAXIMUM_REGIONS: Final = 192
 _PORT_EMPTY: Final = 0xFFFFFFFF
 _FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
@@ -44,6 +43,7 @@ class StopKind(Enum):
     INTERCEPT = "an instruction that exits"
     SYSCALL = "SYSCALL"
     TIME = "an interrupt is due"
+    PORT = "IN or OUT"
     CALL = "a call that the host answers"
 
 
@@ -67,6 +67,7 @@ class Cpu:
 
     Attributes:
         uc: The emulator.
+        mapped: What it sees of RAM.
     """
 
     def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
@@ -76,11 +77,16 @@ class Cpu:
         self._clock = clock
         self._limit = limit
         self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
+        self._library: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib
+        self._handle: Any = self.uc._uch
+        self._numbers: dict[str, int] = {}
+        self._word = ctypes.c_uint64()
+        self._word_pointer = ctypes.byref(self._word)
         self.model: int = (
             self._registers.UC_CPU_X86_SANDYBRIDGE
         )  # has no RDRAND, whose numbers would differ in each run
         self.uc.ctl_set_cpu_model(self.model)
-        self._mapped: RangeMap[bool] = RangeMap()
+        self.mapped = MappedRam(self.uc, ram)
         self.uc.ctl_exits_enabled(
             True
         )  # nothing ends a run but a stop; an end address would be looked up by the guest's paging
@@ -91,11 +97,14 @@ class Cpu:
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
         self._failure: BaseException | None = None
         self._watch: int | None = None
+        self._hooks: list[object] = []
+        self._ports_found: list[int] = []
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
         self._closed = threading.Event()
-        self._hooks: list[object] = []
+        self._passing_port = False
+        self._hook_ports: Callable[[], None] = lambda: None
         self._add_hooks()
         self._timer: threading.Thread | None = None
 
@@ -129,49 +138,24 @@ class Cpu:
 
     def read(self, register: str) -> int:
         """A register by name, such as ``RIP``."""
-        return int(self.uc.reg_read(getattr(self._registers, f"UC_X86_REG_{register}")))
+        number = self._numbers.get(register)
+        if number is None:
+            number = self._numbers[register] = int(getattr(self._registers, f"UC_X86_REG_{register}"))
+        self._word.value = 0
+        self._library.uc_reg_read(
+            self._handle, number, self._word_pointer
+        )  # the binding's own reading takes thrice as long
+        return self._word.value
+
+    def forget_translations(self) -> None:
+        """Drop what is known of linear addresses, as writing CR3 does."""
+        self.write("CR3", self.read("CR3"))
 
     def write(self, register: str, value: int | tuple[int, int, int, int]) -> None:
         """Set a register."""
         self.uc.reg_write(getattr(self._registers, f"UC_X86_REG_{register}"), value)
 
     # ---- memory -------------------------------------------------------------------------------------------------
-
-    def map_accepted(self) -> None:
-        """Let the guest see what is accepted now, and no longer what is not. Only outside of :meth:`run`."""
-        self._ram.refresh()
-        runs = self._ram.runs
-        wanted: RangeMap[bool] = RangeMap()
-        for start, end in runs:
-            wanted.set(start, end, True)
-        for start, end in _missing(self._mapped, wanted):
-            self.uc.mem_unmap(start, end - start)
-            self._mapped.clear(start, end)
-        fresh = _missing(wanted, self._mapped)
-        if self._regions + len(fresh) > _MAXIMUM_REGIONS:
-            self._compact(runs)
-            return
-        for start, end in fresh:
-            self._map(start, end)
-
-    @property
-    def _regions(self) -> int:
-        return sum(1 for start, _, _ in self.uc.mem_regions() if start < self._ram.end)
-
-    def _compact(self, runs: list[tuple[int, int]]) -> None:
-        for start, end, _ in [region for region in self.uc.mem_regions() if region[0] < self._ram.end]:
-            self.uc.mem_unmap(start, end + 1 - start)
-        self._mapped = RangeMap()
-        for start, end in runs:
-            self._map(start, end)
-
-    def _map(self, start: int, end: int) -> None:
-        self.uc.mem_map_ptr(start, end - start, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
-        self._mapped.set(start, end, True)
-
-    def map_alias(self, address: int, start: int, size: int) -> None:
-        """Show ``size`` bytes of RAM at ``start`` a second time, at ``address`` beyond all RAM."""
-        self.uc.mem_map_ptr(address, size, self._unicorn.UC_PROT_ALL, self._ram.host_address + start)
 
     def map_device(
         self, address: int, size: int, read: Callable[[int], int], write: Callable[[int, int], None]
@@ -185,11 +169,6 @@ class Cpu:
             write(offset, value)
 
         self.uc.mmio_map(address, size, reads, None, writes, None)
-
-    def forget_code(self, start: int, end: int) -> None:
-        """Memory was written from outside: drop what was translated from it."""
-        for low, high, _ in self._mapped.spans(start, end):
-            self.uc.ctl_remove_cache(low, high)
 
     def watch(self, start: int, end: int) -> None:
         """Stop when code in ``[start, end)`` runs, which has not run before: only that range is hooked."""
@@ -222,6 +201,49 @@ class Cpu:
         """No longer stop there. Only outside of :meth:`run`."""
         self.uc.hook_del(stop)
 
+    def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
+        """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
+
+        The emulator has no intercept for them, so that code is looked through when it is translated.
+        """
+        code, known = PortCode(), set[int]()
+
+        def translated(uc: object, block: Any, before: object, data: object) -> None:
+            found = [at for at in code.places(self._fetched(block.pc, block.size), block.pc) if at not in known]
+            if found:
+                self._ports_found = found
+                self.uc.emu_stop()
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            if self._passing_port:
+                self._passing_port = False
+            elif wanted(self._fetched(at, size)):
+                self._stop = Stop(StopKind.PORT, at)
+                self.uc.emu_stop()
+
+        def hook_found() -> None:
+            for at in self._ports_found:
+                known.add(at)
+                self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
+                self.uc.ctl_remove_cache(at, at + 1)
+            self._ports_found = []
+
+        self._hook_ports = hook_found
+        self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, translated)
+        self.uc.ctl_flush_tb()
+
+    def pass_port(self) -> None:
+        """Carry out the instruction that the processor has just stopped before."""
+        self._passing_port = True
+
+    def _fetched(self, address: int, size: int) -> bytes:
+        """Code as the processor sees it, which is about to execute it."""
+        buffer = ctypes.create_string_buffer(size)
+        status = self._library.uc_vmem_read(
+            self._handle, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, buffer, ctypes.c_size_t(size)
+        )
+        return b"" if status else buffer.raw
+
     def _read_linear(self, address: int, size: int) -> bytes | None:
         try:
             return self._ram.read(address, size)
@@ -246,16 +268,23 @@ class Cpu:
         self._ticked = False
         self._running = True
         try:
-            self.uc.emu_start(address, 0)
-        except self._unicorn.UcError as error:
-            if self._stop is None:
-                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+            self._emulate(address)
+            while self._ports_found and self._why().kind is StopKind.HALT:
+                self._hook_ports()
+                self._emulate(self.read("RIP"))
         finally:
             self._running = False
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         return self._why()
+
+    def _emulate(self, address: int) -> None:
+        try:
+            self.uc.emu_start(address, 0)
+        except self._unicorn.UcError as error:
+            if self._stop is None:
+                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
 
     def _fail(self, error: BaseException) -> None:
         """End the run with an exception that a device has raised."""
@@ -351,17 +380,3 @@ class Cpu:
             callback = intel.HOOK_INSN_CPUID_CFUNC(function)
             self._hooks.append(callback)
             self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, ctypes.c_int(number))
-
-
-def _missing(these: RangeMap[bool], those: RangeMap[bool]) -> list[tuple[int, int]]:
-    """The parts of ``these`` that are not in ``those``, page aligned as all ranges are."""
-    pieces: list[tuple[int, int]] = []
-    for start, end, _ in these.spans():
-        at = start
-        for low, high, _ in those.spans(start, end):
-            if at < low:
-                pieces.append((at, low))
-            at = high
-        if at < end:
-            pieces.append((at, end))
-    return [(start, end) for start, end in pieces if end - start >= PAGE_SIZE]

@@ -55,10 +55,7 @@ def deliver(
     Returns:
         Whether there is a gate for 64-bit code and a stack for it; nothing is changed otherwise.
     """
-    table = state.interrupt_table
-    if vector * 16 + 15 > table.limit:
-        return False
-    gate = memory.read(table.base + vector * 16, 16)
+    gate = _gate(state, memory, vector)
     if gate is None:
         return False
     low, selector, stack_index, kind, middle, high, _ = _GATE.unpack(gate)
@@ -104,6 +101,17 @@ def deliver(
     state.hidden_flags = state.hidden_flags & ~PRIVILEGE | level | LONG_CODE
     state.exception_delivered()
     return True
+
+
+def may_call(state: ProcessorState, memory: LinearMemory, vector: int) -> bool:
+    """Whether INT ``vector`` is allowed at the present privilege level: where there is a gate, by the gate's."""
+    gate = _gate(state, memory, vector)
+    return gate is None or _GATE.unpack(gate)[3] >> 5 & 3 >= state.privilege
+
+
+def _gate(state: ProcessorState, memory: LinearMemory, vector: int) -> bytes | None:
+    table = state.interrupt_table
+    return None if vector * 16 + 15 > table.limit else memory.read(table.base + vector * 16, 16)
 
 
 def _descriptor(state: ProcessorState, memory: LinearMemory, selector: int) -> tuple[int, int] | None:

@@ -208,7 +208,7 @@ class FastDecompression:
             at = work.target + done
             self._ram.view[at : at + len(output)] = output
             done += len(output)
-        self._cpu.forget_code(work.target, work.target + work.size)
+        self._cpu.mapped.forget_code(work.target, work.target + work.size)
         if done != work.size or used != packed.size:
             raise FormatError(
                 self._kernel.path,

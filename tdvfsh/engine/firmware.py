@@ -37,11 +37,12 @@ from tdvfsh.engine.services import Answer, Service, services_of
 from tdvfsh.engine.stubs import RETURN, Stubs
 from tdvfsh.engine.system import System
 from tdvfsh.engine.tables import SystemTables
-from tdvfsh.engine.tdx.page_accepts import PageAccepts
+from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.variables import VariableServices
 from tdvfsh.engine.violation import describe
 from tdvfsh.engine.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.waiting import Waiting
+from tdvfsh.engine.wakeup import WakeupMailbox
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import Guid
@@ -132,7 +133,9 @@ class GuestFirmware:
         machine.services.images.program_for = self.image_services.program_for
         self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
         self.system = System(self, serial or (lambda byte: None), violation_ve)
-        install_machine_tables(machine, self.ram, area, 1)
+        mailbox = install_machine_tables(machine, self.ram, area, len(self.system.vcpus.all))
+        if mailbox:
+            self.system.mailbox = WakeupMailbox(machine, self.ram, mailbox)
         self.tables.update_configuration_tables()
 
     def close(self) -> None:
@@ -177,15 +180,15 @@ class GuestFirmware:
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         if accepted != self._accepted:
             self._accepted = accepted
-            self.cpu.map_accepted()
+            self.cpu.mapped.map_accepted()
 
     def _written(self, start: int, end: int) -> None:
-        self.cpu.forget_code(start, end)
+        self.cpu.mapped.forget_code(start, end)
 
     def wrote(self, address: int, size: int) -> None:
         """A service wrote guest memory that may have held code."""
         if size > _SMALL_WINDOW:
-            self.cpu.forget_code(address, address + size)
+            self.cpu.mapped.forget_code(address, address + size)
 
     def guid_address(self, guid: Guid) -> int:
         """Address of a GUID that stays where it is."""
@@ -228,7 +231,7 @@ class GuestFirmware:
         self._images.append((self._name(handle, image), image))
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
-        self.cpu.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
+        self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
 
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
@@ -245,13 +248,14 @@ class GuestFirmware:
         found = self.image_at(address)
         return found[0] if found is not None else self.other_code
 
-    def _who_accepts(self) -> str:
-        """The image, or the part of the kernel, whose TDCALL is being served."""
-        cpu = self.cpu
+    def _who_accepts(self) -> Acceptor:
+        """The image, or the part of the kernel, whose TDCALL is being served, and the vCPU that makes it."""
+        cpu, vcpu = self.cpu, self.system.vcpus.current.number
         pointer = cpu.read("RIP")
         if self.symbols is None or not self.symbols.contains(pointer):
-            return self._caller(pointer)
-        return f"kernel, {accept_phase(self.symbols.call_chain(cpu.read('RSP'), cpu.memory.read, pointer))}"
+            return Acceptor(self._caller(pointer), vcpu)
+        phase = accept_phase(self.symbols.call_chain(cpu.read("RSP"), cpu.memory.read, pointer))
+        return Acceptor(f"kernel, {phase}", vcpu)
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -298,9 +302,7 @@ class GuestFirmware:
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
         self.check_limit()
-        address = self.system.after(stop)
-        self.map_accepted()
-        return address
+        return self.system.after(stop)
 
     def _entered_system(self, stop: Stop) -> int:
         """The operating system's first instruction."""
@@ -313,7 +315,8 @@ class GuestFirmware:
         self.ram.paging = self.system.translate
         self.other_code = "kernel"
         self.clock.uneven = True
-        self.cpu.map_accepted()
+        self.cpu.mapped.map_accepted()
+        self.system.entered_system()
         return stop.address
 
     def check_limit(self) -> None:

@@ -20,8 +20,8 @@ ACPI_20_TABLE_GUID: Final = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
 SMBIOS3_TABLE_GUID: Final = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
 
 
-def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int) -> None:
-    """Write both, for a machine of which ``vcpus`` processors run.
+def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int) -> int:
+    """Write both; gives the address of the mailbox that wakes all vCPUs but the first, 0 where there is one.
 
     SMBIOS stands behind the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
 
@@ -29,7 +29,7 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
         machine: The machine.
         ram: Its memory.
         area: Address of the system table's page.
-        vcpus: Processors that run.
+        vcpus: Processors.
     """
     tables = machine.services.core.configuration_tables
     base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus).data))
@@ -43,3 +43,4 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
         smbios = smbios_tables(base, layout.memory, vcpus)
     ram.write(base, smbios.data)
     tables[SMBIOS3_TABLE_GUID] = smbios.entry_point
+    return acpi.mailbox

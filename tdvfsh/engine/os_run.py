@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
-from tdvfsh.engine.tdx.page_accepts import AcceptTally
+from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up
@@ -86,7 +86,7 @@ class OsRun:
         ending: ``power off``, ``reset``, ``matched``, ``panic``, ``fatal error``, ``violation``, ``dead`` or
             ``given up``.
         why: One sentence.
-        phases: Accepts by who made them, in order.
+        tallies: Accepts by who made them, in order.
         unaccepted_before: Bytes at ExitBootServices.
         unaccepted_after: Bytes in the end.
         shared_bytes: Bytes that are shared in the end.
@@ -98,11 +98,12 @@ class OsRun:
         rest_seconds: Modelled seconds that accepting the rest would take.
         counts: How often the guest left for the module, the VMM and devices.
         violation: What it touched, if it was stopped for that.
+        vcpus: How many vCPUs had been started in the end.
     """
 
     ending: str
     why: str
-    phases: Mapping[str, AcceptTally]
+    tallies: Mapping[Acceptor, AcceptTally]
     unaccepted_before: int
     unaccepted_after: int
     shared_bytes: int
@@ -114,6 +115,7 @@ class OsRun:
     rest_seconds: float
     counts: Mapping[str, int]
     violation: Violation | None = None
+    vcpus: int = 1
 
     @property
     def succeeded(self) -> bool:
@@ -124,8 +126,8 @@ class OsRun:
     def total(self) -> AcceptTally:
         """All accepts."""
         tally = AcceptTally()
-        for phase in self.phases.values():
-            tally.add(phase)
+        for each in self.tallies.values():
+            tally.add(each)
         return tally
 
 

@@ -104,6 +104,14 @@ class ProcessorState:
         """Give the state back to the processor."""
         self._uc.context_restore(self._context)
 
+    def image(self) -> bytes:
+        """The whole state, to be set again later."""
+        return bytes(self._view)
+
+    def set_image(self, image: bytes) -> None:
+        """Set the whole state to one that :meth:`image` gave."""
+        self._view[:] = image
+
     def _word(self, offset: int) -> int:
         return int(_WORD.unpack_from(self._view, offset)[0])
 
@@ -182,6 +190,11 @@ class ProcessorState:
     def error_code(self) -> int:
         """What the last exception would push."""
         return int(_HALF.unpack_from(self._view, self._size + _ERROR_CODE)[0])
+
+    @property
+    def software_interrupt(self) -> bool:
+        """Whether the last exception was an INT n or INT3, behind which the instruction pointer stands."""
+        return bool(_HALF.unpack_from(self._view, self._size + _SOFTWARE_INTERRUPT)[0])
 
     def exception_delivered(self) -> None:
         """The last exception is over: the next one is no double fault, and does not go on behind the last INT."""

@@ -65,7 +65,7 @@ class SharedAlias:
         at = start
         for low, high, _ in [*self._shown.spans(start, end), (end, end, True)]:
             if at < low:
-                self._cpu.map_alias(self._alias + at, at, low - at)
+                self._cpu.mapped.map_alias(self._alias + at, at, low - at)
             at = high
         self._shown.set(start, end, True)
 

@@ -1,10 +1,8 @@
 """The hardware under guest code: what the processor's stops mean, for EFI programs and for an operating system.
 
-One vCPU runs. Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory,
-and interrupts are taken at such moments. IN and OUT are carried out at once, without the #VE that a TD gets, since the
-emulator cannot stop before them.
-
-Source: Intel TDX module 1.5 base specification (which instructions raise #VE); Intel SDM volume 3, chapter 6.
+Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory, and interrupts
+are taken at such moments. Until an operating system runs, IN and OUT are carried out at once, as if firmware's handler
+had answered their #VE.
 """
 
 from __future__ import annotations
@@ -14,58 +12,36 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine import intercepts
 from tdvfsh.engine.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
-from tdvfsh.engine.delivery import deliver
-from tdvfsh.engine.errors import GuestDead, GuestStopped
-from tdvfsh.engine.exceptions import exception_name, takes_error_code
-from tdvfsh.engine.interrupts import Interrupts
+from tdvfsh.engine.delivery import may_call
+from tdvfsh.engine.exceptions import takes_error_code
+from tdvfsh.engine.instructions import Instructions
+from tdvfsh.engine.interrupts import Interrupts, Windows
+from tdvfsh.engine.memory_faults import MemoryFaults
 from tdvfsh.engine.native_cpuid import NativeCpuid
-from tdvfsh.engine.page_walk import walk
-from tdvfsh.engine.platform.clock import CmosClock
+from tdvfsh.engine.platform.devices import Devices
+from tdvfsh.engine.platform.interrupt_bus import InterruptBus
 from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
-from tdvfsh.engine.platform.io_apic import IoApic
 from tdvfsh.engine.platform.local_apic import LocalApic
-from tdvfsh.engine.platform.ports import Ports
-from tdvfsh.engine.platform.serial_port import COM1_LINE, SerialPort
-from tdvfsh.engine.processor_state import INTERCEPTING
-from tdvfsh.engine.random_instruction import RandomSequence, decode_rdrand
-from tdvfsh.engine.shared_alias import SharedAlias
-from tdvfsh.engine.system_call import enter_system_call
-from tdvfsh.engine.tdx import vmm as exits
+from tdvfsh.engine.running_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.tdx.cpuid import TdCpuid
-from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule, VirtualizationInfo
-from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner, TdMsrs, permission_map
+from tdvfsh.engine.tdx.module import TdxModule
+from tdvfsh.engine.tdx.msrs import TdMsrs, permission_map
+from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
-from tdvfsh.engine.violation import describe
-from tdvfsh.td.access import AccessKind, access
-from tdvfsh.td.mapgpa import map_gpa
-from tdvfsh.uefi.tdx import TdcallLeaf
-from tdvfsh.units import PAGE_SIZE, align_down
+from tdvfsh.engine.vcpus import Vcpu, Vcpus
+from tdvfsh.engine.wakeup import WakeupMailbox
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
 
-_TDCALL: Final = bytes.fromhex("660f01cc")
+_INT3: Final = b"\xcc"
 _DEBUG: Final = 1
+_BREAKPOINT: Final = 3
 _INVALID_OPCODE: Final = 6
-_DOUBLE_FAULT: Final = 8
-_GENERAL_PROTECTION: Final = 13
 _PAGE_FAULT: Final = 14
-_VIRTUALIZATION: Final = 20
-_RESERVED_BIT: Final = 1 << 3
-_WRITE: Final = 1 << 1
-_USER: Final = 3
-_RSP: Final = 4
-_CARRY: Final = 1
-_ARITHMETIC: Final = 0x8D5  # OF SF ZF AF PF CF
-_PROCESSOR_KEEPS: Final = _ARITHMETIC | 1 << 10  # DF too
-_SHORT: Final = 16
-_TRAP: Final = 1 << 8
-_LONGEST_INSTRUCTION: Final = 15
-_SPIN_NS: Final = 1_000
+_FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
-_QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
-_LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
 
 class System:
@@ -75,363 +51,160 @@ class System:
         firmware: The firmware that starts it.
         console: Takes each byte that the serial port sends.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
+
+    Attributes:
+        vcpus: The processors.
+        mailbox: Where an operating system wakes all but the first of them; None where there is one.
     """
 
     def __init__(self, firmware: GuestFirmware, console: Callable[[int], None], violation_ve: bool = False) -> None:
-        self._firmware = firmware
-        self._violation_ve = violation_ve
-        self._cpu = firmware.cpu
-        self._state = firmware.cpu.state
-        self._td = firmware.td
-        clock = firmware.clock
-        self.apic = LocalApic(0, lambda: clock.now_ns, CYCLES_PER_NANOSECOND)
-        self.interrupts = Interrupts(self.apic, clock, self._cpu, self._state)
-        self.io_apic = IoApic(self.apic.request)
-        self.apic.ended = self.io_apic.ended
-        self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
-        self.ports = Ports(self.serial, CmosClock(firmware.date), clock.read)
-        self.msrs = TdMsrs(self.apic)
-        self.cpuid = TdCpuid(NativeCpuid(self._cpu.model), 1, CYCLES_PER_NANOSECOND, self._td.is_td)
-        self.vmm = Vmm(
-            self._td, self._state, self.cpuid, self.msrs, self.ports, self, self.interrupts.wait, self._converted
+        guest = self._guest = RunningGuest(firmware)
+        self._cpu = guest.cpu
+        self._state = guest.state
+        td, clock, bus = guest.td, guest.clock, InterruptBus()
+        self._devices = Devices(bus, console, firmware.date, clock.read)
+        count = td.vcpus if td.is_td else 1
+        windows = Windows()
+        vcpus = [self._vcpu(number, bus, windows) for number in range(count)]
+        self.vcpus = guest.vcpus = Vcpus(vcpus, clock, self._state, self._turned)
+        self.mailbox: WakeupMailbox | None = None
+        cpuid = TdCpuid(NativeCpuid(self._cpu.model), count, CYCLES_PER_NANOSECOND, td.is_td)
+        self._vmm = Vmm(
+            td, vcpus[0].td, self._state, cpuid, self._devices.ports, self._devices, self._wait, firmware.map_accepted
         )
-        self.module = TdxModule(
-            self._td, self._state, self._read_physical, self._write_physical, self._accept, self.vmm.vmcall
+        ram = guest.ram
+        self._module = TdxModule(
+            td, vcpus[0].td, self._state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall
         )
-        self.counts: dict[str, int] = {}
-        self._syscall_registers: tuple[int, int, int] | None = None
-        self._numbers = RandomSequence()
-        self._trapping = False
-        self._shared = SharedAlias(self._td, firmware.ram, self._cpu)
+        self._instructions = Instructions(guest, cpuid, self._module, self._wait, self._spin)
+        self._faults = MemoryFaults(guest, violation_ve)
         self._connect()
+        self._new = self._state.image()
+
+    def _vcpu(self, number: int, bus: InterruptBus, windows: Windows) -> Vcpu:
+        clock = self._guest.clock
+        apic = LocalApic(number, lambda: clock.now_ns, CYCLES_PER_NANOSECOND, bus)
+        apic.ended = self._devices.io_apic.ended
+        interrupts = Interrupts(apic, self._cpu, self._state, windows)
+        return Vcpu(number, interrupts, TdVcpu(number, TdMsrs(apic, boot=not number)))
 
     def _connect(self) -> None:
-        cpu = self._cpu
+        cpu, io_apic = self._cpu, self._devices.io_apic
         codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
-        cpu.interrupt_due = self.interrupts.due
-        if not self._td.is_td:
-            cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, self.io_apic.read, self.io_apic.write)
+        cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due()
+        if not self._guest.td.is_td:
+            cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, io_apic.read, io_apic.write)
 
-    # ---- devices ------------------------------------------------------------------------------------------------
-
-    def _count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-    def _read_port(self, port: int, size: int) -> int:
-        return self.ports.read(port, size) if self._port_access("IN", port) else (1 << 8 * size) - 1
-
-    def _port_access(self, what: str, port: int) -> bool:
-        """Port I/O raises #VE in a TD, and the VMM does it for the handler; here it is done at once.
-
-        Programs in user space have no ports: what they ask for is not done.
-
-        Raises:
-            GuestDead: There is no such handler: the kernel has never asked what TD it runs in.
-        """
-        self._count(what)
-        if self._td.is_td and self._firmware.symbols is not None and not self.module.informed:
-            raise GuestDead(f"{what} of port {port:#x} raises #VE, and this kernel has no handler: it is no TDX guest")
-        return not self._cpu.read("CS") & _USER
-
-    def _write_port(self, port: int, size: int, value: int) -> None:
-        if self._port_access("OUT", port):
-            self.ports.write(port, size, value)
-
-    def read(self, address: int, size: int) -> int:
-        """A device's register in the address space; all ones where there is none."""
-        if IO_APIC_ADDRESS <= address < IO_APIC_ADDRESS + IO_APIC_SIZE:
-            return self.io_apic.read(address - IO_APIC_ADDRESS)
-        return (1 << 8 * size) - 1
-
-    def write(self, address: int, size: int, value: int) -> None:
-        """Write a device's register."""
-        if IO_APIC_ADDRESS <= address < IO_APIC_ADDRESS + IO_APIC_SIZE:
-            self.io_apic.write(address - IO_APIC_ADDRESS, value & 0xFFFFFFFF)
-
-    # ---- memory -------------------------------------------------------------------------------------------------
-
-    def _read_physical(self, address: int, size: int) -> bytes | None:
-        return self._firmware.ram.read_physical(address, size)
-
-    def _write_physical(self, address: int, data: bytes) -> bool:
-        return self._firmware.ram.write_physical(address, data)
-
-    def _accept(self, rcx: int) -> int:
-        return self._firmware.page_accepts.accept(rcx)
-
-    def _converted(self) -> None:
-        self._firmware.map_accepted()
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often the guest left for the module, the VMM and devices."""
+        return dict(self._guest.counts)
 
     def translate(self, page: int) -> int | None:
         """Physical address of a linear one, for whoever reads guest memory."""
-        cpu = self._cpu
-        found = walk(self._firmware.ram.view, cpu.read("CR3"), page, self._td.shared_mask, cpu.read("CR4"))
-        return None if found is None else found.physical & ~self._td.shared_mask
+        return self._guest.translate(page)
+
+    def entered_system(self) -> None:
+        """The operating system's first instruction: its own handlers answer from here on."""
+        self._cpu.stop_before_ports(self._instructions.stops_at_port)
+
+    def _read_port(self, port: int, size: int) -> int:
+        self._guest.counts["IN"] += 1
+        return self._devices.ports.read(port, size)
+
+    def _write_port(self, port: int, size: int, value: int) -> None:
+        self._guest.counts["OUT"] += 1
+        self._devices.ports.write(port, size, value)
+
+    def _accept(self, rcx: int) -> int:
+        firmware = self._guest.firmware
+        status = firmware.page_accepts.accept(rcx)
+        firmware.map_accepted()
+        return status
+
+    # ---- processors ---------------------------------------------------------------------------------------------
+
+    def _wait(self, blocked: bool) -> None:
+        self._wake()
+        self.vcpus.current.interrupts.halt(blocked)
+
+    def _spin(self) -> None:
+        self._wake()
+        self.vcpus.spun()
+
+    def _turned(self, vcpu: Vcpu) -> None:
+        """Another vCPU runs."""
+        self._vmm.vcpu = self._module.vcpu = vcpu.td
+        self._state.store()
+        self._cpu.forget_translations()
+
+    def _wake(self) -> None:
+        """Look into the mailbox, as the vCPUs that wait at it do all the time."""
+        if self.mailbox is None:
+            return
+        asked = self.mailbox.asked(self.vcpus.waiting)
+        if asked is None:
+            return
+        now = self._state.image()
+        self._state.set_image(self._new)
+        self._state.store()
+        self.vcpus.start(asked.vcpu, self.mailbox.begin(self._cpu, asked.address))
+        self._state.set_image(now)
+        self._state.store()
 
     # ---- stops --------------------------------------------------------------------------------------------------
 
     def after(self, stop: Stop) -> int:
         """What a stop leads to; gives the address to go on at."""
-        state = self._state
-        state.load()
-        kind = stop.kind
-        if self._shared.pointing:
-            self._after_shared_access()
+        guest, kind, faults = self._guest, stop.kind, self._faults
+        guest.load()
+        if faults.in_shared_access:
+            faults.after_shared_access()
             if kind is StopKind.EXCEPTION and stop.number == _DEBUG:
-                state.exception_delivered()
+                self._state.exception_delivered()
                 kind = StopKind.TIME
         if kind is StopKind.INTERCEPT:
-            self._intercepted(stop.number)
+            self._instructions.intercepted(stop.number)
         elif kind is StopKind.EXCEPTION:
             self._exception(stop.number)
         elif kind is StopKind.UNMAPPED:
-            self._untouchable(stop)
+            faults.untouchable(stop)
         elif kind is StopKind.SYSCALL:
-            self._system_call()
-        vector = None if self._shared.pointing else self.interrupts.take()
+            self._instructions.system_call()
+        elif kind is StopKind.PORT:
+            self._instructions.port()
+        if not faults.in_shared_access:
+            self.vcpus.settle()
+            self._interrupt()
+        self.vcpus.current.interrupts.resuming()
+        guest.store()
+        return self._state.instruction_pointer
+
+    def _interrupt(self) -> None:
+        vector = self.vcpus.current.interrupts.take()
         if vector is not None:
-            self._count("interrupts")
-            self._raise(vector)
-        self.interrupts.resuming()
-        state.store()
-        return state.instruction_pointer
-
-    def _skip(self) -> None:
-        """Go on behind the instruction that exited."""
-        self._state.instruction_pointer += self._instruction_length()
-
-    def _instruction_length(self) -> int:
-        return intercepts.instruction_length(self._code())
-
-    def _intercepted(self, code: int) -> None:
-        if code == intercepts.PAUSE:
-            self._firmware.clock.advance(_SPIN_NS)
-            self._skip()
-        elif code == intercepts.CPUID:
-            self._identify()
-        elif code == intercepts.HLT:
-            self._halt()
-        else:
-            self._msr()
-
-    def _in_firmware(self) -> bool:
-        """Whether the interrupt table is still the firmware's, whose own handler answers every #VE."""
-        return self._state.interrupt_table.base == self._firmware.interrupt_table
-
-    def _virtualization_exception(self, info: VirtualizationInfo) -> None:
-        """#VE; a second one before the guest has asked about the first is a double fault."""
-        if self.module.pending is not None:
-            self._raise(_DOUBLE_FAULT, 0)
-            return
-        self._count("#VE")
-        self.module.pending = info
-        self._raise(_VIRTUALIZATION)
-
-    def _exit_to_vmm(self, reason: int) -> None:
-        self._virtualization_exception(VirtualizationInfo(reason, instruction_length=self._instruction_length()))
-
-    def _identify(self) -> None:
-        state = self._state
-        leaf, subleaf = state.register(RAX) & 0xFFFFFFFF, state.register(RCX) & 0xFFFFFFFF
-        registers = self.cpuid.answer(leaf, subleaf, state.control(4))
-        if registers is None:
-            if not self._in_firmware():
-                self._exit_to_vmm(exits.CPUID)
-                return
-            registers = self.cpuid.hypervisor(leaf)
-        for number, value in zip((RAX, RBX, RCX, RDX), registers, strict=True):
-            state.set_register(number, value)
-        self._skip()
-
-    def _halt(self) -> None:
-        if self._td.is_td and not self._in_firmware():
-            self._exit_to_vmm(exits.HLT)
-            return
-        self._skip()
-        if self._in_firmware():
-            self._sleep()
-        else:
-            self.interrupts.wait()
-
-    def _sleep(self) -> None:
-        """HLT of a program: its notifications run in between, as an interrupt would let them."""
-        self._state.store()
-        uc = self._cpu.uc
-        context = uc.context_save()
-        self._firmware.waiting.halted()
-        uc.context_restore(context)
-        self._state.load()
-
-    def _msr(self) -> None:
-        state = self._state
-        number = state.register(RCX) & 0xFFFFFFFF
-        writes = bool(state.error_code)
-        owner = self.msrs.owner(number)
-        if owner is Owner.PROCESSOR:
-            self._processor_msr(number)
-        elif owner is Owner.VMM and self._td.is_td and not self._in_firmware():
-            self._exit_to_vmm(exits.WRMSR if writes else exits.RDMSR)
-        elif writes:
-            value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
-            self._done_or_fault(self.msrs.write(number, value))
-        else:
-            value_read = self.msrs.read(number)
-            if value_read is not None:
-                state.set_register(RAX, value_read & 0xFFFFFFFF)
-                state.set_register(RDX, value_read >> 32)
-            self._done_or_fault(value_read is not None)
-
-    def _processor_msr(self, number: int) -> None:
-        """A write to one of SYSCALL's registers: done here, since SYSCALL is."""
-        state = self._state
-        value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
-        state.hidden_flags &= ~INTERCEPTING  # the emulator's own write would exit as well
-        state.store()
-        self._cpu.uc.msr_write(number, value)
-        state.load()
-        state.hidden_flags |= INTERCEPTING
-        self._syscall_registers = None
-        self._skip()
-
-    def _done_or_fault(self, done: bool) -> None:
-        if done:
-            self._skip()
-        else:
-            self._raise(_GENERAL_PROTECTION, 0)
-
-    def _system_call(self) -> None:
-        if self._syscall_registers is None:
-            star, entry, mask = (self._cpu.uc.msr_read(number) for number in (STAR, LSTAR, SYSCALL_MASK))
-            self._syscall_registers = star, entry, mask
-        enter_system_call(self._state, self._cpu.read("EFLAGS"), *self._syscall_registers)
-
-    # ---- exceptions ---------------------------------------------------------------------------------------------
+            self._guest.counts["interrupts"] += 1
+            self._guest.raise_exception(vector)
 
     def _exception(self, number: int) -> None:
-        state = self._state
-        if number == _INVALID_OPCODE and self._td.is_td and self._at_tdcall():
-            if state.privilege:
-                self._raise(_GENERAL_PROTECTION, 0)
-                return
-            leaf = self.module.tdcall()
-            self._count(_LEAVES.get(leaf, f"TDCALL {leaf}"))
-            self._state.instruction_pointer += len(_TDCALL)
-        elif number == _INVALID_OPCODE and self._random():
+        state, interrupts = self._state, self.vcpus.current.interrupts
+        if number == _INVALID_OPCODE and self._instructions.unknown():
+            return
+        if number == _DEBUG and interrupts.stepping:
+            interrupts.stepped()
+        elif number == _PAGE_FAULT and self._faults.shared_access():
             pass
-        elif number == _DEBUG and self.interrupts.stepping:
-            self.interrupts.stepped()
-        elif number == _PAGE_FAULT and state.error_code & _RESERVED_BIT and self._shared_access():
-            pass
+        elif state.software_interrupt and not may_call(state, self._cpu.memory, number):
+            self._refuse_call(number)
         else:
-            self._raise(number, state.error_code if takes_error_code(number) else None)
+            self._guest.raise_exception(number, state.error_code if takes_error_code(number) else None)
 
-    def _random(self) -> bool:
-        """RDRAND, if the guest is at one."""
+    def _refuse_call(self, number: int) -> None:
+        """INT n that the gate does not allow: a fault, before the instruction."""
         state = self._state
-        instruction = decode_rdrand(self._code())
-        if instruction is None:
-            return False
-        value = self._numbers.next(instruction.bits)
-        if instruction.bits == _SHORT:
-            value |= state.register(instruction.register) & ~0xFFFF
-        state.store()
-        self._cpu.write("EFLAGS", self._flags() & ~_ARITHMETIC | _CARRY)
-        state.load()
-        state.set_register(instruction.register, value)
-        state.instruction_pointer += instruction.length
-        return True
-
-    def _code(self) -> bytes:
-        """What stands at the instruction pointer, as far as it can be read."""
-        at, ram = self._state.instruction_pointer, self._firmware.ram
-        size = next((size for size in range(_LONGEST_INSTRUCTION, 0, -1) if ram.accessible(at, size)), 0)
-        return ram.read(at, size)
-
-    def _at_tdcall(self) -> bool:
-        return self._code().startswith(_TDCALL)
-
-    def _raise(self, vector: int, error_code: int | None = None) -> None:
-        """Deliver an exception."""
-        if not self._deliver(vector, error_code):
-            what, address, kind = f"exception {exception_name(vector)}", self._state.instruction_pointer, "exception"
-            stack = self._unaccepted_stack()
-            if stack is not None:
-                what, address, kind = f"write of memory that is not accepted, {stack:#x}, for {what}", stack, "write"
-            self._state.store()
-            raise GuestStopped(describe(self._firmware, what, address, kind))
-
-    def _unaccepted_stack(self) -> int | None:
-        """The page below the stack pointer, if it is RAM that is not accepted."""
-        linear = (self._state.register(_RSP) & ~0xF) - 8
-        physical = self.translate(linear) if self._firmware.ram.paging is not None else linear
-        if physical is None or not self._td.ram.contains(physical, physical + 1):
-            return None
-        return None if self._firmware.ram.accessible(linear, 8) else physical
-
-    def _deliver(self, vector: int, error_code: int | None = None) -> bool:
-        self.interrupts.give_up_stepping()
-        return deliver(self._state, self._cpu.memory, self._flags(), vector, error_code)
-
-    def _flags(self) -> int:
-        """RFLAGS: the arithmetic ones from the processor, the others from the state as it is now."""
-        state = self._state
-        return self._cpu.read("EFLAGS") & _PROCESSOR_KEEPS | state.system_flags & ~_PROCESSOR_KEEPS | 2
-
-    def _shared_access(self) -> bool:
-        """Whether a fault was for the shared bit in a page table entry, which the emulator takes for a reserved one.
-
-        Shared RAM is reached through its alias; a device's page is an EPT violation that becomes #VE. Where the page
-        is private, QEMU converts it on its own and its contents are lost (accel/kvm/kvm-all.c, kvm_convert_memory).
-        """
-        state, td = self._state, self._td
-        linear = state.control(2)
-        found = walk(self._firmware.ram.view, state.control(3), linear, td.shared_mask, state.control(4))
-        if found is None or not found.physical & td.shared_mask:
-            return False
-        physical = found.physical & ~td.shared_mask
-        if td.ram.contains(physical, physical + 1):
-            if not td.shared.get(physical):
-                self._convert_for_access(physical)
-            self._shared.point(found)
-            self._trapping = bool(state.system_flags & _TRAP)
-            state.system_flags |= _TRAP
-            state.exception_delivered()
-            return True
-        qualification = 1 << (1 if state.error_code & _WRITE else 0)
-        self._virtualization_exception(
-            VirtualizationInfo(exits.EPT_VIOLATION, qualification, linear=linear, physical=found.physical)
-        )
-        return True
-
-    def _after_shared_access(self) -> None:
-        """The one instruction is over, or could not be: the entry and the trap flag are the guest's again."""
-        self._shared.restore()
-        if not self._trapping:
-            self._state.system_flags &= ~_TRAP
-
-    def _convert_for_access(self, physical: int) -> None:
-        self._count("implicit conversions")
-        map_gpa(self._td, align_down(physical, PAGE_SIZE) | self._td.shared_mask, PAGE_SIZE)
-        self._converted()
-
-    def _untouchable(self, stop: Stop) -> None:
-        """Memory that is not there for the guest: #VE, or the end."""
-        td, address, lowest = self._td, stop.address, self._firmware.ram.lowest
-        if td.ram.contains(address, address + 1) and address >= lowest:
-            result = access(td, address, min(address + stop.size, td.ram.end))
-            if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
-                self.module.pending = VirtualizationInfo(
-                    exits.EPT_VIOLATION, _QUALIFICATIONS.get(stop.access, 0), linear=address, physical=address
-                )
-                if self._deliver(_VIRTUALIZATION):
-                    return
-            what = f"{stop.access} of memory that is not accepted, {address:#x}"
-        elif address < lowest:
-            what = f"{stop.access} through a NULL pointer, {address:#x}"
-        else:
-            what = f"{stop.access} of {address:#x}, where there is no RAM"
-        self._state.store()
-        raise GuestStopped(describe(self._firmware, what, address, stop.access))
+        is_int3 = number == _BREAKPOINT and self._cpu.memory.read(state.instruction_pointer - 1, 1) == _INT3
+        state.instruction_pointer -= 1 if is_int3 else 2
+        self._guest.raise_exception(GENERAL_PROTECTION, number << 3 | _FROM_TABLE)

@@ -12,7 +12,7 @@ import pytest
 from tdvfsh.commands.os_report import accept_rows, bits_set, os_run_dict, os_run_lines
 from tdvfsh.engine.boot import CpuBootResult, ExitAccount
 from tdvfsh.engine.os_run import OsRun
-from tdvfsh.engine.tdx.page_accepts import AcceptTally
+from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES
 from tdvfsh.machine.machine import Machine
@@ -21,31 +21,34 @@ from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import GIB, MIB
 
 KERNEL = {
-    "kernel, memblock": AcceptTally(83, 0, 83, td_exits=83, ns=17_264_000),
-    "kernel, page allocator": AcceptTally(520, 512, 6, 1, 1, 518, 8_000_000),
+    Acceptor("kernel, memblock"): AcceptTally(83, 0, 83, td_exits=83, ns=17_264_000),
+    Acceptor("kernel, page allocator"): AcceptTally(520, 512, 6, 1, 1, 518, 8_000_000),
 }
+
+NAMES = [acceptor.phase for acceptor in KERNEL]
 
 
 def result(
     td: bool = True,
     on_demand: int = 0,
-    phases: Mapping[str, AcceptTally] = KERNEL,
+    tallies: Mapping[Acceptor, AcceptTally] = KERNEL,
     lost: int = 0,
     shared: int = 0,
     vcpus: int = 1,
+    ran: int = 1,
 ) -> CpuBootResult:
     """A boot of 2 GiB of which 512 MiB were accepted, ``on_demand`` large pages before the kernel."""
     machine = Machine(TdOptions(td=td, vcpus=vcpus))
     boot = machine.boot_accept
     calls = (0 if boot is None else boot.outcome.calls) + on_demand
     boot_ns = 0 if boot is None else round(boot.seconds * 1e9)
-    accepted = sum(tally.accepted_bytes for tally in phases.values())
+    accepted = sum(tally.accepted_bytes for tally in tallies.values())
     before = 2 * GIB - 512 * MIB
     account = ExitAccount(512 * MIB, before, calls, boot_ns + 208_000 * on_demand, 0, 0, 0, on_demand)
     run = OsRun(
-        "power off", "the system switched the machine off", phases, before, before - accepted + lost, shared, lost,
-        b"\xff" * 96, b"\xff" * 60 + b"\x0f", 1.5, sum(tally.ns for tally in phases.values()) / 1e9, 0.125,
-        {"#VE": 12, "CPUID": 3},
+        "power off", "the system switched the machine off", tallies, before, before - accepted + lost, shared, lost,
+        b"\xff" * 96, b"\xff" * 60 + b"\x0f", 1.5, sum(tally.ns for tally in tallies.values()) / 1e9, 0.125,
+        {"#VE": 12, "CPUID": 3}, vcpus=ran,
     )  # fmt: skip
     return CpuBootResult(
         machine, cast(BootFiles, None), SUCCESS, EXIT_BOOT_SERVICES, (), None, (), (), at_exit=account, os_run=run
@@ -58,15 +61,15 @@ def cells(lines: list[str], name: str) -> list[str]:
 
 
 def test_rows_are_the_firmware_then_on_demand_then_the_kernel_s_phases() -> None:
-    assert [name for name, _ in accept_rows(result())] == ["firmware", *KERNEL]
-    assert [name for name, _ in accept_rows(result(on_demand=3))] == ["firmware", "on demand", *KERNEL]
+    assert [row.name for row in accept_rows(result())] == ["firmware", *NAMES]
+    assert [row.name for row in accept_rows(result(on_demand=3))] == ["firmware", "on demand", *NAMES]
 
 
 def test_the_firmware_s_row_is_what_the_model_accepted_at_boot() -> None:
     boot = result()
     outcome = boot.machine.boot_accept
     assert outcome is not None
-    _, tally = accept_rows(boot)[0]
+    tally = accept_rows(boot)[0].tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (
         outcome.outcome.calls, outcome.outcome.pages_4k, outcome.outcome.pages_2m,
     )  # fmt: skip
@@ -74,7 +77,7 @@ def test_the_firmware_s_row_is_what_the_model_accepted_at_boot() -> None:
 
 
 def test_on_demand_is_what_came_between_the_firmware_and_the_kernel() -> None:
-    _, tally = accept_rows(result(on_demand=3))[1]
+    tally = accept_rows(result(on_demand=3))[1].tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (3, 0, 3)
     assert tally.ns == pytest.approx(3 * 208_000, abs=1)
 
@@ -112,7 +115,7 @@ def test_the_modelled_cost_tells_what_is_done_from_what_is_put_off() -> None:
     assert f"would take {before + 0.025264 + 0.125:.3f} s, so that 0.125 s are put off" in text
 
 
-def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_the_one_that_runs() -> None:
+def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_those_that_run() -> None:
     lines = os_run_lines(result(vcpus=4))
     assert cells(lines, "firmware")[-1] == "0-3"
     assert cells(lines, "kernel, memblock")[-1] == "0"
@@ -120,18 +123,42 @@ def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_the_one_that_ru
     assert [row["vcpus"] for row in os_run_dict(result(vcpus=4))["accepts"]] == [4, 1, 1]
 
 
+def test_each_vcpu_s_accepts_are_a_row_beside_those_of_its_phase() -> None:
+    tallies = {
+        Acceptor("kernel, memblock", 0): AcceptTally(1, 0, 1),
+        Acceptor("kernel, page allocator", 1): AcceptTally(2, 0, 2),
+        Acceptor("kernel, eager", 1): AcceptTally(3, 0, 3),
+        Acceptor("kernel, page allocator", 0): AcceptTally(4, 0, 4),
+    }
+    boot = result(vcpus=2, tallies=tallies, ran=2)
+    rows = [(row.name, row.executed_by, row.tally.calls) for row in accept_rows(boot)[1:]]
+    assert rows == [
+        ("kernel, memblock", "0", 1), ("kernel, page allocator", "0", 4), ("kernel, page allocator", "1", 2),
+        ("kernel, eager", "1", 3),
+    ]  # fmt: skip
+    assert any("2 of the 2 vCPUs ran" in line for line in os_run_lines(boot))
+    data = os_run_dict(boot)
+    assert [row["vcpu"] for row in data["accepts"]] == [0, 0, 0, 1, 1]
+    assert data["vcpus"] == 2
+
+
+def test_a_plain_vm_of_several_vcpus_says_that_one_runs() -> None:
+    (line,) = (line for line in os_run_lines(result(td=False, tallies={}, vcpus=2)) if "vCPU" in line)
+    assert line.strip() == "one of the 2 vCPUs ran: a plain VM's others are not started"
+
+
 def test_a_plain_vm_has_nothing_to_accept_and_says_how_it_ended() -> None:
-    lines = os_run_lines(result(td=False, phases={}))
+    lines = os_run_lines(result(td=False, tallies={}))
     assert [line for line in lines if line] == ["OS ran    power off: the system switched the machine off"]
 
 
 def test_the_numbers_for_machines_are_those_of_the_table_and_are_plain_values() -> None:
     data = json.loads(json.dumps(os_run_dict(result(on_demand=3, lost=20 * MIB))))
-    assert [row["by"] for row in data["accepts"]] == ["firmware", "on demand", *KERNEL]
+    assert [row["by"] for row in data["accepts"]] == ["firmware", "on demand", *NAMES]
     last = data["accepts"][-1]
     assert last == {
-        "by": "kernel, page allocator", "vcpus": 1, "bytes": 14 * MIB, "calls": 520, "pages_4k": 512, "pages_2m": 6,
-        "size_mismatches": 1, "refused": 1, "td_exits": 518, "modelled_seconds": 0.008,
+        "by": "kernel, page allocator", "vcpu": 0, "vcpus": 1, "bytes": 14 * MIB, "calls": 520, "pages_4k": 512,
+        "pages_2m": 6, "size_mismatches": 1, "refused": 1, "td_exits": 518, "modelled_seconds": 0.008,
     }  # fmt: skip
     kernel = sum(row["bytes"] for row in data["accepts"] if row["by"].startswith("kernel"))
     assert data["unaccepted_bytes_before"] - data["unaccepted_bytes_after"] == kernel - 20 * MIB

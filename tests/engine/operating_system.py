@@ -58,6 +58,7 @@ TIMER_VECTOR: Final = 0x41
 TSC_DEADLINE: Final = 0x6E0
 SPURIOUS: Final = 0x80F
 END_OF_INTERRUPT: Final = 0x80B
+COMMAND: Final = 0x830
 TIMER: Final = 0x832
 _DEADLINE_MODE: Final = 2 << 17
 
@@ -75,12 +76,15 @@ _IDT: Final = BASE + 0x6000
 _STACK: Final = BASE + 0x15000
 DOUBLE_FAULT_STACK: Final = BASE + 0x19000  # IST1
 ROOM: Final = BASE + 0x19000  # 4 KiB of scratch memory
+SECOND_STACK: Final = BASE + 0x19F00  # in it, from its end
 _MAP: Final = BASE + 0x1C000
 _MAP_SIZE: Final = 0x4000
 _TSS_SIZE: Final = 104
 _TABLE: Final = 0x1000
 _ALL: Final = 7  # present, writable, user
 _LARGE: Final = 0x80
+_PLAIN: Final = "plain VM"
+_MAILBOX: Final = "mailbox"
 _GIVEN: Final = ("system table", "map size", "descriptor size", "runtime services")
 _TABLE_HEADER: Final = 24
 
@@ -160,6 +164,15 @@ class Kernel(Program):
         return self.word(self.cell(name))
 
     def out(self, port: int, value: int, size: int = 1) -> Self:
+        """To a port: by OUT in a plain VM, by the hypercall in a TD, which has no ports. RAX and RDX are changed."""
+        hypercall, done = self.new_label(), self.new_label()
+        self.raw("803C25").word(self.cell(_PLAIN)).raw("00 0F84")._to(hypercall)  # cmp byte [cell], 0; jz
+        self.out_instruction(port, value, size).jump(done)
+        self.label(hypercall).raw("51 4152 4153 4154 4155 4156 4157")  # push rcx, r10 to r15
+        self.vmcall(VMCALL_IO, r12=size, r13=1, r14=port, r15=value)
+        return self.raw("415F 415E 415D 415C 415B 415A 59").label(done)
+
+    def out_instruction(self, port: int, value: int, size: int = 1) -> Self:
         """OUT DX, AL / AX / EAX."""
         self.raw("BA").word(port).raw("B8").word(value)
         return self.raw({1: "EE", 2: "66EF", 4: "EF"}[size])
@@ -241,6 +254,43 @@ class Kernel(Program):
         self.call_at(table, _TABLE_HEADER + 8 * RUNTIME_SERVICES.index(name))
         return self.raw("4883C430")
 
+    # ---- several processors -------------------------------------------------------------------------------------
+
+    def wake(self, vcpu: int, label: str) -> Self:
+        """Start a vCPU at a label by the mailbox, and wait until firmware has taken the command."""
+        taken = self.new_label()
+        self.command_wakeup(vcpu, label).label(taken).raw("F390 66833800 0F85")._to(
+            taken
+        )  # pause; cmp word [rax], 0; jne
+        return self
+
+    def command_wakeup(self, vcpu: int, label: str) -> Self:
+        """Write the command into the mailbox, whose address is in RAX then."""
+        self.fetch("rax", _MAILBOX).raw("C74004").word(vcpu).lea("rcx", label).store("rax", 8, "rcx")
+        return self.raw("66C7000100")  # mov word [rax], wakeup
+
+    def second(self, label: str) -> Self:
+        """Where another vCPU begins: it takes the system's tables and a stack of its own."""
+        self.label(label).raw("FA").mov("rsp", SECOND_STACK).switch_tables(TABLES)
+        self.raw("0F011425").word(_POINTERS).raw("0F011C25").word(_POINTERS + 16)  # lgdt, lidt
+        reloaded = self.new_label()
+        self.raw("6A08").lea("rax", reloaded).raw("50 48CB").label(reloaded)
+        return self.raw("B810000000 8ED8 8EC0 8ED0")
+
+    def wait_for(self, name: str, value: int = 1) -> Self:
+        """Spin with PAUSE until a cell has a value."""
+        again = self.new_label()
+        self.label(again).raw("F390").fetch("rax", name).raw("483D").word(value).raw("0F85")._to(again)
+        return self
+
+    def set(self, name: str, value: int = 1) -> Self:
+        """A constant into a cell; RAX is changed."""
+        return self.mov("rax", value).keep("rax", name)
+
+    def send_interrupt(self, command: int) -> Self:
+        """An interprocessor interrupt, by the VMM."""
+        return self.vmcall(VMCALL_WRMSR, r12=COMMAND, r13=command)
+
     # ---- privilege and interrupts -------------------------------------------------------------------------------
 
     def gate(self, vector: int, label: str, stack: int = 0) -> Self:
@@ -286,8 +336,8 @@ class Kernel(Program):
         """Address of the page table entry of a page of the window."""
         return TABLES + 8 * _TABLE + (linear - WINDOW) // _TABLE * 8
 
-    def blob(self) -> bytes:
-        """The whole block: code, cells and tables."""
+    def blob(self, plain: bool, mailbox: int) -> bytes:
+        """The whole block: code, cells and tables, for a plain VM or a TD."""
         code = self.code()
         assert len(code) <= _CODE_SIZE
         block = bytearray(SIZE)
@@ -299,6 +349,8 @@ class Kernel(Program):
             put(table + 8 * index, struct.pack("<Q", value))
 
         put(BASE, code)
+        put(self.cell(_PLAIN), bytes((plain,)))
+        put(self.cell(_MAILBOX), struct.pack("<Q", mailbox))
         put(_GDT, _descriptors())
         put(_POINTERS, struct.pack("<HQ", 63, _GDT).ljust(16, b"\0") + struct.pack("<HQ", 256 * 16 - 1, _IDT))
         put(_TSS + 4, struct.pack("<Q", KERNEL_STACK))
@@ -343,8 +395,8 @@ class Kernel(Program):
         self.mov("rax", VIRTUAL)
         return self.raw("4801C5")  # add rbp, rax
 
-    def image(self) -> bytes:
-        """The EFI program that loads and starts the system."""
+    def image(self, plain: bool = False, mailbox: int = 0) -> bytes:
+        """The EFI program that loads and starts the system, in a TD or in a plain VM, with a mailbox for wakeups."""
         loader = Program()
         loader.mov("rax", BASE).store("rsp", SCRATCH, "rax")
         loader.mov("rcx", EfiAllocateType.AllocateAddress).mov("rdx", EfiMemoryType.EfiLoaderData)
@@ -359,7 +411,7 @@ class Kernel(Program):
         loader.load("rax", "rsp", SCRATCH + 16).store("r12", 16, "rax").load("rax", "rbx", 88).store("r12", 24, "rax")
         loader.copy("rcx", "rdi").load("rdx", "rsp", SCRATCH + 8).boot("ExitBootServices").jump_if_error("failed")
         loader.mov("rax", BASE).raw("FFE0")  # jmp rax
-        return loader.label("failed").ret().data("system", self.blob()).image()
+        return loader.label("failed").ret().data("system", self.blob(plain, mailbox)).image()
 
     def place(self, label: str) -> int:
         """Address of a label in the running system."""
@@ -398,12 +450,15 @@ def run_system(
     """Boot the system in a fresh machine until its run ends; it has a few seconds. ``prepare`` changes the machine."""
     sent = bytearray()
     with RunLimit(20) as limit:
-        firmware = GuestFirmware(Machine(options or TdOptions()), limit=limit, serial=sent.append)
+        options = options or TdOptions()
+        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append)
         firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)
         if prepare is not None:
             prepare(firmware)
         try:
-            status = firmware.services.start_image(load(firmware, kernel.image(), "loader.efi")).status
+            mailbox = firmware.system.mailbox
+            image = kernel.image(not options.td, 0 if mailbox is None else mailbox.address)
+            status = firmware.services.start_image(load(firmware, image, "loader.efi")).status
         except EngineError as error:
             return SystemRan(kernel.cells(firmware), sent.decode(), error, firmware)
         finally:

@@ -51,7 +51,7 @@ def test_many_scattered_accepts_are_compacted_into_few_regions() -> None:
             start = GIB + number * 4 * MIB // 2
             if number % 2:
                 assert firmware.services.accept_memory(start, 2 * MIB) == 0
-                firmware.cpu.map_accepted()
+                firmware.cpu.mapped.map_accepted()
         assert len(list(firmware.cpu.uc.mem_regions())) <= 192
         program = Program().mov("rcx", GIB + 2 * MIB).load("rax", "rcx").ret(0)
         assert firmware.services.start_image(load(firmware, program.image())).status == 0

@@ -54,7 +54,7 @@ TD_INVALID = 1 << 63
 
 
 def test_out_sends_each_byte_to_the_serial_port_in_order() -> None:
-    ran = powered_off(Kernel().say("up and running\n").power_off())
+    ran = powered_off(Kernel().say("up and running\n").power_off(), PLAIN)
     assert ran.console == "up and running\n"
     assert ran.counts["OUT"] == len("up and running\n") + 1
 
@@ -136,7 +136,7 @@ def test_a_td_halts_by_its_vmm_and_not_by_itself() -> None:
 
 
 def test_a_halted_td_wakes_at_its_deadline_and_takes_the_interrupt_where_it_lets_it() -> None:
-    kernel = Kernel().arm_timer(1_000_000).vmcall(VMCALL_HLT, r12=1).keep("r10", "status")
+    kernel = Kernel().arm_timer(1_000_000).vmcall(VMCALL_HLT, r12=0).keep("r10", "status")
     kernel.read_time_stamp().keep("rax", "woken").fetch("rax", "ticks").keep("rax", "too early")
     kernel.label("window").sti().label("behind").fetch("rax", "ticks").keep("rax", "in time").power_off()
     ran = powered_off(kernel.handle_timer())
@@ -149,7 +149,7 @@ def test_a_halted_td_wakes_at_its_deadline_and_takes_the_interrupt_where_it_lets
 
 
 def test_an_idle_loop_takes_each_interrupt_at_the_same_place() -> None:
-    kernel = Kernel().label("round").arm_timer(100_000).vmcall(VMCALL_HLT, r12=1).sti().raw("FA")
+    kernel = Kernel().label("round").arm_timer(100_000).vmcall(VMCALL_HLT, r12=0).sti().raw("FA")
     kernel.fetch("rax", "ticks").raw("4883F805").jump_if_below("round")  # cmp rax, 5
     ran = powered_off(kernel.power_off().handle_timer())
     assert ran.cells["ticks"] == 5

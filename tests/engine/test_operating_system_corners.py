@@ -21,6 +21,7 @@ from tests.engine.operating_system import (
 PAGE = 0x14000000
 SHARED = 1 << 47
 UNACCEPTED = 0x40000000
+PLAIN = TdOptions(td=False)
 
 
 def share(kernel: Kernel, page: int = PAGE, size: int = PAGE_SIZE) -> Kernel:
@@ -68,7 +69,7 @@ def test_a_shared_mapping_that_is_made_read_only_after_it_was_touched_stays_so()
 
 
 def test_the_flags_show_no_trap_flag_that_the_kernel_did_not_set() -> None:
-    kernel = Kernel().arm_timer(5_000).vmcall(VMCALL_HLT, r12=1).raw("9C 58").keep("rax", "flags")  # pushfq; pop rax
+    kernel = Kernel().arm_timer(5_000).vmcall(VMCALL_HLT, r12=0).raw("9C 58").keep("rax", "flags")  # pushfq; pop rax
     kernel.raw("50").sti().raw("9D").power_off().handle_timer()  # push rax; sti; nop; popfq
     assert not powered_off(kernel).cells["flags"] & 0x100
 
@@ -76,21 +77,36 @@ def test_the_flags_show_no_trap_flag_that_the_kernel_did_not_set() -> None:
 def test_each_place_where_interrupts_are_let_in_after_a_halt_lets_them_in() -> None:
     kernel = Kernel()
     for _ in range(2):
-        kernel.arm_timer(100_000).vmcall(VMCALL_HLT, r12=1).sti().raw("FA")
+        kernel.arm_timer(100_000).vmcall(VMCALL_HLT, r12=0).sti().raw("FA")
     kernel.fetch("rax", "ticks").keep("rax", "both").power_off().handle_timer()
     assert powered_off(kernel).cells["both"] == 2
 
 
-def test_port_i_o_of_user_space_is_not_done() -> None:
-    kernel = Kernel().enter_user("user").label("user").mov("rdx", 0x3F8).mov("rax", 0x41).raw("EE 0F0B")  # out; ud2
-    kernel.label("#UD").gate(6, "#UD").power_off()
-    assert powered_off(kernel).console == ""
+@pytest.mark.parametrize("vector", [0x0E, 0x20, 0x41, 0x80])
+def test_user_space_cannot_call_an_interrupt_whose_gate_is_the_kernel_s(vector: int) -> None:
+    kernel = Kernel().enter_user("user").label("user").raw("90").label("there").raw(f"CD{vector:02X}").spin()
+    kernel.label("called").gate(vector, "called").mov("rax", 1).keep("rax", "called").power_off()
+    kernel.label("#GP").gate(13, "#GP").keep_frame("error", "instruction").power_off()
+    ran = powered_off(kernel)
+    assert ran.cells["error"] == vector << 3 | 2
+    assert ran.cells["instruction"] == kernel.place("there")
+    assert ran.cells["called"] == 0
+
+
+def test_user_space_may_call_the_breakpoint_either_way_and_the_kernel_any_gate() -> None:
+    kernel = Kernel().raw("CD20").enter_user("user").label("user").raw("CC CD03").label("behind").raw("0F0B")
+    kernel.label("#BP").gate(3, "#BP").fetch("rax", "breakpoints").raw("48FFC0").keep("rax", "breakpoints").iretq()
+    kernel.label("called").gate(0x20, "called").mov("rax", 1).keep("rax", "called").iretq()
+    kernel.label("#UD").gate(6, "#UD").keep_frame("instruction").power_off()
+    ran = powered_off(kernel)
+    assert (ran.cells["breakpoints"], ran.cells["called"]) == (2, 1)
+    assert ran.cells["instruction"] == kernel.place("behind")
 
 
 def test_user_space_cannot_accept_pages() -> None:
     kernel = Kernel().enter_user("user").label("user").tdcall(ACCEPT, rcx=UNACCEPTED).spin()
     kernel.label("#GP").gate(13, "#GP").keep_frame("error", "instruction").power_off()
-    assert not powered_off(kernel).firmware.page_accepts.phases
+    assert not powered_off(kernel).firmware.page_accepts.tallies
 
 
 def test_a_frame_that_would_be_pushed_to_unaccepted_memory_stops_the_run_at_that_page() -> None:
@@ -115,5 +131,5 @@ def test_memory_beyond_256_gib_can_be_accepted_beside_shared_pages() -> None:
 def test_the_power_management_timer_advances_for_who_only_reads_it() -> None:
     kernel = Kernel().mov("rdx", 0x608).raw("ED").keep("rax", "first").copy("rbx", "rax").mov("rcx", 10_000)
     kernel.label("same").raw("ED 48FFC9 7405 4839D8 74F6")  # in; dec rcx; jz; cmp rax, rbx; je
-    ran = powered_off(kernel.keep("rax", "last").power_off())
+    ran = powered_off(kernel.keep("rax", "last").power_off(), PLAIN)
     assert ran.cells["first"] != ran.cells["last"]

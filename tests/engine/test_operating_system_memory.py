@@ -40,7 +40,7 @@ def test_an_accepted_page_is_empty_and_holds_what_is_written_up_to_its_end(level
     assert ran.cells["status"] == SUCCESS
     assert ran.cells["before"] == 0
     assert ran.cells["after"] == 0x1122334455667788
-    (tally,) = ran.firmware.page_accepts.phases.values()
+    (tally,) = ran.firmware.page_accepts.tallies.values()
     assert (tally.pages_4k, tally.pages_2m) == ((1, 0) if size == PAGE_SIZE else (0, 1))
     assert tally.accepted_bytes == size
 
@@ -74,7 +74,7 @@ def test_a_page_is_accepted_once_and_the_second_time_is_told_so() -> None:
     ran = powered_off(kernel.keep("rax", "kept").power_off())
     assert completion_code(ran.cells["again"]) == TdcallStatus.PAGE_ALREADY_ACCEPTED
     assert ran.cells["kept"] == 7
-    assert sum(tally.accepted_bytes for tally in ran.firmware.page_accepts.phases.values()) == LARGE_PAGE_SIZE
+    assert sum(tally.accepted_bytes for tally in ran.firmware.page_accepts.tallies.values()) == LARGE_PAGE_SIZE
 
 
 @pytest.mark.parametrize("dropped", [1, 2])

@@ -16,7 +16,7 @@ from tdvfsh.engine.os_run import (
     ending_of,
     rest_seconds,
 )
-from tdvfsh.engine.tdx.page_accepts import AcceptTally
+from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 from tdvfsh.td.accept import accept_memory_resource
 from tdvfsh.td.cost import CostModel
 from tdvfsh.td.mapgpa import map_gpa
@@ -91,16 +91,19 @@ def test_every_end_has_a_name_and_a_reason(error: EngineError, ending: str, why:
     assert os_run(ending).succeeded is succeeded
 
 
-def os_run(ending: str = "power off", phases: Mapping[str, AcceptTally] | None = None) -> OsRun:
-    return OsRun(ending, "", phases or {}, 0, 0, 0, 0, b"", b"", 0.0, 0.0, 0.0, {})
+def os_run(ending: str = "power off", tallies: Mapping[Acceptor, AcceptTally] | None = None) -> OsRun:
+    return OsRun(ending, "", tallies or {}, 0, 0, 0, 0, b"", b"", 0.0, 0.0, 0.0, {})
 
 
-def test_the_total_is_the_sum_of_all_phases_and_leaves_them_alone() -> None:
-    phases = {"stub": AcceptTally(2, 1, 0, 1, 0, 3, 10), "kernel": AcceptTally(5, 0, 4, 0, 1, 6, 20)}
-    run = os_run(phases=phases)
+def test_the_total_is_the_sum_of_all_tallies_and_leaves_them_alone() -> None:
+    tallies = {
+        Acceptor("stub"): AcceptTally(2, 1, 0, 1, 0, 3, 10),
+        Acceptor("kernel", 1): AcceptTally(5, 0, 4, 0, 1, 6, 20),
+    }
+    run = os_run(tallies=tallies)
     assert run.total == AcceptTally(7, 1, 4, 1, 1, 9, 30)
     assert run.total.accepted_bytes == PAGE_SIZE + 4 * LARGE_PAGE_SIZE
-    assert run.phases["stub"].calls == 2
+    assert run.tallies[Acceptor("stub")].calls == 2
 
 
 def td(host_page_size: int = LARGE_PAGE_SIZE, is_td: bool = True) -> TrustDomain:

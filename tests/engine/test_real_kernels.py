@@ -102,8 +102,8 @@ def test_what_the_kernel_accepted_is_what_is_no_longer_unaccepted(guest: Booted)
     assert run.unaccepted_after == guest.result.machine.td.unaccepted_bytes
     assert run.total.calls == run.counts[ACCEPTS]
     assert run.total.refused == run.total.mismatches == 0
-    assert sum(tally.calls for tally in run.phases.values()) == run.total.calls
-    assert {"kernel, memblock", "kernel, page allocator"} <= set(run.phases)
+    assert sum(tally.calls for tally in run.tallies.values()) == run.total.calls
+    assert {"kernel, memblock", "kernel, page allocator"} <= {acceptor.phase for acceptor in run.tallies}
 
 
 def test_the_bitmap_of_unaccepted_memory_shrinks_by_what_was_accepted(guest: Booted) -> None:

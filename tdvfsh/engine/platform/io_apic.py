@@ -1,14 +1,13 @@
 """An I/O APIC with 24 inputs, reached by memory-mapped registers.
 
-One processor takes all of its interrupts, whatever an entry's destination is.
-
 Source: Intel 82093AA datasheet; QEMU hw/intc/ioapic.c for the version, which brings a register to end interrupts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
+
+from tdvfsh.engine.platform.interrupt_bus import EVERYBODY, FIXED, LOWEST_PRIORITY, NMI, InterruptBus
 
 ADDRESS: Final = 0xFEC00000
 SIZE: Final = 0x1000
@@ -23,18 +22,20 @@ _MASKED: Final = 1 << 16
 _LEVEL: Final = 1 << 15
 _TAKEN: Final = 1 << 14  # "remote IRR": the processor has a level-triggered interrupt and is not done with it
 _READ_ONLY: Final = _TAKEN | 1 << 12
-_MODE: Final = 6 << 8  # apart from fixed and lowest priority: SMI, NMI, INIT, external
+_LOGICAL: Final = 1 << 11
+_MODES: Final = (FIXED, LOWEST_PRIORITY, NMI)  # not SMI, INIT, external
+_BROADCAST: Final = 0xFF
 
 
 class IoApic:
     """The I/O APIC.
 
     Args:
-        request: Called with the vector of an interrupt for the processor, and whether it is level-triggered.
+        bus: Where its interrupts go.
     """
 
-    def __init__(self, request: Callable[[int, bool], None]) -> None:
-        self._request = request
+    def __init__(self, bus: InterruptBus) -> None:
+        self._bus = bus
         self._select = 0
         self._identity = 0
         self._entries = [_MASKED] * _INPUTS
@@ -99,9 +100,13 @@ class IoApic:
 
     def _deliver(self, number: int) -> None:
         entry = self._entries[number]
-        if entry & (_MASKED | _TAKEN | _MODE):
+        mode = entry >> 8 & 7
+        if entry & (_MASKED | _TAKEN) or mode not in _MODES:
             return
         level = bool(entry & _LEVEL)
-        if level:
+        destination = entry >> 56
+        named = EVERYBODY if destination == _BROADCAST else destination
+        targets = self._bus.named(named, bool(entry & _LOGICAL))
+        if level and targets:
             self._entries[number] |= _TAKEN
-        self._request(entry & 0xFF, level)
+        self._bus.send(targets, mode, entry & 0xFF, level)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tdvfsh.engine.platform.interrupt_bus import EVERYBODY, InterruptBus
+
 TSC_DEADLINE: Final = 0x6E0
 FIRST: Final = 0x800
 LAST: Final = 0x8FF
@@ -61,11 +63,26 @@ class LocalApic:
         number: Its x2APIC ID.
         now: Virtual nanoseconds.
         cycles_per_ns: Of the time stamp counter.
+        bus: The bus it is on, with others; one of its own where None.
         bus_ns: Nanoseconds of one count of the timer before division.
+
+    Attributes:
+        nmi: Whether a non-maskable interrupt has arrived that was not taken.
+        ended: Told of the vector of a level-triggered interrupt that is over.
     """
 
-    def __init__(self, number: int, now: Callable[[], int], cycles_per_ns: int, bus_ns: int = 1) -> None:
+    def __init__(
+        self,
+        number: int,
+        now: Callable[[], int],
+        cycles_per_ns: int,
+        bus: InterruptBus | None = None,
+        bus_ns: int = 1,
+    ) -> None:
         self._number = number
+        self._bus = bus or InterruptBus()
+        self._bus.apics.append(self)
+        self.nmi = False
         self._now = now
         self._cycles_per_ns = cycles_per_ns
         self._bus_ns = bus_ns
@@ -190,18 +207,21 @@ class LocalApic:
                 self.ended(vector)
 
     def _command(self, value: int) -> bool:
-        """Interprocessor interrupts: fixed ones to oneself arrive; there is no other processor to take the rest."""
+        """Interprocessor interrupts."""
         if value & _COMMAND_RESERVED or value >> 64:
             return False
         self._sent = value & ~_SEND_PENDING
-        shorthand, mode, destination = value >> 18 & 3, value >> 8 & 7, value >> 32
-        own = shorthand in (1, 2) or (not shorthand and self._is_named(destination, bool(value & _LOGICAL)))
-        if own and mode in (0, 1):
-            self.request(value & 0xFF)
+        shorthand, mode, vector = value >> 18 & 3, value >> 8 & 7, value & 0xFF
+        if shorthand == 0:
+            targets = self._bus.named(value >> 32, bool(value & _LOGICAL))
+        else:
+            targets = [self] if shorthand == 1 else [apic for apic in self._bus.apics if shorthand == 2 or apic != self]
+        self._bus.send(targets, mode, vector)
         return True
 
-    def _is_named(self, destination: int, logical: bool) -> bool:
-        if destination == _CLEAN:
+    def is_named(self, destination: int, logical: bool) -> bool:
+        """Whether a destination is this APIC, or it among others."""
+        if destination == EVERYBODY:
             return True
         if not logical:
             return destination == self._number

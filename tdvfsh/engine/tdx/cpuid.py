@@ -54,7 +54,7 @@ _KVM: Final = _text("KVMK", "VMKV", "M\0\0\0")
 
 
 class TdCpuid:
-    """The CPUID instruction of a machine's vCPU.
+    """The CPUID instruction of a machine's vCPUs.
 
     Args:
         native: Asks the emulated processor: leaf, subleaf.
@@ -69,13 +69,13 @@ class TdCpuid:
         self._hz = cycles_per_ns * 1_000_000_000
         self._td = td
 
-    def answer(self, leaf: int, subleaf: int, cr4: int = 0) -> Registers | None:
-        """What the instruction gives, or None where it raises #VE."""
+    def answer(self, leaf: int, subleaf: int, cr4: int = 0, vcpu: int = 0) -> Registers | None:
+        """What the instruction gives on a vCPU by its number, or None where it raises #VE."""
         if leaf in HYPERVISOR_LEAVES:
             return None if self._td else self.hypervisor(leaf)
         if self._td:
             leaf = self._known_leaf(leaf)
-        special = self._special(leaf, subleaf, cr4)
+        special = self._special(leaf, subleaf, cr4, vcpu)
         return self._native(leaf, subleaf) if special is None else special
 
     def _known_leaf(self, leaf: int) -> int:
@@ -89,7 +89,7 @@ class TdCpuid:
             return (leaf + 1, *_KVM)
         return _NOTHING
 
-    def _special(self, leaf: int, subleaf: int, cr4: int) -> Registers | None:
+    def _special(self, leaf: int, subleaf: int, cr4: int, vcpu: int) -> Registers | None:
         native = self._native
         if leaf == 0:
             highest, *vendor = native(0, 0)
@@ -100,7 +100,12 @@ class TdCpuid:
             _, b, c, d = native(1, 0)
             c &= ~(_MONITOR | _DEBUG_STORE | _VMX_TO_TM2 | _PDCM | _OSXSAVE)
             c |= _X2APIC | _TSC_DEADLINE | _RDRAND | _HYPERVISOR | (_OSXSAVE if cr4 & _CR4_OSXSAVE else 0)
-            return _SAPPHIRE_RAPIDS, b & 0xFF00 | self._vcpus << 16, c, d & ~_THERMAL_EDX
+            return (
+                _SAPPHIRE_RAPIDS,
+                b & 0xFF00 | min(self._vcpus, 0xFF) << 16 | (vcpu & 0xFF) << 24,
+                c,
+                d & ~_THERMAL_EDX,
+            )
         if leaf in (5, 9, 0xA):
             return _NOTHING
         if leaf == 6:
@@ -109,7 +114,7 @@ class TdCpuid:
             a, b, c, d = native(7, 0)
             return a, b, c | _FIVE_LEVEL_PAGING, d | _ARCH_CAPABILITIES
         if leaf in (0xB, 0x1F):
-            return self._topology(subleaf) if leaf == 0xB else _NOTHING
+            return self._topology(subleaf, vcpu) if leaf == 0xB else _NOTHING
         if leaf == 0x15:
             return 1, self._hz // CRYSTAL_HZ, CRYSTAL_HZ, 0
         if leaf == 0x16:
@@ -131,10 +136,10 @@ class TdCpuid:
             return _NOTHING  # the emulated processor has no such leaf, and would answer with its highest one
         return None
 
-    def _topology(self, subleaf: int) -> Registers:
+    def _topology(self, subleaf: int, vcpu: int) -> Registers:
         shift = (self._vcpus - 1).bit_length()
         if subleaf == 0:
-            return 0, 1, 0x100, 0
+            return 0, 1, 0x100, vcpu
         if subleaf == 1:
-            return shift, self._vcpus, 0x201, 0
-        return 0, 0, subleaf, 0
+            return shift, self._vcpus, 0x201, vcpu
+        return 0, 0, subleaf, vcpu

@@ -7,11 +7,11 @@ arch/x86/include/asm/shared/tdx.h has them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.report import DIGEST_SIZE, REPORT_DATA_SIZE, REPORT_SIZE, RTMRS, Measurements
+from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
 
@@ -39,38 +39,28 @@ _TOPOLOGY_CONFIGURED: Final = 0x9100000000000019
 _WRITABLE: Final = frozenset((_TD_CONTROLS, _NOTIFY_ENABLES))
 
 
-@dataclass(frozen=True, slots=True)
-class VirtualizationInfo:
-    """What TDG.VP.VEINFO.GET tells of a #VE."""
-
-    exit_reason: int
-    exit_qualification: int = 0
-    linear: int = 0
-    physical: int = 0
-    instruction_length: int = 0
-    instruction_information: int = 0
-
-
 class TdxModule:
-    """The module's side of one TD with one running vCPU.
+    """The module's side of one TD.
 
     Args:
         td: The trust domain.
-        state: The vCPU's state, loaded.
+        vcpu: The vCPU that runs.
+        state: Its state, loaded.
         read: Bytes of private memory by physical address, or None where it is not accepted.
         write: Stores bytes likewise.
         accept: One TDG.MEM.PAGE.ACCEPT with a raw RCX; gives RAX.
         vmcall: Hands TDG.VP.VMCALL to the VMM.
 
     Attributes:
+        vcpu: The vCPU that runs.
         measurements: The TD's.
-        pending: What the guest has not asked yet about its last #VE.
         informed: Whether the guest has asked what TD it is in: one that never does knows nothing of #VE.
     """
 
     def __init__(
         self,
         td: TrustDomain,
+        vcpu: TdVcpu,
         state: ProcessorState,
         read: Callable[[int, int], bytes | None],
         write: Callable[[int, bytes], bool],
@@ -78,13 +68,13 @@ class TdxModule:
         vmcall: Callable[[], None],
     ) -> None:
         self._td = td
+        self.vcpu = vcpu
         self._state = state
         self._read = read
         self._write = write
         self._accept = accept
         self._vmcall = vmcall
         self.measurements = Measurements(td.attributes)
-        self.pending: VirtualizationInfo | None = None
         self.informed = False
         self._fields = {
             _ATTRIBUTES: td.attributes, _CONFIG_FLAGS: 0, _TD_CONTROLS: 0, _NOTIFY_ENABLES: 0, _TOPOLOGY_CONFIGURED: 1,
@@ -121,14 +111,15 @@ class TdxModule:
         state, td = self._state, self._td
         state.set_register(RCX, td.gpaw)
         state.set_register(RDX, td.attributes)
-        state.set_register(R8, 1 | td.vcpus << 32)
-        for register in (R9, R10, R11):
+        state.set_register(R8, td.vcpus | td.vcpus << 32)
+        state.set_register(R9, self.vcpu.index)
+        for register in (R10, R11):
             state.set_register(register, 0)
         self.informed = True
         return TdcallStatus.SUCCESS
 
     def _virtualization_information(self) -> int:
-        info, self.pending = self.pending, None
+        info, self.vcpu.virtualization = self.vcpu.virtualization, None
         state = self._state
         if info is None:
             for register in (RCX, RDX, R8, R9, R10):

@@ -43,7 +43,8 @@ _PROCESSORS: Final = frozenset(
 _MODULES_APIC: Final = frozenset((0x808, 0x80A, 0x80B, 0x83F, *range(0x810, 0x828)))
 _NO_BUGS: Final = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 17 | 1 << 26
 """RDCL, IBRS_ALL, SKIP_L1DFL, MDS, PSCHANGE_MC, TAA, SBDR, FBSDP, PSDP, FB_CLEAR, GDS: as Sapphire Rapids has them."""
-_X2APIC_BOOT_CPU: Final = 0xFEE00000 | 1 << 11 | 1 << 10 | 1 << 8
+_X2APIC: Final = 0xFEE00000 | 1 << 11 | 1 << 10
+_BOOT_CPU: Final = 1 << 8
 _FAST_STRINGS: Final = 1
 _WRITE_BACK: Final = 1 << 11 | 6
 
@@ -61,10 +62,12 @@ class TdMsrs:
 
     Args:
         apic: The vCPU's local APIC.
+        boot: Whether the vCPU is the one that boots.
     """
 
-    def __init__(self, apic: LocalApic) -> None:
+    def __init__(self, apic: LocalApic, boot: bool = True) -> None:
         self._apic = apic
+        self._boot = boot
         self._stored = {_MTRR_DEFAULT_TYPE: _WRITE_BACK, _MCG_STATUS: 0, _MCG_CTL: _ONES}
         for bank in range(_BANKS):
             control = _FIRST_BANK + 4 * bank
@@ -83,7 +86,7 @@ class TdMsrs:
         if FIRST <= msr <= LAST or msr == TSC_DEADLINE:
             return self._apic.read(msr)
         values = {
-            _APIC_BASE: _X2APIC_BOOT_CPU,
+            _APIC_BASE: _X2APIC | self._boot * _BOOT_CPU,
             _ARCH_CAPABILITIES: _NO_BUGS,
             _MISC_ENABLE: _FAST_STRINGS,
             _MTRR_CAP: 0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.td.trust_domain import TrustDomain
@@ -25,9 +25,16 @@ from tdvfsh.uefi.tdx import (
 LEAF: Final = "TDG.MEM.PAGE.ACCEPT"
 
 
+class Acceptor(NamedTuple):
+    """Who accepts: a phase of the run, and the vCPU that executes it."""
+
+    phase: str
+    vcpu: int = 0
+
+
 @dataclass(slots=True)
 class AcceptTally:
-    """Accepts of one phase of a run.
+    """Accepts of one acceptor.
 
     Attributes:
         calls: TDCALLs.
@@ -64,21 +71,21 @@ class PageAccepts:
     Args:
         td: The trust domain; its clock advances.
         trace: The journal.
-        caller: Names who accepts: a phase of the boot.
+        caller: Names who accepts.
 
     Attributes:
         drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
-        phases: What each caller accepted.
+        tallies: What each acceptor accepted, in the order in which they began.
     """
 
-    def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], str]) -> None:
+    def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], Acceptor]) -> None:
         self._td = td
         self._trace = trace
         self._caller = caller
         self.drop: int | None = None
         self._calls = 0
         self._last: tuple[TraceRecord, int] | None = None
-        self.phases: dict[str, AcceptTally] = {}
+        self.tallies: dict[Acceptor, AcceptTally] = {}
 
     def accept(self, rcx: int) -> int:
         """One call with a raw RCX; gives RAX.
@@ -104,13 +111,13 @@ class PageAccepts:
             td_exits=result.exits,
         )
         call.ns = self._td.cost.nanoseconds(call)
-        phase = self._caller()
-        self.phases.setdefault(phase, AcceptTally()).add(call)
-        self._journal(phase, start, level, call, result.status)
+        acceptor = self._caller()
+        self.tallies.setdefault(acceptor, AcceptTally()).add(call)
+        self._journal(acceptor, start, level, call, result.status)
         self._td.clock.advance(call.ns)
         return result.status
 
-    def _journal(self, phase: str, start: int, level: int, call: AcceptTally, status: int) -> None:
+    def _journal(self, acceptor: Acceptor, start: int, level: int, call: AcceptTally, status: int) -> None:
         size = SeptLevel(min(level, SeptLevel.LEVEL_1G)).page_size
         name = completion_name(status)
         if self._last is not None:
@@ -119,7 +126,8 @@ class PageAccepts:
             if (
                 end == start
                 and record is self._trace.records[-1]
-                and record.caller == phase
+                and record.caller == acceptor.phase
+                and arguments["vcpu"] == acceptor.vcpu
                 and arguments["completion"] == name
             ):
                 for key, more in (
@@ -134,9 +142,9 @@ class PageAccepts:
                 self._last = record, start + size
                 return
         outcome = SUCCESS if call.accepted_bytes else EfiStatus.EFI_INVALID_PARAMETER
-        with self._trace.on_behalf_of(phase):
+        with self._trace.on_behalf_of(acceptor.phase):
             record = self._trace.note(
                 LEAF, outcome, start=start, size=size, calls=1, pages_4k=call.pages_4k, pages_2m=call.pages_2m,
-                completion=name,
+                vcpu=acceptor.vcpu, completion=name,
             )  # fmt: skip
         self._last = record, start + size

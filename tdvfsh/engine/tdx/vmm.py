@@ -13,7 +13,7 @@ from tdvfsh.engine.platform.ports import Ports
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RCX, RDI, RDX, RSI
-from tdvfsh.engine.tdx.msrs import TdMsrs
+from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import TdvmcallId, TdvmcallStatus
@@ -49,30 +49,33 @@ class Vmm:
 
     Args:
         td: The trust domain.
-        state: The vCPU's state, loaded.
+        vcpu: The vCPU that runs.
+        state: Its state, loaded.
         cpuid: Its CPUID.
-        msrs: Its registers.
         ports: I/O ports.
         memory_mapped: Devices in the address space.
-        halt: Waits for an interrupt.
+        halt: Waits for an interrupt, or with True for an NMI only.
         converted: Told when memory became shared or private.
+
+    Attributes:
+        vcpu: The vCPU that runs.
     """
 
     def __init__(
         self,
         td: TrustDomain,
+        vcpu: TdVcpu,
         state: ProcessorState,
         cpuid: TdCpuid,
-        msrs: TdMsrs,
         ports: Ports,
         memory_mapped: MemoryMapped,
-        halt: Callable[[], None],
+        halt: Callable[[bool], None],
         converted: Callable[[], None],
     ) -> None:
         self._td = td
+        self.vcpu = vcpu
         self._state = state
         self._cpuid = cpuid
-        self._msrs = msrs
         self._ports = ports
         self._memory_mapped = memory_mapped
         self._halt = halt
@@ -123,7 +126,8 @@ class Vmm:
         return TdvmcallStatus.SUCCESS
 
     def _call_halt(self) -> int:
-        self._halt()
+        """R12 says that the guest has interrupts off, so that none will wake it."""
+        self._halt(bool(self._get(R12) & 1))
         return TdvmcallStatus.SUCCESS
 
     def _call_io(self) -> int:
@@ -137,14 +141,14 @@ class Vmm:
         return TdvmcallStatus.SUCCESS
 
     def _call_read_msr(self) -> int:
-        value = self._msrs.read(self._get(R12) & 0xFFFFFFFF)
+        value = self.vcpu.msrs.read(self._get(R12) & 0xFFFFFFFF)
         if value is None:
             return _INVALID
         self._set(R11, value)
         return TdvmcallStatus.SUCCESS
 
     def _call_write_msr(self) -> int:
-        done = self._msrs.write(self._get(R12) & 0xFFFFFFFF, self._get(R13))
+        done = self.vcpu.msrs.write(self._get(R12) & 0xFFFFFFFF, self._get(R13))
         return TdvmcallStatus.SUCCESS if done else _INVALID
 
     def _call_memory_mapped(self) -> int:

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import pytest
 
+from tdvfsh.engine.platform.interrupt_bus import InterruptBus
 from tdvfsh.engine.platform.io_apic import IoApic
+from tdvfsh.engine.platform.local_apic import LocalApic
 
 SELECT, WINDOW, END = 0x00, 0x10, 0x40
 MASKED, LEVEL, REMOTE_IRR = 1 << 16, 1 << 15, 1 << 14
+LOGICAL, LOWEST_PRIORITY = 1 << 11, 1 << 8
 VECTOR = 0x31
 LINE = 4
 
 
+class Taker(LocalApic):
+    """A local APIC that notes what it is asked."""
+
+    def __init__(self, number: int, bus: InterruptBus) -> None:
+        super().__init__(number, lambda: 0, 2, bus)
+        self.requests: list[tuple[int, bool]] = []
+
+    def request(self, vector: int, level: bool = False) -> None:
+        self.requests.append((vector, level))
+
+
 class Machine:
-    """An I/O APIC and what it asked of the processor."""
+    """An I/O APIC and what it asked of each of two processors."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[int, bool]] = []
-        self.io_apic = IoApic(lambda vector, level: self.requests.append((vector, level)))
+        bus = InterruptBus()
+        self.first, self.second = Taker(0, bus), Taker(1, bus)
+        self.requests = self.first.requests
+        self.io_apic = IoApic(bus)
 
     def read(self, register: int) -> int:
         self.io_apic.write(SELECT, register)
@@ -30,7 +46,8 @@ class Machine:
     def entry(self, number: int = LINE) -> int:
         return self.read(0x10 + 2 * number) | self.read(0x11 + 2 * number) << 32
 
-    def route(self, low: int, number: int = LINE) -> None:
+    def route(self, low: int, number: int = LINE, destination: int = 0) -> None:
+        self.write(0x11 + 2 * number, destination << 24)
         self.write(0x10 + 2 * number, low)
 
 
@@ -60,7 +77,7 @@ def test_both_halves_of_an_entry_are_kept_apart_and_status_bits_cannot_be_writte
     machine = Machine()
     machine.write(0x11 + 2 * LINE, 0xFFFFFFFF)
     assert machine.entry() == 0xFF000000 << 32 | MASKED
-    machine.route(0xFFFFFFFF)
+    machine.route(0xFFFFFFFF, destination=0xFF)
     assert machine.entry() == 0xFF000000 << 32 | 0x1AFFF
     assert machine.entry(LINE + 1) == MASKED
     assert machine.entry(LINE - 1) == MASKED
@@ -129,6 +146,43 @@ def test_only_fixed_and_lowest_priority_delivery_are_interrupts_with_a_vector(mo
     machine.route(mode << 8 | VECTOR)
     machine.io_apic.set_line(LINE, True)
     assert bool(machine.requests) is arrives
+
+
+@pytest.mark.parametrize(
+    ("destination", "mode", "takers"),
+    [
+        (0, 0, "first"),
+        (1, 0, "second"),
+        (2, 0, ""),
+        (0xFF, 0, "first second"),
+        (1, LOGICAL, "first"),
+        (2, LOGICAL, "second"),
+        (3, LOGICAL, "first second"),
+        (3, LOGICAL | LOWEST_PRIORITY, "first"),
+        (4, LOGICAL, ""),
+    ],
+)
+def test_an_entry_s_destination_says_who_takes_its_interrupt(destination: int, mode: int, takers: str) -> None:
+    machine = Machine()
+    machine.route(mode | VECTOR, destination=destination)
+    machine.io_apic.set_line(LINE, True)
+    took = [name for name in ("first", "second") if getattr(machine, name).requests == [(VECTOR, False)]]
+    assert " ".join(took) == takers
+
+
+def test_a_level_for_a_processor_that_is_not_there_is_not_taken() -> None:
+    machine = Machine()
+    machine.route(LEVEL | VECTOR, destination=9)
+    machine.io_apic.set_line(LINE, True)
+    assert not machine.entry() & REMOTE_IRR
+
+
+def test_a_line_can_be_routed_as_an_nmi() -> None:
+    machine = Machine()
+    machine.route(4 << 8 | VECTOR)
+    machine.io_apic.set_line(LINE, True)
+    assert machine.first.nmi
+    assert not machine.second.nmi
 
 
 def test_inputs_are_their_own() -> None:

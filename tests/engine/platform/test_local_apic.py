@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.engine.platform.interrupt_bus import InterruptBus
 from tdvfsh.engine.platform.local_apic import FIRST, LAST, TSC_DEADLINE, LocalApic
 
 ID, VERSION, TPR, PPR, EOI, LDR, SVR = 0x802, 0x803, 0x808, 0x80A, 0x80B, 0x80D, 0x80F
@@ -208,6 +209,30 @@ def test_an_interprocessor_interrupt_is_one_write_of_64_bits(command: int, arriv
     assert machine.apic.write(ICR, command)
     assert machine.apic.read(ICR) == command
     assert machine.vectors(IRR) == ([0xFB] if arrives else [])
+
+
+def test_destinations_and_shorthands_reach_the_others_on_the_bus() -> None:
+    bus = InterruptBus()
+    first, second, third = apics = [LocalApic(number, lambda: 0, 2, bus) for number in range(3)]
+    for apic in apics:
+        apic.write(SVR, ENABLED | 0xFF)
+
+    def arrived(command: int) -> list[int]:
+        assert second.write(ICR, command)
+        found = [number for number, apic in enumerate(apics) if apic.pending() == 0xFB]
+        for number in found:
+            apics[number].acknowledge(0xFB)
+            apics[number].write(EOI, 0)
+        return found
+
+    assert arrived(2 << 32 | 0xFB) == [2]
+    assert arrived(0b101 << 32 | 1 << 11 | 0xFB) == [0, 2]
+    assert arrived(0b101 << 32 | 1 << 11 | 1 << 8 | 0xFB) == [0]  # lowest priority: one of them
+    assert arrived(1 << 18 | 0xFB) == [1]
+    assert arrived(2 << 18 | 0xFB) == [0, 1, 2]
+    assert arrived(3 << 18 | 0xFB) == [0, 2]
+    assert arrived(3 << 18 | 4 << 8 | 0xFB) == []  # NMI: the vector is none
+    assert [apic.nmi for apic in (first, second, third)] == [True, False, True]
 
 
 def test_only_level_triggered_interrupts_are_in_tmr_and_told_of_when_they_end() -> None:

@@ -6,8 +6,11 @@ import hashlib
 
 import pytest
 
+from tdvfsh.engine.platform.local_apic import LocalApic
 from tdvfsh.engine.processor_state import ProcessorState
-from tdvfsh.engine.tdx.module import TdxModule, VirtualizationInfo
+from tdvfsh.engine.tdx.module import TdxModule
+from tdvfsh.engine.tdx.msrs import TdMsrs
+from tdvfsh.engine.tdx.vcpu import TdVcpu, VirtualizationInfo
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.units import GIB
@@ -36,7 +39,8 @@ class Guest:
         self.accepted: list[int] = []
         self.vmcalls = 0
         td = TrustDomain(RamLayout.q35(GIB), gpaw=gpaw, vcpus=vcpus)
-        self.module = TdxModule(td, self.state, self._read, self._write, self._accept, self._vmcall)
+        vcpu = TdVcpu(0, TdMsrs(LocalApic(0, lambda: 0, 2)))
+        self.module = TdxModule(td, vcpu, self.state, self._read, self._write, self._accept, self._vmcall)
 
     def _read(self, address: int, size: int) -> bytes | None:
         return bytes(self.memory[address : address + size]) if address + size <= len(self.memory) else None
@@ -64,7 +68,7 @@ class Guest:
         return self.state.register(RAX)
 
     def has_ve(self) -> bool:
-        return self.module.pending is not None
+        return self.module.vcpu.virtualization is not None
 
     def outputs(self, *numbers: int) -> tuple[int, ...]:
         return tuple(self.state.register(number) for number in numbers)
@@ -78,7 +82,7 @@ def test_a_leaf_that_is_not_there_is_an_invalid_rax(leaf: int) -> None:
 @pytest.mark.parametrize("rax", [VP_INFO | 1 << 16, VP_INFO | 1 << 24, VMCALL | 1 << 63, VEINFO_GET | 2 << 16])
 def test_reserved_bits_and_versions_that_a_leaf_lacks_are_an_invalid_rax(rax: int) -> None:
     guest = Guest()
-    guest.module.pending = VirtualizationInfo(10)
+    guest.module.vcpu.virtualization = VirtualizationInfo(10)
     assert guest.call(rax) == OPERAND_INVALID
     assert (guest.vmcalls, guest.has_ve()) == (0, True)
 
@@ -91,15 +95,22 @@ def test_vp_info_tells_width_attributes_and_vcpus(gpaw: int, vcpus: int) -> None
     rcx, rdx, r8, r9, r10, r11 = guest.outputs(*OUTPUTS)
     assert (rcx & 0x3F, rcx >> 6) == (gpaw, 0)
     assert rdx == SEPT_VE_DISABLE
-    assert (r8 & 0xFFFFFFFF, r8 >> 32) == (1, vcpus)  # one runs
+    assert (r8 & 0xFFFFFFFF, r8 >> 32) == (vcpus, vcpus)
     assert (r9, r11) == (0, 0)
     assert r10 & ~1 == 0
     assert [*informed, guest.module.informed] == [False, True]
 
 
+def test_vp_info_tells_the_vcpu_which_one_it_is() -> None:
+    guest = Guest(vcpus=4)
+    guest.module.vcpu.index = 3
+    assert guest.call(VP_INFO) == SUCCESS
+    assert guest.outputs(R9) == (3,)
+
+
 def test_ve_information_is_told_once() -> None:
     guest = Guest()
-    guest.module.pending = VirtualizationInfo(48, 0x182, 0xFFFF800000001000, 0x800000FEC00000, 3, 0x8B)
+    guest.module.vcpu.virtualization = VirtualizationInfo(48, 0x182, 0xFFFF800000001000, 0x800000FEC00000, 3, 0x8B)
     assert guest.call(VEINFO_GET) == SUCCESS
     assert guest.outputs(RCX, RDX, R8, R9, R10) == (48, 0x182, 0xFFFF800000001000, 0x800000FEC00000, 0x8B << 32 | 3)
     assert not guest.has_ve()
@@ -109,7 +120,7 @@ def test_ve_information_is_told_once() -> None:
 
 def test_ve_information_has_a_version_1() -> None:
     guest = Guest()
-    guest.module.pending = VirtualizationInfo(10)
+    guest.module.vcpu.virtualization = VirtualizationInfo(10)
     assert guest.call(VEINFO_GET | 1 << 16) == SUCCESS
     assert guest.outputs(RCX)[0] & 0xFFFFFFFF == 10
 

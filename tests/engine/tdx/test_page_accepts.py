@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.engine.errors import GuestDead
-from tdvfsh.engine.tdx.page_accepts import LEAF, AcceptTally, PageAccepts
+from tdvfsh.engine.tdx.page_accepts import LEAF, Acceptor, AcceptTally, PageAccepts
 from tdvfsh.td.cost import CostModel
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.mapgpa import map_gpa
@@ -29,14 +29,15 @@ class Guest:
         self.td = TrustDomain(RamLayout.q35(GIB), host_page_size=host_page_size)
         self.trace = Trace(lambda: self.td.clock.now_ns)
         self.phase = "kernel"
-        self.accepts = PageAccepts(self.td, self.trace, lambda: self.phase)
+        self.vcpu = 0
+        self.accepts = PageAccepts(self.td, self.trace, lambda: Acceptor(self.phase, self.vcpu))
 
     def accept(self, start: int, level: int = 0) -> int:
         return self.accepts.accept(start | level)
 
     @property
     def tally(self) -> AcceptTally:
-        return self.accepts.phases[self.phase]
+        return self.accepts.tallies[Acceptor(self.phase, self.vcpu)]
 
     def last(self) -> TraceRecord:
         return self.trace.records[-1]
@@ -105,7 +106,7 @@ def test_a_page_where_there_is_no_ram_never_returns() -> None:
     guest = Guest()
     with pytest.raises(GuestDead, match="0x80000000 never returns"):
         guest.accept(2 * GIB)
-    assert guest.accepts.phases == {}
+    assert guest.accepts.tallies == {}
     assert guest.trace.records == []
 
 
@@ -143,7 +144,8 @@ def test_neighbouring_calls_of_one_caller_are_one_record_whose_range_grows() -> 
     (record,) = guest.trace.records
     assert (record.service, record.caller, record.status) == (LEAF, "kernel", SUCCESS)
     assert record.arguments == {
-        "start": START, "size": 3 * PAGE_SIZE, "calls": 3, "pages_4k": 3, "pages_2m": 0, "completion": "SUCCESS",
+        "start": START, "size": 3 * PAGE_SIZE, "calls": 3, "pages_4k": 3, "pages_2m": 0, "vcpu": 0,
+        "completion": "SUCCESS",
     }  # fmt: skip
     assert record.time_ns == 0
 
@@ -177,10 +179,20 @@ def test_phases_are_kept_in_the_order_in_which_they_began_and_add_up() -> None:
     for phase, number in (("stub", 0), ("kernel", 1), ("stub", 2)):
         guest.phase = phase
         guest.accept(START + number * LARGE_PAGE_SIZE, LARGE)
-    assert list(guest.accepts.phases) == ["stub", "kernel"]
+    assert list(guest.accepts.tallies) == [("stub", 0), ("kernel", 0)]
     total = AcceptTally()
-    for tally in guest.accepts.phases.values():
+    for tally in guest.accepts.tallies.values():
         total.add(tally)
     assert (total.calls, total.pages_2m, total.accepted_bytes) == (3, 3, guest.td.accepted_bytes)
     assert total.ns == guest.td.clock.now_ns
     assert guest.trace.caller == "shell"
+
+
+def test_each_vcpu_has_a_tally_and_records_of_its_own() -> None:
+    guest = Guest()
+    for number in range(4):
+        guest.vcpu = number // 2
+        guest.accept(START + number * LARGE_PAGE_SIZE, LARGE)
+    assert {acceptor.vcpu: tally.calls for acceptor, tally in guest.accepts.tallies.items()} == {0: 2, 1: 2}
+    records = [record.arguments for record in guest.trace if record.service == LEAF]
+    assert [(record["vcpu"], record["calls"]) for record in records] == [(0, 2), (1, 2)]

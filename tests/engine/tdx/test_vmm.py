@@ -14,6 +14,7 @@ from tdvfsh.engine.platform.serial_port import SerialPort
 from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.msrs import TdMsrs
+from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.td.accept import accept_memory_resource
 from tdvfsh.td.ram import RamLayout
@@ -38,16 +39,18 @@ class Guest:
         self.state: ProcessorState = bare_processor()[1]
         self.td = TrustDomain(RamLayout.q35(GIB), max_map_gpa=max_map_gpa)
         self.sent = bytearray()
-        self.halts = self.conversions = 0
+        self.halts: list[bool] = []
+        self.conversions = 0
         self.device: dict[int, tuple[int, int]] = {}
         serial = SerialPort(self.sent.append, lambda level: None)
         ports = Ports(serial, CmosClock(lambda: datetime(2024, 1, 1, tzinfo=UTC)), lambda: 0)
         self.apic = LocalApic(5, lambda: 0, 2)
         cpuid = TdCpuid(lambda leaf, subleaf: (0, 0, 0, 0), 1, 2, True)
-        self.vmm = Vmm(self.td, self.state, cpuid, TdMsrs(self.apic), ports, self, self._halt, self._converted)
+        vcpu = TdVcpu(0, TdMsrs(self.apic))
+        self.vmm = Vmm(self.td, vcpu, self.state, cpuid, ports, self, self._halt, self._converted)
 
-    def _halt(self) -> None:
-        self.halts += 1
+    def _halt(self, blocked: bool) -> None:
+        self.halts.append(blocked)
 
     def _converted(self) -> None:
         self.conversions += 1
@@ -80,7 +83,7 @@ def test_a_vendor_s_own_call_is_refused() -> None:
     guest.state.set_register(R11, HLT)
     guest.vmm.vmcall()
     assert guest.outputs(R10) == (INVALID,)
-    assert guest.halts == 0
+    assert guest.halts == []
 
 
 def test_asking_for_calls_beyond_the_usual_ones_finds_none() -> None:
@@ -100,8 +103,9 @@ def test_cpuid_comes_back_in_r12_to_r15() -> None:
 
 def test_hlt_waits_and_wbinvd_does_nothing() -> None:
     guest = Guest()
-    assert (guest.call(HLT), guest.halts) == (SUCCESS, 1)
-    assert (guest.call(WBINVD), guest.halts) == (SUCCESS, 1)
+    assert (guest.call(HLT), guest.halts) == (SUCCESS, [False])
+    assert (guest.call(HLT, 1), guest.halts) == (SUCCESS, [False, True])  # interrupts are off
+    assert (guest.call(WBINVD), guest.halts) == (SUCCESS, [False, True])
 
 
 def test_port_io_has_size_direction_port_and_data() -> None:
