@@ -12,6 +12,7 @@ from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.files import OpenedFiles
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
+_ONLY_REAL_CODE_FLAGS: Final = ("through_os", "fast_decompress")
 
 
 def run_boot(arguments: Arguments) -> int:
@@ -32,7 +33,7 @@ def run_boot(arguments: Arguments) -> int:
         if arguments.flag("json"):
             from tdvfsh.report.boot_json import boot_dict
 
-            print_json(boot_dict(result, opened.initrds) | ({"os": ran.data} if ran is not None else {}))
+            print_json(boot_dict(result, opened.initrds) | (ran.data if ran is not None else {}))
         else:
             from tdvfsh.report.boot_text import story_lines
 
@@ -42,7 +43,7 @@ def run_boot(arguments: Arguments) -> int:
 
 def _refuse_engine_options(arguments: Arguments) -> None:
     given = [name for name in _ONLY_REAL_CODE if arguments.optional(name) is not None]
-    given += ["through_os"] if arguments.flag("through_os") else []
+    given += [name for name in _ONLY_REAL_CODE_FLAGS if arguments.flag(name)]
     given += ["violation"] if arguments.text("violation") != "stop" else []
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu")

@@ -8,7 +8,7 @@ import sys
 from typing import Any, NamedTuple
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.engine.boot import boot_on_cpu
+from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.os_run import SystemOptions
 from tdvfsh.engine.screen import Screen, TranscriptDisplay
 from tdvfsh.errors import UsageError
@@ -18,8 +18,8 @@ from tdvfsh.machine.boot import BootResult
 from tdvfsh.report.table import printable
 
 
-class SystemReport(NamedTuple):
-    """What became of the operating system: whether it ended well, in lines, and as plain values."""
+class RealCodeReport(NamedTuple):
+    """What only real code has to tell: whether its operating system ended well, lines, and members of the JSON."""
 
     succeeded: bool
     lines: list[str]
@@ -50,7 +50,7 @@ class SerialOutput:
             self._at_line_start = True
 
 
-def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResult, SystemReport | None]:
+def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResult, RealCodeReport]:
     """Boot; what the programs print goes to standard error, as it comes.
 
     Raises:
@@ -69,16 +69,29 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
         violation_ve=arguments.text("violation") == "ve",
         time_limit=time_limit(arguments),
         through_os=_system_options(arguments, serial),
+        fast_decompress=arguments.flag("fast_decompress"),
     )
     screen.close()
     serial.close()
     if result.violation is not None and not arguments.flag("json"):
         print("\n".join(result.violation.lines()), file=sys.stderr)
-    if result.os_run is None:
-        return result, None
-    from tdvfsh.commands.os_report import os_run_dict, os_run_lines
+    return result, _report(result)
 
-    return result, SystemReport(result.os_run.succeeded, os_run_lines(result), os_run_dict(result))
+
+def _report(result: CpuBootResult) -> RealCodeReport:
+    lines: list[str] = []
+    data: dict[str, Any] = {}
+    if result.shortcut is not None:
+        from tdvfsh.commands.shortcut_report import shortcut_dict, shortcut_lines
+
+        lines += shortcut_lines(result.shortcut)
+        data["shortcut"] = shortcut_dict(result.shortcut)
+    if result.os_run is not None:
+        from tdvfsh.commands.os_report import os_run_dict, os_run_lines
+
+        lines += os_run_lines(result)
+        data["os"] = os_run_dict(result)
+    return RealCodeReport(result.os_run is None or result.os_run.succeeded, lines, data)
 
 
 def _system_options(arguments: Arguments, serial: SerialOutput) -> SystemOptions | None:

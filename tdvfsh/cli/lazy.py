@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
     from tdvfsh.engine.boot import CpuBootResult
+    from tdvfsh.engine.fast_decompress import Shortcut
 
 POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (
@@ -35,6 +37,7 @@ def run_lazy(arguments: Arguments) -> int:
     cases = list(product(memories, accepts, POLICIES))
     system = SystemOptions(lambda data: None, until_pattern(arguments))
     rows: list[dict[str, Any]] = []
+    shortcuts: list[Shortcut] = []
     ended_well = True
     with named_files(arguments) as (progress, opened):
         for done, (memory, accept, policy) in enumerate(cases):
@@ -43,19 +46,35 @@ def run_lazy(arguments: Arguments) -> int:
             if not options.td:
                 raise UsageError("--no-td: a plain VM accepts nothing")
             files = replace(opened.boot, cmdline=f"{opened.boot.cmdline} accept_memory={policy}".strip())
-            result = boot_on_cpu(options, files, time_limit=time_limit(arguments), through_os=system)
+            result = boot_on_cpu(
+                options, files, time_limit=time_limit(arguments), through_os=system,
+                fast_decompress=arguments.flag("fast_decompress"),
+            )  # fmt: skip
             rows.append(_data(memory, accept, policy, result))  # and not the result, which keeps the guest's memory
+            if result.shortcut is not None:
+                shortcuts.append(result.shortcut)
             ended_well = ended_well and result.os_run is not None and result.os_run.succeeded
         progress("boots", len(cases), len(cases))
     if arguments.flag("json"):
         print_json(rows)
     else:
-        print_lines(table_lines([_HEADS, *map(_cells, rows)], "   >>>>>"))
+        print_lines(table_lines([_HEADS, *map(_cells, rows)], "   >>>>>") + _shortcut_lines(shortcuts))
     return 0 if ended_well else 1
+
+
+def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
+    """What became of the shortcut, once for runs where it was the same."""
+    from tdvfsh.commands.shortcut_report import shortcut_sentence
+    from tdvfsh.report.boot_text import labelled
+
+    times = Counter(map(shortcut_sentence, shortcuts))
+    return [line for text, runs in times.items()
+            for line in labelled("shortcut", f"in {runs} of {len(shortcuts)} runs {text}")]  # fmt: skip
 
 
 def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[str, Any]:
     from tdvfsh.commands.os_report import os_run_dict
+    from tdvfsh.commands.shortcut_report import shortcut_dict
 
     before = result.boot_accept_seconds + result.on_demand_seconds
     found: dict[str, Any] = {
@@ -67,6 +86,8 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
         "status": result.status.name,
         "stage": result.stage,
     }
+    if result.shortcut is not None:
+        found["shortcut"] = shortcut_dict(result.shortcut)
     if result.os_run is not None:
         found["os"] = os_run_dict(result)
     return found

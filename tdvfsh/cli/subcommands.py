@@ -81,6 +81,7 @@ def _lazy(parser: argparse.ArgumentParser) -> None:
     _booting(parser)
     parser.add_argument("--until", metavar="REGEX", help="end each run where a console line matches")
     parser.add_argument("--time-limit", metavar="S", help="give each run up after so many seconds")
+    _add_fast_decompress(parser)
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +107,10 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     parser.add_argument("--cmdline", metavar="S", default="nokaslr", help="kernel command line (default nokaslr)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--fast-decompress", action="store_true",
+        help="run the stub a second time with the host unpacking the kernel, and compare that run with the first",
+    )  # fmt: skip
     _add_run_limits(parser)
 
 
@@ -146,7 +151,15 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--drop-accept", metavar="N",
         help="with --through-os: answer the kernel's N-th page accept without doing it",
     )  # fmt: skip
+    _add_fast_decompress(parser, "with --engine cpu: ")
     _add_run_limits(parser)
+
+
+def _add_fast_decompress(parser: argparse.ArgumentParser, where: str = "") -> None:
+    parser.add_argument(
+        "--fast-decompress", action="store_true",
+        help=f"{where}let the host unpack the kernel where its stub calls a decompressor; the output names it",
+    )  # fmt: skip
 
 
 def _add_unpack_limit(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
+from tdvfsh.engine.fast_decompress import FastDecompression, Shortcut
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.kernel_symbols import KernelSymbols
@@ -39,7 +40,7 @@ from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.qemu import check_initrd
 from tdvfsh.trace import TraceRecord
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import PAGE_SHIFT
+from tdvfsh.units import PAGE_SHIFT, align_up
 
 STUB: Final = "stub"
 GRUB_LOADER: Final = "grub2.12-debian"
@@ -74,6 +75,7 @@ class CpuBootResult(BootResult):
         screen_lines: What the screen showed in the end.
         at_exit: The account when the operating system's first instruction ran, where it was run on.
         os_run: What became of it.
+        shortcut: What became of ``--fast-decompress``, where it was asked for.
     """
 
     waited_ns: int = 0
@@ -83,6 +85,7 @@ class CpuBootResult(BootResult):
     screen_lines: tuple[str, ...] = ()
     at_exit: ExitAccount | None = None
     os_run: OsRun | None = None
+    shortcut: Shortcut | None = None
 
     @property
     def on_demand_seconds(self) -> float:
@@ -125,12 +128,14 @@ class CpuBoot:
         firmware: Its firmware for guest code.
         flow: State that the modelled firmware's part of the flow writes.
         grub: Whether a real GRUB does the loading.
+        fast: Unpacks the kernel, where the host is to do that.
     """
 
     machine: Machine
     firmware: GuestFirmware
     flow: BootFlow
     grub: bool = False
+    fast: FastDecompression | None = None
     started: float = field(default_factory=time.monotonic)
     entered: CpuBootResult | None = None
 
@@ -139,6 +144,33 @@ class CpuBoot:
         records, files = self.machine.trace.records, self.flow.files
         loader = grub_placements(records, files) if self.grub else []
         return in_order(records, self.flow.placements, loader, stub_placements(records, files, STUB))
+
+    def kernel_buffer(self) -> Placement | None:
+        """Where the stub has allocated room for the kernel."""
+        placements = stub_placements(self.machine.trace.records, self.flow.files, STUB)
+        return next((entry for entry in reversed(placements) if entry.what == "kernel" and not entry.freed), None)
+
+    def unpack_on_host(self) -> None:
+        """Let the host take the place of the stub's decompressor."""
+        firmware, records = self.firmware, self.machine.trace.records
+        self.fast = fast = FastDecompression(firmware.cpu, firmware.ram, self.flow.files.kernel)
+
+        def served(service: str) -> None:
+            if service == "AllocatePages" and records[-1].caller == STUB:
+                buffer = self.kernel_buffer()
+                if buffer is not None and records[-1].results.get("memory") == buffer.start:
+                    fast.watch(buffer, self._image_base())
+
+        firmware.on_served, firmware.on_call = served, fast.serve
+
+    def _image_base(self) -> int | None:
+        """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
+        found = self.firmware.image_at(self.firmware.caller_address)
+        if found is not None:
+            return found[1].image_base
+        images = [entry for entry in self.placements() if entry.what == "image"]
+        pe = self.flow.files.kernel.pe
+        return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
 
     def watch_kernel(self) -> None:
         """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
@@ -150,6 +182,8 @@ class CpuBoot:
     def enter_system(self) -> None:
         """The kernel's first instruction: from here on everything is its own doing."""
         result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
+        if self.fast is not None:
+            self.fast.end()
         kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
         firmware.symbols = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.system.translate)
         account = ExitAccount(
@@ -221,6 +255,7 @@ class CpuBoot:
             violation=violation,
             unaccepted_bitmap=self._bitmap(placements),
             screen_lines=lines,
+            shortcut=self.fast.outcome() if self.fast is not None else None,
         )
 
     def _stage(self, placements: list[Placement]) -> str:
@@ -284,6 +319,7 @@ def boot_on_cpu(
     violation_ve: bool = False,
     time_limit: float | None = None,
     through_os: SystemOptions | None = None,
+    fast_decompress: bool = False,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -297,6 +333,7 @@ def boot_on_cpu(
         violation_ve: Deliver #VE for pages that are not accepted.
         time_limit: Real seconds after which the run is given up.
         through_os: Run the operating system on; None to end with ExitBootServices.
+        fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
 
     Raises:
         UsageError: A TD that cannot be or does not start.
@@ -321,6 +358,8 @@ def boot_on_cpu(
         boot = CpuBoot(machine, firmware, flow, grub is not None)
         firmware.on_leaving = boot.watch_kernel
         firmware.on_entering = boot.enter_system
+        if fast_decompress:
+            boot.unpack_on_host()
         if through_os is not None:
             firmware.page_accepts.drop = through_os.drop_accept
         firmware.name_of = lambda image: _image_name(image, files)

@@ -44,6 +44,7 @@ class StopKind(Enum):
     SYSCALL = "SYSCALL"
     TIME = "an interrupt is due"
     PORT = "IN or OUT"
+    CALL = "a call that the host answers"
 
 
 class Stop(NamedTuple):
@@ -184,16 +185,21 @@ class Cpu:
             self.uc.hook_del(self._watch)
             self._watch = None
 
-    def stop_at(self, address: int, wanted: Callable[[], bool]) -> None:
-        """Stop before the instruction at ``address``, whenever ``wanted`` says so."""
+    def stop_at(self, address: int, wanted: Callable[[], bool], kind: StopKind = StopKind.TIME) -> object:
+        """Stop before the instruction at ``address``, whenever ``wanted`` says so; gives what ends that."""
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if wanted():
-                self._stop = Stop(StopKind.TIME)
+                self._stop = Stop(kind)
                 self.uc.emu_stop()
 
-        self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
+        hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
         self.uc.ctl_remove_cache(address, address + 1)
+        return hook
+
+    def no_stop_at(self, stop: object) -> None:
+        """No longer stop there. Only outside of :meth:`run`."""
+        self.uc.hook_del(stop)
 
     def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
         """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.

@@ -75,6 +75,8 @@ class GuestFirmware:
         symbols: The running kernel's names, where it is run on.
         on_leaving: Called when ExitBootServices has succeeded.
         on_entering: Called when an operating system that is run on is about to execute its first instruction.
+        on_served: Called with a service's name when it has been served.
+        on_call: Answers a call in the guest that the processor was told to stop at; gives the address to go on at.
     """
 
     def __init__(
@@ -108,6 +110,8 @@ class GuestFirmware:
         self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
         self.on_entering: Callable[[], None] | None = None
+        self.on_served: Callable[[str], None] | None = None
+        self.on_call: Callable[[], int] | None = None
         self._journal = CallJournal(self)
         self.caller_address = 0
         self.events = EventServices(self)
@@ -292,6 +296,9 @@ class GuestFirmware:
         """Where to go on after a stop that is no service."""
         if stop.kind is StopKind.WATCHED:
             return self._entered_system(stop)
+        if stop.kind is StopKind.CALL and self.on_call is not None:
+            self.check_limit()
+            return self.on_call()
         if stop.kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
         self.check_limit()
@@ -336,6 +343,8 @@ class GuestFirmware:
             what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
             raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
         self.map_accepted()
+        if self.on_served is not None:
+            self.on_served(service.name)
         return int(answer) if answer is not None else 0
 
     def _answer(self, service: Service, stack: int) -> Answer:

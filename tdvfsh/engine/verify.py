@@ -84,17 +84,26 @@ def verify(
     model = boot(real.machine.options, files)
     agreed: dict[str, int] = {}
     differences: list[Difference] = []
-    for kind, of_model, of_real in (
-        ("outcome", _outcome(model), _outcome(real)),
-        ("calls", stub_calls(model.machine.trace.records), stub_calls(real.machine.trace.records)),
-        ("placements", _placements(model), _placements(real)),
-        ("memory map", _memory_map(model.memory_map), _memory_map(real.memory_map)),
-        ("bitmap", _modelled_bitmap(model), _bitmap(real.unaccepted_bitmap)),
-    ):
-        same, found = _compare(kind, of_model, of_real)
-        agreed[kind] = same
+    of_real = parts_of(real)
+    for kind, of_model in _parts(model, _modelled_bitmap(model)).items():
+        agreed[kind], found = compare(kind, of_model, of_real[kind])
         differences += found
     return Verification(model, real, agreed, tuple(differences))
+
+
+def parts_of(real: CpuBootResult) -> dict[str, list[str]]:
+    """What is compared of a boot on the processor, in lines, by kind."""
+    return _parts(real, _bitmap(real.unaccepted_bitmap))
+
+
+def _parts(result: BootResult, bitmap: list[str]) -> dict[str, list[str]]:
+    return {
+        "outcome": _outcome(result),
+        "calls": stub_calls(result.machine.trace.records),
+        "placements": _placements(result),
+        "memory map": _memory_map(result.memory_map),
+        "bitmap": bitmap,
+    }
 
 
 def verification_lines(result: Verification) -> list[str]:
@@ -178,7 +187,7 @@ def _bitmap(bitmap: bytes) -> list[str]:
     return lines
 
 
-def _compare(kind: str, model: list[str], real: list[str]) -> tuple[int, list[Difference]]:
+def compare(kind: str, model: list[str], real: list[str]) -> tuple[int, list[Difference]]:
     """How many lines are the same in the same order, and the others in pairs."""
     differences: list[Difference] = []
     same = 0

@@ -25,6 +25,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("--until x", "--until: needs --engine cpu"),
         ("--through-os", "--through-os: needs --engine cpu"),
         ("--drop-accept 2", "--drop-accept: needs --engine cpu"),
+        ("--fast-decompress", "--fast-decompress: needs --engine cpu"),
         ("--grub grubx64.efi", "--grub: needs --engine cpu"),
         ("--time-limit 3", "--time-limit: needs --engine cpu"),
         ("--violation ve", "--violation: needs --engine cpu"),

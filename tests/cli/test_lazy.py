@@ -11,6 +11,7 @@ import pytest
 from tdvfsh.cli.main import main
 from tdvfsh.engine import boot as engine_boot
 from tdvfsh.engine.boot import CpuBootResult
+from tdvfsh.engine.fast_decompress import Shortcut
 from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
@@ -34,6 +35,13 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
     def ran(options: TdOptions, files: BootFiles, **more: object) -> CpuBootResult:
         asked.append((options.memory, options.accept.name, files.cmdline))
         made = result()
+        if more["fast_decompress"]:
+            taken = "partly" not in files.cmdline or "lazy" in files.cmdline
+            why = None if taken else "no call met the contract"
+            shortcut = Shortcut(
+                taken, "zstd", "zstd_decompress_dctx" if taken else None, 0x1000, int(taken), 10, 70, why
+            )
+            made = replace(made, shortcut=shortcut)
         assert made.os_run is not None
         if "panic" in files.cmdline and "eager" in files.cmdline:
             return replace(made, os_run=replace(made.os_run, ending="panic", why="it panicked"))
@@ -75,6 +83,22 @@ def test_the_rows_for_machines_hold_each_run_s_accepts(
     assert [row["accept_memory"] for row in rows] == ["lazy", "eager"]
     assert rows[0]["os"]["ending"] == "power off"
     assert runs[0][2] == "accept_memory=lazy"
+
+
+def test_the_shortcut_is_named_with_how_many_runs_took_it(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lazy", kernel, "--fast-decompress"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "shortcut in 2 of 2 runs the host unpacked the kernel: zstd, 10 B to 70 B, in place of" in shown
+    assert main(["lazy", kernel, "--fast-decompress", "--cmdline", "partly"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "shortcut in 1 of 2 runs the host unpacked the kernel" in shown
+    assert "shortcut in 1 of 2 runs not taken: no call met the contract" in shown
+    assert main(["lazy", kernel, "--fast-decompress", "--json"]) == 0
+    assert [row["shortcut"]["taken"] for row in json.loads(capsys.readouterr().out)] == [True, True]
+    assert main(["lazy", kernel]) == 0
+    assert "shortcut" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,16 @@ def boot_through(
     options: TdOptions | None = None,
     until: str | None = None,
     drop_accept: int | None = None,
+    fast_decompress: bool = False,
 ) -> Booted:
     """Run a kernel to its end."""
     console = bytearray()
     system = SystemOptions(console.extend, None if until is None else re.compile(until), drop_accept)
     with open_boot_files(image(kernel, "kernel"), [init], CONSOLE) as opened:
-        result = boot_on_cpu(options or TdOptions(memory=MEMORY), opened.boot, time_limit=SECONDS, through_os=system)
+        result = boot_on_cpu(
+            options or TdOptions(memory=MEMORY), opened.boot, time_limit=SECONDS, through_os=system,
+            fast_decompress=fast_decompress,
+        )  # fmt: skip
     assert result.os_run is not None
     return Booted(result, result.os_run, console.decode())
 
@@ -165,6 +169,18 @@ def test_the_command_line_boots_it_again_with_the_same_console_and_the_same_acco
     value = json.loads(captured.out)
     assert value["os"] == json.loads(json.dumps(os_run_dict(guest.result)))
     assert value["status"] == "EFI_SUCCESS"
+
+
+def test_a_kernel_that_the_host_unpacked_runs_to_the_same_console_and_the_same_account(
+    guest: Booted, init: Path
+) -> None:
+    fast = boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS), fast_decompress=True)
+    assert fast.result.shortcut is not None
+    assert fast.result.shortcut.taken
+    assert guest.result.shortcut is None
+    assert fast.console == guest.console
+    assert os_run_dict(fast.result) == os_run_dict(guest.result)
+    assert fast.result.machine.clock.now_ns == guest.result.machine.clock.now_ns
 
 
 def units(booted: Booted, bits: int) -> list[int]:

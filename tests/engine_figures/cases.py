@@ -14,7 +14,7 @@ from shutil import copyfile
 from typing import Final
 
 from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.engine.boot import boot_on_cpu
+from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.keys import ScriptedKeys
@@ -94,7 +94,7 @@ def fetched_program(
     return prepare
 
 
-def stub(image: str) -> Callable[[Path], Callable[[], Outcome]]:
+def stub(image: str, fast: bool = False) -> Callable[[Path], Callable[[], Outcome]]:
     """A kernel's EFI stub with an initrd from LoadFile2, to the kernel's first instruction."""
 
     def prepare(folder: Path) -> Callable[[], Outcome]:
@@ -103,16 +103,20 @@ def stub(image: str) -> Callable[[Path], Callable[[], Outcome]]:
 
         def run() -> Outcome:
             with open_boot_files(folder / "vmlinuz", [folder / "initrd.img"], "nokaslr") as opened:
-                result = boot_on_cpu(TdOptions(memory=2 * GIB), opened.boot)
+                result = boot_on_cpu(TdOptions(memory=2 * GIB), opened.boot, fast_decompress=fast)
             how = LEFT if result.booted else f"{result.status.name} at {result.stage}"
-            return how, result.machine.trace.records
+            return how + _not_taken(result), result.machine.trace.records
 
         return run
 
     return prepare
 
 
-def system(image: str) -> Callable[[Path], Callable[[], Outcome]]:
+def _not_taken(result: CpuBootResult) -> str:
+    return "" if result.shortcut is None or result.shortcut.taken else ", shortcut not taken"
+
+
+def system(image: str, fast: bool = False) -> Callable[[Path], Callable[[], Outcome]]:
     """A kernel as a TDX guest, through ``/init`` in user space to power off."""
 
     def prepare(folder: Path) -> Callable[[], Outcome]:
@@ -122,9 +126,11 @@ def system(image: str) -> Callable[[Path], Callable[[], Outcome]]:
         def run() -> Outcome:
             with open_boot_files(folder / "vmlinuz", [folder / "init.cpio"], "console=ttyS0 quiet") as opened:
                 through = SystemOptions(lambda data: None)
-                result = boot_on_cpu(TdOptions(memory=2 * GIB), opened.boot, through_os=through)
+                options = TdOptions(memory=2 * GIB)
+                result = boot_on_cpu(options, opened.boot, through_os=through, fast_decompress=fast)
             ended = "" if result.os_run is None else result.os_run.ending
-            return ended or f"{result.status.name} at {result.stage}", result.machine.trace.records
+            ended = ended or f"{result.status.name} at {result.stage}"
+            return ended + _not_taken(result), result.machine.trace.records
 
         return run
 
@@ -173,9 +179,16 @@ CASES: Final = {
         "shellx64.efi",
     ),
     "stub": Case("Linux 6.12 EFI stub to the kernel", stub("kernel-6.12-cloud"), "9.4-13 s, 49 calls", "vmlinuz", LEFT),
+    "stub-fast": Case("Linux 6.12 EFI stub with --fast-decompress", stub("kernel-6.12-cloud", fast=True), "", "", LEFT),
     "stub-7": Case("Linux 7.2 EFI stub to the kernel", stub("kernel-7-cloud"), "", "vmlinuz", LEFT),
+    "stub-7-fast": Case("Linux 7.2 EFI stub with --fast-decompress", stub("kernel-7-cloud", fast=True), "", "", LEFT),
+    "stub-xz": Case("Linux 6.1 (xz) EFI stub to the kernel", stub("kernel-6.1"), "", "vmlinuz", LEFT),
+    "stub-xz-fast": Case("Linux 6.1 (xz) EFI stub with --fast-decompress", stub("kernel-6.1", fast=True), "", "", LEFT),
     "system": Case(
         "Linux 6.12 to user space and power off", system("kernel-6.12-cloud"), "26 s, to root", "", POWER_OFF
+    ),
+    "system-fast": Case(
+        "Linux 6.12 to user space with --fast-decompress", system("kernel-6.12-cloud", fast=True), "", "", POWER_OFF
     ),
     "system-7": Case("Linux 7.2 to user space and power off", system("kernel-7-cloud"), "", "", POWER_OFF),
     "grub-menu": Case(
