@@ -12,7 +12,7 @@ from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.files import OpenedFiles
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
-_ONLY_REAL_CODE_FLAGS: Final = ("through_os", "fast_decompress")
+_ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress")
 
 
 def run_boot(arguments: Arguments) -> int:

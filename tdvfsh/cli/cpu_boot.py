@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.os_run import SystemOptions
 from tdvfsh.engine.screen import Screen, TranscriptDisplay
+from tdvfsh.engine.serial_input import SerialInput, TypedAtTerminal, TypedLines
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
@@ -27,15 +30,25 @@ class RealCodeReport(NamedTuple):
 
 
 class SerialOutput:
-    """A guest's serial console on standard error, as it comes; what a terminal would obey is shown instead."""
+    """A guest's serial console on standard error, as it comes.
 
-    def __init__(self) -> None:
+    Args:
+        raw: A person sits at it: the terminal is to obey what it is sent. Otherwise that is shown instead.
+    """
+
+    def __init__(self, raw: bool = False) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at_line_start = True
+        self._raw = raw
 
     def write(self, data: bytes) -> None:
-        """Some bytes; carriage returns are left out."""
+        """Some bytes; carriage returns are left out, but for a terminal that obeys."""
         text = self._decoder.decode(data)
+        if self._raw:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            self._at_line_start = text.endswith("\n") if text else self._at_line_start
+            return
         shown = "".join(each if each in "\n\t" else printable(each) for each in text if each != "\r")
         sys.stderr.write(shown)
         if shown:
@@ -60,19 +73,18 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 
     grub = arguments.optional("grub")
     screen = Screen(TranscriptDisplay(sys.stderr))
-    serial = SerialOutput()
-    result = boot_on_cpu(
-        arguments.td_options(),
-        files,
-        open_mapped(grub).view if grub is not None else None,
-        screen,
-        violation_ve=arguments.text("violation") == "ve",
-        time_limit=time_limit(arguments),
-        through_os=_system_options(arguments, serial),
-        fast_decompress=arguments.flag("fast_decompress"),
-    )
-    screen.close()
-    serial.close()
+    with _system_options(arguments) as through_os:
+        result = boot_on_cpu(
+            arguments.td_options(),
+            files,
+            open_mapped(grub).view if grub is not None else None,
+            screen,
+            violation_ve=arguments.text("violation") == "ve",
+            time_limit=time_limit(arguments),
+            through_os=through_os,
+            fast_decompress=arguments.flag("fast_decompress"),
+        )
+        screen.close()
     if result.violation is not None and not arguments.flag("json"):
         print("\n".join(result.violation.lines()), file=sys.stderr)
     return result, _report(result)
@@ -94,16 +106,40 @@ def _report(result: CpuBootResult) -> RealCodeReport:
     return RealCodeReport(result.os_run is None or result.os_run.succeeded, lines, data)
 
 
-def _system_options(arguments: Arguments, serial: SerialOutput) -> SystemOptions | None:
+@contextmanager
+def _system_options(arguments: Arguments) -> Iterator[SystemOptions | None]:
     until, drop = arguments.optional("until"), arguments.optional("drop_accept")
+    typed = arguments.flag("console")
     if not arguments.flag("through_os"):
-        for value, name in ((until, "--until"), (drop, "--drop-accept")):
-            if value is not None:
+        given = ((until is not None, "--until"), (drop is not None, "--drop-accept"), (typed, "--console"))
+        for is_given, name in given:
+            if is_given:
                 raise UsageError(f"{name}: needs --through-os")
-        return None
+        yield None
+        return
     if drop is not None and not (drop.isdecimal() and int(drop)):
         raise UsageError(f"--drop-accept {drop}: not a number from 1")
-    return SystemOptions(serial.write, until_pattern(arguments), None if drop is None else int(drop))
+    pattern, number = until_pattern(arguments), None if drop is None else int(drop)
+    with _serial_input() if typed else nullcontext() as source:
+        serial = SerialOutput(raw=isinstance(source, TypedAtTerminal))
+        try:
+            yield SystemOptions(serial.write, pattern, number, source)
+        finally:
+            serial.close()
+
+
+@contextmanager
+def _serial_input() -> Iterator[SerialInput]:
+    """The terminal where there is one at both ends, else the lines of standard input."""
+    from tdvfsh.cli.exec import standard_input_text
+
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+        from tdvfsh.engine.raw_terminal import RawTerminal
+
+        with RawTerminal(sys.stdin.fileno()) as terminal:
+            yield TypedAtTerminal(terminal)
+    else:
+        yield TypedLines(standard_input_text())
 
 
 def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:

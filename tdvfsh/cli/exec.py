@@ -119,21 +119,26 @@ def console() -> Iterator[tuple[Screen, KeySource]]:
 
     with ExitStack() as stack:
         if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+            from tdvfsh.engine.raw_terminal import RawTerminal
             from tdvfsh.engine.terminal import TerminalKeys
 
-            keys: KeySource = stack.enter_context(TerminalKeys(sys.stdin.fileno()))
+            keys: KeySource = TerminalKeys(stack.enter_context(RawTerminal(sys.stdin.fileno())))
             screen = Screen(AnsiDisplay(_Flushing()))
         else:
-            text = ""
-            if sys.stdin is not None and not sys.stdin.isatty():
-                text = sys.stdin.buffer.read(_MAXIMUM_INPUT).decode("utf-8", "replace")
-            keys = ScriptedKeys(text)
+            keys = ScriptedKeys(standard_input_text())
             screen = Screen(TranscriptDisplay(sys.stdout))
         try:
             yield screen, keys
         finally:
             screen.close()
             sys.stdout.flush()
+
+
+def standard_input_text() -> str:
+    """All that comes from standard input; nothing from a terminal, at which somebody would have to sit."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return ""
+    return sys.stdin.buffer.read(_MAXIMUM_INPUT).decode("utf-8", "replace")
 
 
 class _Flushing:

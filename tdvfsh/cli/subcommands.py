@@ -146,6 +146,10 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--through-os", action="store_true",
         help="with --engine cpu: run the kernel on, its serial console on standard error, and account for its accepts",
     )  # fmt: skip
+    parser.add_argument(
+        "--console", action="store_true",
+        help="with --through-os: type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
+    )  # fmt: skip
     parser.add_argument("--until", metavar="REGEX", help="with --through-os: end where a console line matches")
     parser.add_argument(
         "--drop-accept", metavar="N",

@@ -351,7 +351,15 @@ def boot_on_cpu(
     with (
         RunLimit(time_limit) as limit,
         closing(
-            GuestFirmware(machine, screen, keys, violation_ve, limit, console.put if console is not None else None)
+            GuestFirmware(
+                machine,
+                screen,
+                keys,
+                violation_ve,
+                limit,
+                console.put if console is not None else None,
+                through_os.typed if through_os is not None else None,
+            )
         ) as firmware,
     ):
         flow = _flow(machine, files)

@@ -33,6 +33,7 @@ from tdvfsh.engine.protocols import install_firmware_protocols, prepare_loaded_i
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.engine.runtime_services import RuntimeServices
 from tdvfsh.engine.screen import NoDisplay, Screen
+from tdvfsh.engine.serial_input import SerialInput
 from tdvfsh.engine.services import Answer, Service, services_of
 from tdvfsh.engine.stubs import RETURN, Stubs
 from tdvfsh.engine.system import System
@@ -67,6 +68,8 @@ class GuestFirmware:
         keys: Behind ConIn; none will come where None.
         violation_ve: Deliver #VE to the guest for a page that is not accepted, instead of stopping.
         limit: When to give up.
+        serial: Takes what an operating system sends to its serial port; none is run on where None.
+        typed: What is typed at that port.
 
     Attributes:
         caller_address: Return address of the service call being served.
@@ -87,6 +90,7 @@ class GuestFirmware:
         violation_ve: bool = False,
         limit: RunLimit | None = None,
         serial: Callable[[int], None] | None = None,
+        typed: SerialInput | None = None,
     ) -> None:
         self.machine = machine
         self.screen = screen or Screen(NoDisplay())
@@ -132,7 +136,7 @@ class GuestFirmware:
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
         self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
-        self.system = System(self, serial or (lambda byte: None), violation_ve)
+        self.system = System(self, serial or (lambda byte: None), typed, violation_ve)
         mailbox = install_machine_tables(machine, self.ram, area, len(self.system.vcpus.all))
         if mailbox:
             self.system.mailbox = WakeupMailbox(machine, self.ram, mailbox)

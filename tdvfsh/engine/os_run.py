@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
+from tdvfsh.engine.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
@@ -71,11 +72,13 @@ class SystemOptions:
         output: Takes the console's bytes as they come.
         until: End the run where the console shows this.
         drop_accept: Answer this TDG.MEM.PAGE.ACCEPT, counted from 1, without doing it.
+        typed: What is typed at the console.
     """
 
     output: Callable[[bytes], None]
     until: re.Pattern[str] | None = None
     drop_accept: int | None = None
+    typed: SerialInput | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ class OsRun:
     """A run of an operating system.
 
     Attributes:
-        ending: ``power off``, ``reset``, ``matched``, ``panic``, ``fatal error``, ``violation``, ``dead`` or
-            ``given up``.
+        ending: ``power off``, ``reset``, ``matched``, ``input ended``, ``panic``, ``fatal error``, ``violation``,
+            ``dead`` or ``given up``.
         why: One sentence.
         tallies: Accepts by who made them, in order.
         unaccepted_before: Bytes at ExitBootServices.
@@ -120,7 +123,7 @@ class OsRun:
     @property
     def succeeded(self) -> bool:
         """Whether it ended as a system should, or where it was told to."""
-        return self.ending in (POWER_OFF, RESET, MATCHED)
+        return self.ending in (POWER_OFF, RESET, MATCHED, INPUT_ENDED)
 
     @property
     def total(self) -> AcceptTally:
@@ -134,6 +137,7 @@ class OsRun:
 POWER_OFF: Final = "power off"
 RESET: Final = "reset"
 MATCHED: Final = "matched"
+INPUT_ENDED: Final = "input ended"
 
 
 def ending_of(error: EngineError) -> tuple[str, str]:
@@ -143,7 +147,8 @@ def ending_of(error: EngineError) -> tuple[str, str]:
             return POWER_OFF, "the system switched the machine off"
         return RESET, f"the system asked for a {error.kind} reset"
     kinds: tuple[tuple[type[EngineError], str], ...] = (
-        (ConsoleMatched, MATCHED), (KernelPanicked, "panic"), (GuestFatal, "fatal error"), (GuestStopped, "violation"),
+        (ConsoleMatched, MATCHED), (InputEnded, INPUT_ENDED),
+        (KernelPanicked, "panic"), (GuestFatal, "fatal error"), (GuestStopped, "violation"),
         (GuestDead, "dead"),
     )  # fmt: skip
     return next((name for kind, name in kinds if isinstance(error, kind)), "given up"), str(error)

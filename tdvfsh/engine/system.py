@@ -24,6 +24,7 @@ from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
 from tdvfsh.engine.platform.local_apic import LocalApic
 from tdvfsh.engine.running_guest import GENERAL_PROTECTION, RunningGuest
+from tdvfsh.engine.serial_input import SerialInput
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import TdxModule
 from tdvfsh.engine.tdx.msrs import TdMsrs, permission_map
@@ -41,6 +42,7 @@ _BREAKPOINT: Final = 3
 _INVALID_OPCODE: Final = 6
 _PAGE_FAULT: Final = 14
 _FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
+_LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its terminal
 _CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 
 
@@ -50,6 +52,7 @@ class System:
     Args:
         firmware: The firmware that starts it.
         console: Takes each byte that the serial port sends.
+        typed: What is typed at it; None for nothing.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
 
     Attributes:
@@ -57,16 +60,25 @@ class System:
         mailbox: Where an operating system wakes all but the first of them; None where there is one.
     """
 
-    def __init__(self, firmware: GuestFirmware, console: Callable[[int], None], violation_ve: bool = False) -> None:
+    def __init__(
+        self,
+        firmware: GuestFirmware,
+        console: Callable[[int], None],
+        typed: SerialInput | None = None,
+        violation_ve: bool = False,
+    ) -> None:
         guest = self._guest = RunningGuest(firmware)
         self._cpu = guest.cpu
         self._state = guest.state
         td, clock, bus = guest.td, guest.clock, InterruptBus()
-        self._devices = Devices(bus, console, firmware.date, clock.read)
+        self._console = console
+        self._typed = typed
+        self._stops = 0
+        self._devices = Devices(bus, self._sent, firmware.date, clock.read)
         count = td.vcpus if td.is_td else 1
         windows = Windows()
         vcpus = [self._vcpu(number, bus, windows) for number in range(count)]
-        self.vcpus = guest.vcpus = Vcpus(vcpus, clock, self._state, self._turned)
+        self.vcpus = guest.vcpus = Vcpus(vcpus, clock, self._state, self._turned, self._idle)
         self.mailbox: WakeupMailbox | None = None
         cpuid = TdCpuid(NativeCpuid(self._cpu.model), count, CYCLES_PER_NANOSECOND, td.is_td)
         self._vmm = Vmm(
@@ -118,6 +130,24 @@ class System:
     def _write_port(self, port: int, size: int, value: int) -> None:
         self._guest.counts["OUT"] += 1
         self._devices.ports.write(port, size, value)
+
+    def _sent(self, byte: int) -> None:
+        if self._typed is not None:
+            self._typed.heard(self._guest.clock.now_ns)
+        self._console(byte)
+
+    def _idle(self, until: int | None) -> int | None:
+        """All wait: what is typed meanwhile arrives."""
+        if self._typed is None or not self._devices.serial.listening:
+            return until
+        until = self._typed.waits(self._guest.clock.now_ns, until)
+        self._receive()
+        return until
+
+    def _receive(self) -> None:
+        data = self._typed.take() if self._typed is not None and self._devices.serial.listening else b""
+        if data:
+            self._devices.serial.receive(data)
 
     def _accept(self, rcx: int) -> int:
         firmware = self._guest.firmware
@@ -177,6 +207,9 @@ class System:
             self._instructions.system_call()
         elif kind is StopKind.PORT:
             self._instructions.port()
+        self._stops += 1
+        if not self._stops % _LOOK_FOR_INPUT:
+            self._receive()
         if not faults.in_shared_access:
             self.vcpus.settle()
             self._interrupt()

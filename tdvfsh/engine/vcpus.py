@@ -49,10 +49,16 @@ class Vcpus:
         clock: Virtual time.
         state: The state of the one that runs, loaded.
         changed: Told when another one runs, its state loaded.
+        idle: Told when all wait, until when (None for ever): gives when to look again, no later.
     """
 
     def __init__(
-        self, vcpus: list[Vcpu], clock: GuestClock, state: ProcessorState, changed: Callable[[Vcpu], None]
+        self,
+        vcpus: list[Vcpu],
+        clock: GuestClock,
+        state: ProcessorState,
+        changed: Callable[[Vcpu], None],
+        idle: Callable[[int | None], int | None],
     ) -> None:
         self.all = vcpus
         self.current = vcpus[0]
@@ -60,6 +66,7 @@ class Vcpus:
         self._clock = clock
         self._state = state
         self._changed = changed
+        self._idle = idle
         self._spun = False
         self._turn_ends = 0
 
@@ -101,15 +108,16 @@ class Vcpus:
         return next((vcpu for vcpu in order if vcpu.interrupts.ready), None)
 
     def _woken_by_time(self) -> Vcpu:
-        """All wait: on to the first timer."""
-        dues = [due for due in (vcpu.interrupts.due_ns for vcpu in self._started) if due is not None]
-        while dues:
-            self._clock.advance(max(0, min(dues) - self._clock.now_ns))
+        """All wait: on to the first timer, or to what a device brings before."""
+        ready: Vcpu | None = None
+        while ready is None:
+            timers = [due for due in (vcpu.interrupts.due_ns for vcpu in self._started) if due is not None]
+            due = self._idle(min(timers, default=None))
+            if due is None:
+                raise GuestDead("the system waits for an interrupt, and none will come")
+            self._clock.advance(max(0, due - self._clock.now_ns))
             ready = self._next_ready()
-            if ready is not None:
-                return ready
-            dues = [due for due in (vcpu.interrupts.due_ns for vcpu in self._started) if due is not None]
-        raise GuestDead("the system waits for an interrupt, and none will come")
+        return ready
 
     def _turn_to(self, vcpu: Vcpu) -> None:
         self._spun = False

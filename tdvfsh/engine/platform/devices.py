@@ -26,6 +26,7 @@ class Devices:
 
     Attributes:
         io_apic: The I/O APIC.
+        serial: COM1.
         ports: The I/O ports.
     """
 
@@ -37,8 +38,8 @@ class Devices:
         now: Callable[[], int],
     ) -> None:
         self.io_apic = IoApic(bus)
-        serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
-        self.ports = Ports(serial, CmosClock(date), now)
+        self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
+        self.ports = Ports(self.serial, CmosClock(date), now)
 
     def read(self, address: int, size: int) -> int:
         """A register in the address space; all ones where there is none."""

@@ -44,6 +44,11 @@ class SerialPort:
         self._transmit_pending = False
         self._received: deque[int] = deque()
 
+    @property
+    def listening(self) -> bool:
+        """Whether a driver has the port open: it wants to be told of what arrives."""
+        return bool(self._enabled & _RECEIVE_ENABLE)
+
     def receive(self, data: bytes) -> None:
         """Bytes arrive from the other end."""
         self._received.extend(data)

@@ -40,7 +40,7 @@ _ARCH_CAPABILITIES: Final = 1 << 29
 _FIVE_LEVEL_PAGING: Final = 1 << 16
 _SVM: Final = 1 << 2
 _INVARIANT_TSC: Final = 1 << 8
-_ADDRESS_BITS: Final = 52 | 48 << 8
+_ADDRESS_BITS: Final = 52 | 57 << 8  # linear ones as five-level paging has them
 _CR4_OSXSAVE: Final = 1 << 18
 _NOTHING: Final = (0, 0, 0, 0)
 
