@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.boot_services import BootServices
@@ -18,7 +19,7 @@ from tdvfsh.engine.firmware_area import FirmwareHeap, find_area
 from tdvfsh.engine.image_services import ImageServices
 from tdvfsh.engine.interfaces import GuestDevicePath, GuestInterface, Interfaces
 from tdvfsh.engine.journal import CallJournal
-from tdvfsh.engine.kernel_symbols import KernelSymbols, accept_phase
+from tdvfsh.engine.kernel_symbols import FRAMES, KernelSymbols, accept_phase
 from tdvfsh.engine.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.live_contents import LiveContents
@@ -179,12 +180,19 @@ class GuestFirmware:
         self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
         return FirmwareHeap(stack + _STACK_SIZE, start + size)
 
-    def map_accepted(self) -> None:
-        """Let the processor see what is accepted now."""
+    def map_accepted(self) -> bool:
+        """Let the processor see what was accepted; gives whether there was anything."""
         accepted = self.td.accepted_bytes - self.td.shared_bytes
-        if accepted != self._accepted:
+        changed = accepted != self._accepted
+        if changed:
             self._accepted = accepted
             self.cpu.mapped.map_accepted()
+        return changed
+
+    def converted(self) -> None:
+        """Memory became shared or private: the processor sees what is accepted now, and nothing else."""
+        self._accepted = self.td.accepted_bytes - self.td.shared_bytes
+        self.cpu.mapped.map_accepted()
 
     def _written(self, start: int, end: int) -> None:
         self.cpu.mapped.forget_code(start, end)
@@ -258,7 +266,7 @@ class GuestFirmware:
         pointer = cpu.read("RIP")
         if self.symbols is None or not self.symbols.contains(pointer):
             return Acceptor(self._caller(pointer), vcpu)
-        phase = accept_phase(self.symbols.call_chain(cpu.read("RSP"), cpu.memory.read, pointer))
+        phase = accept_phase(islice(self.symbols.callers(cpu.read("RSP"), cpu.memory.read, pointer), FRAMES))
         return Acceptor(f"kernel, {phase}", vcpu)
 
     # ---- running ------------------------------------------------------------------------------------------------

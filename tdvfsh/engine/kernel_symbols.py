@@ -19,7 +19,8 @@ Source, for who calls accept_memory(): Linux 6.12 and 7.2, found in Debian's ker
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from tdvfsh.engine.return_addresses import CALL_REACH, call_target, follows_call
@@ -51,7 +52,8 @@ _PHASES: Final = (
 _ONLINE: Final = ("generic_online_page", "online_pages", "virtio_mem_")
 _KERNEL_MAP: Final = 0xFFFF_FFFF_8000_0000
 _STACK_WORDS: Final = 512
-_FRAMES: Final = 16
+FRAMES: Final = 16
+"""How many callers are looked at."""
 _LOOK_AHEAD: Final = 6
 
 
@@ -88,6 +90,8 @@ class KernelSymbols:
         self._end = end
         self._translate = translate
         self._linear: int | None = None
+        self._names: dict[int, str] = {}
+        self._returns: dict[int, _Return] = {}
         self._found: tuple[Kallsyms, tuple[tuple[int, int], ...]] | None = None
         self._searched = False
 
@@ -112,16 +116,18 @@ class KernelSymbols:
             page = self._translate(align_down(address, PAGE_SIZE))
             if page is not None and self._start <= page < self._end:
                 self._linear = align_down(address, PAGE_SIZE) - (page - self._start)
+                self._names, self._returns = {}, {}
         offset = address - (self._start if self._linear is None else self._linear)
         return offset if 0 <= offset < len(self._image) else None
 
     def name(self, address: int) -> str:
         """An address as ``accept_memory+0x1c``; the bare number where it is not in this kernel."""
-        offset = self._offset(address)
-        if offset is None or self._symbols is None:
-            return f"{address:#x}"
-        symbol = self._symbols[0].at(offset)
-        return str(symbol) if symbol is not None else f"{address:#x}"
+        known = self._names.get(address)
+        if known is None:
+            offset = self._offset(address)
+            symbol = None if offset is None or self._symbols is None else self._symbols[0].at(offset)
+            known = self._names[address] = str(symbol) if symbol is not None else f"{address:#x}"
+        return known
 
     def contains(self, address: int) -> bool:
         """Whether an address is in this kernel's code."""
@@ -132,7 +138,7 @@ class KernelSymbols:
         return self._symbols is not None and any(start <= offset < end for start, end in self._symbols[1])
 
     def call_chain(
-        self, rsp: int, read: Callable[[int, int], bytes | None], rip: int | None = None, frames: int = _FRAMES
+        self, rsp: int, read: Callable[[int, int], bytes | None], rip: int | None = None, frames: int = FRAMES
     ) -> tuple[str, ...]:
         """Who called, the innermost first.
 
@@ -142,17 +148,24 @@ class KernelSymbols:
             rip: The instruction pointer. With it the chain begins with its name, if it is in the kernel's code.
             frames: The most names to give.
         """
-        candidates = [found for word in _stack(rsp & ~7, read) if (found := self._return(word)) is not None]
+        return tuple(islice(self.callers(rsp, read, rip), frames))
+
+    def callers(self, rsp: int, read: Callable[[int, int], bytes | None], rip: int | None = None) -> Iterator[str]:
+        """The same, one by one: the stack is read as far as is asked for."""
+        candidates = (found for word in _stack(rsp & ~7, read) if (found := self._return(word)) is not None)
         function = self._function(rip) if rip is not None else None
-        names = [self.name(rip)] if rip is not None and function is not None else []
-        while candidates and len(names) < frames:
-            near = candidates[:_LOOK_AHEAD]
+        if rip is not None and function is not None:
+            yield self.name(rip)
+        near: list[_Return] = []
+        while True:
+            near += islice(candidates, _LOOK_AHEAD - len(near))
+            if not near:
+                return
             believed = (at for at, found in enumerate(near) if function is not None and found.called == function)
             chosen = next(believed, 0)
-            names.append(self.name(candidates[chosen].address))
-            function = candidates[chosen].function
-            del candidates[: chosen + 1]
-        return tuple(names)
+            yield self.name(near[chosen].address)
+            function = near[chosen].function
+            del near[: chosen + 1]
 
     def _function(self, address: int) -> int | None:
         """Address of the function that ``address`` is in, None outside of the kernel's code."""
@@ -163,6 +176,9 @@ class KernelSymbols:
         return None if symbol is None else address - symbol.offset
 
     def _return(self, word: int) -> _Return | None:
+        known = self._returns.get(word)
+        if known is not None:
+            return known
         offset = self._offset(word)
         if offset is None or offset < CALL_REACH or not self._is_code(offset):
             return None
@@ -170,7 +186,10 @@ class KernelSymbols:
         if not follows_call(before):
             return None
         function = self._function(word - 1)  # a call may be the last instruction of a function that does not return
-        return None if function is None else _Return(word, function, call_target(before, word))
+        if function is None:
+            return None
+        known = self._returns[word] = _Return(word, function, call_target(before, word))
+        return known
 
 
 def _stack(address: int, read: Callable[[int, int], bytes | None]) -> Iterable[int]:
@@ -195,10 +214,12 @@ def accept_phase(names: Iterable[str]) -> str:
     Returns:
         ``memblock``, ``page allocator``, ``eager``, ``hotplug``, ``conversion``; ``other`` where no name tells.
     """
-    functions = list(names)
-    for function in functions:
+    seen: list[str] = []
+    rest = iter(names)
+    for function in rest:
+        seen.append(function)
         for prefix, phase in _PHASES:
             if function.startswith(prefix):
-                comes_online = phase is EAGER and any(name.startswith(_ONLINE) for name in functions)
+                comes_online = phase is EAGER and any(name.startswith(_ONLINE) for name in (*seen, *rest))
                 return HOTPLUG if comes_online else phase
     return OTHER

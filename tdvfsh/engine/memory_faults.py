@@ -78,15 +78,17 @@ class MemoryFaults:
         guest = self._guest
         guest.counts["implicit conversions"] += 1
         map_gpa(guest.td, align_down(physical, PAGE_SIZE) | guest.td.shared_mask, PAGE_SIZE)
-        guest.firmware.map_accepted()
+        guest.firmware.converted()
 
     def untouchable(self, stop: Stop) -> None:
-        """Memory that is not there for the guest: #VE, or the end.
+        """Memory that the processor does not see: it was accepted just now, or is not there: #VE, or the end.
 
         Raises:
             GuestStopped: The end.
         """
         guest, td, address, lowest = self._guest, self._guest.td, stop.address, self._guest.ram.lowest
+        if guest.ram.accepted(address, stop.size) and guest.firmware.map_accepted():
+            return
         if td.ram.contains(address, address + 1) and address >= lowest:
             result = access(td, address, min(address + stop.size, td.ram.end))
             if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:

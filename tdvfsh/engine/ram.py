@@ -56,6 +56,7 @@ class GuestRam:
         self.host_address = ctypes.addressof(self._anchor)
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self._grown = False
         self.lowest = PAGE_SIZE
         self.paging: Callable[[int], int | None] | None = None
 
@@ -83,13 +84,27 @@ class GuestRam:
                 starts.append(start)
                 ends.append(end)
         self._starts, self._ends = starts, ends
+        self._grown = False
+
+    def grown(self) -> None:
+        """More was accepted: it is looked up when it is asked for."""
+        self._grown = True
+
+    def accepted(self, address: int, size: int = 1) -> bool:
+        """Whether ``size`` bytes at a physical address are accepted RAM."""
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0 and address + size <= self._ends[index]:
+            return True
+        if not self._grown:
+            return False
+        self.refresh()
+        return self.accepted(address, size)
 
     def accessible(self, address: int, size: int = 1) -> bool:
         """Whether ``size`` bytes at ``address`` are accepted RAM."""
         if self.paging is not None:
             return all(place is not None for place, _ in self._pieces(address, size))
-        index = bisect_right(self._starts, address) - 1
-        return index >= 0 and address + size <= self._ends[index]
+        return self.accepted(address, size)
 
     def check(self, address: int, size: int, write: bool = False) -> None:
         """Raise :class:`InaccessibleMemory` unless :meth:`accessible`."""
@@ -113,8 +128,7 @@ class GuestRam:
         if page is None:
             return None
         place = page + offset
-        index = bisect_right(self._starts, place) - 1
-        return place if index >= 0 and place + size <= self._ends[index] else None
+        return place if self.accepted(place, size) else None
 
     def read(self, address: int, size: int) -> bytes:
         """A copy of ``size`` bytes."""
@@ -137,15 +151,13 @@ class GuestRam:
 
     def read_physical(self, address: int, size: int) -> bytes | None:
         """A copy by physical address, whatever the paging; None where it is not all accepted."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0 or address + size > self._ends[index]:
+        if not self.accepted(address, size):
             return None
         return bytes(self.view[address : address + size])
 
     def write_physical(self, address: int, data: bytes) -> bool:
         """Store by physical address, whatever the paging; False where it is not all accepted."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0 or address + len(data) > self._ends[index]:
+        if not self.accepted(address, len(data)):
             return False
         self.view[address : address + len(data)] = data
         return True

@@ -82,7 +82,7 @@ class System:
         self.mailbox: WakeupMailbox | None = None
         cpuid = TdCpuid(NativeCpuid(self._cpu.model), count, CYCLES_PER_NANOSECOND, td.is_td)
         self._vmm = Vmm(
-            td, vcpus[0].td, self._state, cpuid, self._devices.ports, self._devices, self._wait, firmware.map_accepted
+            td, vcpus[0].td, self._state, cpuid, self._devices.ports, self._devices, self._wait, firmware.converted
         )
         ram = guest.ram
         self._module = TdxModule(
@@ -150,9 +150,9 @@ class System:
             self._devices.serial.receive(data)
 
     def _accept(self, rcx: int) -> int:
-        firmware = self._guest.firmware
-        status = firmware.page_accepts.accept(rcx)
-        firmware.map_accepted()
+        """TDG.MEM.PAGE.ACCEPT: the processor is shown the page when it touches it, with its neighbours of then."""
+        status = self._guest.firmware.page_accepts.accept(rcx)
+        self._guest.ram.grown()
         return status
 
     # ---- processors ---------------------------------------------------------------------------------------------

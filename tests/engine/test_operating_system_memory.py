@@ -143,6 +143,25 @@ def test_the_vmm_converts_2_mib_and_every_page_of_them_is_shared() -> None:
     assert ran.firmware.td.shared_bytes == LARGE_PAGE_SIZE
 
 
+def test_a_page_that_becomes_shared_is_gone_at_once_though_as_much_was_accepted_meanwhile() -> None:
+    kernel = Kernel().mov("rcx", PAGE).store("rcx", 0, "rcx").tdcall(ACCEPT, rcx=UNACCEPTED)
+    kernel.tdcall(ACCEPT, rcx=UNACCEPTED + PAGE_SIZE)  # PAGE counts twice: no longer accepted, and shared
+    kernel.vmcall(VMCALL_MAP_GPA, r12=PAGE | SHARED, r13=PAGE_SIZE).mov("rcx", PAGE).label("there").load("rax", "rcx")
+    assert stopped(run_system(kernel.power_off())).violation.address == PAGE
+
+
+def test_pages_that_are_accepted_one_by_one_are_each_there_when_they_are_touched() -> None:
+    kernel, pages = Kernel(), [UNACCEPTED + number * PAGE_SIZE for number in (0, 1, 2, 9, 600, 3)]
+    for page in pages:
+        kernel.tdcall(ACCEPT, rcx=page)
+        if page // PAGE_SIZE % 2:
+            kernel.mov("rcx", page).store("rcx", 8, "rcx")
+    for page in pages:
+        kernel.mov("rcx", page).store("rcx", 16, "rcx")
+    ran = powered_off(kernel.power_off())
+    assert [ran.firmware.ram.u64(page + 16) for page in pages] == pages
+
+
 def test_a_shared_page_cannot_be_touched_as_private() -> None:
     kernel, _ = sharing()
     ran = run_system(kernel.mov("rcx", PAGE).load("rax", "rcx").power_off())
