@@ -51,8 +51,9 @@ class TypedLines:
     """
 
     def __init__(self, text: str) -> None:
-        lines = text.replace("\r\n", "\n").replace("\n", "\r").splitlines(keepends=True)
-        self._lines = deque(line.encode("utf-8", "surrogateescape") for line in lines)
+        *lines, rest = text.replace("\r\n", "\n").replace("\n", "\r").split("\r")
+        typed = [f"{line}\r" for line in lines] + [rest] * bool(rest)
+        self._lines = deque(line.encode("utf-8", "surrogateescape") for line in typed)
         self._typed = b""
         self._quiet_since = 0
 

@@ -31,6 +31,8 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("--violation ve", "--violation: needs --engine cpu"),
         ("--engine model --through-os", "--through-os: needs --engine cpu"),
         ("--engine cpu --until x", "--until: needs --through-os"),
+        ("--console", "--console: needs --engine cpu"),
+        ("--engine cpu --console", "--console: needs --through-os"),
         ("--engine cpu --drop-accept 2", "--drop-accept: needs --through-os"),
         ("--engine cpu --through-os --drop-accept x", "--drop-accept x: not a number from 1"),
         ("--engine cpu --through-os --drop-accept 0", "--drop-accept 0: not a number from 1"),

@@ -19,6 +19,7 @@ from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
 from tdvfsh.engine.firmware import GuestFirmware
 from tdvfsh.engine.limit import RunLimit
 from tdvfsh.engine.os_run import ending_of
+from tdvfsh.engine.serial_input import SerialInput
 from tdvfsh.engine.tables import RUNTIME_SERVICES
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
@@ -445,13 +446,19 @@ class SystemRan:
 
 
 def run_system(
-    kernel: Kernel, options: TdOptions | None = None, prepare: Callable[[GuestFirmware], None] | None = None
+    kernel: Kernel,
+    options: TdOptions | None = None,
+    prepare: Callable[[GuestFirmware], None] | None = None,
+    typed: SerialInput | None = None,
 ) -> SystemRan:
-    """Boot the system in a fresh machine until its run ends; it has a few seconds. ``prepare`` changes the machine."""
+    """Boot the system in a fresh machine until its run ends; it has a few seconds.
+
+    ``prepare`` changes the machine, ``typed`` arrives at the serial port.
+    """
     sent = bytearray()
     with RunLimit(20) as limit:
         options = options or TdOptions()
-        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append)
+        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append, typed=typed)
         firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)
         if prepare is not None:
             prepare(firmware)
@@ -472,9 +479,9 @@ def stopped(ran: SystemRan) -> GuestStopped:
     return ran.error
 
 
-def powered_off(kernel: Kernel, options: TdOptions | None = None) -> SystemRan:
+def powered_off(kernel: Kernel, options: TdOptions | None = None, typed: SerialInput | None = None) -> SystemRan:
     """The run of a system that must come to its end."""
-    ran = run_system(kernel, options)
+    ran = run_system(kernel, options, typed=typed)
     assert isinstance(ran.error, GuestReset), ran.error
     assert ran.ending == "power off"
     return ran
