@@ -37,6 +37,7 @@ class Violation:
         place: Image, section and offset of the instruction.
         call_stack: Places that the stack says were called from, the innermost first.
         service: The service that the access was made in, if it was firmware's own.
+        vcpu: Number of the vCPU, where others run as well.
     """
 
     what: str
@@ -48,6 +49,7 @@ class Violation:
     place: str
     call_stack: tuple[str, ...]
     service: str = ""
+    vcpu: int | None = None
 
     @property
     def summary(self) -> str:
@@ -62,6 +64,8 @@ class Violation:
             f"address   {self.address:#x} ({self.access}), page {self.page_state}",
             f"at        {self.place}: {self.instruction}",
         ]
+        if self.vcpu is not None:
+            lines.append(f"vCPU      {self.vcpu}")
         if self.service:
             lines.append(f"service   {self.service}")
         lines += [f"{'called by' if not number else '':<10}{place}" for number, place in enumerate(self.call_stack)]
@@ -92,6 +96,7 @@ def describe(firmware: GuestFirmware, what: str, address: int, access: str, serv
         place(firmware, pointer),
         call_stack(firmware),
         service,
+        firmware.system.vcpus.current.number if firmware.system.vcpus.running > 1 else None,
     )
 
 

@@ -21,6 +21,7 @@ from tests.engine.operating_system import (
     Kernel,
     powered_off,
     run_system,
+    stopped,
 )
 
 TWO = TdOptions(vcpus=2)
@@ -150,6 +151,16 @@ def test_memory_that_one_vcpu_accepts_is_there_for_the_other() -> None:
     kernel = both(kernel.store("rcx", 8, "rax").set("accepted"))
     kernel.wait_for("accepted").mov("rcx", UNACCEPTED).load("rax", "rcx", 8).keep("rax", "read")
     assert powered_off(done(kernel), TWO).cells["read"] == 7
+
+
+def test_a_stop_says_which_vcpu_it_was_where_others_run() -> None:
+    kernel = Kernel().wake(1, "second").vmcall(VMCALL_HLT, r12=1).second("second").mov("rcx", UNACCEPTED)
+    violation = stopped(run_system(kernel.load("rax", "rcx"), TWO)).violation
+    assert violation.vcpu == 1
+    assert "vCPU      1" in violation.lines()
+    alone = stopped(run_system(Kernel().mov("rcx", UNACCEPTED).load("rax", "rcx"), TWO)).violation
+    assert alone.vcpu is None
+    assert not any(line.startswith("vCPU") for line in alone.lines())
 
 
 def test_a_page_table_entry_that_one_changes_is_what_the_other_finds_at_its_next_turn() -> None:
