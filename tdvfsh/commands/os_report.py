@@ -13,7 +13,6 @@ from tdvfsh.units import human_size
 
 FIRMWARE: Final = "firmware"
 LOADER: Final = "on demand"
-_PLAIN: Final = ": a plain VM's others are not started"
 
 
 class AcceptRow(NamedTuple):
@@ -63,7 +62,7 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     vcpus = result.machine.options.vcpus
     if vcpus > 1:
         started = "one" if run.vcpus == 1 else str(run.vcpus)
-        lines += labelled("", f"{started} of the {vcpus} vCPUs ran{'' if result.machine.options.td else _PLAIN}")
+        lines += labelled("", f"{started} of the {vcpus} vCPUs ran")
     if not result.machine.options.td:
         return lines
     drop = run.unaccepted_before - run.unaccepted_after

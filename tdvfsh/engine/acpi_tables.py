@@ -71,19 +71,20 @@ class AcpiTables(NamedTuple):
     nvs_size: int
 
 
-def acpi_tables(base: int, vcpus: int = 1) -> AcpiTables:
-    """The tables of a TD, for a place in memory.
+def acpi_tables(base: int, vcpus: int = 1, wakeup: bool = True) -> AcpiTables:
+    """The tables of a TD or a plain VM, for a place in memory.
 
     Args:
         base: Physical address of the first byte: a multiple of 4 KiB.
-        vcpus: Number of vCPUs, whose APIC IDs are 0, 1, 2 and so on. From two on there is a wakeup mailbox.
+        vcpus: Number of vCPUs, whose APIC IDs are 0, 1, 2 and so on.
+        wakeup: Whether the second and those after it wait at a mailbox, as in a TD, and not for start-up messages.
 
     Raises:
         ValueError: ``base`` is in the middle of a page or there is no vCPU.
     """
     if base % PAGE_SIZE or vcpus < 1:
         raise ValueError(f"no tables for {vcpus} vCPUs at {base:#x}")
-    mailbox = base + PAGE_SIZE if vcpus > 1 else 0
+    mailbox = base + PAGE_SIZE if vcpus > 1 and wakeup else 0
     data = bytearray(2 * PAGE_SIZE if mailbox else PAGE_SIZE)
     data[:_FACS_SIZE] = _facs()
     nvs_size = len(data)

@@ -21,7 +21,7 @@ SMBIOS3_TABLE_GUID: Final = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
 
 
 def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int) -> int:
-    """Write both; gives the address of the mailbox that wakes all vCPUs but the first, 0 where there is one.
+    """Write both; gives the address of the mailbox that wakes all vCPUs but the first, 0 where there is none.
 
     SMBIOS stands behind the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
 
@@ -32,8 +32,9 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
         vcpus: Processors.
     """
     tables = machine.services.core.configuration_tables
-    base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus).data))
-    acpi = acpi_tables(base, vcpus)
+    wakeup = machine.td.is_td
+    base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus, wakeup).data))
+    acpi = acpi_tables(base, vcpus, wakeup)
     ram.write(base, acpi.data)
     tables[ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram

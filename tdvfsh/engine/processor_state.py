@@ -44,10 +44,15 @@ _PROBE: Final = 0x1D5A_C0DE_0BAD_CAFE
 
 PRIVILEGE: Final = 3
 """Bits of the hidden flags: the privilege level."""
-LONG_CODE: Final = 1 << 4 | 1 << 5 | 1 << 15
+CODE_64: Final = 1 << 15
+"""Bit of the hidden flags: 64-bit code."""
+LONG_CODE: Final = 1 << 4 | 1 << 5 | CODE_64
 """Bits of the hidden flags: 32-bit code and stack sizes off their defaults, 64-bit code."""
 INTERCEPTING: Final = 1 << 21
 """Bit of the hidden flags: intercepts count."""
+
+PROTECTED: Final = 1 << 7
+"""Bit of the hidden flags: protected mode."""
 
 CS: Final = 1
 SS: Final = 2

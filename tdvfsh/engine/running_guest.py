@@ -13,6 +13,7 @@ from tdvfsh.engine.delivery import deliver
 from tdvfsh.engine.errors import GuestStopped
 from tdvfsh.engine.exceptions import exception_name
 from tdvfsh.engine.page_walk import walk
+from tdvfsh.engine.processor_state import CODE_64, CS
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
 from tdvfsh.engine.violation import describe
 from tdvfsh.units import PAGE_SIZE
@@ -27,6 +28,7 @@ VIRTUALIZATION: Final = 20
 _RSP: Final = 4
 _PROCESSOR_KEEPS: Final = 0xCD5  # OF DF SF ZF AF PF CF
 _LONGEST_INSTRUCTION: Final = 15
+_PAGING: Final = 1 << 31
 
 
 class RunningGuest:
@@ -84,13 +86,21 @@ class RunningGuest:
         """Another vCPU's state was loaded."""
         self._translations.clear()
 
+    @property
+    def _paged(self) -> bool:
+        return bool((self.state.control(0) if self._loaded else self.cpu.read("CR0")) & _PAGING)
+
     def _walk(self, page: int, table: int, mode: int) -> int | None:
+        if not self._paged:
+            return page
         found = walk(self.ram.view, table, page, self.td.shared_mask, mode)
         return None if found is None else found.physical & ~self.td.shared_mask
 
     def code(self) -> bytes:
         """What stands at the instruction pointer, as far as it can be read."""
         at, read = self.state.instruction_pointer, self.cpu.memory.read
+        if not self.state.hidden_flags & CODE_64:
+            at += self.state.segment(CS).base
         first = min(_LONGEST_INSTRUCTION, PAGE_SIZE - at % PAGE_SIZE)
         code = read(at, first) or b""
         rest = read(at + first, _LONGEST_INSTRUCTION - first) if code and first < _LONGEST_INSTRUCTION else None

@@ -8,6 +8,7 @@ had answered their #VE.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine import intercepts
@@ -23,6 +24,7 @@ from tdvfsh.engine.platform.interrupt_bus import InterruptBus
 from tdvfsh.engine.platform.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.platform.io_apic import SIZE as IO_APIC_SIZE
 from tdvfsh.engine.platform.local_apic import LocalApic
+from tdvfsh.engine.real_mode import begin_in_real_mode
 from tdvfsh.engine.running_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.serial_input import SerialInput
 from tdvfsh.engine.tdx.cpuid import TdCpuid
@@ -57,7 +59,7 @@ class System:
 
     Attributes:
         vcpus: The processors.
-        mailbox: Where an operating system wakes all but the first of them; None where there is one.
+        mailbox: Where the operating system of a TD wakes all but the first of them; None where there is none.
     """
 
     def __init__(
@@ -75,12 +77,11 @@ class System:
         self._typed = typed
         self._stops = 0
         self._devices = Devices(bus, self._sent, firmware.date, clock.read)
-        count = td.vcpus if td.is_td else 1
         windows = Windows()
-        vcpus = [self._vcpu(number, bus, windows) for number in range(count)]
+        vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
         self.vcpus = guest.vcpus = Vcpus(vcpus, clock, self._state, self._turned, self._idle)
         self.mailbox: WakeupMailbox | None = None
-        cpuid = TdCpuid(NativeCpuid(self._cpu.model), count, CYCLES_PER_NANOSECOND, td.is_td)
+        cpuid = TdCpuid(NativeCpuid(self._cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
         self._vmm = Vmm(
             td, vcpus[0].td, self._state, cpuid, self._devices.ports, self._devices, self._wait, firmware.converted
         )
@@ -173,16 +174,26 @@ class System:
         self._cpu.forget_translations()
 
     def _wake(self) -> None:
-        """Look into the mailbox, as the vCPUs that wait at it do all the time."""
-        if self.mailbox is None:
+        """Start those that are asked for: by the mailbox, which they look at all the time, or by a message."""
+        waiting = self.vcpus.waiting
+        if not waiting:
             return
-        asked = self.mailbox.asked(self.vcpus.waiting)
-        if asked is None:
-            return
+        asked = self.mailbox.asked(waiting) if self.mailbox is not None else None
+        if asked is not None:
+            mailbox, vcpu, address = self.mailbox, asked.vcpu, asked.address
+            assert mailbox is not None
+            self._start(vcpu, lambda: mailbox.begin(self._cpu, address))
+        if not self._guest.td.is_td:
+            for vcpu in waiting:
+                page = vcpu.interrupts.apic.start_page
+                if page is not None:
+                    self._start(vcpu, partial(begin_in_real_mode, self._cpu, page))
+
+    def _start(self, vcpu: Vcpu, begin: Callable[[], bytes]) -> None:
         now = self._state.image()
         self._state.set_image(self._new)
         self._state.store()
-        self.vcpus.start(asked.vcpu, self.mailbox.begin(self._cpu, asked.address))
+        self.vcpus.start(vcpu, begin())
         self._state.set_image(now)
         self._state.store()
 

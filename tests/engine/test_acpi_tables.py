@@ -150,6 +150,14 @@ def test_several_vcpus_are_woken_through_a_zeroed_page_of_their_own() -> None:
     assert reader.at(tables.mailbox, PAGE_SIZE) == bytes(PAGE_SIZE)
 
 
+def test_several_vcpus_that_are_started_by_messages_have_no_mailbox() -> None:
+    tables = acpi_tables(BASE, 4, wakeup=False)
+    assert tables.mailbox == 0
+    kinds = [entry[0] for entry in Reader(tables).madt_entries()]
+    assert kinds.count(0) == 4
+    assert 0x10 not in kinds
+
+
 def test_vcpus_from_255_on_are_x2apics() -> None:
     entries = Reader(acpi_tables(BASE, 300)).madt_entries()
     assert [entry[3] for entry in entries if entry[0] == 0] == list(range(255))

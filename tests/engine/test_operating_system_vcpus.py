@@ -11,6 +11,7 @@ from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE
 from tests.engine.operating_system import (
     ACCEPT,
+    COMMAND,
     END_OF_INTERRUPT,
     PRESENT_WRITABLE,
     ROOM,
@@ -25,6 +26,10 @@ from tests.engine.operating_system import (
 )
 
 TWO = TdOptions(vcpus=2)
+PLAIN = TdOptions(vcpus=2, td=False)
+MARK = 0x9000
+INIT = 5 << 8
+START_UP = 6 << 8
 UNACCEPTED = 0x40000000
 PAGE = 0x14000000
 VECTOR = 0x51
@@ -198,11 +203,40 @@ def test_the_timer_of_one_wakes_it_while_the_other_waits_for_good() -> None:
     assert powered_off(kernel.handle_timer(), TWO).cells["then"] == 1
 
 
-@pytest.mark.parametrize("options", [TdOptions(), TdOptions(td=False, vcpus=2)])
+@pytest.mark.parametrize("options", [TdOptions(), PLAIN])
 def test_there_is_no_mailbox_in_a_td_of_one_vcpu_and_in_a_plain_vm(options: TdOptions) -> None:
     ran = powered_off(Kernel().cpuid(1).keep("rbx", "b").power_off(), options)
-    assert ran.cells["b"] >> 16 & 0xFF == 1
+    assert ran.cells["b"] >> 16 & 0xFF == options.vcpus
     assert ran.firmware.system.mailbox is None
+
+
+def place_real_mode_code(kernel: Kernel, page: int) -> Kernel:
+    """At a page below 1 MiB: CPUID, CS into the word at MARK and its APIC ID behind it, then PAUSE for ever."""
+    # mov eax, 1; cpuid; mov [0x9004], ebx; mov ax, cs; mov [0x9000], ax; pause; jmp
+    for at, byte in enumerate(bytes.fromhex("66B801000000 0FA2 66891E0490 8CC8 A30090 F390 EBFC")):
+        kernel.mov("rcx", page * 0x1000 + at).raw(f"C601{byte:02X}")  # mov byte [rcx], byte
+    return kernel
+
+
+@pytest.mark.parametrize("page", [0x08, 0x7F])
+def test_a_plain_vm_s_other_vcpu_begins_in_real_mode_where_the_start_up_message_says(page: int) -> None:
+    kernel = place_real_mode_code(Kernel().write_msr(SPURIOUS, 0x1FF), page)
+    kernel.write_msr(COMMAND, TO_THE_SECOND | INIT).write_msr(COMMAND, TO_THE_SECOND | START_UP | page)
+    kernel.write_msr(COMMAND, TO_THE_SECOND | START_UP | page).mov("rbp", MARK).label("wait").raw("F390")
+    kernel.load("rax", "rbp").raw("25FFFF0000 4885C0 0F84")._to("wait")  # and eax, 0xffff; test; jz
+    ran = powered_off(
+        kernel.keep("rax", "code segment").load("rax", "rbp", 4).keep("rax", "identity").power_off(), PLAIN
+    )
+    assert ran.cells["code segment"] == page << 8
+    assert ran.cells["identity"] >> 24 & 0xFF == 1
+    assert ran.firmware.system.vcpus.running == 2
+
+
+def test_a_td_s_other_vcpu_heeds_no_start_up_message() -> None:
+    kernel = place_real_mode_code(Kernel(), 8).send_interrupt(TO_THE_SECOND | START_UP | 8)
+    for _ in range(5):
+        kernel.raw("F390")
+    assert powered_off(kernel.power_off(), TWO).firmware.system.vcpus.running == 1
 
 
 def test_two_runs_of_two_vcpus_end_at_the_same_virtual_time() -> None:

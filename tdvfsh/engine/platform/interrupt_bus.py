@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FIXED: Final = 0
 LOWEST_PRIORITY: Final = 1
 NMI: Final = 4
+START_UP: Final = 6
 EVERYBODY: Final = 0xFFFFFFFF
 
 
@@ -28,13 +29,15 @@ class InterruptBus:
         return [apic for apic in self.apics if apic.is_named(destination, logical)]
 
     def send(self, targets: Iterable[LocalApic], mode: int, vector: int, level: bool = False) -> None:
-        """Deliver to ``targets``: fixed ones to all, of lowest priority to the first, NMIs; others go nowhere.
+        """Deliver to ``targets``: fixed ones to all, of lowest priority to the first, NMIs and start-up messages.
 
-        INIT and start-up messages are among the others: a TD's processors are woken by firmware's mailbox.
+        Others go nowhere: INIT finds a processor that has not been started as it is.
         """
         for apic in targets:
             if mode == NMI:
                 apic.nmi = True
+            elif mode == START_UP:
+                apic.start_page = vector
             elif mode in (FIXED, LOWEST_PRIORITY):
                 apic.request(vector, level)
             if mode == LOWEST_PRIORITY:

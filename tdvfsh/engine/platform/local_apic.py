@@ -68,6 +68,7 @@ class LocalApic:
 
     Attributes:
         nmi: Whether a non-maskable interrupt has arrived that was not taken.
+        start_page: Number of the page that a start-up message has named last; None before one came.
         ended: Told of the vector of a level-triggered interrupt that is over.
     """
 
@@ -83,6 +84,7 @@ class LocalApic:
         self._bus = bus or InterruptBus()
         self._bus.apics.append(self)
         self.nmi = False
+        self.start_page: int | None = None
         self._now = now
         self._cycles_per_ns = cycles_per_ns
         self._bus_ns = bus_ns
