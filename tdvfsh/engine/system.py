@@ -107,7 +107,7 @@ class System:
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
-        cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due()
+        cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due() or self.vcpus.turn_is_over()
         if not self._guest.td.is_td:
             cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, io_apic.read, io_apic.write)
 

@@ -89,6 +89,15 @@ class Vcpus:
         """The one that runs waits for another."""
         self._spun = True
 
+    def turn_is_over(self) -> bool:
+        """Asked where time passes: whether to stop because another one has something to do and has waited for it."""
+        if len(self._started) == 1 or self._clock.now_ns < self._turn_ends:
+            return False
+        if self._next_ready() not in (None, self.current):
+            return True
+        self._turn_ends = self._clock.now_ns + _TURN_NS
+        return False
+
     def settle(self) -> None:
         """Decide who runs on, at the end of a stop.
 

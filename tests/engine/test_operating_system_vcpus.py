@@ -124,6 +124,12 @@ def test_two_that_spin_for_each_other_both_go_on() -> None:
     assert powered_off(kernel.vmcall(VMCALL_HLT, r12=1), TWO).cells["pong"] == 49
 
 
+def test_who_spins_by_reading_the_time_lets_the_others_have_their_turns() -> None:
+    kernel = Kernel().wake(1, "second").set("begins").label("again").read_time_stamp().fetch("rax", "done")
+    kernel.jump_if_zero("again").power_off().second("second").wait_for("begins")
+    assert powered_off(done(kernel), TWO).cells["done"] == 1
+
+
 def test_a_vcpu_that_waits_takes_the_interrupt_that_another_sends() -> None:
     kernel = enable_apic(Kernel()).wake(1, "second").wait_for("waits").send_interrupt(TO_THE_SECOND | VECTOR)
     kernel = both(kernel)
