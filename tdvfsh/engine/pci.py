@@ -2,16 +2,14 @@
 
 None has an expansion ROM or a driver; everything but reading configuration answers EFI_UNSUPPORTED.
 
-Source: UEFI 2.10 14.4; identifiers as QEMU's q35 shows them (hw/pci-host/q35.c, hw/isa/lpc_ich9.c, hw/ide/ich.c,
-hw/i2c/smbus_ich9.c); four functions are what recorded stubs found.
+Source: UEFI 2.10 14.4.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.platform.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
 from tdvfsh.engine.services import service
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID
@@ -21,31 +19,6 @@ if TYPE_CHECKING:
     from tdvfsh.engine.firmware import GuestFirmware
 
 _NAME: Final = "EFI_PCI_IO_PROTOCOL"
-_CONFIGURATION_SIZE: Final = 256
-_INTEL: Final = 0x8086
-
-
-@dataclass(frozen=True, slots=True)
-class PciFunction:
-    """A function on bus 0: where it is, and what it says of itself."""
-
-    device: int
-    function: int
-    device_id: int
-    class_code: int
-
-    def configuration(self) -> bytes:
-        """Its configuration space, of which only the identification is set."""
-        header = struct.pack("<HHHHI", _INTEL, self.device_id, 0, 0, self.class_code << 8)
-        return header.ljust(_CONFIGURATION_SIZE, b"\0")
-
-
-Q35_FUNCTIONS: Final = (
-    PciFunction(0, 0, 0x29C0, 0x060000),  # host bridge
-    PciFunction(0x1F, 0, 0x2918, 0x060100),  # LPC
-    PciFunction(0x1F, 2, 0x2922, 0x010601),  # AHCI
-    PciFunction(0x1F, 3, 0x2930, 0x0C0500),  # SMBus
-)
 
 
 class PciIoProtocol:
@@ -78,7 +51,7 @@ class PciIoProtocol:
         size = count << (width & 3)
         if width > 11 or not buffer:
             return EfiStatus.EFI_INVALID_PARAMETER
-        if offset + size > _CONFIGURATION_SIZE:
+        if offset + size > CONFIGURATION_SIZE:
             return EfiStatus.EFI_UNSUPPORTED
         self._ram.write(buffer, self._configuration[offset : offset + size])
         return SUCCESS

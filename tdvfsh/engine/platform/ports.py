@@ -1,4 +1,4 @@
-"""I/O ports: the serial port, ACPI's power management block and the reset register; elsewhere nothing answers.
+"""I/O ports: serial port, clock, power management block, reset register, PCI configuration; elsewhere nothing answers.
 
 Source: QEMU hw/i386/pc_q35.c and hw/acpi/ich9.c for the addresses; ACPI 6.5, 4.8.3.
 """
@@ -10,6 +10,9 @@ from typing import Final
 
 from tdvfsh.engine.errors import GuestReset
 from tdvfsh.engine.platform.clock import DATA, INDEX, CmosClock
+from tdvfsh.engine.platform.pci_functions import ADDRESS as PCI_ADDRESS
+from tdvfsh.engine.platform.pci_functions import DATA as PCI_DATA
+from tdvfsh.engine.platform.pci_functions import PciConfiguration
 from tdvfsh.engine.platform.serial_port import COM1, SerialPort
 
 PM1_EVENT: Final = 0x600
@@ -37,6 +40,7 @@ class Ports:
         self._clock = clock
         self._now = now
         self._events = bytearray(4)
+        self._pci = PciConfiguration()
 
     def read(self, port: int, size: int) -> int:
         """``size`` bytes from a port; all ones where nothing answers."""
@@ -44,6 +48,8 @@ class Ports:
             return self._serial.read(port - COM1)
         if port in (INDEX, DATA):
             return self._clock.read(port)
+        if port == PCI_ADDRESS or PCI_DATA <= port < PCI_DATA + 4:
+            return self._pci.read(port, size)
         if port == PM1_CONTROL:
             return _SCI_ENABLED
         if port == PM_TIMER:
@@ -63,6 +69,8 @@ class Ports:
             self._serial.write(port - COM1, value & 0xFF)
         elif port in (INDEX, DATA):
             self._clock.write(port, value & 0xFF)
+        elif port == PCI_ADDRESS:
+            self._pci.write(port, size, value)
         elif port == PM1_CONTROL and value & _SLEEP_ENABLE:
             raise GuestReset("shutdown", 0)
         elif port == RESET and value & _SYSTEM_RESET:
