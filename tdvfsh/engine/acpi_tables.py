@@ -60,32 +60,30 @@ class AcpiTables(NamedTuple):
     Attributes:
         data: Whole pages, to stand where :func:`acpi_tables` was told.
         rsdp: Address of the RSDP, for the ACPI 2.0 configuration table.
-        mailbox: Address of the page in which the OS wakes the other vCPUs; 0 where there is one vCPU.
-        nvs_size: How many bytes at the beginning (FACS, mailbox) the OS and firmware share for good and belong in
+        nvs_size: How many bytes at the beginning (FACS) the OS and firmware share for good and belong in
             EfiACPIMemoryNVS; the rest is EfiACPIReclaimMemory.
     """
 
     data: bytes
     rsdp: int
-    mailbox: int
     nvs_size: int
 
 
-def acpi_tables(base: int, vcpus: int = 1, wakeup: bool = True) -> AcpiTables:
+def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0) -> AcpiTables:
     """The tables of a TD or a plain VM, for a place in memory.
 
     Args:
         base: Physical address of the first byte: a multiple of 4 KiB.
         vcpus: Number of vCPUs, whose APIC IDs are 0, 1, 2 and so on.
-        wakeup: Whether the second and those after it wait at a mailbox, as in a TD, and not for start-up messages.
+        mailbox: Address of the page in which the OS wakes all but the first, as in a TD; 0 where they wait for
+            start-up messages.
 
     Raises:
         ValueError: ``base`` is in the middle of a page or there is no vCPU.
     """
     if base % PAGE_SIZE or vcpus < 1:
         raise ValueError(f"no tables for {vcpus} vCPUs at {base:#x}")
-    mailbox = base + PAGE_SIZE if vcpus > 1 and wakeup else 0
-    data = bytearray(2 * PAGE_SIZE if mailbox else PAGE_SIZE)
+    data = bytearray(PAGE_SIZE)
     data[:_FACS_SIZE] = _facs()
     nvs_size = len(data)
 
@@ -100,7 +98,7 @@ def acpi_tables(base: int, vcpus: int = 1, wakeup: bool = True) -> AcpiTables:
     xsdt = add(_table(b"XSDT", 1, struct.pack("<QQ", fadt, madt)))
     rsdp = add(_rsdp(xsdt))
     data.extend(bytes(-len(data) % PAGE_SIZE))
-    return AcpiTables(bytes(data), rsdp, mailbox, nvs_size)
+    return AcpiTables(bytes(data), rsdp, nvs_size)
 
 
 def _table(signature: bytes, revision: int, body: bytes) -> bytes:

@@ -132,15 +132,16 @@ class GuestFirmware:
             MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
             self.events, self.image_services, self.variables, runtime_services, VirtualAddressServices(self),
         )  # fmt: skip
-        area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, SystemTables.SIZE)
+        several = machine.td.is_td and machine.td.vcpus > 1
+        runtime_size = SystemTables.SIZE + (WakeupMailbox.size(self.ram) if several else 0)
+        area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, runtime_size)
         self.tables = SystemTables(self, area, services)
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
         self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
         self.system = System(self, serial or (lambda byte: None), typed, violation_ve)
-        mailbox = install_machine_tables(machine, self.ram, area, len(self.system.vcpus.all))
-        if mailbox:
-            self.system.mailbox = WakeupMailbox(machine, self.ram, mailbox)
+        mailbox = self.system.mailbox = WakeupMailbox(self.ram, area + SystemTables.SIZE) if several else None
+        install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
         self.tables.update_configuration_tables()
 
     def close(self) -> None:

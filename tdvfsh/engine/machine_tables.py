@@ -20,8 +20,8 @@ ACPI_20_TABLE_GUID: Final = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
 SMBIOS3_TABLE_GUID: Final = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
 
 
-def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int) -> int:
-    """Write both; gives the address of the mailbox that wakes all vCPUs but the first, 0 where there is none.
+def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int, mailbox: int) -> None:
+    """Write both.
 
     SMBIOS stands behind the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
 
@@ -30,11 +30,11 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
         ram: Its memory.
         area: Address of the system table's page.
         vcpus: Processors.
+        mailbox: Address of the mailbox that wakes all but the first, 0 where there is none.
     """
     tables = machine.services.core.configuration_tables
-    wakeup = machine.td.is_td
-    base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus, wakeup).data))
-    acpi = acpi_tables(base, vcpus, wakeup)
+    base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus, mailbox).data))
+    acpi = acpi_tables(base, vcpus, mailbox)
     ram.write(base, acpi.data)
     tables[ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram
@@ -44,4 +44,3 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
         smbios = smbios_tables(base, layout.memory, vcpus)
     ram.write(base, smbios.data)
     tables[SMBIOS3_TABLE_GUID] = smbios.entry_point
-    return acpi.mailbox

@@ -1,7 +1,8 @@
 """How an operating system starts the other vCPUs of a TD: firmware has them wait at a mailbox in memory.
 
-They run with paging on, memory identity mapped, interrupts off, in tables of firmware's own that the system leaves
-alone, and jump where the mailbox says.
+They run with paging on, memory identity mapped, interrupts off, and jump where the mailbox says. Their tables stand in
+firmware's runtime memory, which the system leaves alone and where there is room in every footprint: an allocation for
+them would move everything that is allocated later.
 
 Source: ACPI 6.5 5.2.12.19 (Multiprocessor Wakeup Mailbox); edk2 OvmfPkg/TdxDxe keeps it in ACPI NVS memory.
 """
@@ -12,12 +13,9 @@ import struct
 from typing import Final, NamedTuple
 
 from tdvfsh.engine.cpu import Cpu
-from tdvfsh.engine.firmware_area import find_area
 from tdvfsh.engine.paging import page_tables, page_tables_size
 from tdvfsh.engine.ram import GuestRam
 from tdvfsh.engine.vcpus import Vcpu
-from tdvfsh.machine.machine import Machine
-from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SIZE
 
 _MAILBOX: Final = struct.Struct("<HHIQ")
@@ -25,6 +23,10 @@ _COMMAND: Final = struct.Struct("<H")
 _NOOP: Final = 0
 _WAKEUP: Final = 1
 _INTERRUPT_TABLE: Final = PAGE_SIZE // 2  # behind the descriptor table, and as empty as it can be
+
+
+def _end(ram: GuestRam) -> int:
+    return max(ram.end, 1 << 32)
 
 
 class Wakeup(NamedTuple):
@@ -38,22 +40,26 @@ class WakeupMailbox:
     """The mailbox, and the tables of those who wait at it.
 
     Args:
-        machine: The machine.
-        ram: Its memory.
-        mailbox: Physical address of the mailbox.
+        ram: The machine's memory.
+        address: Where both go: :meth:`size` bytes, whole pages.
 
     Attributes:
-        address: It.
+        address: Physical address of the mailbox.
     """
 
-    def __init__(self, machine: Machine, ram: GuestRam, mailbox: int) -> None:
+    def __init__(self, ram: GuestRam, address: int) -> None:
         self._ram = ram
-        self.address = mailbox
-        end = max(ram.end, 1 << 32)
-        size = page_tables_size(end)
-        self._tables = find_area(machine, EfiMemoryType.EfiACPIMemoryNVS, size + PAGE_SIZE)
-        self._descriptors = self._tables + size
+        self.address = address
+        end = _end(ram)
+        self._tables = address + PAGE_SIZE
+        self._descriptors = self._tables + page_tables_size(end)
+        ram.write(address, bytes(PAGE_SIZE))
         ram.write(self._tables, page_tables(self._tables, end))
+
+    @staticmethod
+    def size(ram: GuestRam) -> int:
+        """Bytes of memory that it takes."""
+        return page_tables_size(_end(ram)) + 2 * PAGE_SIZE
 
     def asked(self, waiting: list[Vcpu]) -> Wakeup | None:
         """The command to wake up one that waits, which acknowledges it; a command for nobody stays."""

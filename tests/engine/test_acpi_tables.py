@@ -112,14 +112,14 @@ def test_the_fadt_denies_the_hardware_that_is_not_there(one: Reader) -> None:
 
 
 def test_the_facs_is_aligned_and_lies_in_what_firmware_and_os_share() -> None:
-    tables = acpi_tables(BASE, 2)
+    tables = acpi_tables(BASE)
     reader = Reader(tables)
     address = reader.fadt(132, "Q")
     assert address % 64 == 0
     assert reader.facs()[:4] == b"FACS"
     assert struct.unpack_from("<I", reader.facs(), 4)[0] == 64
     assert reader.facs()[32] == 2
-    assert max(address + 64, tables.mailbox + PAGE_SIZE) <= BASE + tables.nvs_size <= tables.rsdp
+    assert address + 64 <= BASE + tables.nvs_size <= tables.rsdp
 
 
 def test_addresses_above_4_gib_stand_in_the_64_bit_fields_alone() -> None:
@@ -137,23 +137,16 @@ def test_the_madt_of_one_vcpu_has_no_pic_and_no_mailbox(one: Reader) -> None:
         struct.pack("<BBBBII", 1, 12, 0, 0, 0xFEC00000, 0),
         struct.pack("<BBBBIH", 2, 10, 0, 9, 9, 0xD),
     ]
-    assert acpi_tables(BASE).mailbox == 0
 
 
-def test_several_vcpus_are_woken_through_a_zeroed_page_of_their_own() -> None:
-    tables = acpi_tables(BASE, 4)
-    reader = Reader(tables)
-    entries = reader.madt_entries()
+def test_several_vcpus_are_woken_through_the_mailbox_that_is_named() -> None:
+    entries = Reader(acpi_tables(BASE, 4, 0x7F123000)).madt_entries()
     assert [entry[3] for entry in entries if entry[0] == 0] == [0, 1, 2, 3]
-    assert entries[-1] == struct.pack("<BBHIQ", 0x10, 16, 0, 0, tables.mailbox)
-    assert tables.mailbox % PAGE_SIZE == 0
-    assert reader.at(tables.mailbox, PAGE_SIZE) == bytes(PAGE_SIZE)
+    assert entries[-1] == struct.pack("<BBHIQ", 0x10, 16, 0, 0, 0x7F123000)
 
 
 def test_several_vcpus_that_are_started_by_messages_have_no_mailbox() -> None:
-    tables = acpi_tables(BASE, 4, wakeup=False)
-    assert tables.mailbox == 0
-    kinds = [entry[0] for entry in Reader(tables).madt_entries()]
+    kinds = [entry[0] for entry in Reader(acpi_tables(BASE, 4)).madt_entries()]
     assert kinds.count(0) == 4
     assert 0x10 not in kinds
 

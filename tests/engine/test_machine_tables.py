@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from tdvfsh.engine.firmware import GuestFirmware
+from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.units import PAGE_SIZE
 from tests.engine.programs import guest
 
 ACPI = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
@@ -72,6 +75,20 @@ def test_smbios_lies_in_runtime_memory_and_apart_from_the_system_table(firmware:
     last = ram.u64(first + CONFIGURATION) + MOST_TABLES * 24
     for low, high in ((entry, entry + 24), (start, start + size)):
         assert high <= first or last <= low
+
+
+@pytest.mark.parametrize("model", ["inteltdx", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08"])
+@pytest.mark.parametrize("td", [True, False])
+def test_several_vcpus_take_nothing_from_the_memory_map(model: str, td: bool) -> None:
+    machine = Machine(TdOptions(vcpus=64, td=td, firmware_model=model))
+    before = list(machine.services.core.memory_map)
+    with closing(GuestFirmware(machine)) as firmware:
+        assert list(machine.services.core.memory_map) == before
+        mailbox = firmware.system.mailbox
+        assert (mailbox is not None) is td
+        if mailbox is not None:
+            assert kind(firmware, mailbox.address) == EfiMemoryType.EfiRuntimeServicesData
+            assert firmware.ram.read(mailbox.address, PAGE_SIZE) == bytes(PAGE_SIZE)
 
 
 def test_all_of_them_are_in_accepted_memory(firmware: GuestFirmware) -> None:

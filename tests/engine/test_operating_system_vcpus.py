@@ -79,7 +79,7 @@ def test_a_woken_vcpu_begins_with_interrupts_off_in_pages_that_map_memory_to_its
     assert not ran.cells["flags"] & 1 << 9
     assert ran.cells["CR0"] >> 31
     (block,) = (entry for entry in ran.firmware.core.memory_map if entry.start <= ran.cells["CR3"] < entry.end)
-    assert block.memory_type == EfiMemoryType.EfiACPIMemoryNVS
+    assert block.memory_type == EfiMemoryType.EfiRuntimeServicesData
 
 
 @pytest.mark.parametrize(("vcpu", "taken"), [(0, False), (1, True), (2, False), (7, False), (1 << 16 | 1, False)])

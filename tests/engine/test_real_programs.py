@@ -97,7 +97,7 @@ def test_the_shell_s_memmap_is_our_own_line_for_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["kernel-6.12-cloud", "kernel-7-cloud"])
 def test_the_model_agrees_with_the_real_stub_on_calls_placements_map_and_bitmap(name: str, initrd: Path) -> None:
     with open_boot_files(image(name, "kernel"), [initrd], "nokaslr") as opened:
-        result = verify(TdOptions(memory=2 * GIB), opened.boot, time_limit=120)
+        result = verify(TdOptions(memory=2 * GIB, vcpus=2), opened.boot, time_limit=120)
         assert boot_dict(result.real, opened.initrds) == boot_dict(result.model, opened.initrds)
     assert result.real.booted
     assert list(result.differences) == []
