@@ -62,8 +62,13 @@ def early_count(release: str) -> EarlyCount:
     known = [_version(count.seen_with) for count in _COUNTS]
     nearest = max((version for version in known if version <= wanted), default=known[0])
     rows = [count for count, version in zip(_COUNTS, known, strict=True) if version == nearest]
-    cloud = not release or "cloud" in release
-    return next((row for row in rows if ("cloud" in row.seen_with) == cloud), rows[0])
+    cloud = is_cloud(release)
+    return next((row for row in rows if is_cloud(row.seen_with) == cloud), rows[0])
+
+
+def is_cloud(release: str) -> bool:
+    """Whether a release is of Debian's cloud flavour, which one that says nothing is taken for."""
+    return not release or "cloud" in release
 
 
 def memory_devices(spans: Sequence[tuple[int, int]]) -> int:

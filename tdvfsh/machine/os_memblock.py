@@ -4,10 +4,11 @@ Only allocations that decide which units of 2 MiB are touched are here. The many
 leaves between them.
 
 Source: Linux 6.12 mm/memblock.c (memblock_alloc_range_nid, __memblock_find_range_top_down), mm/sparse.c
-(sparse_init_nid; 7.2 populates mm/sparse-vmemmap.c section by section, in the same places), mm/percpu.c
-(pcpu_build_alloc_info, pcpu_embed_first_chunk), mm/mm_init.c (alloc_large_system_hash), fs/dcache.c and fs/inode.c,
-arch/x86/mm/mem_encrypt.c (mem_encrypt_setup_arch), kernel/dma/swiotlb.c. Sizes of structures: as the console of 6.12
-and 7.2 tells them.
+(memory_present, sparse_init_nid; 7.2 populates mm/sparse-vmemmap.c section by section, in the same places),
+arch/x86/include/asm/sparsemem.h (MAX_PHYSMEM_BITS), mm/percpu.c (pcpu_build_alloc_info, pcpu_embed_first_chunk),
+mm/mm_init.c (alloc_large_system_hash), fs/dcache.c and fs/inode.c, arch/x86/mm/mem_encrypt.c
+(mem_encrypt_setup_arch), kernel/dma/swiotlb.c. Sizes of structures: as the console of 6.12 and 7.2 tells them, with
+memblock=debug.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _STRUCT_PAGES: Final = 2 * MIB
 _CACHE_LINE: Final = 64
 _LOW_LIMIT: Final = 4 * GIB
 _NODE_DATA: Final = 0x2A980
+_ADDRESS_BITS: Final = {True: 52, False: 46}  # with five levels of paging, with four
+_POINTER: Final = 8
+_SECTION_ENTRY: Final = {True: 32, False: 16}  # struct mem_section, with page extensions and without
 _PER_CPU: Final = 66 * PAGE_SIZE
 _BUCKET: Final = 8
 _DENTRY_SCALE: Final = 13
@@ -100,13 +104,16 @@ class EarlyMemory:
     hash_tables: int
 
 
-def early_allocations(memblock: Memblock, spans: Sequence[tuple[int, int]], vcpus: int) -> EarlyMemory:
+def early_allocations(
+    memblock: Memblock, spans: Sequence[tuple[int, int]], vcpus: int, section_roots: int
+) -> EarlyMemory:
     """Take what the kernel takes before its page allocator starts.
 
     Args:
         memblock: The free memory; it is changed.
         spans: RAM as byte ranges.
         vcpus: Processors that may be there.
+        section_roots: What :func:`section_roots_size` says of the kernel.
     """
     taken: Ranges = []
 
@@ -119,6 +126,7 @@ def early_allocations(memblock: Memblock, spans: Sequence[tuple[int, int]], vcpu
     ram = size_of(spans)
     take(PAGE_SIZE, PAGE_SIZE)
     take(_NODE_DATA)
+    take(section_roots)
     maps = memblock.allocate_many(sections(spans, SECTION), _STRUCT_PAGES)
     taken += maps
     struct_pages = size_of(maps)
@@ -136,6 +144,17 @@ def early_allocations(memblock: Memblock, spans: Sequence[tuple[int, int]], vcpu
     if bounce:
         take(align_up(bounce // _BOUNCE_SLAB * _BOUNCE_SLOT, PAGE_SIZE), PAGE_SIZE)
     return EarlyMemory(taken, struct_pages, bounce, sum(tables))
+
+
+def section_roots_size(page_extensions: bool, five_levels: bool) -> int:
+    """Bytes of pointers to pages of ``struct mem_section``, for all addresses that the kernel could have.
+
+    Args:
+        page_extensions: Whether it is configured with them, as Debian's cloud flavour is not.
+        five_levels: Whether it uses five-level paging.
+    """
+    per_root = PAGE_SIZE // _SECTION_ENTRY[page_extensions]
+    return _POINTER * ((1 << _ADDRESS_BITS[five_levels]) // SECTION // per_root)
 
 
 def sections(spans: Sequence[tuple[int, int]], size: int) -> int:

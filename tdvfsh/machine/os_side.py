@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.loaders.unaccepted import unaccepted_table
-from tdvfsh.machine.os_counts import early_count, memory_devices
-from tdvfsh.machine.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations
+from tdvfsh.machine.os_counts import early_count, is_cloud, memory_devices
+from tdvfsh.machine.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations, section_roots_size
 from tdvfsh.machine.os_memory import (
     FREE_AT_ONCE,
     FREE_LATER,
@@ -145,6 +145,8 @@ class _Linux:
         held = [(item.start, item.end) for item in result.placements if item.what in _HELD and not item.freed]
         self._memblock = Memblock(without(ranges_of(result.memory_map, FREE_AT_ONCE), held))
         self._zones: list[Zone] = []
+        linux = (result.files.kernel.inner or result.files.kernel).linux
+        self._release = linux.kernel_version if linux is not None else ""
 
     def stub(self, pieces: Sequence[tuple[int, int]]) -> None:
         """Pieces that are no whole units cannot stand in the bitmap."""
@@ -163,7 +165,9 @@ class _Linux:
 
     def memblock(self) -> None:
         """memblock gives out the highest memory first, and accepts what it gives out."""
-        early = early_allocations(self._memblock, self._spans, self._td.vcpus)
+        five_levels = "no5lvl" not in self._result.files.cmdline.split()
+        roots = section_roots_size(not is_cloud(self._release), five_levels)
+        early = early_allocations(self._memblock, self._spans, self._td.vcpus, roots)
         pieces = [piece for start, end in early.taken for piece in self.unaccepted.accept(start, end)]
         self._step("memblock", pieces, _memblock_sentence(early))
 
@@ -189,8 +193,7 @@ class _Linux:
         if not self._zones:  # memblock has given everything out
             return
         zone = self._zones[0]
-        linux = (self._result.files.kernel.inner or self._result.files.kernel).linux
-        count = early_count(linux.kernel_version if linux is not None else "")
+        count = early_count(self._release)
         requests = count.blocks(memory_devices(self._spans))
         low = next((each for each in self._zones[1:] if each.name == "DMA32"), None)
         first = sum(max(0, min(end, self._deferred(zone)) - start) for start, end in zone.blocks) // MAX_ORDER_BLOCK

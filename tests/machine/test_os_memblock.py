@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.machine.os_memblock import Memblock, bounce_buffer_size, early_allocations, hash_table_size, sections
+from tdvfsh.machine.os_memblock import (
+    Memblock,
+    bounce_buffer_size,
+    early_allocations,
+    hash_table_size,
+    section_roots_size,
+    sections,
+)
 from tdvfsh.units import GIB, KIB, MIB
 
 PAGE = 4 * KIB
+CLOUD = section_roots_size(page_extensions=False, five_levels=True)
 
 
 def _spans(memory: int) -> list[tuple[int, int]]:
@@ -78,8 +86,8 @@ def test_many_pieces_go_on_in_the_next_lower_range() -> None:
 def test_the_places_are_those_of_linux_6_12_with_8_gib() -> None:
     """Accepts of the real kernel: struct pages, per-CPU areas, dentries, inodes, bounce buffers, their slots."""
     spans = _spans(8 * GIB)
-    early = early_allocations(Memblock(list(spans)), spans, 1)
-    assert early.taken[2:] == [
+    early = early_allocations(Memblock(list(spans)), spans, 1, CLOUD)
+    assert early.taken[3:] == [
         (0x277E00000, 0x27FE00000),
         (0x277C00000, 0x277E00000),
         (0x277400000, 0x277C00000),
@@ -90,23 +98,46 @@ def test_the_places_are_those_of_linux_6_12_with_8_gib() -> None:
     assert (early.struct_pages, early.bounce_buffers, early.hash_tables) == (128 * MIB, 512 * MIB, 12 * MIB)
 
 
-def test_small_tables_lie_in_what_alignment_left_over() -> None:
-    """2 GiB: inodes above the struct pages, slots in what the per-CPU area gave back."""
+def test_with_2_gib_the_places_are_those_that_the_kernel_s_own_debugging_tells() -> None:
+    """6.12.117, memblock=debug: NODE_DATA, section roots, then inodes in what the per-CPU area gave back."""
     spans = _spans(2 * GIB)
-    places = early_allocations(Memblock(list(spans)), spans, 1).taken
-    assert 0x7FE00000 < places[5][0] < places[5][1] <= 0x80000000
-    assert 0x7DC00000 < places[7][0] < places[7][1] <= 0x7DE00000
-    assert places[6] == (0x75A00000, 0x7DA00000)
+    places = early_allocations(Memblock(list(spans)), spans, 1, CLOUD).taken
+    assert places[1:3] == [(0x7FFD4680, 0x7FFFF000), (0x7FED4680, 0x7FFD4680)]
+    assert places[4:] == [
+        (0x7DC00000, 0x7DE00000),
+        (0x7DA00000, 0x7DC00000),
+        (0x7DD00000, 0x7DE00000),
+        (0x75A00000, 0x7DA00000),
+        (0x75880000, 0x75A00000),
+    ]
+
+
+def test_with_four_levels_of_paging_inodes_lie_above_the_struct_pages_and_slots_where_they_lay() -> None:
+    spans = _spans(2 * GIB)
+    places = early_allocations(Memblock(list(spans)), spans, 1, section_roots_size(False, five_levels=False)).taken
+    assert 0x7FE00000 < places[6][0] < places[6][1] <= 0x80000000
+    assert 0x7DC00000 < places[8][0] < places[8][1] <= 0x7DE00000
+    assert places[7] == (0x75A00000, 0x7DA00000)
+
+
+@pytest.mark.parametrize(
+    ("page_extensions", "five_levels", "size"),
+    [(False, True, MIB), (True, True, 2 * MIB), (False, False, 16 * KIB), (True, False, 32 * KIB)],
+)
+def test_section_roots_grow_with_addresses_and_with_what_is_kept_of_a_section(
+    page_extensions: bool, five_levels: bool, size: int
+) -> None:
+    assert section_roots_size(page_extensions, five_levels) == size
 
 
 @pytest.mark.parametrize(("vcpus", "chunk"), [(1, 2), (2, 2), (3, 2), (4, 2), (5, 6), (32, 16)])
 def test_processors_share_pieces_of_2_mib(vcpus: int, chunk: int) -> None:
     spans = _spans(8 * GIB)
-    start, end = early_allocations(Memblock(list(spans)), spans, vcpus).taken[3]
+    start, end = early_allocations(Memblock(list(spans)), spans, vcpus, CLOUD).taken[4]
     assert end - start == chunk * MIB
 
 
 def test_bounce_buffers_become_smaller_where_low_memory_has_no_room() -> None:
     spans = [(0, 300 * MIB), (4 * GIB, 12 * GIB)]
-    assert early_allocations(Memblock(list(spans)), spans, 1).bounce_buffers == 256 * MIB
-    assert early_allocations(Memblock(spans[1:]), spans, 1).bounce_buffers == 0
+    assert early_allocations(Memblock(list(spans)), spans, 1, CLOUD).bounce_buffers == 256 * MIB
+    assert early_allocations(Memblock(spans[1:]), spans, 1, CLOUD).bounce_buffers == 0

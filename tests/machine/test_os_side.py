@@ -33,7 +33,7 @@ def _step(side: OsSide, who: str) -> OsAccept:
 
 
 def test_memblock_takes_the_highest_memory_and_bounce_buffers_below_4_gib(opened: Opener) -> None:
-    struct_pages, small, tables, slots = 66 * GIB // 64, 2 * 2 * MIB, (64 + 32) * MIB, 12 * MIB
+    struct_pages, small, tables, slots = 66 * GIB // 64, 3 * 2 * MIB, (64 + 32) * MIB, 12 * MIB
     step = _step(_side(opened), "memblock")
     assert step.accepted_bytes == struct_pages + small + tables + slots
     assert (step.pages_4k, step.pages_2m) == (0, step.accepted_bytes // LARGE_PAGE_SIZE)
@@ -42,8 +42,14 @@ def test_memblock_takes_the_highest_memory_and_bounce_buffers_below_4_gib(opened
 
 
 def test_ends_of_free_memory_that_are_no_whole_block_are_accepted_at_once(opened: Opener) -> None:
-    assert _step(_side(opened, memory=2 * GIB, accept="512M"), "eager").accepted_bytes == 2 * MIB
-    assert _step(_side(opened, memory=GIB, accept="512M"), "eager").accepted_bytes == 0
+    assert _step(_side(opened, memory=GIB, accept="512M"), "eager").accepted_bytes == 2 * MIB
+    assert _step(_side(opened, memory=2 * GIB, accept="512M"), "eager").accepted_bytes == 0
+
+
+def test_a_kernel_that_is_told_to_use_four_levels_takes_less(opened: Opener) -> None:
+    five = _step(_side(opened, memory=2 * GIB, accept="512M"), "memblock")
+    four = _step(_side(opened, memory=2 * GIB, accept="512M", cmdline="nokaslr no5lvl"), "memblock")
+    assert five.accepted_bytes - four.accepted_bytes == 2 * MIB
 
 
 def test_the_first_section_of_the_highest_zone_goes_to_the_first_requests(opened: Opener) -> None:
