@@ -22,6 +22,7 @@ from tdvfsh.cli.main import main
 from tdvfsh.commands.os_report import bits_set, os_run_dict, os_run_lines
 from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.os_run import OsRun, SystemOptions
+from tdvfsh.engine.serial_input import TypedLines
 from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import TdOptions
 from tdvfsh.machine.files import open_boot_files
@@ -237,6 +238,27 @@ def test_a_kernel_that_knows_no_tdx_ends_early_and_the_report_says_why(init: Pat
     assert older.run.total.calls == 0
     assert older.run.unaccepted_before == older.run.unaccepted_after > 0
     assert older.run.bitmap_before == b""
+
+
+def test_a_distribution_s_shell_answers_what_is_typed_at_the_serial_console() -> None:
+    typed = "mount -t proc proc /proc\nls -l /proc/self/exe\ngrep -c ^processor /proc/cpuinfo\npoweroff -f\n"
+    console = bytearray()
+    files = open_boot_files(
+        image("installer-13", "kernel"), [image("installer-13", "initrd")], f"{CONSOLE} quiet rdinit=/bin/sh"
+    )
+    with files as opened:
+        result = boot_on_cpu(
+            TdOptions(memory=MEMORY, vcpus=VCPUS),
+            opened.boot,
+            time_limit=SECONDS,
+            through_os=SystemOptions(console.extend, typed=TypedLines(typed)),
+            fast_decompress=True,
+        )
+    assert result.os_run is not None
+    assert result.os_run.ending == "power off"
+    lines = console.decode().replace("\r", "").split("\n")
+    assert "2" in lines
+    assert any(re.search(r"/proc/self/exe -> /\S*busybox$", line) for line in lines)
 
 
 def test_a_time_limit_gives_up_with_one_line_that_says_so(init: Path, capfd: pytest.CaptureFixture[str]) -> None:
