@@ -11,20 +11,12 @@ tables maps the system's own block and everything at :data:`VIRTUAL`, and nothin
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Self
 
-from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
 from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.limit import RunLimit
-from tdvfsh.engine.os_run import ending_of
-from tdvfsh.engine.serial_input import SerialInput
 from tdvfsh.engine.tables import RUNTIME_SERVICES
-from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tests.engine.assembler import REGISTERS, SCRATCH, Program
-from tests.engine.programs import load
 
 BASE: Final = 0x10000000
 SIZE: Final = 0x20000
@@ -422,66 +414,3 @@ class Kernel(Program):
         """What stands in the cells."""
         view = firmware.ram.view
         return {name: int(struct.unpack_from("<Q", view, _CELLS + 8 * slot)[0]) for name, slot in self._slots.items()}
-
-
-@dataclass(frozen=True)
-class SystemRan:
-    """How a run ended: its cells, what the serial port sent, the exception that ended it, and the machine."""
-
-    cells: dict[str, int]
-    console: str
-    error: EngineError
-    firmware: GuestFirmware
-
-    @property
-    def ending(self) -> str:
-        """In the words of a report."""
-        return ending_of(self.error)[0]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often the guest left."""
-        assert self.firmware.system is not None
-        return self.firmware.system.counts
-
-
-def run_system(
-    kernel: Kernel,
-    options: TdOptions | None = None,
-    prepare: Callable[[GuestFirmware], None] | None = None,
-    typed: SerialInput | None = None,
-) -> SystemRan:
-    """Boot the system in a fresh machine until its run ends; it has a few seconds.
-
-    ``prepare`` changes the machine, ``typed`` arrives at the serial port.
-    """
-    sent = bytearray()
-    with RunLimit(20) as limit:
-        options = options or TdOptions()
-        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append, typed=typed)
-        firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)
-        if prepare is not None:
-            prepare(firmware)
-        try:
-            mailbox = firmware.system.mailbox
-            image = kernel.image(not options.td, 0 if mailbox is None else mailbox.address)
-            status = firmware.services.start_image(load(firmware, image, "loader.efi")).status
-        except EngineError as error:
-            return SystemRan(kernel.cells(firmware), sent.decode(), error, firmware)
-        finally:
-            firmware.close()
-    raise AssertionError(f"the loader returned {status.name}")
-
-
-def stopped(ran: SystemRan) -> GuestStopped:
-    """The stop that a run must have ended with."""
-    assert isinstance(ran.error, GuestStopped), ran.error
-    return ran.error
-
-
-def powered_off(kernel: Kernel, options: TdOptions | None = None, typed: SerialInput | None = None) -> SystemRan:
-    """The run of a system that must come to its end."""
-    ran = run_system(kernel, options, typed=typed)
-    assert isinstance(ran.error, GuestReset), ran.error
-    assert ran.ending == "power off"
-    return ran

@@ -35,10 +35,8 @@ from tests.engine.operating_system import (
     VMCALL_QUOTE,
     VMCALL_RDMSR,
     Kernel,
-    powered_off,
-    run_system,
-    stopped,
 )
+from tests.engine.system_run import powered_off, run_system, stopped
 
 PLAIN = TdOptions(td=False)
 UNACCEPTED = 0x40000000  # beyond the 512 MiB that are accepted at boot

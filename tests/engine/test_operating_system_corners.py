@@ -6,17 +6,8 @@ import pytest
 
 from tdvfsh.machine import TdOptions
 from tdvfsh.units import PAGE_SIZE
-from tests.engine.operating_system import (
-    ACCEPT,
-    PRESENT_WRITABLE,
-    TABLES,
-    VMCALL_HLT,
-    VMCALL_MAP_GPA,
-    Kernel,
-    powered_off,
-    run_system,
-    stopped,
-)
+from tests.engine.operating_system import ACCEPT, PRESENT_WRITABLE, TABLES, VMCALL_HLT, VMCALL_MAP_GPA, Kernel
+from tests.engine.system_run import powered_off, run_system, stopped
 
 PAGE = 0x14000000
 SHARED = 1 << 47

@@ -9,16 +9,8 @@ from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.uefi.tdx import TdcallStatus, completion_code
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE
-from tests.engine.operating_system import (
-    ACCEPT,
-    PRESENT_WRITABLE,
-    VMCALL_MAP_GPA,
-    VMCALL_MMIO,
-    Kernel,
-    powered_off,
-    run_system,
-    stopped,
-)
+from tests.engine.operating_system import ACCEPT, PRESENT_WRITABLE, VMCALL_MAP_GPA, VMCALL_MMIO, Kernel
+from tests.engine.system_run import powered_off, run_system, stopped
 
 UNACCEPTED = 0x40000000  # beyond the 512 MiB that are accepted at boot
 PAGE = 0x14000000  # an accepted page that nobody uses

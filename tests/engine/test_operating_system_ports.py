@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.machine import TdOptions
-from tests.engine.operating_system import USER_CODE, Kernel, powered_off
+from tests.engine.operating_system import USER_CODE, Kernel
+from tests.engine.system_run import powered_off
 
 PLAIN = TdOptions(td=False)
 SERIAL = 0x3F8

@@ -20,10 +20,8 @@ from tests.engine.operating_system import (
     VMCALL_RDMSR,
     VMCALL_WRMSR,
     Kernel,
-    powered_off,
-    run_system,
-    stopped,
 )
+from tests.engine.system_run import powered_off, run_system, stopped
 
 TWO = TdOptions(vcpus=2)
 PLAIN = TdOptions(vcpus=2, td=False)

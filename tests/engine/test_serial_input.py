@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from tdvfsh.engine.os_run import ending_of
 from tdvfsh.engine.raw_terminal import RawTerminal
 from tdvfsh.engine.serial_input import InputEnded, TypedAtTerminal, TypedLines
-from tests.engine.operating_system import (
-    VMCALL_HLT,
-    VMCALL_IO,
-    Kernel,
-    powered_off,
-    run_system,
-)
+from tests.engine.operating_system import VMCALL_HLT, VMCALL_IO, Kernel
+from tests.engine.system_run import powered_off, run_system
 
 SECOND = 1_000_000_000
 DATA, ENABLE, LINE_STATUS = 0x3F8, 0x3F9, 0x3FD
