@@ -141,6 +141,7 @@ class System:
         """All wait: what is typed meanwhile arrives."""
         if self._typed is None or not self._devices.serial.listening:
             return until
+        self._guest.firmware.check_limit()
         until = self._typed.waits(self._guest.clock.now_ns, until)
         self._receive()
         return until
@@ -178,16 +179,15 @@ class System:
         waiting = self.vcpus.waiting
         if not waiting:
             return
-        asked = self.mailbox.asked(waiting) if self.mailbox is not None else None
-        if asked is not None:
-            mailbox, vcpu, address = self.mailbox, asked.vcpu, asked.address
-            assert mailbox is not None
-            self._start(vcpu, lambda: mailbox.begin(self._cpu, address))
-        if not self._guest.td.is_td:
-            for vcpu in waiting:
-                page = vcpu.interrupts.apic.start_page
-                if page is not None:
-                    self._start(vcpu, partial(begin_in_real_mode, self._cpu, page))
+        if self.mailbox is not None:
+            asked = self.mailbox.asked(waiting)
+            if asked is not None:
+                self._start(asked.vcpu, partial(self.mailbox.begin, self._cpu, asked.address))
+            return
+        for vcpu in waiting:
+            page = vcpu.interrupts.apic.start_page
+            if page is not None:
+                self._start(vcpu, partial(begin_in_real_mode, self._cpu, page))
 
     def _start(self, vcpu: Vcpu, begin: Callable[[], bytes]) -> None:
         now = self._state.image()

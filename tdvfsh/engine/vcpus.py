@@ -118,6 +118,8 @@ class Vcpus:
 
     def _woken_by_time(self) -> Vcpu:
         """All wait: on to the first timer, or to what a device brings before."""
+        if all(vcpu.interrupts.blocked for vcpu in self._started):
+            raise GuestDead("the system has halted with interrupts off")
         ready: Vcpu | None = None
         while ready is None:
             timers = [due for due in (vcpu.interrupts.due_ns for vcpu in self._started) if due is not None]

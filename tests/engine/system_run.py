@@ -41,13 +41,14 @@ def run_system(
     options: TdOptions | None = None,
     prepare: Callable[[GuestFirmware], None] | None = None,
     typed: SerialInput | None = None,
+    seconds: float = 20,
 ) -> SystemRan:
-    """Boot the system in a fresh machine until its run ends; it has a few seconds.
+    """Boot the system in a fresh machine until its run ends; it has so many seconds.
 
     ``prepare`` changes the machine, ``typed`` arrives at the serial port.
     """
     sent = bytearray()
-    with RunLimit(20) as limit:
+    with RunLimit(seconds) as limit:
         options = options or TdOptions()
         firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append, typed=typed)
         firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.engine.errors import GuestDead
 from tdvfsh.engine.os_run import ending_of
 from tdvfsh.engine.raw_terminal import RawTerminal
 from tdvfsh.engine.serial_input import InputEnded, TypedAtTerminal, TypedLines
@@ -47,6 +48,31 @@ def test_where_the_input_has_ended_and_the_system_waits_on_the_run_ends_well() -
     assert ending_of(ran.error)[0] == "input ended"
     assert ran.console == "x\r"
     assert 60 * SECOND < ran.firmware.clock.now_ns < 64 * SECOND
+
+
+@pytest.mark.parametrize("text", ["", "x\n"])
+def test_a_system_that_has_halted_for_good_is_dead_and_waits_for_no_input(text: str) -> None:
+    ran = run_system(Kernel().out(ENABLE, 1).vmcall(VMCALL_HLT, r12=1).spin(), typed=TypedLines(text))
+    assert isinstance(ran.error, GuestDead)
+    assert str(ran.error) == "the system has halted with interrupts off"
+
+
+class Silent:
+    """A person who types nothing."""
+
+    def heard(self, now: int) -> None:
+        """Nobody listens."""
+
+    def waits(self, now: int, until: int | None) -> int:
+        return now + 1
+
+    def take(self) -> bytes:
+        return b""
+
+
+def test_a_system_that_waits_for_a_person_alone_ends_when_its_time_is_over() -> None:
+    ran = run_system(Kernel().out(ENABLE, 1).vmcall(VMCALL_HLT, r12=0).spin(), typed=Silent(), seconds=0.3)
+    assert str(ran.error) == "given up after 0.3 s"
 
 
 def test_a_line_is_typed_when_the_system_has_been_quiet_for_a_moment() -> None:
