@@ -31,19 +31,19 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as typing's, without importing it
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.boots.compare import ComparedBoot, compare
+    from tdvfsh.boots.modelled_boot import BootResult, boot
+    from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
     from tdvfsh.errors import FormatError, HostError, ScriptError, TdvfshError, UsageError
     from tdvfsh.formats.inspect import inspect_file
     from tdvfsh.machine.asking import td_options
-    from tdvfsh.machine.boot import BootResult, boot
-    from tdvfsh.machine.compare import ComparedBoot, compare
     from tdvfsh.machine.difference import MachineDifference, difference
-    from tdvfsh.machine.files import OpenedFiles, open_boot_files
     from tdvfsh.machine.machine import Machine
     from tdvfsh.machine.options import TdOptions
     from tdvfsh.machine.snapshot import MachineSnapshot
     from tdvfsh.script.streams import MemorySink
     from tdvfsh.session.replay import Replay, replay
+    from tdvfsh.shell.shell import Shell
     from tdvfsh.trace import Trace, TraceRecord
     from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType, MemoryDescriptor
     from tdvfsh.uefi.status import EfiStatus
@@ -84,14 +84,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "commands.shell": ("Shell",),
+    "shell.shell": ("Shell",),
     "errors": ("FormatError", "HostError", "ScriptError", "TdvfshError", "UsageError"),
     "formats.inspect": ("inspect_file",),
     "machine.asking": ("td_options",),
-    "machine.boot": ("BootResult", "boot"),
-    "machine.compare": ("ComparedBoot", "compare"),
+    "boots.modelled_boot": ("BootResult", "boot"),
+    "boots.compare": ("ComparedBoot", "compare"),
     "machine.difference": ("MachineDifference", "difference"),
-    "machine.files": ("OpenedFiles", "open_boot_files"),
+    "boots.open_files": ("OpenedFiles", "open_boot_files"),
     "machine.machine": ("Machine",),
     "machine.options": ("TdOptions",),
     "machine.snapshot": ("MachineSnapshot",),

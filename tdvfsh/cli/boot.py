@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.boots.open_files import OpenedFiles
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.files import OpenedFiles
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
 _ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.machine.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
 
 
 def run_compare(arguments: Arguments) -> int:

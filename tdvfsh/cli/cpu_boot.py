@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
-from tdvfsh.engine.os_run import SystemOptions
-from tdvfsh.engine.screen import Screen, TranscriptDisplay
-from tdvfsh.engine.serial_input import SerialInput, TypedAtTerminal, TypedLines
+from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
+from tdvfsh.engine.console.serial_input import SerialInput, TypedAtTerminal, TypedLines
+from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.os_run import SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.report.table import printable
 
 
@@ -94,12 +94,12 @@ def _report(result: CpuBootResult) -> RealCodeReport:
     lines: list[str] = []
     data: dict[str, Any] = {}
     if result.shortcut is not None:
-        from tdvfsh.commands.shortcut_report import shortcut_dict, shortcut_lines
+        from tdvfsh.report.shortcut_text import shortcut_dict, shortcut_lines
 
         lines += shortcut_lines(result.shortcut)
         data["shortcut"] = shortcut_dict(result.shortcut)
     if result.os_run is not None:
-        from tdvfsh.commands.os_report import os_run_dict, os_run_lines
+        from tdvfsh.report.os_run_text import os_run_dict, os_run_lines
 
         lines += os_run_lines(result)
         data["os"] = os_run_dict(result)
@@ -134,7 +134,7 @@ def _serial_input() -> Iterator[SerialInput]:
     from tdvfsh.cli.exec import standard_input_text
 
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        from tdvfsh.engine.raw_terminal import RawTerminal
+        from tdvfsh.engine.console.raw_terminal import RawTerminal
 
         with RawTerminal(sys.stdin.fileno()) as terminal:
             yield TypedAtTerminal(terminal)

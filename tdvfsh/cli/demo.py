@@ -11,6 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.compare import compare
+from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_lines
 from tdvfsh.cli.progress import unpack_progress
@@ -19,9 +22,6 @@ from tdvfsh.formats.initrd import Initrd
 from tdvfsh.images.listing import ImagePair, find_pair
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import LOAD_INITRD
-from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.compare import compare
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boot_text import files_lines, labelled, story_lines
 from tdvfsh.report.compare_text import compare_lines, compared_rows

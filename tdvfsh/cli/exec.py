@@ -12,9 +12,9 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from tdvfsh.engine.block_io import Disk
-    from tdvfsh.engine.keys import KeySource
-    from tdvfsh.engine.screen import Screen
+    from tdvfsh.engine.console.keys import KeySource
+    from tdvfsh.engine.console.screen import Screen
+    from tdvfsh.engine.storage.disk import Disk
     from tdvfsh.machine import Machine
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.uefi.volume import Volume
@@ -44,10 +44,10 @@ def run_exec(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments, machine: Machine, path: str) -> int:
+    from tdvfsh.engine.abi.limit import RunLimit
     from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
-    from tdvfsh.engine.firmware import GuestFirmware
-    from tdvfsh.engine.limit import RunLimit
-    from tdvfsh.engine.program import attach_disks, run_program
+    from tdvfsh.engine.runs.guest import GuestFirmware
+    from tdvfsh.engine.runs.program import attach_disks, run_program
 
     disks, place = _disks(arguments, path)
     with console() as (screen, keys), RunLimit(time_limit(arguments)) as limit:
@@ -91,7 +91,7 @@ def _fail(*lines: str, code: int = 1) -> int:
 
 
 def _status_text(code: int) -> str:
-    from tdvfsh.engine.image_services import status_of
+    from tdvfsh.engine.services.image_services import status_of
 
     status: EfiStatus = status_of(code)
     return status.name if int(status) == code else f"{code:#x}"
@@ -114,13 +114,13 @@ def time_limit(arguments: Arguments) -> float | None:
 @contextmanager
 def console() -> Iterator[tuple[Screen, KeySource]]:
     """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text."""
-    from tdvfsh.engine.keys import ScriptedKeys
-    from tdvfsh.engine.screen import AnsiDisplay, Screen, TranscriptDisplay
+    from tdvfsh.engine.console.keys import ScriptedKeys
+    from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
 
     with ExitStack() as stack:
         if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
-            from tdvfsh.engine.raw_terminal import RawTerminal
-            from tdvfsh.engine.terminal import TerminalKeys
+            from tdvfsh.engine.console.raw_terminal import RawTerminal
+            from tdvfsh.engine.console.terminal import TerminalKeys
 
             keys: KeySource = TerminalKeys(stack.enter_context(RawTerminal(sys.stdin.fileno())))
             screen = Screen(AnsiDisplay(_Flushing()))
@@ -151,7 +151,7 @@ class _Flushing:
 
 def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:
     """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own behind them."""
-    from tdvfsh.commands.hostfolder import HostFolder
+    from tdvfsh.shell.drives.hostfolder import HostFolder
 
     folders = arguments.file_systems() or {0: "."}
     disks: list[Volume | Disk] = []
@@ -175,7 +175,7 @@ def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[
 
 
 def _image_disk(path: str, writable: bool) -> Disk:
-    from tdvfsh.engine.block_io import ImageDisk
+    from tdvfsh.engine.storage.disk import ImageDisk
     from tdvfsh.formats.mapped import open_mapped
 
     view = open_mapped(path).view

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.progress import Tell, unpack_progress
-from tdvfsh.machine.files import OpenedFiles, open_boot_files
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tdvfsh.boots.ladder import ladder
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.machine.ladder import ladder
 
 
 def run_ladder(arguments: Arguments) -> int:

@@ -16,8 +16,8 @@ from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
-    from tdvfsh.engine.boot import CpuBootResult
-    from tdvfsh.engine.fast_decompress import Shortcut
+    from tdvfsh.engine.introspect.fast_decompress import Shortcut
+    from tdvfsh.engine.runs.cpu_boot import CpuBootResult
 
 POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (
@@ -29,8 +29,8 @@ def run_lazy(arguments: Arguments) -> int:
     """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
     from tdvfsh.cli.cpu_boot import until_pattern
     from tdvfsh.cli.exec import time_limit
-    from tdvfsh.engine.boot import boot_on_cpu
-    from tdvfsh.engine.os_run import SystemOptions
+    from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+    from tdvfsh.engine.runs.os_run import SystemOptions
 
     memories = arguments.axis("memory") or ["2G"]
     accepts = arguments.axis("accept") or ["512M"]
@@ -64,8 +64,8 @@ def run_lazy(arguments: Arguments) -> int:
 
 def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
     """What became of the shortcut, once for runs where it was the same."""
-    from tdvfsh.commands.shortcut_report import shortcut_sentence
     from tdvfsh.report.boot_text import labelled
+    from tdvfsh.report.shortcut_text import shortcut_sentence
 
     times = Counter(map(shortcut_sentence, shortcuts))
     return [line for text, runs in times.items()
@@ -73,8 +73,8 @@ def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
 
 
 def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[str, Any]:
-    from tdvfsh.commands.os_report import os_run_dict
-    from tdvfsh.commands.shortcut_report import shortcut_dict
+    from tdvfsh.report.os_run_text import os_run_dict
+    from tdvfsh.report.shortcut_text import shortcut_dict
 
     before = result.boot_accept_seconds + result.on_demand_seconds
     found: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.shell import read_script
-from tdvfsh.commands.linting import lint
+from tdvfsh.commands.lint_facts import lint
 
 
 def run_lint(arguments: Arguments) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.boots.region import region
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.region import region
 
 
 def run_plot(arguments: Arguments) -> int:

@@ -28,9 +28,9 @@ def run_report(arguments: Arguments) -> int:
 
 
 def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFile, list[ComparedRow]]:
-    from tdvfsh.machine.boot import boot
-    from tdvfsh.machine.compare import compare as compare_files
-    from tdvfsh.machine.files import open_boot_files
+    from tdvfsh.boots.compare import compare as compare_files
+    from tdvfsh.boots.modelled_boot import boot
+    from tdvfsh.boots.open_files import open_boot_files
 
     options = arguments.td_options()
     with (

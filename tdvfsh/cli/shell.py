@@ -9,11 +9,11 @@ from time import monotonic
 from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.script.program import decode_text
 from tdvfsh.session.recording import recording
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.output import sink_for
 
@@ -71,7 +71,7 @@ def make_shell(arguments: Arguments) -> Shell:
             raise UsageError(f"--fs{number} {folder}: not a folder")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
     if arguments.optional("engine") == "cpu":
-        from tdvfsh.commands.processor import choose_engine
+        from tdvfsh.shell.processor import choose_engine
 
         choose_engine(shell, "cpu")
     return shell

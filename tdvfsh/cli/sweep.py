@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tdvfsh.boots.compare import COMPARED_LOADERS
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
-from tdvfsh.machine.compare import COMPARED_LOADERS
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.advise import Question, advise
 from tdvfsh.sweep.axes import axis_index, options_at

@@ -16,7 +16,7 @@ def run_verify(arguments: Arguments) -> int:
     from tdvfsh.engine.extra import cpu_extra
 
     cpu_extra("unicorn")
-    from tdvfsh.engine.verify import verification_dict, verification_lines, verify
+    from tdvfsh.engine.runs.verify import verification_dict, verification_lines, verify
 
     with named_files(arguments) as (_, opened):
         options, violation_ve, limit = (
@@ -27,8 +27,8 @@ def run_verify(arguments: Arguments) -> int:
         result = verify(options, opened.boot, violation_ve, limit)
         agrees, data, lines = result.agrees, verification_dict(result), verification_lines(result)
         if arguments.flag("fast_decompress"):
-            from tdvfsh.commands.shortcut_report import shortcut_verification_dict, shortcut_verification_lines
-            from tdvfsh.engine.verify_shortcut import verify_shortcut
+            from tdvfsh.engine.runs.verify_shortcut import verify_shortcut
+            from tdvfsh.report.shortcut_text import shortcut_verification_dict, shortcut_verification_lines
 
             shortcut = verify_shortcut(result.real, options, opened.boot, violation_ve, limit)
             agrees = agrees and shortcut.agrees

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
+from tdvfsh.linux.os_side import OsSide, os_side
 from tdvfsh.loaders.files import KernelFile
-from tdvfsh.machine.boot import BootResult
-from tdvfsh.machine.os_side import OsSide, os_side
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tdvfsh.machine.boot import BootResult
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.trace import TraceRecord
 from tdvfsh.units import human_size
 

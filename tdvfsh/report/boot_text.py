@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
+from tdvfsh.linux.os_side import OsSide, os_side
 from tdvfsh.loaders.flow import Placement
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.machine.options import UNLESS_OBJECTED
-from tdvfsh.machine.os_side import OsSide, os_side
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.units import PAGE_SIZE, human_size
 

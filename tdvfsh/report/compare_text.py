@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tdvfsh.machine.compare import COMPARED_ACCEPTS, ComparedBoot
+from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 

@@ -7,10 +7,10 @@ from textwrap import wrap
 from typing import Final
 
 from tdvfsh.accept.needs import unaccepted_ranges
+from tdvfsh.boots.compare import helping_options
+from tdvfsh.boots.ladder import least_accept
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
-from tdvfsh.machine.boot import BootResult
-from tdvfsh.machine.compare import helping_options
-from tdvfsh.machine.ladder import least_accept
 from tdvfsh.report.boot_steps import asked_steps
 from tdvfsh.report.boot_text import WIDTH, labelled, td_sentence
 from tdvfsh.report.explain_options import why_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tdvfsh.machine.boot import BootResult
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.trace import TraceRecord
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size

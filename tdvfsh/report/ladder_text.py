@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tdvfsh.machine.ladder import Rung
+from tdvfsh.boots.ladder import Rung
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Final
 
-from tdvfsh.machine.region import BOOTED, NOT_STARTED, OVER_INITRD, Region
+from tdvfsh.boots.region import BOOTED, NOT_STARTED, OVER_INITRD, Region
 from tdvfsh.units import human_size
 
 _MARKS: Final = {

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tdvfsh import __version__
+from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.errors import FormatError, HostError, TdvfshError
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.formats.mapped import require_file
-from tdvfsh.machine.boot import BootResult, fw_cfg_bytes
 from tdvfsh.machine.machine import Machine
 from tdvfsh.report.boot_json import boot_dict
 from tdvfsh.trace import NO_PARENT, TraceRecord

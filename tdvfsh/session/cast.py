@@ -17,7 +17,7 @@ from tdvfsh.session.recorder import write_text
 from tdvfsh.session.tee import Listening
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.shell.shell import Shell
 
 WIDTH: Final = 110
 HEIGHT: Final = 32
@@ -29,7 +29,7 @@ _TO_READ: Final = 1.2
 
 
 class CastRecorder:
-    """Watches a shell; see :class:`tdvfsh.commands.interfaces.LineWatcher`.
+    """Watches a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
 
     Args:
         shell: What to show.

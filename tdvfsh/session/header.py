@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh import __version__
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.machine import options_of
-from tdvfsh.commands.shell import Shell
-from tdvfsh.commands.snapfile import moment_from_dict, moment_to_dict
+from tdvfsh.commands.session.snapfile import moment_from_dict, moment_to_dict
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.images.folders import cache_path
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.session.transcript import Transcript
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.machine_binding import options_of
+from tdvfsh.shell.shell import Shell
 
 _IMAGES: Final = "images"
 _WRITABLE: Final = "rw "

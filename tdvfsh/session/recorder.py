@@ -7,23 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.errors import HostError
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
+from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.shell.shell import Shell
 
 _ENCODING: Final = "utf-8"
 _ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are no UTF-8
 
 
 class Recorder:
-    """Watches a shell; see :class:`tdvfsh.commands.interfaces.LineWatcher`.
+    """Watches a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
 
     Args:
         shell: What to record.

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.shell.shell import Shell
 
 
 @contextmanager
@@ -50,4 +50,4 @@ def _finish(shell: Shell) -> None:
 
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.interfaces import Recording as _Recording
+    from tdvfsh.shell.interfaces import Recording as _Recording

@@ -13,7 +13,7 @@ from tdvfsh.session.recorder import Recorder, read_text, write_text
 from tdvfsh.session.transcript import INPUT, Step, parse_transcript
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.shell.shell import Shell
 
 
 @dataclass(frozen=True, slots=True)

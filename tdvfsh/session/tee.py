@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tdvfsh.commands.shell import Shell
     from tdvfsh.script.host import TextSink
+    from tdvfsh.shell.shell import Shell
 
 
 class Tee:

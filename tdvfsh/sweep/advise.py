@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.search import AcceptSearch, Found, Trial, run_trial

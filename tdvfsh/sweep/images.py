@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tdvfsh.boots.open_files import check_cmdline, open_boot_files
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at
 from tdvfsh.formats.cpio import is_cpio
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.make import make_kernel
-from tdvfsh.machine.files import check_cmdline, open_boot_files
 from tdvfsh.sweep.facts import ImageFacts, KernelFacts, facts_of, kernel_facts
 from tdvfsh.sweep.spec import ImageRequest, MadeKernel
 from tdvfsh.units import format_size

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult
-from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep.axes import AXIS_NAMES, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.scenario import Scenario

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.accept.boot_time import BootAccept
+from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import PAGE_SIZE, format_size, human_size
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from tdvfsh.commands.completion import add_provider
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.command.completion import add_provider
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.screen_words import ScreenWords
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.shell import Shell
 
 
 def exit_status(shell: Shell) -> int:

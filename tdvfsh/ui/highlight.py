@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tdvfsh.commands import registry
-from tdvfsh.commands.shell import Shell
 from tdvfsh.script.words import WORDS
+from tdvfsh.shell.command import registry
+from tdvfsh.shell.shell import Shell
 
 Fragment = tuple[str, str]
 

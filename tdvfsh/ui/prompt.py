@@ -19,7 +19,7 @@ from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.styles import Style
 
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.completer import ShellCompleter
 from tdvfsh.ui.highlight import highlight
 from tdvfsh.ui.history_file import HistoryFile

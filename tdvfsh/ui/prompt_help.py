@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tdvfsh.commands.helptext import DEFAULT_SECTIONS, render
-from tdvfsh.commands.shell import Shell
 from tdvfsh.script.lexer import lex
+from tdvfsh.shell.command.helptext import DEFAULT_SECTIONS, render
+from tdvfsh.shell.shell import Shell
 
 
 def help_for(shell: Shell, line: str, cursor: int) -> str:

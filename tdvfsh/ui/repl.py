@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from tdvfsh import __version__
-from tdvfsh.commands.machine import machine_of
-from tdvfsh.commands.paging import PROMPT as PAGE_BREAK
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError, TdvfshError
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.shell.page_break import PROMPT as PAGE_BREAK
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.history_file import HistoryFile, default_history_path
 from tdvfsh.ui.interrupts import Interrupts

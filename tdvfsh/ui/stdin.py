@@ -6,9 +6,9 @@ import os
 import sys
 from typing import BinaryIO, Final, TextIO
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError
 from tdvfsh.script.program import decode_text
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.output import sink_for
 

@@ -38,8 +38,8 @@ from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.styles import Style, merge_styles
 
-from tdvfsh.commands.machine import running_machine
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.machine_binding import running_machine
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.completer import ShellCompleter
 from tdvfsh.ui.history_file import HistoryFile
 from tdvfsh.ui.keys import complete

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.images.make import make_initrd
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import GIB, MIB
 from tests.bench.images import Pair, pair

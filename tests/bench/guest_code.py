@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import unicorn
 
-from tdvfsh.engine.boot import boot_on_cpu
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import GIB

@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.images.make import make_initrd, make_kernel
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 with TemporaryDirectory() as folder:
     kernel, initrd = Path(folder, "linux"), Path(folder, "initrd")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.images.make import make_initrd, make_kernel
+from tests.boots.made_files import CLOUD_6_12, INSTALLER_INITRD
 from tests.cli.test_main import run
-from tests.machine.conftest import CLOUD_6_12, INSTALLER_INITRD
 
 MACHINE = ("--memory", "2G", "--cmdline", "nokaslr")
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.engine import boot as engine_boot
-from tdvfsh.engine.boot import CpuBootResult
-from tdvfsh.engine.fast_decompress import Shortcut
+from tdvfsh.engine.introspect.fast_decompress import Shortcut
+from tdvfsh.engine.runs import cpu_boot as engine_boot
+from tdvfsh.engine.runs.cpu_boot import CpuBootResult
 from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import GIB, MIB
-from tests.commands.test_os_report import result
+from tests.report.test_os_run_text import result
 
 
 @pytest.fixture

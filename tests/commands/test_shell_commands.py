@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.commands.conftest import ShellUnderTest
+from tests.shell.under_test import ShellUnderTest
 
 
 def test_echo_keeps_blanks_inside_quotes_only(under_test: ShellUnderTest) -> None:

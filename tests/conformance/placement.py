@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import TdvfshError
 from tdvfsh.images.make import make_initrd, make_kernel
-from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import parse_size
 from tests.conformance.tally import Tally

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.identity import Firmware
-from tdvfsh.commands.processor import choose_engine
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.identity import Firmware
+from tdvfsh.shell.processor import choose_engine
+from tdvfsh.shell.shell import Shell
 
 FILE_TIME = 1_700_000_000  # 11/14/2023 22:13:20, the time of the recordings' own files
 GUEST_TIME = 1_704_164_645  # 01/02/2024 03:04:05, the clock of the recordings' guest

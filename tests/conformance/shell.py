@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.script.streams import MemorySink, low_bytes
+from tdvfsh.shell.shell import Shell
 from tests.conformance.sandbox import masked, sandbox
 from tests.conformance.scripts import Tally
 

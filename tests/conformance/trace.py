@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.accept.on_demand import on_demand_named
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.dxe.pool import POOL_HEAD_SIZE
@@ -30,7 +31,6 @@ from tdvfsh.loaders.efi_stub import run_efi_stub
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.publish import publish_initrd
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.trace import TraceRecord
 from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

@@ -13,8 +13,8 @@ from __future__ import annotations
 import struct
 from typing import Final, Self
 
-from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.tables import RUNTIME_SERVICES
+from tdvfsh.engine.abi.system_table import RUNTIME_SERVICES
+from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tests.engine.assembler import REGISTERS, SCRATCH, Program
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tdvfsh.engine.processor_state import ProcessorState
+from tdvfsh.engine.x86.processor_state import ProcessorState
 
 CODE = 0x1000
 STACK = 0x8000

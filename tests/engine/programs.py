@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 
-from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.keys import ScriptedKeys
-from tdvfsh.engine.screen import Screen, TranscriptDisplay
-from tdvfsh.engine.tables import BOOT_SERVICES, RUNTIME_SERVICES
+from tdvfsh.engine.abi.system_table import BOOT_SERVICES, RUNTIME_SERVICES
+from tdvfsh.engine.console.keys import ScriptedKeys
+from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
+from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

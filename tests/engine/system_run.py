@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tdvfsh.engine.abi.limit import RunLimit
+from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
-from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.limit import RunLimit
-from tdvfsh.engine.os_run import ending_of
-from tdvfsh.engine.serial_input import SerialInput
+from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.os_run import ending_of
 from tdvfsh.machine import Machine, TdOptions
 from tests.engine.operating_system import BASE, SIZE, Kernel
 from tests.engine.programs import load

@@ -13,23 +13,23 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Final
 
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.engine.boot import CpuBootResult, boot_on_cpu
+from tdvfsh.boots.open_files import open_boot_files
+from tdvfsh.engine.console.keys import ScriptedKeys
+from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.firmware import GuestFirmware
-from tdvfsh.engine.keys import ScriptedKeys
-from tdvfsh.engine.os_run import POWER_OFF, SystemOptions
-from tdvfsh.engine.program import attach_disks, run_program
-from tdvfsh.engine.screen import Screen, TranscriptDisplay
+from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.os_run import POWER_OFF, SystemOptions
+from tdvfsh.engine.runs.program import attach_disks, run_program
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import Machine, TdOptions
-from tdvfsh.machine.files import open_boot_files
+from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.trace import TraceRecord
 from tdvfsh.units import GIB, MIB
 from tests.engine.assembler import Program
-from tests.engine.test_programs import hello
+from tests.engine.runs.test_program import hello
 
 Outcome = tuple[str, Sequence[TraceRecord]]
 """How far it came, and the journal."""

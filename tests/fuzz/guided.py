@@ -22,7 +22,7 @@ def fuzz_guided(name: str, runs: int, seed: int, seconds: float | None, images: 
     # Only the parsers are watched: to watch all that is loaded, as instrument_all does, takes a minute before the first
     # run. So this must be the first import of them.
     assert not any(module.startswith("tdvfsh.formats") for module in sys.modules)
-    with atheris.instrument_imports(include=["tdvfsh.formats", "tdvfsh.script", "tdvfsh.engine.device_paths"]):
+    with atheris.instrument_imports(include=["tdvfsh.formats", "tdvfsh.script", "tdvfsh.engine.abi.device_paths"]):
         from tests.fuzz.real import real_seeds
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]

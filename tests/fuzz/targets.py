@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tdvfsh.engine.device_paths import device_paths_from_text, parse_node
+from tdvfsh.engine.abi.device_paths import device_paths_from_text, parse_node
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
 from tdvfsh.formats.cpio import cpio_end, cpio_entries, is_cpio

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import NO_LIMITS, UnpackLimits
 from tdvfsh.formats.initrd import parse_initrd
@@ -20,8 +22,6 @@ from tdvfsh.formats.inspect import inspect_file
 from tdvfsh.formats.mapped import copy_of, open_mapped
 from tdvfsh.formats.pe import PeImage, parse_pe
 from tdvfsh.images.make import make_initrd, make_kernel
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tests.formats.archives import TRAILER, cpio, member
 from tests.formats.pe_builder import Section, build_pe

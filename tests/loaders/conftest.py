@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import parse_size
 from tests.loaders.made import MadeImages

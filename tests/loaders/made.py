@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.loaders.flow import Placement
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.units import align_up
 from tests.formats.pe_builder import Section, build_pe
 

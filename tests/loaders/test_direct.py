@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB
 from tests.loaders.made import names, start, where

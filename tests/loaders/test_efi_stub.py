@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.dxe.boot_services import MemoryMapResult
 from tdvfsh.loaders.stub_kernel import choose_slot
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB, align_up

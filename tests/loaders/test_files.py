@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile, join, joined_size
-from tdvfsh.machine.files import open_boot_files
 from tests.loaders.made import KERNELS, MadeImages
 
 

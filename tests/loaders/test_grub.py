@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.grub_memory import GRUB_2_12, Grub
-from tdvfsh.machine.boot import BootResult
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.machine.boot import BootResult
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import GIB, MIB, PAGE_SIZE, align_up

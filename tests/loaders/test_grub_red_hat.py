@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tdvfsh.machine.boot import BootResult
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import GIB, MIB

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tdvfsh.machine.boot import BootResult
+from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.units import MIB
 from tests.loaders.made import MadeImages, names
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import FormatError
 from tdvfsh.loaders.sd_stub import uki_cmdline
-from tdvfsh.machine.boot import BootResult
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB
 from tests.formats.pe_builder import Section, build_pe

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.errors import UsageError
 from tdvfsh.images.make import make_kernel
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.uefi.guids import OVMF_SEV_MEMORY_ACCEPTANCE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB
-from tests.machine.conftest import CLOUD_6_12, Opener
+from tests.boots.made_files import CLOUD_6_12, Opener
 
 POLICY = "unless-objected"
 

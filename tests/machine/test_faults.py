@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.machine import Machine, TdOptions
-from tdvfsh.machine.boot import BootResult, boot
 from tdvfsh.machine.faults import parse_fault, set_faults
 from tdvfsh.td.mapgpa import set_memory_shared
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB, PAGE_SIZE
-from tests.machine.conftest import INSTALLER_INITRD, Opener
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 ANY, DATA = EfiAllocateType.AllocateAnyPages, EfiMemoryType.EfiLoaderData
 

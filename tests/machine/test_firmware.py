@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.formats.firmware_volume import INTEL_TDX_SEC_GUID, OVMF_SEC_GUID, firmware_files, security_core
 from tdvfsh.images.fetch import fetch
 from tdvfsh.machine import Machine, TdOptions
-from tdvfsh.machine.boot import boot
 from tdvfsh.machine.firmware_file import read_firmware
 from tdvfsh.td.added import added_spans, td_hob_section
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import MIB, PAGE_SIZE
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 from tests.formats.test_tdvf import BFV, CFV, TD_HOB, firmware
-from tests.machine.conftest import INSTALLER_INITRD, Opener
 
 PAGE_TABLES = (0, 0, 0x800000, 0x6000, 3, 0)
 WORK_AREA = (0, 0, 0x80B000, 0x2000, 3, 0)

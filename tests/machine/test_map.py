@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.errors import FormatError, TdvfshError, UsageError
+from tdvfsh.linux.os_side import os_side
 from tdvfsh.machine import Machine, TdOptions
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.os_side import os_side
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.td.added import added_spans
 from tdvfsh.td.hob import build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import GIB, MIB
-from tests.machine.conftest import INSTALLER_INITRD, Opener
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 MAPS = sorted((RECORDINGS / "memmap").glob("*.txt"))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.machine.conftest import cloud_kernel, opened
+from tests.boots.made_files import cloud_kernel, opened
 
 __all__ = ["cloud_kernel", "opened"]

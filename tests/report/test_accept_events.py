@@ -7,11 +7,11 @@ from itertools import pairwise
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.machine.boot import BootResult, boot
+from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.accept_events import AcceptEvent, accept_events
 from tdvfsh.units import GIB
-from tests.machine.conftest import INSTALLER_INITRD, Opener
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 
 def _events(opened: Opener, on_demand: str) -> tuple[BootResult, list[AcceptEvent]]:

@@ -6,13 +6,13 @@ import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.boots.ladder import least_accept
+from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.machine import TdOptions
-from tdvfsh.machine.boot import BootResult, boot
-from tdvfsh.machine.ladder import least_accept
 from tdvfsh.report.boot_steps import asked_steps
 from tdvfsh.report.explain import explain_lines
 from tdvfsh.units import GIB, MIB, human_size
-from tests.machine.conftest import Opener
+from tests.boots.made_files import Opener
 
 
 def _boot(opened: Opener, initrd: int, memory: int = 2 * GIB, accept: str = "512M", **more: object) -> BootResult:

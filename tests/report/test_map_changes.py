@@ -8,7 +8,7 @@ import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-from tdvfsh.machine.boot import boot
+from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
 from tdvfsh.report.map_changes import map_after, map_changes
@@ -17,7 +17,7 @@ from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.units import GIB, MIB
-from tests.machine.conftest import INSTALLER_INITRD, Opener
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 _OPTIONS = TdOptions(memory=2 * GIB, accept=parse_boot_accept("240M"))
 _CONVENTIONAL, _UNACCEPTED = 7, 15

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.map_plot import mark_of, plot_lines
+from tdvfsh.shell.shell import Shell
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB, MIB, TIB
 

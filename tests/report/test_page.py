@@ -13,11 +13,9 @@ from xml.etree import ElementTree
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.cli.main import main
-from tdvfsh.commands.memoryfiles import MemoryFileSystem
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError, UsageError
-from tdvfsh.machine.boot import boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.map_svg import map_svg
@@ -25,9 +23,11 @@ from tdvfsh.report.page import page_html
 from tdvfsh.report.page_data import PageFacts
 from tdvfsh.report.report_file import report_text
 from tdvfsh.report.trace_file import TraceFile, trace_of_boot, trace_of_machine, write_trace_file
+from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
+from tdvfsh.shell.shell import Shell
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.units import GIB
-from tests.machine.conftest import INSTALLER_INITRD, Opener
+from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 _OPTIONS = TdOptions(memory=2 * GIB, accept=parse_boot_accept("224M"), on_demand="service")
 _PLOTLY_BYTES = 4_900_000

@@ -13,12 +13,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.compare import compare
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import HostError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.compare import compare
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.compare_text import compared_rows
 from tdvfsh.report.map_changes import map_after, map_changes
@@ -26,7 +26,7 @@ from tdvfsh.report.page import page_html
 from tdvfsh.report.painted_map import type_label
 from tdvfsh.report.trace_file import TraceFile, trace_of_boot
 from tdvfsh.units import GIB, TIB
-from tests.machine.conftest import INSTALLER_INITRD
+from tests.boots.made_files import INSTALLER_INITRD
 from tests.report.browser import Browser, start_browser
 
 pytestmark = pytest.mark.browser

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.errors import FormatError, HostError
-from tdvfsh.machine.boot import boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.trace_file import (
@@ -22,7 +22,7 @@ from tdvfsh.report.trace_file import (
     write_trace_file,
 )
 from tdvfsh.units import GIB
-from tests.machine.conftest import Opener
+from tests.boots.made_files import Opener
 
 
 def _written(tmp_path: Path) -> tuple[Path, TraceFile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.commands.linting import lint
+from tdvfsh.commands.lint_facts import lint
 from tdvfsh.script.lint import Finding, lint_script
 
 

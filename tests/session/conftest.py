@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Shell
 from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
 
 
 @pytest.fixture(scope="session")

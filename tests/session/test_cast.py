@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.commands.shell import Shell
 from tdvfsh.session.cast import CastRecorder
 from tdvfsh.session.recording import recording
+from tdvfsh.shell.shell import Shell
 
 
 def events(path: Path) -> tuple[dict[str, object], list[tuple[float, str, str]]]:

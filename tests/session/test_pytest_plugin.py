@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.session.recorder import FileRecorder
+from tdvfsh.shell.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 

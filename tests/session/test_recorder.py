@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError
 from tdvfsh.session.recorder import FileRecorder, read_text, write_text
 from tdvfsh.session.replay import replay
+from tdvfsh.shell.shell import Shell
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Shell
 from tdvfsh.dxe.memory_map import MemoryMap
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.session.recorder import FileRecorder, Recorder
 from tdvfsh.session.replay import Replay, replay
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
 from tests.session.commands import two_hundred
 
 

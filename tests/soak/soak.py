@@ -12,13 +12,13 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
-from tdvfsh.commands.history import DEPTH
-from tdvfsh.commands.machine import machine_of, running_machine
-from tdvfsh.commands.memoryfiles import MemoryFileSystem
-from tdvfsh.commands.shell import Shell
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.machine import Machine
 from tdvfsh.script.streams import NullSink
+from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
+from tdvfsh.shell.history import DEPTH
+from tdvfsh.shell.machine_binding import machine_of, running_machine
+from tdvfsh.shell.shell import Shell
 from tdvfsh.trace import Trace
 from tdvfsh.uefi.memory import EfiGcdMemoryType
 from tdvfsh.units import PAGE_SHIFT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tdvfsh.commands.machine import running_machine
+from tdvfsh.shell.machine_binding import running_machine
 from tests.soak.soak import Soak, resident_bytes
 
 

@@ -8,10 +8,10 @@ from functools import cache
 
 import pytest
 
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
 from tdvfsh.sweep.advice_text import advice_dict, advice_lines, fleet_lines
 from tdvfsh.sweep.advise import Advice, Question, advise, kaslr_seeds

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.files import open_boot_files
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
 from tdvfsh.sweep.facts import boot_files, facts_of, image_facts, kernel_facts
 from tdvfsh.units import GIB, KIB, MIB

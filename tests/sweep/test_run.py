@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.images.fetch import fetch
-from tdvfsh.machine.boot import boot
-from tdvfsh.machine.started import StartedMachines
 from tdvfsh.sweep import executors
 from tdvfsh.sweep.axes import options_at
 from tdvfsh.sweep.executors import cluster_workers, local_workers

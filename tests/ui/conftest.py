@@ -15,8 +15,8 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from tdvfsh.commands.memoryfiles import MemoryFileSystem
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.repl import run_repl
 from tests.ui.screen import Terminal
 
@@ -104,8 +104,8 @@ Start = Callable[..., Terminal]
 _PROGRAM = """
 import sys
 from pathlib import Path
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.repl import run_repl
 shell = Shell()
 shell.mount(HostFolder(sys.argv[1]))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.highlight import highlight
 
 _SHELL = Shell()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.commands.hostfolder import HostFolder
 from tdvfsh.machine import TdOptions
+from tdvfsh.shell.drives.hostfolder import HostFolder
 from tests.ui.conftest import Person, When
 
 _UP, _F1, _F7, _INSERT, _HOME, _RIGHT = "\x1b[A", "\x1bOP", "\x1b[18~", "\x1b[2~", "\x1b[H", "\x1b[C"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.prompt_help import help_for
 
 _SHELL = Shell()

@@ -10,12 +10,12 @@ from io import BytesIO, StringIO
 
 import pytest
 
-from tdvfsh.commands.shell import Shell
 from tdvfsh.errors import HostError
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui import stdin as stdin_module
 from tdvfsh.ui.stdin import BROKEN_PIPE, run_stdin
 
-_PROGRAM = "import sys; from tdvfsh.commands.shell import Shell; from tdvfsh.ui.stdin import run_stdin; "
+_PROGRAM = "import sys; from tdvfsh.shell.shell import Shell; from tdvfsh.ui.stdin import run_stdin; "
 _RUN = _PROGRAM + "sys.exit(run_stdin(Shell()))"
 
 

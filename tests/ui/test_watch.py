@@ -21,8 +21,8 @@ _PAGE_UP = "\x1b[5~"
 
 _PROGRAM = """
 import sys
-from tdvfsh.commands.hostfolder import HostFolder
-from tdvfsh.commands.shell import Shell
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.repl import run_repl
 
 class Breaking(Shell):
@@ -201,7 +201,7 @@ def test_without_colours_and_blocks_it_is_plain_text(watching: Start) -> None:
 
 
 def test_a_script_and_a_dumb_terminal_are_told_that_it_cannot_be() -> None:
-    from tdvfsh.commands.shell import Shell
+    from tdvfsh.shell.shell import Shell
 
     class Kept:
         text = ""

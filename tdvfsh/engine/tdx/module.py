@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.report import DIGEST_SIZE, REPORT_DATA_SIZE, REPORT_SIZE, RTMRS, Measurements
 from tdvfsh.engine.tdx.vcpu import TdVcpu
+from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from tdvfsh.engine.platform.local_apic import FIRST, LAST, TSC_DEADLINE, LocalApic
+from tdvfsh.engine.devices.local_apic import FIRST, LAST, TSC_DEADLINE, LocalApic
 
 EFER: Final = 0xC0000080
 STAR: Final = 0xC0000081

@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from tdvfsh.engine.platform.local_apic import LocalApic
-from tdvfsh.engine.processor_state import ProcessorState
+from tdvfsh.engine.devices.local_apic import LocalApic
 from tdvfsh.engine.tdx.module import TdxModule
 from tdvfsh.engine.tdx.msrs import TdMsrs
 from tdvfsh.engine.tdx.vcpu import TdVcpu, VirtualizationInfo
+from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.units import GIB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.engine.platform.local_apic import LocalApic
+from tdvfsh.engine.devices.local_apic import LocalApic
 from tdvfsh.engine.tdx.msrs import Owner, TdMsrs, permission_map
 
 APIC_BASE, ARCH_CAPABILITIES, MISC_ENABLE, MCG_CAP, MCG_CTL, MTRR_CAP, DEFAULT_TYPE = (

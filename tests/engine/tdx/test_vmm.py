@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tdvfsh.engine.devices.cmos import CmosClock
+from tdvfsh.engine.devices.local_apic import LocalApic
+from tdvfsh.engine.devices.ports import Ports
+from tdvfsh.engine.devices.serial_port import SerialPort
 from tdvfsh.engine.errors import GuestFatal, GuestReset
-from tdvfsh.engine.platform.clock import CmosClock
-from tdvfsh.engine.platform.local_apic import LocalApic
-from tdvfsh.engine.platform.ports import Ports
-from tdvfsh.engine.platform.serial_port import SerialPort
-from tdvfsh.engine.processor_state import ProcessorState
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.msrs import TdMsrs
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
+from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.td.accept import accept_memory_resource
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain

@@ -1,0 +1,167 @@
+"""One boot of real files in a fresh TD, from the firmware's start to the operating system or to its failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tdvfsh.boots.qemu import check_initrd
+from tdvfsh.loaders.direct import run_direct, run_direct_legacy
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, BootFailure, BootFlow, Placement
+from tdvfsh.loaders.grub import run_chainloader, run_grub
+from tdvfsh.loaders.grub_legacy import run_grub_legacy
+from tdvfsh.loaders.grub_memory import GRUB_2_06, GRUB_2_12, GRUB_2_12_DEBIAN, GRUB_CHAINLOADER, GRUB_RED_HAT
+from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
+from tdvfsh.loaders.programs import program_finder
+from tdvfsh.loaders.sd_boot import run_sd_boot
+from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.footprint import DIRECT
+from tdvfsh.uefi.memory import MemoryDescriptor
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+_FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
+    "direct": run_direct,
+    "direct-legacy": run_direct_legacy,
+    "grub2.06": lambda flow: run_grub_legacy(flow, GRUB_2_06),
+    "grub2.12": lambda flow: run_grub(flow, GRUB_2_12),
+    "grub2.12-debian": lambda flow: run_grub(flow, GRUB_2_12_DEBIAN),
+    "grub-rh": lambda flow: run_grub_red_hat(flow, GRUB_RED_HAT),
+    "chainloader": lambda flow: run_chainloader(flow, GRUB_CHAINLOADER),
+    "sd-boot": run_sd_boot,
+}
+
+
+@dataclass(frozen=True)
+class BootResult:
+    """How a boot ended, with the machine as it was then.
+
+    ``messages`` are what the console said; ``lost_bytes`` of RAM never reach the operating system, because nobody told
+    it what unaccepted memory is.
+    """
+
+    machine: Machine
+    files: BootFiles
+    status: EfiStatus
+    stage: str
+    placements: tuple[Placement, ...]
+    failure: BootFailure | None
+    messages: tuple[str, ...]
+    memory_map: tuple[MemoryDescriptor, ...]
+    lost_bytes: int = 0
+
+    @property
+    def booted(self) -> bool:
+        """Whether the operating system was reached."""
+        return self.status is SUCCESS and self.stage == EXIT_BOOT_SERVICES
+
+    @property
+    def os_ran(self) -> bool:
+        """Whether the operating system has run, so that nothing about it needs to be modelled."""
+        return False
+
+    @property
+    def lacks_initrd(self) -> bool:
+        """Whether the operating system was reached without the initrd that it should have had."""
+        placed = any(entry.what == "initrd" and not entry.freed for entry in self.placements)
+        return self.booted and bool(self.files.initrd_size) and not placed
+
+    @property
+    def boot_bytes(self) -> int:
+        """Bytes accepted before DXE, those that the VMM added included."""
+        return self.machine.boot_bytes
+
+    @property
+    def on_demand_bytes(self) -> int:
+        """Bytes accepted while booting."""
+        return self.machine.td.accepted_bytes - self.machine.boot_bytes
+
+    def on_demand_pages(self, size: str) -> int:
+        """Pages accepted while booting: ``pages_4k`` or ``pages_2m``."""
+        return sum(
+            int(record.arguments.get(size) or 0)
+            for record in self.machine.trace
+            if record.service == "TDG.MEM.PAGE.ACCEPT"
+        )
+
+    @property
+    def accept_calls(self) -> int:
+        """TDCALLs that accept, made so far."""
+        return self.machine.td.tdcall.calls
+
+    @property
+    def left_to_os_bytes(self) -> int:
+        """Bytes that were never accepted before the operating system."""
+        return self.machine.td.unaccepted_bytes
+
+    @property
+    def boot_accept_seconds(self) -> float:
+        """Modelled seconds of the accept at boot."""
+        accepted = self.machine.boot_accept
+        return accepted.seconds if accepted is not None else 0.0
+
+    @property
+    def on_demand_seconds(self) -> float:
+        """Modelled seconds of all later accepts."""
+        return self.machine.clock.seconds - self.boot_accept_seconds
+
+
+def boot(options: TdOptions, files: BootFiles) -> BootResult:
+    """Boot ``files`` in a fresh TD.
+
+    Raises:
+        UsageError: A TD that cannot be or does not start, or an initrd that QEMU does not take.
+    """
+    return boot_on(Machine(options, image_bytes=fw_cfg_bytes(files)), files)
+
+
+def boot_on(machine: Machine, files: BootFiles) -> BootResult:
+    """Boot ``files`` in a machine whose firmware has come as far as its boot manager.
+
+    Raises:
+        UsageError: An initrd that QEMU does not take.
+    """
+    options = machine.options
+    if machine.stage_name == DIRECT and machine.imported_map is None:
+        check_initrd(machine.td.ram, files)
+    flow = BootFlow(
+        machine.services,
+        machine.on_demand,
+        files,
+        machine.firmware_image,
+        machine.firmware_calls,
+        options.kaslr_seed,
+    )
+
+    machine.services.images.program_for = program_finder(flow)
+    with machine.trace.on_behalf_of(options.loader):
+        status = _FLOWS[options.loader](flow)
+    if status is SUCCESS and not machine.services.at_runtime:
+        status = EfiStatus.EFI_LOAD_ERROR
+    stage = EXIT_BOOT_SERVICES if machine.services.at_runtime else flow.stage
+    return BootResult(
+        machine,
+        files,
+        status,
+        stage,
+        tuple(flow.placements),
+        None if status is SUCCESS else _with_faults(machine, flow.failure),
+        tuple(flow.messages),
+        machine.services.memory_map_view().descriptors,
+        flow.lost_bytes,
+    )
+
+
+def _with_faults(machine: Machine, failure: BootFailure | None) -> BootFailure | None:
+    """A loader tells why it believes that it failed; where a service was made to fail, that is said first."""
+    plan = machine.services.fault_plan
+    if failure is None or plan is None or not plan.met:
+        return failure
+    return replace(failure, why=f"on purpose ({', '.join(plan.met)}); as the loader sees it: {failure.why}")
+
+
+def fw_cfg_bytes(files: BootFiles) -> int:
+    """What ``presize`` reads from fw_cfg: kernel with setup, command line, initrd."""
+    return files.kernel.size + (len(files.cmdline) + 1 if files.cmdline else 0) + files.initrd_size

@@ -1,0 +1,60 @@
+"""Many boots of one TD: its firmware starts once, and every boot goes back to that moment.
+
+Before a boot loader runs, nothing depends on which loader it will be, what it does about missing memory, or where the
+kernel will want to be. So boots that differ in these alone share a machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from tdvfsh.accept.on_demand import on_demand_named
+from tdvfsh.boots.modelled_boot import BootResult, boot_on, fw_cfg_bytes
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.machine import Machine, stage_of
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.snapshot import MachineSnapshot
+from tdvfsh.td.footprint import BOOT_LOADER, DIRECT
+
+_MOST: Final = 8
+_USUAL: Final = TdOptions()
+_LOADERS: Final = {DIRECT: "direct", BOOT_LOADER: "sd-boot"}
+"""For each stage one of the flows that begin there."""
+
+_Key = tuple[TdOptions, int]
+
+
+class StartedMachines:
+    """Machines whose firmware has come as far as its boot manager, the last few that were asked for."""
+
+    def __init__(self) -> None:
+        self._machines: dict[_Key, tuple[Machine, MachineSnapshot]] = {}
+
+    def boot(self, options: TdOptions, files: BootFiles) -> BootResult:
+        """What :func:`tdvfsh.boots.modelled_boot.boot` gives, sooner. The result is good until the next boot here.
+
+        Raises:
+            UsageError: As there.
+        """
+        loader = _LOADERS[stage_of(options.loader)]
+        alike = replace(options, loader=loader, on_demand=_USUAL.on_demand, kaslr_seed=_USUAL.kaslr_seed)
+        key = alike, fw_cfg_bytes(files) if options.accept.add_images else 0
+        # Taken out while in use: what a boot that raises leaves behind is nothing to go on from.
+        machine, start = self._machines.pop(key) if key in self._machines else _started(*key)
+        machine.restore(start)
+        machine.options = replace(
+            machine.options, loader=options.loader, on_demand=options.on_demand, kaslr_seed=options.kaslr_seed
+        )
+        machine.on_demand = on_demand_named(options.on_demand)
+        machine.on_demand.attach(machine.services)
+        result = boot_on(machine, files)
+        self._machines[key] = machine, start
+        if len(self._machines) > _MOST:
+            del self._machines[next(iter(self._machines))]
+        return result
+
+
+def _started(options: TdOptions, image_bytes: int) -> tuple[Machine, MachineSnapshot]:
+    machine = Machine(options, image_bytes)
+    return machine, machine.snapshot()

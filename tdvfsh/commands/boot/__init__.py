@@ -1,0 +1,1 @@
+"""Commands that boot, measure, make and inspect images."""

@@ -1,0 +1,1 @@
+"""Commands on variables, time, the screen and the shell."""

@@ -1,0 +1,1 @@
+"""Commands on the memory map, handles, images and UEFI variables."""

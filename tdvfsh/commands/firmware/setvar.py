@@ -1,0 +1,224 @@
+"""``setvar`` and ``dmpstore``: UEFI variables.
+
+Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib (SetVar.c, DmpStore.c).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from tdvfsh.commands.firmware.varstore import (
+    BOOTSERVICE_ACCESS,
+    GLOBAL_VARIABLE,
+    NON_VOLATILE,
+    RUNTIME_ACCESS,
+    Variable,
+    VariableStore,
+    attribute_text,
+    pack,
+    unpack,
+)
+from tdvfsh.script.status import ShellStatus
+from tdvfsh.shell.command.registry import command
+from tdvfsh.shell.command.types import FilePath, Flag, GuidArgument, Option, Rest, Text
+from tdvfsh.shell.drives.filesystem import FileSystemError
+from tdvfsh.shell.hexdump import hex_dump
+from tdvfsh.uefi.patterns import matches
+from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.shell.shell import Shell
+
+
+def store_of(shell: Shell) -> VariableStore:
+    """The shell's variable store."""
+    store = shell.state.setdefault("variables", VariableStore())
+    assert isinstance(store, VariableStore)
+    return store
+
+
+def parse_data(text: str) -> bytes | None:
+    """Data of ``setvar``: hex digits (``H`` in front is allowed), ``S`` and ASCII, ``L`` and UTF-16."""
+    kind, rest = text[:1], text[1:]
+    if kind == "S":
+        return rest.encode("latin-1", "replace")
+    if kind == "L":
+        return rest.encode("utf-16-le")
+    digits = rest if kind == "H" else text.removeprefix("0x").removeprefix("0X")
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return None
+
+
+def _header(variable: Variable) -> str:
+    return (
+        f"Variable {attribute_text(variable.attributes)} '{variable.guid}:{variable.name}' "
+        f"DataSize = 0x{len(variable.data):02x}\n"
+    )
+
+
+@command("setvar", profile="Debug1")
+def setvar(
+    shell: Shell,
+    name: Text,
+    *data: Rest,
+    guid: GuidArgument = GLOBAL_VARIABLE,
+    nv: Flag = False,
+    rt: Flag = False,
+    bs: Flag = False,
+) -> ShellStatus:
+    """Show, set or delete a UEFI variable.
+
+    SYNOPSIS:
+        setvar name [-guid guid] [-bs] [-rt] [-nv] [=data]
+
+    OPTIONS:
+        -guid guid: The variable's vendor; the one of the global variables without it.
+        -bs, -rt, -nv: For boot services, for the runtime too, non-volatile.
+        =data: Hex digits, S and text for ASCII, L and text for UTF-16, parts separated by blanks; nothing deletes.
+
+    DESCRIPTION:
+        Without =data the variable is shown. The store is in memory; dmpstore -s keeps it in a file.
+
+    EXAMPLES:
+        setvar Mine -bs -nv =L"text" 0000
+        setvar Mine =
+
+    RETURNVALUES:
+        SUCCESS: Done.
+        INVALID_PARAMETER: The data cannot be read, or the attributes are not the variable's.
+        NOT_FOUND: There is no such variable.
+        OUT_OF_RESOURCES: The store is full.
+    """
+    store = store_of(shell)
+    known = store.get(guid, name)
+    if not data:
+        if known is None:
+            shell.print(f"setvar: Unable to get - {guid} - {name}.\n")
+            return ShellStatus.NOT_FOUND
+        shell.print(f"{guid} - {name} - {len(known.data):04X} Bytes\n{hex_dump(known.data, indent=0)}")
+        return ShellStatus.SUCCESS
+    if not data[0].startswith("="):
+        shell.print(f"setvar: Invalid argument - '{data[0]}'\n")
+        return ShellStatus.INVALID_PARAMETER
+    words = [word for word in (data[0][1:], *data[1:]) if word]
+    parts = [parse_data(word) for word in words]
+    for word, part in zip(words, parts, strict=True):
+        if part is None:
+            shell.print(f"setvar: Invalid argument - '{word}'\n")
+            return ShellStatus.INVALID_PARAMETER
+    attributes = NON_VOLATILE * nv | BOOTSERVICE_ACCESS * (bs or rt) | RUNTIME_ACCESS * rt
+    if not attributes & BOOTSERVICE_ACCESS:
+        attributes = known.attributes if known is not None else attributes | BOOTSERVICE_ACCESS
+    status = store.set(Variable(guid, name, attributes, b"".join(part or b"" for part in parts)))
+    if status.is_error:
+        shell.print(f"setvar: Unable to set - {guid} - {name}: {status.phrase}.\n")
+    return ShellStatus(status.code)
+
+
+@command("dmpstore", profile="Debug1")
+def dmpstore(
+    shell: Shell,
+    name: Text | None = None,
+    *,
+    guid: GuidArgument = "",
+    d: Flag = False,
+    all_: Annotated[Flag, Option("-all")] = False,
+    sfo: Flag = False,
+    s: Annotated[FilePath | None, Option("-s")] = None,
+    l: Annotated[FilePath | None, Option("-l")] = None,  # noqa: E741 - the option's name
+) -> ShellStatus:
+    """Show, save, load or delete UEFI variables.
+
+    SYNOPSIS:
+        dmpstore [-d] [-all | [name] [-guid guid]] [-sfo]
+        dmpstore [-all | [name] [-guid guid]] -s file
+        dmpstore [-all | [name] [-guid guid]] -l file
+
+    OPTIONS:
+        -all: All vendors; without it, and without -guid, only global variables.
+        -guid guid: Only this vendor's.
+        -d: Delete what is shown.
+        -s file: Save it to a file.
+        -l file: Set the variables of such a file.
+        -sfo: Print Standard-Format Output.
+        name: A name or pattern.
+
+    RETURNVALUES:
+        SUCCESS: Done.
+        NOT_FOUND: There is no such variable, or no such file.
+        VOLUME_CORRUPTED: The file is damaged or not of this form.
+    """
+    store = store_of(shell)
+    vendor = None if all_ else (guid or GLOBAL_VARIABLE)
+    candidates = store.all()
+    if l is not None:
+        loaded = _load(shell, l)
+        if isinstance(loaded, ShellStatus):
+            return loaded
+        candidates = loaded
+    chosen = [
+        one
+        for one in candidates
+        if (vendor is None or one.guid == vendor) and (name is None or matches(one.name, name))
+    ]
+    if sfo:
+        shell.print('ShellCommand,"dmpstore"\n')
+        for one in chosen:
+            shell.print(
+                f'VariableInfo,"{one.name}","{one.guid}","0x{one.attributes:X}","0x{len(one.data):X}","{one.data.hex().upper()}"\n'
+            )
+    if not chosen:
+        return _nothing(shell, name, vendor, sfo=sfo)
+    if s is not None:
+        return _save(shell, s, chosen)
+    status = EfiStatus.EFI_SUCCESS
+    for one in chosen:
+        if l is not None:
+            shell.print(_header(one))
+            status = store.set(one)
+        elif d:
+            shell.print(f"Delete variable '{one.guid}:{one.name}': ")
+            status = store.set(one._replace(data=b""))
+            shell.print(f"{status.phrase}\n")
+        elif not sfo:
+            shell.print(_header(one) + hex_dump(one.data))
+        if status.is_error:
+            return ShellStatus(status.code)
+    return ShellStatus.SUCCESS
+
+
+def _nothing(shell: Shell, name: str | None, vendor: str | None, *, sfo: bool) -> ShellStatus:
+    if not sfo:
+        where = f"Guid {vendor}" if vendor is not None else ""
+        what = f"Name {name}" if name is not None else ""
+        shell.print(f"dmpstore: No matching variables found. {', '.join(part for part in (where, what) if part)}\n")
+    return ShellStatus.NOT_FOUND
+
+
+def _save(shell: Shell, path: str, variables: list[Variable]) -> ShellStatus:
+    located = shell.locate(path)
+    try:
+        if located is None or not located[1]:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
+        writer.write(pack(variables))
+        writer.close()
+    except FileSystemError as error:
+        shell.print(f"dmpstore: Cannot open file - '{path}'\n")
+        return ShellStatus(error.status.code)
+    shell.print(f"Save {len(variables)} variables to file: {path}.\n")
+    return ShellStatus.SUCCESS
+
+
+def _load(shell: Shell, path: str) -> list[Variable] | ShellStatus:
+    data = shell.read_file(path)
+    if data is None:
+        shell.print(f"dmpstore: Cannot open file - '{path}'\n")
+        return ShellStatus.NOT_FOUND
+    loaded = unpack(data)
+    if loaded is None:
+        shell.print(f"dmpstore: Incorrect file format - '{path}'\n")
+        return ShellStatus.VOLUME_CORRUPTED
+    return loaded

@@ -1,0 +1,1 @@
+"""Commands on the session: moments, journal, records, reports, assertions."""

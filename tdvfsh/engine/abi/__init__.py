@@ -1,0 +1,1 @@
+"""How guest code reaches firmware: stubs, system table, service table, interfaces, buffers."""

@@ -1,0 +1,105 @@
+"""Accesses to memory that is not plain accepted RAM: shared pages, device registers, pages that nobody accepted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.engine.board.shared_alias import SharedAlias
+from tdvfsh.engine.board.stopped_guest import VIRTUALIZATION, RunningGuest
+from tdvfsh.engine.tdx import vmm as exits
+from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
+from tdvfsh.engine.x86.cpu import Stop
+from tdvfsh.engine.x86.page_walk import walk
+from tdvfsh.td.access import AccessKind, access
+from tdvfsh.td.mapgpa import map_gpa
+from tdvfsh.units import PAGE_SIZE, align_down
+
+_RESERVED_BIT: Final = 1 << 3
+_WRITE: Final = 1 << 1
+_TRAP: Final = 1 << 8
+_QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
+
+
+class MemoryFaults:
+    """What becomes of them.
+
+    Args:
+        guest: The guest.
+        violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
+    """
+
+    def __init__(self, guest: RunningGuest, violation_ve: bool) -> None:
+        self._guest = guest
+        self._violation_ve = violation_ve
+        self._shared = SharedAlias(guest.td, guest.ram, guest.cpu)
+        self._trapping = False
+
+    @property
+    def in_shared_access(self) -> bool:
+        """Whether the guest is in an instruction that touches a shared page: it is let alone until that is over."""
+        return self._shared.pointing
+
+    def shared_access(self) -> bool:
+        """Whether a page fault was for a page table entry's shared bit, which the emulator takes for a reserved one.
+
+        Shared RAM is reached through its alias; a device's page is an EPT violation that becomes #VE. Where the page
+        is private, QEMU converts it on its own and its contents are lost (accel/kvm/kvm-all.c, kvm_convert_memory).
+        """
+        guest = self._guest
+        state, td = guest.state, guest.td
+        if not state.error_code & _RESERVED_BIT:
+            return False
+        linear = state.control(2)
+        found = walk(guest.ram.view, state.control(3), linear, td.shared_mask, state.control(4))
+        if found is None or not found.physical & td.shared_mask:
+            return False
+        physical = found.physical & ~td.shared_mask
+        if td.ram.contains(physical, physical + 1):
+            if not td.shared.get(physical):
+                self._convert(physical)
+            self._shared.point(found)
+            self._trapping = bool(state.system_flags & _TRAP)
+            state.system_flags |= _TRAP
+            state.exception_delivered()
+            return True
+        qualification = 1 << (1 if state.error_code & _WRITE else 0)
+        guest.virtualization_exception(
+            VirtualizationInfo(exits.EPT_VIOLATION, qualification, linear=linear, physical=found.physical)
+        )
+        return True
+
+    def after_shared_access(self) -> None:
+        """The one instruction is over, or could not be: the entry and the trap flag are the guest's again."""
+        self._shared.restore()
+        if not self._trapping:
+            self._guest.state.system_flags &= ~_TRAP
+
+    def _convert(self, physical: int) -> None:
+        guest = self._guest
+        guest.counts["implicit conversions"] += 1
+        map_gpa(guest.td, align_down(physical, PAGE_SIZE) | guest.td.shared_mask, PAGE_SIZE)
+        guest.firmware.converted()
+
+    def untouchable(self, stop: Stop) -> None:
+        """Memory that the processor does not see: it was accepted just now, or is not there: #VE, or the end.
+
+        Raises:
+            GuestStopped: The end.
+        """
+        guest, td, address, lowest = self._guest, self._guest.td, stop.address, self._guest.ram.lowest
+        if guest.ram.accepted(address, stop.size) and guest.firmware.map_accepted():
+            return
+        if td.ram.contains(address, address + 1) and address >= lowest:
+            result = access(td, address, min(address + stop.size, td.ram.end))
+            if result.kind is AccessKind.VIRTUALIZATION_EXCEPTION or self._violation_ve:
+                guest.vcpus.current.td.virtualization = VirtualizationInfo(
+                    exits.EPT_VIOLATION, _QUALIFICATIONS.get(stop.access, 0), linear=address, physical=address
+                )
+                if guest.deliver(VIRTUALIZATION):
+                    return
+            what = f"{stop.access} of memory that is not accepted, {address:#x}"
+        elif address < lowest:
+            what = f"{stop.access} through a NULL pointer, {address:#x}"
+        else:
+            what = f"{stop.access} of {address:#x}, where there is no RAM"
+        guest.stop(what, address, stop.access)

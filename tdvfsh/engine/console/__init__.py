@@ -1,0 +1,1 @@
+"""Screen, keyboard and serial line of a run on the host's terminal."""

@@ -1,0 +1,1 @@
+"""Reading guest code: symbols, call stacks, placements, decompressors."""

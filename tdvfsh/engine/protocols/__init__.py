@@ -1,0 +1,1 @@
+"""Protocols that firmware offers to guest code."""

@@ -1,0 +1,144 @@
+"""The protocols that firmware itself offers to guest code, and how their structures are built."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.protocols import MemoryAccept, SimpleFileSystem
+from tdvfsh.engine.abi.interfaces import GuestInterface
+from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.protocols.block_io import BlockIoProtocol
+from tdvfsh.engine.protocols.device_path import DevicePathProtocols
+from tdvfsh.engine.protocols.hii import HiiProtocols
+from tdvfsh.engine.protocols.hii_resources import hii_package_list
+from tdvfsh.engine.protocols.load_file import LoadFile2Protocol, PiecedFile
+from tdvfsh.engine.protocols.pci_io import install_pci_functions
+from tdvfsh.engine.protocols.rng import RandomNumbers
+from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
+from tdvfsh.engine.protocols.text_console import install_console
+from tdvfsh.engine.protocols.unicode_collation import UnicodeCollation
+from tdvfsh.engine.storage.disk import Disk
+from tdvfsh.engine.storage.volumes import NamedFiles, OnVolume
+from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.guids import (
+    EDKII_MEMORY_ACCEPT_PROTOCOL_GUID,
+    EFI_BLOCK_IO_PROTOCOL_GUID,
+    EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_DISK_IO_PROTOCOL_GUID,
+    EFI_HII_PACKAGE_LIST_PROTOCOL_GUID,
+    EFI_LOAD_FILE2_PROTOCOL_GUID,
+    EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_LOADED_IMAGE_PROTOCOL_GUID,
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
+)
+from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_LOADED_IMAGE_REVISION: Final = 0x1000
+_UNLOAD_OFFSET: Final = 88
+
+
+class MemoryAcceptProtocol:
+    """EDKII_MEMORY_ACCEPT_PROTOCOL."""
+
+    def __init__(self, interface: MemoryAccept) -> None:
+        self._interface = interface
+
+    @service("EDKII_MEMORY_ACCEPT_PROTOCOL.AcceptMemory", "qqq", own_record=True)
+    def accept_memory(self, this: int, start_address: int, size: int) -> EfiStatus:
+        """Accept; the memory map does not learn of it."""
+        return self._interface.accept_memory(start_address, size)
+
+
+def install_firmware_protocols(firmware: GuestFirmware) -> None:
+    """Register every builder, make the firmware's handles, and write the system table."""
+    interfaces = firmware.interfaces
+
+    def memory_accept(handle: int, interface: object) -> int | None:
+        if not isinstance(interface, MemoryAccept):
+            return None
+        return interfaces.structure([MemoryAcceptProtocol(interface).accept_memory])
+
+    def device_path(handle: int, interface: object) -> int | None:
+        if interface is None:
+            return 0
+        return interfaces.structure([interface.pack()]) if isinstance(interface, DevicePath) else None
+
+    interfaces.register(EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, memory_accept)
+    interfaces.register(EFI_DEVICE_PATH_PROTOCOL_GUID, device_path)
+    interfaces.register(EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID, device_path)
+    interfaces.register(
+        EFI_LOADED_IMAGE_PROTOCOL_GUID,
+        lambda handle, image: _loaded_image(firmware, image) if isinstance(image, LoadedImage) else None,
+    )
+    interfaces.register(EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, lambda handle, thing: _file_system(firmware, thing))
+    interfaces.register(
+        EFI_BLOCK_IO_PROTOCOL_GUID,
+        lambda handle, disk: BlockIoProtocol(firmware, disk).block_io() if isinstance(disk, Disk) else None,
+    )
+    interfaces.register(
+        EFI_DISK_IO_PROTOCOL_GUID,
+        lambda handle, disk: BlockIoProtocol(firmware, disk).disk_io() if isinstance(disk, Disk) else None,
+    )
+    interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(firmware, thing))
+    for protocols in (
+        DevicePathProtocols(firmware), UnicodeCollation(firmware), HiiProtocols(firmware), RandomNumbers(firmware),
+    ):  # fmt: skip
+        protocols.install()
+    install_pci_functions(firmware)
+    firmware.tables.write_system_table(install_console(firmware, firmware.screen))
+
+
+def prepare_loaded_image(firmware: GuestFirmware, handle: int, image: LoadedImage) -> None:
+    """What belongs on the handle of an image that is about to start: the texts that it brings with it."""
+    package_list = hii_package_list(firmware.ram, image)
+    handles = firmware.services.handles
+    if package_list is not None and EFI_HII_PACKAGE_LIST_PROTOCOL_GUID not in handles.protocols(handle):
+        handles.install_protocol_interface(handle, EFI_HII_PACKAGE_LIST_PROTOCOL_GUID, GuestInterface(package_list))
+
+
+def _file_system(firmware: GuestFirmware, thing: object) -> int | None:
+    if isinstance(thing, OnVolume):
+        return FileSystemProtocol(firmware, thing.volume).structure()
+    if isinstance(thing, SimpleFileSystem):
+        return FileSystemProtocol(firmware, NamedFiles(thing)).structure()
+    return None
+
+
+def _load_file2(firmware: GuestFirmware, thing: object) -> int | None:
+    if not isinstance(thing, PiecedFile):
+        return None
+    return firmware.interfaces.structure([LoadFile2Protocol(firmware, thing).load_file])
+
+
+def unload_function(firmware: GuestFirmware, handle: int, image: LoadedImage) -> int:
+    """The Unload field of an image's EFI_LOADED_IMAGE_PROTOCOL, as its code may have set it."""
+    address = firmware.interfaces.address_of(handle, EFI_LOADED_IMAGE_PROTOCOL_GUID, image)
+    return firmware.ram.u64(address + _UNLOAD_OFFSET) if address else 0
+
+
+def _loaded_image(firmware: GuestFirmware, image: LoadedImage) -> int:
+    """EFI_LOADED_IMAGE_PROTOCOL; from now on the structure is what the guest goes by."""
+    structure = firmware.interfaces.structure
+    file_path = structure([image.file_path.pack()]) if image.file_path is not None else 0
+    options = (image.load_options + "\0").encode("utf-16-le") if image.load_options else b""
+    return structure(
+        [
+            struct.pack("<I4x", _LOADED_IMAGE_REVISION),
+            image.parent_handle,
+            firmware.tables.system_table,
+            image.device_handle or 0,
+            file_path,
+            0,
+            struct.pack("<I4x", len(options)),
+            structure([options]) if options else 0,
+            image.image_base,
+            image.image_size,
+            struct.pack("<II", image.image_code_type, image.image_data_type),
+            0,
+        ]
+    )

@@ -1,0 +1,80 @@
+"""EFI_PCI_IO_PROTOCOL for the functions that QEMU's q35 always has: their configuration space can be read.
+
+None has an expansion ROM or a driver; everything but reading configuration answers EFI_UNSUPPORTED.
+
+Source: UEFI 2.10 14.4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.devices.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
+from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot
+from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_NAME: Final = "EFI_PCI_IO_PROTOCOL"
+
+
+class PciIoProtocol:
+    """One function."""
+
+    def __init__(self, firmware: GuestFirmware, function: PciFunction) -> None:
+        self._ram = firmware.ram
+        self._interfaces = firmware.interfaces
+        self._function = function
+        self._configuration = function.configuration()
+
+    def structure(self) -> int:
+        """Address of the structure; RomSize and RomImage are 0."""
+        missing = self._interfaces.missing
+        return self._interfaces.structure(
+            [
+                *missing(_NAME, "PollMem", "PollIo", "Mem.Read", "Mem.Write", "Io.Read", "Io.Write"),
+                self.pci_read,
+                *missing(_NAME, "Pci.Write", "CopyMem", "Map", "Unmap", "AllocateBuffer", "FreeBuffer", "Flush"),
+                self.get_location,
+                *missing(_NAME, "Attributes", "GetBarAttributes", "SetBarAttributes"),
+                0,
+                0,
+            ]
+        )
+
+    @service("EFI_PCI_IO_PROTOCOL.Pci.Read", "qddqq")
+    def pci_read(self, this: int, width: int, offset: int, count: int, buffer: int) -> EfiStatus:
+        """Configuration space, ``count`` units of 1, 2, 4 or 8 bytes."""
+        size = count << (width & 3)
+        if width > 11 or not buffer:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        if offset + size > CONFIGURATION_SIZE:
+            return EfiStatus.EFI_UNSUPPORTED
+        self._ram.write(buffer, self._configuration[offset : offset + size])
+        return SUCCESS
+
+    @service("EFI_PCI_IO_PROTOCOL.GetLocation", "qqqqq")
+    def get_location(self, this: int, segment: int, bus: int, device: int, function: int) -> EfiStatus:
+        """Segment 0, bus 0."""
+        here = self._function
+        for pointer, value in ((segment, 0), (bus, 0), (device, here.device), (function, here.function)):
+            if not pointer:
+                return EfiStatus.EFI_INVALID_PARAMETER
+            self._ram.put_u64(pointer, value)
+        return SUCCESS
+
+
+def install_pci_functions(firmware: GuestFirmware) -> None:
+    """Make a handle for each function, with its device path."""
+    firmware.interfaces.register(
+        EFI_PCI_IO_PROTOCOL_GUID,
+        lambda handle, thing: PciIoProtocol(firmware, thing).structure() if isinstance(thing, PciFunction) else None,
+    )
+    handles = firmware.services.handles
+    for function in Q35_FUNCTIONS:
+        path = DevicePath((PciRoot(0), Pci(function.device, function.function)))
+        handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, path).handle
+        handles.install_protocol_interface(handle, EFI_PCI_IO_PROTOCOL_GUID, function)

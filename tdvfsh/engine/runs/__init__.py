@@ -1,0 +1,1 @@
+"""Whole runs: a program, a boot, an operating system, a verification."""

@@ -1,0 +1,398 @@
+"""One boot of real files whose code really runs, with the same result as the modelled boot."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
+from tdvfsh.boots.qemu import check_initrd
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.abi.limit import RunLimit
+from tdvfsh.engine.console.keys import KeySource
+from tdvfsh.engine.console.screen import NoDisplay, Screen
+from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
+from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
+from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
+from tdvfsh.engine.introspect.stub_placements import in_order, stub_placements
+from tdvfsh.engine.introspect.violation import Violation
+from tdvfsh.engine.runs.grub import GRUB, grub_placements, run_grub
+from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
+from tdvfsh.errors import UsageError
+from tdvfsh.loaders.direct import run_direct
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.flow import (
+    EXIT_BOOT_SERVICES,
+    LOAD_IMAGE,
+    LOAD_INITRD,
+    LOAD_KERNEL,
+    START_IMAGE,
+    BootFailure,
+    BootFlow,
+    Placement,
+    largest_free,
+)
+from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
+from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.trace import TraceRecord
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import PAGE_SHIFT, align_up
+
+STUB: Final = "stub"
+GRUB_LOADER: Final = "grub2.12-debian"
+_MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool"))
+_REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
+_LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ExitAccount:
+    """What had been accepted when the operating system took over: it accepts on its own from there on."""
+
+    accepted_bytes: int
+    unaccepted_bytes: int
+    calls: int
+    clock_ns: int
+    waited_ns: int
+    records: int
+    pages_4k: int
+    pages_2m: int
+
+
+@dataclass(frozen=True)
+class CpuBootResult(BootResult):
+    """How a boot on the processor ended.
+
+    Attributes:
+        waited_ns: Virtual time that the programs spent waiting; no accept took it.
+        seconds: Real seconds.
+        violation: Where the guest was stopped, if it was.
+        unaccepted_bitmap: The bitmap of the unaccepted-memory table as the kernel would find it; empty without one.
+        screen_lines: What the screen showed in the end.
+        at_exit: The account when the operating system's first instruction ran, where it was run on.
+        os_run: What became of it.
+        shortcut: What became of ``--fast-decompress``, where it was asked for.
+    """
+
+    waited_ns: int = 0
+    seconds: float = 0.0
+    violation: Violation | None = None
+    unaccepted_bitmap: bytes = b""
+    screen_lines: tuple[str, ...] = ()
+    at_exit: ExitAccount | None = None
+    os_run: OsRun | None = None
+    shortcut: Shortcut | None = None
+
+    @property
+    def on_demand_seconds(self) -> float:
+        """Modelled seconds of all accepts between the firmware's own and the operating system's."""
+        if self.at_exit is None:
+            return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
+        return max(0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds)
+
+    @property
+    def os_ran(self) -> bool:
+        """Whether the operating system was run on."""
+        return self.os_run is not None
+
+    @property
+    def on_demand_bytes(self) -> int:
+        """Bytes accepted while booting, before the operating system."""
+        return super().on_demand_bytes if self.at_exit is None else self.at_exit.accepted_bytes - self.boot_bytes
+
+    @property
+    def left_to_os_bytes(self) -> int:
+        """Bytes that were never accepted before the operating system."""
+        return super().left_to_os_bytes if self.at_exit is None else self.at_exit.unaccepted_bytes
+
+    @property
+    def accept_calls(self) -> int:
+        """TDCALLs that accept, before the operating system."""
+        return super().accept_calls if self.at_exit is None else self.at_exit.calls
+
+    def on_demand_pages(self, size: str) -> int:
+        """Pages accepted while booting, before the operating system: ``pages_4k`` or ``pages_2m``."""
+        return super().on_demand_pages(size) if self.at_exit is None else int(getattr(self.at_exit, size))
+
+
+@dataclass
+class CpuBoot:
+    """A boot under way.
+
+    Args:
+        machine: The machine.
+        firmware: Its firmware for guest code.
+        flow: State that the modelled firmware's part of the flow writes.
+        grub: Whether a real GRUB does the loading.
+        fast: Unpacks the kernel, where the host is to do that.
+    """
+
+    machine: Machine
+    firmware: GuestFirmware
+    flow: BootFlow
+    grub: bool = False
+    fast: FastDecompression | None = None
+    started: float = field(default_factory=time.monotonic)
+    entered: CpuBootResult | None = None
+
+    def placements(self) -> list[Placement]:
+        """Of the firmware's part and of the stub, as far as they go."""
+        records, files = self.machine.trace.records, self.flow.files
+        loader = grub_placements(records, files) if self.grub else []
+        return in_order(records, self.flow.placements, loader, stub_placements(records, files, STUB))
+
+    def kernel_buffer(self) -> Placement | None:
+        """Where the stub has allocated room for the kernel."""
+        placements = stub_placements(self.machine.trace.records, self.flow.files, STUB)
+        return next((entry for entry in reversed(placements) if entry.what == "kernel" and not entry.freed), None)
+
+    def unpack_on_host(self) -> None:
+        """Let the host take the place of the stub's decompressor."""
+        firmware, records = self.firmware, self.machine.trace.records
+        self.fast = fast = FastDecompression(firmware.cpu, firmware.ram, self.flow.files.kernel)
+
+        def served(service: str) -> None:
+            if service == "AllocatePages" and records[-1].caller == STUB:
+                buffer = self.kernel_buffer()
+                if buffer is not None and records[-1].results.get("memory") == buffer.start:
+                    fast.watch(buffer, self._image_base())
+
+        firmware.on_served, firmware.on_call = served, fast.serve
+
+    def _image_base(self) -> int | None:
+        """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
+        found = self.firmware.image_at(self.firmware.caller_address)
+        if found is not None:
+            return found[1].image_base
+        images = [entry for entry in self.placements() if entry.what == "image"]
+        pe = self.flow.files.kernel.pe
+        return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
+
+    def watch_kernel(self) -> None:
+        """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
+        kernel = next((entry for entry in reversed(self.placements()) if entry.what == "kernel"), None)
+        if kernel is None:
+            raise ReachedOperatingSystem
+        self.firmware.cpu.watch(kernel.start, kernel.end)
+
+    def enter_system(self) -> None:
+        """The kernel's first instruction: from here on everything is its own doing."""
+        result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
+        if self.fast is not None:
+            self.fast.end()
+        kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
+        firmware.symbols = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.system.translate)
+        account = ExitAccount(
+            td.accepted_bytes,
+            td.unaccepted_bytes,
+            result.accept_calls,
+            self.machine.clock.now_ns,
+            firmware.clock.waited_ns,
+            len(self.machine.trace),
+            result.on_demand_pages("pages_4k"),
+            result.on_demand_pages("pages_2m"),
+        )
+        self.entered = replace(result, at_exit=account)
+
+    def ended(self, error: EngineError) -> CpuBootResult:
+        """The outcome of a run of the operating system."""
+        result, td, firmware = self.entered, self.machine.td, self.firmware
+        assert result is not None
+        assert result.at_exit is not None
+        before = result.at_exit
+        tallies = firmware.page_accepts.tallies
+        ending, why = ending_of(error)
+        accepted = sum(tally.accepted_bytes for tally in tallies.values())
+        run = OsRun(
+            ending,
+            why,
+            tallies,
+            before.unaccepted_bytes,
+            td.unaccepted_bytes,
+            td.shared_bytes,
+            before.accepted_bytes + accepted - td.accepted_bytes,
+            result.unaccepted_bitmap,
+            self._bitmap(list(result.placements)),
+            (self.machine.clock.now_ns - before.clock_ns) / 1e9,
+            sum(tally.ns for tally in tallies.values()) / 1e9,
+            rest_seconds(td),
+            firmware.system.counts,
+            error.violation if isinstance(error, GuestStopped) else None,
+            firmware.system.vcpus.running,
+        )
+        return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
+
+    def result(self, status: EfiStatus, error: EngineError | None = None) -> CpuBootResult:
+        """The outcome."""
+        machine, flow = self.machine, self.flow
+        reached = machine.services.at_runtime
+        placements = self.placements()
+        violation = error.violation if isinstance(error, GuestStopped) else None
+        lines = tuple(line for line in self.firmware.screen.lines() if line)
+        failure = None if status is SUCCESS and reached else flow.failure
+        stage = EXIT_BOOT_SERVICES if reached else self._stage(placements)
+        if status is SUCCESS and not reached:
+            status = EfiStatus.EFI_LOAD_ERROR
+        if self.grub and not reached and error is None:
+            status = next((record.status for record in reversed(self._failed_calls()) if record.status), status)
+        if status is not SUCCESS and failure is None:
+            failure = self._failure(status, stage, error)
+        return CpuBootResult(
+            machine,
+            flow.files,
+            status,
+            stage,
+            tuple(placements),
+            failure,
+            tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
+            machine.services.memory_map_view().descriptors,
+            waited_ns=self.firmware.clock.waited_ns,
+            seconds=time.monotonic() - self.started,
+            violation=violation,
+            unaccepted_bitmap=self._bitmap(placements),
+            screen_lines=lines,
+            shortcut=self.fast.outcome() if self.fast is not None else None,
+        )
+
+    def _stage(self, placements: list[Placement]) -> str:
+        placed = {placement.what for placement in placements}
+        if self.grub:
+            if "kernel_file" not in placed:
+                return LOAD_KERNEL
+            if "image" not in placed:
+                return LOAD_IMAGE
+        elif self.flow.stage != START_IMAGE:
+            return self.flow.stage
+        if "boot_params" not in placed:
+            return START_IMAGE
+        if "kernel" not in placed:
+            return LOAD_KERNEL
+        return LOAD_INITRD if self.flow.files.initrd_size and "initrd" not in placed else EXIT_BOOT_SERVICES
+
+    def _failure(self, status: EfiStatus, stage: str, error: EngineError | None) -> BootFailure:
+        services = self.machine.services
+        unaccepted = self.machine.td.unaccepted_bytes
+        if error is not None:
+            what = "access" if isinstance(error, GuestStopped) else "run"
+            return BootFailure(what, status, 0, 0, unaccepted, str(error))
+        if stage == LOAD_KERNEL:
+            size = self.flow.files.kernel.kernel_buffer_size
+            free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
+            why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
+            return BootFailure("GetMemoryMap", status, size, free, unaccepted, why)
+        failed = self._failed_calls()
+        if not failed:
+            why = f"the image returned {status.name}"
+            return BootFailure("StartImage", status, 0, largest_free(services), unaccepted, why)
+        last = failed[-1]
+        pages, pool = last.arguments.get("pages"), last.arguments.get("size")
+        asked = pages << PAGE_SHIFT if isinstance(pages, int) else pool if isinstance(pool, int) else 0
+        why = f"the image's last call that failed was {last.service}"
+        return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
+
+    def _failed_calls(self) -> list[TraceRecord]:
+        """The program's memory requests that were refused; a map that needs a larger buffer is no failure."""
+        callers = (STUB, GRUB) if self.grub else (STUB,)
+        return [
+            record
+            for record in self.machine.trace
+            if record.caller in callers and record.service in _MEMORY_SERVICES and record.status in _REFUSALS
+        ]
+
+    def _bitmap(self, placements: list[Placement]) -> bytes:
+        table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)
+        if table is None:
+            return b""
+        return bytes(self.firmware.ram.view[table.start + TABLE_HEADER_SIZE : table.end])
+
+
+def boot_on_cpu(
+    options: TdOptions,
+    files: BootFiles,
+    grub: memoryview | None = None,
+    screen: Screen | None = None,
+    keys: KeySource | None = None,
+    violation_ve: bool = False,
+    time_limit: float | None = None,
+    through_os: SystemOptions | None = None,
+    fast_decompress: bool = False,
+) -> CpuBootResult:
+    """Boot ``files`` in a fresh TD.
+
+    Args:
+        options: The TD. Its loader is ``direct``, where firmware's part is the model's and the kernel's stub is real,
+            unless a real GRUB is given.
+        files: What is booted.
+        grub: A real GRUB's file, which reads everything from a disk.
+        screen: Behind ConOut; an unseen one where None.
+        keys: Behind ConIn.
+        violation_ve: Deliver #VE for pages that are not accepted.
+        time_limit: Real seconds after which the run is given up.
+        through_os: Run the operating system on; None to end with ExitBootServices.
+        fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
+
+    Raises:
+        UsageError: A TD that cannot be or does not start.
+        HostError: The extra is not installed.
+    """
+    if grub is not None:
+        options = replace(options, loader=GRUB_LOADER)
+    elif options.loader != "direct":
+        raise UsageError(f"--loader {options.loader}: with --engine cpu give the loader itself, by --grub grubx64.efi")
+    machine = Machine(options, image_bytes=fw_cfg_bytes(files))
+    if machine.imported_map is None and grub is None:
+        check_initrd(machine.td.ram, files)
+    screen = screen or Screen(NoDisplay())
+    console = SystemConsole(through_os.output, through_os.until) if through_os is not None else None
+    with (
+        RunLimit(time_limit) as limit,
+        closing(
+            GuestFirmware(
+                machine,
+                screen,
+                keys,
+                violation_ve,
+                limit,
+                console.put if console is not None else None,
+                through_os.typed if through_os is not None else None,
+            )
+        ) as firmware,
+    ):
+        flow = _flow(machine, files)
+        boot = CpuBoot(machine, firmware, flow, grub is not None)
+        firmware.on_leaving = boot.watch_kernel
+        firmware.on_entering = boot.enter_system
+        if fast_decompress:
+            boot.unpack_on_host()
+        if through_os is not None:
+            firmware.page_accepts.drop = through_os.drop_accept
+        firmware.name_of = lambda image: _image_name(image, files)
+        firmware.other_code = STUB
+        with machine.trace.on_behalf_of(options.loader):
+            try:
+                status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
+            except EngineError as error:
+                if boot.entered is not None:
+                    return boot.ended(error)
+                return boot.result(EfiStatus.EFI_ABORTED, error)
+        return boot.result(status)
+
+
+def _flow(machine: Machine, files: BootFiles) -> BootFlow:
+    return BootFlow(
+        machine.services,
+        machine.on_demand,
+        files,
+        machine.firmware_image,
+        machine.firmware_calls,
+        machine.options.kaslr_seed,
+    )
+
+
+def _image_name(image: LoadedImage, files: BootFiles) -> str | None:
+    """The kernel is the one image that is as long as its file, wherever it was loaded from."""
+    return STUB if len(image.source) == files.kernel.size else None

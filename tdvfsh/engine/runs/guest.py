@@ -1,0 +1,370 @@
+"""Firmware for guest code: a machine's boot services behind trap stubs, on an emulated processor."""
+
+from __future__ import annotations
+
+import struct
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.dxe.core import DxeCore
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.abi.device_paths import parse_device_path
+from tdvfsh.engine.abi.idle import Waiting
+from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface, Interfaces
+from tdvfsh.engine.abi.journal import CallJournal
+from tdvfsh.engine.abi.limit import RunLimit
+from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
+from tdvfsh.engine.abi.protocol_uses import ProtocolUses
+from tdvfsh.engine.abi.service_table import Answer, Service, services_of
+from tdvfsh.engine.abi.stubs import RETURN, Stubs
+from tdvfsh.engine.abi.system_table import SystemTables
+from tdvfsh.engine.board.board import System
+from tdvfsh.engine.board.wakeup import WakeupMailbox
+from tdvfsh.engine.console.keys import KeySource, ScriptedKeys
+from tdvfsh.engine.console.screen import NoDisplay, Screen
+from tdvfsh.engine.console.serial_input import SerialInput
+from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
+from tdvfsh.engine.introspect.kernel_symbols import FRAMES, KernelSymbols, accept_phase
+from tdvfsh.engine.introspect.violation import describe
+from tdvfsh.engine.protocols.install import install_firmware_protocols, prepare_loaded_image, unload_function
+from tdvfsh.engine.services.driver_services import DriverServices
+from tdvfsh.engine.services.event_services import EventServices
+from tdvfsh.engine.services.image_services import ImageServices
+from tdvfsh.engine.services.memory_services import MemoryServices
+from tdvfsh.engine.services.misc_services import PlainServices
+from tdvfsh.engine.services.open_services import OpenServices
+from tdvfsh.engine.services.protocol_services import ProtocolServices
+from tdvfsh.engine.services.runtime_services import RuntimeServices
+from tdvfsh.engine.services.variable_services import VariableServices
+from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
+from tdvfsh.engine.tables.install import install_machine_tables
+from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
+from tdvfsh.engine.x86.cpu import Cpu, Stop, StopKind
+from tdvfsh.engine.x86.guest_clock import GuestClock
+from tdvfsh.engine.x86.live_contents import LiveContents
+from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
+from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.machine.machine import Machine
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STACK_SIZE: Final = 256 * KIB
+_HEAP_SIZE: Final = 4 * MIB
+_STUBS_SIZE: Final = 64 * KIB
+_SMALL_WINDOW: Final = 64
+
+
+class GuestFirmware:
+    """A machine's firmware as guest code sees it.
+
+    Args:
+        machine: The machine; its contents become live memory.
+        screen: Behind ConOut; an unseen one where None.
+        keys: Behind ConIn; none will come where None.
+        violation_ve: Deliver #VE to the guest for a page that is not accepted, instead of stopping.
+        limit: When to give up.
+        serial: Takes what an operating system sends to its serial port; none is run on where None.
+        typed: What is typed at that port.
+
+    Attributes:
+        caller_address: Return address of the service call being served.
+        name_of: Gives an image its name in the journal, or None for its file's.
+        other_code: What the journal calls code that lies in no started image.
+        symbols: The running kernel's names, where it is run on.
+        on_leaving: Called when ExitBootServices has succeeded.
+        on_entering: Called when an operating system that is run on is about to execute its first instruction.
+        on_served: Called with a service's name when it has been served.
+        on_call: Answers a call in the guest that the processor was told to stop at; gives the address to go on at.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        screen: Screen | None = None,
+        keys: KeySource | None = None,
+        violation_ve: bool = False,
+        limit: RunLimit | None = None,
+        serial: Callable[[int], None] | None = None,
+        typed: SerialInput | None = None,
+    ) -> None:
+        self.machine = machine
+        self.screen = screen or Screen(NoDisplay())
+        self.keys: KeySource = keys or ScriptedKeys()
+        self._limit = limit
+        self._run_on = serial is not None
+        self.symbols: KernelSymbols | None = None
+        self.clock = GuestClock(machine.clock)
+        self.ram = GuestRam(machine.td)
+        self.cpu = Cpu(self.ram, self.clock.read, limit.reached if limit is not None else None)
+        self.ram.refresh()
+        machine.td.contents = LiveContents(self.ram, machine.td.contents, self._written)
+        self._accepted = -1
+        self.map_accepted()
+        self.heap = self._lay_out()
+        self.interfaces = Interfaces(self)
+        self._guids: dict[Guid, int] = {}
+        self._names: dict[int, str] = {}
+        self._images: list[tuple[str, LoadedImage]] = []
+        self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
+        self.other_code = "guest"
+        self.on_leaving: Callable[[], None] | None = None
+        self.on_entering: Callable[[], None] | None = None
+        self.on_served: Callable[[str], None] | None = None
+        self.on_call: Callable[[], int] | None = None
+        self._journal = CallJournal(self)
+        self.caller_address = 0
+        self.events = EventServices(self)
+        self.waiting = Waiting(self)
+        self.image_services = ImageServices(self)
+        self.variables = VariableServices(self)
+        uses = ProtocolUses(self.services)
+        drivers = DriverServices(self, uses)
+        self.protocols = ProtocolServices(self, drivers)
+        runtime_services = RuntimeServices(self)
+        self.date = lambda: runtime_services.now
+        services = services_of(
+            MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
+            self.events, self.image_services, self.variables, runtime_services, VirtualAddressServices(self),
+        )  # fmt: skip
+        several = machine.td.is_td and machine.td.vcpus > 1
+        runtime_size = SystemTables.SIZE + (WakeupMailbox.size(self.ram) if several else 0)
+        area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, runtime_size)
+        self.tables = SystemTables(self, area, services)
+        install_firmware_protocols(self)
+        machine.services.images.program_for = self.image_services.program_for
+        self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
+        self.system = System(self, serial or (lambda byte: None), typed, violation_ve)
+        mailbox = self.system.mailbox = WakeupMailbox(self.ram, area + SystemTables.SIZE) if several else None
+        install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
+        self.tables.update_configuration_tables()
+
+    def close(self) -> None:
+        """End the processor's timer; memory and machine stay as they are."""
+        self.cpu.close()
+
+    @property
+    def services(self) -> BootServices:
+        """The boot services."""
+        return self.machine.services
+
+    @property
+    def core(self) -> DxeCore:
+        """The DXE core."""
+        return self.machine.services.core
+
+    @property
+    def td(self) -> TrustDomain:
+        """The trust domain."""
+        return self.machine.td
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> FirmwareHeap:
+        """Page tables, descriptor tables, stack and heap in the firmware's own memory; stubs in its runtime code."""
+        machine = self.machine
+        end = max(self.ram.end, 1 << 32)
+        tables = page_tables_size(end)
+        size = tables + 3 * PAGE_SIZE + _STACK_SIZE + _HEAP_SIZE
+        start = find_area(machine, EfiMemoryType.EfiBootServicesData, size)
+        self.ram.write(start, page_tables(start, end))
+        gdt = start + tables
+        idt = self.interrupt_table = gdt + PAGE_SIZE
+        stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
+        self.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
+        stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
+        self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
+        return FirmwareHeap(stack + _STACK_SIZE, start + size)
+
+    def map_accepted(self) -> bool:
+        """Let the processor see what was accepted; gives whether there was anything."""
+        accepted = self.td.accepted_bytes - self.td.shared_bytes
+        changed = accepted != self._accepted
+        if changed:
+            self._accepted = accepted
+            self.cpu.mapped.map_accepted()
+        return changed
+
+    def converted(self) -> None:
+        """Memory became shared or private: the processor sees what is accepted now, and nothing else."""
+        self._accepted = self.td.accepted_bytes - self.td.shared_bytes
+        self.cpu.mapped.map_accepted()
+
+    def _written(self, start: int, end: int) -> None:
+        self.cpu.mapped.forget_code(start, end)
+
+    def wrote(self, address: int, size: int) -> None:
+        """A service wrote guest memory that may have held code."""
+        if size > _SMALL_WINDOW:
+            self.cpu.mapped.forget_code(address, address + size)
+
+    def guid_address(self, guid: Guid) -> int:
+        """Address of a GUID that stays where it is."""
+        if guid not in self._guids:
+            self._guids[guid] = self.interfaces.structure([guid.bytes_le])
+        return self._guids[guid]
+
+    def guest_device_path(self, address: int) -> GuestDevicePath:
+        """A device path that a guest keeps at ``address``."""
+        return GuestDevicePath(parse_device_path(self.ram, address).nodes, address)
+
+    def offer(self, protocols: dict[Guid, int]) -> None:
+        """Put structures of the firmware's own on a new handle."""
+        handle: int | None = None
+        for guid, address in protocols.items():
+            handle = self.services.handles.install_protocol_interface(handle, guid, GuestInterface(address)).handle
+
+    # ---- images -------------------------------------------------------------------------------------------------
+
+    def name_image(self, handle: int, name: str) -> None:
+        """What to call an image in the journal and in reports."""
+        self._names[handle] = name
+
+    def image_at(self, address: int) -> tuple[str, LoadedImage] | None:
+        """Name and image that ``address`` lies in, among those that were started; None outside of them."""
+        for name, image in reversed(self._images):
+            if image.image_base <= address < image.image_base + image.image_size:
+                return name, image
+        return None
+
+    def _name(self, handle: int, image: LoadedImage) -> str:
+        name = self._names.get(handle) or self.name_of(image)
+        if name is None:
+            path = str(image.file_path) if image.file_path is not None else ""
+            name = self._names[handle] = path.replace("/", "\\").rpartition("\\")[2] or f"image {handle:#x}"
+        return name
+
+    def prepare_image(self, handle: int, image: LoadedImage) -> None:
+        """What firmware puts on an image's handle before it starts."""
+        self._images.append((self._name(handle, image), image))
+        prepare_loaded_image(self, handle, image)
+        self.tables.update_configuration_tables()
+        self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
+
+    def unload_function(self, handle: int, image: LoadedImage) -> int:
+        """Address of an image's Unload function, 0 where it has none."""
+        return unload_function(self, handle, image)
+
+    def left_boot_services(self) -> None:
+        """ExitBootServices has succeeded: no watchdog any more; tell whoever wants to know."""
+        self.events.set_watchdog(0)
+        if self.on_leaving is not None:
+            self.on_leaving()
+
+    def _caller(self, address: int) -> str:
+        """Who calls from ``address``, for the journal."""
+        found = self.image_at(address)
+        return found[0] if found is not None else self.other_code
+
+    def _who_accepts(self) -> Acceptor:
+        """The image, or the part of the kernel, whose TDCALL is being served, and the vCPU that makes it."""
+        cpu, vcpu = self.cpu, self.system.vcpus.current.number
+        pointer = cpu.read("RIP")
+        if self.symbols is None or not self.symbols.contains(pointer):
+            return Acceptor(self._caller(pointer), vcpu)
+        phase = accept_phase(islice(self.symbols.callers(cpu.read("RSP"), cpu.memory.read, pointer), FRAMES))
+        return Acceptor(f"kernel, {phase}", vcpu)
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def call(self, function: int, *arguments: int) -> int:
+        """Call guest code with up to any number of 64-bit arguments; gives RAX.
+
+        Raises:
+            GuestStopped: It touched what it must not.
+        """
+        self.map_accepted()  # the shell, too, accepts
+        cpu = self.cpu
+        outer = cpu.read("RSP")
+        rest = arguments[4:]
+        stack = (outer - 8 * (4 + len(rest))) & ~0xF
+        if rest:
+            self.ram.write(stack + 32, struct.pack(f"<{len(rest)}Q", *rest))
+        for register, value in zip(("RCX", "RDX", "R8", "R9"), arguments, strict=False):
+            cpu.write(register, value)
+        self.ram.put_u64(stack - 8, self.stubs.return_address)
+        cpu.write("RSP", stack - 8)
+        caller = self.machine.trace.caller
+        answer = self._run(function)
+        self.machine.trace.caller = caller
+        cpu.write("RSP", outer)
+        return answer
+
+    def _run(self, address: int) -> int:
+        """Run until the callback's return stub is reached, serving what is asked."""
+        cpu, stubs = self.cpu, self.stubs
+        while True:
+            stop = cpu.run(address)
+            number = stubs.take_number()
+            if number == RETURN:
+                return stubs.answer
+            address = self._after(stop) if not number else stubs.answer_with(number, self._serve(number, stubs.stack))
+
+    def _after(self, stop: Stop) -> int:
+        """Where to go on after a stop that is no service."""
+        if stop.kind is StopKind.WATCHED:
+            return self._entered_system(stop)
+        if stop.kind is StopKind.CALL and self.on_call is not None:
+            self.check_limit()
+            return self.on_call()
+        if stop.kind is StopKind.LIMIT and self._limit is not None:
+            self._limit.give_up()
+        self.check_limit()
+        return self.system.after(stop)
+
+    def _entered_system(self, stop: Stop) -> int:
+        """The operating system's first instruction."""
+        if not self._run_on:
+            raise ReachedOperatingSystem
+        self.cpu.unwatch()
+        if self.on_entering is not None:
+            self.on_entering()
+        self.ram.lowest = 0
+        self.ram.paging = self.system.translate
+        self.other_code = "kernel"
+        self.clock.uneven = True
+        self.cpu.mapped.map_accepted()
+        self.system.entered_system()
+        return stop.address
+
+    def check_limit(self) -> None:
+        """Give up where the run's time is over."""
+        if self._limit is not None and self._limit.over:
+            self._limit.give_up()
+
+    # ---- serving ------------------------------------------------------------------------------------------------
+
+    def _serve(self, number: int, stack: int) -> int:
+        """Serve the call of stub ``number``; gives RAX."""
+        services = self.stubs.services
+        service = services[number] if number < len(services) else None
+        if service is None:
+            raise EngineError(f"the program has overwritten the firmware's own memory: there is no service {number:#x}")
+        self.caller_address = self.ram.u64(stack) if self.ram.accessible(stack, 8) else 0
+        self.waiting.served(service.name)
+        self.check_limit()
+        self.machine.trace.caller = self._caller(self.caller_address)
+        try:
+            answer = self._answer(service, stack)
+        except InaccessibleMemory as bad:
+            kind = "write" if bad.write else "read"
+            what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
+            raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
+        self.map_accepted()
+        if self.on_served is not None:
+            self.on_served(service.name)
+        return int(answer) if answer is not None else 0
+
+    def _answer(self, service: Service, stack: int) -> Answer:
+        arguments = stack + 8
+        if service.variadic:
+            return self._journal.serve_variadic(service, arguments)
+        values = struct.unpack(f"<{len(service.masks)}Q", self.ram.read(arguments, 8 * len(service.masks)))
+        return self._journal.serve(
+            service, tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
+        )

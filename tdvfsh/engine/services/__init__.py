@@ -1,0 +1,1 @@
+"""Boot and runtime services: guest pointers in, DXE core calls out."""

@@ -1,0 +1,140 @@
+"""The image services, and how guest code becomes a program that StartImage can run.
+
+Source: UEFI 2.10 7.4; edk2 MdeModulePkg/Core/Dxe/Image/Image.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.images import Program
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.abi.buffers import pool_buffer
+from tdvfsh.engine.abi.device_paths import parse_device_path
+from tdvfsh.engine.abi.service_table import Answer, service
+from tdvfsh.engine.errors import ReachedOperatingSystem
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
+_ERROR: Final = 1 << 63
+_STATUSES: Final = {int(status): status for status in EfiStatus}
+
+
+class ImageServices:
+    """LoadImage, StartImage, Exit, UnloadImage, ExitBootServices, InstallConfigurationTable.
+
+    Attributes:
+        exit_code: What the program that ended last gave back, as a number: it need not be a status.
+    """
+
+    def __init__(self, firmware: GuestFirmware) -> None:
+        self._firmware = firmware
+        self._services = firmware.services
+        self._ram = firmware.ram
+        self._depth = 0
+        self.exit_code = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether an image runs."""
+        return self._depth > 0
+
+    def program_for(self, image: LoadedImage) -> Program | None:
+        """Every image with an entry point can run."""
+        return self._run if image.entry_point else None
+
+    def _run(self, handle: int) -> EfiStatus:
+        firmware = self._firmware
+        image = self._services.images.loaded_image(handle)
+        assert image is not None
+        firmware.prepare_image(handle, image)
+        cpu, tpl, trace = firmware.cpu, firmware.events.tpl, firmware.machine.trace
+        caller = trace.caller
+        context = cpu.uc.context_save()
+        self._depth += 1
+        try:
+            self.exit_code = firmware.call(image.entry_point, handle, firmware.tables.system_table)
+        except ReachedOperatingSystem:
+            if self._depth > 1:
+                raise
+            return SUCCESS
+        except BaseException:
+            cpu.uc.context_restore(context)
+            raise
+        finally:
+            self._depth -= 1
+            trace.caller = caller
+            firmware.events.tpl = tpl
+        return status_of(self.exit_code)
+
+    @service("LoadImage", "bqqqqq", own_record=True)
+    def load_image(
+        self, boot_policy: int, parent_image_handle: int, device_path: int, source_buffer: int, source_size: int,
+        image_handle: int,
+    ) -> EfiStatus:  # fmt: skip
+        """EFI_IMAGE_LOAD."""
+        if not image_handle:
+            return _INVALID
+        path = parse_device_path(self._ram, device_path) if device_path else None
+        source = memoryview(self._ram.read(source_buffer, source_size)) if source_buffer else None
+        status, handle = self._services.load_image(bool(boot_policy), parent_image_handle, path, source)
+        self._ram.put_u64(image_handle, handle or 0)
+        if handle is not None:
+            self._firmware.protocols.announce(handle)
+        return status
+
+    @service("StartImage", "qqq", own_record=True)
+    def start_image(self, image_handle: int, exit_data_size: int, exit_data: int) -> Answer:
+        """EFI_IMAGE_START: what the image gave back, as it gave it."""
+        self.exit_code = 0
+        status, data = self._services.start_image(image_handle)
+        if exit_data_size and exit_data:
+            self._give_exit_data(data, exit_data_size, exit_data)
+        return self.exit_code if status_of(self.exit_code) is status else status
+
+    def _give_exit_data(self, data: str | None, size: int, pointer: int) -> None:
+        text = (data + "\0").encode("utf-16-le") if data is not None else b""
+        address = pool_buffer(self._firmware, text) if text else 0
+        self._ram.put_u64(size, len(text) if address else 0)
+        self._ram.put_u64(pointer, address)
+
+    @service("Exit", "qqqq", own_record=True)
+    def exit(self, image_handle: int, exit_status: int, exit_data_size: int, exit_data: int) -> EfiStatus:
+        """EFI_EXIT: does not return to an image that runs."""
+        text = self._ram.utf16(exit_data) if exit_data and exit_data_size else None
+        self.exit_code = exit_status
+        return self._services.exit(image_handle, status_of(exit_status), text)
+
+    @service("UnloadImage", "q", own_record=True)
+    def unload_image(self, image_handle: int) -> EfiStatus:
+        """EFI_IMAGE_UNLOAD."""
+        image = self._services.images.loaded_image(image_handle)
+        if image is not None and image.started:
+            unload = self._firmware.unload_function(image_handle, image)
+            image.unload = None if not unload else lambda: status_of(self._firmware.call(unload, image_handle))
+        return self._services.unload_image(image_handle)
+
+    @service("ExitBootServices", "qq", own_record=True)
+    def exit_boot_services(self, image_handle: int, map_key: int) -> EfiStatus:
+        """EFI_EXIT_BOOT_SERVICES."""
+        status = self._services.exit_boot_services(image_handle, map_key)
+        if status is SUCCESS:
+            self._firmware.left_boot_services()
+        return status
+
+    @service("InstallConfigurationTable", "qq", own_record=True)
+    def install_configuration_table(self, guid: int, table: int) -> EfiStatus:
+        """EFI_INSTALL_CONFIGURATION_TABLE."""
+        if not guid:
+            return _INVALID
+        status = self._services.install_configuration_table(self._ram.guid(guid), table or None)
+        self._firmware.tables.update_configuration_tables()
+        return status
+
+
+def status_of(value: int) -> EfiStatus:
+    """A program's return value as a status: what is none becomes EFI_ABORTED or EFI_SUCCESS, by its error bit."""
+    return _STATUSES[value] if value in _STATUSES else (EfiStatus.EFI_ABORTED if value & _ERROR else SUCCESS)

@@ -1,0 +1,78 @@
+"""Boot services that need no state: copying, checksums, counting, waiting.
+
+Source: UEFI 2.10 7.5.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.engine.abi.service_table import service
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_MICROSECOND: Final = 1_000
+
+
+class PlainServices:
+    """Stall, SetWatchdogTimer, CopyMem, SetMem, CalculateCrc32, GetNextMonotonicCount."""
+
+    def __init__(self, firmware: GuestFirmware) -> None:
+        self._firmware = firmware
+        self._ram = firmware.ram
+        self._count = 0
+
+    @service("Stall", "q")
+    def stall(self, microseconds: int) -> EfiStatus:
+        """EFI_STALL: virtual time passes."""
+        self._firmware.waiting.stall(microseconds * _MICROSECOND)
+        return SUCCESS
+
+    @service("SetWatchdogTimer", "qqqq")
+    def set_watchdog_timer(self, timeout: int, watchdog_code: int, data_size: int, watchdog_data: int) -> EfiStatus:
+        """EFI_SET_WATCHDOG_TIMER: in ``timeout`` virtual seconds the run ends; 0 switches the watchdog off."""
+        self._firmware.events.set_watchdog(timeout)
+        return SUCCESS
+
+    @service("CopyMem", "qqq")
+    def copy_mem(self, destination: int, source: int, length: int) -> None:
+        """EFI_COPY_MEM: overlapping is fine."""
+        self._ram.write(destination, self._ram.read(source, length))
+        self._firmware.wrote(destination, length)
+
+    @service("SetMem", "qqb")
+    def set_mem(self, buffer: int, size: int, value: int) -> None:
+        """EFI_SET_MEM."""
+        if size:
+            window = self._ram.window(buffer, size)
+            window[:] = bytes((value,)) * size
+        self._firmware.wrote(buffer, size)
+
+    @service("CalculateCrc32", "qqq")
+    def calculate_crc32(self, data: int, data_size: int, crc32: int) -> EfiStatus:
+        """EFI_CALCULATE_CRC32."""
+        if not data or not data_size or not crc32:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        self._ram.put_u32(crc32, zlib.crc32(self._ram.read(data, data_size)))
+        return SUCCESS
+
+    @service("GetNextMonotonicCount", "q")
+    def get_next_monotonic_count(self, count: int) -> EfiStatus:
+        """EFI_GET_NEXT_MONOTONIC_COUNT."""
+        if not count:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        self._count += 1
+        self._ram.put_u64(count, self._count)
+        return SUCCESS
+
+    @service("GetNextHighMonotonicCount", "q")
+    def get_next_high_monotonic_count(self, high_count: int) -> EfiStatus:
+        """EFI_GET_NEXT_HIGH_MONO_COUNT."""
+        if not high_count:
+            return EfiStatus.EFI_INVALID_PARAMETER
+        self._count = ((self._count >> 32) + 1) << 32
+        self._ram.put_u32(high_count, self._count >> 32)
+        return SUCCESS

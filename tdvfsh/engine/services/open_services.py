@@ -1,0 +1,138 @@
+"""HandleProtocol to ProtocolsPerHandle: asking for the protocols of a handle, and who has opened them.
+
+Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.engine.abi.buffers import give_array
+from tdvfsh.engine.abi.protocol_uses import (
+    BY_CHILD_CONTROLLER,
+    BY_DRIVER,
+    BY_HANDLE_PROTOCOL,
+    EXCLUSIVE,
+    GET_PROTOCOL,
+    TEST_PROTOCOL,
+    ProtocolUses,
+)
+from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.services.driver_services import DriverServices
+from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_ATTRIBUTES: Final = frozenset(
+    (BY_HANDLE_PROTOCOL, GET_PROTOCOL, TEST_PROTOCOL, BY_CHILD_CONTROLLER, BY_DRIVER, EXCLUSIVE, BY_DRIVER | EXCLUSIVE)
+)
+_INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
+
+
+class OpenServices:
+    """HandleProtocol, OpenProtocol, CloseProtocol, OpenProtocolInformation, ProtocolsPerHandle.
+
+    Args:
+        firmware: Whose.
+        uses: Who has opened what.
+        drivers: Stops a driver that somebody else wants to open exclusively.
+    """
+
+    def __init__(self, firmware: GuestFirmware, uses: ProtocolUses, drivers: DriverServices) -> None:
+        self._firmware = firmware
+        self._ram = firmware.ram
+        self._uses = uses
+        self._drivers = drivers
+
+    @property
+    def _handles(self) -> HandleDatabase:
+        """The present one: going back to a snapshot replaces it."""
+        return self._firmware.services.handles
+
+    @service("HandleProtocol", "qgq")
+    def handle_protocol(self, handle: int, protocol: int, interface: int) -> EfiStatus:
+        """EFI_HANDLE_PROTOCOL: OpenProtocol on behalf of the firmware."""
+        if not interface or not protocol:
+            return _INVALID
+        return self._open(handle, self._ram.guid(protocol), interface, (self._firmware.machine.firmware_image, 0, 1))
+
+    @service("OpenProtocol", "qgqqqd")
+    def open_protocol(
+        self, handle: int, protocol: int, interface: int, agent_handle: int, controller_handle: int, attributes: int
+    ) -> EfiStatus:
+        """EFI_OPEN_PROTOCOL."""
+        if not protocol or attributes not in _ATTRIBUTES or (not interface and attributes != TEST_PROTOCOL):
+            return _INVALID
+        if attributes >= BY_CHILD_CONTROLLER and agent_handle not in self._handles:
+            return _INVALID
+        if attributes & (BY_CHILD_CONTROLLER | BY_DRIVER) and controller_handle not in self._handles:
+            return _INVALID
+        if attributes == BY_CHILD_CONTROLLER and handle == controller_handle:
+            return _INVALID
+        where = 0 if attributes == TEST_PROTOCOL else interface
+        return self._open(handle, self._ram.guid(protocol), where, (agent_handle, controller_handle, attributes))
+
+    def _open(self, handle: int, protocol: Guid, interface: int, use: tuple[int, int, int]) -> EfiStatus:
+        """Give the interface's address and note the use; ``interface`` 0 gives none."""
+        status, thing = self._handles.handle_protocol(handle, protocol)
+        address = self._firmware.interfaces.address_of(handle, protocol, thing) if status is SUCCESS else None
+        if status is SUCCESS and address is None:
+            status = EfiStatus.EFI_UNSUPPORTED
+        if status is SUCCESS:
+            status = self._may_open(handle, protocol, use)
+        if interface and status in (SUCCESS, EfiStatus.EFI_UNSUPPORTED, EfiStatus.EFI_ALREADY_STARTED):
+            self._ram.put_u64(interface, address or 0)
+        if status is SUCCESS and use[0]:
+            self._uses.note(handle, protocol, *use)
+        return status
+
+    def _may_open(self, handle: int, protocol: Guid, wanted: tuple[int, int, int]) -> EfiStatus:
+        """Whether others leave room for a use: agent, controller, attributes."""
+        attributes = wanted[2]
+        if not attributes & (BY_DRIVER | EXCLUSIVE):
+            return SUCCESS
+        uses = self._uses.of(handle, protocol)
+        if attributes & BY_DRIVER and any((use.agent, use.controller, use.attributes) == wanted for use in uses):
+            return EfiStatus.EFI_ALREADY_STARTED
+        drivers = [use.agent for use in uses if use.attributes & BY_DRIVER]
+        if any(use.attributes & EXCLUSIVE for use in uses) or (drivers and not attributes & EXCLUSIVE):
+            return EfiStatus.EFI_ACCESS_DENIED
+        if any(self._drivers.disconnect(handle, driver).is_error for driver in drivers):
+            return EfiStatus.EFI_ACCESS_DENIED
+        return SUCCESS
+
+    @service("CloseProtocol", "qgqq")
+    def close_protocol(self, handle: int, protocol: int, agent_handle: int, controller_handle: int) -> EfiStatus:
+        """EFI_CLOSE_PROTOCOL."""
+        handles = self._handles
+        if not protocol or handle not in handles or agent_handle not in handles:
+            return _INVALID
+        if controller_handle and controller_handle not in handles:
+            return _INVALID
+        closed = self._uses.close(handle, self._ram.guid(protocol), agent_handle, controller_handle)
+        return SUCCESS if closed else EfiStatus.EFI_NOT_FOUND
+
+    @service("OpenProtocolInformation", "qgqq")
+    def open_protocol_information(self, handle: int, protocol: int, entry_buffer: int, entry_count: int) -> EfiStatus:
+        """EFI_OPEN_PROTOCOL_INFORMATION."""
+        if not protocol or not entry_buffer or not entry_count:
+            return _INVALID
+        guid = self._ram.guid(protocol)
+        if self._handles.handle_protocol(handle, guid).status is not SUCCESS:
+            return EfiStatus.EFI_NOT_FOUND
+        uses = self._uses.of(handle, guid)
+        data = b"".join(struct.pack("<QQII", use.agent, use.controller, use.attributes, use.count) for use in uses)
+        return give_array(self._firmware, data, entry_buffer, entry_count, len(uses))
+
+    @service("ProtocolsPerHandle", "qqq")
+    def protocols_per_handle(self, handle: int, protocol_buffer: int, protocol_buffer_count: int) -> EfiStatus:
+        """EFI_PROTOCOLS_PER_HANDLE: pointers to GUIDs."""
+        if handle not in self._handles or not protocol_buffer or not protocol_buffer_count:
+            return _INVALID
+        pointers = [self._firmware.guid_address(guid) for guid in self._handles.protocols(handle)]
+        data = struct.pack(f"<{len(pointers)}Q", *pointers)
+        return give_array(self._firmware, data, protocol_buffer, protocol_buffer_count, len(pointers))

@@ -1,0 +1,289 @@
+"""Installing protocols, being told of them, and locating them, over the DXE core's handle database.
+
+Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/{Handle,Locate,Notify}.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.engine.abi.buffers import give_array
+from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
+from tdvfsh.engine.abi.interfaces import GuestInterface
+from tdvfsh.engine.abi.service_table import Argument, service
+from tdvfsh.engine.services.driver_services import DriverServices
+from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+_ALL_HANDLES: Final = 0
+_BY_REGISTER_NOTIFY: Final = 1
+_BY_PROTOCOL: Final = 2
+_INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
+
+
+@dataclass(slots=True)
+class _Registration:
+    """Who wants to hear of a protocol, and the handles that it has not asked for yet."""
+
+    protocol: Guid
+    event: int
+    waiting: list[int] = field(default_factory=list)
+
+
+class ProtocolServices:
+    """InstallProtocolInterface to LocateDevicePath.
+
+    Args:
+        firmware: Whose.
+        drivers: Lets go of an interface that is to be removed.
+    """
+
+    def __init__(self, firmware: GuestFirmware, drivers: DriverServices) -> None:
+        self._firmware = firmware
+        self._services = firmware.services
+        self._ram = firmware.ram
+        self._drivers = drivers
+        self._registrations: dict[int, _Registration] = {}
+
+    # ---- installing ---------------------------------------------------------------------------------------------
+
+    @service("InstallProtocolInterface", "qgdq", own_record=True)
+    def install_protocol_interface(self, handle: int, protocol: int, interface_type: int, interface: int) -> EfiStatus:
+        """EFI_INSTALL_PROTOCOL_INTERFACE."""
+        if not handle or not protocol or interface_type:
+            return _INVALID
+        return self._install(handle, self._ram.guid(protocol), interface)
+
+    def _install(self, handle_address: int, protocol: Guid, interface: int) -> EfiStatus:
+        handle = self._ram.u64(handle_address)
+        status, made = self._services.install_protocol_interface(
+            handle or None, protocol, self._interface(protocol, interface)
+        )
+        if status is SUCCESS and made is not None:
+            self._ram.put_u64(handle_address, made)
+            self._notify(made, protocol)
+        return status
+
+    def _interface(self, protocol: Guid, address: int) -> GuestInterface | DevicePath:
+        if protocol == EFI_DEVICE_PATH_PROTOCOL_GUID and address:
+            return self._firmware.guest_device_path(address)
+        return GuestInterface(address)
+
+    def announce(self, handle: int) -> None:
+        """The firmware has made a handle: tell those who wait for what is on it."""
+        for protocol in self._services.handles.protocols(handle):
+            self._notify(handle, protocol)
+
+    def _notify(self, handle: int, protocol: Guid) -> None:
+        for registration in list(self._registrations.values()):
+            if registration.protocol == protocol:
+                registration.waiting.append(handle)
+                self._firmware.core.events.signal_event(registration.event)
+
+    def _forget(self, handle: int, protocol: Guid) -> None:
+        for registration in self._registrations.values():
+            if registration.protocol == protocol:
+                registration.waiting[:] = [waiting for waiting in registration.waiting if waiting != handle]
+
+    @service("ReinstallProtocolInterface", "qgqq")
+    def reinstall_protocol_interface(
+        self, handle: int, protocol: int, old_interface: int, new_interface: int
+    ) -> EfiStatus:
+        """EFI_REINSTALL_PROTOCOL_INTERFACE: drivers stop, the interface changes, drivers start, and it is announced."""
+        if not protocol:
+            return _INVALID
+        guid = self._ram.guid(protocol)
+        status = self._matches(handle, guid, old_interface)
+        if status is not SUCCESS:
+            return status
+        if not self._drivers.release(handle, guid):
+            return EfiStatus.EFI_ACCESS_DENIED
+        self._forget(handle, guid)
+        self._services.handles.protocols(handle)[guid] = self._interface(guid, new_interface)
+        self._drivers.connect_controller(handle, 0, 0, 1)
+        self._notify(handle, guid)
+        return SUCCESS
+
+    @service("UninstallProtocolInterface", "qgq", own_record=True)
+    def uninstall_protocol_interface(self, handle: int, protocol: int, interface: int) -> EfiStatus:
+        """EFI_UNINSTALL_PROTOCOL_INTERFACE."""
+        return self._uninstall(handle, self._ram.guid(protocol), interface) if protocol else _INVALID
+
+    def _uninstall(self, handle: int, protocol: Guid, interface: int) -> EfiStatus:
+        status = self._matches(handle, protocol, interface)
+        if status is not SUCCESS:
+            return status
+        if not self._drivers.release(handle, protocol):
+            return EfiStatus.EFI_ACCESS_DENIED
+        self._forget(handle, protocol)
+        return self._services.uninstall_protocol_interface(handle, protocol)
+
+    def _matches(self, handle: int, protocol: Guid, interface: int) -> EfiStatus:
+        if handle not in self._services.handles:
+            return _INVALID
+        protocols = self._services.handles.protocols(handle)
+        if protocol not in protocols:
+            return EfiStatus.EFI_NOT_FOUND
+        address = self._firmware.interfaces.address_of(handle, protocol, protocols[protocol])
+        return SUCCESS if address == interface else EfiStatus.EFI_NOT_FOUND
+
+    @service("InstallMultipleProtocolInterfaces", "*")
+    def install_multiple_protocol_interfaces(self, argument: Argument) -> EfiStatus:
+        """EFI_INSTALL_MULTIPLE_PROTOCOL_INTERFACES: all or none, and no device path a second time."""
+        handle = argument(0)
+        if not handle:
+            return _INVALID
+        before = self._ram.u64(handle)
+        pairs = self._pairs(argument)
+        if any(self._stands_already(protocol, interface) for protocol, interface in pairs):
+            return EfiStatus.EFI_ALREADY_STARTED
+        for number, (protocol, interface) in enumerate(pairs):
+            status = self._install(handle, protocol, interface)
+            if status.is_error:
+                for guid, address in reversed(pairs[:number]):
+                    self._uninstall(self._ram.u64(handle), guid, address)
+                self._ram.put_u64(handle, before)
+                return status
+        return SUCCESS
+
+    def _stands_already(self, protocol: Guid, interface: int) -> bool:
+        if protocol != EFI_DEVICE_PATH_PROTOCOL_GUID or not interface:
+            return False
+        path = parse_device_path(self._ram, interface)
+        status, _, rest = self._services.handles.locate_device_path(protocol, path)
+        return status is SUCCESS and not rest.nodes
+
+    @service("UninstallMultipleProtocolInterfaces", "*")
+    def uninstall_multiple_protocol_interfaces(self, argument: Argument) -> EfiStatus:
+        """EFI_UNINSTALL_MULTIPLE_PROTOCOL_INTERFACES: all or none."""
+        handle = argument(0)
+        pairs = self._pairs(argument)
+        if handle not in self._services.handles or any(
+            self._matches(handle, protocol, interface) is not SUCCESS for protocol, interface in pairs
+        ):
+            return _INVALID
+        for number, (protocol, interface) in enumerate(pairs):
+            if self._uninstall(handle, protocol, interface).is_error:
+                for guid, address in pairs[:number]:
+                    thing = self._interface(guid, address)
+                    self._services.handles.install_protocol_interface(handle, guid, thing)
+                return _INVALID
+        return SUCCESS
+
+    def _pairs(self, argument: Argument) -> list[tuple[Guid, int]]:
+        pairs = []
+        position = 1
+        while argument(position):
+            pairs.append((self._ram.guid(argument(position)), argument(position + 1)))
+            position += 2
+        return pairs
+
+    @service("RegisterProtocolNotify", "gqq")
+    def register_protocol_notify(self, protocol: int, event: int, registration: int) -> EfiStatus:
+        """EFI_REGISTER_PROTOCOL_NOTIFY."""
+        if not protocol or not event or not registration:
+            return _INVALID
+        key = self._firmware.heap.allocate(16)
+        self._registrations[key] = _Registration(self._ram.guid(protocol), event)
+        self._ram.put_u64(registration, key)
+        return SUCCESS
+
+    def event_closed(self, event: int) -> None:
+        """Nobody hears of protocols by an event that is closed."""
+        for key in [key for key, registration in self._registrations.items() if registration.event == event]:
+            del self._registrations[key]
+            self._firmware.heap.free(key)
+
+    # ---- locating -----------------------------------------------------------------------------------------------
+
+    @service("LocateHandle", "dgqqq")
+    def locate_handle(
+        self, search_type: int, protocol: int, search_key: int, buffer_size: int, buffer: int
+    ) -> EfiStatus:
+        """EFI_LOCATE_HANDLE."""
+        if not buffer_size:
+            return _INVALID
+        status, found = self._search(search_type, protocol, search_key)
+        if status is not SUCCESS:
+            return status
+        room = self._ram.u64(buffer_size)
+        self._ram.put_u64(buffer_size, 8 * len(found))
+        if room < 8 * len(found):
+            return EfiStatus.EFI_BUFFER_TOO_SMALL
+        if not buffer:
+            return _INVALID
+        self._ram.write(buffer, struct.pack(f"<{len(found)}Q", *found))
+        if search_type == _BY_REGISTER_NOTIFY:
+            self._registrations[search_key].waiting.pop(0)
+        return SUCCESS
+
+    @service("LocateHandleBuffer", "dgqqq")
+    def locate_handle_buffer(
+        self, search_type: int, protocol: int, search_key: int, no_handles: int, buffer: int
+    ) -> EfiStatus:
+        """EFI_LOCATE_HANDLE_BUFFER: the caller frees the buffer."""
+        if not no_handles or not buffer:
+            return _INVALID
+        status, found = self._search(search_type, protocol, search_key)
+        if status is not SUCCESS:
+            self._ram.put_u64(no_handles, 0)
+            self._ram.put_u64(buffer, 0)
+            return status
+        status = give_array(self._firmware, struct.pack(f"<{len(found)}Q", *found), buffer, no_handles, len(found))
+        if search_type == _BY_REGISTER_NOTIFY and status is SUCCESS:
+            self._registrations[search_key].waiting.pop(0)
+        return status
+
+    def _search(self, search_type: int, protocol: int, search_key: int) -> tuple[EfiStatus, list[int]]:
+        handles = self._services.handles
+        if search_type == _ALL_HANDLES:
+            found = handles.locate_handles()
+        elif search_type == _BY_PROTOCOL and protocol:
+            found = handles.locate_handles(self._ram.guid(protocol))
+        elif search_type == _BY_REGISTER_NOTIFY and search_key in self._registrations:
+            found = self._registrations[search_key].waiting[:1]
+        else:
+            return _INVALID, []
+        return (SUCCESS if found else EfiStatus.EFI_NOT_FOUND), found
+
+    @service("LocateProtocol", "gqq", own_record=True)
+    def locate_protocol(self, protocol: int, registration: int, interface: int) -> EfiStatus:
+        """EFI_LOCATE_PROTOCOL."""
+        if not interface or not protocol:
+            return _INVALID
+        guid = self._ram.guid(protocol)
+        handle: int | None
+        if registration:
+            known = self._registrations.get(registration)
+            handle = known.waiting.pop(0) if known is not None and known.waiting else None
+            status, thing = self._services.handles.handle_protocol(handle or 0, guid)
+        else:
+            handle = next(iter(self._services.handles.locate_handles(guid)), None)
+            status, thing = self._services.locate_protocol(guid)
+        found = status is SUCCESS and handle is not None
+        address = self._firmware.interfaces.address_of(handle, guid, thing) if found and handle is not None else None
+        self._ram.put_u64(interface, address or 0)
+        return SUCCESS if address is not None else EfiStatus.EFI_NOT_FOUND
+
+    @service("LocateDevicePath", "gqq")
+    def locate_device_path(self, protocol: int, device_path: int, device: int) -> EfiStatus:
+        """EFI_LOCATE_DEVICE_PATH: the path moves on to what the handle does not cover."""
+        if not protocol or not device_path or not self._ram.u64(device_path):
+            return _INVALID
+        address = self._ram.u64(device_path)
+        path = parse_device_path(self._ram, address)
+        status, handle, rest = self._services.handles.locate_device_path(self._ram.guid(protocol), path)
+        if status is not SUCCESS or handle is None:
+            return status
+        if not device:
+            return _INVALID
+        matched = DevicePath(path.nodes[: len(path.nodes) - len(rest.nodes)])
+        self._ram.put_u64(device_path, address + device_path_size(matched))
+        self._ram.put_u64(device, handle)
+        return SUCCESS

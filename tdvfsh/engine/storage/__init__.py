@@ -1,0 +1,1 @@
+"""Volumes and disks behind the file and block protocols."""

@@ -1,0 +1,46 @@
+"""Disks of a machine: volumes and disk images on handles, with device paths as the shell's drives have them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.engine.storage.disk import Disk
+from tdvfsh.engine.storage.fat import FatDisk
+from tdvfsh.engine.storage.volumes import VolumeFileSystem
+from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot, Sata
+from tdvfsh.uefi.guids import (
+    EFI_BLOCK_IO_PROTOCOL_GUID,
+    EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_DISK_IO_PROTOCOL_GUID,
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
+)
+from tdvfsh.uefi.volume import Volume
+
+if TYPE_CHECKING:
+    from tdvfsh.machine.machine import Machine
+
+_AHCI: Final = Pci(0x1F, 2)
+
+
+def disk_path(port: int) -> DevicePath:
+    """The device path of the disk at a SATA port."""
+    return DevicePath((PciRoot(0), _AHCI, Sata(port)))
+
+
+def attach_volume(machine: Machine, port: int, volume: Volume) -> int:
+    """A disk that is a volume: a file system, and a FAT disk made from it; gives the handle."""
+    handle = attach_disk(machine, port, FatDisk(volume))
+    machine.services.handles.install_protocol_interface(
+        handle, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, VolumeFileSystem(volume)
+    )
+    return handle
+
+
+def attach_disk(machine: Machine, port: int, disk: Disk) -> int:
+    """A bare disk; gives the handle."""
+    handles = machine.services.handles
+    handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, disk_path(port)).handle
+    assert handle is not None
+    handles.install_protocol_interface(handle, EFI_BLOCK_IO_PROTOCOL_GUID, disk)
+    handles.install_protocol_interface(handle, EFI_DISK_IO_PROTOCOL_GUID, disk)
+    return handle

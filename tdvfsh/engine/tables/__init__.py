@@ -1,0 +1,1 @@
+"""ACPI and SMBIOS as firmware leaves them in memory."""

@@ -1,0 +1,1 @@
+"""The emulated processor: Unicorn, its state, its memory, exceptions and decoding."""

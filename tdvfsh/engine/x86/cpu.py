@@ -1,0 +1,382 @@
+"""The processor: Unicorn in long mode over accepted RAM, stopped by a timer and never by counting instructions.
+
+The timer stops a run for good. Unicorn 2.1.4 may stop behind the store of an instruction that reads, changes and writes
+memory, and would do it a second time after resuming (a kernel's decompression then ends in "corrupt data"), so a run
+that was stopped from outside is not resumed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from tdvfsh.engine.errors import EngineError, InaccessibleMemory
+from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.x86.delivery import LinearMemory
+from tdvfsh.engine.x86.mapped_ram import MappedRam
+from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
+from tdvfsh.engine.x86.port_code import PortCode
+from tdvfsh.engine.x86.processor_state import ProcessorState
+from tdvfsh.engine.x86.ram import GuestRam
+
+CYCLES_PER_NANOSECOND: Final = 2
+"""The time stamp counter runs at 2 GHz of virtual time."""
+
+_TICK_SECONDS: Final = 0.1
+_PORT_EMPTY: Final = 0xFFFFFFFF
+_FIRST_INTERCEPT: Final = 0x100
+_INVALID_OPCODE: Final = 6
+_TSC_AUX: Final = 0xC0000103
+
+
+class StopKind(Enum):
+    """Why the processor stopped."""
+
+    HALT = "hlt"
+    LIMIT = "the timer"
+    UNMAPPED = "an access to memory that is not there"
+    EXCEPTION = "an exception"
+    WATCHED = "watched code"
+    INTERCEPT = "an instruction that exits"
+    SYSCALL = "SYSCALL"
+    TIME = "an interrupt is due"
+    PORT = "IN or OUT"
+    CALL = "a call that the host answers"
+
+
+class Stop(NamedTuple):
+    """Why and where: ``address`` and ``size`` of an access, or ``number`` of an exception or intercept."""
+
+    kind: StopKind
+    address: int = 0
+    size: int = 0
+    access: str = ""
+    number: int = 0
+
+
+class Cpu:
+    """One processor.
+
+    Args:
+        ram: What it sees.
+        clock: Virtual nanoseconds for RDTSC.
+        limit: Asked by the timer, in a thread of its own, whether a long run must end; None for never.
+
+    Attributes:
+        uc: The emulator.
+        mapped: What it sees of RAM.
+    """
+
+    def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
+        self._unicorn: Any = cpu_extra("unicorn")
+        self._registers: Any = cpu_extra("unicorn.x86_const")
+        self._ram = ram
+        self._clock = clock
+        self._limit = limit
+        self.uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
+        self._library: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib
+        self._handle: Any = self.uc._uch
+        self._numbers: dict[str, int] = {}
+        self._word = ctypes.c_uint64()
+        self._word_pointer = ctypes.byref(self._word)
+        self.model: int = (
+            self._registers.UC_CPU_X86_SANDYBRIDGE
+        )  # has no RDRAND, whose numbers would differ in each run
+        self.uc.ctl_set_cpu_model(self.model)
+        self.mapped = MappedRam(self.uc, ram)
+        self.uc.ctl_exits_enabled(
+            True
+        )  # nothing ends a run but a stop; an end address would be looked up by the guest's paging
+        self.state = ProcessorState(self.uc)
+        self.memory = LinearMemory(self._read_linear, self._write_linear)
+        self.interrupt_due: Callable[[], bool] = lambda: False
+        self.read_port: Callable[[int, int], int] = lambda port, size: _PORT_EMPTY >> (32 - 8 * size)
+        self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
+        self._failure: BaseException | None = None
+        self._watch: int | None = None
+        self._hooks: list[object] = []
+        self._ports_found: list[int] = []
+        self._stop: Stop | None = None
+        self._ticked = False
+        self._running = False
+        self._closed = threading.Event()
+        self._passing_port = False
+        self._hook_ports: Callable[[], None] = lambda: None
+        self._add_hooks()
+        self._timer: threading.Thread | None = None
+
+    def close(self) -> None:
+        """End the timer."""
+        self._closed.set()
+        if self._timer is not None:
+            self._timer.join()
+
+    def enter_long_mode(self, cr3: int, gdt: int, idt: int, stack: int) -> None:
+        """Set the control registers as firmware leaves them; tables must stand in RAM already.
+
+        Args:
+            cr3: Address of the top page table.
+            gdt: Where the descriptor table goes.
+            idt: Where the empty interrupt table is.
+            stack: Top of the stack.
+        """
+        registers = self._registers
+        self._ram.view[gdt : gdt + len(GDT)] = GDT
+        self.write("GDTR", (0, gdt, len(GDT) - 1, 0))
+        self.write("IDTR", (0, idt, IDT_SIZE - 1, 0))
+        self.write("CR3", cr3)
+        self.write("CR4", CR4)
+        self.uc.msr_write(EFER_MSR, EFER)
+        self.write("CR0", CR0)
+        self.uc.reg_write(registers.UC_X86_REG_CS, CODE_SELECTOR)
+        for name in ("DS", "ES", "SS", "FS", "GS"):
+            self.write(name, DATA_SELECTOR)
+        self.write("RSP", stack)
+
+    def read(self, register: str) -> int:
+        """A register by name, such as ``RIP``."""
+        number = self._numbers.get(register)
+        if number is None:
+            number = self._numbers[register] = int(getattr(self._registers, f"UC_X86_REG_{register}"))
+        self._word.value = 0
+        self._library.uc_reg_read(
+            self._handle, number, self._word_pointer
+        )  # the binding's own reading takes thrice as long
+        return self._word.value
+
+    def forget_translations(self) -> None:
+        """Drop what is known of linear addresses, as writing CR3 does."""
+        self.write("CR3", self.read("CR3"))
+
+    def write(self, register: str, value: int | tuple[int, int, int, int]) -> None:
+        """Set a register."""
+        self.uc.reg_write(getattr(self._registers, f"UC_X86_REG_{register}"), value)
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def map_device(
+        self, address: int, size: int, read: Callable[[int], int], write: Callable[[int, int], None]
+    ) -> None:
+        """A device's registers of 32 bits in the address space; ``read`` and ``write`` get offsets."""
+
+        def reads(uc: object, offset: int, length: int, data: object) -> int:
+            return read(offset)
+
+        def writes(uc: object, offset: int, length: int, value: int, data: object) -> None:
+            write(offset, value)
+
+        self.uc.mmio_map(address, size, reads, None, writes, None)
+
+    def watch(self, start: int, end: int) -> None:
+        """Stop when code in ``[start, end)`` runs, which has not run before: only that range is hooked."""
+
+        def reached(uc: object, address: int, size: int, data: object) -> None:
+            self._stop = Stop(StopKind.WATCHED, address)
+            self.uc.emu_stop()
+
+        self._watch = self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached, begin=start, end=end - 1)
+
+    def unwatch(self) -> None:
+        """No longer stop there."""
+        if self._watch is not None:
+            self.uc.hook_del(self._watch)
+            self._watch = None
+
+    def stop_at(self, address: int, wanted: Callable[[], bool], kind: StopKind = StopKind.TIME) -> object:
+        """Stop before the instruction at ``address``, whenever ``wanted`` says so; gives what ends that."""
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            if wanted():
+                self._stop = Stop(kind)
+                self.uc.emu_stop()
+
+        hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
+        self.uc.ctl_remove_cache(address, address + 1)
+        return hook
+
+    def no_stop_at(self, stop: object) -> None:
+        """No longer stop there. Only outside of :meth:`run`."""
+        self.uc.hook_del(stop)
+
+    def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
+        """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
+
+        The emulator has no intercept for them, so that code is looked through when it is translated.
+        """
+        code, known = PortCode(), set[int]()
+
+        def translated(uc: object, block: Any, before: object, data: object) -> None:
+            found = [at for at in code.places(self._fetched(block.pc, block.size), block.pc) if at not in known]
+            if found:
+                self._ports_found = found
+                self.uc.emu_stop()
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            if self._passing_port:
+                self._passing_port = False
+            elif wanted(self._fetched(at, size)):
+                self._stop = Stop(StopKind.PORT, at)
+                self.uc.emu_stop()
+
+        def hook_found() -> None:
+            for at in self._ports_found:
+                known.add(at)
+                self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
+                self.uc.ctl_remove_cache(at, at + 1)
+            self._ports_found = []
+
+        self._hook_ports = hook_found
+        self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, translated)
+        self.uc.ctl_flush_tb()
+
+    def pass_port(self) -> None:
+        """Carry out the instruction that the processor has just stopped before."""
+        self._passing_port = True
+
+    def _fetched(self, address: int, size: int) -> bytes:
+        """Code as the processor sees it, which is about to execute it."""
+        buffer = ctypes.create_string_buffer(size)
+        status = self._library.uc_vmem_read(
+            self._handle, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, buffer, ctypes.c_size_t(size)
+        )
+        return b"" if status else buffer.raw
+
+    def _read_linear(self, address: int, size: int) -> bytes | None:
+        try:
+            return self._ram.read(address, size)
+        except InaccessibleMemory:
+            return None
+
+    def _write_linear(self, address: int, data: bytes) -> bool:
+        try:
+            self._ram.write(address, data)
+        except InaccessibleMemory:
+            return False
+        return True
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def run(self, address: int) -> Stop:
+        """Run from ``address`` until something stops the processor; RIP then stands where it would go on."""
+        if self._timer is None and self._limit is not None:
+            self._timer = threading.Thread(target=self._tick, name="tdvfsh-cpu-timer", daemon=True)
+            self._timer.start()
+        self._stop = None
+        self._ticked = False
+        self._running = True
+        try:
+            self._emulate(address)
+            while self._ports_found and self._why().kind is StopKind.HALT:
+                self._hook_ports()
+                self._emulate(self.read("RIP"))
+        finally:
+            self._running = False
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return self._why()
+
+    def _emulate(self, address: int) -> None:
+        try:
+            self.uc.emu_start(address, 0)
+        except self._unicorn.UcError as error:
+            if self._stop is None:
+                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run with an exception that a device has raised."""
+        self._failure = self._failure or error
+        self.uc.emu_stop()
+
+    def _why(self) -> Stop:
+        """What a hook noted, else who stopped the processor."""
+        if self._stop is not None:
+            return self._stop
+        return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)
+
+    def _tick(self) -> None:
+        """Runs are cheap to begin and end, so only one that lasts is stopped here; others are looked at between."""
+        assert self._limit is not None
+        while not self._closed.wait(_TICK_SECONDS):
+            if self._running and self._limit():
+                self._ticked = True
+                self.uc.emu_stop()
+
+    # ---- hooks --------------------------------------------------------------------------------------------------
+
+    def _add_hooks(self) -> None:
+        constants, registers = self._unicorn, self._registers
+        access_names = {
+            constants.UC_MEM_READ_UNMAPPED: "read",
+            constants.UC_MEM_WRITE_UNMAPPED: "write",
+            constants.UC_MEM_FETCH_UNMAPPED: "fetch",
+        }
+
+        def unmapped(uc: object, access: int, address: int, size: int, value: int, data: object) -> bool:
+            self._stop = Stop(StopKind.UNMAPPED, address, size, access_names.get(access, "access"))
+            return False
+
+        def interrupt(uc: object, number: int, data: object) -> None:
+            if number >= _FIRST_INTERCEPT:
+                self._stop = Stop(StopKind.INTERCEPT, number=number - _FIRST_INTERCEPT)
+            else:
+                self._stop = Stop(StopKind.EXCEPTION, number=number)
+            self.uc.emu_stop()
+
+        def system_call(uc: object, data: object) -> None:
+            self._stop = Stop(StopKind.SYSCALL)
+            self.uc.emu_stop()
+
+        def invalid(uc: object, data: object) -> bool:
+            self._stop = Stop(StopKind.EXCEPTION, number=_INVALID_OPCODE)
+            return False
+
+        def read_port(uc: object, port: int, size: int, data: object) -> int:
+            try:
+                return self.read_port(port, size)
+            except BaseException as error:  # an exception cannot leave a callback that C called
+                self._fail(error)
+                return 0
+
+        def write_port(uc: object, port: int, size: int, value: int, data: object) -> None:
+            try:
+                self.write_port(port, size, value)
+            except BaseException as error:
+                self._fail(error)
+
+        self.uc.hook_add(constants.UC_HOOK_MEM_UNMAPPED, unmapped)
+        self.uc.hook_add(constants.UC_HOOK_INTR, interrupt)
+        self.uc.hook_add(constants.UC_HOOK_INSN_INVALID, invalid)
+        self.uc.hook_add(constants.UC_HOOK_INSN, read_port, aux1=registers.UC_X86_INS_IN)
+        self.uc.hook_add(constants.UC_HOOK_INSN, write_port, aux1=registers.UC_X86_INS_OUT)
+        self.uc.hook_add(constants.UC_HOOK_INSN, system_call, aux1=registers.UC_X86_INS_SYSCALL)
+        self._hook_time_stamp()
+
+    def _hook_time_stamp(self) -> None:
+        """RDTSC and RDTSCP read the virtual clock. Unicorn has the hooks, its Python binding does not list them."""
+        intel: Any = cpu_extra("unicorn.unicorn_py3.arch.intel")
+        registers = self._registers
+
+        def time_stamp(handle: object, key: object) -> int:
+            cycles = self._clock() * CYCLES_PER_NANOSECOND
+            self.uc.reg_write(registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
+            self.uc.reg_write(registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
+            if self.interrupt_due():
+                self._stop = Stop(StopKind.TIME)
+                self.uc.emu_stop()
+            return 1
+
+        def time_stamp_and_processor(handle: object, key: object) -> int:
+            self.uc.reg_write(registers.UC_X86_REG_RCX, self.uc.msr_read(_TSC_AUX))
+            return time_stamp(handle, key)
+
+        for function, number in (
+            (time_stamp, registers.UC_X86_INS_RDTSC),
+            (time_stamp_and_processor, registers.UC_X86_INS_RDTSCP),
+        ):
+            callback = intel.HOOK_INSN_CPUID_CFUNC(function)
+            self._hooks.append(callback)
+            self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, ctypes.c_int(number))

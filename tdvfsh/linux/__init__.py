@@ -1,0 +1,1 @@
+"""What Linux accepts after ExitBootServices, modelled."""

@@ -1,0 +1,1 @@
+"""What a command is: registry, typed signature, help text, completion."""

@@ -1,0 +1,66 @@
+"""Help texts: the docstrings of commands, cut into the shell's sections.
+
+A docstring's first paragraph is the NAME; ``SYNOPSIS:``, ``OPTIONS:``, ``DESCRIPTION:``, ``EXAMPLES:`` and
+``RETURNVALUES:`` begin the others.
+"""
+
+from __future__ import annotations
+
+from tdvfsh.script.words import WORDS
+from tdvfsh.shell.command import registry
+
+SECTIONS: tuple[str, ...] = ("NAME", "SYNOPSIS", "OPTIONS", "DESCRIPTION", "EXAMPLES", "RETURNVALUES")
+DEFAULT_SECTIONS: tuple[str, ...] = SECTIONS[:5]
+
+
+def sections(name: str) -> dict[str, list[str]] | None:
+    """The sections of a command or word, by title; None where there is no such command."""
+    text = _docstring(name.lower())
+    return None if text is None else parse(name.lower(), text)
+
+
+def _docstring(name: str) -> str | None:
+    if name in WORDS:
+        from tdvfsh.shell.command.wordhelp import WORD_HELP
+
+        return WORD_HELP[name]
+    command = registry.find(name)
+    return None if command is None else command.function.__doc__ or ""
+
+
+def parse(name: str, text: str) -> dict[str, list[str]]:
+    """Cut a docstring into sections; lines lose the indentation of their section."""
+    lines = text.strip().splitlines()
+    found: dict[str, list[str]] = {"NAME": [f"{name} - {lines[0].strip()}" if lines else name]}
+    title = ""
+    for line in lines[1:]:
+        stripped = line.strip()
+        if stripped.removesuffix(":") in SECTIONS and stripped.endswith(":"):
+            title = stripped[:-1]
+            found[title] = []
+        elif title:
+            found[title].append(line.removeprefix("    ").removeprefix("    ").rstrip())
+    for key, content in found.items():
+        while content and not content[-1]:
+            content.pop()
+        found[key] = content
+    return found
+
+
+def render(name: str, wanted: tuple[str, ...]) -> str | None:
+    """The text of some sections as ``help`` prints it, None where there is no such command."""
+    known = sections(name)
+    if known is None:
+        return None
+    pieces: list[str] = []
+    for title in SECTIONS:
+        if title in wanted and title in known:
+            body = "\n".join(f"  {line}" if line else "" for line in known[title])
+            pieces.append(f"{title}\n{body}\n")
+    return "\n".join(pieces)
+
+
+def summary(name: str) -> str:
+    """The first line of a command's help."""
+    known = sections(name)
+    return "" if known is None else known["NAME"][0].partition(" - ")[2]

@@ -1,0 +1,207 @@
+"""A command's parameters, read from its annotations when it is first used, and its words, matched against them.
+
+Messages and their order are firmware's: an unknown flag first, then the number of arguments, then their values.
+
+Source: edk2 ShellPkg/Library/UefiShellLib/UefiShellLib.c (InternalCommandLineParse, InternalIsFlag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from tdvfsh.script.numbers import looks_like_number
+from tdvfsh.script.status import ShellStatus
+from tdvfsh.shell.command.types import BadArgument, Flag, Kind, Option
+
+_VARIADIC = 0x04  # CO_VARARGS
+
+
+class Parameter:
+    """One positional argument. ``kind`` is None for a plain word."""
+
+    __slots__ = ("kind", "name", "required")
+
+    def __init__(self, name: str, kind: Kind, *, required: bool) -> None:
+        self.name = name
+        self.kind = kind
+        self.required = required
+
+
+class Switch:
+    """One option; ``kind`` is None where it takes no value."""
+
+    __slots__ = ("keyword", "kind", "optional_value", "prefix", "spelling")
+
+    def __init__(self, keyword: str, spelling: str, kind: Kind | None, option: Option | None) -> None:
+        self.keyword = keyword
+        self.spelling = spelling
+        self.kind = kind
+        self.prefix = option is not None and option.prefix
+        self.optional_value = option is not None and option.optional_value
+
+
+class ArgumentError(Exception):
+    """The words do not fit; ``str()`` is firmware's message without a newline."""
+
+    status = ShellStatus.INVALID_PARAMETER
+
+
+class Signature:
+    """What a command takes.
+
+    ``variadic`` is the type of further words, None where there are none.
+    """
+
+    __slots__ = ("parameters", "switches", "variadic")
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        code = function.__code__
+        hints = function.__annotations__
+        scope = function.__globals__
+        names = code.co_varnames
+        positional = names[1 : code.co_argcount]
+        keywords = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        required = len(positional) - len(function.__defaults__ or ())
+        self.parameters = [
+            Parameter(name, _kind_of(_resolve(hints[name], scope)) or _plain(), required=index < required)
+            for index, name in enumerate(positional)
+        ]
+        self.variadic: Parameter | None = None
+        if code.co_flags & _VARIADIC:
+            name = names[code.co_argcount + code.co_kwonlyargcount]
+            self.variadic = Parameter(name, _kind_of(_resolve(hints[name], scope)) or _plain(), required=False)
+        self.switches = [_switch(name, _resolve(hints[name], scope)) for name in keywords]
+
+    def find_switch(self, word: str) -> Switch | None:
+        """The option a word spells, without regard to case."""
+        folded = word.lower()
+        for switch in self.switches:
+            spelling = switch.spelling.lower()
+            if folded == spelling or (switch.prefix and folded.startswith(spelling)):
+                return switch
+        return None
+
+    def bind(self, name: str, words: list[str], *, stop: str, numbers: bool) -> tuple[list[object], dict[str, object]]:
+        """Match words with parameters.
+
+        Args:
+            name: The command, for messages.
+            words: The words after it.
+            stop: ``.`` where this command's library ends its messages with one.
+            numbers: Words like ``-5`` are arguments, not flags.
+
+        Raises:
+            ArgumentError: With firmware's message.
+        """
+        positional, given, lacking = self._sort(name, words, numbers)
+        self._check_count(name, positional, stop)
+        if lacking is not None:
+            raise ArgumentError(f"{name}: Missing argument for flag - '{lacking}'")
+        keywords: dict[str, object] = {}
+        for switch, word in given:
+            keywords[switch.keyword] = _flag_value(name, switch, word)
+        values: list[object] = []
+        for index, word in enumerate(positional):
+            parameter = self.parameters[index] if index < len(self.parameters) else self.variadic
+            assert parameter is not None
+            try:
+                values.append(parameter.kind.read(word))
+            except BadArgument:
+                raise ArgumentError(f"{name}: Invalid argument - '{word}'") from None
+        return values, keywords
+
+    def _sort(
+        self, name: str, words: list[str], numbers: bool
+    ) -> tuple[list[str], list[tuple[Switch, str | None]], str | None]:
+        positional: list[str] = []
+        given: list[tuple[Switch, str | None]] = []
+        lacking: str | None = None
+        waiting: Switch | None = None
+        for word in words:
+            switch = self.find_switch(word)
+            if switch is None and waiting is not None and not _is_flag(word, numbers):
+                given.append((waiting, word))
+                waiting = None
+                continue
+            if word in ("-b", "-?") and switch is None:
+                continue
+            if switch is None and _is_flag(word, numbers):
+                raise ArgumentError(f"{name}: Unknown flag - '{word}'")
+            if switch is None:
+                positional.append(word)
+                continue
+            if waiting is not None:
+                lacking = self._close(waiting, given) or lacking
+                waiting = None
+            if switch.prefix:
+                given.append((switch, word[len(switch.spelling) :]))
+            elif switch.kind is None:
+                given.append((switch, None))
+            else:
+                waiting = switch
+        if waiting is not None:
+            lacking = self._close(waiting, given) or lacking
+        return positional, given, lacking
+
+    @staticmethod
+    def _close(switch: Switch, given: list[tuple[Switch, str | None]]) -> str | None:
+        if not switch.optional_value:
+            return switch.spelling
+        given.append((switch, ""))
+        return None
+
+    def _check_count(self, name: str, positional: list[str], stop: str) -> None:
+        required = sum(parameter.required for parameter in self.parameters)
+        if len(positional) < required:
+            raise ArgumentError(f"{name}: Too few arguments{stop}")
+        if self.variadic is None and len(positional) > len(self.parameters):
+            raise ArgumentError(f"{name}: Too many arguments{stop}")
+
+
+def _is_flag(word: str, numbers: bool) -> bool:
+    if not word.startswith(("-", "/", "+")):
+        return False
+    return not (numbers and word[0] in "-+" and looks_like_number(word[1:]))
+
+
+def _flag_value(name: str, switch: Switch, word: str | None) -> object:
+    if word is None:
+        return True
+    assert switch.kind is not None
+    if switch.optional_value and not word:
+        return ""
+    try:
+        return switch.kind.read(word)
+    except BadArgument:
+        raise ArgumentError(f"{name}: Bad value - '{word}' for flag - '{switch.spelling}'") from None
+
+
+def _resolve(hint: object, scope: dict[str, Any]) -> object:
+    return eval(hint, scope) if isinstance(hint, str) else hint
+
+
+def _metadata(hint: object) -> tuple[object, ...]:
+    """Kinds and options of an annotation, also inside ``Annotated[...] | None``."""
+    found: tuple[object, ...] = tuple(getattr(hint, "__metadata__", ()))
+    parts = get_args(hint)
+    for part in parts[:1] if found else parts:
+        found += _metadata(part)
+    return found
+
+
+def _kind_of(hint: object) -> Kind | None:
+    return next((item for item in _metadata(hint) if isinstance(item, Kind)), None)
+
+
+def _plain() -> Kind:
+    return Kind("text", lambda word: word)
+
+
+def _switch(keyword: str, hint: object) -> Switch:
+    metadata = _metadata(hint)
+    kind = next((item for item in metadata if isinstance(item, Kind)), None)
+    option = next((item for item in metadata if isinstance(item, Option)), None)
+    spelling = option.spelling if option is not None else f"-{keyword.rstrip('_').replace('_', '-')}"
+    flag_kind = _kind_of(Flag)
+    return Switch(keyword, spelling, None if kind is flag_kind else kind, option)

@@ -1,0 +1,1 @@
+"""FSn: drives, host folders, files in memory, paths and patterns."""

@@ -1,0 +1,280 @@
+"""A folder of the host as a file system: read-only unless asked, and never a way out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, BinaryIO
+
+from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
+from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tdvfsh.uefi.volume import FileWriter
+
+_FORBIDDEN = frozenset('\\:"<>|*?')
+_STATUS = {
+    errno.ENOENT: EfiStatus.EFI_NOT_FOUND,
+    errno.ENOTDIR: EfiStatus.EFI_NOT_FOUND,
+    errno.ENOSPC: EfiStatus.EFI_VOLUME_FULL,
+    errno.EDQUOT: EfiStatus.EFI_VOLUME_FULL,
+    errno.EFBIG: EfiStatus.EFI_VOLUME_FULL,
+    errno.EROFS: EfiStatus.EFI_WRITE_PROTECTED,
+    errno.EIO: EfiStatus.EFI_DEVICE_ERROR,
+}
+
+
+def _error(error: OSError) -> FileSystemError:
+    return FileSystemError(_STATUS.get(error.errno or 0, EfiStatus.EFI_ACCESS_DENIED))
+
+
+class HostWriter:
+    """A file of the host that grows.
+
+    Args:
+        stream: The open, unbuffered file; what it does not take at once is offered again.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises FileSystemError, VOLUME_FULL where the host takes no more."""
+        try:
+            while data:
+                written = self._stream.write(data)
+                if not written:
+                    raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+                data = data[written:]
+        except OSError as error:
+            raise _error(error) from None
+
+    def close(self) -> None:
+        """Close the file; raises FileSystemError."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise _error(error) from None
+
+
+class HostFolder:
+    """A host folder as FS0:, FS1: and so on.
+
+    Entries that a link leads out of the folder do not exist for the shell; neither do names that no shell path
+    can hold. Attributes other than ``a`` and ``d`` are kept in memory only.
+
+    Args:
+        root: The folder.
+        writable: Whether commands may change it.
+        label: Volume label; the folder's name where empty.
+    """
+
+    def __init__(self, root: str, *, writable: bool = False, label: str = "") -> None:
+        self.root = os.path.realpath(root)
+        self.writable = writable
+        self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
+        self._attributes: dict[str, str] = {}
+        self.used: Callable[[str], None] | None = None  # told the path of every file that is mapped or read
+
+    def state(self) -> object:
+        """What is not on the host's disk: the attributes that commands have set."""
+        return self._attributes.copy()
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` gave; the host's files stay as they are."""
+        assert isinstance(state, dict)
+        self._attributes = state.copy()
+
+    def _inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return real == self.root or real.startswith(self.root.rstrip(os.sep) + os.sep)
+
+    def _find(self, parts: Parts) -> str | None:
+        path = self.root
+        for part in parts:
+            found = self._child(path, part)
+            if found is None:
+                return None
+            path = found
+        return path
+
+    def _child(self, folder: str, name: str) -> str | None:
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            return None
+        path = os.path.join(folder, name)
+        try:
+            if not os.path.lexists(path):
+                wanted = name.upper()
+                matching = sorted(entry for entry in os.listdir(folder) if entry.upper() == wanted)
+                if not matching:
+                    return None
+                path = os.path.join(folder, matching[0])
+        except (OSError, ValueError):
+            return None
+        ordinary = os.path.isfile(path) or os.path.isdir(path)  # a FIFO would never answer
+        return path if ordinary and self._inside(path) else None
+
+    def _need(self, parts: Parts) -> str:
+        path = self._find(parts)
+        if path is None:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        return path
+
+    def _need_writable(self) -> None:
+        if not self.writable:
+            raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def _info(self, path: str) -> FileInfo | None:
+        try:
+            stat = os.stat(path)
+            is_directory = S_ISDIR(stat.st_mode)
+            if not is_directory and not S_ISREG(stat.st_mode):
+                return None
+            name = "" if path == self.root else os.path.basename(path)
+            size = stat.st_size
+            if is_directory:
+                names = [entry for entry in os.listdir(path) if _is_name(entry)]
+                size = directory_size(names, root=path == self.root)
+        except OSError:
+            return None
+        default = "" if is_directory else "a"
+        attributes = self._attributes.get(path, default)
+        modified = int(stat.st_mtime)
+        return FileInfo(name, is_directory, size, modified, modified, ("d" if is_directory else "") + attributes)
+
+    def host_path(self, parts: Parts) -> str | None:
+        """Where an entry lies on the host, for readers that map files."""
+        path = self._find(parts)
+        if path is not None and self.used is not None:
+            self.used(path)
+        return path
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        path = self._find(parts)
+        return None if path is None else self._info(path)
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        folder = self._need(parts)
+        try:
+            names = os.listdir(folder)
+        except OSError as error:
+            raise _error(error) from None
+        found: list[FileInfo] = []
+        for name in names:
+            path = os.path.join(folder, name)
+            if not _is_name(name) or (os.path.islink(path) and not self._inside(path)):
+                continue
+            info = self._info(path)
+            if info is not None:
+                found.append(info)
+        return found
+
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        path = self._need(parts)
+        if self.used is not None:
+            self.used(path)
+        try:
+            with open(path, "rb") as stream:
+                stream.seek(offset)
+                return stream.read(size)
+        except OSError as error:
+            raise _error(error) from None
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        existing = self._find(parts)
+        if existing is None:
+            self.make_directory(parts[:-1])
+            existing = os.path.join(self._need(parts[:-1]), _checked(parts[-1]))
+            if os.path.lexists(existing):  # a link that leads out, or nowhere
+                raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        elif os.path.isdir(existing) or "r" in self._attributes.get(existing, ""):
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        try:
+            return HostWriter(open(existing, "ab" if append else "wb", buffering=0))
+        except OSError as error:
+            raise _error(error) from None
+
+    def make_directory(self, parts: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        for count in range(1, len(parts) + 1):
+            found = self._find(parts[:count])
+            if found is not None:
+                if not os.path.isdir(found):
+                    raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+                continue
+            self._need_writable()
+            try:
+                os.mkdir(os.path.join(self._need(parts[: count - 1]), _checked(parts[count - 1])))
+            except OSError as error:
+                raise _error(error) from None
+
+    def remove(self, parts: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        path = self._need(parts)
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rmdir(path)
+            else:
+                os.unlink(path)
+        except OSError as error:
+            raise _error(error) from None
+        self._attributes.pop(path, None)
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        if not old or not new:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        source = self._need(old)
+        target = os.path.join(self._need(new[:-1]), _checked(new[-1]))
+        if os.path.lexists(target) and os.path.realpath(target) != os.path.realpath(source):
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        try:
+            os.rename(source, target)
+        except OSError as error:
+            raise _error(error) from None
+        if source in self._attributes:
+            self._attributes[target] = self._attributes.pop(source)
+
+    def set_attributes(self, parts: Parts, attributes: str) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        self._attributes[self._need(parts)] = attributes
+
+    def set_modified(self, parts: Parts, seconds: int) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        try:
+            os.utime(self._need(parts), (seconds, seconds))
+        except OSError as error:
+            raise _error(error) from None
+
+    def space(self) -> tuple[int, int]:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        try:
+            stat = os.statvfs(self.root)
+        except OSError as error:
+            raise _error(error) from None
+        return stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize
+
+
+def _is_name(name: str) -> bool:
+    """Whether a shell path can hold a host's file name."""
+    if not _FORBIDDEN.isdisjoint(name):
+        return False
+    return name.isprintable() or not any(character < " " or "\ud800" <= character <= "\udfff" for character in name)
+
+
+def _checked(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or not _is_name(name):
+        raise FileSystemError(EfiStatus.EFI_INVALID_PARAMETER)
+    return name

@@ -1,0 +1,179 @@
+"""A file system in memory: tests, synthetic images, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
+from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.uefi.volume import FileWriter
+
+
+class _Node:
+    __slots__ = ("attributes", "children", "created", "data", "modified", "name")
+
+    def __init__(self, name: str, children: dict[str, _Node] | None, now: int) -> None:
+        self.name = name
+        self.children = children
+        self.data = bytearray()
+        self.modified = self.created = now
+        self.attributes = "" if children is not None else "a"
+
+    def copy(self) -> _Node:
+        children = self.children
+        twin = _Node(self.name, None if children is None else {key: one.copy() for key, one in children.items()}, 0)
+        twin.data = bytearray(self.data)
+        twin.modified, twin.created, twin.attributes = self.modified, self.created, self.attributes
+        return twin
+
+
+class _NodeWriter:
+    def __init__(self, node: _Node) -> None:
+        self._node = node
+
+    def write(self, data: bytes) -> None:
+        self._node.data += data
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class MemoryFileSystem:
+    """A file system in memory: tests, synthetic images, results.
+
+    Args:
+        label: Volume label.
+        now: Gives the seconds since 1970 for new files.
+        capacity: Bytes of the volume.
+    """
+
+    def __init__(self, label: str = "MEMORY", now: Callable[[], int] = lambda: 0, capacity: int = 64 << 20) -> None:
+        self.label = label
+        self.writable = True
+        self._now = now
+        self._capacity = capacity
+        self._root = _Node("", {}, now())
+
+    def state(self) -> object:
+        """Every file as it is now."""
+        return self._root.copy()
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` gave."""
+        assert isinstance(state, _Node)
+        self._root = state.copy()
+
+    def _find(self, parts: Parts) -> _Node | None:
+        node = self._root
+        for part in parts:
+            child = node.children.get(part.upper()) if node.children is not None else None
+            if child is None:
+                return None
+            node = child
+        return node
+
+    def _need(self, parts: Parts) -> _Node:
+        node = self._find(parts)
+        if node is None:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        return node
+
+    def _info(self, node: _Node) -> FileInfo:
+        if node.children is None:
+            return FileInfo(node.name, False, len(node.data), node.modified, node.created, node.attributes)
+        names = [child.name for child in node.children.values()]
+        size = directory_size(names, root=node is self._root)
+        return FileInfo(node.name, True, size, node.modified, node.created, "d" + node.attributes)
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """See :class:`FileSystem`."""
+        node = self._find(parts)
+        return None if node is None else self._info(node)
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """See :class:`FileSystem`."""
+        node = self._need(parts)
+        if node.children is None:
+            raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
+        return [self._info(child) for child in node.children.values()]
+
+    def read(self, parts: Parts, size: int = -1, offset: int = 0) -> bytes:
+        """See :class:`FileSystem`."""
+        node = self._need(parts)
+        if node.children is not None:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        return bytes(node.data[offset:] if size < 0 else node.data[offset : offset + size])
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """Put a file at ``folder\\name``, for tests and synthetic images."""
+        writer = self.open_writer([part for part in path.split("\\") if part], append=False)
+        writer.write(data)
+        writer.close()
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """See :class:`FileSystem`."""
+        self.make_directory(parts[:-1])
+        folder = self._need(parts[:-1])
+        assert folder.children is not None
+        node = folder.children.get(parts[-1].upper())
+        if node is not None and node.children is not None:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        if node is None:
+            node = folder.children[parts[-1].upper()] = _Node(parts[-1], None, self._now())
+        elif not append:
+            node.data.clear()
+        node.modified = self._now()
+        return _NodeWriter(node)
+
+    def make_directory(self, parts: Parts) -> None:
+        """See :class:`FileSystem`."""
+        node = self._root
+        for part in parts:
+            if node.children is None:
+                raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+            node = node.children.setdefault(part.upper(), _Node(part, {}, self._now()))
+        if node.children is None:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+
+    def remove(self, parts: Parts) -> None:
+        """See :class:`FileSystem`."""
+        node = self._need(parts)
+        if not parts or node.children:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        folder = self._need(parts[:-1])
+        assert folder.children is not None
+        del folder.children[parts[-1].upper()]
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """See :class:`FileSystem`."""
+        node = self._need(old)
+        if not old or not new:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        folder = self._find(new[:-1])
+        if folder is None or folder.children is None or new[-1].upper() in folder.children:
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        source = self._need(old[:-1])
+        assert source.children is not None
+        del source.children[old[-1].upper()]
+        node.name = new[-1]
+        folder.children[new[-1].upper()] = node
+
+    def set_attributes(self, parts: Parts, attributes: str) -> None:
+        """See :class:`FileSystem`."""
+        self._need(parts).attributes = attributes
+
+    def set_modified(self, parts: Parts, seconds: int) -> None:
+        """See :class:`FileSystem`."""
+        self._need(parts).modified = seconds
+
+    def space(self) -> tuple[int, int]:
+        """See :class:`FileSystem`."""
+        return self._capacity, max(0, self._capacity - self._used(self._root))
+
+    def _used(self, node: _Node) -> int:
+        if node.children is None:
+            return len(node.data)
+        return sum(self._used(child) for child in node.children.values())

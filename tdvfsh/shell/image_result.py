@@ -1,0 +1,16 @@
+"""What LoadImage and StartImage made of an image that a command loads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tdvfsh.uefi.status import EfiStatus
+
+
+class ImageResult(NamedTuple):
+    """What became of an image: LoadImage's status, whether it is a driver, its base, and StartImage's status."""
+
+    status: EfiStatus
+    is_driver: bool = False
+    base: int = 0
+    started: EfiStatus = EfiStatus.EFI_UNSUPPORTED

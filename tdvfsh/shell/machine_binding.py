@@ -1,0 +1,109 @@
+"""The shell's machine: made when a command first needs it, so that scripts that touch no memory never build one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdvfsh.script.status import ShellStatus
+from tdvfsh.shell.processor import connect_processor, wants_processor
+
+if TYPE_CHECKING:
+    from tdvfsh.errors import TdvfshError
+    from tdvfsh.machine import Machine, TdOptions
+    from tdvfsh.shell.drives.search import Found
+    from tdvfsh.shell.image_result import ImageResult
+    from tdvfsh.shell.shell import Shell
+    from tdvfsh.uefi.status import EfiStatus
+
+_NANOSECONDS = 1_000_000_000
+
+
+def machine_of(shell: Shell) -> Machine:
+    """The shell's machine; made from ``shell.td_options`` on first use.
+
+    Raises:
+        UsageError: A TD that cannot be, or does not start.
+    """
+    machine = running_machine(shell)
+    return machine if machine is not None else new_machine(shell, options_of(shell))
+
+
+def running_machine(shell: Shell) -> Machine | None:
+    """The shell's machine where there is one already: for readers that must not make one, such as completion."""
+    from tdvfsh.machine import Machine
+
+    return shell.machine if isinstance(shell.machine, Machine) else None
+
+
+def options_of(shell: Shell) -> TdOptions:
+    """The options of the shell's machine as they were asked for, whether or not it exists yet."""
+    from tdvfsh.machine import TdOptions
+
+    if shell.td_options is not None:
+        return shell.td_options
+    machine = running_machine(shell)
+    return machine.options if machine is not None else TdOptions()
+
+
+def new_machine(shell: Shell, options: TdOptions) -> Machine:
+    """Start a machine and make it the shell's, with the shell's drives as its disks; its virtual clock is the shell's.
+
+    Time that passed before the first machine counts; another machine begins anew, and the date goes on. Where it does
+    not start, the shell keeps what it had.
+
+    Raises:
+        UsageError: A TD that cannot be, or does not start.
+    """
+    from tdvfsh.machine import Machine
+
+    machine = Machine(options)
+    if shell.machine is None:
+        machine.clock.advance(shell.clock.now_ns)
+    else:
+        shell.start_time += shell.clock.now_ns // _NANOSECONDS
+    shell.td_options = options
+    shell.machine = machine
+    shell.clock = machine.clock
+    connect_drives(shell, machine)
+    if wants_processor(shell):
+        connect_processor(shell, machine)
+    return machine
+
+
+def connect_drives(shell: Shell, machine: Machine) -> None:
+    """Make a handle with device path and file system for every drive that has none yet."""
+    from tdvfsh.shell.images_on_drives import drive_handle
+
+    for drive in shell.drives.drives:
+        drive_handle(shell, machine, drive)
+
+
+def set_image_hooks(shell: Shell) -> None:
+    """Let ``load``, ``unload`` and programs go through the machine's image services."""
+
+    def load(item: Found, connect: bool) -> ImageResult:
+        from tdvfsh.shell.images_on_drives import load_driver
+
+        return load_driver(shell, item)
+
+    def unload(handle: int) -> EfiStatus | None:
+        machine = machine_of(shell)
+        return machine.services.unload_image(handle) if handle in machine.services.handles else None
+
+    def start(path: str, command_line: str) -> tuple[EfiStatus, int]:
+        from tdvfsh.shell.images_on_drives import run_program
+
+        return run_program(shell, path, command_line)
+
+    shell.image_loader, shell.image_unloader, shell.image_starter = load, unload, start
+
+
+def status_of_error(error: TdvfshError) -> ShellStatus:
+    """The status that a command ends with where the host or the person was wrong."""
+    from tdvfsh.errors import FormatError, ScriptError, UsageError
+
+    if isinstance(error, UsageError):
+        return ShellStatus.INVALID_PARAMETER
+    if isinstance(error, FormatError):
+        return ShellStatus.UNSUPPORTED
+    return ShellStatus.ABORTED if isinstance(error, ScriptError) else ShellStatus.DEVICE_ERROR

@@ -1,0 +1,147 @@
+"""Programs of the shell's drives on a real processor, where the person asked for one.
+
+What a program prints goes where the shell's output goes; it finds no keys, since the shell's input is its script or its
+prompt. ``tdvfsh exec`` gives a program the terminal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tdvfsh.dxe.images import Program
+    from tdvfsh.dxe.loaded_image import LoadedImage
+    from tdvfsh.engine.abi.limit import RunLimit
+    from tdvfsh.engine.runs.guest import GuestFirmware
+    from tdvfsh.machine import Machine
+    from tdvfsh.shell.shell import Shell
+    from tdvfsh.uefi.guids import Guid
+    from tdvfsh.uefi.status import EfiStatus
+
+ENGINES: Final = ("model", "cpu")
+_STATE: Final = "engine"
+_PROCESSOR: Final = "processor"
+
+
+def wants_processor(shell: Shell) -> bool:
+    """Whether machines of this shell get a processor."""
+    return shell.state.get(_STATE) == "cpu"
+
+
+def choose_engine(shell: Shell, engine: str) -> None:
+    """``cpu`` or ``model``: for the machine that is there, and for those that will be made.
+
+    Raises:
+        HostError: The extra is not installed.
+        UsageError: There is no such engine.
+    """
+    from tdvfsh.errors import UsageError
+    from tdvfsh.machine import Machine
+
+    if engine not in ENGINES:
+        raise UsageError(f"-engine {engine}: choose one of {', '.join(ENGINES)}")
+    if engine == "cpu":
+        from tdvfsh.engine.extra import cpu_extra
+
+        cpu_extra("unicorn")
+    before = wants_processor(shell)
+    shell.state[_STATE] = engine
+    if isinstance(shell.machine, Machine) and wants_processor(shell) is not before:
+        if engine == "cpu":
+            connect_processor(shell, shell.machine)
+        else:
+            shell.machine.services.images.program_for = lambda image: None
+
+
+def connect_processor(shell: Shell, machine: Machine) -> None:
+    """Let StartImage run real code in this machine."""
+    known = shell.state.get(_PROCESSOR)
+    if not isinstance(known, _Processor) or known.machine is not machine:
+        known = shell.state[_PROCESSOR] = _Processor(shell, machine)
+    known.connect()
+
+
+class _Processor:
+    """What runs the programs of one machine.
+
+    Memory is the processor's own while there is one. Going back to a moment before puts plain contents in its place;
+    the next program then starts on a new processor, over memory as it was at that moment.
+
+    Args:
+        shell: Prints what programs print.
+        machine: Where they run.
+    """
+
+    def __init__(self, shell: Shell, machine: Machine) -> None:
+        self.machine = machine
+        self._shell = shell
+        self._limit: RunLimit | None = None
+        self._firmware: GuestFirmware | None = None
+        self._contents: object = None
+        self._own: list[tuple[int, Guid, object]] = []
+
+    def connect(self) -> GuestFirmware:
+        """A new processor, where there is none or the machine has gone back; what it installed before goes."""
+        from tdvfsh.engine.abi.limit import RunLimit
+        from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
+        from tdvfsh.engine.runs.guest import GuestFirmware
+
+        machine = self.machine
+        if self._firmware is None or machine.td.contents is not self._contents:
+            if self._firmware is not None:
+                self._firmware.close()
+            self._remove_own()
+            before = set(machine.services.handles)
+            self._limit = RunLimit()
+            screen = Screen(TranscriptDisplay(_Printer(self._shell)))
+            self._firmware = GuestFirmware(machine, screen, limit=self._limit)
+            handles = machine.services.handles
+            self._own += [
+                (handle, guid, interface)
+                for handle in handles
+                if handle not in before
+                for guid, interface in handles.protocols(handle).items()
+            ]
+            self._contents = machine.td.contents
+        machine.services.images.program_for = self.program_for
+        return self._firmware
+
+    def _remove_own(self) -> None:
+        """What processors before this one installed; a handle's number may be another's since the machine went back."""
+        handles = self.machine.services.handles
+        for handle, guid, interface in self._own:
+            if handles.protocols(handle).get(guid) is interface:
+                handles.uninstall_protocol_interface(handle, guid)
+
+    def program_for(self, image: LoadedImage) -> Program | None:
+        """What StartImage calls for an image."""
+        firmware = self.connect()
+        program = firmware.image_services.program_for(image)
+        if program is None or firmware.image_services.running:
+            return program
+        return lambda handle: self._run(program, handle)
+
+    def _run(self, program: Program, handle: int) -> EfiStatus:
+        """A program that the shell itself started; one that is stopped ends with EFI_ABORTED and a report."""
+        from tdvfsh.engine.errors import EngineError, GuestStopped
+        from tdvfsh.uefi.status import EfiStatus
+
+        assert self._limit is not None
+        try:
+            with self._limit:
+                return program(handle)
+        except GuestStopped as stopped:
+            self._shell.print("\n".join(stopped.violation.lines()) + "\n")
+        except EngineError as error:
+            self._shell.print(f"{error}\n")
+        return EfiStatus.EFI_ABORTED
+
+
+class _Printer:
+    """The shell's output as the program's screen."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def write(self, text: str) -> None:
+        self._shell.print(text)

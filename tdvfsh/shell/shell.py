@@ -1,0 +1,409 @@
+"""The shell: drives, variables, aliases, streams and the machine, behind the language's host interface.
+
+Source: edk2 ShellPkg/Application/Shell (Shell.c, ShellProtocol.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from tdvfsh.errors import TdvfshError
+from tdvfsh.script.interpreter import Interpreter
+from tdvfsh.script.status import ShellStatus
+from tdvfsh.script.streams import MemorySink, TextSource
+from tdvfsh.shell.command import registry
+from tdvfsh.shell.drives.drives import Drive, DriveTable, Mapping
+from tdvfsh.shell.drives.filesystem import FileSystemError
+from tdvfsh.shell.drives.paths import clean, items, parent, split_drive
+from tdvfsh.shell.drives.search import Found, search
+from tdvfsh.shell.environment import Aliases, Environment
+from tdvfsh.shell.history import History
+from tdvfsh.shell.identity import PROFILES, START_TIME, Firmware, StillClock
+from tdvfsh.shell.machine_binding import set_image_hooks, status_of_error
+from tdvfsh.shell.page_break import PageBreak, PagingSink
+from tdvfsh.shell.redirects import open_input, open_output
+from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.machine import TdOptions
+    from tdvfsh.script.host import TextSink
+    from tdvfsh.script.redirection import Target
+    from tdvfsh.shell.command.completion import Completion
+    from tdvfsh.shell.image_result import ImageResult
+    from tdvfsh.shell.interfaces import Clock, FileSystem, LineWatcher, Recording
+
+
+class Shell:
+    """A UEFI shell.
+
+    Args:
+        stdout: Where output goes; collected in memory where None.
+        clock: The virtual clock; a still one where None.
+        firmware: Identity that ``ver`` prints.
+        profiles: Names in ``%profiles%``.
+        start_time: What the machine's real-time clock says at the start, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        stdout: TextSink | None = None,
+        *,
+        clock: Clock | None = None,
+        firmware: Firmware | None = None,
+        profiles: Iterable[str] = PROFILES,
+        start_time: int = START_TIME,
+    ) -> None:
+        self.start_time = start_time
+        self.stdout: TextSink = stdout if stdout is not None else MemorySink()
+        self.stderr: TextSink = self.stdout
+        self.stdin: TextSource | None = None
+        self.clock: Clock = clock if clock is not None else StillClock()
+        self.firmware = firmware if firmware is not None else Firmware()
+        self.drives: DriveTable = DriveTable()
+        self.environment = Environment()
+        self.aliases = Aliases()
+        self.current: Mapping | None = None
+        self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
+        self.screen_rows: Callable[[], int] = lambda: 25
+        self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
+        self.machine: object | None = None  # see tdvfsh.shell.machine_binding
+        self.td_options: TdOptions | None = None
+        self.state: dict[str, object] = {}  # what command families keep between calls, by family
+        self.interrupted: Callable[[], bool] | None = None
+        self.ask: Callable[[str], str] = lambda prompt: ""
+        self.clear_screen: Callable[[int | None, int | None], None] = lambda background, foreground: None
+        self.image_loader: Callable[[Found, bool], ImageResult] | None = None
+        self.image_unloader: Callable[[int], EfiStatus | None] | None = None
+        self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
+        self.watchers: list[LineWatcher] = []
+        self.start_recording: Callable[[str], Recording] | None = None  # set by whoever knows how to write transcripts
+        self.recording: Recording | None = None
+        set_image_hooks(self)
+        self.history = History()
+        self.interpreter = Interpreter(self)
+        self._set_initial_variables(profiles)
+
+    def _set_initial_variables(self, profiles: Iterable[str]) -> None:
+        firmware = self.firmware
+        for name, value, volatile in (
+            ("path", "", False),
+            ("nonesting", "False", True),
+            ("debuglasterror", "0x0", True),
+            ("lasterror", "0x0", True),
+            ("profiles", ";" + "".join(f"{name};" for name in profiles), True),
+            ("uefishellsupport", "3", True),
+            ("uefishellversion", firmware.shell, True),
+            ("uefiversion", firmware.uefi, True),
+        ):
+            self.environment.set_internal(name, value or "\\", volatile=volatile)
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def run_line(self, text: str) -> ShellStatus:
+        """Run a line as typed at the prompt; an interrupt ends it, not the shell.
+
+        Returns:
+            ``%lasterror%`` behind it.
+        """
+        watching = self._tell_watchers(text)
+        self.begin_line(text)
+        try:
+            self._guarded(lambda: self.interpreter.run_line(text))
+        finally:
+            self.end_line()
+            for watcher in reversed(watching):
+                watcher.ends(self)
+        return self.last_error
+
+    def run_script(self, path: str, arguments: Iterable[str] = ()) -> ShellStatus:
+        """Run a script of a mounted drive.
+
+        Args:
+            path: Path in the shell's form.
+            arguments: Its words; those with blanks are quoted for it.
+
+        Returns:
+            ``%lasterror%`` behind it.
+        """
+        words = [f'"{word}"' if " " in word or not word else word for word in arguments]
+        full = self.full_path(path)
+        if self.read_file(full) is None:
+            self.print(
+                f"'{path}' is not recognized as an internal or external command, operable program, or script file.\n"
+            )
+            self.interpreter.set_last_error(ShellStatus.NOT_FOUND)
+            return self.last_error
+        self._guarded(lambda: self.interpreter.run_script(full, " ".join([f'"{path}"', *words])))
+        return self.last_error
+
+    def run_text(self, name: str, text: str, arguments: Iterable[str] = ()) -> ShellStatus:
+        """Run a script that is on no drive: standard input, or a host file."""
+        words = list(arguments)
+        watching = self._tell_watchers(name, text, words)
+        try:
+            self._guarded(lambda: self.interpreter.run_text(name, text, words))
+        finally:
+            for watcher in reversed(watching):
+                watcher.ends(self)
+        return self.last_error
+
+    def _tell_watchers(self, line: str, script: str | None = None, arguments: Iterable[str] = ()) -> list[LineWatcher]:
+        watching = list(self.watchers)
+        for watcher in watching:
+            watcher.begins(self, line, script, list(arguments))
+        return watching
+
+    def _guarded(self, run: Callable[[], object]) -> None:
+        stdout, stderr = self.stdout, self.stderr
+        try:
+            run()
+        except KeyboardInterrupt:
+            self.stdout, self.stderr, self.stdin = stdout, stderr, None
+            self.interpreter.set_last_error(ShellStatus.ABORTED)
+            self.print(f"Command Error Status: {EfiStatus.EFI_ABORTED.phrase}\n")
+
+    @property
+    def last_error(self) -> ShellStatus:
+        """``%lasterror%``; a program's own status outside the table counts as ABORTED."""
+        value = self.interpreter.last_error
+        try:
+            return ShellStatus(value)
+        except ValueError:
+            return ShellStatus.ABORTED
+
+    @property
+    def last_error_code(self) -> int:
+        """``%lasterror%`` as a number."""
+        return self.interpreter.last_error
+
+    @property
+    def exiting(self) -> bool:
+        """Whether ``exit`` asked to leave the shell."""
+        return self.interpreter.exit_requested
+
+    def prompt(self) -> str:
+        """The prompt."""
+        return self.interpreter.prompt()
+
+    def complete(self, text: str, cursor: int) -> list[Completion]:
+        """What could stand at the cursor of a half-typed line."""
+        from tdvfsh.shell.command.completion import complete
+
+        return complete(self, text, cursor)
+
+    def checkpoint(self) -> None:
+        """Raise KeyboardInterrupt where the person asked to stop."""
+        if self.interrupted is not None and self.interrupted():
+            raise KeyboardInterrupt
+
+    def print(self, text: str) -> None:
+        """Print to standard output; CR LF, as variables and files hold it, counts as one end of line."""
+        self.stdout.write(text.replace("\r\n", "\n") if "\r" in text else text)
+
+    def begin_line(self, text: str) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`: the moment before it is kept for ``undo``."""
+        self.history.begin(self, text)
+
+    def end_line(self) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        self.history.end(self)
+
+    # --- commands ----------------------------------------------------------------------------------------------
+
+    def is_command(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return registry.is_command(name)
+
+    def takes_operators(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return name.lower() in registry.TAKE_OPERATORS
+
+    def run_command(self, name: str, words: list[str]) -> tuple[int, bool]:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        command = registry.find(name)
+        assert command is not None
+        self.history.before_command(command.name)
+        stdout = self.stdout
+        if "-b" in words and stdout is self.screen:
+            self.stdout = PagingSink(stdout, self.screen_rows(), self.ask)
+        try:
+            return command.run(self, words[1:]), command.counts
+        except PageBreak:
+            return ShellStatus.ABORTED, command.counts
+        except TdvfshError as error:
+            self.print(f"{command.name}: {error}\n")
+            return status_of_error(error), command.counts
+        finally:
+            self.stdout = stdout
+
+    def start_image(self, path: str, command_line: str) -> tuple[EfiStatus, int]:
+        """Load and start an EFI program, with the machine's own starter where one is set."""
+        self.history.before_command("")
+        if self.image_starter is not None:
+            return self.image_starter(path, command_line)
+        return EfiStatus.EFI_UNSUPPORTED, ShellStatus.UNSUPPORTED
+
+    # --- variables ---------------------------------------------------------------------------------------------
+
+    def variables(self) -> Iterable[tuple[str, str]]:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return list(self.environment.items())
+
+    def get_variable(self, name: str) -> str | None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return self.environment.get(name)
+
+    def set_internal_variable(self, name: str, value: str) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        self.environment.set_internal(name, value)
+
+    def is_volatile(self, name: str) -> bool | None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return self.environment.is_volatile(name)
+
+    def alias_of(self, name: str) -> str | None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return self.aliases.get(name)
+
+    def has_profile(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return bool(name) and f";{name};" in (self.environment.get("profiles") or "")
+
+    # --- drives and files --------------------------------------------------------------------------------------
+
+    def mount(self, filesystem: FileSystem, *, port: int | None = None) -> Drive:
+        """Mount a file system as the next ``FSn:``; the first one becomes current and makes the path."""
+        drive = self.drives.mount(filesystem, port=port)
+        self.environment.set_internal("path", self._default_path(), volatile=False)
+        if self.current is None:
+            self.environment.set_internal("homefilesystem", drive.name)
+            self.change_drive(drive.name)
+        return drive
+
+    def _default_path(self) -> str:
+        folders = ("efi\\tools\\", "efi\\boot\\", "")
+        return ";".join(f"{drive.name}\\{folder}" for drive in self.drives.drives for folder in folders)
+
+    def remap(self) -> None:
+        """``map -r``: default names and default path again; ``%path%`` moves to the end of the variables."""
+        self.drives.reset()
+        self.environment.set_internal("path", "")
+        self.environment.set_internal("path", self._default_path(), volatile=False)
+
+    @property
+    def directory(self) -> str:
+        """The current directory without a separator at its end: ``FS0:`` or ``FS0:\\w``; empty without a drive."""
+        return self.current.name + self.current.directory if self.current is not None else ""
+
+    def change_drive(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        mapping = self.drives.find(name)
+        if mapping is None:
+            return False
+        self.current = mapping
+        self.environment.set_internal("cwd", self.directory)
+        return True
+
+    def change_directory(self, mapping: Mapping, directory: str) -> None:
+        """Set a mapping's current directory: empty for the root, else ``\\a\\b``."""
+        mapping.directory = directory
+        if mapping is self.current:
+            self.environment.set_internal("cwd", self.directory)
+
+    def qualify(self, path: str) -> str:
+        """A path with drive and folders, cleaned. Nothing is looked up."""
+        drive, rest = split_drive(path)
+        if drive:
+            return clean(path)
+        if path.startswith(("\\", "/")):
+            return clean((self.current.name if self.current is not None else "") + path)
+        path = path[2:] if path.startswith((".\\", "./")) else path
+        return clean(f"{self.directory}\\{path}") if self.current is not None else clean(rest)
+
+    def full_path(self, path: str) -> str:
+        """See :class:`~tdvfsh.script.host.ScriptHost`; the drive is spelled as ``map`` spells it."""
+        drive, rest = split_drive(self.qualify(path))
+        mapping = self.drives.find(drive) if drive else None
+        return (mapping.name if mapping is not None else drive) + rest
+
+    def locate(self, path: str) -> tuple[Mapping, tuple[str, ...]] | None:
+        """The drive and the names of a path, whether or not it exists; None without such a drive."""
+        drive, rest = split_drive(self.qualify(path))
+        mapping = self.drives.find(drive) if drive else None
+        return None if mapping is None else (mapping, items(rest))
+
+    def find_files(self, pattern: str) -> list[Found]:
+        """All files and directories that a path or pattern names, in order of their full names."""
+        drive, rest = split_drive(self.qualify(pattern.strip('"')))
+        mapping = self.drives.find(drive) if drive else None
+        return [] if mapping is None else search(mapping, drive, rest)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether a path names a directory."""
+        located = self.locate(path)
+        if located is None:
+            return False
+        info = located[0].drive.filesystem.info(located[1])
+        return info is not None and info.is_directory
+
+    def is_file(self, path: str) -> bool:
+        """Whether a path names a file."""
+        located = self.locate(path)
+        if located is None:
+            return False
+        info = located[0].drive.filesystem.info(located[1])
+        return info is not None and not info.is_directory
+
+    def file_exists(self, pattern: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return bool(self.find_files(pattern))
+
+    def file_in_path(self, name: str) -> bool:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return self.find_in_path(name) is not None
+
+    def expand_wildcards(self, pattern: str) -> list[str]:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return [found.full_name for found in self.find_files(pattern)]
+
+    def find_in_path(self, name: str) -> str | None:
+        """Path of a file: as it is, in the current directory, or in a folder of ``%path%``."""
+        if not name or any(character in name for character in "*?["):
+            return None
+        if self.is_file(name):
+            return name
+        if ":" not in name:
+            for folder in (self.environment.get("path") or "").split(";"):
+                candidate = f"{folder}{'' if folder.endswith(chr(92)) else chr(92)}{name.removeprefix(chr(92))}"
+                if folder and self.is_file(candidate):
+                    return candidate
+        return None
+
+    def find_executable(self, name: str) -> str | None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return self.find_in_path(name) or self.find_in_path(f"{name}.NSH") or self.find_in_path(f"{name}.EFI")
+
+    def read_file(self, path: str) -> bytes | None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        located = self.locate(path)
+        if located is None:
+            return None
+        try:
+            return located[0].drive.filesystem.read(located[1])
+        except FileSystemError:
+            return None
+
+    # --- redirection -------------------------------------------------------------------------------------------
+
+    def open_output(self, target: Target) -> TextSink:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return open_output(self, target)
+
+    def open_input(self, target: Target) -> TextSource:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        return open_input(self, target)
+
+    def parent_exists(self, path: str) -> bool:
+        """Whether the directory that would hold a path is there."""
+        return self.is_directory(parent(self.qualify(path)))

@@ -1,0 +1,109 @@
+"""``tdvfsh exec``: exit statuses, messages, and what it says without the extra."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.cli.main import main
+from tdvfsh.report.trace_file import read_trace_file
+from tests.engine.assembler import Program
+from tests.engine.runs.test_program import hello, touch
+
+
+def execute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str, keys: str = ""
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(keys.encode())))
+    status = main(["exec", *words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_output_goes_to_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.efi").write_bytes(hello())
+    assert execute(monkeypatch, capsys, str(tmp_path / "hello.efi")) == (0, "Hello from the TD\n", "")
+
+
+def test_the_exit_status_is_the_program_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "five.efi").write_bytes(Program().ret(5).image())
+    status, _, error = execute(monkeypatch, capsys, str(tmp_path / "five.efi"))
+    assert status == 5
+    assert "five.efi: the program returned EFI_WARN_STALE_DATA" in error
+
+
+def test_a_violation_is_reported_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "touch.efi").write_bytes(touch().ret(0).image())
+    status, _, error = execute(monkeypatch, capsys, "--memory", "2G", str(tmp_path / "touch.efi"))
+    assert status == 1
+    assert error.startswith("tdvfsh: stopped: read of memory that is not accepted, 0x40000000\n")
+    assert "touch.efi .text+0x" in error
+
+
+def test_what_is_no_program_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.efi").write_bytes(b"no program")
+    status, _, error = execute(monkeypatch, capsys, str(tmp_path / "text.efi"))
+    assert (status, error) == (1, f"tdvfsh: {tmp_path}/text.efi: LoadImage says EFI_UNSUPPORTED\n")
+    assert execute(monkeypatch, capsys, str(tmp_path))[2] == f"tdvfsh: {tmp_path}: a folder\n"
+
+
+def test_an_endless_program_is_given_up_after_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spin.efi").write_bytes(Program().label("again").jump("again").image())
+    status, _, error = execute(monkeypatch, capsys, "--time-limit", "0.3", str(tmp_path / "spin.efi"))
+    assert (status, error) == (1, "tdvfsh: given up after 0.3 s\n")
+
+
+@pytest.mark.parametrize("image", [hello(), touch().ret(0).image()])
+def test_the_journal_is_written_however_the_program_ends(
+    image: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program.efi").write_bytes(image)
+    trace = tmp_path / "calls.jsonl"
+    execute(monkeypatch, capsys, "--trace", str(trace), str(tmp_path / "program.efi"))
+    records = read_trace_file(trace).records
+    assert [record.arguments["handle"] for record in records if record.service == "StartImage"] != []
+    assert (image == hello()) == any(record.arguments.get("string") == "Hello from the TD\r\n" for record in records)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--record", "x.tdt", "exec records no session; --trace FILE writes the program's calls"),
+        ("--cast", "x.cast", "exec records no session; --trace FILE writes the program's calls"),
+        ("--engine", "model", "exec runs real code, which needs the cpu"),
+    ],
+)
+def test_options_that_mean_nothing_to_exec_are_refused_and_not_ignored(
+    option: str, value: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "hello.efi").write_bytes(hello())
+    status, output, error = execute(monkeypatch, capsys, option, value, str(tmp_path / "hello.efi"))
+    assert (status, output) == (2, "")
+    assert f"tdvfsh: {option}" in error
+    assert why in error
+
+
+@pytest.mark.parametrize("command", ["exec", "verify", "boot"])
+def test_without_the_extra_one_line_says_what_to_install(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.efi").write_bytes(hello())
+    for name in ("unicorn", "unicorn.x86_const"):
+        monkeypatch.setitem(sys.modules, name, None)
+    words = [command, str(tmp_path / "hello.efi")]
+    assert main([*words, "--engine", "cpu"] if command == "boot" else words) == 1
+    assert capsys.readouterr().err == "tdvfsh: the CPU engine is not installed; pip install 'tdvfsh[cpu]'\n"

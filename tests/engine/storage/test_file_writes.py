@@ -1,0 +1,182 @@
+"""What programs write: files of a folder, and sectors of a disk image."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.engine.protocols.block_io import BlockIoProtocol
+from tdvfsh.engine.protocols.simple_file_system import MODE_CREATE, MODE_READ, MODE_WRITE, FileSystemProtocol
+from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.storage.disk import SECTOR, ImageDisk
+from tdvfsh.engine.storage.volumes import ViewVolume
+from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.uefi.guids import EFI_FILE_INFO_GUID, EFI_FILE_SYSTEM_INFO_GUID
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.uefi.volume import Volume
+from tests.engine.programs import guest
+
+READ_WRITE = MODE_READ | MODE_WRITE
+SIZE, CREATED, MODIFIED, ATTRIBUTE, NAME = 8, 24, 56, 72, 80
+READ_ONLY = 0x01
+CHRISTMAS = datetime(2025, 12, 25, 18, 30, 2, tzinfo=UTC)
+
+
+class Files:
+    """A volume's protocol, called as a program would."""
+
+    def __init__(self, firmware: GuestFirmware, volume: Volume) -> None:
+        self.firmware = firmware
+        self.ram = firmware.ram
+        self.protocol = FileSystemProtocol(firmware, volume)
+        self.room = firmware.heap.allocate(1024)
+        self.size = firmware.heap.allocate(16)
+        self.name = firmware.heap.allocate(256)
+        self.guid = firmware.guid_address(EFI_FILE_INFO_GUID)
+        assert self.protocol.open_volume(0, self.size) is SUCCESS
+        self.root = self.ram.u64(self.size)
+
+    def open(self, name: str, mode: int = READ_WRITE, attributes: int = 0) -> tuple[EfiStatus, int]:
+        self.ram.write(self.name, (name + "\0").encode("utf-16-le"))
+        status = self.protocol.open(self.root, self.size, self.name, mode, attributes)
+        return status, self.ram.u64(self.size) if status is SUCCESS else 0
+
+    def write(self, file: int, data: bytes) -> EfiStatus:
+        self.ram.write(self.room, data)
+        self.ram.put_u64(self.size, len(data))
+        return self.protocol.write(file, self.size, self.room)
+
+    def read(self, file: int, size: int) -> bytes:
+        self.ram.put_u64(self.size, size)
+        assert self.protocol.read(file, self.size, self.room) is SUCCESS
+        return self.ram.read(self.room, self.ram.u64(self.size))
+
+    def info(self, file: int) -> None:
+        """Its EFI_FILE_INFO into the room."""
+        self.ram.put_u64(self.size, 1024)
+        assert self.protocol.get_info(file, self.guid, self.size, self.room) is SUCCESS
+
+    def change(self, file: int, offset: int, data: bytes) -> EfiStatus:
+        """GetInfo, other bytes at ``offset``, SetInfo."""
+        self.info(file)
+        self.ram.write(self.room + offset, data)
+        return self.protocol.set_info(file, self.guid, 1024, self.room)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Files]:
+    with guest() as (firmware, _):
+        yield Files(firmware, HostFolder(str(tmp_path), writable=True))
+
+
+def efi_time(moment: datetime) -> bytes:
+    return struct.pack("<HBBBBBxIhBx", *moment.timetuple()[:6], 0, 0x7FF, 0)
+
+
+def test_a_new_file_holds_what_was_written_where_it_was_written(files: Files, tmp_path: Path) -> None:
+    status, file = files.open("new.txt", READ_WRITE | MODE_CREATE)
+    assert status is SUCCESS
+    files.write(file, b"0123456789")
+    files.protocol.set_position(file, 4)
+    files.write(file, b"__")
+    files.protocol.set_position(file, 12)
+    files.write(file, b"end")
+    files.protocol.set_position(file, 0)
+    assert files.read(file, 64) == b"0123__6789\0\0end"
+    assert files.protocol.flush(file) is SUCCESS
+    assert (tmp_path / "new.txt").read_bytes() == b"0123__6789\0\0end"
+    assert files.protocol.delete(file) is SUCCESS
+    assert not (tmp_path / "new.txt").exists()
+
+
+def test_directories_are_made_and_listed(files: Files, tmp_path: Path) -> None:
+    assert files.open("folder", READ_WRITE | MODE_CREATE, 0x10)[0] is SUCCESS
+    assert files.open("folder\\a.txt", READ_WRITE | MODE_CREATE)[0] is SUCCESS
+    assert (tmp_path / "folder" / "a.txt").is_file()
+
+
+def test_a_file_can_be_cut_renamed_and_made_read_only(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "old.txt").write_bytes(b"0123456789")
+    file = files.open("old.txt")[1]
+    assert files.change(file, SIZE, struct.pack("<Q", 4)) is SUCCESS
+    assert files.change(file, NAME, "new.txt\0".encode("utf-16-le")) is SUCCESS
+    assert files.change(file, ATTRIBUTE, struct.pack("<Q", READ_ONLY)) is SUCCESS
+    assert files.protocol.close(file) is SUCCESS
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("new.txt", b"0123")]
+    assert files.open("new.txt")[0] is EfiStatus.EFI_ACCESS_DENIED
+    file = files.open("new.txt", MODE_READ)[1]
+    assert files.change(file, ATTRIBUTE, struct.pack("<Q", 0)) is SUCCESS  # the one change that a reader may make
+    assert files.open("new.txt")[0] is SUCCESS
+
+
+def test_the_time_of_change_can_be_set_and_survives_the_close(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "dated.txt"
+    path.write_bytes(b"x")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    file = files.open("dated.txt")[1]
+    assert files.change(file, MODIFIED, bytes(16)) is SUCCESS  # zeros leave it
+    assert path.stat().st_mtime == 1_700_000_000
+    assert files.change(file, MODIFIED, efi_time(CHRISTMAS)) is SUCCESS
+    assert files.protocol.close(file) is SUCCESS
+    assert path.stat().st_mtime == CHRISTMAS.timestamp()
+
+
+def test_what_cannot_be_set_is_said_and_not_ignored(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x")
+    file = files.open("a.txt")[1]
+    assert files.change(file, CREATED, efi_time(CHRISTMAS)) is EfiStatus.EFI_UNSUPPORTED
+    assert files.change(file, MODIFIED, struct.pack("<HBB12x", 2025, 13, 1)) is EfiStatus.EFI_INVALID_PARAMETER
+    files.guid = files.firmware.guid_address(EFI_FILE_SYSTEM_INFO_GUID)
+    assert files.protocol.set_info(file, files.guid, 1024, files.room) is EfiStatus.EFI_UNSUPPORTED
+    reader = files.open("a.txt", MODE_READ)[1]
+    files.guid = files.firmware.guid_address(EFI_FILE_INFO_GUID)
+    for offset, data in ((SIZE, bytes(8)), (NAME, "b\0".encode("utf-16-le")), (MODIFIED, efi_time(CHRISTMAS))):
+        assert files.change(reader, offset, data) is EfiStatus.EFI_ACCESS_DENIED
+
+
+def test_a_read_only_volume_refuses_everything() -> None:
+    with guest() as (firmware, _):
+        files = Files(firmware, ViewVolume({"\\a.txt": memoryview(b"x")}))
+        assert files.open("a.txt")[0] is EfiStatus.EFI_WRITE_PROTECTED
+        assert files.open("b.txt", READ_WRITE | MODE_CREATE)[0] is EfiStatus.EFI_WRITE_PROTECTED
+        file = files.open("a.txt", MODE_READ)[1]
+        assert files.write(file, b"y") is EfiStatus.EFI_ACCESS_DENIED
+        assert files.change(file, ATTRIBUTE, bytes(8)) is EfiStatus.EFI_WRITE_PROTECTED
+        assert files.protocol.delete(file) is EfiStatus.EFI_WARN_DELETE_FAILURE
+
+
+def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(4 * SECTOR))
+    with open_mapped(path) as mapped, open(path, "r+b", buffering=0) as stream, guest() as (firmware, _):
+        buffer = firmware.heap.allocate(SECTOR)
+        firmware.ram.write(buffer, b"\xaa" * SECTOR)
+        disk = BlockIoProtocol(firmware, ImageDisk(mapped.view, stream))
+        assert disk.write_blocks(0, 1, 2, SECTOR, buffer) is SUCCESS
+        assert disk.write_disk(0, 1, 5, 3, buffer) is SUCCESS
+        assert disk.write_blocks(0, 1, 4, SECTOR, buffer) is EfiStatus.EFI_INVALID_PARAMETER
+        assert disk.write_blocks(0, 1, 0, 100, buffer) is EfiStatus.EFI_BAD_BUFFER_SIZE
+        assert disk.write_blocks(0, 2, 0, SECTOR, buffer) is EfiStatus.EFI_MEDIA_CHANGED
+        expected = bytes(5) + b"\xaa" * 3 + bytes(2 * SECTOR - 8) + b"\xaa" * SECTOR + bytes(SECTOR)
+        assert path.read_bytes() == expected
+        firmware.ram.write(buffer, bytes(SECTOR))
+        assert disk.read_blocks(0, 1, 2, SECTOR, buffer) is SUCCESS
+        assert firmware.ram.read(buffer, SECTOR) == b"\xaa" * SECTOR
+        read_only = BlockIoProtocol(firmware, ImageDisk(mapped.view))
+        assert read_only.write_blocks(0, 1, 0, SECTOR, buffer) is EfiStatus.EFI_WRITE_PROTECTED
+        media = [firmware.ram.u64(protocol.block_io() + 8) for protocol in (disk, read_only)]
+        assert [firmware.ram.u8(address + 7) for address in media] == [0, 1]  # ReadOnly
+
+
+def test_a_file_is_not_made_larger_than_the_host_should_hold_in_memory(files: Files) -> None:
+    file = files.open("large.bin", READ_WRITE | MODE_CREATE)[1]
+    files.protocol.set_position(file, 1 << 62)
+    assert files.write(file, b"x") is EfiStatus.EFI_VOLUME_FULL
+    assert files.change(file, SIZE, struct.pack("<Q", 1 << 62)) is EfiStatus.EFI_VOLUME_FULL
+    assert files.protocol.close(file) is SUCCESS
