@@ -128,3 +128,14 @@ def test_unaccepted_ranges_are_cut_at_the_limit() -> None:
     assert unaccepted_ranges(services) == [(16 * MIB, 2 * GIB), (4 * GIB, 8 * GIB)]
     assert unaccepted_ranges(services, 4 * GIB - 1) == [(16 * MIB, 2 * GIB)]
     assert unaccepted_ranges(services, 32 * MIB + 5) == [(16 * MIB, 32 * MIB)]
+
+
+@given(st.integers(1, 700 * MIB), st.integers(1, 700 * MIB))
+def test_a_plan_accepts_each_need_once_and_nothing_for_a_need_that_is_not_there(first: int, second: int) -> None:
+    services = lazy_td(6 * GIB)
+    services.allocate_pages(ADDRESS, DATA, 15 * 256, MIB)  # nothing of what is accepted is of use
+    for sizes in ([first], [first, second]):
+        plan = plan_accepts(services, [Need(f"need{number}", size) for number, size in enumerate(sizes)])
+        assert plan is not None
+        if sum(sizes) <= 2 * GIB - 16 * MIB:
+            assert sum(end - start for start, end in plan) <= sum(align_up(size, PAGE_SIZE) for size in sizes)

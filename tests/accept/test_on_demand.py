@@ -217,3 +217,10 @@ def test_option_3_needs_a_page_for_its_own_bookkeeping() -> None:
     on_demand_named("service").before(services, "load_kernel", [Need("boot_params", 64 * KIB)])
     assert services.td.accepted_bytes == 4 * MIB
     assert any(record.status is OUT for record in services.trace if record.service == "AcceptMemory")
+
+
+def test_option_2_takes_the_widest_limit_of_a_steps_needs_where_it_cannot_be_enough() -> None:
+    services = lazy_td(5 * GIB)
+    wanted = [Need("kernel", 8 * GIB, maximum=4 * GIB - 1), Need("initrd", 8 * GIB)]
+    assert on_demand_named("loader").repeat_after(services, "load_kernel", OUT, wanted, 1)
+    assert services.td.accepted_bytes == 5 * GIB  # the initrd may lie above 4 GiB, so that memory counts too

@@ -11,7 +11,7 @@ from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB
-from tests.loaders.made import names, start, where
+from tests.loaders.made import KERNELS, names, start, where
 
 Run = Callable[..., BootResult]
 INITRD_38 = 40_723_557
@@ -127,3 +127,17 @@ def test_boot_bytes_on_demand_bytes_and_bytes_left_are_the_ram(run: Run) -> None
 def test_the_ladders_that_were_run_stage_by_stage(run: Run, firmware: str, size: int, memory: str, stage: str) -> None:
     initrds = [size] if size else []
     assert run("direct", *initrds, memory=memory, firmware_model=firmware, td=False).stage == stage
+
+
+def test_each_blob_has_a_record_of_its_own_in_front_of_it(run: Run) -> None:
+    pools = [
+        record.arguments["size"]
+        for record in run("direct", INITRD_38).machine.trace
+        if record.service == "AllocatePool" and record.caller == "QemuKernelLoaderFsDxe"
+    ]
+    assert pools[:4] == [
+        120,
+        KERNELS["6.12-cloud"].size,
+        120,
+        INITRD_38,
+    ]  # sizeof (KERNEL_BLOB), edk2 2022.11 and later

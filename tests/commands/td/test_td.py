@@ -219,3 +219,13 @@ def test_the_firmware_does_not_learn_of_a_raw_tdcall(small: ShellUnderTest) -> N
     small.run("tdcall accept 20000000 2M")
     assert map_key(small) == key
     assert "Unaccepted 0000000020000000-000000003FFFFFFF" in small.run("memmap")
+
+
+def test_a_raw_tdcall_takes_as_long_as_the_firmwares_own(small: ShellUnderTest) -> None:
+    td = machine_of(small.shell).td
+    before = td.clock.now_ns
+    small.run("tdcall accept 20000000")
+    raw = td.clock.now_ns - before
+    before = td.clock.now_ns
+    small.run("accept 20001000 4K")
+    assert raw == td.clock.now_ns - before > 0
