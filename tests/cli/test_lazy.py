@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
             return replace(made, os_run=replace(made.os_run, ending="panic", why="it panicked"))
         return made
 
+    importlib.import_module("tdvfsh.cli.cpu_boot")  # imported under the patch, it would keep the made-up run for good
     monkeypatch.setattr(engine_boot, "boot_on_cpu", ran)
     return asked
 
