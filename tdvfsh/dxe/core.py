@@ -15,12 +15,13 @@ from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.uefi.guids import Guid
 
 
 @dataclass(slots=True)
 class DxeCore:
-    """Memory, handles and events of one running firmware.
+    """Memory, handles, events and variables of one running firmware.
 
     Build it with :func:`start_core`; copy it with :meth:`copy`. ``memory_attributes_table`` is None until the firmware
     has signalled ReadyToBoot, and where the rebuilding of that table is not wanted.
@@ -35,6 +36,7 @@ class DxeCore:
     handles: HandleDatabase = field(default_factory=HandleDatabase)
     events: EventServices = field(default_factory=EventServices)
     configuration_tables: dict[Guid, int] = field(default_factory=dict)
+    variables: VariableStore = field(default_factory=VariableStore)
     memory_attributes_table: MemoryAttributesTable | None = None
     at_runtime: bool = False
     exit_boot_services_called: bool = False
@@ -58,6 +60,7 @@ class DxeCore:
             self.handles.copy(),
             self.events.copy(),
             self.configuration_tables.copy(),
+            self.variables.copy(),
             None if self.memory_attributes_table is None else self.memory_attributes_table.copy(),
             self.at_runtime,
             self.exit_boot_services_called,

@@ -16,7 +16,8 @@ core            ``map_key``, ``memory_map``: ``[start, end, type, attribute]``; 
                 ``gcd_version``, ``gcd``: ``[start, end, type, capabilities, attributes, owned]``;
                 ``pool``: ``pools`` ``[type, header, used, [[free block...] by size class]]``, ``blocks``
                 ``[address, type, size]``, ``free`` ``[address, size class]``, ``pages`` ``[address, type]``;
-                ``configuration_tables``: ``[guid, address]``; ``at_runtime``, ``exit_boot_services_called``;
+                ``configuration_tables``: ``[guid, address]``; ``variables``: ``[name, vendor, attributes, hex]``;
+                ``at_runtime``, ``exit_boot_services_called``;
                 ``memory_attributes_table``: null or ``[runtime images, split entries, table]``;
                 ``fault_plan``: null or ``{faults, calls, met}``; ``events``: number of the next event
 next_handle     number of the next handle
@@ -39,6 +40,7 @@ from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
+from tdvfsh.dxe.variables import Variable, VariableStore
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import copy_of
 from tdvfsh.machine.machine import Machine
@@ -94,6 +96,7 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "gcd": [[*entry[:2], int(entry.memory_type), *entry[3:]] for entry in core.gcd],
             "pool": _pool(core.pool),
             "configuration_tables": [[str(guid), table] for guid, table in core.configuration_tables.items()],
+            "variables": [[name, str(vendor), bits, data.hex()] for name, vendor, bits, data in core.variables],
             "at_runtime": core.at_runtime,
             "exit_boot_services_called": core.exit_boot_services_called,
             "memory_attributes_table": _attributes_table(core.memory_attributes_table),
@@ -235,6 +238,13 @@ def _read_core(machine: Machine, data: Json) -> None:
     pool._pages = dict(data["pool"]["pages"])
     core.memory_map, core.gcd, core.pages, core.pool = memory_map, gcd, pages, pool
     core.configuration_tables = {Guid(guid): table for guid, table in data["configuration_tables"]}
+    if "variables" in data:
+        core.variables = VariableStore(
+            tuple(
+                Variable(name, Guid(vendor), bits, bytes.fromhex(text))
+                for name, vendor, bits, text in data["variables"]
+            )
+        )
     core.at_runtime = bool(data["at_runtime"])
     core.exit_boot_services_called = bool(data["exit_boot_services_called"])
     table = data["memory_attributes_table"]

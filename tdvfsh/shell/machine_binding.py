@@ -48,8 +48,8 @@ def options_of(shell: Shell) -> TdOptions:
 def new_machine(shell: Shell, options: TdOptions) -> Machine:
     """Start a machine and make it the shell's, with the shell's drives as its disks; its virtual clock is the shell's.
 
-    Time that passed before the first machine counts; another machine begins anew, and the date goes on. Where it does
-    not start, the shell keeps what it had.
+    Time that passed before the first machine counts; another machine begins anew, and the date goes on, and the
+    non-volatile variables stay. Where it does not start, the shell keeps what it had.
 
     Raises:
         UsageError: A TD that cannot be, or does not start.
@@ -61,6 +61,9 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
         machine.clock.advance(shell.clock.now_ns)
     else:
         shell.start_time += shell.clock.now_ns // _NANOSECONDS
+        before = running_machine(shell)
+        if before is not None:
+            machine.services.core.variables = before.services.core.variables.restart()
     shell.td_options = options
     shell.machine = machine
     shell.clock = machine.clock

@@ -8,25 +8,24 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from tdvfsh.commands.firmware.setvar import store_of
-from tdvfsh.commands.firmware.varstore import (
-    BOOTSERVICE_ACCESS,
-    GLOBAL_VARIABLE,
-    NON_VOLATILE,
-    RUNTIME_ACCESS,
-    Variable,
-    VariableStore,
+from tdvfsh.commands.firmware.setvar import get_variable, set_variable
+from tdvfsh.dxe.variables import (
+    EFI_VARIABLE_BOOTSERVICE_ACCESS,
+    EFI_VARIABLE_NON_VOLATILE,
+    EFI_VARIABLE_RUNTIME_ACCESS,
 )
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Flag, Option, Rest, Text
+from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
 
 if TYPE_CHECKING:
+    from tdvfsh.dxe.variables import Variable
     from tdvfsh.shell.shell import Shell
 
 _ACTIVE = 1  # LOAD_OPTION_ACTIVE
-_ATTRIBUTES = NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS
+_ATTRIBUTES = EFI_VARIABLE_NON_VOLATILE | EFI_VARIABLE_BOOTSERVICE_ACCESS | EFI_VARIABLE_RUNTIME_ACCESS
 _KINDS = {"boot": "Boot", "driver": "Driver", "sysprep": "SysPrep"}
 _FILE_PATH_NODE = b"\x04\x04"  # media device path, file path
 _END_NODE = b"\x7f\xff\x04\x00"
@@ -66,12 +65,18 @@ def decode(number: int, data: bytes) -> BootOption | None:
 class _Options:
     """The options of one kind in their order."""
 
-    def __init__(self, store: VariableStore, kind: str) -> None:
-        self._store = store
+    def __init__(self, shell: Shell, kind: str) -> None:
+        self._shell = shell
         self._kind = kind
-        order = store.get(GLOBAL_VARIABLE, f"{kind}Order")
+        order = self._get(f"{kind}Order")
         data = order.data if order is not None else b""
         self.order = list(struct.unpack(f"<{len(data) // 2}H", data[: len(data) // 2 * 2]))
+
+    def _get(self, name: str) -> Variable | None:
+        return get_variable(self._shell, name, EFI_GLOBAL_VARIABLE_GUID)
+
+    def _set(self, name: str, data: bytes) -> None:
+        set_variable(self._shell, name, EFI_GLOBAL_VARIABLE_GUID, _ATTRIBUTES, data)
 
     def name(self, number: int) -> str:
         return f"{self._kind}{number:04X}"
@@ -79,20 +84,19 @@ class _Options:
     def all(self) -> list[BootOption]:
         found: list[BootOption] = []
         for number in self.order:
-            variable = self._store.get(GLOBAL_VARIABLE, self.name(number))
+            variable = self._get(self.name(number))
             option = decode(number, variable.data) if variable is not None else None
             found.append(option if option is not None else BootOption(number, "", ""))
         return found
 
     def put(self, option: BootOption) -> None:
-        self._store.set(Variable(GLOBAL_VARIABLE, self.name(option.number), _ATTRIBUTES, encode(option)))
+        self._set(self.name(option.number), encode(option))
 
     def remove(self, number: int) -> None:
-        self._store.set(Variable(GLOBAL_VARIABLE, self.name(number), _ATTRIBUTES, b""))
+        self._set(self.name(number), b"")
 
     def save(self) -> None:
-        data = struct.pack(f"<{len(self.order)}H", *self.order)
-        self._store.set(Variable(GLOBAL_VARIABLE, f"{self._kind}Order", _ATTRIBUTES, data))
+        self._set(f"{self._kind}Order", struct.pack(f"<{len(self.order)}H", *self.order))
 
 
 @command("bcfg", profile="BCFG", counts=False)
@@ -140,7 +144,7 @@ def bcfg(
     if len(rest) != needed:
         shell.print(f"bcfg: Too {'few' if len(rest) < needed else 'many'} arguments\n")
         return ShellStatus.INVALID_PARAMETER
-    options = _Options(store_of(shell), kind)
+    options = _Options(shell, kind)
     if action == "dump":
         return _dump(shell, options, verbose=v)
     positions = [parse_number(word, force_hex=True) for word in (rest[:1] if action == "add" else rest)]

@@ -5,24 +5,22 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib (SetVar.c, DmpStore.c).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
-from tdvfsh.commands.firmware.varstore import (
-    BOOTSERVICE_ACCESS,
-    GLOBAL_VARIABLE,
-    NON_VOLATILE,
-    RUNTIME_ACCESS,
+from tdvfsh.commands.firmware.varstore import pack, unpack
+from tdvfsh.dxe.variables import (
+    EFI_VARIABLE_BOOTSERVICE_ACCESS,
+    EFI_VARIABLE_NON_VOLATILE,
+    EFI_VARIABLE_RUNTIME_ACCESS,
     Variable,
-    VariableStore,
-    attribute_text,
-    pack,
-    unpack,
 )
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Flag, GuidArgument, Option, Rest, Text
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.hexdump import hex_dump
+from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
 from tdvfsh.uefi.patterns import matches
 from tdvfsh.uefi.status import EfiStatus
 
@@ -30,11 +28,34 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 
-def store_of(shell: Shell) -> VariableStore:
-    """The shell's variable store."""
-    store = shell.state.setdefault("variables", VariableStore())
-    assert isinstance(store, VariableStore)
-    return store
+GLOBAL_VARIABLE: Final = str(EFI_GLOBAL_VARIABLE_GUID).upper()
+_ATTRIBUTES: Final = (
+    (EFI_VARIABLE_NON_VOLATILE, "NV"), (EFI_VARIABLE_RUNTIME_ACCESS, "RT"), (EFI_VARIABLE_BOOTSERVICE_ACCESS, "BS"),
+)  # fmt: skip
+
+
+def set_variable(shell: Shell, name: str, vendor: Guid, attributes: int, data: bytes) -> EfiStatus:
+    """SetVariable of the shell's machine."""
+    core = machine_of(shell).services.core
+    return core.variables.set_variable(name, vendor, attributes, data, at_runtime=core.at_runtime)
+
+
+def get_variable(shell: Shell, name: str, vendor: Guid) -> Variable | None:
+    """GetVariable of the shell's machine; None where there is no such variable."""
+    core = machine_of(shell).services.core
+    return core.variables.get_variable(name, vendor, at_runtime=core.at_runtime).variable
+
+
+def variables_of(shell: Shell) -> list[Variable]:
+    """The variables of the shell's machine that GetNextVariableName enumerates, in its order."""
+    core = machine_of(shell).services.core
+    runtime = EFI_VARIABLE_RUNTIME_ACCESS if core.at_runtime else 0
+    return [one for one in core.variables if not runtime or one.attributes & runtime]
+
+
+def attribute_text(attributes: int) -> str:
+    """``NV+RT+BS``."""
+    return "+".join(text for bit, text in _ATTRIBUTES if attributes & bit)
 
 
 def parse_data(text: str) -> bytes | None:
@@ -53,9 +74,13 @@ def parse_data(text: str) -> bytes | None:
 
 def _header(variable: Variable) -> str:
     return (
-        f"Variable {attribute_text(variable.attributes)} '{variable.guid}:{variable.name}' "
+        f"Variable {attribute_text(variable.attributes)} '{_text(variable.vendor)}:{variable.name}' "
         f"DataSize = 0x{len(variable.data):02x}\n"
     )
+
+
+def _text(vendor: Guid) -> str:
+    return str(vendor).upper()
 
 
 @command("setvar", profile="Debug1")
@@ -79,7 +104,8 @@ def setvar(
         =data: Hex digits, S and text for ASCII, L and text for UTF-16, parts separated by blanks; nothing deletes.
 
     DESCRIPTION:
-        Without =data the variable is shown. The store is in memory; dmpstore -s keeps it in a file.
+        Without =data the variable is shown. The variables are the machine's: programs see them, and 'undo' and 'snap'
+        go back to them. 'td new' starts a machine with the non-volatile ones; dmpstore -s keeps them in a file.
 
     EXAMPLES:
         setvar Mine -bs -nv =L"text" 0000
@@ -91,8 +117,8 @@ def setvar(
         NOT_FOUND: There is no such variable.
         OUT_OF_RESOURCES: The store is full.
     """
-    store = store_of(shell)
-    known = store.get(guid, name)
+    vendor = Guid(guid)
+    known = get_variable(shell, name, vendor)
     if not data:
         if known is None:
             shell.print(f"setvar: Unable to get - {guid} - {name}.\n")
@@ -108,10 +134,11 @@ def setvar(
         if part is None:
             shell.print(f"setvar: Invalid argument - '{word}'\n")
             return ShellStatus.INVALID_PARAMETER
-    attributes = NON_VOLATILE * nv | BOOTSERVICE_ACCESS * (bs or rt) | RUNTIME_ACCESS * rt
-    if not attributes & BOOTSERVICE_ACCESS:
-        attributes = known.attributes if known is not None else attributes | BOOTSERVICE_ACCESS
-    status = store.set(Variable(guid, name, attributes, b"".join(part or b"" for part in parts)))
+    access = EFI_VARIABLE_BOOTSERVICE_ACCESS
+    attributes = EFI_VARIABLE_NON_VOLATILE * nv | access * (bs or rt) | EFI_VARIABLE_RUNTIME_ACCESS * rt
+    if not attributes & access:
+        attributes = known.attributes if known is not None else attributes | access
+    status = set_variable(shell, name, vendor, attributes, b"".join(part or b"" for part in parts))
     if status.is_error:
         shell.print(f"setvar: Unable to set - {guid} - {name}: {status.phrase}.\n")
     return ShellStatus(status.code)
@@ -150,9 +177,8 @@ def dmpstore(
         NOT_FOUND: There is no such variable, or no such file.
         VOLUME_CORRUPTED: The file is damaged or not of this form.
     """
-    store = store_of(shell)
-    vendor = None if all_ else (guid or GLOBAL_VARIABLE)
-    candidates = store.all()
+    vendor = None if all_ else Guid(guid or GLOBAL_VARIABLE)
+    candidates = variables_of(shell)
     if l is not None:
         loaded = _load(shell, l)
         if isinstance(loaded, ShellStatus):
@@ -161,13 +187,13 @@ def dmpstore(
     chosen = [
         one
         for one in candidates
-        if (vendor is None or one.guid == vendor) and (name is None or matches(one.name, name))
+        if (vendor is None or one.vendor == vendor) and (name is None or matches(one.name, name))
     ]
     if sfo:
         shell.print('ShellCommand,"dmpstore"\n')
         for one in chosen:
             shell.print(
-                f'VariableInfo,"{one.name}","{one.guid}","0x{one.attributes:X}","0x{len(one.data):X}","{one.data.hex().upper()}"\n'
+                f'VariableInfo,"{one.name}","{_text(one.vendor)}","0x{one.attributes:X}","0x{len(one.data):X}","{one.data.hex().upper()}"\n'
             )
     if not chosen:
         return _nothing(shell, name, vendor, sfo=sfo)
@@ -177,10 +203,10 @@ def dmpstore(
     for one in chosen:
         if l is not None:
             shell.print(_header(one))
-            status = store.set(one)
+            status = set_variable(shell, *one)
         elif d:
-            shell.print(f"Delete variable '{one.guid}:{one.name}': ")
-            status = store.set(one._replace(data=b""))
+            shell.print(f"Delete variable '{_text(one.vendor)}:{one.name}': ")
+            status = set_variable(shell, *one._replace(data=b""))
             shell.print(f"{status.phrase}\n")
         elif not sfo:
             shell.print(_header(one) + hex_dump(one.data))
@@ -189,9 +215,9 @@ def dmpstore(
     return ShellStatus.SUCCESS
 
 
-def _nothing(shell: Shell, name: str | None, vendor: str | None, *, sfo: bool) -> ShellStatus:
+def _nothing(shell: Shell, name: str | None, vendor: Guid | None, *, sfo: bool) -> ShellStatus:
     if not sfo:
-        where = f"Guid {vendor}" if vendor is not None else ""
+        where = f"Guid {_text(vendor)}" if vendor is not None else ""
         what = f"Name {name}" if name is not None else ""
         shell.print(f"dmpstore: No matching variables found. {', '.join(part for part in (where, what) if part)}\n")
     return ShellStatus.NOT_FOUND

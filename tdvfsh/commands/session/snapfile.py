@@ -3,15 +3,16 @@
 One JSON object: ``format`` (``tdvfsh-snapshot``), ``version``, ``tdvfsh`` (who wrote it), ``machine`` (null, or as
 :mod:`tdvfsh.machine.snapshot_file` tells) and ``shell``::
 
-    {"variables": [[name, value, volatile]...], "aliases": [[name, command, volatile]...], "nvram":
-     [[guid, name, attributes, hex]...], "current": "FS0:", "directories": [[mapping, directory]...],
-     "start_time": seconds since 1970, "options": TD options, or null, "clock_ns": where there is no machine}
+    {"variables": [[name, value, volatile]...], "aliases": [[name, command, volatile]...], "current": "FS0:",
+     "directories": [[mapping, directory]...], "start_time": seconds since 1970, "options": TD options, or null,
+     "clock_ns": where there is no machine}
 
 Interfaces behind handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields),
 ``drive`` (its port), ``initrd`` (``address``, ``size``, ``pages``) and ``image`` (the loaded image's fields, its
 ``file`` and ``sha256``).
 
-A file of an older version is read, a newer one is refused.
+A file of an older version is read, a newer one is refused. Up to version 1 the variables stood under ``shell``, as
+``"nvram": [[vendor, name, attributes, hex]...]``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh import __version__
 from tdvfsh.commands.firmware.protocol_names import protocol_name
-from tdvfsh.commands.firmware.varstore import Variable, VariableStore
+from tdvfsh.commands.firmware.setvar import set_variable
 from tdvfsh.commands.td.initrd import BufferedInitrd
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 FORMAT: Final = "tdvfsh-snapshot"
-VERSION: Final = 1
+VERSION: Final = 2
 _IMAGE_NUMBERS: Final = (
     "parent_handle", "device_handle", "image_base", "image_size", "page_base", "number_of_pages", "entry_point",
     "private_data", "runtime_data", "load_options", "started",
@@ -122,13 +123,11 @@ def _checked(data: object, path: str) -> dict[str, Any]:
 
 
 def _shell(shell: Shell) -> dict[str, Any]:
-    store = shell.state.get("variables")
     variables, volatile = shell.environment.state()
     aliases, volatile_aliases = shell.aliases.state()
     return {
         "variables": [[name, value, name in volatile] for name, value in variables.items()],
         "aliases": [[name, command, name in volatile_aliases] for name, command in aliases.items()],
-        "nvram": [[*one[:3], one.data.hex()] for one in store.all()] if isinstance(store, VariableStore) else [],
         "current": shell.current.name if shell.current is not None else None,
         "directories": [[mapping.name, directory] for _, mapping, directory in shell.drives.state()[1] if directory],
         "start_time": shell.start_time,
@@ -146,10 +145,6 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
     shell.environment.restore((environment, {name for name, _, volatile in own["variables"] if volatile}))
     aliases: dict[str, str] = {name: command for name, command, _ in own["aliases"]}
     shell.aliases.restore((aliases, {name for name, _, volatile in own["aliases"] if volatile}))
-    store = VariableStore()
-    for guid, name, attributes, text in own["nvram"]:
-        store.set(Variable(guid, name, attributes, bytes.fromhex(text)))
-    shell.state["variables"] = store
     shell.start_time = int(own["start_time"])
     shell.td_options = None if own["options"] is None else options_from_dict(own["options"], path)
     for name, directory in own["directories"]:
@@ -162,6 +157,8 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
     else:
         machine, _ = machine_from_dict(data["machine"], _Decoder(shell, path), path)
         shell.machine, shell.clock = machine, machine.clock
+    for vendor, name, attributes, text in own.get("nvram", ()):
+        set_variable(shell, name, Guid(vendor), attributes, bytes.fromhex(text))
 
 
 class _Encoder:

@@ -6,24 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.commands.firmware.bcfg import BootOption, decode, encode
-from tdvfsh.commands.firmware.varstore import (
-    GLOBAL_VARIABLE,
-    Variable,
-    VariableStore,
-    guid_bytes,
-    guid_text,
-    pack,
-    unpack,
-)
+from tdvfsh.commands.firmware.setvar import GLOBAL_VARIABLE
+from tdvfsh.commands.firmware.varstore import pack, unpack
+from tdvfsh.dxe.variables import Variable
 from tdvfsh.shell.hexdump import hex_dump
-from tdvfsh.uefi.status import EfiStatus
 from tests.shell.under_test import ShellUnderTest
 
 OTHER = "0053D9D6-2659-4599-A26B-EF4536E631A9"
 VARIABLES = st.builds(
     Variable,
-    st.uuids().map(lambda uuid: str(uuid).upper()),
     st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=8),
+    st.uuids(),
     st.sampled_from([2, 3, 6, 7]),
     st.binary(min_size=1, max_size=40),
 )
@@ -43,19 +36,11 @@ def test_a_damaged_file_is_recognised(variable: Variable, data: st.DataObject) -
     assert unpack(bytes(packed[:at])) in (None, [])
 
 
-def test_a_guid_has_its_first_fields_swapped_in_memory() -> None:
-    assert guid_bytes(GLOBAL_VARIABLE)[:4] == bytes.fromhex("61dfe48b")
-    assert guid_text(guid_bytes(GLOBAL_VARIABLE)) == GLOBAL_VARIABLE
-
-
-def test_attributes_of_a_variable_cannot_change() -> None:
-    store = VariableStore()
-    assert store.set(Variable(OTHER, "v", 3, b"1")) is EfiStatus.EFI_SUCCESS
-    assert store.set(Variable(OTHER, "v", 7, b"1")) is EfiStatus.EFI_INVALID_PARAMETER
-    assert store.set(Variable(OTHER, "v", 4, b"1")) is EfiStatus.EFI_INVALID_PARAMETER
-    assert store.set(Variable(OTHER, "w", 3, bytes(1 << 20))) is EfiStatus.EFI_OUT_OF_RESOURCES
-    assert store.set(Variable(OTHER, "v", 3, b"")) is EfiStatus.EFI_SUCCESS
-    assert store.set(Variable(OTHER, "v", 3, b"")) is EfiStatus.EFI_NOT_FOUND
+def test_attributes_of_a_variable_cannot_change(under_test: ShellUnderTest) -> None:
+    assert under_test.run("setvar V -bs -nv =01") == ""
+    assert "Invalid Parameter" in under_test.run("setvar V -bs -rt -nv =01")
+    assert under_test.run("setvar V -bs -nv =", "setvar V").startswith("setvar: Unable to get")
+    assert "Not Found" in under_test.run("setvar V -bs -nv =")
 
 
 def test_setvar_sets_shows_and_deletes(under_test: ShellUnderTest) -> None:
@@ -69,12 +54,12 @@ def test_setvar_sets_shows_and_deletes(under_test: ShellUnderTest) -> None:
 
 def test_dmpstore_saves_deletes_and_loads(under_test: ShellUnderTest) -> None:
     under_test.run(f"setvar A -bs =01 -guid {OTHER}", "setvar B -bs =02")
-    assert under_test.run("dmpstore -all -s vars.bin") == "Save 2 variables to file: vars.bin.\n"
-    under_test.run("dmpstore -all -d")
-    assert under_test.run("dmpstore -all") == "dmpstore: No matching variables found. \n"
+    assert under_test.run("dmpstore -all ? -s vars.bin") == "Save 2 variables to file: vars.bin.\n"
+    under_test.run("dmpstore -all ? -d")
+    assert under_test.run("dmpstore -all ?") == "dmpstore: No matching variables found. Name ?\n"
     under_test.run("dmpstore -all -l vars.bin")
     assert "02" in under_test.run("setvar B")
-    assert under_test.run("dmpstore -sfo | parse VariableInfo 2") == "B\n"
+    assert under_test.run("dmpstore ? -sfo | parse VariableInfo 2") == "B\n"
     under_test.put("bad.bin", "no variables here at all")
     assert "Incorrect file format" in under_test.run("dmpstore -l bad.bin")
 
