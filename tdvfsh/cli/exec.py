@@ -44,7 +44,7 @@ def run_exec(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments, machine: Machine, path: str) -> int:
-    from tdvfsh.engine.abi.limit import RunLimit
+    from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.engine.runs.program import attach_disks, run_program

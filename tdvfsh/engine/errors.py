@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tdvfsh.errors import TdvfshError
 
 if TYPE_CHECKING:
-    from tdvfsh.engine.introspect.violation import Violation
+    from tdvfsh.engine.violation import Violation
     from tdvfsh.uefi.status import EfiStatus
 
 

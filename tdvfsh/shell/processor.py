@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tdvfsh.dxe.images import Program
     from tdvfsh.dxe.loaded_image import LoadedImage
-    from tdvfsh.engine.abi.limit import RunLimit
+    from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.machine import Machine
     from tdvfsh.shell.shell import Shell
@@ -82,7 +82,7 @@ class _Processor:
 
     def connect(self) -> GuestFirmware:
         """A new processor, where there is none or the machine has gone back; what it installed before goes."""
-        from tdvfsh.engine.abi.limit import RunLimit
+        from tdvfsh.engine.board.limit import RunLimit
         from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
         from tdvfsh.engine.runs.guest import GuestFirmware
 

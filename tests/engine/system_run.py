@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tdvfsh.engine.abi.limit import RunLimit
+from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
@@ -32,8 +32,7 @@ class SystemRan:
     @property
     def counts(self) -> dict[str, int]:
         """How often the guest left."""
-        assert self.firmware.system is not None
-        return self.firmware.system.counts
+        return self.firmware.board.counts
 
 
 def run_system(
@@ -55,7 +54,7 @@ def run_system(
         if prepare is not None:
             prepare(firmware)
         try:
-            mailbox = firmware.system.mailbox
+            mailbox = firmware.board.mailbox
             image = kernel.image(not options.td, 0 if mailbox is None else mailbox.address)
             status = firmware.services.start_image(load(firmware, image, "loader.efi")).status
         except EngineError as error:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, NoReturn
 
+from tdvfsh.engine.board.hardware import Hardware
+from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
+from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
@@ -26,17 +29,18 @@ from tdvfsh.engine.devices.local_apic import LocalApic
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import TdxModule
 from tdvfsh.engine.tdx.msrs import TdMsrs, permission_map
+from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
+from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
 from tdvfsh.engine.x86.real_mode import begin_in_real_mode
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.trace import Trace
 
 _INT3: Final = b"\xcc"
 _DEBUG: Final = 1
@@ -48,67 +52,84 @@ _LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its 
 _CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 
 
-class System:
-    """The machine around guest code.
+class Board:
+    """The machine around guest code: processor, memory, devices, TDX module and VMM of one TD or plain VM.
 
     Args:
-        firmware: The firmware that starts it.
-        console: Takes each byte that the serial port sends.
-        typed: What is typed at it; None for nothing.
+        td: The trust domain; its contents become live memory.
+        trace: The journal, for accepts that guest code makes.
+        host: What the board is started for. Nothing is asked of it before guest code runs.
+        console: Takes each byte that the serial port sends; they are dropped where None.
+        typed: What is typed at the serial port; None for nothing.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
+        limit: When to give up; None for never.
 
     Attributes:
-        vcpus: The processors.
-        mailbox: Where the operating system of a TD wakes all but the first of them; None where there is none.
+        td: The trust domain.
+        clock: Virtual time.
+        ram: The memory.
+        cpu: The processor.
+        vcpus: The vCPUs.
+        page_accepts: What guest code accepts.
+        mailbox: Where the operating system of a TD wakes all vCPUs but the first; None where there is none.
     """
 
     def __init__(
         self,
-        firmware: GuestFirmware,
-        console: Callable[[int], None],
+        td: TrustDomain,
+        trace: Trace,
+        host: BoardHost,
+        *,
+        console: Callable[[int], None] | None = None,
         typed: SerialInput | None = None,
         violation_ve: bool = False,
+        limit: RunLimit | None = None,
     ) -> None:
-        guest = self._guest = RunningGuest(firmware)
-        self._cpu = guest.cpu
-        self._state = guest.state
-        td, clock, bus = guest.td, guest.clock, InterruptBus()
+        self._hardware = hardware = Hardware(td, limit.reached if limit is not None else None)
+        self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
+        self._state = state = self.cpu.state
+        self._guest = guest = RunningGuest(hardware, host)
         self._console = console
         self._typed = typed
+        self._limit = limit
         self._stops = 0
-        self._devices = Devices(bus, self._sent, firmware.date, clock.read)
-        windows = Windows()
+        bus, windows = InterruptBus(), Windows()
+        self._devices = Devices(bus, self._sent, host.date, self.clock.read)
         vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
-        self.vcpus = guest.vcpus = Vcpus(vcpus, clock, self._state, self._turned, self._idle)
+        self.vcpus = guest.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
         self.mailbox: WakeupMailbox | None = None
-        cpuid = TdCpuid(NativeCpuid(self._cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
-        self._vmm = Vmm(
-            td, vcpus[0].td, self._state, cpuid, self._devices.ports, self._devices, self._wait, firmware.converted
-        )
-        ram = guest.ram
+        self.page_accepts = PageAccepts(td, trace, self._acceptor)
+        cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
+        first, ports = vcpus[0].td, self._devices.ports
+        self._vmm = Vmm(td, first, state, cpuid, ports, self._devices, self._wait, hardware.converted)
+        ram = self.ram
         self._module = TdxModule(
-            td, vcpus[0].td, self._state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall
+            td, first, state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall
         )
         self._instructions = Instructions(guest, cpuid, self._module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
         self._connect()
-        self._new = self._state.image()
+        self._new = state.image()
+
+    def close(self) -> None:
+        """End the processor's timer; memory stays as it is."""
+        self._hardware.close()
 
     def _vcpu(self, number: int, bus: InterruptBus, windows: Windows) -> Vcpu:
-        clock = self._guest.clock
+        clock = self.clock
         apic = LocalApic(number, lambda: clock.now_ns, CYCLES_PER_NANOSECOND, bus)
         apic.ended = self._devices.io_apic.ended
-        interrupts = Interrupts(apic, self._cpu, self._state, windows)
+        interrupts = Interrupts(apic, self.cpu, self._state, windows)
         return Vcpu(number, interrupts, TdVcpu(number, TdMsrs(apic, boot=not number)))
 
     def _connect(self) -> None:
-        cpu, io_apic = self._cpu, self._devices.io_apic
+        cpu, io_apic = self.cpu, self._devices.io_apic
         codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
         cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due() or self.vcpus.turn_is_over()
-        if not self._guest.td.is_td:
+        if not self.td.is_td:
             cpu.map_device(IO_APIC_ADDRESS, IO_APIC_SIZE, io_apic.read, io_apic.write)
 
     @property
@@ -116,13 +137,57 @@ class System:
         """How often the guest left for the module, the VMM and devices."""
         return dict(self._guest.counts)
 
+    def wait_at_mailbox(self, address: int) -> WakeupMailbox:
+        """Have all vCPUs of a TD but the first wait at a mailbox: ``WakeupMailbox.size`` bytes at ``address``."""
+        self.mailbox = WakeupMailbox(self.ram, address)
+        return self.mailbox
+
+    def entered_system(self, is_linux: bool) -> None:
+        """The operating system's first instruction: its own handlers answer from here on, all memory is its own.
+
+        Args:
+            is_linux: Whether it is a Linux kernel, which asks what TD it is in before it handles any #VE.
+        """
+        self.cpu.unwatch()
+        self.ram.lowest = 0
+        self.ram.paging = self._guest.translate
+        self.clock.uneven = True
+        self.cpu.mapped.map_accepted()
+        self._guest.is_linux = is_linux
+        self.cpu.stop_before_ports(self._instructions.stops_at_port)
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def map_accepted(self) -> bool:
+        """Let the processor see what was accepted from outside; gives whether there was anything new."""
+        return self._hardware.map_accepted()
+
+    def wrote(self, address: int, size: int) -> None:
+        """Memory that may have held code was written from outside the guest."""
+        self._hardware.wrote(address, size)
+
     def translate(self, page: int) -> int | None:
-        """Physical address of a linear one, for whoever reads guest memory."""
+        """Physical address of a linear page, for reads of guest memory; None where it is not mapped."""
         return self._guest.translate(page)
 
-    def entered_system(self) -> None:
-        """The operating system's first instruction: its own handlers answer from here on."""
-        self._cpu.stop_before_ports(self._instructions.stops_at_port)
+    # ---- reports ------------------------------------------------------------------------------------------------
+
+    def describe(
+        self, what: str, address: int, kind: str, *, service: str = "", pointer: int | None = None
+    ) -> Violation:
+        """The present stop; for an access that a service of the host made, its name and where it was called from."""
+        return self._guest.describe(what, address, kind, service=service, pointer=pointer)
+
+    def check_limit(self) -> None:
+        """Give up where the run's time is over.
+
+        Raises:
+            KeyboardInterrupt, EngineError: It is.
+        """
+        if self._limit is not None and self._limit.over:
+            self._limit.give_up()
+
+    # ---- devices ------------------------------------------------------------------------------------------------
 
     def _read_port(self, port: int, size: int) -> int:
         self._guest.counts["IN"] += 1
@@ -134,15 +199,16 @@ class System:
 
     def _sent(self, byte: int) -> None:
         if self._typed is not None:
-            self._typed.heard(self._guest.clock.now_ns)
-        self._console(byte)
+            self._typed.heard(self.clock.now_ns)
+        if self._console is not None:
+            self._console(byte)
 
     def _idle(self, until: int | None) -> int | None:
         """All wait: what is typed meanwhile arrives."""
         if self._typed is None or not self._devices.serial.listening:
             return until
-        self._guest.firmware.check_limit()
-        until = self._typed.waits(self._guest.clock.now_ns, until)
+        self.check_limit()
+        until = self._typed.waits(self.clock.now_ns, until)
         self._receive()
         return until
 
@@ -153,9 +219,13 @@ class System:
 
     def _accept(self, rcx: int) -> int:
         """TDG.MEM.PAGE.ACCEPT: the processor is shown the page when it touches it, with its neighbours of then."""
-        status = self._guest.firmware.page_accepts.accept(rcx)
-        self._guest.ram.grown()
+        status = self.page_accepts.accept(rcx)
+        self.ram.grown()
         return status
+
+    def _acceptor(self) -> Acceptor:
+        """The code whose TDCALL is being served, and the vCPU that executes it."""
+        return Acceptor(self._guest.host.code.phase(self.cpu), self.vcpus.current.number)
 
     # ---- processors ---------------------------------------------------------------------------------------------
 
@@ -172,7 +242,7 @@ class System:
         self._vmm.vcpu = self._module.vcpu = vcpu.td
         self._guest.turned()
         self._state.store()
-        self._cpu.forget_translations()
+        self.cpu.forget_translations()
 
     def _wake(self) -> None:
         """Start those that are asked for: by the mailbox, which they look at all the time, or by a message."""
@@ -182,12 +252,12 @@ class System:
         if self.mailbox is not None:
             asked = self.mailbox.asked(waiting)
             if asked is not None:
-                self._start(asked.vcpu, partial(self.mailbox.begin, self._cpu, asked.address))
+                self._start(asked.vcpu, partial(self.mailbox.begin, self.cpu, asked.address))
             return
         for vcpu in waiting:
             page = vcpu.interrupts.apic.start_page
             if page is not None:
-                self._start(vcpu, partial(begin_in_real_mode, self._cpu, page))
+                self._start(vcpu, partial(begin_in_real_mode, self.cpu, page))
 
     def _start(self, vcpu: Vcpu, begin: Callable[[], bytes]) -> None:
         now = self._state.image()
@@ -199,9 +269,25 @@ class System:
 
     # ---- stops --------------------------------------------------------------------------------------------------
 
+    def run(self, address: int) -> NoReturn:
+        """Run guest code from ``address`` until its run ends, for hosts that serve no calls of their own.
+
+        Raises:
+            EngineError: As :meth:`after` raises it; its type says how the run ended.
+        """
+        while True:
+            address = self.after(self.cpu.run(address))
+
     def after(self, stop: Stop) -> int:
-        """What a stop leads to; gives the address to go on at."""
+        """What a stop leads to; gives the address to go on at.
+
+        Raises:
+            EngineError: The run has ended: the guest was stopped, is dead, reset the machine, or its time is over.
+        """
         guest, kind, faults = self._guest, stop.kind, self._faults
+        if kind is StopKind.LIMIT and self._limit is not None:
+            self._limit.give_up()
+        self.check_limit()
         guest.load()
         if faults.in_shared_access:
             faults.after_shared_access()
@@ -242,7 +328,7 @@ class System:
             interrupts.stepped()
         elif number == _PAGE_FAULT and self._faults.shared_access():
             pass
-        elif state.software_interrupt and not may_call(state, self._cpu.memory, number):
+        elif state.software_interrupt and not may_call(state, self.cpu.memory, number):
             self._refuse_call(number)
         else:
             self._guest.raise_exception(number, state.error_code if takes_error_code(number) else None)
@@ -250,6 +336,6 @@ class System:
     def _refuse_call(self, number: int) -> None:
         """INT n that the gate does not allow: a fault, before the instruction."""
         state = self._state
-        is_int3 = number == _BREAKPOINT and self._cpu.memory.read(state.instruction_pointer - 1, 1) == _INT3
+        is_int3 = number == _BREAKPOINT and self.cpu.memory.read(state.instruction_pointer - 1, 1) == _INT3
         state.instruction_pointer -= 1 if is_int3 else 2
         self._guest.raise_exception(GENERAL_PROTECTION, number << 3 | _FROM_TABLE)

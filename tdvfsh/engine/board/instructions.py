@@ -108,7 +108,7 @@ class Instructions:
         self._state.store()
         uc = self._cpu.uc
         context = uc.context_save()
-        self._guest.firmware.waiting.halted()
+        self._guest.host.halted()
         uc.context_restore(context)
         self._state.load()
 
@@ -185,7 +185,7 @@ class Instructions:
             self._cpu.pass_port()
             return
         guest.counts[instruction.name] += 1
-        if guest.firmware.symbols is not None and not self._module.informed:
+        if guest.is_linux and not self._module.informed:
             what = f"{instruction.name} of port {port:#x}"
             raise GuestDead(f"{what} raises #VE, and this kernel has no handler: it is no TDX guest")
         guest.exit_to_vmm(exits.IO, instruction.qualification(port), instruction.length)

@@ -78,7 +78,7 @@ class MemoryFaults:
         guest = self._guest
         guest.counts["implicit conversions"] += 1
         map_gpa(guest.td, align_down(physical, PAGE_SIZE) | guest.td.shared_mask, PAGE_SIZE)
-        guest.firmware.converted()
+        guest.hardware.converted()
 
     def untouchable(self, stop: Stop) -> None:
         """Memory that the processor does not see: it was accepted just now, or is not there: #VE, or the end.
@@ -87,7 +87,7 @@ class MemoryFaults:
             GuestStopped: The end.
         """
         guest, td, address, lowest = self._guest, self._guest.td, stop.address, self._guest.ram.lowest
-        if guest.ram.accepted(address, stop.size) and guest.firmware.map_accepted():
+        if guest.ram.accepted(address, stop.size) and guest.hardware.map_accepted():
             return
         if td.ram.contains(address, address + 1) and address >= lowest:
             result = access(td, address, min(address + stop.size, td.ram.end))

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.engine.board.hardware import Hardware
+from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.errors import GuestStopped
-from tdvfsh.engine.introspect.violation import describe
+from tdvfsh.engine.introspect.describe import StopScene
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
+from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.delivery import deliver
 from tdvfsh.engine.x86.exceptions import exception_name
@@ -20,7 +23,6 @@ from tdvfsh.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from tdvfsh.engine.board.vcpus import Vcpus
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 DOUBLE_FAULT: Final = 8
 GENERAL_PROTECTION: Final = 13
@@ -35,30 +37,34 @@ class RunningGuest:
     """What everybody who answers a stop needs.
 
     Args:
-        firmware: The firmware that started it.
+        hardware: Its processor and memory.
+        host: What it was started for.
 
     Attributes:
         vcpus: The processors, of which one runs.
+        is_linux: Whether a Linux kernel runs, which asks what TD it is in before it handles any #VE.
         counts: How often it left for the module, the VMM and devices, by what it wanted.
     """
 
     vcpus: Vcpus
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self.firmware = firmware
-        self.cpu = firmware.cpu
-        self.state = firmware.cpu.state
-        self.ram = firmware.ram
-        self.td = firmware.td
-        self.clock = firmware.clock
+    def __init__(self, hardware: Hardware, host: BoardHost) -> None:
+        self.hardware = hardware
+        self.host = host
+        self.cpu = hardware.cpu
+        self.state = hardware.cpu.state
+        self.ram = hardware.ram
+        self.td = hardware.td
+        self.clock = hardware.clock
+        self.is_linux = False
         self.counts: Counter[str] = Counter()
         self._loaded = False
         self._translations: dict[int, int | None] = {}
 
     @property
     def in_firmware(self) -> bool:
-        """Whether the interrupt table is still the firmware's, whose own handler answers every #VE."""
-        return self.state.interrupt_table.base == self.firmware.interrupt_table
+        """Whether the interrupt table is still the host's, whose own handler answers every #VE."""
+        return self.state.interrupt_table.base == self.host.interrupt_table
 
     # ---- memory and code ----------------------------------------------------------------------------------------
 
@@ -141,7 +147,15 @@ class RunningGuest:
             GuestStopped: Always.
         """
         self.state.store()
-        raise GuestStopped(describe(self.firmware, what, address, kind))
+        raise GuestStopped(self.describe(what, address, kind))
+
+    def describe(
+        self, what: str, address: int, kind: str, *, service: str = "", pointer: int | None = None
+    ) -> Violation:
+        """The present stop; for an access that a service of the host made, its name and where it was called from."""
+        scene = StopScene(self.cpu, self.ram, self.td, self.host.code)
+        vcpu = self.vcpus.current.number if self.vcpus.running > 1 else None
+        return scene.describe(what, address, kind, service=service, pointer=pointer, vcpu=vcpu)
 
     def _unaccepted_stack(self) -> int | None:
         """The page below the stack pointer, if it is RAM that is not accepted."""

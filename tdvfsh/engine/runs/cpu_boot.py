@@ -10,17 +10,17 @@ from typing import Final
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.engine.abi.limit import RunLimit
+from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.stub_placements import in_order, stub_placements
-from tdvfsh.engine.introspect.violation import Violation
 from tdvfsh.engine.runs.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
+from tdvfsh.engine.violation import Violation
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
@@ -165,7 +165,7 @@ class CpuBoot:
 
     def _image_base(self) -> int | None:
         """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
-        found = self.firmware.image_at(self.firmware.caller_address)
+        found = self.firmware.code.image_at(self.firmware.caller_address)
         if found is not None:
             return found[1].image_base
         images = [entry for entry in self.placements() if entry.what == "image"]
@@ -185,7 +185,7 @@ class CpuBoot:
         if self.fast is not None:
             self.fast.end()
         kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
-        firmware.symbols = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.system.translate)
+        firmware.code.kernel = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
         account = ExitAccount(
             td.accepted_bytes,
             td.unaccepted_bytes,
@@ -204,7 +204,7 @@ class CpuBoot:
         assert result is not None
         assert result.at_exit is not None
         before = result.at_exit
-        tallies = firmware.page_accepts.tallies
+        tallies = firmware.board.page_accepts.tallies
         ending, why = ending_of(error)
         accepted = sum(tally.accepted_bytes for tally in tallies.values())
         run = OsRun(
@@ -220,9 +220,9 @@ class CpuBoot:
             (self.machine.clock.now_ns - before.clock_ns) / 1e9,
             sum(tally.ns for tally in tallies.values()) / 1e9,
             rest_seconds(td),
-            firmware.system.counts,
+            firmware.board.counts,
             error.violation if isinstance(error, GuestStopped) else None,
-            firmware.system.vcpus.running,
+            firmware.board.vcpus.running,
         )
         return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
 
@@ -369,9 +369,9 @@ def boot_on_cpu(
         if fast_decompress:
             boot.unpack_on_host()
         if through_os is not None:
-            firmware.page_accepts.drop = through_os.drop_accept
+            firmware.board.page_accepts.drop = through_os.drop_accept
         firmware.name_of = lambda image: _image_name(image, files)
-        firmware.other_code = STUB
+        firmware.code.other = STUB
         with machine.trace.on_behalf_of(options.loader):
             try:
                 status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.boot_services import BootServices
@@ -13,20 +12,19 @@ from tdvfsh.engine.abi.device_paths import parse_device_path
 from tdvfsh.engine.abi.idle import Waiting
 from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface, Interfaces
 from tdvfsh.engine.abi.journal import CallJournal
-from tdvfsh.engine.abi.limit import RunLimit
 from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
 from tdvfsh.engine.abi.protocol_uses import ProtocolUses
 from tdvfsh.engine.abi.service_table import Answer, Service, services_of
 from tdvfsh.engine.abi.stubs import RETURN, Stubs
 from tdvfsh.engine.abi.system_table import SystemTables
-from tdvfsh.engine.board.board import System
+from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.board.wakeup import WakeupMailbox
 from tdvfsh.engine.console.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
-from tdvfsh.engine.introspect.kernel_symbols import FRAMES, KernelSymbols, accept_phase
-from tdvfsh.engine.introspect.violation import describe
+from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.install import install_firmware_protocols, prepare_loaded_image, unload_function
 from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.engine.services.event_services import EventServices
@@ -39,12 +37,8 @@ from tdvfsh.engine.services.runtime_services import RuntimeServices
 from tdvfsh.engine.services.variable_services import VariableServices
 from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.tables.install import install_machine_tables
-from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
-from tdvfsh.engine.x86.cpu import Cpu, Stop, StopKind
-from tdvfsh.engine.x86.guest_clock import GuestClock
-from tdvfsh.engine.x86.live_contents import LiveContents
+from tdvfsh.engine.x86.cpu import Stop, StopKind
 from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
-from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import Guid
@@ -53,11 +47,11 @@ from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 _STACK_SIZE: Final = 256 * KIB
 _HEAP_SIZE: Final = 4 * MIB
 _STUBS_SIZE: Final = 64 * KIB
-_SMALL_WINDOW: Final = 64
 
 
 class GuestFirmware:
@@ -74,9 +68,9 @@ class GuestFirmware:
 
     Attributes:
         caller_address: Return address of the service call being served.
+        board: The hardware under it.
+        code: Names for what runs.
         name_of: Gives an image its name in the journal, or None for its file's.
-        other_code: What the journal calls code that lies in no started image.
-        symbols: The running kernel's names, where it is run on.
         on_leaving: Called when ExitBootServices has succeeded.
         on_entering: Called when an operating system that is run on is about to execute its first instruction.
         on_served: Called with a service's name when it has been served.
@@ -96,23 +90,17 @@ class GuestFirmware:
         self.machine = machine
         self.screen = screen or Screen(NoDisplay())
         self.keys: KeySource = keys or ScriptedKeys()
-        self._limit = limit
         self._run_on = serial is not None
-        self.symbols: KernelSymbols | None = None
-        self.clock = GuestClock(machine.clock)
-        self.ram = GuestRam(machine.td)
-        self.cpu = Cpu(self.ram, self.clock.read, limit.reached if limit is not None else None)
-        self.ram.refresh()
-        machine.td.contents = LiveContents(self.ram, machine.td.contents, self._written)
-        self._accepted = -1
-        self.map_accepted()
+        self.code = LoadedCode()
+        self.board = board = Board(
+            machine.td, machine.trace, self, console=serial, typed=typed, violation_ve=violation_ve, limit=limit
+        )
+        self.clock, self.ram, self.cpu = board.clock, board.ram, board.cpu
         self.heap = self._lay_out()
         self.interfaces = Interfaces(self)
         self._guids: dict[Guid, int] = {}
         self._names: dict[int, str] = {}
-        self._images: list[tuple[str, LoadedImage]] = []
         self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
-        self.other_code = "guest"
         self.on_leaving: Callable[[], None] | None = None
         self.on_entering: Callable[[], None] | None = None
         self.on_served: Callable[[str], None] | None = None
@@ -126,11 +114,10 @@ class GuestFirmware:
         uses = ProtocolUses(self.services)
         drivers = DriverServices(self, uses)
         self.protocols = ProtocolServices(self, drivers)
-        runtime_services = RuntimeServices(self)
-        self.date = lambda: runtime_services.now
+        self._runtime_services = RuntimeServices(self)
         services = services_of(
             MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
-            self.events, self.image_services, self.variables, runtime_services, VirtualAddressServices(self),
+            self.events, self.image_services, self.variables, self._runtime_services, VirtualAddressServices(self),
         )  # fmt: skip
         several = machine.td.is_td and machine.td.vcpus > 1
         runtime_size = SystemTables.SIZE + (WakeupMailbox.size(self.ram) if several else 0)
@@ -138,15 +125,13 @@ class GuestFirmware:
         self.tables = SystemTables(self, area, services)
         install_firmware_protocols(self)
         machine.services.images.program_for = self.image_services.program_for
-        self.page_accepts = PageAccepts(machine.td, machine.trace, self._who_accepts)
-        self.system = System(self, serial or (lambda byte: None), typed, violation_ve)
-        mailbox = self.system.mailbox = WakeupMailbox(self.ram, area + SystemTables.SIZE) if several else None
+        mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
         self.tables.update_configuration_tables()
 
     def close(self) -> None:
         """End the processor's timer; memory and machine stay as they are."""
-        self.cpu.close()
+        self.board.close()
 
     @property
     def services(self) -> BootServices:
@@ -163,6 +148,21 @@ class GuestFirmware:
         """The trust domain."""
         return self.machine.td
 
+    # ---- for the board ------------------------------------------------------------------------------------------
+
+    @property
+    def interrupt_table(self) -> int:
+        """Address of the interrupt table that programs run with."""
+        return self._interrupt_table
+
+    def date(self) -> datetime:
+        """The virtual date and time."""
+        return self._runtime_services.now
+
+    def halted(self) -> None:
+        """HLT of a program: the next timer tick wakes it, if anything does."""
+        self.waiting.halted()
+
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> FirmwareHeap:
@@ -174,34 +174,16 @@ class GuestFirmware:
         start = find_area(machine, EfiMemoryType.EfiBootServicesData, size)
         self.ram.write(start, page_tables(start, end))
         gdt = start + tables
-        idt = self.interrupt_table = gdt + PAGE_SIZE
+        idt = self._interrupt_table = gdt + PAGE_SIZE
         stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
         self.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
         stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
         self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
         return FirmwareHeap(stack + _STACK_SIZE, start + size)
 
-    def map_accepted(self) -> bool:
-        """Let the processor see what was accepted; gives whether there was anything."""
-        accepted = self.td.accepted_bytes - self.td.shared_bytes
-        changed = accepted != self._accepted
-        if changed:
-            self._accepted = accepted
-            self.cpu.mapped.map_accepted()
-        return changed
-
-    def converted(self) -> None:
-        """Memory became shared or private: the processor sees what is accepted now, and nothing else."""
-        self._accepted = self.td.accepted_bytes - self.td.shared_bytes
-        self.cpu.mapped.map_accepted()
-
-    def _written(self, start: int, end: int) -> None:
-        self.cpu.mapped.forget_code(start, end)
-
     def wrote(self, address: int, size: int) -> None:
         """A service wrote guest memory that may have held code."""
-        if size > _SMALL_WINDOW:
-            self.cpu.mapped.forget_code(address, address + size)
+        self.board.wrote(address, size)
 
     def guid_address(self, guid: Guid) -> int:
         """Address of a GUID that stays where it is."""
@@ -225,13 +207,6 @@ class GuestFirmware:
         """What to call an image in the journal and in reports."""
         self._names[handle] = name
 
-    def image_at(self, address: int) -> tuple[str, LoadedImage] | None:
-        """Name and image that ``address`` lies in, among those that were started; None outside of them."""
-        for name, image in reversed(self._images):
-            if image.image_base <= address < image.image_base + image.image_size:
-                return name, image
-        return None
-
     def _name(self, handle: int, image: LoadedImage) -> str:
         name = self._names.get(handle) or self.name_of(image)
         if name is None:
@@ -241,7 +216,7 @@ class GuestFirmware:
 
     def prepare_image(self, handle: int, image: LoadedImage) -> None:
         """What firmware puts on an image's handle before it starts."""
-        self._images.append((self._name(handle, image), image))
+        self.code.started(self._name(handle, image), image)
         prepare_loaded_image(self, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
@@ -256,20 +231,6 @@ class GuestFirmware:
         if self.on_leaving is not None:
             self.on_leaving()
 
-    def _caller(self, address: int) -> str:
-        """Who calls from ``address``, for the journal."""
-        found = self.image_at(address)
-        return found[0] if found is not None else self.other_code
-
-    def _who_accepts(self) -> Acceptor:
-        """The image, or the part of the kernel, whose TDCALL is being served, and the vCPU that makes it."""
-        cpu, vcpu = self.cpu, self.system.vcpus.current.number
-        pointer = cpu.read("RIP")
-        if self.symbols is None or not self.symbols.contains(pointer):
-            return Acceptor(self._caller(pointer), vcpu)
-        phase = accept_phase(islice(self.symbols.callers(cpu.read("RSP"), cpu.memory.read, pointer), FRAMES))
-        return Acceptor(f"kernel, {phase}", vcpu)
-
     # ---- running ------------------------------------------------------------------------------------------------
 
     def call(self, function: int, *arguments: int) -> int:
@@ -278,7 +239,7 @@ class GuestFirmware:
         Raises:
             GuestStopped: It touched what it must not.
         """
-        self.map_accepted()  # the shell, too, accepts
+        self.board.map_accepted()  # the shell, too, accepts
         cpu = self.cpu
         outer = cpu.read("RSP")
         rest = arguments[4:]
@@ -312,30 +273,21 @@ class GuestFirmware:
         if stop.kind is StopKind.CALL and self.on_call is not None:
             self.check_limit()
             return self.on_call()
-        if stop.kind is StopKind.LIMIT and self._limit is not None:
-            self._limit.give_up()
-        self.check_limit()
-        return self.system.after(stop)
+        return self.board.after(stop)
 
     def _entered_system(self, stop: Stop) -> int:
         """The operating system's first instruction."""
         if not self._run_on:
             raise ReachedOperatingSystem
-        self.cpu.unwatch()
         if self.on_entering is not None:
             self.on_entering()
-        self.ram.lowest = 0
-        self.ram.paging = self.system.translate
-        self.other_code = "kernel"
-        self.clock.uneven = True
-        self.cpu.mapped.map_accepted()
-        self.system.entered_system()
+        self.code.other = "kernel"
+        self.board.entered_system(is_linux=self.code.kernel is not None)
         return stop.address
 
     def check_limit(self) -> None:
         """Give up where the run's time is over."""
-        if self._limit is not None and self._limit.over:
-            self._limit.give_up()
+        self.board.check_limit()
 
     # ---- serving ------------------------------------------------------------------------------------------------
 
@@ -348,14 +300,16 @@ class GuestFirmware:
         self.caller_address = self.ram.u64(stack) if self.ram.accessible(stack, 8) else 0
         self.waiting.served(service.name)
         self.check_limit()
-        self.machine.trace.caller = self._caller(self.caller_address)
+        self.machine.trace.caller = self.code.name(self.caller_address)
         try:
             answer = self._answer(service, stack)
         except InaccessibleMemory as bad:
             kind = "write" if bad.write else "read"
             what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
-            raise GuestStopped(describe(self, what, bad.address, kind, service.name)) from None
-        self.map_accepted()
+            raise GuestStopped(
+                self.board.describe(what, bad.address, kind, service=service.name, pointer=self.caller_address)
+            ) from None
+        self.board.map_accepted()
         if self.on_served is not None:
             self.on_served(service.name)
         return int(answer) if answer is not None else 0

@@ -15,7 +15,7 @@ from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up
 
 if TYPE_CHECKING:
-    from tdvfsh.engine.introspect.violation import Violation
+    from tdvfsh.engine.violation import Violation
 
 _PANIC: Final = re.compile(r"---\[ end Kernel panic - not syncing: (.*?) \]---")
 _LONGEST_LINE: Final = 4096

@@ -97,7 +97,7 @@ def test_user_space_may_call_the_breakpoint_either_way_and_the_kernel_any_gate()
 def test_user_space_cannot_accept_pages() -> None:
     kernel = Kernel().enter_user("user").label("user").tdcall(ACCEPT, rcx=UNACCEPTED).spin()
     kernel.label("#GP").gate(13, "#GP").keep_frame("error", "instruction").power_off()
-    assert not powered_off(kernel).firmware.page_accepts.tallies
+    assert not powered_off(kernel).firmware.board.page_accepts.tallies
 
 
 def test_a_frame_that_would_be_pushed_to_unaccepted_memory_stops_the_run_at_that_page() -> None:

@@ -32,7 +32,7 @@ def test_an_accepted_page_is_empty_and_holds_what_is_written_up_to_its_end(level
     assert ran.cells["status"] == SUCCESS
     assert ran.cells["before"] == 0
     assert ran.cells["after"] == 0x1122334455667788
-    (tally,) = ran.firmware.page_accepts.tallies.values()
+    (tally,) = ran.firmware.board.page_accepts.tallies.values()
     assert (tally.pages_4k, tally.pages_2m) == ((1, 0) if size == PAGE_SIZE else (0, 1))
     assert tally.accepted_bytes == size
 
@@ -66,7 +66,7 @@ def test_a_page_is_accepted_once_and_the_second_time_is_told_so() -> None:
     ran = powered_off(kernel.keep("rax", "kept").power_off())
     assert completion_code(ran.cells["again"]) == TdcallStatus.PAGE_ALREADY_ACCEPTED
     assert ran.cells["kept"] == 7
-    assert sum(tally.accepted_bytes for tally in ran.firmware.page_accepts.tallies.values()) == LARGE_PAGE_SIZE
+    assert sum(tally.accepted_bytes for tally in ran.firmware.board.page_accepts.tallies.values()) == LARGE_PAGE_SIZE
 
 
 @pytest.mark.parametrize("dropped", [1, 2])
@@ -76,7 +76,7 @@ def test_an_accept_that_was_dropped_is_found_at_that_page_and_no_other(dropped: 
         kernel.tdcall(ACCEPT, rcx=UNACCEPTED + number * LARGE_PAGE_SIZE | 1).keep("rax", f"status {number}")
     for number in range(3):
         kernel.say(f"{number}").mov("rcx", UNACCEPTED + number * LARGE_PAGE_SIZE).load("rax", "rcx")
-    ran = run_system(kernel.power_off(), prepare=lambda firmware: setattr(firmware.page_accepts, "drop", dropped))
+    ran = run_system(kernel.power_off(), prepare=lambda firmware: setattr(firmware.board.page_accepts, "drop", dropped))
     assert [ran.cells[f"status {number}"] for number in range(3)] == [SUCCESS] * 3
     assert stopped(ran).violation.address == UNACCEPTED + (dropped - 1) * LARGE_PAGE_SIZE
     assert ran.console == "012"[:dropped]

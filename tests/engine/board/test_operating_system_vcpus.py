@@ -88,7 +88,7 @@ def test_only_the_vcpu_that_is_meant_takes_the_command(vcpu: int, taken: bool) -
     kernel.raw("0FB708").keep("rcx", "command").power_off()  # movzx ecx, word [rax]
     ran = powered_off(done(kernel.second("second")), TWO)
     assert ran.cells["command"] == (not taken)
-    assert ran.firmware.system.vcpus.running == 1 + taken
+    assert ran.firmware.board.vcpus.running == 1 + taken
 
 
 def test_nobody_waits_at_the_mailbox_when_all_run() -> None:
@@ -149,7 +149,7 @@ def test_what_each_vcpu_accepts_is_its_own_account() -> None:
     for number in (1, 2):
         kernel.tdcall(ACCEPT, rcx=UNACCEPTED + number * LARGE_PAGE_SIZE | 1)
     ran = powered_off(done(kernel), TWO)
-    tallies = ran.firmware.page_accepts.tallies
+    tallies = ran.firmware.board.page_accepts.tallies
     assert {acceptor: tally.pages_2m for acceptor, tally in tallies.items()} == {
         Acceptor("kernel", 0): 1, Acceptor("kernel", 1): 2,
     }  # fmt: skip
@@ -211,7 +211,7 @@ def test_the_timer_of_one_wakes_it_while_the_other_waits_for_good() -> None:
 def test_there_is_no_mailbox_in_a_td_of_one_vcpu_and_in_a_plain_vm(options: TdOptions) -> None:
     ran = powered_off(Kernel().cpuid(1).keep("rbx", "b").power_off(), options)
     assert ran.cells["b"] >> 16 & 0xFF == options.vcpus
-    assert ran.firmware.system.mailbox is None
+    assert ran.firmware.board.mailbox is None
 
 
 def place_real_mode_code(kernel: Kernel, page: int) -> Kernel:
@@ -233,14 +233,14 @@ def test_a_plain_vm_s_other_vcpu_begins_in_real_mode_where_the_start_up_message_
     )
     assert ran.cells["code segment"] == page << 8
     assert ran.cells["identity"] >> 24 & 0xFF == 1
-    assert ran.firmware.system.vcpus.running == 2
+    assert ran.firmware.board.vcpus.running == 2
 
 
 def test_a_td_s_other_vcpu_heeds_no_start_up_message() -> None:
     kernel = place_real_mode_code(Kernel(), 8).send_interrupt(TO_THE_SECOND | START_UP | 8)
     for _ in range(5):
         kernel.raw("F390")
-    assert powered_off(kernel.power_off(), TWO).firmware.system.vcpus.running == 1
+    assert powered_off(kernel.power_off(), TWO).firmware.board.vcpus.running == 1
 
 
 def test_two_runs_of_two_vcpus_end_at_the_same_virtual_time() -> None:

@@ -84,7 +84,7 @@ def test_several_vcpus_take_nothing_from_the_memory_map(model: str, td: bool) ->
     before = list(machine.services.core.memory_map)
     with closing(GuestFirmware(machine)) as firmware:
         assert list(machine.services.core.memory_map) == before
-        mailbox = firmware.system.mailbox
+        mailbox = firmware.board.mailbox
         assert (mailbox is not None) is td
         if mailbox is not None:
             assert kind(firmware, mailbox.address) == EfiMemoryType.EfiRuntimeServicesData

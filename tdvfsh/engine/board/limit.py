@@ -1,4 +1,4 @@
-"""When a run is given up: after so many real seconds, or when the person presses Ctrl-C.
+"""When a run is given up: after so many real seconds, or when the user presses Ctrl-C.
 
 While guest code runs no Python does, so a signal's handler would wait for the guest; the wakeup descriptor, which the
 C level writes, tells the timer's thread at once.

@@ -1,0 +1,62 @@
+"""Processor and memory of one TD, and how much of the memory the processor sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.guest_clock import GuestClock
+from tdvfsh.engine.x86.live_contents import LiveContents
+from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.td.trust_domain import TrustDomain
+
+_SMALL_WINDOW: Final = 64
+
+
+class Hardware:
+    """The one emulated processor over the RAM of a TD.
+
+    Args:
+        td: The trust domain; its contents become live memory, and what it has accepted is seen by the processor.
+        limit: Asked by the processor's timer whether a long run must end; None for never.
+
+    Attributes:
+        td: The trust domain.
+        clock: Virtual time.
+        ram: The memory.
+        cpu: The processor, as after its reset.
+    """
+
+    def __init__(self, td: TrustDomain, limit: Callable[[], bool] | None = None) -> None:
+        self.td = td
+        self.clock = GuestClock(td.clock)
+        self.ram = GuestRam(td)
+        self.cpu = Cpu(self.ram, self.clock.read, limit)
+        self.ram.refresh()
+        td.contents = LiveContents(self.ram, td.contents, self.cpu.mapped.forget_code)
+        self._accepted = -1
+        self.map_accepted()
+
+    def close(self) -> None:
+        """End the processor's timer; memory stays as it is."""
+        self.cpu.close()
+
+    def map_accepted(self) -> bool:
+        """Let the processor see what was accepted; gives whether there was anything new."""
+        accepted = self.td.accepted_bytes - self.td.shared_bytes
+        changed = accepted != self._accepted
+        if changed:
+            self._accepted = accepted
+            self.cpu.mapped.map_accepted()
+        return changed
+
+    def converted(self) -> None:
+        """Memory became shared or private: the processor sees what is accepted now, and nothing else."""
+        self._accepted = self.td.accepted_bytes - self.td.shared_bytes
+        self.cpu.mapped.map_accepted()
+
+    def wrote(self, address: int, size: int) -> None:
+        """Memory that may have held code was written from outside the guest."""
+        if size > _SMALL_WINDOW:
+            self.cpu.mapped.forget_code(address, address + size)

@@ -1,0 +1,34 @@
+"""What a board asks of the software that it is started for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from tdvfsh.engine.introspect.known_code import KnownCode
+
+
+class BoardHost(Protocol):
+    """The host of a board.
+
+    A host either stands in for firmware, whose interrupt table it puts up and whose #VE handler the board plays while
+    that table is in place; or it starts real firmware, and has no interrupt table of its own.
+    """
+
+    @property
+    def code(self) -> KnownCode:
+        """Names for guest code, in the journal of accepts and in reports."""
+        ...
+
+    @property
+    def interrupt_table(self) -> int | None:
+        """Address of the interrupt table that the host stands in for; None where there is none."""
+        ...
+
+    def date(self) -> datetime:
+        """The date and time that the CMOS clock shows."""
+        ...
+
+    def halted(self) -> None:
+        """HLT of a program while :attr:`interrupt_table` is in place: time passes until something wakes it."""
+        ...

@@ -1,0 +1,108 @@
+"""The images that firmware has started and the kernel that runs after them, by address.
+
+Source: PE sections of the loaded images; the call stack is read from the stack's own words, since EFI code is built
+without frame pointers: a word counts as a return address where a call instruction stands right before it.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.introspect.coff_symbols import symbol_at
+from tdvfsh.engine.introspect.kernel_symbols import FRAMES, KernelSymbols, accept_phase
+from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.engine.x86.return_addresses import CALL_REACH, follows_call
+from tdvfsh.units import PAGE_SIZE
+
+_STACK_WORDS: Final = 512
+_FRAMES: Final = 8
+
+
+class LoadedCode:
+    """Images and kernel of one machine.
+
+    Args:
+        other: What the journal calls code that lies in no started image.
+
+    Attributes:
+        other: As above; it changes when an operating system takes over.
+        kernel: Names of the kernel that runs; None before one does, or where its names are not known.
+    """
+
+    def __init__(self, other: str = "guest") -> None:
+        self.other = other
+        self.kernel: KernelSymbols | None = None
+        self._images: list[tuple[str, LoadedImage]] = []
+
+    def started(self, name: str, image: LoadedImage) -> None:
+        """An image is about to run."""
+        self._images.append((name, image))
+
+    def image_at(self, address: int) -> tuple[str, LoadedImage] | None:
+        """Name and image that ``address`` lies in, among those that were started; None outside of them."""
+        for name, image in reversed(self._images):
+            if image.image_base <= address < image.image_base + image.image_size:
+                return name, image
+        return None
+
+    def name(self, address: int) -> str:
+        """The caller's name in the journal for code at ``address``."""
+        found = self.image_at(address)
+        return found[0] if found is not None else self.other
+
+    def place(self, address: int) -> str:
+        """Image, section and offset that an address lies in; in a running kernel its function."""
+        found = self.image_at(address)
+        if found is None:
+            if self.kernel is None or not self.kernel.contains(address):
+                return f"{address:#x}"
+            return f"kernel {self.kernel.name(address)} ({address:#x})"
+        name, image = found
+        offset = address - image.image_base
+        symbol = symbol_at(image, offset)
+        return f"{name}{_section(image, offset)}+{offset:#x}{f' <{symbol}>' if symbol else ''} ({address:#x})"
+
+    def call_stack(self, cpu: Cpu, ram: GuestRam) -> tuple[str, ...]:
+        """Return addresses on the stack that lie behind a call in a loaded image, or in the running kernel."""
+        at = cpu.read("RSP") & ~7
+        pointer = cpu.read("RIP")
+        if self.kernel is not None and self.kernel.contains(pointer):
+
+            def read(address: int, size: int) -> bytes | None:
+                return ram.read(address, size) if ram.accessible(address, size) else None
+
+            return self.kernel.call_chain(at, read, pointer, _FRAMES + 1)[1:]
+        places: list[str] = []
+        for _ in range(_STACK_WORDS):
+            if not ram.accessible(at, 8) or len(places) == _FRAMES:
+                break
+            word = ram.u64(at)
+            if word >= PAGE_SIZE and self.image_at(word) is not None and _follows_call(ram, word):
+                places.append(self.place(word))
+            at += 8
+        return tuple(places)
+
+    def phase(self, cpu: Cpu) -> str:
+        """The image, or the part of the kernel, that executes an instruction: for a kernel by its call stack."""
+        pointer = cpu.read("RIP")
+        if self.kernel is None or not self.kernel.contains(pointer):
+            return self.name(pointer)
+        callers = self.kernel.callers(cpu.read("RSP"), cpu.memory.read, pointer)
+        return f"kernel, {accept_phase(islice(callers, FRAMES))}"
+
+
+def _section(image: LoadedImage, offset: int) -> str:
+    if image.pe is None:
+        return ""
+    for section in image.pe.sections:
+        size = max(section.virtual_size, section.size_of_raw_data)
+        if section.virtual_address <= offset < section.virtual_address + size:
+            return f" {section.name}" if section.name else ""
+    return ""
+
+
+def _follows_call(ram: GuestRam, address: int) -> bool:
+    return ram.accessible(address - CALL_REACH, CALL_REACH) and follows_call(ram.read(address - CALL_REACH, CALL_REACH))
