@@ -91,7 +91,7 @@ def _fail(*lines: str, code: int = 1) -> int:
 
 
 def _status_text(code: int) -> str:
-    from tdvfsh.engine.services.image_services import status_of
+    from tdvfsh.engine.abi.service_table import status_of
 
     status: EfiStatus = status_of(code)
     return status.name if int(status) == code else f"{code:#x}"

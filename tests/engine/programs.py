@@ -70,7 +70,7 @@ class Caller:
 
     def guid(self, guid: Guid) -> int:
         """A GUID in guest memory."""
-        return self.firmware.guid_address(guid)
+        return self.firmware.context.guid_address(guid)
 
     def boot(self, name: str, *arguments: int) -> int:
         """A boot service."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 
 def fill_buffer(ram: GuestRam, size: int, buffer: int, data: bytes) -> EfiStatus:
@@ -29,25 +25,25 @@ def fill_buffer(ram: GuestRam, size: int, buffer: int, data: bytes) -> EfiStatus
     return SUCCESS
 
 
-def pool_buffer(firmware: GuestFirmware, data: bytes) -> int:
+def pool_buffer(context: GuestContext, data: bytes) -> int:
     """Address of a new pool buffer that holds ``data``; 0 where there is no memory."""
-    services = firmware.services
+    services = context.services
     with services.trace.on_behalf_of("dxe"):
         buffer = services.allocate_pool(EfiMemoryType.EfiBootServicesData, max(len(data), 1)).buffer
     if buffer:
-        firmware.ram.write(buffer, data)
+        context.ram.write(buffer, data)
     return buffer or 0
 
 
-def give_array(firmware: GuestFirmware, data: bytes, buffer: int, count: int, number: int) -> EfiStatus:
+def give_array(context: GuestContext, data: bytes, buffer: int, count: int, number: int) -> EfiStatus:
     """Store the address of a new pool buffer at ``buffer`` and the number of its elements at ``count``.
 
     Returns:
         EFI_OUT_OF_RESOURCES: No memory; nothing is stored.
     """
-    address = pool_buffer(firmware, data)
+    address = pool_buffer(context, data)
     if not address:
         return EfiStatus.EFI_OUT_OF_RESOURCES
-    firmware.ram.put_u64(buffer, address)
-    firmware.ram.put_u64(count, number)
+    context.ram.put_u64(buffer, address)
+    context.ram.put_u64(count, number)
     return SUCCESS

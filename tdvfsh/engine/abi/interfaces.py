@@ -9,14 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tdvfsh.engine.abi.memory import FirmwareHeap
 from tdvfsh.engine.abi.service_table import Answer, Service, service_of, unsupported
+from tdvfsh.engine.abi.stubs import Stubs
+from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import Guid
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 Field = int | bytes | Service | Callable[..., Answer]
 """A field of an interface: a 64-bit number, raw bytes, or a service."""
@@ -43,11 +42,15 @@ class Interfaces:
     """Structures of firmware's own interfaces.
 
     Args:
-        firmware: Whose.
+        ram: Guest memory.
+        heap: Where structures go.
+        stubs: Where their services get entry points.
     """
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
+    def __init__(self, ram: GuestRam, heap: FirmwareHeap, stubs: Stubs) -> None:
+        self._ram = ram
+        self._heap = heap
+        self._service_stubs = stubs
         self._builders: dict[Guid, Builder] = {}
         self._built: dict[tuple[Guid, int], tuple[object, int]] = {}
         self._stubs: dict[Callable[..., Answer], int] = {}
@@ -73,8 +76,8 @@ class Interfaces:
     def structure(self, fields: Sequence[Field]) -> int:
         """Build a structure in the firmware's own memory; gives its address."""
         packed = self.pack(fields)
-        address = self._firmware.heap.allocate(len(packed))
-        self._firmware.ram.write(address, packed)
+        address = self._heap.allocate(len(packed))
+        self._ram.write(address, packed)
         return address
 
     def pack(self, fields: Sequence[Field]) -> bytes:
@@ -86,7 +89,7 @@ class Interfaces:
             elif isinstance(field, int):
                 parts.append(struct.pack("<Q", field))
             elif isinstance(field, Service):
-                parts.append(struct.pack("<Q", self._firmware.stubs.add(field)))
+                parts.append(struct.pack("<Q", self._service_stubs.add(field)))
             else:
                 parts.append(struct.pack("<Q", self.stub(field)))
         return b"".join(parts)
@@ -99,5 +102,5 @@ class Interfaces:
         """Address of the stub of a marked method; one for each method and object."""
         address = self._stubs.get(method)
         if address is None:
-            address = self._stubs[method] = self._firmware.stubs.add(service_of(method))
+            address = self._stubs[method] = self._service_stubs.add(service_of(method))
         return address

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tdvfsh.engine.abi.idle import POLLING
 from tdvfsh.engine.abi.service_table import Answer, Service
 from tdvfsh.engine.errors import InaccessibleMemory
+from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.machine.machine import Machine
 from tdvfsh.trace import TraceRecord, Value
 from tdvfsh.uefi.guids import guid_name
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
-
+POLLING: Final = frozenset(
+    (
+        "CheckEvent", "Stall", "RaiseTPL", "RestoreTPL", "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
+        "EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx",
+    )
+)  # fmt: skip
+"""Services that a waiting guest calls without end; the journal counts repetitions instead of listing them."""
 _LONGEST_STRING: Final = 256
 
 
@@ -21,12 +26,13 @@ class CallJournal:
     """Serves calls and writes them down; a poll that only repeats is counted where it stands already.
 
     Args:
-        firmware: Whose calls.
+        machine: The machine whose journal it is.
+        ram: Guest memory.
     """
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._machine = firmware.machine
-        self._ram = firmware.ram
+    def __init__(self, machine: Machine, ram: GuestRam) -> None:
+        self._machine = machine
+        self._ram = ram
         self._last_poll: dict[str, TraceRecord] = {}
 
     def serve(self, service: Service, arguments: tuple[int, ...]) -> Answer:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 Answer = EfiStatus | int | None
 """What a service gives in RAX: a status, a number, or nothing (VOID)."""
@@ -14,6 +14,8 @@ Answer = EfiStatus | int | None
 Argument = Callable[[int], int]
 """A variadic service's way to its arguments: 64 bits by position, from 0."""
 
+_ERROR: Final = 1 << 63
+_STATUSES: Final = {int(status): status for status in EfiStatus}
 _ALL: Final = (1 << 64) - 1
 _MASKS: Final = {"b": 0xFF, "w": 0xFFFF, "d": 0xFFFFFFFF, "q": _ALL, "g": _ALL, "s": _ALL}
 _VARIADIC: Final = "*"
@@ -90,3 +92,8 @@ def services_of(*adapters: object) -> dict[str, Service]:
 def unsupported(name: str) -> Service:
     """A service that is not there: it answers EFI_UNSUPPORTED, and the journal names it."""
     return Service(name, lambda: EfiStatus.EFI_UNSUPPORTED)
+
+
+def status_of(value: int) -> EfiStatus:
+    """A program's return value as a status: what is none becomes EFI_ABORTED or EFI_SUCCESS, by its error bit."""
+    return _STATUSES[value] if value in _STATUSES else (EfiStatus.EFI_ABORTED if value & _ERROR else SUCCESS)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import Service, unsupported
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 BOOT_SERVICES: Final = (
     "RaiseTPL", "RestoreTPL", "AllocatePages", "FreePages", "GetMemoryMap", "AllocatePool", "FreePool", "CreateEvent",
@@ -47,10 +45,9 @@ class SystemTables:
     """The three tables.
 
     Args:
-        firmware: Whose.
+        context: Guest memory.
         area: Address in runtime memory for the system table, the runtime services and the configuration tables:
             ``SIZE`` bytes, of which the first ``USED`` are theirs.
-        services: By name; what is missing answers EFI_UNSUPPORTED.
 
     Attributes:
         system_table: Address of EFI_SYSTEM_TABLE.
@@ -61,14 +58,17 @@ class SystemTables:
     SIZE: Final = 0x1000
     USED: Final = 0xA00
 
-    def __init__(self, firmware: GuestFirmware, area: int, services: dict[str, Service]) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, area: int) -> None:
+        self._context = context
+        self._ram = context.ram
         self.system_table = area
         self.runtime_services = area + 0x100
         self._vendor = area + 0x200
         self._configuration = area + 0x300
-        self.boot_services = firmware.heap.allocate(_HEADER.size + _WORD * len(BOOT_SERVICES))
+        self.boot_services = context.heap.allocate(_HEADER.size + _WORD * len(BOOT_SERVICES))
+
+    def write_services(self, services: dict[str, Service]) -> None:
+        """Write EFI_BOOT_SERVICES and EFI_RUNTIME_SERVICES; a service that is missing answers EFI_UNSUPPORTED."""
         self._table(self.boot_services, b"BOOTSERV", BOOT_SERVICES, services)
         self._table(self.runtime_services, b"RUNTSERV", RUNTIME_SERVICES, services)
         self._ram.write(self._vendor, (VENDOR + "\0").encode("utf-16-le"))
@@ -82,7 +82,7 @@ class SystemTables:
 
     def update_configuration_tables(self) -> None:
         """Write the array of configuration tables again, and the system table's count and checksum."""
-        tables = list(self._firmware.core.configuration_tables.items())[:_MAXIMUM_TABLES]
+        tables = list(self._context.core.configuration_tables.items())[:_MAXIMUM_TABLES]
         data = b"".join(guid.bytes_le + struct.pack("<Q", address) for guid, address in tables)
         self._ram.write(self._configuration, data)
         self._ram.write(self.system_table + _CONFIGURATION_OFFSET, struct.pack("<QQ", len(tables), self._configuration))
@@ -103,7 +103,7 @@ class SystemTables:
         self._checksum(self.system_table, _SYSTEM_TABLE_SIZE)
 
     def _table(self, address: int, signature: bytes, names: tuple[str, ...], services: dict[str, Service]) -> None:
-        stubs = self._firmware.stubs
+        stubs = self._context.stubs
         pointers = [stubs.add(services.get(name) or unsupported(name)) for name in names]
         size = _HEADER.size + _WORD * len(pointers)
         self._ram.write(

@@ -6,16 +6,14 @@ Source: UEFI 2.10 13.9 and 13.7.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.storage.disk import SECTOR, Disk
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _REVISION: Final = 0x00010000
 _MEDIA_ID: Final = 1
@@ -25,14 +23,14 @@ _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 class BlockIoProtocol:
     """Both protocols of one disk."""
 
-    def __init__(self, firmware: GuestFirmware, disk: Disk) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, disk: Disk) -> None:
+        self._context = context
+        self._ram = context.ram
         self._disk = disk
 
     def block_io(self) -> int:
         """Address of EFI_BLOCK_IO_PROTOCOL."""
-        structure = self._firmware.interfaces.structure
+        structure = self._context.interfaces.structure
         last = max(0, self._disk.disk_size // SECTOR - 1)
         media = struct.pack("<I5B3xII4xQQII", _MEDIA_ID, 0, 1, 0, not self._disk.writable, 0, SECTOR, 0, last, 0, 0, 0)
         fields: list[Field] = [
@@ -47,7 +45,7 @@ class BlockIoProtocol:
 
     def disk_io(self) -> int:
         """Address of EFI_DISK_IO_PROTOCOL."""
-        return self._firmware.interfaces.structure([_REVISION, self.read_disk, self.write_disk])
+        return self._context.interfaces.structure([_REVISION, self.read_disk, self.write_disk])
 
     def _read(self, media_id: int, offset: int, size: int, buffer: int) -> EfiStatus:
         if media_id != _MEDIA_ID:
@@ -60,7 +58,7 @@ class BlockIoProtocol:
             except FileSystemError:
                 return EfiStatus.EFI_DEVICE_ERROR
             self._ram.write(buffer, data)
-            self._firmware.wrote(buffer, size)
+            self._context.wrote(buffer, size)
         return SUCCESS
 
     def _write(self, media_id: int, offset: int, size: int, buffer: int) -> EfiStatus:

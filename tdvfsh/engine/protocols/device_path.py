@@ -5,9 +5,10 @@ Source: UEFI 2.10 10.5 and 10.6.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.engine.abi.buffers import pool_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import (
     END_OF_PATH,
     device_path_text,
@@ -26,9 +27,6 @@ from tdvfsh.uefi.guids import (
     Guid,
 )
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
-
 _HEADER: Final = 4
 _END_TYPE: Final = END_OF_PATH[0]
 _END_INSTANCE: Final = 0x01
@@ -40,13 +38,13 @@ _LIMIT: Final = 1 << 16
 class DevicePathProtocols:
     """The three protocols. Results are pool buffers that the caller frees; 0 where there is nothing to give."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
 
     def install(self) -> None:
         """Make the handle."""
-        firmware = self._firmware
+        context = self._context
         structures: dict[Guid, list[Field]] = {
             EFI_DEVICE_PATH_UTILITIES_PROTOCOL_GUID: [
                 self.get_device_path_size, self.duplicate_device_path, self.append_device_path,
@@ -60,7 +58,7 @@ class DevicePathProtocols:
                 self.convert_text_to_device_node, self.convert_text_to_device_path,
             ],
         }  # fmt: skip
-        firmware.offer({guid: firmware.interfaces.structure(fields) for guid, fields in structures.items()})
+        context.offer({guid: context.interfaces.structure(fields) for guid, fields in structures.items()})
 
     # ---- bytes --------------------------------------------------------------------------------------------------
 
@@ -83,7 +81,7 @@ class DevicePathProtocols:
 
     def _give(self, data: bytes) -> int:
         """A pool buffer with ``data``, 0 where there is no room."""
-        return pool_buffer(self._firmware, data)
+        return pool_buffer(self._context, data)
 
     @service("EFI_DEVICE_PATH_UTILITIES_PROTOCOL.GetDevicePathSize", "q")
     def get_device_path_size(self, device_path: int) -> int:

@@ -8,16 +8,14 @@ Source: UEFI 2.10 34.3 and 34.8; edk2 MdeModulePkg/Universal/HiiDatabaseDxe.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.engine.abi.buffers import fill_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.protocols.hii_strings import PACKAGE_STRINGS, StringPackage, packages_of, parse_string_package
 from tdvfsh.uefi.guids import EFI_HII_DATABASE_PROTOCOL_GUID, EFI_HII_STRING_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 _DATABASE: Final = "EFI_HII_DATABASE_PROTOCOL"
@@ -35,15 +33,15 @@ class _PackageList:
 class HiiProtocols:
     """Both protocols over one database."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
         self._lists: dict[int, _PackageList] = {}
 
     def install(self) -> None:
         """Make the handle."""
-        firmware = self._firmware
-        structure, missing = firmware.interfaces.structure, firmware.interfaces.missing
+        context = self._context
+        structure, missing = context.interfaces.structure, context.interfaces.missing
         database = structure(
             [
                 self.new_package_list, self.remove_package_list,
@@ -59,7 +57,7 @@ class HiiProtocols:
                 *missing(_STRING, "GetSecondaryLanguages"),
             ]
         )  # fmt: skip
-        firmware.offer({EFI_HII_DATABASE_PROTOCOL_GUID: database, EFI_HII_STRING_PROTOCOL_GUID: strings})
+        context.offer({EFI_HII_DATABASE_PROTOCOL_GUID: database, EFI_HII_STRING_PROTOCOL_GUID: strings})
 
     @service("EFI_HII_DATABASE_PROTOCOL.NewPackageList", "qqqq")
     def new_package_list(self, this: int, package_list: int, driver_handle: int, handle: int) -> EfiStatus:
@@ -74,7 +72,7 @@ class HiiProtocols:
                 if strings is None:
                     return _INVALID
                 added.strings.append(strings)
-        key = self._firmware.heap.allocate(16)
+        key = self._context.heap.allocate(16)
         self._lists[key] = added
         self._ram.put_u64(handle, key)
         return SUCCESS
@@ -84,7 +82,7 @@ class HiiProtocols:
         """Forget a list."""
         if self._lists.pop(handle, None) is None:
             return EfiStatus.EFI_NOT_FOUND
-        self._firmware.heap.free(handle)
+        self._context.heap.free(handle)
         return SUCCESS
 
     @service("EFI_HII_DATABASE_PROTOCOL.GetPackageListHandle", "qqq")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.protocols import MemoryAccept, SimpleFileSystem
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.protocols.block_io import BlockIoProtocol
 from tdvfsh.engine.protocols.device_path import DevicePathProtocols
 from tdvfsh.engine.protocols.hii import HiiProtocols
@@ -17,7 +19,7 @@ from tdvfsh.engine.protocols.load_file import LoadFile2Protocol, PiecedFile
 from tdvfsh.engine.protocols.pci_io import install_pci_functions
 from tdvfsh.engine.protocols.rng import RandomNumbers
 from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
-from tdvfsh.engine.protocols.text_console import install_console
+from tdvfsh.engine.protocols.text_console import Console, install_console
 from tdvfsh.engine.protocols.unicode_collation import UnicodeCollation
 from tdvfsh.engine.storage.disk import Disk
 from tdvfsh.engine.storage.volumes import NamedFiles, OnVolume
@@ -35,9 +37,6 @@ from tdvfsh.uefi.guids import (
 )
 from tdvfsh.uefi.status import EfiStatus
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
-
 _LOADED_IMAGE_REVISION: Final = 0x1000
 _UNLOAD_OFFSET: Final = 88
 
@@ -54,9 +53,9 @@ class MemoryAcceptProtocol:
         return self._interface.accept_memory(start_address, size)
 
 
-def install_firmware_protocols(firmware: GuestFirmware) -> None:
+def install_firmware_protocols(context: GuestContext, tables: SystemTables, console: Console) -> None:
     """Register every builder, make the firmware's handles, and write the system table."""
-    interfaces = firmware.interfaces
+    interfaces = context.interfaces
 
     def memory_accept(handle: int, interface: object) -> int | None:
         if not isinstance(interface, MemoryAccept):
@@ -73,64 +72,64 @@ def install_firmware_protocols(firmware: GuestFirmware) -> None:
     interfaces.register(EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID, device_path)
     interfaces.register(
         EFI_LOADED_IMAGE_PROTOCOL_GUID,
-        lambda handle, image: _loaded_image(firmware, image) if isinstance(image, LoadedImage) else None,
+        lambda handle, image: _loaded_image(context, tables, image) if isinstance(image, LoadedImage) else None,
     )
-    interfaces.register(EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, lambda handle, thing: _file_system(firmware, thing))
+    interfaces.register(EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, lambda handle, thing: _file_system(context, thing))
     interfaces.register(
         EFI_BLOCK_IO_PROTOCOL_GUID,
-        lambda handle, disk: BlockIoProtocol(firmware, disk).block_io() if isinstance(disk, Disk) else None,
+        lambda handle, disk: BlockIoProtocol(context, disk).block_io() if isinstance(disk, Disk) else None,
     )
     interfaces.register(
         EFI_DISK_IO_PROTOCOL_GUID,
-        lambda handle, disk: BlockIoProtocol(firmware, disk).disk_io() if isinstance(disk, Disk) else None,
+        lambda handle, disk: BlockIoProtocol(context, disk).disk_io() if isinstance(disk, Disk) else None,
     )
-    interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(firmware, thing))
+    interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(context, thing))
     for protocols in (
-        DevicePathProtocols(firmware), UnicodeCollation(firmware), HiiProtocols(firmware), RandomNumbers(firmware),
+        DevicePathProtocols(context), UnicodeCollation(context), HiiProtocols(context), RandomNumbers(context),
     ):  # fmt: skip
         protocols.install()
-    install_pci_functions(firmware)
-    firmware.tables.write_system_table(install_console(firmware, firmware.screen))
+    install_pci_functions(context)
+    tables.write_system_table(install_console(context, console))
 
 
-def prepare_loaded_image(firmware: GuestFirmware, handle: int, image: LoadedImage) -> None:
+def prepare_loaded_image(context: GuestContext, handle: int, image: LoadedImage) -> None:
     """What belongs on the handle of an image that is about to start: the texts that it brings with it."""
-    package_list = hii_package_list(firmware.ram, image)
-    handles = firmware.services.handles
+    package_list = hii_package_list(context.ram, image)
+    handles = context.services.handles
     if package_list is not None and EFI_HII_PACKAGE_LIST_PROTOCOL_GUID not in handles.protocols(handle):
         handles.install_protocol_interface(handle, EFI_HII_PACKAGE_LIST_PROTOCOL_GUID, GuestInterface(package_list))
 
 
-def _file_system(firmware: GuestFirmware, thing: object) -> int | None:
+def _file_system(context: GuestContext, thing: object) -> int | None:
     if isinstance(thing, OnVolume):
-        return FileSystemProtocol(firmware, thing.volume).structure()
+        return FileSystemProtocol(context, thing.volume).structure()
     if isinstance(thing, SimpleFileSystem):
-        return FileSystemProtocol(firmware, NamedFiles(thing)).structure()
+        return FileSystemProtocol(context, NamedFiles(thing)).structure()
     return None
 
 
-def _load_file2(firmware: GuestFirmware, thing: object) -> int | None:
+def _load_file2(context: GuestContext, thing: object) -> int | None:
     if not isinstance(thing, PiecedFile):
         return None
-    return firmware.interfaces.structure([LoadFile2Protocol(firmware, thing).load_file])
+    return context.interfaces.structure([LoadFile2Protocol(context, thing).load_file])
 
 
-def unload_function(firmware: GuestFirmware, handle: int, image: LoadedImage) -> int:
+def unload_function(context: GuestContext, handle: int, image: LoadedImage) -> int:
     """The Unload field of an image's EFI_LOADED_IMAGE_PROTOCOL, as its code may have set it."""
-    address = firmware.interfaces.address_of(handle, EFI_LOADED_IMAGE_PROTOCOL_GUID, image)
-    return firmware.ram.u64(address + _UNLOAD_OFFSET) if address else 0
+    address = context.interfaces.address_of(handle, EFI_LOADED_IMAGE_PROTOCOL_GUID, image)
+    return context.ram.u64(address + _UNLOAD_OFFSET) if address else 0
 
 
-def _loaded_image(firmware: GuestFirmware, image: LoadedImage) -> int:
+def _loaded_image(context: GuestContext, tables: SystemTables, image: LoadedImage) -> int:
     """EFI_LOADED_IMAGE_PROTOCOL; from now on the structure is what the guest goes by."""
-    structure = firmware.interfaces.structure
+    structure = context.interfaces.structure
     file_path = structure([image.file_path.pack()]) if image.file_path is not None else 0
     options = (image.load_options + "\0").encode("utf-16-le") if image.load_options else b""
     return structure(
         [
             struct.pack("<I4x", _LOADED_IMAGE_REVISION),
             image.parent_handle,
-            firmware.tables.system_table,
+            tables.system_table,
             image.device_handle or 0,
             file_path,
             0,

@@ -6,16 +6,14 @@ Source: UEFI 2.10 13.2; edk2 OvmfPkg/QemuKernelLoaderFsDxe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import parse_device_path
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 
 @runtime_checkable
@@ -43,9 +41,9 @@ class PiecedFile(Protocol):
 class LoadFile2Protocol:
     """One file behind LoadFile."""
 
-    def __init__(self, firmware: GuestFirmware, file: PiecedFile) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, file: PiecedFile) -> None:
+        self._context = context
+        self._ram = context.ram
         self._file = file
 
     @service("EFI_LOAD_FILE2_PROTOCOL.LoadFile", "qqbqq")
@@ -67,5 +65,5 @@ class LoadFile2Protocol:
                 at += len(chunk)
         window[at:size] = bytes(size - at)
         self._file.on_read()
-        self._firmware.wrote(buffer, size)
+        self._context.wrote(buffer, size)
         return SUCCESS

@@ -7,16 +7,14 @@ Source: UEFI 2.10 14.4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _NAME: Final = "EFI_PCI_IO_PROTOCOL"
 
@@ -24,9 +22,9 @@ _NAME: Final = "EFI_PCI_IO_PROTOCOL"
 class PciIoProtocol:
     """One function."""
 
-    def __init__(self, firmware: GuestFirmware, function: PciFunction) -> None:
-        self._ram = firmware.ram
-        self._interfaces = firmware.interfaces
+    def __init__(self, context: GuestContext, function: PciFunction) -> None:
+        self._ram = context.ram
+        self._interfaces = context.interfaces
         self._function = function
         self._configuration = function.configuration()
 
@@ -67,13 +65,13 @@ class PciIoProtocol:
         return SUCCESS
 
 
-def install_pci_functions(firmware: GuestFirmware) -> None:
+def install_pci_functions(context: GuestContext) -> None:
     """Make a handle for each function, with its device path."""
-    firmware.interfaces.register(
+    context.interfaces.register(
         EFI_PCI_IO_PROTOCOL_GUID,
-        lambda handle, thing: PciIoProtocol(firmware, thing).structure() if isinstance(thing, PciFunction) else None,
+        lambda handle, thing: PciIoProtocol(context, thing).structure() if isinstance(thing, PciFunction) else None,
     )
-    handles = firmware.services.handles
+    handles = context.services.handles
     for function in Q35_FUNCTIONS:
         path = DevicePath((PciRoot(0), Pci(function.device, function.function)))
         handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, path).handle

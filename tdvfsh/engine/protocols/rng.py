@@ -6,30 +6,27 @@ Source: UEFI 2.10 37.5.
 from __future__ import annotations
 
 from hashlib import shake_256
-from typing import TYPE_CHECKING
 
 from tdvfsh.engine.abi.buffers import fill_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.uefi.guids import EFI_RNG_ALGORITHM_RAW, EFI_RNG_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 
 class RandomNumbers:
     """GetInfo and GetRNG."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
-        self._seed = firmware.machine.options.kaslr_seed.to_bytes(4, "little")
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
+        self._seed = context.machine.options.kaslr_seed.to_bytes(4, "little")
         self._calls = 0
 
     def install(self) -> None:
         """Make the handle."""
-        structure = self._firmware.interfaces.structure([self.get_info, self.get_rng])
-        self._firmware.offer({EFI_RNG_PROTOCOL_GUID: structure})
+        structure = self._context.interfaces.structure([self.get_info, self.get_rng])
+        self._context.offer({EFI_RNG_PROTOCOL_GUID: structure})
 
     @service("EFI_RNG_PROTOCOL.GetInfo", "qqq")
     def get_info(self, this: int, rng_algorithm_list_size: int, rng_algorithm_list: int) -> EfiStatus:

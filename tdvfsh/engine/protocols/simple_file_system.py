@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.engine.abi.buffers import fill_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.protocols.file_info import ATTRIBUTE_DIRECTORY, FileChange, pack_file_info, read_file_change
 from tdvfsh.engine.storage.volumes import set_modified
@@ -21,9 +22,6 @@ from tdvfsh.uefi.guids import (
 )
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.volume import Volume
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 MODE_READ: Final = 1
 MODE_WRITE: Final = 2
@@ -49,18 +47,18 @@ class _OpenFile:
 class FileSystemProtocol:
     """One volume: OpenVolume, and the functions of all its open files."""
 
-    def __init__(self, firmware: GuestFirmware, volume: Volume) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, volume: Volume) -> None:
+        self._context = context
+        self._ram = context.ram
         self._volume = volume
         self._open: dict[int, _OpenFile] = {}
 
     def structure(self) -> int:
         """Address of the file system's structure."""
-        return self._firmware.interfaces.structure([_REVISION, self.open_volume])
+        return self._context.interfaces.structure([_REVISION, self.open_volume])
 
     def _handle(self, file: _OpenFile) -> int:
-        address = self._firmware.interfaces.structure(
+        address = self._context.interfaces.structure(
             [
                 _REVISION, self.open, self.close, self.delete, self.read, self.write, self.get_position,
                 self.set_position, self.get_info, self.set_info, self.flush,
@@ -124,7 +122,7 @@ class FileSystemProtocol:
         file = self._open.pop(this, None)
         if file is None:
             return _INVALID
-        self._firmware.heap.free(this)
+        self._context.heap.free(this)
         return self._write_back(file)
 
     def _write_back(self, file: _OpenFile) -> EfiStatus:
@@ -145,7 +143,7 @@ class FileSystemProtocol:
         file = self._open.pop(this, None)
         if file is None:
             return _INVALID
-        self._firmware.heap.free(this)
+        self._context.heap.free(this)
         try:
             if not file.parts or not file.writable:
                 return EfiStatus.EFI_WARN_DELETE_FAILURE
@@ -170,7 +168,7 @@ class FileSystemProtocol:
             return EfiStatus.EFI_BUFFER_TOO_SMALL
         if data:
             self._ram.write(buffer, data)
-            self._firmware.wrote(buffer, len(data))
+            self._context.wrote(buffer, len(data))
         file.position += 1 if file.is_directory and data else len(data)
         return SUCCESS
 

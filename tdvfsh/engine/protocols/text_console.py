@@ -6,11 +6,13 @@ Source: UEFI 2.10 12.2 to 12.4.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.console.keys import Key
+from tdvfsh.engine.console.keys import Key, KeySource
 from tdvfsh.engine.console.screen import COLUMNS, ROWS, Screen
 from tdvfsh.uefi.guids import (
     EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID,
@@ -18,9 +20,6 @@ from tdvfsh.uefi.guids import (
     EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID,
 )
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 _SHIFT_STATE_VALID: Final = 0x80000000
@@ -30,15 +29,32 @@ _KEY: Final = struct.Struct("<HH")
 _KEY_DATA: Final = struct.Struct("<HHIB3x")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The console of a run.
+
+    Attributes:
+        screen: Behind ConOut and StdErr.
+        keys: Behind ConIn.
+        create_ready_event: Makes an event that is signaled whenever the function that it is called with says so.
+        polled: Called when guest code has asked for a key in vain.
+    """
+
+    screen: Screen
+    keys: KeySource
+    create_ready_event: Callable[[Callable[[], bool]], int]
+    polled: Callable[[], None]
+
+
 class TextOutput:
     """EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL over a screen. Mode 0, 80x25, is the only one."""
 
-    def __init__(self, firmware: GuestFirmware, screen: Screen) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, screen: Screen) -> None:
+        self._context = context
+        self._ram = context.ram
         self._screen = screen
-        self._mode = firmware.interfaces.structure([bytes(24)])
-        self.address = firmware.interfaces.structure(
+        self._mode = context.interfaces.structure([bytes(24)])
+        self.address = context.interfaces.structure(
             [
                 self.reset, self.output_string, self.test_string, self.query_mode, self.set_mode, self.set_attribute,
                 self.clear_screen, self.set_cursor_position, self.enable_cursor, self._mode,
@@ -129,15 +145,21 @@ class _Registration:
 
 
 class TextInput:
-    """EFI_SIMPLE_TEXT_INPUT_PROTOCOL and its extended form, over the run's keys."""
+    """EFI_SIMPLE_TEXT_INPUT_PROTOCOL and its extended form, over the run's keys.
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    Args:
+        context: Guest memory, and the way into guest code.
+        console: The keys.
+    """
+
+    def __init__(self, context: GuestContext, console: Console) -> None:
+        self._context = context
+        self._console = console
+        self._ram = context.ram
         self._registrations: dict[int, _Registration] = {}
         self._pending: list[Key] = []
-        event = firmware.events.create_ready_event(self._ready)
-        structure = firmware.interfaces.structure
+        event = console.create_ready_event(self._ready)
+        structure = context.interfaces.structure
         self.address = structure([self.reset, self.read_key_stroke, event])
         self.ex_address = structure(
             [
@@ -154,16 +176,16 @@ class TextInput:
         """Take a key from the source; registered functions hear of it first."""
         if self._pending:
             return
-        key = self._firmware.keys.read()
+        key = self._console.keys.read()
         if key is None:
             return
         self._pending.append(key)
         for registration in list(self._registrations.values()):
             if _matches(registration, key):
-                data = self._firmware.heap.allocate(_KEY_DATA.size)
+                data = self._context.heap.allocate(_KEY_DATA.size)
                 self._ram.write(data, _key_data(key))
-                self._firmware.call(registration.function, data)
-                self._firmware.heap.free(data)
+                self._context.call(registration.function, data)
+                self._context.heap.free(data)
 
     @service("EFI_SIMPLE_TEXT_INPUT_PROTOCOL.Reset", "qb")
     def reset(self, this: int, extended_verification: int) -> EfiStatus:
@@ -175,7 +197,7 @@ class TextInput:
         """The next key, or EFI_NOT_READY; asking in vain takes a moment."""
         self._fetch()
         if not self._pending:
-            self._firmware.waiting.polled()
+            self._console.polled()
             return EfiStatus.EFI_NOT_READY
         self._ram.write(key, _KEY.pack(*self._pending.pop(0)))
         return SUCCESS
@@ -193,7 +215,7 @@ class TextInput:
         self._fetch()
         if not self._pending:
             self._ram.write(key_data, bytes(_KEY_DATA.size - 3))
-            self._firmware.waiting.polled()
+            self._console.polled()
             return EfiStatus.EFI_NOT_READY
         self._ram.write(key_data, _key_data(self._pending.pop(0))[: _KEY_DATA.size - 3])
         return SUCCESS
@@ -211,7 +233,7 @@ class TextInput:
         if not key_data or not key_notification_function or not notify_handle:
             return _INVALID
         scan_code, character, shift_state, _ = _KEY_DATA.unpack(self._ram.read(key_data, _KEY_DATA.size))
-        handle = self._firmware.heap.allocate(16)
+        handle = self._context.heap.allocate(16)
         self._registrations[handle] = _Registration(Key(scan_code, character), shift_state, key_notification_function)
         self._ram.put_u64(notify_handle, handle)
         return SUCCESS
@@ -221,7 +243,7 @@ class TextInput:
         """Call it no longer."""
         if self._registrations.pop(notification_handle, None) is None:
             return _INVALID
-        self._firmware.heap.free(notification_handle)
+        self._context.heap.free(notification_handle)
         return SUCCESS
 
 
@@ -239,11 +261,11 @@ def _matches(registration: _Registration, key: Key) -> bool:
     return registration.key == Key(scan_code, character) and (not wanted or wanted == shift_state)
 
 
-def install_console(firmware: GuestFirmware, screen: Screen) -> tuple[int, int, int, int, int, int]:
+def install_console(context: GuestContext, console: Console) -> tuple[int, int, int, int, int, int]:
     """Make the console's handles; gives handles and interfaces of ConIn, ConOut and StdErr for the system table."""
-    text_input = TextInput(firmware)
-    text_output = TextOutput(firmware, screen)
-    interfaces, handles = firmware.interfaces, firmware.services.handles
+    text_input = TextInput(context, console)
+    text_output = TextOutput(context, console.screen)
+    interfaces, handles = context.interfaces, context.services.handles
     interfaces.register(EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID, lambda handle, interface: text_input.address)
     interfaces.register(EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID, lambda handle, interface: text_input.ex_address)
     interfaces.register(EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID, lambda handle, interface: text_output.address)

@@ -6,15 +6,13 @@ Source: UEFI 2.10 13.10; edk2 MdeModulePkg/Universal/Disk/UnicodeCollation/Engli
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.uefi.guids import EFI_UNICODE_COLLATION_PROTOCOL2_GUID
 from tdvfsh.uefi.patterns import matches
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _LANGUAGES: Final = b"en\0"
 _FAT_FORBIDDEN: Final = frozenset('"*+,./:;<=>?[\\]|')
@@ -24,18 +22,18 @@ _WORD: Final = 1 << 64
 class UnicodeCollation:
     """Comparing, matching and changing case."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
 
     def install(self) -> None:
         """Make the handle."""
-        structure = self._firmware.interfaces.structure
+        structure = self._context.interfaces.structure
         fields: list[Field] = [
             self.stri_coll, self.metai_match, self.str_lwr, self.str_upr, self.fat_to_str, self.str_to_fat,
             structure([_LANGUAGES]),
         ]  # fmt: skip
-        self._firmware.offer({EFI_UNICODE_COLLATION_PROTOCOL2_GUID: structure(fields)})
+        self._context.offer({EFI_UNICODE_COLLATION_PROTOCOL2_GUID: structure(fields)})
 
     @service("EFI_UNICODE_COLLATION_PROTOCOL.StriColl", "qqq")
     def stri_coll(self, this: int, s1: int, s2: int) -> int:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.engine.abi.device_paths import parse_device_path
-from tdvfsh.engine.abi.idle import Waiting
-from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface, Interfaces
+from tdvfsh.engine.abi.context import GuestContext
+from tdvfsh.engine.abi.interfaces import Interfaces
 from tdvfsh.engine.abi.journal import CallJournal
 from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
 from tdvfsh.engine.abi.protocol_uses import ProtocolUses
@@ -26,8 +25,10 @@ from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.install import install_firmware_protocols, prepare_loaded_image, unload_function
+from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.engine.services.event_services import EventServices
+from tdvfsh.engine.services.guest_events import GuestEvents
 from tdvfsh.engine.services.image_services import ImageServices
 from tdvfsh.engine.services.memory_services import MemoryServices
 from tdvfsh.engine.services.misc_services import PlainServices
@@ -36,12 +37,12 @@ from tdvfsh.engine.services.protocol_services import ProtocolServices
 from tdvfsh.engine.services.runtime_services import RuntimeServices
 from tdvfsh.engine.services.variable_services import VariableServices
 from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
+from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
 from tdvfsh.engine.x86.cpu import Stop, StopKind
 from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
 
@@ -97,33 +98,53 @@ class GuestFirmware:
         )
         self.clock, self.ram, self.cpu = board.clock, board.ram, board.cpu
         self.heap = self._lay_out()
-        self.interfaces = Interfaces(self)
-        self._guids: dict[Guid, int] = {}
+        self.interfaces = Interfaces(self.ram, self.heap, self.stubs)
         self._names: dict[int, str] = {}
         self.name_of: Callable[[LoadedImage], str | None] = lambda image: None
         self.on_leaving: Callable[[], None] | None = None
         self.on_entering: Callable[[], None] | None = None
         self.on_served: Callable[[str], None] | None = None
         self.on_call: Callable[[], int] | None = None
-        self._journal = CallJournal(self)
+        self._journal = CallJournal(machine, self.ram)
         self.caller_address = 0
-        self.events = EventServices(self)
-        self.waiting = Waiting(self)
-        self.image_services = ImageServices(self)
-        self.variables = VariableServices(self)
-        uses = ProtocolUses(self.services)
-        drivers = DriverServices(self, uses)
-        self.protocols = ProtocolServices(self, drivers)
-        self._runtime_services = RuntimeServices(self)
-        services = services_of(
-            MemoryServices(self), PlainServices(self), self.protocols, OpenServices(self, uses, drivers), drivers,
-            self.events, self.image_services, self.variables, self._runtime_services, VirtualAddressServices(self),
-        )  # fmt: skip
+        self.context = context = GuestContext(
+            machine=machine,
+            cpu=self.cpu,
+            ram=self.ram,
+            clock=self.clock,
+            heap=self.heap,
+            stubs=self.stubs,
+            interfaces=self.interfaces,
+            call=self.call,
+            wrote=board.wrote,
+            check_limit=board.check_limit,
+        )
         several = machine.td.is_td and machine.td.vcpus > 1
         runtime_size = SystemTables.SIZE + (WakeupMailbox.size(self.ram) if several else 0)
         area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, runtime_size)
-        self.tables = SystemTables(self, area, services)
-        install_firmware_protocols(self)
+        self.tables = SystemTables(context, area)
+        self._events = events = GuestEvents(context)
+        self._waiting = waiting = Waiting(self.clock, events, self.keys)
+        uses = ProtocolUses(self.services)
+        drivers = DriverServices(context, uses)
+        protocols = ProtocolServices(context, drivers)
+        self.image_services = ImageServices(context, self, self.tables, events, protocols)
+        self._runtime_services = RuntimeServices(context)
+        self.tables.write_services(
+            services_of(
+                MemoryServices(context), PlainServices(context, events, waiting), protocols,
+                OpenServices(context, uses, drivers), drivers, EventServices(context, events, waiting, protocols),
+                self.image_services, VariableServices(context), self._runtime_services,
+                VirtualAddressServices(context, self.tables, events),
+            )
+        )  # fmt: skip
+        console = Console(
+            screen=self.screen,
+            keys=self.keys,
+            create_ready_event=events.create_ready_event,
+            polled=waiting.polled,
+        )
+        install_firmware_protocols(context, self.tables, console)
         machine.services.images.program_for = self.image_services.program_for
         mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
@@ -161,7 +182,7 @@ class GuestFirmware:
 
     def halted(self) -> None:
         """HLT of a program: the next timer tick wakes it, if anything does."""
-        self.waiting.halted()
+        self._waiting.halted()
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -181,26 +202,6 @@ class GuestFirmware:
         self.stubs = Stubs(self.ram, stubs, _STUBS_SIZE)
         return FirmwareHeap(stack + _STACK_SIZE, start + size)
 
-    def wrote(self, address: int, size: int) -> None:
-        """A service wrote guest memory that may have held code."""
-        self.board.wrote(address, size)
-
-    def guid_address(self, guid: Guid) -> int:
-        """Address of a GUID that stays where it is."""
-        if guid not in self._guids:
-            self._guids[guid] = self.interfaces.structure([guid.bytes_le])
-        return self._guids[guid]
-
-    def guest_device_path(self, address: int) -> GuestDevicePath:
-        """A device path that a guest keeps at ``address``."""
-        return GuestDevicePath(parse_device_path(self.ram, address).nodes, address)
-
-    def offer(self, protocols: dict[Guid, int]) -> None:
-        """Put structures of the firmware's own on a new handle."""
-        handle: int | None = None
-        for guid, address in protocols.items():
-            handle = self.services.handles.install_protocol_interface(handle, guid, GuestInterface(address)).handle
-
     # ---- images -------------------------------------------------------------------------------------------------
 
     def name_image(self, handle: int, name: str) -> None:
@@ -217,17 +218,17 @@ class GuestFirmware:
     def prepare_image(self, handle: int, image: LoadedImage) -> None:
         """What firmware puts on an image's handle before it starts."""
         self.code.started(self._name(handle, image), image)
-        prepare_loaded_image(self, handle, image)
+        prepare_loaded_image(self.context, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
 
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
-        return unload_function(self, handle, image)
+        return unload_function(self.context, handle, image)
 
     def left_boot_services(self) -> None:
         """ExitBootServices has succeeded: no watchdog any more; tell whoever wants to know."""
-        self.events.set_watchdog(0)
+        self._events.set_watchdog(0)
         if self.on_leaving is not None:
             self.on_leaving()
 
@@ -271,7 +272,7 @@ class GuestFirmware:
         if stop.kind is StopKind.WATCHED:
             return self._entered_system(stop)
         if stop.kind is StopKind.CALL and self.on_call is not None:
-            self.check_limit()
+            self.board.check_limit()
             return self.on_call()
         return self.board.after(stop)
 
@@ -285,10 +286,6 @@ class GuestFirmware:
         self.board.entered_system(is_linux=self.code.kernel is not None)
         return stop.address
 
-    def check_limit(self) -> None:
-        """Give up where the run's time is over."""
-        self.board.check_limit()
-
     # ---- serving ------------------------------------------------------------------------------------------------
 
     def _serve(self, number: int, stack: int) -> int:
@@ -298,8 +295,8 @@ class GuestFirmware:
         if service is None:
             raise EngineError(f"the program has overwritten the firmware's own memory: there is no service {number:#x}")
         self.caller_address = self.ram.u64(stack) if self.ram.accessible(stack, 8) else 0
-        self.waiting.served(service.name)
-        self.check_limit()
+        self._waiting.served(service.name)
+        self.board.check_limit()
         self.machine.trace.caller = self.code.name(self.caller_address)
         try:
             answer = self._answer(service, stack)

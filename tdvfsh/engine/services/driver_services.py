@@ -8,18 +8,15 @@ Source: UEFI 2.10 7.3.12 and 7.3.13; edk2 MdeModulePkg/Core/Dxe/Hand/DriverSuppo
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.protocol_uses import BY_DRIVER, ProtocolUses
-from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.services.image_services import status_of
+from tdvfsh.engine.abi.service_table import service, status_of
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _SUPPORTED: Final = 0
 _START: Final = 8
@@ -33,19 +30,19 @@ class DriverServices:
     """The two services, over the uses of protocols.
 
     Args:
-        firmware: Whose.
+        context: Guest memory, and the way into guest code.
         uses: Who has opened what.
     """
 
-    def __init__(self, firmware: GuestFirmware, uses: ProtocolUses) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, uses: ProtocolUses) -> None:
+        self._context = context
+        self._ram = context.ram
         self._uses = uses
 
     @property
     def _handles(self) -> HandleDatabase:
         """The present one: going back to a snapshot replaces it."""
-        return self._firmware.services.handles
+        return self._context.services.handles
 
     @service("ConnectController", "qqqb")
     def connect_controller(
@@ -96,7 +93,7 @@ class DriverServices:
         return interface.address if isinstance(interface, GuestInterface) else 0
 
     def _call(self, driver: int, function: int, controller: int, *arguments: int) -> EfiStatus:
-        return status_of(self._firmware.call(self._ram.u64(driver + function), driver, controller, *arguments))
+        return status_of(self._context.call(self._ram.u64(driver + function), driver, controller, *arguments))
 
     @service("DisconnectController", "qqq")
     def disconnect_controller(self, controller_handle: int, driver_image_handle: int, child_handle: int) -> EfiStatus:
@@ -130,10 +127,10 @@ class DriverServices:
             return False
         doomed = children if child is None else [child]
         if doomed:
-            buffer = self._firmware.heap.allocate(8 * len(doomed))
+            buffer = self._context.heap.allocate(8 * len(doomed))
             self._ram.write(buffer, struct.pack(f"<{len(doomed)}Q", *doomed))
             status = self._call(binding, _STOP, controller, len(doomed), buffer)
-            self._firmware.heap.free(buffer)
+            self._context.heap.free(buffer)
             if status.is_error:
                 return False
         if len(doomed) < len(children):

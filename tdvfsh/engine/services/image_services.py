@@ -5,35 +5,68 @@ Source: UEFI 2.10 7.4; edk2 MdeModulePkg/Core/Dxe/Image/Image.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.abi.buffers import pool_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import parse_device_path
-from tdvfsh.engine.abi.service_table import Answer, service
+from tdvfsh.engine.abi.service_table import Answer, service, status_of
+from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.errors import ReachedOperatingSystem
+from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.services.protocol_services import ProtocolServices
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
-
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
-_ERROR: Final = 1 << 63
-_STATUSES: Final = {int(status): status for status in EfiStatus}
+
+
+class ImageHost(Protocol):
+    """The firmware around images that start."""
+
+    def prepare_image(self, handle: int, image: LoadedImage) -> None:
+        """Put on an image's handle what belongs there before the image starts."""
+        ...
+
+    def unload_function(self, handle: int, image: LoadedImage) -> int:
+        """Address of an image's Unload function, 0 where it has none."""
+        ...
+
+    def left_boot_services(self) -> None:
+        """Called when ExitBootServices has succeeded."""
+        ...
 
 
 class ImageServices:
     """LoadImage, StartImage, Exit, UnloadImage, ExitBootServices, InstallConfigurationTable.
 
+    Args:
+        context: Guest memory, and the way into guest code.
+        host: The firmware around images that start.
+        tables: What an image is called with.
+        events: The task priority, which an image leaves as it was.
+        protocols: Announces the handles of images.
+
     Attributes:
-        exit_code: What the program that ended last gave back, as a number: it need not be a status.
+        exit_code: What the program that ended last returned, as a number: it need not be a status.
     """
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._services = firmware.services
-        self._ram = firmware.ram
+    def __init__(
+        self,
+        context: GuestContext,
+        host: ImageHost,
+        tables: SystemTables,
+        events: GuestEvents,
+        protocols: ProtocolServices,
+    ) -> None:
+        self._context = context
+        self._host = host
+        self._tables = tables
+        self._events = events
+        self._protocols = protocols
+        self._services = context.services
+        self._ram = context.ram
         self._depth = 0
         self.exit_code = 0
 
@@ -47,27 +80,27 @@ class ImageServices:
         return self._run if image.entry_point else None
 
     def _run(self, handle: int) -> EfiStatus:
-        firmware = self._firmware
+        context, events = self._context, self._events
         image = self._services.images.loaded_image(handle)
         assert image is not None
-        firmware.prepare_image(handle, image)
-        cpu, tpl, trace = firmware.cpu, firmware.events.tpl, firmware.machine.trace
+        self._host.prepare_image(handle, image)
+        cpu, tpl, trace = context.cpu, events.tpl, context.machine.trace
         caller = trace.caller
-        context = cpu.uc.context_save()
+        saved = cpu.uc.context_save()
         self._depth += 1
         try:
-            self.exit_code = firmware.call(image.entry_point, handle, firmware.tables.system_table)
+            self.exit_code = context.call(image.entry_point, handle, self._tables.system_table)
         except ReachedOperatingSystem:
             if self._depth > 1:
                 raise
             return SUCCESS
         except BaseException:
-            cpu.uc.context_restore(context)
+            cpu.uc.context_restore(saved)
             raise
         finally:
             self._depth -= 1
             trace.caller = caller
-            firmware.events.tpl = tpl
+            events.tpl = tpl
         return status_of(self.exit_code)
 
     @service("LoadImage", "bqqqqq", own_record=True)
@@ -83,7 +116,7 @@ class ImageServices:
         status, handle = self._services.load_image(bool(boot_policy), parent_image_handle, path, source)
         self._ram.put_u64(image_handle, handle or 0)
         if handle is not None:
-            self._firmware.protocols.announce(handle)
+            self._protocols.announce(handle)
         return status
 
     @service("StartImage", "qqq", own_record=True)
@@ -97,7 +130,7 @@ class ImageServices:
 
     def _give_exit_data(self, data: str | None, size: int, pointer: int) -> None:
         text = (data + "\0").encode("utf-16-le") if data is not None else b""
-        address = pool_buffer(self._firmware, text) if text else 0
+        address = pool_buffer(self._context, text) if text else 0
         self._ram.put_u64(size, len(text) if address else 0)
         self._ram.put_u64(pointer, address)
 
@@ -113,8 +146,8 @@ class ImageServices:
         """EFI_IMAGE_UNLOAD."""
         image = self._services.images.loaded_image(image_handle)
         if image is not None and image.started:
-            unload = self._firmware.unload_function(image_handle, image)
-            image.unload = None if not unload else lambda: status_of(self._firmware.call(unload, image_handle))
+            unload = self._host.unload_function(image_handle, image)
+            image.unload = None if not unload else lambda: status_of(self._context.call(unload, image_handle))
         return self._services.unload_image(image_handle)
 
     @service("ExitBootServices", "qq", own_record=True)
@@ -122,7 +155,7 @@ class ImageServices:
         """EFI_EXIT_BOOT_SERVICES."""
         status = self._services.exit_boot_services(image_handle, map_key)
         if status is SUCCESS:
-            self._firmware.left_boot_services()
+            self._host.left_boot_services()
         return status
 
     @service("InstallConfigurationTable", "qq", own_record=True)
@@ -131,10 +164,5 @@ class ImageServices:
         if not guid:
             return _INVALID
         status = self._services.install_configuration_table(self._ram.guid(guid), table or None)
-        self._firmware.tables.update_configuration_tables()
+        self._tables.update_configuration_tables()
         return status
-
-
-def status_of(value: int) -> EfiStatus:
-    """A program's return value as a status: what is none becomes EFI_ABORTED or EFI_SUCCESS, by its error bit."""
-    return _STATUSES[value] if value in _STATUSES else (EfiStatus.EFI_ABORTED if value & _ERROR else SUCCESS)

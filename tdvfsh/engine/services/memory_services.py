@@ -5,13 +5,9 @@ Source: UEFI 2.10 7.2; which out-parameters are written when, as edk2 MdeModuleP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _INVALID = EfiStatus.EFI_INVALID_PARAMETER
 
@@ -19,9 +15,9 @@ _INVALID = EfiStatus.EFI_INVALID_PARAMETER
 class MemoryServices:
     """AllocatePages to FreePool, GetMemoryMap, AcceptMemory."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._services = firmware.services
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._services = context.services
+        self._ram = context.ram
 
     @service("AllocatePages", "ddqq", own_record=True)
     def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int) -> EfiStatus:

@@ -6,42 +6,50 @@ Source: UEFI 2.10 7.5.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _MICROSECOND: Final = 1_000
 
 
 class PlainServices:
-    """Stall, SetWatchdogTimer, CopyMem, SetMem, CalculateCrc32, GetNextMonotonicCount."""
+    """Stall, SetWatchdogTimer, CopyMem, SetMem, CalculateCrc32, GetNextMonotonicCount.
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    Args:
+        context: Guest memory.
+        events: The watchdog.
+        waiting: How time passes.
+    """
+
+    def __init__(self, context: GuestContext, events: GuestEvents, waiting: Waiting) -> None:
+        self._context = context
+        self._events = events
+        self._waiting = waiting
+        self._ram = context.ram
         self._count = 0
 
     @service("Stall", "q")
     def stall(self, microseconds: int) -> EfiStatus:
         """EFI_STALL: virtual time passes."""
-        self._firmware.waiting.stall(microseconds * _MICROSECOND)
+        self._waiting.stall(microseconds * _MICROSECOND)
         return SUCCESS
 
     @service("SetWatchdogTimer", "qqqq")
     def set_watchdog_timer(self, timeout: int, watchdog_code: int, data_size: int, watchdog_data: int) -> EfiStatus:
         """EFI_SET_WATCHDOG_TIMER: in ``timeout`` virtual seconds the run ends; 0 switches the watchdog off."""
-        self._firmware.events.set_watchdog(timeout)
+        self._events.set_watchdog(timeout)
         return SUCCESS
 
     @service("CopyMem", "qqq")
     def copy_mem(self, destination: int, source: int, length: int) -> None:
         """EFI_COPY_MEM: overlapping is fine."""
         self._ram.write(destination, self._ram.read(source, length))
-        self._firmware.wrote(destination, length)
+        self._context.wrote(destination, length)
 
     @service("SetMem", "qqb")
     def set_mem(self, buffer: int, size: int, value: int) -> None:
@@ -49,7 +57,7 @@ class PlainServices:
         if size:
             window = self._ram.window(buffer, size)
             window[:] = bytes((value,)) * size
-        self._firmware.wrote(buffer, size)
+        self._context.wrote(buffer, size)
 
     @service("CalculateCrc32", "qqq")
     def calculate_crc32(self, data: int, data_size: int, crc32: int) -> EfiStatus:

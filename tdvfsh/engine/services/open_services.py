@@ -6,10 +6,11 @@ Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.engine.abi.buffers import give_array
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.protocol_uses import (
     BY_CHILD_CONTROLLER,
     BY_DRIVER,
@@ -24,9 +25,6 @@ from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
-
 _ATTRIBUTES: Final = frozenset(
     (BY_HANDLE_PROTOCOL, GET_PROTOCOL, TEST_PROTOCOL, BY_CHILD_CONTROLLER, BY_DRIVER, EXCLUSIVE, BY_DRIVER | EXCLUSIVE)
 )
@@ -37,28 +35,28 @@ class OpenServices:
     """HandleProtocol, OpenProtocol, CloseProtocol, OpenProtocolInformation, ProtocolsPerHandle.
 
     Args:
-        firmware: Whose.
+        context: Guest memory, and the way into guest code.
         uses: Who has opened what.
         drivers: Stops a driver that somebody else wants to open exclusively.
     """
 
-    def __init__(self, firmware: GuestFirmware, uses: ProtocolUses, drivers: DriverServices) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, uses: ProtocolUses, drivers: DriverServices) -> None:
+        self._context = context
+        self._ram = context.ram
         self._uses = uses
         self._drivers = drivers
 
     @property
     def _handles(self) -> HandleDatabase:
         """The present one: going back to a snapshot replaces it."""
-        return self._firmware.services.handles
+        return self._context.services.handles
 
     @service("HandleProtocol", "qgq")
     def handle_protocol(self, handle: int, protocol: int, interface: int) -> EfiStatus:
-        """EFI_HANDLE_PROTOCOL: OpenProtocol on behalf of the firmware."""
+        """EFI_HANDLE_PROTOCOL: OpenProtocol on behalf of the context."""
         if not interface or not protocol:
             return _INVALID
-        return self._open(handle, self._ram.guid(protocol), interface, (self._firmware.machine.firmware_image, 0, 1))
+        return self._open(handle, self._ram.guid(protocol), interface, (self._context.machine.firmware_image, 0, 1))
 
     @service("OpenProtocol", "qgqqqd")
     def open_protocol(
@@ -79,7 +77,7 @@ class OpenServices:
     def _open(self, handle: int, protocol: Guid, interface: int, use: tuple[int, int, int]) -> EfiStatus:
         """Give the interface's address and note the use; ``interface`` 0 gives none."""
         status, thing = self._handles.handle_protocol(handle, protocol)
-        address = self._firmware.interfaces.address_of(handle, protocol, thing) if status is SUCCESS else None
+        address = self._context.interfaces.address_of(handle, protocol, thing) if status is SUCCESS else None
         if status is SUCCESS and address is None:
             status = EfiStatus.EFI_UNSUPPORTED
         if status is SUCCESS:
@@ -126,13 +124,13 @@ class OpenServices:
             return EfiStatus.EFI_NOT_FOUND
         uses = self._uses.of(handle, guid)
         data = b"".join(struct.pack("<QQII", use.agent, use.controller, use.attributes, use.count) for use in uses)
-        return give_array(self._firmware, data, entry_buffer, entry_count, len(uses))
+        return give_array(self._context, data, entry_buffer, entry_count, len(uses))
 
     @service("ProtocolsPerHandle", "qqq")
     def protocols_per_handle(self, handle: int, protocol_buffer: int, protocol_buffer_count: int) -> EfiStatus:
         """EFI_PROTOCOLS_PER_HANDLE: pointers to GUIDs."""
         if handle not in self._handles or not protocol_buffer or not protocol_buffer_count:
             return _INVALID
-        pointers = [self._firmware.guid_address(guid) for guid in self._handles.protocols(handle)]
+        pointers = [self._context.guid_address(guid) for guid in self._handles.protocols(handle)]
         data = struct.pack(f"<{len(pointers)}Q", *pointers)
-        return give_array(self._firmware, data, protocol_buffer, protocol_buffer_count, len(pointers))
+        return give_array(self._context, data, protocol_buffer, protocol_buffer_count, len(pointers))

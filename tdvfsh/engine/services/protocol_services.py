@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.engine.abi.buffers import give_array
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import Argument, service
@@ -17,9 +18,6 @@ from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _ALL_HANDLES: Final = 0
 _BY_REGISTER_NOTIFY: Final = 1
@@ -40,14 +38,14 @@ class ProtocolServices:
     """InstallProtocolInterface to LocateDevicePath.
 
     Args:
-        firmware: Whose.
+        context: Guest memory, and the way into guest code.
         drivers: Lets go of an interface that is to be removed.
     """
 
-    def __init__(self, firmware: GuestFirmware, drivers: DriverServices) -> None:
-        self._firmware = firmware
-        self._services = firmware.services
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext, drivers: DriverServices) -> None:
+        self._context = context
+        self._services = context.services
+        self._ram = context.ram
         self._drivers = drivers
         self._registrations: dict[int, _Registration] = {}
 
@@ -72,7 +70,7 @@ class ProtocolServices:
 
     def _interface(self, protocol: Guid, address: int) -> GuestInterface | DevicePath:
         if protocol == EFI_DEVICE_PATH_PROTOCOL_GUID and address:
-            return self._firmware.guest_device_path(address)
+            return self._context.device_path(address)
         return GuestInterface(address)
 
     def announce(self, handle: int) -> None:
@@ -84,7 +82,7 @@ class ProtocolServices:
         for registration in list(self._registrations.values()):
             if registration.protocol == protocol:
                 registration.waiting.append(handle)
-                self._firmware.core.events.signal_event(registration.event)
+                self._context.core.events.signal_event(registration.event)
 
     def _forget(self, handle: int, protocol: Guid) -> None:
         for registration in self._registrations.values():
@@ -130,7 +128,7 @@ class ProtocolServices:
         protocols = self._services.handles.protocols(handle)
         if protocol not in protocols:
             return EfiStatus.EFI_NOT_FOUND
-        address = self._firmware.interfaces.address_of(handle, protocol, protocols[protocol])
+        address = self._context.interfaces.address_of(handle, protocol, protocols[protocol])
         return SUCCESS if address == interface else EfiStatus.EFI_NOT_FOUND
 
     @service("InstallMultipleProtocolInterfaces", "*")
@@ -189,7 +187,7 @@ class ProtocolServices:
         """EFI_REGISTER_PROTOCOL_NOTIFY."""
         if not protocol or not event or not registration:
             return _INVALID
-        key = self._firmware.heap.allocate(16)
+        key = self._context.heap.allocate(16)
         self._registrations[key] = _Registration(self._ram.guid(protocol), event)
         self._ram.put_u64(registration, key)
         return SUCCESS
@@ -198,7 +196,7 @@ class ProtocolServices:
         """Nobody hears of protocols by an event that is closed."""
         for key in [key for key, registration in self._registrations.items() if registration.event == event]:
             del self._registrations[key]
-            self._firmware.heap.free(key)
+            self._context.heap.free(key)
 
     # ---- locating -----------------------------------------------------------------------------------------------
 
@@ -235,7 +233,7 @@ class ProtocolServices:
             self._ram.put_u64(no_handles, 0)
             self._ram.put_u64(buffer, 0)
             return status
-        status = give_array(self._firmware, struct.pack(f"<{len(found)}Q", *found), buffer, no_handles, len(found))
+        status = give_array(self._context, struct.pack(f"<{len(found)}Q", *found), buffer, no_handles, len(found))
         if search_type == _BY_REGISTER_NOTIFY and status is SUCCESS:
             self._registrations[search_key].waiting.pop(0)
         return status
@@ -267,7 +265,7 @@ class ProtocolServices:
             handle = next(iter(self._services.handles.locate_handles(guid)), None)
             status, thing = self._services.locate_protocol(guid)
         found = status is SUCCESS and handle is not None
-        address = self._firmware.interfaces.address_of(handle, guid, thing) if found and handle is not None else None
+        address = self._context.interfaces.address_of(handle, guid, thing) if found and handle is not None else None
         self._ram.put_u64(interface, address or 0)
         return SUCCESS if address is not None else EfiStatus.EFI_NOT_FOUND
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.errors import GuestReset
 from tdvfsh.uefi.efi_time import EFI_TIME, pack_time
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 START_OF_TIME: Final = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
 """The date at which every machine's virtual clock starts."""
@@ -27,22 +25,22 @@ _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 class RuntimeServices:
     """GetTime, SetTime, ResetSystem."""
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
         self._offset = timedelta()
 
     @property
     def now(self) -> datetime:
         """The virtual date and time."""
-        return START_OF_TIME + self._offset + timedelta(microseconds=self._firmware.clock.now_ns // 1000)
+        return START_OF_TIME + self._offset + timedelta(microseconds=self._context.clock.now_ns // 1000)
 
     @service("GetTime", "qq")
     def get_time(self, time: int, capabilities: int) -> EfiStatus:
         """EFI_GET_TIME."""
         if not time:
             return _INVALID
-        self._firmware.clock.read()
+        self._context.clock.read()
         try:
             now = self.now
         except OverflowError:  # somebody has set the clock to the end of the calendar

@@ -5,15 +5,13 @@ Source: UEFI 2.10 8.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.dxe.variables import MAXIMUM_DATA_BYTES
 from tdvfsh.engine.abi.buffers import fill_buffer
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
@@ -22,12 +20,12 @@ class VariableServices:
     """GetVariable, GetNextVariableName, SetVariable, QueryVariableInfo.
 
     Args:
-        firmware: Whose.
+        context: Guest memory, and the way into guest code.
     """
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    def __init__(self, context: GuestContext) -> None:
+        self._context = context
+        self._ram = context.ram
 
     @service("GetVariable", "sgqqq")
     def get_variable(
@@ -36,7 +34,7 @@ class VariableServices:
         """EFI_GET_VARIABLE."""
         if not variable_name or not vendor_guid or not data_size:
             return _INVALID
-        core = self._firmware.core
+        core = self._context.core
         name, vendor = self._ram.utf16(variable_name), self._ram.guid(vendor_guid)
         status, variable = core.variables.get_variable(name, vendor, at_runtime=core.at_runtime)
         if variable is None:
@@ -50,7 +48,7 @@ class VariableServices:
         """EFI_GET_NEXT_VARIABLE_NAME."""
         if not variable_name_size or not variable_name or not vendor_guid:
             return _INVALID
-        core = self._firmware.core
+        core = self._context.core
         units = self._ram.u64(variable_name_size) // 2
         name = self._ram.utf16(variable_name, units)
         if len(name.encode("utf-16-le")) // 2 == units:
@@ -72,7 +70,7 @@ class VariableServices:
         """EFI_SET_VARIABLE: a size or attributes of 0 delete."""
         if not variable_name or not vendor_guid or (data_size and not data):
             return _INVALID
-        core = self._firmware.core
+        core = self._context.core
         name, vendor = self._ram.utf16(variable_name), self._ram.guid(vendor_guid)
         if data_size > MAXIMUM_DATA_BYTES:
             return _INVALID
@@ -86,7 +84,7 @@ class VariableServices:
         """EFI_QUERY_VARIABLE_INFO."""
         if not (maximum_storage_size and remaining_storage_size and maximum_variable_size):
             return _INVALID
-        core = self._firmware.core
+        core = self._context.core
         info = core.variables.query_variable_info(attributes, at_runtime=core.at_runtime)
         if info.status is SUCCESS:
             self._ram.put_u64(maximum_storage_size, info.maximum_variable_storage_size)

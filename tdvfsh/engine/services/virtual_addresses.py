@@ -6,16 +6,16 @@ Source: UEFI 2.10 8.4; edk2 MdeModulePkg/Core/RuntimeDxe/Runtime.c for the order
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.abi.system_table import SystemTables
+from tdvfsh.engine.services.guest_events import GuestEvents
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
 
 _DESCRIPTOR: Final = struct.Struct("<I4xQQQQ")
 _DESCRIPTOR_VERSION: Final = 1
@@ -23,19 +23,27 @@ _OPTIONAL_POINTER: Final = 1
 
 
 class VirtualAddressServices:
-    """The two services; they work once, after ExitBootServices."""
+    """The two services; they work once, after ExitBootServices.
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
-        self._ram = firmware.ram
+    Args:
+        context: Guest memory.
+        tables: Their pointers change.
+        events: Notified of the change.
+    """
+
+    def __init__(self, context: GuestContext, tables: SystemTables, events: GuestEvents) -> None:
+        self._context = context
+        self._tables = tables
+        self._events = events
+        self._ram = context.ram
         self._map: list[tuple[int, int, int]] | None = None
         self._changing = False
 
     @service("SetVirtualAddressMap", "qqdq")
     def set_virtual_address_map(self, size: int, descriptor_size: int, version: int, address_map: int) -> EfiStatus:
         """EFI_SET_VIRTUAL_ADDRESS_MAP."""
-        firmware = self._firmware
-        if self._map is not None or not firmware.services.at_runtime:
+        context = self._context
+        if self._map is not None or not context.services.at_runtime:
             return EfiStatus.EFI_UNSUPPORTED
         if version != _DESCRIPTOR_VERSION or descriptor_size < _DESCRIPTOR.size:
             return EfiStatus.EFI_INVALID_PARAMETER
@@ -45,10 +53,10 @@ class VirtualAddressServices:
             if attribute & EFI_MEMORY_RUNTIME:
                 found.append((physical, physical + (pages << PAGE_SHIFT), virtual))
         self._map, self._changing = found, True
-        firmware.core.events.signal_group(EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE)
-        firmware.events.dispatch()
-        firmware.tables.convert(self.convert)
-        firmware.stubs.move(self.convert)
+        context.core.events.signal_group(EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE)
+        self._events.dispatch()
+        self._tables.convert(self.convert)
+        context.stubs.move(self.convert)
         self._changing = False
         return SUCCESS
 

@@ -12,7 +12,7 @@ import pytest
 from tdvfsh.engine.abi.system_table import BOOT_SERVICES
 from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.services.event_services import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
+from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,

@@ -9,7 +9,7 @@ import pytest
 
 from tdvfsh.engine.abi.protocol_uses import BY_CHILD_CONTROLLER, BY_DRIVER, EXCLUSIVE, GET_PROTOCOL
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.services.event_services import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
+from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program

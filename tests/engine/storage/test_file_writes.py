@@ -34,11 +34,11 @@ class Files:
     def __init__(self, firmware: GuestFirmware, volume: Volume) -> None:
         self.firmware = firmware
         self.ram = firmware.ram
-        self.protocol = FileSystemProtocol(firmware, volume)
+        self.protocol = FileSystemProtocol(firmware.context, volume)
         self.room = firmware.heap.allocate(1024)
         self.size = firmware.heap.allocate(16)
         self.name = firmware.heap.allocate(256)
-        self.guid = firmware.guid_address(EFI_FILE_INFO_GUID)
+        self.guid = firmware.context.guid_address(EFI_FILE_INFO_GUID)
         assert self.protocol.open_volume(0, self.size) is SUCCESS
         self.root = self.ram.u64(self.size)
 
@@ -132,10 +132,10 @@ def test_what_cannot_be_set_is_said_and_not_ignored(files: Files, tmp_path: Path
     file = files.open("a.txt")[1]
     assert files.change(file, CREATED, efi_time(CHRISTMAS)) is EfiStatus.EFI_UNSUPPORTED
     assert files.change(file, MODIFIED, struct.pack("<HBB12x", 2025, 13, 1)) is EfiStatus.EFI_INVALID_PARAMETER
-    files.guid = files.firmware.guid_address(EFI_FILE_SYSTEM_INFO_GUID)
+    files.guid = files.firmware.context.guid_address(EFI_FILE_SYSTEM_INFO_GUID)
     assert files.protocol.set_info(file, files.guid, 1024, files.room) is EfiStatus.EFI_UNSUPPORTED
     reader = files.open("a.txt", MODE_READ)[1]
-    files.guid = files.firmware.guid_address(EFI_FILE_INFO_GUID)
+    files.guid = files.firmware.context.guid_address(EFI_FILE_INFO_GUID)
     for offset, data in ((SIZE, bytes(8)), (NAME, "b\0".encode("utf-16-le")), (MODIFIED, efi_time(CHRISTMAS))):
         assert files.change(reader, offset, data) is EfiStatus.EFI_ACCESS_DENIED
 
@@ -157,7 +157,7 @@ def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_p
     with open_mapped(path) as mapped, open(path, "r+b", buffering=0) as stream, guest() as (firmware, _):
         buffer = firmware.heap.allocate(SECTOR)
         firmware.ram.write(buffer, b"\xaa" * SECTOR)
-        disk = BlockIoProtocol(firmware, ImageDisk(mapped.view, stream))
+        disk = BlockIoProtocol(firmware.context, ImageDisk(mapped.view, stream))
         assert disk.write_blocks(0, 1, 2, SECTOR, buffer) is SUCCESS
         assert disk.write_disk(0, 1, 5, 3, buffer) is SUCCESS
         assert disk.write_blocks(0, 1, 4, SECTOR, buffer) is EfiStatus.EFI_INVALID_PARAMETER
@@ -168,7 +168,7 @@ def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_p
         firmware.ram.write(buffer, bytes(SECTOR))
         assert disk.read_blocks(0, 1, 2, SECTOR, buffer) is SUCCESS
         assert firmware.ram.read(buffer, SECTOR) == b"\xaa" * SECTOR
-        read_only = BlockIoProtocol(firmware, ImageDisk(mapped.view))
+        read_only = BlockIoProtocol(firmware.context, ImageDisk(mapped.view))
         assert read_only.write_blocks(0, 1, 0, SECTOR, buffer) is EfiStatus.EFI_WRITE_PROTECTED
         media = [firmware.ram.u64(protocol.block_io() + 8) for protocol in (disk, read_only)]
         assert [firmware.ram.u8(address + 7) for address in media] == [0, 1]  # ReadOnly

@@ -36,7 +36,7 @@ def read_sector(disk: Disk, lba: int) -> tuple[EfiStatus, bytes]:
     """ReadBlocks of one sector, as a guest would call it."""
     with guest() as (firmware, _):
         buffer = firmware.heap.allocate(SECTOR)
-        status = BlockIoProtocol(firmware, disk).read_blocks(0, MEDIA_ID, lba, SECTOR, buffer)
+        status = BlockIoProtocol(firmware.context, disk).read_blocks(0, MEDIA_ID, lba, SECTOR, buffer)
         return status, firmware.ram.read(buffer, SECTOR)
 
 
@@ -76,7 +76,7 @@ def test_sectors_of_a_folder_s_file_that_shrank_or_went_away_are_a_device_error(
 def test_an_initrd_is_read_whole_or_not_at_all(path: Path) -> None:
     with open_mapped(path) as file, guest() as (firmware, _):
         pieces = [(0, file.view), (len(FILE) + 4, memoryview(b"tail"))]
-        protocol = LoadFile2Protocol(firmware, InitrdLoadFile2(len(FILE) + 8, pieces))
+        protocol = LoadFile2Protocol(firmware.context, InitrdLoadFile2(len(FILE) + 8, pieces))
         buffer = firmware.heap.allocate(len(FILE) + 8)
         firmware.ram.write(buffer, b"\xff" * (len(FILE) + 8))
         size = firmware.heap.allocate(8)

@@ -1,13 +1,13 @@
-"""How time passes while a guest waits: on a person at the terminal, on a timer, or in vain."""
+"""How time passes while a guest waits: for a key of the terminal, for a timer, or in vain."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.errors import GuestIdle
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.x86.guest_clock import GuestClock
 
 _POLL_NS: Final = 1_000_000
 _POLL_SECONDS: Final = 0.002
@@ -24,20 +24,21 @@ _NOT_PROGRESS: Final = frozenset(
         "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode",
     )
 )  # fmt: skip
-POLLING: Final = frozenset(
-    (
-        "CheckEvent", "Stall", "RaiseTPL", "RestoreTPL", "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
-        "EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx",
-    )
-)  # fmt: skip
-"""Services that a waiting guest calls without end; the journal counts repetitions instead of listing them."""
 
 
 class Waiting:
-    """The idle rule and the passing of time."""
+    """The idle rule and the passing of time.
 
-    def __init__(self, firmware: GuestFirmware) -> None:
-        self._firmware = firmware
+    Args:
+        clock: Virtual time.
+        events: Timers, which fire while time passes.
+        keys: What the guest may wait for.
+    """
+
+    def __init__(self, clock: GuestClock, events: GuestEvents, keys: KeySource) -> None:
+        self._clock = clock
+        self._events = events
+        self._keys = keys
         self._polls = 0
 
     def served(self, name: str) -> None:
@@ -47,48 +48,44 @@ class Waiting:
 
     def stall(self, ns: int) -> None:
         """Stall: time passes; a person at the terminal waits as long."""
-        keys = self._firmware.keys
-        if keys.live:
-            keys.sleep(min(ns / 1e9, _SLICE_SECONDS))
+        if self._keys.live:
+            self._keys.sleep(min(ns / 1e9, _SLICE_SECONDS))
         self._count()
-        self._firmware.events.advance(ns)
+        self._events.advance(ns)
 
     def polled(self) -> None:
         """The guest asked whether something is ready, in vain."""
         self._count()
-        keys = self._firmware.keys
-        if keys.live:
-            keys.wait(_POLL_SECONDS)
-            self._firmware.events.advance(int(_POLL_SECONDS * 1e9))
+        if self._keys.live:
+            self._keys.wait(_POLL_SECONDS)
+            self._events.advance(int(_POLL_SECONDS * 1e9))
         else:
-            self._firmware.events.advance(_POLL_NS)
+            self._events.advance(_POLL_NS)
 
     def halted(self) -> None:
         """The guest executed ``hlt``: the next timer tick wakes it, if anything does."""
-        keys = self._firmware.keys
         self._polls += 1
-        if keys.live:
-            keys.wait(_POLL_SECONDS)
+        if self._keys.live:
+            self._keys.wait(_POLL_SECONDS)
         elif self._polls > _IDLE_POLLS:
             raise GuestIdle("the program has halted, and nothing wakes it")
-        self._firmware.events.advance(_POLL_NS)
+        self._events.advance(_POLL_NS)
 
     def blocked(self) -> None:
         """The guest waits for events and none is signaled: on to the next key or timer."""
-        due = self._firmware.events.next_due()
-        now = self._firmware.clock.now_ns
-        keys = self._firmware.keys
-        if keys.live:
+        due = self._events.next_due()
+        now = self._clock.now_ns
+        if self._keys.live:
             seconds = _SLICE_SECONDS if due is None else min(_SLICE_SECONDS, max(0.0, (due - now) / 1e9))
-            keys.wait(seconds)
-            self._firmware.events.advance(int(seconds * 1e9))
+            self._keys.wait(seconds)
+            self._events.advance(int(seconds * 1e9))
         elif due is not None:
             self._count()
-            self._firmware.events.advance(max(0, due - now))
+            self._events.advance(max(0, due - now))
         else:
             raise GuestIdle("the program waits for a key, and the input has ended")
 
     def _count(self) -> None:
         self._polls += 1
-        if self._polls > _IDLE_POLLS and self._firmware.keys.ended:
+        if self._polls > _IDLE_POLLS and self._keys.ended:
             raise GuestIdle("the program waits for a key, and the input has ended")
