@@ -6,10 +6,7 @@ Source: Intel SDM volume 3, 11.6 (interprocessor interrupts), 11.12.10 (destinat
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.devices.local_apic import LocalApic
+from typing import Final, Protocol
 
 FIXED: Final = 0
 LOWEST_PRIORITY: Final = 1
@@ -18,17 +15,37 @@ START_UP: Final = 6
 EVERYBODY: Final = 0xFFFFFFFF
 
 
+class InterruptTarget(Protocol):
+    """A local APIC as the bus sees it.
+
+    Attributes:
+        nmi: Whether a non-maskable interrupt has arrived that was not taken.
+        start_page: Number of the page that a start-up message has named last.
+    """
+
+    nmi: bool
+    start_page: int | None
+
+    def is_named(self, destination: int, logical: bool) -> bool:
+        """Whether a destination names this APIC."""
+        ...
+
+    def request(self, vector: int, level: bool = False) -> None:
+        """A fixed interrupt arrives."""
+        ...
+
+
 class InterruptBus:
     """The local APICs of a machine, in the order of their IDs."""
 
     def __init__(self) -> None:
-        self.apics: list[LocalApic] = []
+        self.apics: list[InterruptTarget] = []
 
-    def named(self, destination: int, logical: bool) -> list[LocalApic]:
+    def named(self, destination: int, logical: bool) -> list[InterruptTarget]:
         """Those that a destination names."""
         return [apic for apic in self.apics if apic.is_named(destination, logical)]
 
-    def send(self, targets: Iterable[LocalApic], mode: int, vector: int, level: bool = False) -> None:
+    def send(self, targets: Iterable[InterruptTarget], mode: int, vector: int, level: bool = False) -> None:
         """Deliver to ``targets``: fixed ones to all, of lowest priority to the first, NMIs and start-up messages.
 
         Others go nowhere: INIT finds a processor that has not been started as it is.
