@@ -23,7 +23,7 @@ from tdvfsh.script.lexer import find_pipe, lex, split_words
 from tdvfsh.script.program import Program, clean_line, decode_text
 from tdvfsh.script.redirection import Redirection, RedirectionError, split_redirection
 from tdvfsh.script.status import ShellStatus, hex_status, to_efi
-from tdvfsh.script.streams import MemorySink, StreamError, TextSource
+from tdvfsh.script.streams import CapturedSink, MemorySink, StreamError, TextSource, low_bytes
 from tdvfsh.script.text import cut_comment, trim
 from tdvfsh.script.words import ABORTING, WORDS
 from tdvfsh.uefi.status import EfiStatus
@@ -251,6 +251,7 @@ class Interpreter:
             if status.is_error:
                 self._report(status)
         except RedirectionError as error:
+            host.stdin, host.stdout, host.stderr = saved
             redundant = error.status is EfiStatus.EFI_NOT_FOUND
             host.print("Redundant redirection specified.\n" if redundant else "Unable to redirect file.\n")
             status = error.status
@@ -328,13 +329,19 @@ class Interpreter:
             return EfiStatus.EFI_NOT_FOUND
         status = self._run_split(line)
         if status.is_error:
-            self.host.print(f"Invalid use of pipe ({line}).\n")
+            self.host.print("Invalid use of pipe (|).\n")
         return status
 
     def _pipe_is_valid(self, line: str) -> bool:
-        """Whether every command in front of a pipe exists; the last one is looked up when it runs."""
+        """Whether every command in front of a pipe exists; the last one is looked up when it runs.
+
+        Nothing in front of a pipe ends the line without a word.
+        """
         while (pipe := find_pipe(line)) >= 0:
-            tokens = lex(self._expand(trim(line[: line.index("|")])))
+            front = trim(line[: line.index("|")])
+            if not front:
+                return False
+            tokens = lex(self._expand(front))
             if tokens and tokens[0].closed and not self._is_runnable(tokens[0].text):
                 self._not_found(tokens[0].text)
                 return False
@@ -351,14 +358,15 @@ class Interpreter:
         if not left or not right:
             return EfiStatus.EFI_INVALID_PARAMETER
         host = self.host
-        sink = MemorySink()
+        sink = CapturedSink()
         saved = host.stdin
         self._pipes.append(sink)
         try:
             status = self.run_line(left)
             self._pipes[-1] = None
             if not status.is_error:
-                host.stdin = TextSource(sink.text, unicode=unicode)
+                text = sink.text if unicode else low_bytes(sink.text).decode("latin-1")
+                host.stdin = TextSource(text)
                 status = self.run_line(right)
         finally:
             host.stdin = saved

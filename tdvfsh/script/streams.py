@@ -24,16 +24,21 @@ class TextSource:
 
     Args:
         text: The text, with ``\\n`` ends of line.
-        unicode: Whether it is UTF-16; ``parse`` and friends only look at Unicode input.
+        readable: Whether a command finds it. Quirk of edk2: ASCII files and variables give a command that looks for
+            UTF-16 nothing.
     """
 
-    def __init__(self, text: str, *, unicode: bool = True) -> None:
+    def __init__(self, text: str, *, readable: bool = True) -> None:
         self.text = text
-        self.unicode = unicode
+        self.readable = readable
+
+
+class RedirectedSink:
+    """Base of the streams that stand in the console's place."""
 
 
 class MemorySink:
-    """Collects text: a pipe, a variable, a test."""
+    """A stream that collects text."""
 
     def __init__(self, done: Callable[[str], None] | None = None) -> None:
         self._pieces: list[str] = []
@@ -55,7 +60,11 @@ class MemorySink:
             done(self.text)
 
 
-class NullSink:
+class CapturedSink(MemorySink, RedirectedSink):
+    """A pipe or a variable as a stream."""
+
+
+class NullSink(RedirectedSink):
     """The file NUL."""
 
     def write(self, text: str) -> None:

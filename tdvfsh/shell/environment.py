@@ -108,21 +108,23 @@ class Aliases:
         return [(name, command, False) for name, command in BUILT_IN_ALIASES.items()] + listed
 
     def is_built_in(self, name: str) -> bool:
-        """Whether an alias cannot be changed."""
-        return name.lower() in BUILT_IN_ALIASES
+        """Whether a name cannot be changed: a built-in alias, or what one stands for."""
+        lower = name.lower()
+        return lower in BUILT_IN_ALIASES or lower in BUILT_IN_ALIASES.values()
 
     def is_volatile(self, name: str) -> bool:
         """Whether an alias lasts for this session only."""
         return name.lower() in self._volatile
 
-    def set(self, name: str, command: str, *, volatile: bool) -> None:
-        """Make an alias."""
+    def set(self, name: str, command: str, *, volatile: bool) -> bool:
+        """Make an alias, or give one another command; False where one of the other lifetime has the name."""
         lower = name.lower()
+        if lower in self._commands and volatile != (lower in self._volatile):
+            return False
         self._commands[lower] = command
         if volatile:
             self._volatile.add(lower)
-        else:
-            self._volatile.discard(lower)
+        return True
 
     def remove(self, name: str) -> bool:
         """Delete an alias; False where there is none."""

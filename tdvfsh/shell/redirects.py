@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from tdvfsh.script.program import BOM, decode_text
 from tdvfsh.script.redirection import RedirectionError, Target
-from tdvfsh.script.streams import FileSink, MemorySink, NullSink, StreamError, TextSource, normalize
+from tdvfsh.script.streams import (
+    CapturedSink,
+    FileSink,
+    NullSink,
+    RedirectedSink,
+    StreamError,
+    TextSource,
+    normalize,
+)
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.uefi.status import EfiStatus
 
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 _NULL_NAMES = frozenset(("NUL", "NULL"))
 
 
-class _GuardedSink:
+class _GuardedSink(RedirectedSink):
     """A file stream whose failures reach the language as StreamError."""
 
     def __init__(self, sink: FileSink, close: Callable[[], None]) -> None:
@@ -42,28 +50,30 @@ def open_output(shell: Shell, target: Target) -> TextSink:
     """A stream into a file or variable.
 
     Raises:
-        RedirectionError: The target cannot be written, or holds the other kind of text.
+        RedirectionError: The target cannot be written, or holds the other kind of text: INVALID_PARAMETER. Quirk of
+            edk2: a directory is opened first and refused later, so that alone gives ACCESS_DENIED.
     """
     if target.kind == "variable":
         return _open_variable(shell, target)
     if target.name.upper() in _NULL_NAMES:
         return NullSink()
-    located = shell.locate(target.name)
+    located = shell.named(target.name)
     if located is None or not located[1]:
         raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
     mapping, parts = located
     filesystem = mapping.drive.filesystem
     try:
         info = filesystem.info(parts)
+        if info is not None and info.is_directory:
+            raise RedirectionError(EfiStatus.EFI_ACCESS_DENIED)
         append = target.append and info is not None and info.size > 0
         if append and (filesystem.read(parts, 2) == BOM) != target.unicode:
             raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
         writer = filesystem.open_writer(parts, append=append)
         if target.unicode and not append:
             writer.write(BOM)
-    except FileSystemError as error:
-        missing = error.status is EfiStatus.EFI_NOT_FOUND  # which the language takes for "redundant"
-        raise RedirectionError(EfiStatus.EFI_ACCESS_DENIED if missing else error.status) from None
+    except FileSystemError:
+        raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER) from None
     return _GuardedSink(FileSink(writer.write, unicode=target.unicode), writer.close)
 
 
@@ -74,7 +84,7 @@ def _open_variable(shell: Shell, target: Target) -> TextSink:
     def store(text: str) -> None:
         shell.environment.set_internal(name, before + text.removesuffix("\n").replace("\n", "\r\n"))
 
-    return MemorySink(store)
+    return CapturedSink(store)
 
 
 def open_input(shell: Shell, target: Target) -> TextSource:
@@ -87,8 +97,8 @@ def open_input(shell: Shell, target: Target) -> TextSource:
         value = shell.environment.get(target.name)
         if value is None:
             raise RedirectionError(EfiStatus.EFI_INVALID_PARAMETER)
-        return TextSource(normalize(value))
+        return TextSource(normalize(value), readable=False)  # edk2's variable files cannot be read back
     data = shell.read_file(target.name)
     if data is None:
         raise RedirectionError(EfiStatus.EFI_NOT_FOUND)
-    return TextSource(normalize(decode_text(data)), unicode=target.unicode)
+    return TextSource(normalize(decode_text(data)), readable=target.unicode)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from tdvfsh.errors import TdvfshError
 from tdvfsh.script.interpreter import Interpreter
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.script.streams import MemorySink, TextSource
+from tdvfsh.script.streams import MemorySink, RedirectedSink, TextSource
 from tdvfsh.shell.command import registry
 from tdvfsh.shell.drives.drives import Drive, DriveTable, Mapping
 from tdvfsh.shell.drives.filesystem import FileSystemError
+from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.drives.paths import clean, items, parent, split_drive
 from tdvfsh.shell.drives.search import Found, search
 from tdvfsh.shell.environment import Aliases, Environment
@@ -22,6 +23,7 @@ from tdvfsh.shell.history import History
 from tdvfsh.shell.identity import PROFILES, START_TIME, Firmware, StillClock
 from tdvfsh.shell.machine_binding import set_image_hooks, status_of_error
 from tdvfsh.shell.page_break import PageBreak, PagingSink
+from tdvfsh.shell.print_ex import without_marks
 from tdvfsh.shell.redirects import open_input, open_output
 from tdvfsh.uefi.status import EfiStatus
 
@@ -177,6 +179,10 @@ class Shell:
         """``%lasterror%`` as a number."""
         return self.interpreter.last_error
 
+    def now(self) -> int:
+        """The date and time of the machine, in seconds since 1970 UTC."""
+        return self.start_time + self.clock.now_ns // 1_000_000_000
+
     @property
     def exiting(self) -> bool:
         """Whether ``exit`` asked to leave the shell."""
@@ -198,8 +204,14 @@ class Shell:
             raise KeyboardInterrupt
 
     def print(self, text: str) -> None:
-        """Print to standard output; CR LF, as variables and files hold it, counts as one end of line."""
+        """Print to standard output as ShellPrintEx does; CR LF, as variables and files hold it, is one end of line."""
+        text = without_marks(text, console=self.on_console)
         self.stdout.write(text.replace("\r\n", "\n") if "\r" in text else text)
+
+    @property
+    def on_console(self) -> bool:
+        """Whether standard output is the console: no file, pipe or variable took its place."""
+        return not isinstance(self.stdout, RedirectedSink)
 
     def begin_line(self, text: str) -> None:
         """See :class:`~tdvfsh.script.host.ScriptHost`: the moment before it is kept for ``undo``."""
@@ -275,6 +287,8 @@ class Shell:
     def mount(self, filesystem: FileSystem, *, port: int | None = None) -> Drive:
         """Mount a file system as the next ``FSn:``; the first one becomes current and makes the path."""
         drive = self.drives.mount(filesystem, port=port)
+        if isinstance(filesystem, HostFolder):
+            filesystem.marks.now = self.now
         self.environment.set_internal("path", self._default_path(), volatile=False)
         if self.current is None:
             self.environment.set_internal("homefilesystem", drive.name)
@@ -333,6 +347,13 @@ class Shell:
         mapping = self.drives.find(drive) if drive else None
         return None if mapping is None else (mapping, items(rest))
 
+    def named(self, path: str) -> tuple[Mapping, tuple[str, ...]] | None:
+        """The drive and the names of a path that firmware opens as it stands; None without such a drive.
+
+        Quirk of edk2: only patterns have their slashes turned, so a path with one names no file here.
+        """
+        return None if "/" in path else self.locate(path)
+
     def find_files(self, pattern: str) -> list[Found]:
         """All files and directories that a path or pattern names, in order of their full names."""
         drive, rest = split_drive(self.qualify(pattern.strip('"')))
@@ -341,7 +362,7 @@ class Shell:
 
     def is_directory(self, path: str) -> bool:
         """Whether a path names a directory."""
-        located = self.locate(path)
+        located = self.named(path)
         if located is None:
             return False
         info = located[0].drive.filesystem.info(located[1])
@@ -349,7 +370,7 @@ class Shell:
 
     def is_file(self, path: str) -> bool:
         """Whether a path names a file."""
-        located = self.locate(path)
+        located = self.named(path)
         if located is None:
             return False
         info = located[0].drive.filesystem.info(located[1])
@@ -386,7 +407,7 @@ class Shell:
 
     def read_file(self, path: str) -> bytes | None:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        located = self.locate(path)
+        located = self.named(path)
         if located is None:
             return None
         try:

@@ -28,7 +28,8 @@ class FileSystemError(Exception):
 class FileInfo(NamedTuple):
     """EFI_FILE_INFO of one entry.
 
-    ``size`` is in bytes, ``modified`` and ``created`` in seconds since 1970 UTC, ``attributes`` letters of ``adhrs``.
+    ``size`` is in bytes; ``modified``, ``created`` and ``accessed`` are in seconds since 1970 UTC, ``accessed`` None
+    where it is as ``modified``; ``attributes`` are letters of ``adhrs``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FileInfo(NamedTuple):
     modified: int
     created: int
     attributes: str
+    accessed: int | None = None
 
     @property
     def physical_size(self) -> int:

@@ -13,24 +13,27 @@ from tests.conformance import scripts, shell
 from tests.conformance.sandbox import sandbox
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
-ROWS = scripts.read_index(RECORDINGS / "scripts")
+FOLDERS = (RECORDINGS / "scripts", RECORDINGS / "round2" / "scripts")
+ROWS = [(folder, row) for folder in FOLDERS for row in scripts.read_index(folder)]
+NAMES = [row["script"] for _, row in ROWS]
+ARTEFACTS = {"50-startup-find": 1}
+"""Lines that differ because of the recording: its disk held a /startup.nsh that the tree lacks."""
+WITH_FREE_SPACE = ("ls.sfo", "l.sfo")  # files that scripts make, which tell the free space of the disk
 MACHINE_COMMANDS = ("memmap", "dmem", "mm")  # tested with the machine they belong to
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["script"]))
-def test_a_recorded_script_prints_the_same_lines(row: dict[str, str]) -> None:
-    reports, tally = scripts.compare_script(RECORDINGS / "scripts", row)
-    needs_processor = find_spec("unicorn") is None and row["script"] in ("36-load-each", "41-le-more")
-    unexpected = [] if needs_processor else reports
-    assert unexpected == []
-    assert tally.agree >= 0.88 * (tally.agree + tally.differ)
-    assert not any(":lasterror" in report for report in reports)
+@pytest.mark.parametrize(("folder", "row"), ROWS, ids=NAMES)
+def test_a_recorded_script_prints_the_same_lines(folder: Path, row: dict[str, str]) -> None:
+    reports, tally = scripts.compare_script(folder, row)
+    if find_spec("unicorn") is None and row["script"] in ("36-load-each", "41-le-more", "50-startup-find"):
+        assert tally.agree >= 0.88 * (tally.agree + tally.differ)  # programs do not run without a processor
+        return
+    assert len(reports) == ARTEFACTS.get(row["script"], 0), reports
 
 
-def test_recorded_scripts_agree_as_a_whole() -> None:
-    tallies = [scripts.compare_script(RECORDINGS / "scripts", row)[1] for row in ROWS]
-    agree, differ = sum(tally.agree for tally in tallies), sum(tally.differ for tally in tallies)
-    assert agree >= 0.97 * (agree + differ)
+def test_a_script_that_left_the_shell_has_no_lasterror_to_compare() -> None:
+    folder, row = ROWS[0]
+    assert scripts.compare_script(folder, row | {"lasterror_redirected": ""})[1].skip == 1
 
 
 @pytest.mark.parametrize("name", ["commands-redirected.txt", "commands-console.txt"])
@@ -66,9 +69,9 @@ def test_lines_typed_at_the_prompt_answer_as_on_firmware() -> None:
     assert set(differ) <= program | {"exit /b 5"}  # firmware starts the shell again
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["script"]))
-def test_a_recorded_script_leaves_the_same_files_variables_and_directory(row: dict[str, str]) -> None:
-    folder, name = RECORDINGS / "scripts", row["script"]
+@pytest.mark.parametrize(("folder", "row"), ROWS, ids=NAMES)
+def test_a_recorded_script_leaves_the_same_files_variables_and_directory(folder: Path, row: dict[str, str]) -> None:
+    name = row["script"]
     after = (folder / f"{name}.after").read_text(encoding="latin-1")
     with sandbox(folder / "tree", "") as (under_test, root):
         for extra in ("s", "o"):
@@ -80,12 +83,12 @@ def test_a_recorded_script_leaves_the_same_files_variables_and_directory(row: di
         files = {
             (str(path.relative_to(root / "w")), hashlib.sha256(path.read_bytes()).hexdigest()[:16])
             for path in (root / "w").rglob("*")
-            if path.is_file() and path.name != "ls.sfo"  # tells the free space of the disk
+            if path.is_file() and path.name not in WITH_FREE_SPACE
         }
         variables = "".join(f"{key:>8} = {value}\n" for key, value in under_test.variables())
         assert under_test.directory == row["cwd_after"]
     recorded = re.findall(r"^FILE ::/w/(.*) size=\d+ sha=(\w+)", after, re.MULTILINE)
-    assert files == {(path, digest) for path, digest in recorded if not path.endswith("ls.sfo")}
+    assert files == {(path, digest) for path, digest in recorded if path.rpartition("/")[2] not in WITH_FREE_SPACE}
     assert f"--- set after ---\n{variables}--- alias" in after or name == "36-load-each"
 
 

@@ -133,10 +133,22 @@ def test_a_variable_of_several_lines_prints_as_lines_in_a_file_too(under_test: S
     assert under_test.files.read(["b.txt"]) == b"one\r\ntwo\r\n"
 
 
-def test_input_comes_from_a_file_and_from_a_variable(under_test: ShellUnderTest) -> None:
+def test_parse_finds_input_from_a_file_and_a_pipe_but_not_from_ascii_files_and_variables(
+    under_test: ShellUnderTest,
+) -> None:
     under_test.put("t.sfo", 'ShellCommand,"x"\nT,"1"\n')
-    assert under_test.run("parse T 2 <a t.sfo") == "1\n"
-    assert under_test.run("ls -sfo t.sfo >v v", "parse FileInfo 2 <v v") == "FS0:\\t.sfo\n"
+    assert under_test.run("parse T 2 < t.sfo") == "1\n"
+    assert under_test.run("type t.sfo | parse T 2") == "1\n"
+    assert under_test.run("type t.sfo |a parse T 2") == "1\n"
+    assert under_test.run("parse T 2 <a t.sfo", "echo %lasterror%") == "parse: Too few arguments.\n0x2\n"
+    assert under_test.run("type t.sfo >v v", "parse T 2 <v v") == "parse: Too few arguments.\n"
+
+
+def test_an_ascii_pipe_carries_the_low_byte_of_each_character(under_test: ShellUnderTest) -> None:
+    under_test.put("h.sfo", 'ShellCommand,"x"\n')
+    under_test.files.write_file("t.sfo", b"\xff\xfe" + 'ShellCommand,"x"\r\nT,"\u0141"\r\n'.encode("utf-16-le"))
+    assert under_test.run("type t.sfo | parse T 2") == "\u0141\n"
+    assert under_test.run("type t.sfo |a parse T 2") == "A\n"
 
 
 def test_programs_are_not_run_without_a_starter(under_test: ShellUnderTest) -> None:

@@ -182,13 +182,13 @@ def _zone_text(zone: int) -> str:
     return f"UTC{'-' if zone > 0 else '+'}{abs(zone) // 60:02}:{abs(zone) % 60:02}"
 
 
-@command("timezone", level=2)
+@command("timezone", level=2, numbers=True)
 def timezone(
     shell: Shell,
     *,
     l: Flag = False,  # noqa: E741 - the option's name
     f: Flag = False,
-    s: Annotated[Text | None, Option("-s")] = None,
+    s: Annotated[Text | None, Option("-s", time=True)] = None,
 ) -> ShellStatus:
     """Show or set the time zone of the virtual clock.
 
@@ -198,7 +198,7 @@ def timezone(
     OPTIONS:
         -l: List all time zones.
         -f: Show the current one in full.
-        -s hh:mm: Set it; a minus lies west of Greenwich.
+        -s hh:mm: Set it to the zone of a place in the list; a minus lies west of Greenwich.
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -212,11 +212,7 @@ def timezone(
             shell.print(f"{_zone_column(minutes)}, {places}\n")
         return ShellStatus.SUCCESS
     if s is not None:
-        zone = _LOCAL if s.lower() == "_local" else None
-        numbers = _numbers(s.lstrip("+-"), ":", 1)
-        if numbers is not None:
-            minutes = numbers[0] * 60 + (numbers[1] if len(numbers) > 1 else 0)
-            zone = None if minutes > 1440 else minutes if s.startswith("-") else -minutes
+        zone = _read_zone(s)
         if zone is None:
             shell.print(f"timezone: Invalid argument - '{s}'\n")
             return ShellStatus.INVALID_PARAMETER
@@ -229,6 +225,20 @@ def timezone(
     shown = f"{_zone_column(settings.zone)}, {known}" if known is not None else "No additional information known."
     shell.print(f"{shown}\n")
     return ShellStatus.SUCCESS
+
+
+def _read_zone(text: str) -> int | None:
+    """The zone of ``-s``: only hours and minutes that are those of a place, west of Greenwich behind a minus."""
+    from tdvfsh.commands.console.timezones import ZONES
+
+    if text.lower() == "_local":
+        return _LOCAL
+    hours, colon, minutes = text.removeprefix("-").partition(":")
+    if not (colon and hours.isdecimal() and (minutes.isdecimal() or not minutes)):
+        return None
+    away = int(hours[:5]) * 60 + int(minutes[:5] or "0")
+    zone = away if text.startswith("-") else -away
+    return zone if zone in dict(ZONES) else None
 
 
 def _zone_column(zone: int) -> str:

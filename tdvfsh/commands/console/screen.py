@@ -42,7 +42,7 @@ def echo(shell: Shell, *text: Rest, on: Flag = False, off: Flag = False) -> Shel
     if on or off:
         shell.interpreter.echo = bool(on)
     elif text:
-        shell.print(" ".join(text) + "\n")
+        shell.print((" ".join(text) or "<null string>") + "\n")
     else:
         shell.print(f"Echo is {'on' if shell.interpreter.echo else 'off'}.\n")
     return ShellStatus.SUCCESS

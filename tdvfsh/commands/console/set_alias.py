@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import CommandName, Flag, Option, Rest, Text, VariableName
+from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
@@ -99,7 +100,9 @@ def alias(
         command: What it stands for; quote it where it has arguments.
 
     DESCRIPTION:
-        Without a name all aliases are listed; a star marks volatile ones. The built-in aliases cannot be changed.
+        Without a name all aliases are listed; a star marks volatile ones. The built-in aliases and the commands that
+        they stand for cannot be changed, and an alias cannot stand for another one. A command's own name wins over an
+        alias.
 
     EXAMPLES:
         alias -v mm1 "memmap -b"
@@ -108,7 +111,8 @@ def alias(
         SUCCESS: Done.
         INVALID_PARAMETER: There is no such alias, or too many words.
         NOT_FOUND: There is no alias to delete.
-        ACCESS_DENIED: The name is taken.
+        ACCESS_DENIED: The name cannot be changed, or the command is an alias.
+        DEVICE_ERROR: There is no command, or an alias of the other lifetime has the name.
     """
     if d is not None:
         return _delete(shell, d, bool(words) or v)
@@ -131,11 +135,14 @@ def alias(
         _show(shell, name, known, volatile=shell.aliases.is_volatile(name))
         return ShellStatus.SUCCESS
     text = words[1]
-    if shell.aliases.get(name) is not None or shell.interpreter.is_command(name):
+    aliases = shell.aliases
+    if aliases.is_built_in(name) or (text and aliases.get(text) is not None):
         shell.print("alias: Access denied.\n")
         return ShellStatus.ACCESS_DENIED
-    shell.aliases.set(name, text, volatile=v)
-    return ShellStatus.SUCCESS
+    if text and aliases.set(name, text, volatile=v):
+        return ShellStatus.SUCCESS
+    shell.print(f"alias: Status: {EfiStatus.EFI_INVALID_PARAMETER.phrase}\n")
+    return ShellStatus.DEVICE_ERROR
 
 
 def _delete(shell: Shell, name: str, more: bool) -> ShellStatus:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 _SHOWN = "DASHR"
+_LONGEST_LABEL = 11
 _NOT_IN_LABELS = frozenset('%^*+=[]|:;"<>?/ ')
 
 
@@ -45,7 +46,7 @@ def attrib(
         +s, -s: Set or clear system.
         +h, -h: Set or clear hidden.
         +r, -r: Set or clear read-only.
-        file: Files or patterns; all entries of the current directory without it.
+        file: Files or patterns; to show attributes, all entries of the current directory without it.
 
     DESCRIPTION:
         On a host folder the attributes last as long as the shell.
@@ -53,13 +54,16 @@ def attrib(
     RETURNVALUES:
         SUCCESS: Shown or changed.
         NOT_FOUND: There is no such file.
-        INVALID_PARAMETER: An attribute is set and cleared at once.
+        INVALID_PARAMETER: An attribute is set and cleared at once, or there is no file to change.
         ACCESS_DENIED: The file system cannot be changed.
     """
     added = {letter for letter, on in zip("ashr", (set_a, set_s, set_h, set_r), strict=True) if on}
     removed = {letter for letter, on in zip("ashr", (clear_a, clear_s, clear_h, clear_r), strict=True) if on}
     if added & removed:
         shell.print("attrib: Parameters conflict.\n")
+        return ShellStatus.INVALID_PARAMETER
+    if (added or removed) and not files:
+        shell.print("attrib: Too few arguments.\n")
         return ShellStatus.INVALID_PARAMETER
     for pattern in files or ("*",):
         found = shell.find_files(pattern)
@@ -152,7 +156,7 @@ def vol(
     RETURNVALUES:
         SUCCESS: Shown.
         ACCESS_DENIED: There is no such drive.
-        INVALID_PARAMETER: The label has characters that it may not have.
+        INVALID_PARAMETER: The label is longer than 11 characters or has characters that it may not have.
     """
     name = (filesystem or shell.directory).partition(":")[0].partition("\\")[0]
     if not name:
@@ -160,6 +164,9 @@ def vol(
         return ShellStatus.NOT_FOUND
     if d and n is not None:
         shell.print("vol: Flags conflict with - '-d' and '-n'\n")
+        return ShellStatus.INVALID_PARAMETER
+    if n is not None and len(n) > _LONGEST_LABEL:
+        shell.print(f"vol: Bad value - '{n}' for flag - '-n'\n")
         return ShellStatus.INVALID_PARAMETER
     if n is not None and set(n) & _NOT_IN_LABELS:
         shell.print(f"vol: Invalid argument - '{n}'\n")
@@ -201,13 +208,14 @@ def setsize(shell: Shell, size: Text, first: FilePath, *more: Rest) -> ShellStat
     """
     wanted = parse_number(size)
     if wanted is None:
-        shell.print(f"setsize: Size '{size}' is invalid.\n")
+        shell.print("setsize: A valid size must be specified\n")
         return ShellStatus.INVALID_PARAMETER
     for path in (first, *more):
         located = shell.locate(path)
         try:
             if located is None:
-                raise FileNotFoundError
+                shell.print("setsize: File not specified\n")
+                return ShellStatus.INVALID_PARAMETER
             filesystem = located[0].drive.filesystem
             old = filesystem.read(located[1], wanted) if filesystem.info(located[1]) is not None else b""
             if wanted - len(old) > filesystem.space()[1]:
@@ -218,7 +226,7 @@ def setsize(shell: Shell, size: Text, first: FilePath, *more: Rest) -> ShellStat
             for start in range(len(old), wanted, 1 << 20):
                 writer.write(bytes(min(1 << 20, wanted - start)))
             writer.close()
-        except (FileSystemError, FileNotFoundError):
+        except FileSystemError:
             shell.print(f"setsize: Cannot open file - '{path}'\n")
             return ShellStatus.ACCESS_DENIED
         shell.print(f"Size changed on '{path}'.\n")

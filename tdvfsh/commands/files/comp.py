@@ -49,8 +49,10 @@ def comp(
         data = shell.read_file(found) if found is not None else None
         if data is None:
             shell.print(f"comp: File not found - '{path}'\n")
-            return ShellStatus.NOT_FOUND
-        contents.append(data)
+        else:
+            contents.append(data)
+    if len(contents) < 2:
+        return ShellStatus.NOT_FOUND
     numbers = [_DEFAULT_DIFFERENCES, _DEFAULT_BYTES]
     for index, (spelling, word) in enumerate((("-n", n), ("-s", s))):
         if word is None:

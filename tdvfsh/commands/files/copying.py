@@ -95,9 +95,11 @@ def cp(shell: Shell, source: FilePath, *more: FilePath, r: Flag = False, q: Flag
 def _copy_all(
     shell: Shell, found: list[Found], target: str, answers: _Answers, *, silent: bool, recursive: bool
 ) -> ShellStatus:
-    to_directory = shell.is_directory(target)
+    base = shell.qualify(target)
+    to_directory = shell.is_directory(base)
     if len(found) > 1 and not to_directory:
-        shell.print(f"cp: '{target}' is not a directory.\n")
+        shown = shell.full_path(target) if shell.is_file(base) else target
+        shell.print(f"cp: '{shown}' is not a directory.\n")
         return ShellStatus.INVALID_PARAMETER
     found = [item for item in found if not item.is_dot]
     for item in found:
@@ -107,11 +109,10 @@ def _copy_all(
         if item.info.is_directory and not to_directory:
             shell.print(f"cp: '{target}' is not a directory.\n")
             return ShellStatus.INVALID_PARAMETER
-    base = shell.qualify(target)
     for item in found:
         shell.checkpoint()
         path = clean(f"{base}\\{item.name}") if to_directory else base
-        if not shell.parent_exists(path):
+        if shell.locate(path) is not None and not shell.parent_exists(path):
             shell.print(f"cp: The specified path does not exist - '{path}'\n")
             return ShellStatus.DEVICE_ERROR
         if path.lower() == item.full_name.lower():
@@ -125,19 +126,19 @@ def _copy_all(
         status = _copy_one(shell, item, path, answers)
         if status is not ShellStatus.SUCCESS:
             return status
-        shell.print("- [ok]\n")
+    shell.print("- [ok]\n")
     return ShellStatus.SUCCESS
 
 
-def _copy_one(shell: Shell, item: Found, path: str, answers: _Answers) -> ShellStatus:
+def _copy_one(shell: Shell, item: Found, path: str, answers: _Answers, name: str = "cp") -> ShellStatus:
     if shell.is_file(path):
         answer = answers.overwrite()
         if answer is not True:
             return ShellStatus.SUCCESS if answer is False else ShellStatus.ABORTED
     located = shell.locate(path)
     if located is None:
-        shell.print(f"cp: The specified path does not exist - '{path}'\n")
-        return ShellStatus.DEVICE_ERROR
+        shell.print(f"{name}: The destination file '{path}' failed to open with create.\n")
+        return ShellStatus.ACCESS_DENIED
     mapping, parts = located
     filesystem = mapping.drive.filesystem
     if item.info.is_directory:
@@ -200,13 +201,16 @@ def mv(shell: Shell, source: FilePath, *more: FilePath) -> ShellStatus:
     status = ShellStatus.SUCCESS
     answers = _Answers(shell, silent=shell.interpreter.program is not None)
     for pattern in patterns[:-1] if more else patterns:
+        base = shell.qualify(target)
         found = [item for item in shell.find_files(pattern) if not item.is_dot]
         if not found:
             shell.print(f"mv: File not found - '{pattern}'\n")
             status = ShellStatus.NOT_FOUND
         for item in found:
             shell.checkpoint()
-            result = _move_one(shell, item, target, answers)
+            result, moved = _move_one(shell, item, base, answers)
+            if moved:  # quirk of edk2: the drive's name leaves the destination with the first file
+                base = split_drive(base)[1]
             if result is ShellStatus.ABORTED:
                 return result
             if status is ShellStatus.SUCCESS:
@@ -214,44 +218,45 @@ def mv(shell: Shell, source: FilePath, *more: FilePath) -> ShellStatus:
     return status
 
 
-def _move_one(shell: Shell, item: Found, target: str, answers: _Answers) -> ShellStatus:
-    base = shell.qualify(target)
-    path = clean(f"{base}\\{item.name}") if shell.is_directory(target) else base
+def _move_one(shell: Shell, item: Found, base: str, answers: _Answers) -> tuple[ShellStatus, bool]:
+    """Move one entry; the status, and whether it was tried within the drive."""
+    path = clean(f"{base}\\{item.name}") if shell.is_directory(base) else base
     if item.info.is_directory:
         inside = f"{shell.directory}\\".lower()
         if inside.startswith(f"{item.full_name}\\".lower()):
             shell.print("Cannot move current working directory or its subdirectory.\n")
-            return ShellStatus.INVALID_PARAMETER
+            return ShellStatus.INVALID_PARAMETER, False
     if "r" in item.info.attributes:
         shell.print(f"Cannot move to or from a read-only file or directory '{item.full_name}'\n")
-        return ShellStatus.INVALID_PARAMETER
+        return ShellStatus.INVALID_PARAMETER, False
     if f"{path}\\".lower().startswith(f"{item.full_name}\\".lower()):
         shell.print("Cannot move a directory into itself or its subdirectory.\n")
-        return ShellStatus.INVALID_PARAMETER
+        return ShellStatus.INVALID_PARAMETER, False
     shell.print(f"Moving {item.full_name} -> {path}\n")
     located = shell.locate(path)
-    if located is None:
-        shell.print(f"mv: Status: {EfiStatus.EFI_NOT_FOUND.phrase}\n")
-        return ShellStatus.INVALID_PARAMETER
+    if located is None:  # firmware copies between drives, and this one has no file to create
+        return _copy_one(shell, item, path if split_drive(path)[1] != "\\" else path[:-1], answers, "mv"), False
     mapping, parts = located
+    within = mapping.drive is item.mapping.drive
     try:
         if shell.is_file(path):
             if answers.overwrite() is not True:
-                return ShellStatus.ABORTED
+                return ShellStatus.ABORTED, False
             mapping.drive.filesystem.remove(parts)
-        if mapping.drive is item.mapping.drive:
+        if within:
             item.filesystem.rename(item.parts, parts)
         else:
             status = _copy_one(shell, item, path, answers)
             if status is not ShellStatus.SUCCESS:
-                return status
+                return status, False
             _remove_tree(shell, item)
     except FileSystemError as error:
         shell.print(f"mv: Status: {error.status.phrase}\n")
         known = (EfiStatus.EFI_WRITE_PROTECTED, EfiStatus.EFI_ACCESS_DENIED, EfiStatus.EFI_DEVICE_ERROR)
-        return ShellStatus(error.status.code) if error.status in known else ShellStatus.INVALID_PARAMETER
+        result = ShellStatus(error.status.code) if error.status in known else ShellStatus.INVALID_PARAMETER
+        return result, within
     shell.print("- [ok]\n")
-    return ShellStatus.SUCCESS
+    return ShellStatus.SUCCESS, within
 
 
 def _remove_tree(shell: Shell, item: Found) -> None:

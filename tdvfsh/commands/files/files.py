@@ -11,12 +11,18 @@ from tdvfsh.shell.command.types import DirectoryPath, FilePath, Flag
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.paths import clean, split_drive
 from tdvfsh.shell.drives.search import Found
+from tdvfsh.shell.print_ex import without_marks
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 
-@command("cd", level=2)
+def _print_directory(shell: Shell) -> None:
+    if shell.current is not None:
+        shell.print(f"{shell.directory}\n")
+
+
+@command("cd", level=2, after_bad_flag=_print_directory)
 def cd(shell: Shell, path: DirectoryPath | None = None) -> ShellStatus:
     """Show or change the current directory.
 
@@ -118,6 +124,7 @@ def _print_file(shell: Shell, item: Found, *, ascii_only: bool, unicode_only: bo
             text = held + whole.decode("utf-16-le" if unicode else "latin-1", "replace")
             held = "\r" if text.endswith("\r") else ""  # its line feed may begin the next piece
             text = text.removesuffix("\r").replace("\r\n", "\n")
+            text = without_marks(text, console=shell.on_console)
             shell.stdout.write(text.translate(_UNPRINTABLE if unicode else _UNPRINTABLE_ASCII))
     except FileSystemError:
         return False

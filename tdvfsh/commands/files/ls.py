@@ -99,11 +99,13 @@ def ls(
 
 
 def _where(shell: Shell, path: str | None) -> tuple[str, str, bool]:
-    """Folder with drive, pattern in it, and whether the folder itself was named."""
+    """Folder with drive, pattern in it, and whether the folder itself was named.
+
+    Quirk of edk2: the current directory goes in front of a path that begins with a separator, too.
+    """
     if path is None:
         return f"{shell.directory}\\", "*", True
     full = path if ":" in path else f"{shell.directory}\\{path}"
-    full = clean((shell.current.name if shell.current else "") + path) if path.startswith(("\\", "/")) else full
     if shell.is_directory(path):
         return full, "*", True
     folder = parent(full)
@@ -183,7 +185,8 @@ def _print_sfo_entry(shell: Shell, item: Found) -> None:
     info = item.info
     letters = "".join(letter for letter in "adhrs" if letter in info.attributes)
     created = time.strftime('"%H:%M:%S","%d.%m.%Y"', time.gmtime(max(0, info.created)))
-    accessed = time.strftime('"00:00:00","%d.%m.%Y"', time.gmtime(max(0, info.modified)))
+    last = info.modified if info.accessed is None else info.accessed
+    accessed = time.strftime('"00:00:00","%d.%m.%Y"', time.gmtime(max(0, last)))
     modified = time.strftime('"%H:%M:%S","%d.%m.%Y"', time.gmtime(max(0, info.modified)))
     shell.print(
         f'FileInfo,"{item.full_name}","{info.size}","{info.physical_size}","{letters}",{created},{accessed},{modified}\n'

@@ -31,6 +31,7 @@ def parse(
     SYNOPSIS:
         parse file table column [-i instance] [-s instance]
         command -sfo | parse table column [-i instance] [-s instance]
+        parse table column [-i instance] [-s instance] < file
 
     OPTIONS:
         -i instance: Only this row of the table, counted from 1.
@@ -48,7 +49,7 @@ def parse(
         INVALID_PARAMETER: A row has no such column.
         NOT_FOUND: There is no such file.
     """
-    piped = shell.stdin is not None and bool(shell.stdin.text)
+    piped = shell.stdin is not None and shell.stdin.readable and len(shell.stdin.text) > 0
     needed = 2 if piped else 3
     if len(words) != needed:
         shell.print(f"parse: Too {'few' if len(words) < needed else 'many'} arguments.\n")

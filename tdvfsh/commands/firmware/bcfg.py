@@ -131,18 +131,20 @@ def bcfg(
         shell.print("bcfg: Optional data (-opt) is not kept here.\n")
         return ShellStatus.UNSUPPORTED
     if len(words) < 2:
-        shell.print("bcfg: Too few arguments\n")
+        shell.print("bcfg: Too few arguments.\n")
         return ShellStatus.INVALID_PARAMETER
     kind, action, rest = _KINDS.get(words[0].lower()), words[1].lower(), words[2:]
     if kind is None:
-        shell.print(f"bcfg: Invalid argument - '{words[0]}'\n")
+        shell.print("bcfg: Driver or Boot must be selected.\n")
         return ShellStatus.INVALID_PARAMETER
     needed = {"dump": 0, "add": 3, "rm": 1, "mv": 2}.get(action)
     if needed is None:
         shell.print(f"bcfg: Invalid argument - '{words[1]}'\n")
         return ShellStatus.INVALID_PARAMETER
     if len(rest) != needed:
-        shell.print(f"bcfg: Too {'few' if len(rest) < needed else 'many'} arguments\n")
+        shell.print(f"bcfg: Too {'few arguments.' if len(rest) < needed else 'many arguments'}\n")
+        if not rest:
+            shell.print("bcfg: Invalid argument - '<null string>'\n")
         return ShellStatus.INVALID_PARAMETER
     options = _Options(shell, kind)
     if action == "dump":
@@ -150,8 +152,11 @@ def bcfg(
     positions = [parse_number(word, force_hex=True) for word in (rest[:1] if action == "add" else rest)]
     limit = len(options.order) + (action == "add")
     for word, position in zip(rest, positions, strict=False):
-        if position is None or position >= limit:
+        if position is None:
             shell.print(f"bcfg: Invalid argument - '{word}'\n")
+            return ShellStatus.INVALID_PARAMETER
+        if position >= limit:
+            shell.print(f"bcfg: Numbers must be under {limit:X}.\n")
             return ShellStatus.INVALID_PARAMETER
     places = [position or 0 for position in positions]
     if action == "add":

@@ -3,7 +3,8 @@
 A script that asks wrongly gets firmware's answer; one that asks rightly is told that this machine has no such part,
 with UNSUPPORTED, and is never given an invented success.
 
-Source: edk2 ShellPkg/Library (UefiShellDebug1CommandsLib, UefiShellDriver1CommandsLib): parameter lists.
+Source: edk2 ShellPkg/Library (UefiShellDebug1CommandsLib, UefiShellDriver1CommandsLib, UefiShellNetwork1CommandsLib,
+UefiShellNetwork2CommandsLib) and ShellPkg/DynamicCommand (http, tftp): parameter lists and messages.
 """
 
 from __future__ import annotations
@@ -28,22 +29,37 @@ class Unmodelled:
         flags: Its options without a value.
         valued: Its options with one.
         part: What the machine lacks.
+        most: How many words it takes; any number where None.
         first_is_handle: Its first word is a handle, and there is none of that number.
+        lacking: What it says without the words that it needs, where that is its own.
+        unknown: What it says of an option that it does not know, where that is its own.
     """
 
     def __init__(
-        self, profile: str, least: int, flags: str, valued: str, part: str, *, first_is_handle: bool = False
+        self,
+        profile: str,
+        least: int,
+        flags: str,
+        valued: str,
+        part: str,
+        *,
+        most: int | None = None,
+        first_is_handle: bool = False,
+        lacking: str = "",
+        unknown: str = "",
     ) -> None:
         self.profile = profile
         self.least = least
+        self.most = most
         self.flags = frozenset(flags.split())
         self.valued = frozenset(valued.split())
         self.part = part
         self.first_is_handle = first_is_handle
+        self.lacking = lacking
+        self.unknown = unknown
 
 
 UNMODELLED: dict[str, Unmodelled] = {
-    "acpiview": Unmodelled("acpiview", 0, "-l -h -q -d", "-s -r", "ACPI tables"),
     "connect": Unmodelled("Driver1", 0, "-c -r", "", "driver bindings", first_is_handle=True),
     "dblk": Unmodelled("Debug1", 1, "", "", "block devices"),
     "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices"),
@@ -52,15 +68,60 @@ UNMODELLED: dict[str, Unmodelled] = {
     "drivers": Unmodelled("Driver1", 0, "-sfo", "-l", "driver bindings"),
     "drvcfg": Unmodelled("Driver1", 0, "-s -c", "-l -f -v -i -o", "driver configuration"),
     "drvdiag": Unmodelled("Driver1", 0, "-c -s -e -m", "-l", "driver diagnostics"),
-    "edit": Unmodelled("Debug1", 0, "", "", "editor"),
-    "hexedit": Unmodelled("Debug1", 0, "-f -d -m", "", "editor"),
+    "edit": Unmodelled("Debug1", 0, "", "", "editor", most=1),
+    "eficompress": Unmodelled("Debug1", 2, "", "", "EFI compression", most=2),
+    "efidecompress": Unmodelled("Debug1", 2, "", "", "EFI compression", most=2),
+    "hexedit": Unmodelled("Debug1", 0, "-f -d -m", "", "editor", most=1),
+    "http": Unmodelled(
+        "http", 1, "-k -m", "-i -l -s -t", "network", lacking="http: Too few arguments. Try help http.", most=3
+    ),
+    "ifconfig": Unmodelled(
+        "network1",
+        0,
+        "",
+        "-l -s -r",
+        "network",
+        lacking="Flags lack. Please type 'ifConfig -?' for help info.",
+        unknown="ifconfig: Invalid argument - '{}'",
+    ),
+    "ifconfig6": Unmodelled(
+        "network2",
+        0,
+        "",
+        "-l -s -r",
+        "network",
+        lacking="Flags lack. Please type 'IfConfig6 -?' for help info.",
+        unknown="Invalid command. Bad command ifconfig6 is skipped.\n"
+        "Hint: Incorrect option or arguments. Please type 'IfConfig6 -?' for help info.",
+    ),
     "loadpcirom": Unmodelled("Debug1", 1, "-nc", "", "PCI devices"),
     "openinfo": Unmodelled("Driver1", 0, "", "", "driver bindings", first_is_handle=True),
     "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices"),
+    "ping": Unmodelled(
+        "network1",
+        1,
+        "",
+        "-n -l -s",
+        "network",
+        lacking="ping: Too few arguments.",
+        most=1,
+        unknown="ping: Invalid argument - '{}'",
+    ),
+    "ping6": Unmodelled(
+        "network2",
+        1,
+        "",
+        "-n -l -s",
+        "network",
+        lacking="Ping6: Invalid input, please type 'Ping6 -?'for help",
+        unknown="Ping6: Invalid input, please type 'Ping6 -?'for help",
+    ),
     "reconnect": Unmodelled("Driver1", 1, "-r", "", "driver bindings", first_is_handle=True),
     "sermode": Unmodelled("Debug1", 0, "", "", "serial ports"),
     "smbiosview": Unmodelled("Debug1", 0, "-s -a", "-t -h", "SMBIOS tables"),
+    "tftp": Unmodelled("tftp", 2, "", "-i -l -r -c -t -s -w", "network", most=3),
 }
+_NEED_A_FLAG = frozenset(("ifconfig", "ifconfig6"))
 
 
 def _handler(name: str, what: Unmodelled) -> Callable[..., int]:
@@ -84,27 +145,45 @@ def _handler(name: str, what: Unmodelled) -> Callable[..., int]:
 
 def _run(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> int:
     positional: list[str] = []
-    skip = False
+    skip = flagged = False
     for word in words:
         lower = word.lower()
         if skip and not word.startswith("-"):
             skip = False
         elif lower in what.valued:
-            skip = True
+            skip = flagged = True
         elif lower in what.flags or word in ("-b", "-?"):
             skip = False
         elif word.startswith(("-", "/", "+")):
-            shell.print(f"{name}: Unknown flag - '{word}'\n")
-            return ShellStatus.INVALID_PARAMETER
+            return _wrong(shell, what.unknown.format(word) or f"{name}: Unknown flag - '{word}'")
         else:
             positional.append(word)
-    if len(positional) < what.least:
-        shell.print(f"{name}: Too few arguments{'.' if what.profile == 'Debug1' else ''}\n")
-        return ShellStatus.INVALID_PARAMETER
-    if what.first_is_handle and (positional or name == "openinfo"):
-        handle = positional[0] if positional else "<null string>"
-        shell.print(f"{name}: Handle - '{handle}' not found\n")
-        return ShellStatus.INVALID_PARAMETER
+    stop = "." if what.profile == "Debug1" else ""
+    if len(positional) < what.least or (name in _NEED_A_FLAG and not flagged):
+        return _wrong(shell, what.lacking or f"{name}: Too few arguments{stop}")
+    if what.most is not None and len(positional) > what.most:
+        return _wrong(shell, f"{name}: Too many arguments{stop or '.'}")
+    return _meet_the_machine(shell, name, what, positional)
+
+
+def _wrong(shell: Shell, message: str) -> ShellStatus:
+    shell.print(f"{message}\n")
+    return ShellStatus.INVALID_PARAMETER
+
+
+def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> ShellStatus:
+    """What firmware says of a handle or a device that is not there; then that there is no such part."""
+    first = words[0] if words else "<null string>"
+    if what.first_is_handle and (words or name == "openinfo"):
+        return _wrong(shell, f"{name}: Handle - '{first}' not found")
+    if name == "dblk" and shell.drives.find(first) is None:
+        return _wrong(shell, f"{name}: Invalid argument - '{first}'")
+    if name == "sermode":
+        if not words:
+            return _wrong(shell, "sermode: No serial ports found.")
+        if len(words) == 1:
+            shell.print("sermode: No serial port or specified serial port found.\n")
+            return ShellStatus.NOT_FOUND
     shell.print(f"{name}: Not modelled: this machine has no {what.part}.\n")
     return ShellStatus.UNSUPPORTED
 

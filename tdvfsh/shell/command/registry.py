@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MODULES: dict[str, str] = {
     "accept": "td.accept",
-    "acpiview": "firmware.unmodelled",
     "alias": "console.set_alias",
     "assert": "session.assert_",
     "attrib": "files.attributes",
@@ -45,12 +44,17 @@ MODULES: dict[str, str] = {
     "drvdiag": "firmware.unmodelled",
     "echo": "console.screen",
     "edit": "firmware.unmodelled",
+    "eficompress": "firmware.unmodelled",
+    "efidecompress": "firmware.unmodelled",
     "exit": "console.control",
     "explain": "boot.boot",
     "fault": "td.fault",
     "getmtc": "console.clock",
     "help": "console.help",
     "hexedit": "firmware.unmodelled",
+    "http": "firmware.unmodelled",
+    "ifconfig": "firmware.unmodelled",
+    "ifconfig6": "firmware.unmodelled",
     "initrd": "td.initrd",
     "inspect": "boot.inspect",
     "ladder": "boot.ladder",
@@ -68,6 +72,8 @@ MODULES: dict[str, str] = {
     "parse": "files.parse",
     "pause": "console.screen",
     "pci": "firmware.unmodelled",
+    "ping": "firmware.unmodelled",
+    "ping6": "firmware.unmodelled",
     "reconnect": "firmware.unmodelled",
     "record": "session.record",
     "redo": "session.undo",
@@ -85,6 +91,7 @@ MODULES: dict[str, str] = {
     "stall": "console.clock",
     "td": "td.td",
     "tdcall": "td.accept",
+    "tftp": "firmware.unmodelled",
     "time": "console.clock",
     "timezone": "console.clock",
     "touch": "files.attributes",
@@ -109,10 +116,21 @@ class Command:
 
     ``level`` is its shell level (0 for a profile's command), ``profile`` its profile, ``stop`` the full stop that some
     of firmware's command libraries put behind "Too few arguments", ``counts`` whether ``lasterror`` takes its status,
-    ``numbers`` whether ``-5`` is an argument.
+    ``numbers`` whether ``-5`` is an argument, ``after_bad_flag`` what runs behind the message of an unknown flag.
     """
 
-    __slots__ = ("_signature", "counts", "function", "level", "name", "numbers", "profile", "raw", "stop")
+    __slots__ = (
+        "_signature",
+        "after_bad_flag",
+        "counts",
+        "function",
+        "level",
+        "name",
+        "numbers",
+        "profile",
+        "raw",
+        "stop",
+    )
 
     def __init__(
         self,
@@ -125,8 +143,10 @@ class Command:
         counts: bool,
         numbers: bool,
         raw: bool = False,
+        after_bad_flag: Callable[[Shell], None] | None = None,
     ) -> None:
         self.name = name
+        self.after_bad_flag = after_bad_flag
         self.function = function
         self.level = level
         self.profile = profile
@@ -149,12 +169,14 @@ class Command:
         """Run with the words behind the name; prints what is wrong with them."""
         if self.raw:
             return int(self.function(shell, words))
-        from tdvfsh.shell.command.signature import ArgumentError
+        from tdvfsh.shell.command.signature import ArgumentError, UnknownFlag
 
         try:
             values, keywords = self.signature.bind(self.name, words, stop=self.stop, numbers=self.numbers)
         except ArgumentError as error:
             shell.print(f"{error}\n")
+            if isinstance(error, UnknownFlag) and self.after_bad_flag is not None:
+                self.after_bad_flag(shell)
             return error.status
         return int(self.function(shell, *values, **keywords))
 
@@ -167,7 +189,13 @@ _LOADED: dict[str, Command] = {}
 
 
 def command(
-    name: str, *, level: int = 0, profile: str = "", counts: bool = True, numbers: bool = False
+    name: str,
+    *,
+    level: int = 0,
+    profile: str = "",
+    counts: bool = True,
+    numbers: bool = False,
+    after_bad_flag: Callable[[Shell], None] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register a function as a command.
 
@@ -177,10 +205,19 @@ def command(
         profile: Profile of any other: ``Debug1``, ``Driver1``, ``td`` and so on.
         counts: Whether its status goes into ``lasterror``.
         numbers: Whether words such as ``-5`` are arguments.
+        after_bad_flag: Called behind the message of an unknown flag.
     """
 
     def register(function: Handler) -> Handler:
-        define(name, function, level=level, profile=profile, counts=counts, numbers=numbers)
+        define(
+            name,
+            function,
+            level=level,
+            profile=profile,
+            counts=counts,
+            numbers=numbers,
+            after_bad_flag=after_bad_flag,
+        )
         return function
 
     return register
@@ -195,11 +232,20 @@ def define(
     counts: bool = True,
     numbers: bool = False,
     raw: bool = False,
+    after_bad_flag: Callable[[Shell], None] | None = None,
 ) -> Command:
     """Register a function under a name; see :func:`command`. With ``raw`` it takes its words as one list, unread."""
     stop = "." if level == 2 or profile in ("Debug1", "td") else ""
     _LOADED[name] = Command(
-        name, function, level=level, profile=profile, stop=stop, counts=counts, numbers=numbers, raw=raw
+        name,
+        function,
+        level=level,
+        profile=profile,
+        stop=stop,
+        counts=counts,
+        numbers=numbers,
+        raw=raw,
+        after_bad_flag=after_bad_flag,
     )
     return _LOADED[name]
 

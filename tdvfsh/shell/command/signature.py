@@ -31,7 +31,7 @@ class Parameter:
 class Switch:
     """One option; ``kind`` is None where it takes no value."""
 
-    __slots__ = ("keyword", "kind", "optional_value", "prefix", "spelling")
+    __slots__ = ("keyword", "kind", "optional_value", "prefix", "spelling", "time")
 
     def __init__(self, keyword: str, spelling: str, kind: Kind | None, option: Option | None) -> None:
         self.keyword = keyword
@@ -39,12 +39,17 @@ class Switch:
         self.kind = kind
         self.prefix = option is not None and option.prefix
         self.optional_value = option is not None and option.optional_value
+        self.time = option is not None and option.time
 
 
 class ArgumentError(Exception):
     """The words do not fit; ``str()`` is firmware's message without a newline."""
 
     status = ShellStatus.INVALID_PARAMETER
+
+
+class UnknownFlag(ArgumentError):
+    """A word that begins as an option does and is none of the command's."""
 
 
 class Signature:
@@ -120,14 +125,14 @@ class Signature:
         waiting: Switch | None = None
         for word in words:
             switch = self.find_switch(word)
-            if switch is None and waiting is not None and not _is_flag(word, numbers):
+            if switch is None and waiting is not None and not _is_flag(word, numbers, time=waiting.time):
                 given.append((waiting, word))
                 waiting = None
                 continue
             if word in ("-b", "-?") and switch is None:
                 continue
             if switch is None and _is_flag(word, numbers):
-                raise ArgumentError(f"{name}: Unknown flag - '{word}'")
+                raise UnknownFlag(f"{name}: Unknown flag - '{word}'")
             if switch is None:
                 positional.append(word)
                 continue
@@ -159,10 +164,11 @@ class Signature:
             raise ArgumentError(f"{name}: Too many arguments{stop}")
 
 
-def _is_flag(word: str, numbers: bool) -> bool:
+def _is_flag(word: str, numbers: bool, *, time: bool = False) -> bool:
     if not word.startswith(("-", "/", "+")):
         return False
-    return not (numbers and word[0] in "-+" and looks_like_number(word[1:]))
+    digits = word[1:].replace(":", "0") if time else word[1:]
+    return not (numbers and word[0] in "-+" and looks_like_number(digits))
 
 
 def _flag_value(name: str, switch: Switch, word: str | None) -> object:

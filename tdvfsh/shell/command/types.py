@@ -40,14 +40,18 @@ class Option:
         spelling: As typed.
         prefix: The value follows without a blank, as in ``-ad``.
         optional_value: The option may stand without its value, which then is the empty string.
+        time: The value may be a time with a sign, as in ``-08:00``, where the command takes numbers.
     """
 
-    __slots__ = ("optional_value", "prefix", "spelling")
+    __slots__ = ("optional_value", "prefix", "spelling", "time")
 
-    def __init__(self, spelling: str, *, prefix: bool = False, optional_value: bool = False) -> None:
+    def __init__(
+        self, spelling: str, *, prefix: bool = False, optional_value: bool = False, time: bool = False
+    ) -> None:
         self.spelling = spelling
         self.prefix = prefix
         self.optional_value = optional_value
+        self.time = time
 
 
 _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}

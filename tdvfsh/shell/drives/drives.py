@@ -118,17 +118,17 @@ class DriveTable:
         self._mappings[shown.upper()] = Mapping(shown, drive)
 
     def remove(self, name: str) -> bool:
-        """Take a name away; False where there is none."""
-        mapping = self.find(name)
+        """Take a name away, which must have its colon; False where there is none."""
+        mapping = self.find(name) if name.endswith(":") else None
         return mapping is not None and self._mappings.pop(mapping.name.upper(), None) is not None
 
     def names_of(self, drive: Drive) -> list[str]:
-        """All names of a drive: its own, the consistent one, the person's, the block device."""
+        """All names of a drive: its own, the consistent one, the block device, the user's."""
         own = {drive.name, drive.consistent_name, drive.block_name}
         mine = [mapping.name for mapping in self._mappings.values() if mapping.drive is drive]
         given = [name for name in mine if name not in own]
         standard = [name for name in (drive.name, drive.consistent_name) if name in mine]
-        return [*standard, *given, *(name for name in mine if name == drive.block_name)]
+        return [*standard, *(name for name in mine if name == drive.block_name), *given]
 
     def all_names(self) -> list[str]:
         """Every name, for completion."""

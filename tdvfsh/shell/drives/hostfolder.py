@@ -7,6 +7,7 @@ import os
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO
 
+from tdvfsh.shell.drives.fat_marks import FatMarks
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
 from tdvfsh.uefi.status import EfiStatus
 
@@ -64,7 +65,7 @@ class HostFolder:
     """A host folder as FS0:, FS1: and so on.
 
     Entries that a link leads out of the folder do not exist for the shell; neither do names that no shell path
-    can hold. Attributes other than ``a`` and ``d`` are kept in memory only.
+    can hold. What FAT keeps of an entry and the host does not is kept in memory only.
 
     Args:
         root: The folder.
@@ -76,17 +77,16 @@ class HostFolder:
         self.root = os.path.realpath(root)
         self.writable = writable
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
-        self._attributes: dict[str, str] = {}
+        self.marks = FatMarks()
         self.used: Callable[[str], None] | None = None  # told the path of every file that is mapped or read
 
     def state(self) -> object:
-        """What is not on the host's disk: the attributes that commands have set."""
-        return self._attributes.copy()
+        """What is not on the host's disk: attributes, sizes of directories, dates of access."""
+        return self.marks.state()
 
     def restore(self, state: object) -> None:
         """Go back to what :meth:`state` gave; the host's files stay as they are."""
-        assert isinstance(state, dict)
-        self._attributes = state.copy()
+        self.marks.restore(state)
 
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
@@ -136,14 +136,29 @@ class HostFolder:
             name = "" if path == self.root else os.path.basename(path)
             size = stat.st_size
             if is_directory:
-                names = [entry for entry in os.listdir(path) if _is_name(entry)]
-                size = directory_size(names, root=path == self.root)
+                size = self._directory_size(path)
         except OSError:
             return None
-        default = "" if is_directory else "a"
-        attributes = self._attributes.get(path, default)
+        attributes = ("d" if is_directory else "") + self.marks.attributes(path, directory=is_directory)
         modified = int(stat.st_mtime)
-        return FileInfo(name, is_directory, size, modified, modified, ("d" if is_directory else "") + attributes)
+        return FileInfo(name, is_directory, size, modified, modified, attributes, self.marks.accessed(path))
+
+    def _directory_size(self, path: str) -> int:
+        names = [entry for entry in os.listdir(path) if _is_name(entry)]
+        return self.marks.size(path, directory_size(names, root=path == self.root))
+
+    def _written_in(self, path: str) -> None:
+        """An entry of the directory ``path`` was written."""
+        above: list[str] = []
+        while path != self.root and path.startswith(self.root):
+            above.append(path)
+            path = os.path.dirname(path)
+        self.marks.changed(above)
+
+    def _leaving(self, path: str) -> None:
+        """An entry is about to leave the directory ``path``."""
+        if path != self.root:
+            self.marks.keep_size(path, self._directory_size(path))
 
     def host_path(self, parts: Parts) -> str | None:
         """Where an entry lies on the host, for readers that map files."""
@@ -195,12 +210,14 @@ class HostFolder:
             existing = os.path.join(self._need(parts[:-1]), _checked(parts[-1]))
             if os.path.lexists(existing):  # a link that leads out, or nowhere
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        elif os.path.isdir(existing) or "r" in self._attributes.get(existing, ""):
+        elif os.path.isdir(existing) or "r" in self.marks.attributes(existing, directory=False):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         try:
-            return HostWriter(open(existing, "ab" if append else "wb", buffering=0))
+            stream = open(existing, "ab" if append else "wb", buffering=0)  # noqa: SIM115 - the writer closes it
         except OSError as error:
             raise _error(error) from None
+        self._written_in(os.path.dirname(existing))
+        return HostWriter(stream)
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -211,23 +228,28 @@ class HostFolder:
                     raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
                 continue
             self._need_writable()
+            path = os.path.join(self._need(parts[: count - 1]), _checked(parts[count - 1]))
             try:
-                os.mkdir(os.path.join(self._need(parts[: count - 1]), _checked(parts[count - 1])))
+                os.mkdir(path)
             except OSError as error:
                 raise _error(error) from None
+            self._written_in(path)  # its own two entries
 
     def remove(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
         path = self._need(parts)
+        folder = os.path.dirname(path)
         try:
+            self._leaving(folder)
             if os.path.isdir(path) and not os.path.islink(path):
                 os.rmdir(path)
             else:
                 os.unlink(path)
         except OSError as error:
             raise _error(error) from None
-        self._attributes.pop(path, None)
+        self.marks.removed(path)
+        self._written_in(folder)
 
     def rename(self, old: Parts, new: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -239,16 +261,20 @@ class HostFolder:
         if os.path.lexists(target) and os.path.realpath(target) != os.path.realpath(source):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         try:
+            self._leaving(os.path.dirname(source))
             os.rename(source, target)
         except OSError as error:
             raise _error(error) from None
-        if source in self._attributes:
-            self._attributes[target] = self._attributes.pop(source)
+        self.marks.renamed(source, target)
+        self._written_in(os.path.dirname(source))
+        self._written_in(os.path.dirname(target))
 
     def set_attributes(self, parts: Parts, attributes: str) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
-        self._attributes[self._need(parts)] = attributes
+        path = self._need(parts)
+        self.marks.set_attributes(path, attributes)
+        self._written_in(os.path.dirname(path))
 
     def set_modified(self, parts: Parts, seconds: int) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Node:
-    __slots__ = ("attributes", "children", "created", "data", "modified", "name")
+    __slots__ = ("attributes", "children", "created", "data", "grown", "modified", "name")
 
     def __init__(self, name: str, children: dict[str, _Node] | None, now: int) -> None:
         self.name = name
@@ -21,12 +21,14 @@ class _Node:
         self.data = bytearray()
         self.modified = self.created = now
         self.attributes = "" if children is not None else "a"
+        self.grown = 0  # a directory's size when it was largest
 
     def copy(self) -> _Node:
         children = self.children
         twin = _Node(self.name, None if children is None else {key: one.copy() for key, one in children.items()}, 0)
         twin.data = bytearray(self.data)
         twin.modified, twin.created, twin.attributes = self.modified, self.created, self.attributes
+        twin.grown = self.grown
         return twin
 
 
@@ -84,9 +86,19 @@ class MemoryFileSystem:
     def _info(self, node: _Node) -> FileInfo:
         if node.children is None:
             return FileInfo(node.name, False, len(node.data), node.modified, node.created, node.attributes)
-        names = [child.name for child in node.children.values()]
-        size = directory_size(names, root=node is self._root)
-        return FileInfo(node.name, True, size, node.modified, node.created, "d" + node.attributes)
+        return FileInfo(node.name, True, self._size(node), node.modified, node.created, "d" + node.attributes)
+
+    def _size(self, node: _Node) -> int:
+        names = [child.name for child in (node.children or {}).values()]
+        return max(node.grown, directory_size(names, root=node is self._root))
+
+    def _written_in(self, parts: Parts) -> None:
+        """An entry of a directory was written: it and all above it are changed, as on FAT."""
+        node = self._root
+        for part in parts:
+            node = (node.children or {})[part.upper()]
+            if "a" not in node.attributes:
+                node.attributes += "a"
 
     def info(self, parts: Parts) -> FileInfo | None:
         """See :class:`FileSystem`."""
@@ -119,22 +131,26 @@ class MemoryFileSystem:
         folder = self._need(parts[:-1])
         assert folder.children is not None
         node = folder.children.get(parts[-1].upper())
-        if node is not None and node.children is not None:
+        if node is not None and (node.children is not None or "r" in node.attributes):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         if node is None:
             node = folder.children[parts[-1].upper()] = _Node(parts[-1], None, self._now())
         elif not append:
             node.data.clear()
         node.modified = self._now()
+        self._written_in(parts[:-1])
         return _NodeWriter(node)
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`FileSystem`."""
         node = self._root
-        for part in parts:
+        for depth, part in enumerate(parts, 1):
             if node.children is None:
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-            node = node.children.setdefault(part.upper(), _Node(part, {}, self._now()))
+            if part.upper() not in node.children:
+                node.children[part.upper()] = _Node(part, {}, self._now())
+                self._written_in(parts[:depth])  # its own two entries
+            node = node.children[part.upper()]
         if node.children is None:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
 
@@ -145,7 +161,9 @@ class MemoryFileSystem:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         folder = self._need(parts[:-1])
         assert folder.children is not None
+        folder.grown = self._size(folder)
         del folder.children[parts[-1].upper()]
+        self._written_in(parts[:-1])
 
     def rename(self, old: Parts, new: Parts) -> None:
         """See :class:`FileSystem`."""
@@ -157,13 +175,17 @@ class MemoryFileSystem:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         source = self._need(old[:-1])
         assert source.children is not None
+        source.grown = self._size(source)
         del source.children[old[-1].upper()]
         node.name = new[-1]
         folder.children[new[-1].upper()] = node
+        self._written_in(old[:-1])
+        self._written_in(new[:-1])
 
     def set_attributes(self, parts: Parts, attributes: str) -> None:
         """See :class:`FileSystem`."""
         self._need(parts).attributes = attributes
+        self._written_in(parts[:-1])
 
     def set_modified(self, parts: Parts, seconds: int) -> None:
         """See :class:`FileSystem`."""

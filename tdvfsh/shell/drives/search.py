@@ -60,9 +60,11 @@ def search(mapping: Mapping, drive: str, rest: str) -> list[Found]:
 
 
 def list_directory(mapping: Mapping, drive: str, parts: tuple[str, ...]) -> list[Found]:
-    """All entries of a directory, ``.`` and ``..`` included below the root; empty where it cannot be read.
+    """All entries of a directory in order of their names, behind ``.`` and ``..`` below the root; empty where it
+    cannot be read.
 
-    Quirk of edk2: entries of the root carry the drive's first name (FS0:), deeper ones the name as typed.
+    Quirk of edk2: entries of the root carry the drive's first name (FS0:), deeper ones the name as typed. ``.`` and
+    ``..`` are entries of their own, which a directory's attributes never reach.
     """
     filesystem = mapping.drive.filesystem
     drive = drive if parts else mapping.drive.name
@@ -70,15 +72,15 @@ def list_directory(mapping: Mapping, drive: str, parts: tuple[str, ...]) -> list
         entries = filesystem.entries(parts)
     except FileSystemError:
         return []
-    listed = [
-        Found(info.name, _full(drive, (*parts, info.name)), mapping, (*parts, info.name), info) for info in entries
-    ]
+    listed: list[Found] = []
     if parts:
         for name, target in ((".", parts), ("..", parts[:-1])):
             info = filesystem.info(target)
             if info is not None:
                 full_name = clean(_full(drive, (*parts, name)))
-                listed.append(Found(name, full_name, mapping, target, info))
+                listed.append(Found(name, full_name, mapping, target, info._replace(attributes="d")))
+    for info in sorted(entries, key=lambda entry: sort_key(entry.name)):
+        listed.append(Found(info.name, _full(drive, (*parts, info.name)), mapping, (*parts, info.name), info))
     return listed
 
 
@@ -88,7 +90,11 @@ def _full(drive: str, parts: tuple[str, ...]) -> str:
 
 def _walk(
     mapping: Mapping, drive: str, pattern: str, parts: tuple[str, ...], parent: Found | None, found: list[Found]
-) -> None:
+) -> bool:
+    """Add what fits below a directory; False where nothing has been found so far.
+
+    Quirk of edk2: a folder in the middle of a pattern with nothing that fits ends the search if none did before.
+    """
     pattern = pattern.removeprefix("\\")
     current, separator, rest = pattern.partition("\\")
     if not current and not separator:
@@ -98,11 +104,12 @@ def _walk(
                 found.append(Found("\\", drive + "\\", mapping, (), info))
         else:
             found.append(parent)
-        return
+        return bool(found)
     for item in list_directory(mapping, drive, parts):
         if not matches(item.name, current):
             continue
         if not separator:
             found.append(item)
-        elif not item.is_dot:
-            _walk(mapping, drive, separator + rest, item.parts, item, found)
+        elif not item.is_dot and not _walk(mapping, drive, separator + rest, item.parts, item, found):
+            return False
+    return bool(found)

@@ -69,7 +69,7 @@ def test_patterns_match_without_regard_to_case(name: str, pattern: str, fits: bo
 def test_a_host_folder_is_read_only_unless_asked(tmp_path: Path) -> None:
     shell = host_shell(tmp_path)
     assert "unable to create" in run(shell, "mkdir x")
-    assert run(shell, "echo hi > x.txt") == "Unable to redirect file.\nCommand Error Status: Write Protected\n"
+    assert run(shell, "echo hi > x.txt") == "Unable to redirect file.\nCommand Error Status: Invalid Parameter\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -80,9 +80,9 @@ def test_bcfg_adds_moves_and_removes(under_test: ShellUnderTest) -> None:
     assert "Sata(0x0,0xFFFF,0x0)/\\a.efi" in dumped
     under_test.run("bcfg boot rm 0")
     assert "First" not in under_test.run("bcfg boot dump")
-    assert under_test.run("bcfg boot rm 9") == "bcfg: Invalid argument - '9'\n"
+    assert under_test.run("bcfg boot rm 9") == "bcfg: Numbers must be under 1.\n"
     assert under_test.run("bcfg boot add 0 none x") == "bcfg: File not found - 'none'\n"
-    assert under_test.run("bcfg what dump") == "bcfg: Invalid argument - 'what'\n"
+    assert under_test.run("bcfg what dump") == "bcfg: Driver or Boot must be selected.\n"
 
 
 def test_a_dump_has_sixteen_bytes_a_line_and_dots_for_the_rest() -> None:

@@ -1,0 +1,93 @@
+"""What FAT keeps of files, labels, names of drives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.script.streams import MemorySink
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.shell import Shell
+from tests.shell.under_test import ShellUnderTest
+
+
+@pytest.fixture(params=["memory", "host"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> ShellUnderTest:
+    """A shell in FS0:\\w, over a folder in memory or of the host."""
+    shell = ShellUnderTest()
+    if request.param == "host":
+        (tmp_path / "w" / "t").mkdir(parents=True)
+        (tmp_path / "w" / "t" / "a.txt").write_text("x")
+        shell.shell = Shell()
+        shell.shell.mount(HostFolder(str(tmp_path), writable=True))
+        shell.shell.interpreter.echo = False
+    else:
+        shell.put("w\\t\\a.txt", "x")
+        shell.run("attrib -a w", "attrib -a w\\t")
+    shell.run("cd w")
+    return shell
+
+
+def test_attrib_without_a_file_changes_nothing(disk: ShellUnderTest) -> None:
+    assert disk.run("attrib +r", "echo %lasterror%") == "attrib: Too few arguments.\n0x2\n"
+    assert disk.run("attrib") == "Attrib: D     ..\nAttrib: D     .\nAttrib: D     t\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["attrib +h t\\a.txt", "echo x >a t\\new.txt", "rm -q t\\a.txt", "mkdir t\\d", "cp -q t\\a.txt t\\b.txt"]
+)
+def test_a_directory_that_changes_gets_the_archive_attribute(disk: ShellUnderTest, line: str) -> None:
+    assert disk.run("attrib t") == "Attrib: D     t\n"
+    disk.run(line)
+    assert disk.run("attrib t") == "Attrib: DA    t\n"
+    assert disk.run("attrib fs0:\\w") == "Attrib: DA    w\n"
+    assert "Attrib: D     .\n" in disk.run("attrib t\\*")
+
+
+def test_attributes_of_a_directory_do_not_reach_its_own_entries(disk: ShellUnderTest) -> None:
+    disk.run("attrib +h +r t")
+    assert disk.run("attrib t\\*") == "Attrib: D     ..\nAttrib: D     .\nAttrib:  A    a.txt\n"
+
+
+def test_a_directory_keeps_its_size_when_files_leave(disk: ShellUnderTest) -> None:
+    disk.run(*(f"echo x >a t\\file{number:02}.txt" for number in range(40)))
+    large = disk.run("ls -b").splitlines()[-3].split()
+    assert large[-2:] == ["1,536", "t"]
+    disk.run("rm -q t\\file*.txt")
+    assert disk.run("ls -b").splitlines()[-3].split()[-2:] == ["1,536", "t"]
+
+
+def test_setting_an_attribute_is_an_access_by_the_machine_s_clock(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    shell = Shell(start_time=1_704_164_645)
+    shell.mount(HostFolder(str(tmp_path), writable=True))
+    shell.run_line("attrib +r a.txt")
+    shell.stdout = sink = MemorySink()
+    shell.run_line("ls -sfo a.txt")
+    assert '"00:00:00","02.01.2024"' in sink.text
+
+
+def test_a_read_only_file_cannot_be_written_and_the_script_ends(disk: ShellUnderTest) -> None:
+    assert disk.run("attrib +r t\\a.txt", "echo z >a t\\a.txt") == (
+        "Unable to redirect file.\nCommand Error Status: Invalid Parameter\n"
+    )
+    assert disk.run("echo z >a t") == "Unable to redirect file.\nCommand Error Status: Access Denied\n"
+
+
+def test_map_deletes_names_with_their_colon_only(disk: ShellUnderTest) -> None:
+    disk.run("map m1 fs0:")
+    assert disk.run("map -d m1", "echo %lasterror%") == "map: Cannot find mapped device - 'm1'\n0x2\n"
+    assert "m1:" in disk.run("map")
+    assert disk.run("map -d m1:") == ""
+    assert "m1:" not in disk.run("map")
+
+
+def test_names_of_the_user_stand_behind_the_block_device(disk: ShellUnderTest) -> None:
+    assert ";BLK0:;m1:;m2:\n" in disk.run("map m1 fs0:", "map m2 fs0:")
+
+
+def test_a_label_has_at_most_eleven_characters(disk: ShellUnderTest) -> None:
+    assert disk.run("vol fs0: -n ABCDEFGHIJK").startswith("Volume ABCDEFGHIJK ")
+    said = "vol: Bad value - 'ABCDEFGHIJKL' for flag - '-n'\n0x2\n"
+    assert disk.run("vol fs0: -n ABCDEFGHIJKL", "echo %lasterror%") == said
