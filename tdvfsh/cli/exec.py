@@ -47,12 +47,14 @@ def _run(arguments: Arguments, machine: Machine, path: str) -> int:
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
     from tdvfsh.engine.runs.guest import GuestFirmware
-    from tdvfsh.engine.runs.program import attach_disks, run_program
+    from tdvfsh.engine.runs.program import ProgramRun, attach_disks, run_program
 
     disks, place = _disks(arguments, path)
     with console() as (screen, keys), RunLimit(time_limit(arguments)) as limit:
         violation_ve = arguments.text("violation") == "ve"
-        with closing(GuestFirmware(machine, screen, keys, violation_ve, limit)) as firmware:
+        with closing(
+            GuestFirmware(machine, screen, keys, violation_ve=violation_ve, limit=limit, observer=ProgramRun())
+        ) as firmware:
             attach_disks(firmware, disks)
             try:
                 end = run_program(firmware, path, arguments.words("arguments"), place)

@@ -39,7 +39,7 @@ def guest(
     """Firmware for guest code, and what it prints."""
     output = StringIO()
     machine = Machine(options or TdOptions())
-    firmware = GuestFirmware(machine, Screen(TranscriptDisplay(output)), ScriptedKeys(keys), violation_ve)
+    firmware = GuestFirmware(machine, Screen(TranscriptDisplay(output)), ScriptedKeys(keys), violation_ve=violation_ve)
     try:
         yield firmware, output
     finally:
@@ -56,11 +56,11 @@ class Caller:
     def __init__(self, firmware: GuestFirmware) -> None:
         self.firmware = firmware
         self.ram = firmware.ram
-        self.room = firmware.heap.allocate(1024)
+        self.room = firmware.context.heap.allocate(1024)
 
     def put(self, data: bytes) -> int:
         """Bytes in guest memory."""
-        address = self.firmware.heap.allocate(len(data))
+        address = self.firmware.context.heap.allocate(len(data))
         self.ram.write(address, data)
         return address
 
@@ -81,7 +81,7 @@ class Caller:
         return self._entry(self.firmware.tables.runtime_services, RUNTIME_SERVICES.index(name), arguments)
 
     def _entry(self, table: int, index: int, arguments: tuple[int, ...]) -> int:
-        return self.firmware.call(self.ram.u64(table + TABLE_HEADER + 8 * index), *arguments)
+        return self.firmware.context.call(self.ram.u64(table + TABLE_HEADER + 8 * index), *arguments)
 
     def protocol(self, guid: Guid) -> int:
         """The first interface of a protocol."""
@@ -90,7 +90,7 @@ class Caller:
 
     def member(self, interface: int, index: int, *arguments: int) -> int:
         """A function of an interface; ``this`` is not added."""
-        return self.firmware.call(self.ram.u64(interface + 8 * index), *arguments)
+        return self.firmware.context.call(self.ram.u64(interface + 8 * index), *arguments)
 
 
 def load(firmware: GuestFirmware, image: bytes, name: str = "test.efi") -> int:

@@ -9,6 +9,7 @@ from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import ending_of
 from tdvfsh.machine import Machine, TdOptions
 from tests.engine.operating_system import BASE, SIZE, Kernel
@@ -35,6 +36,14 @@ class SystemRan:
         return self.firmware.board.counts
 
 
+class TinySystemRun(RunObserver):
+    """Observer of a run that goes on through the tiny system, of whose code no names are known."""
+
+    def left_boot_services(self) -> CodeRange:
+        """Wait for the system's first instruction."""
+        return CodeRange(BASE, BASE + SIZE)
+
+
 def run_system(
     kernel: Kernel,
     options: TdOptions | None = None,
@@ -49,8 +58,9 @@ def run_system(
     sent = bytearray()
     with RunLimit(seconds) as limit:
         options = options or TdOptions()
-        firmware = GuestFirmware(Machine(options), limit=limit, serial=sent.append, typed=typed)
-        firmware.on_leaving = lambda: firmware.cpu.watch(BASE, BASE + SIZE)
+        firmware = GuestFirmware(
+            Machine(options), limit=limit, serial=sent.append, typed=typed, observer=TinySystemRun()
+        )
         if prepare is not None:
             prepare(firmware)
         try:

@@ -20,7 +20,7 @@ from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.os_run import POWER_OFF, SystemOptions
-from tdvfsh.engine.runs.program import attach_disks, run_program
+from tdvfsh.engine.runs.program import ProgramRun, attach_disks, run_program
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.images.make_init import make_init
@@ -142,7 +142,7 @@ def _execute(
 ) -> Outcome:
     machine = Machine(TdOptions(memory=2 * GIB, loader=loader))
     screen = Screen(TranscriptDisplay(StringIO()))
-    with closing(GuestFirmware(machine, screen, ScriptedKeys(keys))) as firmware:
+    with closing(GuestFirmware(machine, screen, ScriptedKeys(keys), observer=ProgramRun())) as firmware:
         attach_disks(firmware, [HostFolder(str(folder))])
         try:
             end = run_program(firmware, str(folder / path), arguments, (0, "\\" + path.replace("/", "\\")))

@@ -93,6 +93,7 @@ class Board:
         self._typed = typed
         self._limit = limit
         self._stops = 0
+        self._stand_ins: dict[int, Callable[[], int]] = {}
         bus, windows = InterruptBus(), Windows()
         self._devices = Devices(bus, self._sent, host.date, self.clock.read)
         vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
@@ -155,6 +156,29 @@ class Board:
         self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+
+    # ---- code of the host -----------------------------------------------------------------------------------------
+
+    def stand_in(self, function: int, wanted: Callable[[], bool], serve: Callable[[], int]) -> object:
+        """Let the host take the place of a function of the guest's, in calls that it chooses.
+
+        Args:
+            function: Linear address of the function; it may not have a stand-in yet.
+            wanted: Called at its first instruction: whether the host takes this call.
+            serve: Does the work of such a call; gives the address to go on at.
+
+        Returns:
+            What :meth:`no_stand_in` takes.
+        """
+        self._stand_ins[function] = serve
+        return function, self.cpu.stop_at(function, wanted, StopKind.CALL)
+
+    def no_stand_in(self, stand_in: object) -> None:
+        """End a stand-in. Only while no guest code runs."""
+        assert isinstance(stand_in, tuple)
+        function, stop = stand_in
+        del self._stand_ins[function]
+        self.cpu.no_stop_at(stop)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -288,6 +312,8 @@ class Board:
         if kind is StopKind.LIMIT and self._limit is not None:
             self._limit.give_up()
         self.check_limit()
+        if kind is StopKind.CALL:
+            return self._stand_ins[stop.address]()
         guest.load()
         if faults.in_shared_access:
             faults.after_shared_access()

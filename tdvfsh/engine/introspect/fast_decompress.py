@@ -10,13 +10,14 @@ Source: Linux arch/x86/boot/compressed/misc.c, decompress_kernel(); Documentatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.introspect.call_sites import functions_called_near
 from tdvfsh.engine.introspect.decompressors import CONTRACTS, Call, Contract, Payload, Work
-from tdvfsh.engine.x86.cpu import Cpu, StopKind
+from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at
@@ -54,18 +55,31 @@ class Shortcut:
     why: str | None
 
 
+class StandIns(Protocol):
+    """A board on which the host can take the place of functions of the guest's."""
+
+    cpu: Cpu
+    ram: GuestRam
+
+    def stand_in(self, function: int, wanted: Callable[[], bool], serve: Callable[[], int]) -> object:
+        """Take calls of ``function`` that are wanted; gives what ends that."""
+
+    def no_stand_in(self, stand_in: object) -> None:
+        """End it. Only while no guest code runs."""
+
+
 class FastDecompression:
     """The host in place of a stub's decompressor.
 
     Args:
-        cpu: The processor.
-        ram: Its memory.
+        board: Where the stub runs.
         kernel: The kernel's file.
     """
 
-    def __init__(self, cpu: Cpu, ram: GuestRam, kernel: KernelFile) -> None:
-        self._cpu = cpu
-        self._ram = ram
+    def __init__(self, board: StandIns, kernel: KernelFile) -> None:
+        self._board = board
+        self._cpu = board.cpu
+        self._ram = board.ram
         self._kernel = kernel
         self._buffer: Placement | None = None
         self._base = 0
@@ -97,12 +111,12 @@ class FastDecompression:
         self._watched = len(functions)
         self._why = None if functions else "no function is called near where the stub takes its payload's address"
         for function in functions:
-            self._stops.append(self._cpu.stop_at(function, self._arrived, StopKind.CALL))
+            self._stops.append(self._board.stand_in(function, self._arrived, self._serve))
 
     def end(self) -> None:
         """Watch no longer. Only while no guest code runs."""
         for stop in self._stops:
-            self._cpu.no_stop_at(stop)
+            self._board.no_stand_in(stop)
         self._stops = []
 
     def _payload_in_image(self, base: int) -> Payload | None:
@@ -166,7 +180,7 @@ class FastDecompression:
     def _called_by_the_image(self) -> bool:
         return self._base <= self._ram.u64(self._cpu.read("RSP")) < self._image_end
 
-    def serve(self) -> int:
+    def _serve(self) -> int:
         """Do the work of the call that stopped the processor; gives the address to go on at."""
         cpu, ram = self._cpu, self._ram
         assert self._found is not None

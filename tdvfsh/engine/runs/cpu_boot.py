@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
@@ -19,6 +19,7 @@ from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.stub_placements import in_order, stub_placements
 from tdvfsh.engine.runs.grub import GRUB, grub_placements, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
 from tdvfsh.engine.violation import Violation
 from tdvfsh.errors import UsageError
@@ -119,25 +120,35 @@ class CpuBootResult(BootResult):
         return super().on_demand_pages(size) if self.at_exit is None else int(getattr(self.at_exit, size))
 
 
-@dataclass
-class CpuBoot:
+class CpuBoot(RunObserver):
     """A boot under way.
 
     Args:
         machine: The machine.
-        firmware: Its firmware for guest code.
         flow: State that the modelled firmware's part of the flow writes.
         grub: Whether a real GRUB does the loading.
-        fast: Unpacks the kernel, where the host is to do that.
     """
 
-    machine: Machine
-    firmware: GuestFirmware
-    flow: BootFlow
-    grub: bool = False
-    fast: FastDecompression | None = None
-    started: float = field(default_factory=time.monotonic)
-    entered: CpuBootResult | None = None
+    other_code = STUB
+
+    def __init__(self, machine: Machine, flow: BootFlow, grub: bool) -> None:
+        self.machine = machine
+        self.flow = flow
+        self.grub = grub
+        self.fast: FastDecompression | None = None
+        self.started = time.monotonic()
+        self.entered: CpuBootResult | None = None
+
+    def begin(self, firmware: GuestFirmware, fast_decompress: bool) -> None:
+        """The firmware for guest code has been made, with this boot for its observer.
+
+        Args:
+            firmware: The firmware.
+            fast_decompress: Whether the host is to take the place of the stub's decompressor.
+        """
+        self.firmware = firmware
+        if fast_decompress:
+            self.fast = FastDecompression(firmware.board, self.flow.files.kernel)
 
     def placements(self) -> list[Placement]:
         """Of the firmware's part and of the stub, as far as they go."""
@@ -150,42 +161,43 @@ class CpuBoot:
         placements = stub_placements(self.machine.trace.records, self.flow.files, STUB)
         return next((entry for entry in reversed(placements) if entry.what == "kernel" and not entry.freed), None)
 
-    def unpack_on_host(self) -> None:
-        """Let the host take the place of the stub's decompressor."""
-        firmware, records = self.firmware, self.machine.trace.records
-        self.fast = fast = FastDecompression(firmware.cpu, firmware.ram, self.flow.files.kernel)
+    # ---- observed -----------------------------------------------------------------------------------------------
 
-        def served(service: str) -> None:
-            if service == "AllocatePages" and records[-1].caller == STUB:
-                buffer = self.kernel_buffer()
-                if buffer is not None and records[-1].results.get("memory") == buffer.start:
-                    fast.watch(buffer, self._image_base())
+    def image_name(self, image: LoadedImage) -> str | None:
+        """The kernel is the one image that is as long as its file, wherever it was loaded from."""
+        return STUB if len(image.source) == self.flow.files.kernel.size else None
 
-        firmware.on_served, firmware.on_call = served, fast.serve
+    def served(self, service: str, caller: int) -> None:
+        """The stub's buffer for the kernel is where a decompressor writes to."""
+        records = self.machine.trace.records
+        if self.fast is None or service != "AllocatePages" or records[-1].caller != STUB:
+            return
+        buffer = self.kernel_buffer()
+        if buffer is not None and records[-1].results.get("memory") == buffer.start:
+            self.fast.watch(buffer, self._image_base(caller))
 
-    def _image_base(self) -> int | None:
+    def _image_base(self, caller: int) -> int | None:
         """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
-        found = self.firmware.code.image_at(self.firmware.caller_address)
+        found = self.firmware.code.image_at(caller)
         if found is not None:
             return found[1].image_base
         images = [entry for entry in self.placements() if entry.what == "image"]
         pe = self.flow.files.kernel.pe
         return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
 
-    def watch_kernel(self) -> None:
+    def left_boot_services(self) -> CodeRange | None:
         """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
         kernel = next((entry for entry in reversed(self.placements()) if entry.what == "kernel"), None)
         if kernel is None:
             raise ReachedOperatingSystem
-        self.firmware.cpu.watch(kernel.start, kernel.end)
+        return CodeRange(kernel.start, kernel.end)
 
-    def enter_system(self) -> None:
+    def entering_system(self) -> KernelSymbols | None:
         """The kernel's first instruction: from here on everything is its own doing."""
         result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
         if self.fast is not None:
             self.fast.end()
         kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
-        firmware.code.kernel = KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
         account = ExitAccount(
             td.accepted_bytes,
             td.unaccepted_bytes,
@@ -197,6 +209,9 @@ class CpuBoot:
             result.on_demand_pages("pages_2m"),
         )
         self.entered = replace(result, at_exit=account)
+        return KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
+
+    # ---- outcome ------------------------------------------------------------------------------------------------
 
     def ended(self, error: EngineError) -> CpuBootResult:
         """The outcome of a run of the operating system."""
@@ -348,6 +363,8 @@ def boot_on_cpu(
         check_initrd(machine.td.ram, files)
     screen = screen or Screen(NoDisplay())
     console = SystemConsole(through_os.output, through_os.until) if through_os is not None else None
+    flow = _flow(machine, files)
+    boot = CpuBoot(machine, flow, grub is not None)
     with (
         RunLimit(time_limit) as limit,
         closing(
@@ -355,23 +372,17 @@ def boot_on_cpu(
                 machine,
                 screen,
                 keys,
-                violation_ve,
-                limit,
-                console.put if console is not None else None,
-                through_os.typed if through_os is not None else None,
+                violation_ve=violation_ve,
+                limit=limit,
+                serial=console.put if console is not None else None,
+                typed=through_os.typed if through_os is not None else None,
+                observer=boot,
             )
         ) as firmware,
     ):
-        flow = _flow(machine, files)
-        boot = CpuBoot(machine, firmware, flow, grub is not None)
-        firmware.on_leaving = boot.watch_kernel
-        firmware.on_entering = boot.enter_system
-        if fast_decompress:
-            boot.unpack_on_host()
+        boot.begin(firmware, fast_decompress)
         if through_os is not None:
             firmware.board.page_accepts.drop = through_os.drop_accept
-        firmware.name_of = lambda image: _image_name(image, files)
-        firmware.code.other = STUB
         with machine.trace.on_behalf_of(options.loader):
             try:
                 status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
@@ -391,8 +402,3 @@ def _flow(machine: Machine, files: BootFiles) -> BootFlow:
         machine.firmware_calls,
         machine.options.kaslr_seed,
     )
-
-
-def _image_name(image: LoadedImage, files: BootFiles) -> str | None:
-    """The kernel is the one image that is as long as its file, wherever it was loaded from."""
-    return STUB if len(image.source) == files.kernel.size else None

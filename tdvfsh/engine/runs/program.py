@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.storage.disk import Disk
 from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
@@ -33,6 +34,14 @@ class ProgramEnd:
         return self.load_status is SUCCESS and self.exit_code == 0
 
 
+class ProgramRun(RunObserver):
+    """Observer of a run that ends when the program makes way for an operating system."""
+
+    def left_boot_services(self) -> CodeRange | None:
+        """End the run."""
+        raise ReachedOperatingSystem
+
+
 def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | Disk]) -> None:
     """Give the machine its disks, in the order of their SATA ports."""
     for port, disk in enumerate(disks):
@@ -48,7 +57,7 @@ def run_program(
     """Load a file of the host and start it.
 
     Args:
-        firmware: Where.
+        firmware: Where; with :class:`ProgramRun` for observer the run ends when an operating system takes over.
         path: The file.
         arguments: Its load options are the file's name and these.
         place: SATA port and backslash path to load it from; a port without a disk gets one that holds the file alone.
@@ -77,11 +86,6 @@ def run_program(
     image.load_options = " ".join((name, *arguments))
     firmware.core.events.signal_group(EFI_EVENT_GROUP_READY_TO_BOOT)
     firmware.image_services.exit_code = 0
-    firmware.on_leaving = _make_way
     result = services.start_image(handle).status
     code = firmware.image_services.exit_code
     return ProgramEnd(SUCCESS, code if code or result is SUCCESS else int(result), services.at_runtime)
-
-
-def _make_way() -> None:
-    raise ReachedOperatingSystem

@@ -26,28 +26,41 @@ _NOT_PROGRESS: Final = frozenset(
 )  # fmt: skip
 
 
+class Idleness:
+    """Count of a guest's polls in a row, in which it does nothing else."""
+
+    def __init__(self) -> None:
+        self._polls = 0
+
+    def served(self, name: str) -> None:
+        """A service was called: a guest that does something is not idle."""
+        if name not in _NOT_PROGRESS:
+            self._polls = 0
+
+    def polled(self) -> bool:
+        """The guest polls; gives whether it has done so for too long."""
+        self._polls += 1
+        return self._polls > _IDLE_POLLS
+
+
 class Waiting:
-    """The idle rule and the passing of time.
+    """The passing of time while a guest waits.
 
     Args:
         clock: Virtual time.
         events: Timers, which fire while time passes.
         keys: What the guest may wait for.
+        idleness: How long it has done nothing but wait.
     """
 
-    def __init__(self, clock: GuestClock, events: GuestEvents, keys: KeySource) -> None:
+    def __init__(self, clock: GuestClock, events: GuestEvents, keys: KeySource, idleness: Idleness) -> None:
         self._clock = clock
         self._events = events
         self._keys = keys
-        self._polls = 0
-
-    def served(self, name: str) -> None:
-        """A service was called: whoever does something is not idle."""
-        if name not in _NOT_PROGRESS:
-            self._polls = 0
+        self._idleness = idleness
 
     def stall(self, ns: int) -> None:
-        """Stall: time passes; a person at the terminal waits as long."""
+        """Stall: time passes; a user at the terminal waits as long."""
         if self._keys.live:
             self._keys.sleep(min(ns / 1e9, _SLICE_SECONDS))
         self._count()
@@ -64,10 +77,10 @@ class Waiting:
 
     def halted(self) -> None:
         """The guest executed ``hlt``: the next timer tick wakes it, if anything does."""
-        self._polls += 1
+        idle = self._idleness.polled()
         if self._keys.live:
             self._keys.wait(_POLL_SECONDS)
-        elif self._polls > _IDLE_POLLS:
+        elif idle:
             raise GuestIdle("the program has halted, and nothing wakes it")
         self._events.advance(_POLL_NS)
 
@@ -86,6 +99,5 @@ class Waiting:
             raise GuestIdle("the program waits for a key, and the input has ended")
 
     def _count(self) -> None:
-        self._polls += 1
-        if self._polls > _IDLE_POLLS and self._keys.ended:
+        if self._idleness.polled() and self._keys.ended:
             raise GuestIdle("the program waits for a key, and the input has ended")

@@ -190,7 +190,7 @@ class Cpu:
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if wanted():
-                self._stop = Stop(kind)
+                self._stop = Stop(kind, at)
                 self.uc.emu_stop()
 
         hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)

@@ -50,7 +50,7 @@ class Client(Caller):
     def __init__(self, firmware: GuestFirmware, output: StringIO) -> None:
         super().__init__(firmware)
         self.output = output
-        self.size = firmware.heap.allocate(16)
+        self.size = firmware.context.heap.allocate(16)
 
     def path(self, *nodes: bytes) -> int:
         return self.put(b"".join(nodes) + END)

@@ -73,7 +73,7 @@ def test_a_device_path_comes_back_from_its_text(text: str) -> None:
     assert device_path_text(paths) == text
     with guest() as (firmware, _):
         data = b"\x7f\x01\x04\x00".join(path.pack()[:-4] for path in paths) + b"\x7f\xff\x04\x00"
-        address = firmware.heap.allocate(len(data))
+        address = firmware.context.heap.allocate(len(data))
         firmware.ram.write(address, data)
         assert parse_instances(firmware.ram, address) == paths
         assert parse_device_path(firmware.ram, address) == paths[0]

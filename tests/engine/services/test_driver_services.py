@@ -51,7 +51,7 @@ class Bench(Caller):
     def counts(self, driver: int) -> tuple[int, int, int]:
         """How often Supported, Start and Stop of a driver were called."""
         binding = self.firmware.services.handles.protocols(driver)[EFI_DRIVER_BINDING_PROTOCOL_GUID]
-        address = self.firmware.interfaces.address_of(driver, EFI_DRIVER_BINDING_PROTOCOL_GUID, binding)
+        address = self.firmware.context.interfaces.address_of(driver, EFI_DRIVER_BINDING_PROTOCOL_GUID, binding)
         assert address is not None
         ram = self.firmware.ram
         return ram.u32(address + 48), ram.u32(address + 52), ram.u32(address + 56)

@@ -41,7 +41,7 @@ class RunTime(Caller):
     def leave(self) -> None:
         """ExitBootServices."""
         size, key = self.put(struct.pack("<Q", 0x4000)), self.put(bytes(8))
-        buffer = self.firmware.heap.allocate(0x4000)
+        buffer = self.firmware.context.heap.allocate(0x4000)
         assert self.boot("GetMemoryMap", size, buffer, key, self.put(bytes(8)), self.put(bytes(8))) == SUCCESS
         assert self.boot("ExitBootServices", self.firmware.machine.firmware_image, self.ram.u64(key)) == SUCCESS
 

@@ -35,9 +35,9 @@ class Files:
         self.firmware = firmware
         self.ram = firmware.ram
         self.protocol = FileSystemProtocol(firmware.context, volume)
-        self.room = firmware.heap.allocate(1024)
-        self.size = firmware.heap.allocate(16)
-        self.name = firmware.heap.allocate(256)
+        self.room = firmware.context.heap.allocate(1024)
+        self.size = firmware.context.heap.allocate(16)
+        self.name = firmware.context.heap.allocate(256)
         self.guid = firmware.context.guid_address(EFI_FILE_INFO_GUID)
         assert self.protocol.open_volume(0, self.size) is SUCCESS
         self.root = self.ram.u64(self.size)
@@ -155,7 +155,7 @@ def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_p
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(4 * SECTOR))
     with open_mapped(path) as mapped, open(path, "r+b", buffering=0) as stream, guest() as (firmware, _):
-        buffer = firmware.heap.allocate(SECTOR)
+        buffer = firmware.context.heap.allocate(SECTOR)
         firmware.ram.write(buffer, b"\xaa" * SECTOR)
         disk = BlockIoProtocol(firmware.context, ImageDisk(mapped.view, stream))
         assert disk.write_blocks(0, 1, 2, SECTOR, buffer) is SUCCESS

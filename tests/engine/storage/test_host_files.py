@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 def read_sector(disk: Disk, lba: int) -> tuple[EfiStatus, bytes]:
     """ReadBlocks of one sector, as a guest would call it."""
     with guest() as (firmware, _):
-        buffer = firmware.heap.allocate(SECTOR)
+        buffer = firmware.context.heap.allocate(SECTOR)
         status = BlockIoProtocol(firmware.context, disk).read_blocks(0, MEDIA_ID, lba, SECTOR, buffer)
         return status, firmware.ram.read(buffer, SECTOR)
 
@@ -77,9 +77,9 @@ def test_an_initrd_is_read_whole_or_not_at_all(path: Path) -> None:
     with open_mapped(path) as file, guest() as (firmware, _):
         pieces = [(0, file.view), (len(FILE) + 4, memoryview(b"tail"))]
         protocol = LoadFile2Protocol(firmware.context, InitrdLoadFile2(len(FILE) + 8, pieces))
-        buffer = firmware.heap.allocate(len(FILE) + 8)
+        buffer = firmware.context.heap.allocate(len(FILE) + 8)
         firmware.ram.write(buffer, b"\xff" * (len(FILE) + 8))
-        size = firmware.heap.allocate(8)
+        size = firmware.context.heap.allocate(8)
         firmware.ram.put_u64(size, len(FILE) + 8)
         assert protocol.load_file(0, size, 0, size, buffer) is SUCCESS
         assert firmware.ram.read(buffer, len(FILE) + 8) == FILE + bytes(4) + b"tail"

@@ -1,0 +1,128 @@
+"""Calls in both directions: the host calls guest code, and guest code calls services through their stubs."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from tdvfsh.engine.abi.journal import CallJournal
+from tdvfsh.engine.abi.service_table import Answer, Service
+from tdvfsh.engine.abi.stubs import RETURN, Stubs
+from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
+from tdvfsh.engine.introspect.loaded_code import LoadedCode
+from tdvfsh.engine.runs.observer import RunObserver
+from tdvfsh.engine.services.waiting import Idleness
+from tdvfsh.engine.x86.cpu import Stop, StopKind
+from tdvfsh.machine.machine import Machine
+
+_KERNEL: Final = "kernel"
+
+
+class GuestCalls:
+    """Runs guest code until it returns, serving what it calls.
+
+    Args:
+        machine: The machine; its journal names the caller of each service.
+        board: The board; stops that are no calls are its.
+        stubs: The services.
+        code: Names for callers; it learns of the kernel.
+        observer: Notified of services and of an operating system.
+        runs_systems: Whether an operating system is run on; without that the run ends at its first instruction.
+    """
+
+    def __init__(
+        self,
+        *,
+        machine: Machine,
+        board: Board,
+        stubs: Stubs,
+        code: LoadedCode,
+        observer: RunObserver,
+        runs_systems: bool,
+    ) -> None:
+        self._machine = machine
+        self._board = board
+        self._ram, self._cpu = board.ram, board.cpu
+        self._stubs = stubs
+        self._code = code
+        self._observer = observer
+        self._runs_systems = runs_systems
+        self._journal = CallJournal(machine, board.ram)
+        self.idleness = Idleness()
+
+    def call(self, function: int, *arguments: int) -> int:
+        """Call guest code with up to any number of 64-bit arguments; gives RAX.
+
+        Raises:
+            GuestStopped: It touched what it must not.
+        """
+        self._board.map_accepted()  # the shell, too, accepts
+        cpu = self._cpu
+        outer = cpu.read("RSP")
+        rest = arguments[4:]
+        stack = (outer - 8 * (4 + len(rest))) & ~0xF
+        if rest:
+            self._ram.write(stack + 32, struct.pack(f"<{len(rest)}Q", *rest))
+        for register, value in zip(("RCX", "RDX", "R8", "R9"), arguments, strict=False):
+            cpu.write(register, value)
+        self._ram.put_u64(stack - 8, self._stubs.return_address)
+        cpu.write("RSP", stack - 8)
+        caller = self._machine.trace.caller
+        answer = self._run(function)
+        self._machine.trace.caller = caller
+        cpu.write("RSP", outer)
+        return answer
+
+    def _run(self, address: int) -> int:
+        """Run until the callback's return stub is reached, serving what is asked."""
+        cpu, stubs = self._cpu, self._stubs
+        while True:
+            stop = cpu.run(address)
+            number = stubs.take_number()
+            if number == RETURN:
+                return stubs.answer
+            if number:
+                address = stubs.answer_with(number, self._serve(number, stubs.stack))
+            else:
+                address = self._entered_system(stop) if stop.kind is StopKind.WATCHED else self._board.after(stop)
+
+    def _entered_system(self, stop: Stop) -> int:
+        """The operating system's first instruction."""
+        if not self._runs_systems:
+            raise ReachedOperatingSystem
+        self._code.kernel = self._observer.entering_system()
+        self._code.other = _KERNEL
+        self._board.entered_system(is_linux=self._code.kernel is not None)
+        return stop.address
+
+    def _serve(self, number: int, stack: int) -> int:
+        """Serve the call of stub ``number``; gives RAX."""
+        services = self._stubs.services
+        service = services[number] if number < len(services) else None
+        if service is None:
+            raise EngineError(f"the program has overwritten the firmware's own memory: there is no service {number:#x}")
+        caller = self._ram.u64(stack) if self._ram.accessible(stack, 8) else 0
+        self.idleness.served(service.name)
+        self._board.check_limit()
+        self._machine.trace.caller = self._code.name(caller)
+        try:
+            answer = self._answer(service, stack)
+        except InaccessibleMemory as bad:
+            kind = "write" if bad.write else "read"
+            what = f"{kind} of memory that is not accepted, {bad.address:#x}, by the firmware for its caller"
+            raise GuestStopped(
+                self._board.describe(what, bad.address, kind, service=service.name, pointer=caller)
+            ) from None
+        self._board.map_accepted()
+        self._observer.served(service.name, caller)
+        return int(answer) if answer is not None else 0
+
+    def _answer(self, service: Service, stack: int) -> Answer:
+        arguments = stack + 8
+        if service.variadic:
+            return self._journal.serve_variadic(service, arguments)
+        values = struct.unpack(f"<{len(service.masks)}Q", self._ram.read(arguments, 8 * len(service.masks)))
+        return self._journal.serve(
+            service, tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
+        )
