@@ -12,16 +12,18 @@ from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.dxe.map_reader import MapReader
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.uefi.guids import Guid
 
 
 @dataclass(slots=True)
 class DxeCore:
-    """Memory, handles, events and variables of one running firmware.
+    """Memory, handles, events, variables, date and monotonic count of one running firmware.
 
     Build it with :func:`start_core`; copy it with :meth:`copy`. ``memory_attributes_table`` is None until the firmware
     has signalled ReadyToBoot, and where the rebuilding of that table is not wanted.
@@ -37,6 +39,8 @@ class DxeCore:
     events: EventServices = field(default_factory=EventServices)
     configuration_tables: dict[Guid, int] = field(default_factory=dict)
     variables: VariableStore = field(default_factory=VariableStore)
+    real_time_clock: RealTimeClock = field(default_factory=RealTimeClock)
+    monotonic_counter: MonotonicCounter = field(default_factory=MonotonicCounter)
     memory_attributes_table: MemoryAttributesTable | None = None
     at_runtime: bool = False
     exit_boot_services_called: bool = False
@@ -61,6 +65,8 @@ class DxeCore:
             self.events.copy(),
             self.configuration_tables.copy(),
             self.variables.copy(),
+            self.real_time_clock.copy(),
+            self.monotonic_counter.copy(),
             None if self.memory_attributes_table is None else self.memory_attributes_table.copy(),
             self.at_runtime,
             self.exit_boot_services_called,

@@ -17,6 +17,8 @@ core            ``map_key``, ``memory_map``: ``[start, end, type, attribute]``; 
                 ``pool``: ``pools`` ``[type, header, used, [[free block...] by size class]]``, ``blocks``
                 ``[address, type, size]``, ``free`` ``[address, size class]``, ``pages`` ``[address, type]``;
                 ``configuration_tables``: ``[guid, address]``; ``variables``: ``[name, vendor, attributes, hex]``;
+                ``real_time_clock``: ``start_ns``, ``time_zone``, ``daylight``, ``wakeup`` (ISO 8601, or null),
+                ``wakeup_enabled``, ``wakeup_pending``; ``monotonic_count``;
                 ``at_runtime``, ``exit_boot_services_called``;
                 ``memory_attributes_table``: null or ``[runtime images, split entries, table]``;
                 ``fault_plan``: null or ``{faults, calls, met}``; ``events``: number of the next event
@@ -32,14 +34,17 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
+from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import Variable, VariableStore
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import copy_of
@@ -66,6 +71,7 @@ FIRMWARE: Final = "firmware"
 _GCD_TYPES: Final = {int(member): member for member in EfiGcdMemoryType}
 _COUNTERS: Final = ("accepts", "added_bytes", "map_gpa_calls")
 _TDCALL_COUNTERS: Final = ("calls", "exits", "groups")
+_CLOCK_FIELDS: Final = ("start_ns", "time_zone", "daylight", "wakeup_enabled", "wakeup_pending")
 
 
 def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
@@ -97,6 +103,8 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "pool": _pool(core.pool),
             "configuration_tables": [[str(guid), table] for guid, table in core.configuration_tables.items()],
             "variables": [[name, str(vendor), bits, data.hex()] for name, vendor, bits, data in core.variables],
+            "real_time_clock": _real_time_clock(core.real_time_clock),
+            "monotonic_count": core.monotonic_counter.count,
             "at_runtime": core.at_runtime,
             "exit_boot_services_called": core.exit_boot_services_called,
             "memory_attributes_table": _attributes_table(core.memory_attributes_table),
@@ -216,6 +224,16 @@ def _attributes_table(table: MemoryAttributesTable | None) -> list[int] | None:
     return None if table is None else [table.spare_descriptors, table.split_entries, table.table]
 
 
+def _real_time_clock(clock: RealTimeClock) -> Json:
+    fields = {name: getattr(clock, name) for name in _CLOCK_FIELDS}
+    return {**fields, "wakeup": None if clock.wakeup is None else clock.wakeup.isoformat()}
+
+
+def _read_real_time_clock(data: Json) -> RealTimeClock:
+    fields = {name: data[name] for name in _CLOCK_FIELDS}
+    return RealTimeClock(**fields, wakeup=data["wakeup"] and datetime.fromisoformat(data["wakeup"]))
+
+
 def _read_core(machine: Machine, data: Json) -> None:
     core = machine.services.core
     memory_map = MemoryMap(MapEntry(*entry) for entry in data["memory_map"])
@@ -245,6 +263,9 @@ def _read_core(machine: Machine, data: Json) -> None:
                 for name, vendor, bits, text in data["variables"]
             )
         )
+    if "real_time_clock" in data:
+        core.real_time_clock = _read_real_time_clock(data["real_time_clock"])
+        core.monotonic_counter = MonotonicCounter(int(data["monotonic_count"]))
     core.at_runtime = bool(data["at_runtime"])
     core.exit_boot_services_called = bool(data["exit_boot_services_called"])
     table = data["memory_attributes_table"]

@@ -20,9 +20,8 @@ DEPTH = 100
 
 BYSTANDERS = frozenset(
     (
-        "alias", "attrib", "cd", "cls", "comp", "cp", "date", "echo", "exit", "getmtc", "help", "hexedit", "ls", "map",
-        "mkdir", "mode", "mv", "parse", "pause", "rm", "set", "setsize", "time", "timezone", "touch", "type", "ver",
-        "vol",
+        "alias", "attrib", "cd", "cls", "comp", "cp", "echo", "exit", "help", "hexedit", "ls", "map", "mkdir", "mode",
+        "mv", "parse", "pause", "rm", "set", "setsize", "touch", "type", "ver", "vol",
     )
 )  # fmt: skip
 """Commands that leave the machine alone; a test holds each to it."""

@@ -8,6 +8,7 @@ from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.processor import connect_processor, wants_processor
 
 if TYPE_CHECKING:
+    from tdvfsh.dxe.time import RealTimeClock
     from tdvfsh.errors import TdvfshError
     from tdvfsh.machine import Machine, TdOptions
     from tdvfsh.shell.drives.search import Found
@@ -48,8 +49,9 @@ def options_of(shell: Shell) -> TdOptions:
 def new_machine(shell: Shell, options: TdOptions) -> Machine:
     """Start a machine and make it the shell's, with the shell's drives as its disks; its virtual clock is the shell's.
 
-    Time that passed before the first machine counts; another machine begins anew, and the date goes on, and the
-    non-volatile variables stay. Where it does not start, the shell keeps what it had.
+    Time that passed before the first machine counts. Another machine is the platform's next start: its virtual time
+    begins anew, the date goes on, and non-volatile variables stay. Where it does not start, the shell keeps what it
+    had.
 
     Raises:
         UsageError: A TD that cannot be, or does not start.
@@ -57,13 +59,15 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     from tdvfsh.machine import Machine
 
     machine = Machine(options)
-    if shell.machine is None:
+    core, before = machine.services.core, running_machine(shell)
+    if before is None:
         machine.clock.advance(shell.clock.now_ns)
+        core.real_time_clock = real_time_clock(shell)
     else:
-        shell.start_time += shell.clock.now_ns // _NANOSECONDS
-        before = running_machine(shell)
-        if before is not None:
-            machine.services.core.variables = before.services.core.variables.restart()
+        old = before.services.core
+        core.variables = old.variables.restart()
+        core.real_time_clock = old.real_time_clock.restart(before.clock.now_ns)
+        core.monotonic_counter = old.monotonic_counter.restart()
     shell.td_options = options
     shell.machine = machine
     shell.clock = machine.clock
@@ -71,6 +75,19 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     if wants_processor(shell):
         connect_processor(shell, machine)
     return machine
+
+
+def real_time_clock(shell: Shell) -> RealTimeClock:
+    """The machine's clock, which shows the date at ``shell.clock``; before there is a machine, what it will be.
+
+    Who sets it makes the machine first.
+    """
+    from tdvfsh.dxe.time import RealTimeClock
+
+    machine = running_machine(shell) if shell.machine is not None else None
+    if machine is not None:
+        return machine.services.core.real_time_clock
+    return RealTimeClock() if shell.start_time is None else RealTimeClock(shell.start_time * _NANOSECONDS)
 
 
 def connect_drives(shell: Shell, machine: Machine) -> None:

@@ -20,8 +20,8 @@ from tdvfsh.shell.drives.paths import clean, items, parent, split_drive
 from tdvfsh.shell.drives.search import Found, search
 from tdvfsh.shell.environment import Aliases, Environment
 from tdvfsh.shell.history import History
-from tdvfsh.shell.identity import PROFILES, START_TIME, Firmware, StillClock
-from tdvfsh.shell.machine_binding import set_image_hooks, status_of_error
+from tdvfsh.shell.identity import PROFILES, Firmware, StillClock
+from tdvfsh.shell.machine_binding import real_time_clock, set_image_hooks, status_of_error
 from tdvfsh.shell.page_break import PageBreak, PagingSink
 from tdvfsh.shell.print_ex import without_marks
 from tdvfsh.shell.redirects import open_input, open_output
@@ -44,7 +44,8 @@ class Shell:
         clock: The virtual clock; a still one where None.
         firmware: Identity that ``ver`` prints.
         profiles: Names in ``%profiles%``.
-        start_time: What the machine's real-time clock says at the start, in seconds since 1970.
+        start_time: What the first machine's real-time clock shows at the start, in seconds since 1970; the firmware's
+            own date where None.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Shell:
         clock: Clock | None = None,
         firmware: Firmware | None = None,
         profiles: Iterable[str] = PROFILES,
-        start_time: int = START_TIME,
+        start_time: int | None = None,
     ) -> None:
         self.start_time = start_time
         self.stdout: TextSink = stdout if stdout is not None else MemorySink()
@@ -180,8 +181,8 @@ class Shell:
         return self.interpreter.last_error
 
     def now(self) -> int:
-        """The date and time of the machine, in seconds since 1970 UTC."""
-        return self.start_time + self.clock.now_ns // 1_000_000_000
+        """The date of the machine's real-time clock, in seconds since 1970."""
+        return real_time_clock(self).unix_seconds(self.clock.now_ns)
 
     @property
     def exiting(self) -> bool:

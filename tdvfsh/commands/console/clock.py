@@ -1,7 +1,7 @@
 """``stall``, ``date``, ``time``, ``timezone``, ``getmtc``.
 
-Time here is the virtual clock: it starts at a fixed date and passes only when something lets it. Setting it moves the
-shell's idea of the start.
+They show and set the machine's real-time clock. It starts at a fixed date and goes on with the virtual clock, which
+passes only when something lets it.
 
 Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/TimeDate.c, UefiShellLevel1CommandsLib/Stall.c,
 UefiShellLevel3CommandsLib/GetMtc.c.
@@ -9,50 +9,42 @@ UefiShellLevel3CommandsLib/GetMtc.c.
 
 from __future__ import annotations
 
-import time as host_time
-from calendar import timegm
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
+from tdvfsh.dxe.time import MAXIMUM_ZONE, is_valid
+from tdvfsh.errors import UsageError
 from tdvfsh.script.numbers import to_uintn
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Count, Flag, Option, Text
+from tdvfsh.shell.machine_binding import machine_of, real_time_clock
+from tdvfsh.uefi.efi_time import EFI_UNSPECIFIED_TIMEZONE, EfiTime
 from tdvfsh.units import parse_decimal
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
-_LOCAL = 0x7FF  # EFI_UNSPECIFIED_TIMEZONE
-_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_FIRST_YEAR, _LAST_YEAR = 1998, 2097  # the years that OVMF's clock takes
-_DAYLIGHT = {0: "Not Affected", 1: "Affected", 2: "Adjusted", 3: "Affected and Adjusted"}
+_DAYLIGHT: Final = {0: "Not Affected", 1: "Affected", 2: "Adjusted", 3: "Affected and Adjusted"}
 
 
-class _Settings:
-    """Time zone in minutes west of UTC, as the table of zones counts, and the daylight bits."""
+def _now(shell: Shell) -> EfiTime:
+    """GetTime.
 
-    def __init__(self) -> None:
-        self.zone = _LOCAL
-        self.daylight = 0
-
-    def copy(self) -> _Settings:
-        twin = _Settings()
-        twin.zone, twin.daylight = self.zone, self.daylight
-        return twin
-
-
-def _settings(shell: Shell) -> _Settings:
-    settings = shell.state.setdefault("clock", _Settings())
-    assert isinstance(settings, _Settings)
-    return settings
+    Raises:
+        UsageError: The date has passed what the clock can count to.
+    """
+    now = real_time_clock(shell).get_time(shell.clock.now_ns).time
+    if now is None:
+        raise UsageError("the clock has passed the year 9999; 'date' sets it")
+    return now
 
 
-def _now(shell: Shell) -> host_time.struct_time:
-    return host_time.gmtime(shell.start_time + shell.clock.now_ns // 1_000_000_000)
-
-
-def _set(shell: Shell, now: tuple[int, int, int, int, int, int]) -> None:
-    shell.start_time = timegm((*now, 0, 0, 0)) - shell.clock.now_ns // 1_000_000_000
+def _set(shell: Shell, time: EfiTime) -> bool:
+    """SetTime; False for a field out of range."""
+    if not is_valid(time):
+        return False
+    machine = machine_of(shell)
+    return not machine.services.core.real_time_clock.set_time(time, machine.clock.now_ns).is_error
 
 
 def _numbers(text: str, separator: str, least: int) -> list[int] | None:
@@ -95,21 +87,19 @@ def date(shell: Shell, value: Text | None = None, *, sfo: Flag = False) -> Shell
         SUCCESS: Done.
         INVALID_PARAMETER: There is no such day.
     """
-    now = _now(shell)
     if value is None:
+        now = _now(shell)
         if sfo:
-            shell.print(f'ShellCommand,"date"\nDate,"{now.tm_mday:02}","{now.tm_mon:02}","{now.tm_year:04}"\n')
+            shell.print(f'ShellCommand,"date"\nDate,"{now.day:02}","{now.month:02}","{now.year:04}"\n')
         else:
-            shell.print(f"{now.tm_mon:02}/{now.tm_mday:02}/{now.tm_year:04}\n")
+            shell.print(f"{now.month:02}/{now.day:02}/{now.year:04}\n")
         return ShellStatus.SUCCESS
     numbers = _numbers(value, "/", 3)
     if numbers is not None:
         month, day, year = numbers
         year += (1900 if year >= 98 else 2000) if year < 100 else 0
-        leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        last_day = 28 if month == 2 and not leap else _DAYS[month - 1] if 1 <= month <= 12 else 0
-        if 1 <= day <= last_day and _FIRST_YEAR <= year <= _LAST_YEAR:
-            _set(shell, (year, month, day, now.tm_hour, now.tm_min, now.tm_sec))
+        before = real_time_clock(shell).get_time(shell.clock.now_ns).time or EfiTime(year, month, day, 0, 0, 0)
+        if _set(shell, before._replace(year=year, month=month, day=day)):
             return ShellStatus.SUCCESS
     shell.print(f"date: Invalid argument - '{value}'\n")
     return ShellStatus.INVALID_PARAMETER
@@ -136,48 +126,44 @@ def time(
         SUCCESS: Done.
         INVALID_PARAMETER: There is no such time.
     """
-    settings = _settings(shell)
+    now = _now(shell)
     if value is None and tz is None and (d is None or not d):
-        now = _now(shell)
-        shown = f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} ({_zone_text(settings.zone)})"
-        shell.print(shown + (f" DST: {_DAYLIGHT[settings.daylight]}\n" if d is not None else "\n"))
+        shown = f"{now.hour:02}:{now.minute:02}:{now.second:02} ({_zone_text(now.time_zone)})"
+        shell.print(shown + (f" DST: {_DAYLIGHT[now.daylight]}\n" if d is not None else "\n"))
         return ShellStatus.SUCCESS
-    zone = settings.zone
     if tz is not None:
-        parsed = _parse_zone(tz)
-        if parsed is None:
+        zone = _parse_zone(tz)
+        if zone is None:
             shell.print(f"time: Bad value - '{tz.lstrip('+-')}' for flag - '-tz'\n")
             return ShellStatus.INVALID_PARAMETER
-        zone = parsed
-    daylight = settings.daylight
+        now = now._replace(time_zone=zone)
     if d:
         daylight = to_uintn(d)
         if daylight not in (0, 1, 3):
             shell.print(f"time: Bad value - '{d}' for flag - '-d'\n")
             return ShellStatus.INVALID_PARAMETER
+        now = now._replace(daylight=daylight)
     if value is not None:
         numbers = _numbers(value, ":", 2)
         hour, minute, second = [*(numbers or [99, 0]), 0, 0][:3]
         if hour > 23 or minute > 59 or second > 59:
             shell.print(f"time: Invalid argument - '{value}'\n")
             return ShellStatus.INVALID_PARAMETER
-        now = _now(shell)
-        _set(shell, (now.tm_year, now.tm_mon, now.tm_mday, hour, minute, second))
-    settings.zone, settings.daylight = zone, daylight
-    return ShellStatus.SUCCESS
+        now = now._replace(hour=hour, minute=minute, second=second)
+    return ShellStatus.SUCCESS if _set(shell, now) else ShellStatus.DEVICE_ERROR
 
 
 def _parse_zone(text: str) -> int | None:
     if text.lower() == "_local":
-        return _LOCAL
+        return EFI_UNSPECIFIED_TIMEZONE
     minutes = to_uintn(text.lstrip("+-"))
-    if minutes > 1440:
+    if minutes > MAXIMUM_ZONE:
         return None
     return minutes if text.startswith("-") else -minutes
 
 
 def _zone_text(zone: int) -> str:
-    if zone == _LOCAL:
+    if zone == EFI_UNSPECIFIED_TIMEZONE:
         return "LOCAL"
     return f"UTC{'-' if zone > 0 else '+'}{abs(zone) // 60:02}:{abs(zone) % 60:02}"
 
@@ -206,7 +192,6 @@ def timezone(
     """
     from tdvfsh.commands.console.timezones import ZONES
 
-    settings = _settings(shell)
     if l:
         for minutes, places in ZONES:
             shell.print(f"{_zone_column(minutes)}, {places}\n")
@@ -216,13 +201,13 @@ def timezone(
         if zone is None:
             shell.print(f"timezone: Invalid argument - '{s}'\n")
             return ShellStatus.INVALID_PARAMETER
-        settings.zone = zone
-        return ShellStatus.SUCCESS
+        return ShellStatus.SUCCESS if _set(shell, _now(shell)._replace(time_zone=zone)) else ShellStatus.DEVICE_ERROR
+    zone = _now(shell).time_zone
     if not f:
-        shell.print(f"{_zone_text(settings.zone)}\n")
+        shell.print(f"{_zone_text(zone)}\n")
         return ShellStatus.SUCCESS
-    known = dict(ZONES).get(settings.zone)
-    shown = f"{_zone_column(settings.zone)}, {known}" if known is not None else "No additional information known."
+    known = dict(ZONES).get(zone)
+    shown = f"{_zone_column(zone)}, {known}" if known is not None else "No additional information known."
     shell.print(f"{shown}\n")
     return ShellStatus.SUCCESS
 
@@ -232,7 +217,7 @@ def _read_zone(text: str) -> int | None:
     from tdvfsh.commands.console.timezones import ZONES
 
     if text.lower() == "_local":
-        return _LOCAL
+        return EFI_UNSPECIFIED_TIMEZONE
     hours, colon, minutes = text.removeprefix("-").partition(":")
     if not (colon and hours.isdecimal() and (minutes.isdecimal() or not minutes)):
         return None
@@ -253,13 +238,10 @@ def getmtc(shell: Shell) -> ShellStatus:
         getmtc
 
     DESCRIPTION:
-        The upper half counts starts of the machine, the lower half calls.
+        The upper half counts starts of the machine, 'td new' among them, the lower half calls.
 
     RETURNVALUES:
         SUCCESS: Shown.
     """
-    count = shell.state.get("monotonic", 1 << 32)
-    assert isinstance(count, int)
-    shell.state["monotonic"] = count + 1
-    shell.print(f"{count:016X}\n")
+    shell.print(f"{machine_of(shell).services.core.monotonic_counter.get_next_monotonic_count():016X}\n")
     return ShellStatus.SUCCESS

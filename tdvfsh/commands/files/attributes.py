@@ -109,7 +109,7 @@ def touch(shell: Shell, path: FilePath, *more: FilePath, r: Flag = False) -> She
         NOT_FOUND: There is no such file.
         ACCESS_DENIED: The file system cannot be changed.
     """
-    now = shell.start_time + shell.clock.now_ns // 1_000_000_000
+    now = shell.now()
     for pattern in (path, *more):
         found = shell.find_files(pattern)
         if not found:

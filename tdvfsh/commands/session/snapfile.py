@@ -4,15 +4,15 @@ One JSON object: ``format`` (``tdvfsh-snapshot``), ``version``, ``tdvfsh`` (who 
 :mod:`tdvfsh.machine.snapshot_file` tells) and ``shell``::
 
     {"variables": [[name, value, volatile]...], "aliases": [[name, command, volatile]...], "current": "FS0:",
-     "directories": [[mapping, directory]...], "start_time": seconds since 1970, "options": TD options, or null,
+     "directories": [[mapping, directory]...], "start_time": null or seconds since 1970, "options": TD options, or null,
      "clock_ns": where there is no machine}
 
 Interfaces behind handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields),
 ``drive`` (its port), ``initrd`` (``address``, ``size``, ``pages``) and ``image`` (the loaded image's fields, its
 ``file`` and ``sha256``).
 
-A file of an older version is read, a newer one is refused. Up to version 1 the variables stood under ``shell``, as
-``"nvram": [[vendor, name, attributes, hex]...]``.
+A file of an older version is read, a newer one is refused. In version 1 the variables stood under ``shell``, as
+``"nvram": [[vendor, name, attributes, hex]...]``, and ``start_time`` was where the date had been set to.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
     shell.environment.restore((environment, {name for name, _, volatile in own["variables"] if volatile}))
     aliases: dict[str, str] = {name: command for name, command, _ in own["aliases"]}
     shell.aliases.restore((aliases, {name for name, _, volatile in own["aliases"] if volatile}))
-    shell.start_time = int(own["start_time"])
+    shell.start_time = own["start_time"] and int(own["start_time"])
     shell.td_options = None if own["options"] is None else options_from_dict(own["options"], path)
     for name, directory in own["directories"]:
         mapping = shell.drives.find(name)
@@ -157,6 +157,8 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
     else:
         machine, _ = machine_from_dict(data["machine"], _Decoder(shell, path), path)
         shell.machine, shell.clock = machine, machine.clock
+    if data["version"] == 1 and isinstance(shell.machine, Machine):
+        shell.machine.services.core.real_time_clock.start_ns = int(own["start_time"]) * 1_000_000_000
     for vendor, name, attributes, text in own.get("nvram", ()):
         set_variable(shell, name, Guid(vendor), attributes, bytes.fromhex(text))
 

@@ -122,12 +122,11 @@ class GuestFirmware:
         drivers = DriverServices(context, uses)
         protocols = ProtocolServices(context, drivers)
         self.image_services = ImageServices(context, self, tables, events, protocols)
-        self._runtime_services = RuntimeServices(context)
         tables.write_services(
             services_of(
                 MemoryServices(context), PlainServices(context, events, waiting), protocols,
                 OpenServices(context, uses, drivers), drivers, EventServices(context, events, waiting, protocols),
-                self.image_services, VariableServices(context), self._runtime_services,
+                self.image_services, VariableServices(context), RuntimeServices(context),
                 VirtualAddressServices(context, tables, events),
             )
         )  # fmt: skip
@@ -166,7 +165,7 @@ class GuestFirmware:
 
     def date(self) -> datetime:
         """The virtual date and time."""
-        return self._runtime_services.now
+        return self.core.real_time_clock.now(self.clock.now_ns)
 
     def halted(self) -> None:
         """HLT of a program: the next timer tick wakes it, if anything does."""

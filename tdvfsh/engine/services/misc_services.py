@@ -31,7 +31,6 @@ class PlainServices:
         self._events = events
         self._waiting = waiting
         self._ram = context.ram
-        self._count = 0
 
     @service("Stall", "q")
     def stall(self, microseconds: int) -> EfiStatus:
@@ -72,8 +71,7 @@ class PlainServices:
         """EFI_GET_NEXT_MONOTONIC_COUNT."""
         if not count:
             return EfiStatus.EFI_INVALID_PARAMETER
-        self._count += 1
-        self._ram.put_u64(count, self._count)
+        self._ram.put_u64(count, self._context.core.monotonic_counter.get_next_monotonic_count())
         return SUCCESS
 
     @service("GetNextHighMonotonicCount", "q")
@@ -81,6 +79,5 @@ class PlainServices:
         """EFI_GET_NEXT_HIGH_MONO_COUNT."""
         if not high_count:
             return EfiStatus.EFI_INVALID_PARAMETER
-        self._count = ((self._count >> 32) + 1) << 32
-        self._ram.put_u32(high_count, self._count >> 32)
+        self._ram.put_u32(high_count, self._context.core.monotonic_counter.get_next_high_monotonic_count())
         return SUCCESS

@@ -6,48 +6,37 @@ Source: UEFI 2.10 8.3 and 8.5.
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.errors import GuestReset
-from tdvfsh.uefi.efi_time import EFI_TIME, pack_time
+from tdvfsh.uefi.efi_time import EFI_TIME, EfiTime
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-START_OF_TIME: Final = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
-"""The date at which every machine's virtual clock starts."""
-
+_CAPABILITIES: Final = struct.pack("<IIB", 1, 50_000_000, 0)  # 1 Hz, 50 parts per million, subseconds are kept
 _RESETS: Final = ("cold", "warm", "shutdown", "platform")
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
 class RuntimeServices:
-    """GetTime, SetTime, ResetSystem."""
+    """GetTime, SetTime, GetWakeupTime, SetWakeupTime, ResetSystem, over the DXE core's real-time clock."""
 
     def __init__(self, context: GuestContext) -> None:
         self._context = context
         self._ram = context.ram
-        self._offset = timedelta()
-
-    @property
-    def now(self) -> datetime:
-        """The virtual date and time."""
-        return START_OF_TIME + self._offset + timedelta(microseconds=self._context.clock.now_ns // 1000)
 
     @service("GetTime", "qq")
     def get_time(self, time: int, capabilities: int) -> EfiStatus:
-        """EFI_GET_TIME."""
+        """EFI_GET_TIME; asking takes a moment."""
         if not time:
             return _INVALID
-        self._context.clock.read()
-        try:
-            now = self.now
-        except OverflowError:  # somebody has set the clock to the end of the calendar
-            return EfiStatus.EFI_DEVICE_ERROR
-        self._ram.write(time, pack_time(now))
+        status, now = self._context.core.real_time_clock.get_time(self._context.clock.read())
+        if now is None:
+            return status
+        self._ram.write(time, now.pack())
         if capabilities:
-            self._ram.write(capabilities, struct.pack("<IIB", 1, 50_000_000, 0))
+            self._ram.write(capabilities, _CAPABILITIES)
         return SUCCESS
 
     @service("SetTime", "q")
@@ -55,13 +44,29 @@ class RuntimeServices:
         """EFI_SET_TIME."""
         if not time:
             return _INVALID
-        year, month, day, hour, minute, second, nanosecond, _, _ = EFI_TIME.unpack(self._ram.read(time, EFI_TIME.size))
-        try:
-            moment = datetime(year, month, day, hour, minute, second, nanosecond // 1000, tzinfo=UTC)
-        except ValueError:
+        return self._context.core.real_time_clock.set_time(self._time(time), self._context.clock.now_ns)
+
+    @service("GetWakeupTime", "qqq")
+    def get_wakeup_time(self, enabled: int, pending: int, time: int) -> EfiStatus:
+        """EFI_GET_WAKEUP_TIME."""
+        if not enabled or not pending or not time:
             return _INVALID
-        self._offset += moment - self.now
+        result = self._context.core.real_time_clock.get_wakeup_time(self._context.clock.now_ns)
+        if result.time is None:
+            return result.status
+        self._ram.write(enabled, bytes((result.enabled,)))
+        self._ram.write(pending, bytes((result.pending,)))
+        self._ram.write(time, result.time.pack())
         return SUCCESS
+
+    @service("SetWakeupTime", "bq")
+    def set_wakeup_time(self, enable: int, time: int) -> EfiStatus:
+        """EFI_SET_WAKEUP_TIME."""
+        wanted = self._time(time) if enable and time else None
+        return self._context.core.real_time_clock.set_wakeup_time(bool(enable), wanted, self._context.clock.now_ns)
+
+    def _time(self, address: int) -> EfiTime:
+        return EfiTime.unpack(self._ram.read(address, EFI_TIME.size))
 
     @service("ResetSystem", "dqqq")
     def reset_system(self, reset_type: int, reset_status: int, data_size: int, reset_data: int) -> None:

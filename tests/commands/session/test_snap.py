@@ -20,11 +20,13 @@ from tests.shell.under_test import ShellUnderTest
 PREPARE = (
     "td new -memory 2G", "accept 512M 64M", "tdcall accept 700M 2M", "bs AllocatePages AnyPages LoaderData 10",
     "bs AllocatePool BootServicesData 200", "mm 1000 77 -n", "initrd i.txt", "set a b", "set -v c d", "alias x ls",
-    "cd w", "setvar v -bs -nv =55", "stall 1234", "time 10:11:12",
+    "cd w", "setvar v -bs -nv =55", "stall 1234", "time 10:11:12", "date 05/06/2030",
+    "timezone -s 01:00", "getmtc",
 )  # fmt: skip
 AFTERWARDS = (
     "bs AllocatePages AnyPages LoaderData 3", "bs AllocatePool BootServicesData 90", "accept 800M 4M", "memmap",
     "sept", "dh", "mm 1000 -n", "initrd -u", "td", "dmpstore v", "set", "alias", "cd", "time", "trace -n 0",
+    "date", "timezone", "getmtc",
 )  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def test_a_snapshot_file_is_json_of_a_version() -> None:
     under_test = _at_work()
     under_test.run("cd \\", "snap save one -file s.json")
     data = json.loads(under_test.files.read(["s.json"]))
-    assert (data["format"], data["version"]) == ("tdvfsh-snapshot", 1)
+    assert (data["format"], data["version"]) == ("tdvfsh-snapshot", 2)
     assert data["machine"]["options"] == {"memory": 2 << 30}
     assert [512 << 20, 576 << 20, "MAPPED", 1] in [
         [max(low, 512 << 20), min(high, 576 << 20), state, level]

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from tdvfsh.commands.boot.boot import last_boot
 from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.machine import Machine
 from tdvfsh.machine.snapshot import same
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
 from tdvfsh.shell.history import BYSTANDERS, DEPTH
-from tdvfsh.shell.machine_binding import running_machine
+from tdvfsh.shell.machine_binding import real_time_clock, running_machine
 from tdvfsh.shell.shell import Shell
 from tests.shell.under_test import ShellUnderTest
 
@@ -45,7 +46,8 @@ def state(shell: Shell) -> dict[str, object]:
         "aliases": shell.aliases.state(),
         "drives": shell.drives.state(),
         "current": shell.current,
-        "time": (shell.start_time, shell.clock.now_ns),
+        "time": (real_time_clock(shell).get_time(shell.clock.now_ns), shell.clock.now_ns),
+        "firmware": None if machine is None else firmware_state(machine),
         "options": shell.td_options,
         "echo": shell.interpreter.echo,
         "machine": id(machine),
@@ -55,6 +57,12 @@ def state(shell: Shell) -> dict[str, object]:
         "families": {key: _plain(value) for key, value in kept.items()},
         "files": [_tree(drive.filesystem) for drive in shell.drives.drives],
     }
+
+
+def firmware_state(machine: Machine) -> object:
+    """What the firmware keeps beside memory and handles."""
+    core = machine.services.core
+    return list(core.variables), core.real_time_clock.copy(), core.monotonic_counter.count, core.configuration_tables
 
 
 def _plain(value: object) -> object:

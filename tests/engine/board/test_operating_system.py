@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
+from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.abi.system_table import RUNTIME_SERVICES
 from tdvfsh.engine.errors import GuestDead, GuestFatal, GuestReset
-from tdvfsh.engine.services.runtime_services import START_OF_TIME
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -13,6 +13,7 @@ from tdvfsh.engine.abi.system_table import BOOT_SERVICES
 from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
+from tdvfsh.uefi.efi_time import EfiTime
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
@@ -98,9 +99,9 @@ def test_a_variable_is_kept_replaced_appended_to_and_deleted(client: Client) -> 
 def test_variables_that_cannot_be_are_refused(client: Client) -> None:
     assert client.set("", b"x") == INVALID
     assert client.set("v", b"x", RT) == INVALID
-    assert client.set("v", b"x", BS | RT | 0x20) == UNSUPPORTED  # authenticated: nobody checks signatures
+    assert client.set("v", b"x", BS | RT | 0x20) == INVALID  # authenticated: nobody checks signatures
     assert client.set("SecureBoot", b"\1", BS | RT, EFI_GLOBAL_VARIABLE_GUID) == EfiStatus.EFI_WRITE_PROTECTED
-    assert client.set("v", bytes(1 << 16)) == EfiStatus.EFI_OUT_OF_RESOURCES
+    assert client.set("v", bytes(1 << 16)) == INVALID
 
 
 def names(client: Client) -> list[str]:
@@ -142,7 +143,7 @@ def test_the_variable_store_counts_what_is_used(client: Client) -> None:
 
     before = remaining()
     client.set("used", bytes(100))
-    assert before - remaining() == 100 + 2 * len("used")
+    assert before - remaining() == 60 + 2 * len("used") + 4 + 100  # header, name with its padding, data
 
 
 def test_memory_is_copied_over_itself_filled_and_summed(client: Client) -> None:
@@ -164,7 +165,7 @@ def test_monotonic_counts_rise_and_the_high_half_starts_anew(client: Client) -> 
     assert client.runtime("GetNextHighMonotonicCount", client.size) == SUCCESS
     assert client.ram.u32(client.size) == (counts[1] >> 32) + 1
     client.boot("GetNextMonotonicCount", client.size)
-    assert client.ram.u64(client.size) > (counts[1] >> 32) + 1 << 32
+    assert client.ram.u64(client.size) == (counts[1] >> 32) + 1 << 32
 
 
 def test_device_paths_are_measured_joined_and_taken_apart(client: Client) -> None:
@@ -412,3 +413,41 @@ def test_a_program_that_overwrites_the_firmware_s_own_memory_is_told_so(client: 
     client.ram.write(stall, code)
     with pytest.raises(EngineError, match="overwritten the firmware's own memory"):
         client.boot("Stall", 1)
+
+
+def test_a_name_that_is_not_terminated_within_its_size_is_invalid(client: Client) -> None:
+    guid = client.guid(EFI_GLOBAL_VARIABLE_GUID)
+    client.ram.write(client.room, "PlatformLang\0".encode("utf-16-le"))
+    for size, status in ((0, INVALID), (4, INVALID), (24, INVALID), (26, SUCCESS)):
+        client.ram.put_u64(client.size, size)
+        assert client.runtime("GetNextVariableName", client.size, client.room, guid) == status
+
+
+def test_zone_and_daylight_are_kept_and_the_wakeup_time_is_served(client: Client) -> None:
+    assert client.runtime("GetTime", client.room, 0) == SUCCESS
+    time = EfiTime.unpack(client.ram.read(client.room, 16))
+    assert (time.year, time.time_zone, time.daylight) == (2024, 0x7FF, 0)
+    for wrong in (time._replace(time_zone=1441), time._replace(year=1899), time._replace(daylight=4)):
+        assert client.runtime("SetTime", client.put(wrong.pack())) == INVALID
+    assert client.runtime("SetTime", client.put(time._replace(time_zone=60, daylight=3).pack())) == SUCCESS
+    assert client.runtime("GetTime", client.room, 0) == SUCCESS
+    now = EfiTime.unpack(client.ram.read(client.room, 16))
+    assert (now.year, now.time_zone, now.daylight) == (2024, 60, 3)
+    alarm = now._replace(hour=now.hour + 1)
+    assert client.runtime("SetWakeupTime", 1, 0) == INVALID
+    assert client.runtime("SetWakeupTime", 1, client.put(alarm.pack())) == SUCCESS
+    assert client.runtime("GetWakeupTime", client.room, client.room + 1, 0) == INVALID
+    assert client.runtime("GetWakeupTime", client.room, client.room + 1, client.room + 2) == SUCCESS
+    assert client.ram.read(client.room, 18) == b"\1\0" + alarm.pack()
+    assert client.runtime("SetWakeupTime", 0x1_00, 0) == SUCCESS  # only the low byte counts
+    assert client.runtime("GetWakeupTime", client.room, client.room + 1, client.room + 2) == SUCCESS
+    assert client.ram.read(client.room, 2) == b"\0\0"
+
+
+def test_the_date_and_the_count_are_those_of_the_core(client: Client) -> None:
+    core = client.firmware.core
+    assert client.boot("GetNextMonotonicCount", client.size) == SUCCESS
+    assert core.monotonic_counter.get_next_monotonic_count() == client.ram.u64(client.size) + 1
+    core.real_time_clock.set_time(EfiTime(2030, 5, 6, 7, 8, 9), client.firmware.clock.now_ns)
+    assert client.runtime("GetTime", client.room, 0) == SUCCESS
+    assert EfiTime.unpack(client.ram.read(client.room, 16))[:5] == (2030, 5, 6, 7, 8)
