@@ -55,8 +55,11 @@ def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
         size: Bytes, a page multiple.
 
     Returns:
-        SUCCESS; RETRY with the address to go on from, where the VMM converts only so much at once; INVALID_OPERAND for
-        a range that is misaligned, empty or not RAM.
+        SUCCESS, for a range without RAM that is made shared, too; RETRY with the address to go on from, where the VMM
+        converts only so much at once; INVALID_OPERAND for a range that is misaligned or empty, that reaches from RAM
+        to where there is none, or that is made private without being RAM.
+
+    Source: QEMU accel/kvm/kvm-all.c (kvm_convert_memory): device registers are shared already.
     """
     td.map_gpa_calls += 1
     td.clock.advance(td.cost.map_gpa_ns)
@@ -64,8 +67,12 @@ def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
     if fault is not None:
         return MapGpaResult(fault, gpa if fault is TdvmcallStatus.RETRY else 0)
     start = gpa & ~td.shared_mask
-    if (start | size) % PAGE_SIZE or size <= 0 or not td.ram.contains(start, start + size):
+    if (start | size) % PAGE_SIZE or size <= 0 or start + size > td.shared_mask:
         return MapGpaResult(TdvmcallStatus.INVALID_OPERAND, 0)
+    if not td.ram.contains(start, start + size):
+        has_ram = any(span.start < start + size and start < span.end for span in td.ram.spans)
+        shared = bool(gpa & td.shared_mask)
+        return MapGpaResult(TdvmcallStatus.SUCCESS if shared and not has_ram else TdvmcallStatus.INVALID_OPERAND, 0)
     done = size if td.max_map_gpa is None else min(size, td.max_map_gpa)
     _convert(td, start, start + done, shared=bool(gpa & td.shared_mask))
     if done < size:

@@ -58,11 +58,18 @@ def test_accepting_a_shared_page_makes_it_private_again() -> None:
     assert (td.shared_bytes, td.accepted_bytes) == (LARGE_PAGE_SIZE - PAGE_SIZE, GIB - LARGE_PAGE_SIZE + PAGE_SIZE)
 
 
-@pytest.mark.parametrize(("gpa", "size"), [(1, PAGE_SIZE), (0, 100), (0, 0), (GIB, PAGE_SIZE), (0, GIB + PAGE_SIZE)])
-def test_a_range_that_is_no_ram_or_no_pages_is_an_invalid_operand(gpa: int, size: int) -> None:
+@pytest.mark.parametrize(("gpa", "size"), [(1, PAGE_SIZE), (0, 100), (0, 0), (0, GIB + PAGE_SIZE)])
+def test_a_range_that_leaves_ram_or_is_no_pages_is_an_invalid_operand(gpa: int, size: int) -> None:
     td = _td()
     assert map_gpa(td, gpa | td.shared_mask, size).r10 is TdvmcallStatus.INVALID_OPERAND
     assert td.shared_bytes == 0
+
+
+def test_a_range_without_ram_can_be_made_shared_which_changes_nothing_but_not_private() -> None:
+    td = _td()
+    assert map_gpa(td, 2 * GIB | td.shared_mask, LARGE_PAGE_SIZE).r10 is TdvmcallStatus.SUCCESS
+    assert map_gpa(td, 2 * GIB, LARGE_PAGE_SIZE).r10 is TdvmcallStatus.INVALID_OPERAND
+    assert (td.shared_bytes, td.unaccepted_bytes) == (0, 0)
 
 
 def test_the_vmm_may_stop_early_and_say_where_to_go_on() -> None:

@@ -95,7 +95,7 @@ class Board:
         self._stops = 0
         self._stand_ins: dict[int, Callable[[], int]] = {}
         bus, windows = InterruptBus(), Windows()
-        self._devices = Devices(bus, self._sent, host.date, self.clock.read)
+        self._devices = Devices(bus, self._sent, host.date, self.clock.poll)
         vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
         self.vcpus = guest.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
         self.mailbox: WakeupMailbox | None = None

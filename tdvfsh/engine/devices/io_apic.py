@@ -25,6 +25,7 @@ _READ_ONLY: Final = _TAKEN | 1 << 12
 _LOGICAL: Final = 1 << 11
 _MODES: Final = (FIXED, LOWEST_PRIORITY, NMI)  # not SMI, INIT, external
 _BROADCAST: Final = 0xFF
+_REGISTER: Final = 0xFFFFFFFF
 
 
 class IoApic:
@@ -41,7 +42,7 @@ class IoApic:
         self._entries = [_MASKED] * _INPUTS
         self._lines = 0
 
-    def read(self, offset: int) -> int:
+    def read(self, offset: int, size: int = 4) -> int:
         """A 32-bit register."""
         if offset == _SELECT:
             return self._select
@@ -56,8 +57,9 @@ class IoApic:
             return 0
         return self._entries[index] >> 32 if high else self._entries[index] & 0xFFFFFFFF
 
-    def write(self, offset: int, value: int) -> None:
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write a 32-bit register."""
+        value &= _REGISTER
         if offset == _SELECT:
             self._select = value & 0xFF
             return

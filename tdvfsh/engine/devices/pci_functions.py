@@ -1,9 +1,7 @@
-"""The PCI functions that QEMU's q35 always has, by what they say of themselves, and the ports that ask them.
-
-Nothing can be set in them: they are there to be found. ACPI describes no bus, so that a system looks for no drivers.
+"""The PCI functions that QEMU's q35 always has, by what they say of themselves.
 
 Source: identifiers as QEMU's q35 shows them (hw/pci-host/q35.c, hw/isa/lpc_ich9.c, hw/ide/ich.c, hw/i2c/smbus_ich9.c);
-four functions are what recorded stubs found; PCI Local Bus 3.0 3.2.2.3.2 (configuration mechanism).
+four functions are what recorded stubs found.
 """
 
 from __future__ import annotations
@@ -12,13 +10,13 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-ADDRESS: Final = 0xCF8
-DATA: Final = 0xCFC
 CONFIGURATION_SIZE: Final = 256
 _INTEL: Final = 0x8086
-_ENABLED: Final = 1 << 31
-_ADDRESS_BITS: Final = 0x80FFFFFC
-_ONES: Final = 0xFFFFFFFF
+_REVISION: Final = 2
+_SUBSYSTEM: Final = struct.pack("<HH", 0x1AF4, 0x1100)
+_SUBSYSTEM_OFFSET: Final = 0x2C
+_MULTIPLE_FUNCTIONS: Final = 0x80
+_HEADER_TYPE: Final = 0x0E
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +33,21 @@ class PciFunction:
         header = struct.pack("<HHHHI", _INTEL, self.device_id, 0, 0, self.class_code << 8)
         return header.ljust(CONFIGURATION_SIZE, b"\0")
 
+    def after_reset(self, several: bool) -> bytearray:
+        """Its configuration space as firmware finds it.
 
-Q35_FUNCTIONS: Final = (
-    PciFunction(0, 0, 0x29C0, 0x060000),  # host bridge
-    PciFunction(0x1F, 0, 0x2918, 0x060100),  # LPC
-    PciFunction(0x1F, 2, 0x2922, 0x010601),  # AHCI
-    PciFunction(0x1F, 3, 0x2930, 0x0C0500),  # SMBus
-)
+        Args:
+            several: Whether its device has other functions.
+        """
+        data = bytearray(self.configuration())
+        data[8] = _REVISION if self.device else 0
+        data[_HEADER_TYPE] = _MULTIPLE_FUNCTIONS * several
+        data[_SUBSYSTEM_OFFSET : _SUBSYSTEM_OFFSET + len(_SUBSYSTEM)] = _SUBSYSTEM
+        return data
 
 
-class PciConfiguration:
-    """Both ports of the configuration mechanism."""
-
-    def __init__(self) -> None:
-        self._address = 0
-        self._functions = {each.device << 3 | each.function: each.configuration() for each in Q35_FUNCTIONS}
-
-    def write(self, port: int, size: int, value: int) -> None:
-        """Choose a register, by a write of 32 bits; what is written to one is lost."""
-        if port == ADDRESS and size == 4:
-            self._address = value & _ADDRESS_BITS
-
-    def read(self, port: int, size: int) -> int:
-        """``size`` bytes; all ones where there is no function."""
-        ones = _ONES >> (32 - 8 * size)
-        if port == ADDRESS and size == 4:
-            return self._address
-        if port < DATA or not self._address & _ENABLED:
-            return ones
-        bus, place = self._address >> 16 & 0xFF, self._address >> 8 & 0xFF
-        configuration = None if bus else self._functions.get(place)
-        offset = (self._address & 0xFC) + port - DATA
-        return ones if configuration is None else int.from_bytes(configuration[offset : offset + size], "little")
+HOST_BRIDGE: Final = PciFunction(0, 0, 0x29C0, 0x060000)
+LPC: Final = PciFunction(0x1F, 0, 0x2918, 0x060100)
+AHCI: Final = PciFunction(0x1F, 2, 0x2922, 0x010601)
+SMBUS: Final = PciFunction(0x1F, 3, 0x2930, 0x0C0500)
+Q35_FUNCTIONS: Final = (HOST_BRIDGE, LPC, AHCI, SMBUS)

@@ -54,7 +54,7 @@ class SerialPort:
         self._received.extend(data)
         self._update()
 
-    def read(self, offset: int) -> int:
+    def read(self, offset: int, size: int = 1) -> int:
         """A register, 0 to 7."""
         divisor = self._line_control & _DIVISOR_ACCESS
         match offset:
@@ -82,8 +82,9 @@ class SerialPort:
                 return self._modem_status()
         return self._scratch
 
-    def write(self, offset: int, value: int) -> None:
-        """Write a register."""
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write a register, by its lowest byte."""
+        value &= 0xFF
         divisor = self._line_control & _DIVISOR_ACCESS
         if offset == 0 and divisor:
             self._divisor = self._divisor & 0xFF00 | value

@@ -14,10 +14,10 @@ import struct
 from typing import Final, NamedTuple
 
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
-from tdvfsh.engine.devices.ports import PM1_CONTROL as PM1A_CONTROL_PORT
-from tdvfsh.engine.devices.ports import PM1_EVENT as PM1A_EVENT_PORT
-from tdvfsh.engine.devices.ports import PM_TIMER as PM_TIMER_PORT
-from tdvfsh.engine.devices.ports import RESET as RESET_PORT
+from tdvfsh.engine.devices.pci import RESET as RESET_PORT
+from tdvfsh.engine.devices.power_management import PM1_CONTROL as PM1A_CONTROL_PORT
+from tdvfsh.engine.devices.power_management import PM1_EVENT as PM1A_EVENT_PORT
+from tdvfsh.engine.devices.power_management import PM_TIMER as PM_TIMER_PORT
 from tdvfsh.engine.devices.serial_port import COM1 as SERIAL_PORT
 from tdvfsh.engine.devices.serial_port import COM1_LINE as SERIAL_IRQ
 from tdvfsh.engine.tables import aml

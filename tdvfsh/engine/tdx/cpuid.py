@@ -39,6 +39,7 @@ _ALWAYS_RUNNING_TIMER: Final = 1 << 2
 _ARCH_CAPABILITIES: Final = 1 << 29
 _FIVE_LEVEL_PAGING: Final = 1 << 16
 _SVM: Final = 1 << 2
+_GIBIBYTE_PAGES: Final = 1 << 26
 _INVARIANT_TSC: Final = 1 << 8
 _ADDRESS_BITS: Final = 52 | 57 << 8  # linear ones as five-level paging has them
 _CR4_OSXSAVE: Final = 1 << 18
@@ -123,7 +124,7 @@ class TdCpuid:
             return _LAST_EXTENDED, 0, 0, 0
         if leaf == 0x80000001:
             a, b, c, d = native(leaf, 0)
-            return a, b, c & ~_SVM, d
+            return a, b, c & ~_SVM, d | _GIBIBYTE_PAGES
         if leaf in _BRAND_LEAVES:
             part = _BRAND[16 * (leaf - _BRAND_LEAVES.start) :][:16]
             a, b, c, d = struct.unpack("<4I", part)

@@ -30,6 +30,7 @@ _BANKS: Final = 10
 _ONES: Final = (1 << 64) - 1
 _MTRR_DEFAULT_TYPE: Final = 0x2FF
 _UCODE_REVISION: Final = 0x8B
+_PLATFORM_ID: Final = 0x17
 _PLATFORM_INFO: Final = 0xCE
 _POWER_CTL: Final = 0x1FC
 _MISC_FEATURES: Final = 0x140
@@ -92,6 +93,7 @@ class TdMsrs:
             _MTRR_CAP: 0,
             _MCG_CAP: _BANKS | 1 << 8 | 1 << 24,
             _UCODE_REVISION: 1 << 32,
+            _PLATFORM_ID: 0,
             _PLATFORM_INFO: 0,
             _POWER_CTL: 0,
             _MISC_FEATURES: 0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tdvfsh.engine.devices.ports import Ports
 from tdvfsh.engine.errors import GuestFatal
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RCX, RDI, RDX, RSI
@@ -32,8 +31,8 @@ _GPA_IN_R13: Final = 1 << 63
 _MESSAGE_REGISTERS: Final = (R14, R15, RBX, RDI, RSI, R8, R9, RDX)
 
 
-class MemoryMapped(Protocol):
-    """Devices behind memory addresses."""
+class Registers(Protocol):
+    """Devices by port or by address."""
 
     def read(self, address: int, size: int) -> int:
         """What stands there."""
@@ -67,8 +66,8 @@ class Vmm:
         vcpu: TdVcpu,
         state: ProcessorState,
         cpuid: TdCpuid,
-        ports: Ports,
-        memory_mapped: MemoryMapped,
+        ports: Registers,
+        memory_mapped: Registers,
         halt: Callable[[bool], None],
         converted: Callable[[], None],
     ) -> None:
@@ -120,7 +119,8 @@ class Vmm:
             self._state.set_register(register, value)
 
     def _call_cpuid(self) -> int:
-        registers = self._cpuid.hypervisor(self._get(R12) & 0xFFFFFFFF)
+        leaf, subleaf = self._get(R12) & 0xFFFFFFFF, self._get(R13) & 0xFFFFFFFF
+        registers = self._cpuid.answer(leaf, subleaf, vcpu=self.vcpu.index) or self._cpuid.hypervisor(leaf)
         for number, value in zip((R12, R13, R14, R15), registers, strict=True):
             self._set(number, value)
         return TdvmcallStatus.SUCCESS

@@ -158,15 +158,15 @@ class Cpu:
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def map_device(
-        self, address: int, size: int, read: Callable[[int], int], write: Callable[[int, int], None]
+        self, address: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
     ) -> None:
-        """A device's registers of 32 bits in the address space; ``read`` and ``write`` get offsets."""
+        """A device's registers in the address space; ``read`` and ``write`` get offset and size of each access."""
 
         def reads(uc: object, offset: int, length: int, data: object) -> int:
-            return read(offset)
+            return read(offset, length)
 
         def writes(uc: object, offset: int, length: int, value: int, data: object) -> None:
-            write(offset, value)
+            write(offset, length, value)
 
         self.uc.mmio_map(address, size, reads, None, writes, None)
 

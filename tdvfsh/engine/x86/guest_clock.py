@@ -8,6 +8,9 @@ from tdvfsh.td.clock import VirtualClock
 
 _READ_NS: Final = 100  # a loop that only reads the time must come to its end
 _UNEVEN_NS: Final = 63
+_POLL_NS: Final = 1_000
+_LONG_POLL_NS: Final = 100_000
+_SHORT_POLLS: Final = 8
 _MULTIPLIER: Final = 6364136223846793005
 _INCREMENT: Final = 1442695040888963407
 _WORD: Final = (1 << 64) - 1
@@ -30,6 +33,8 @@ class GuestClock:
         self.waited_ns = 0
         self.uneven = False
         self._sequence = 0
+        self._polled = -1
+        self._polls = 0
 
     @property
     def now_ns(self) -> int:
@@ -45,6 +50,17 @@ class GuestClock:
         """The time, for one who polls it: reading takes a moment."""
         self.advance(_READ_NS + (self._unevenness() if self.uneven else 0))
         return self._clock.now_ns
+
+    def poll(self) -> int:
+        """The time, for one who reads a counter by an exit: where nothing else lets time pass, a read takes longer.
+
+        Firmware waits so for seconds, and each read would take but a microsecond of them.
+        """
+        now = self._clock.now_ns
+        self._polls = self._polls + 1 if now == self._polled else 0
+        self.advance(_LONG_POLL_NS if self._polls > _SHORT_POLLS else _POLL_NS)
+        self._polled = self._clock.now_ns
+        return self._polled
 
     def _unevenness(self) -> int:
         self._sequence = (self._sequence * _MULTIPLIER + _INCREMENT) & _WORD

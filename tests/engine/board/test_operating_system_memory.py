@@ -204,8 +204,8 @@ def test_a_private_page_touched_as_shared_is_converted_by_the_vmm_and_empty() ->
     assert stopped(ran).violation.page_state == "shared"
 
 
-def test_a_conversion_of_what_is_no_ram_is_refused() -> None:
-    ran = powered_off(Kernel().vmcall(VMCALL_MAP_GPA, r12=IO_APIC | SHARED, r13=PAGE_SIZE).keep("r10", "s").power_off())
+def test_a_conversion_of_device_registers_to_private_is_refused() -> None:
+    ran = powered_off(Kernel().vmcall(VMCALL_MAP_GPA, r12=IO_APIC, r13=PAGE_SIZE).keep("r10", "s").power_off())
     assert ran.cells["s"] == TD_INVALID
 
 

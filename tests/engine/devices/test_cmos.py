@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.devices.cmos import DATA, INDEX, CmosClock
+from tdvfsh.engine.devices.cmos import CmosClock
 
 SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY = 0x00, 0x02, 0x04, 0x06, 0x07, 0x08, 0x09, 0x32
 STATUS_A, STATUS_B, STATUS_C, STATUS_D = 0x0A, 0x0B, 0x0C, 0x0D
@@ -16,8 +16,8 @@ STATUS_A, STATUS_B, STATUS_C, STATUS_D = 0x0A, 0x0B, 0x0C, 0x0D
 
 def read(now: datetime, register: int) -> int:
     clock = CmosClock(lambda: now)
-    clock.write(INDEX, register)
-    return clock.read(DATA)
+    clock.write(0, 1, register)
+    return clock.read(1)
 
 
 def decimal(value: int) -> int:
@@ -47,6 +47,6 @@ def test_it_is_valid_keeps_24_hours_in_decimal_digits_and_is_never_busy() -> Non
 
 def test_bit_7_of_the_index_is_no_part_of_it_and_the_clock_cannot_be_set() -> None:
     clock = CmosClock(lambda: datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
-    clock.write(INDEX, 0x80 | MONTH)
-    clock.write(DATA, 0x12)
-    assert clock.read(DATA) == 0x05
+    clock.write(0, 1, 0x80 | MONTH)
+    clock.write(1, 1, 0x12)
+    assert clock.read(1) == 0x05

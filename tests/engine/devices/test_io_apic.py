@@ -36,12 +36,12 @@ class Machine:
         self.io_apic = IoApic(bus)
 
     def read(self, register: int) -> int:
-        self.io_apic.write(SELECT, register)
+        self.io_apic.write(SELECT, 4, register)
         return self.io_apic.read(WINDOW)
 
     def write(self, register: int, value: int) -> None:
-        self.io_apic.write(SELECT, register)
-        self.io_apic.write(WINDOW, value)
+        self.io_apic.write(SELECT, 4, register)
+        self.io_apic.write(WINDOW, 4, value)
 
     def entry(self, number: int = LINE) -> int:
         return self.read(0x10 + 2 * number) | self.read(0x11 + 2 * number) << 32
@@ -61,7 +61,7 @@ def test_after_reset_all_24_inputs_are_masked() -> None:
 
 def test_the_select_register_reads_back_its_low_byte() -> None:
     machine = Machine()
-    machine.io_apic.write(SELECT, 0x112)
+    machine.io_apic.write(SELECT, 4, 0x112)
     assert machine.io_apic.read(SELECT) == 0x12
 
 
@@ -136,7 +136,7 @@ def test_the_end_register_ends_a_vector_without_the_processor() -> None:
     machine.route(LEVEL | VECTOR)
     machine.io_apic.set_line(LINE, True)
     machine.io_apic.set_line(LINE, False)
-    machine.io_apic.write(END, VECTOR)
+    machine.io_apic.write(END, 4, VECTOR)
     assert machine.entry() == LEVEL | VECTOR
 
 

@@ -32,7 +32,7 @@ class Machine:
 
     def set(self, *values: tuple[int, int]) -> SerialPort:
         for register, value in values:
-            self.port.write(register, value)
+            self.port.write(register, 1, value)
         return self.port
 
 
@@ -46,7 +46,7 @@ def test_registers_after_reset_are_those_of_the_datasheet() -> None:
 def test_what_is_sent_comes_out_and_the_transmitter_is_free_at_once() -> None:
     machine = Machine()
     for byte in b"Linux version":
-        machine.port.write(DATA, byte)
+        machine.port.write(DATA, 1, byte)
         assert machine.port.read(LSR) == 0x60
     assert bytes(machine.sent) == b"Linux version"
 
@@ -55,10 +55,10 @@ def test_the_divisor_stands_behind_the_access_bit() -> None:
     machine = Machine()
     port = machine.set((IER, 5), (LCR, DLAB | 3), (DATA, 0x34), (IER, 0x12))
     assert (port.read(DATA), port.read(IER)) == (0x34, 0x12)
-    port.write(LCR, 3)
+    port.write(LCR, 1, 3)
     assert (port.read(DATA), port.read(IER), port.read(LCR)) == (0, 5, 3)
     assert not machine.sent
-    port.write(LCR, DLAB)
+    port.write(LCR, 1, DLAB)
     assert (port.read(DATA), port.read(IER)) == (0x34, 0x12)
 
 
@@ -70,8 +70,8 @@ def test_control_registers_keep_the_bits_that_they_have(writes: list[tuple[int, 
     for register, value in writes:
         if register in masks and not (register == IER and kept[LCR] & DLAB):
             kept[register] = value & masks[register]
-        port.write(register, value)
-    port.write(LCR, kept[LCR] & ~DLAB)
+        port.write(register, 1, value)
+    port.write(LCR, 1, kept[LCR] & ~DLAB)
     assert {register: port.read(register) for register in (IER, MCR, SCRATCH)} == {
         register: kept[register] for register in (IER, MCR, SCRATCH)
     }
@@ -106,7 +106,7 @@ def test_allowing_the_transmitter_s_interrupt_raises_it_and_reading_its_name_end
     assert machine.port.read(IIR) == TRANSMITTER
     assert not machine.up()
     assert machine.port.read(IIR) == NOTHING
-    machine.port.write(IER, EMPTY)  # it was allowed before
+    machine.port.write(IER, 1, EMPTY)  # it was allowed before
     assert not machine.up()
 
 
@@ -114,17 +114,17 @@ def test_every_byte_that_is_sent_is_a_new_edge() -> None:
     machine = Machine()
     machine.set((IER, EMPTY))
     for byte in b"abc":
-        machine.port.write(DATA, byte)
+        machine.port.write(DATA, 1, byte)
     assert machine.lines == [True, *[False, True] * 3]
 
 
 def test_an_interrupt_that_is_not_allowed_is_not_raised() -> None:
     machine = Machine()
-    machine.port.write(DATA, 0x41)
+    machine.port.write(DATA, 1, 0x41)
     machine.port.receive(b"x")
     assert not machine.up()
     assert machine.port.read(IIR) == NOTHING
-    machine.port.write(IER, RECEIVED)
+    machine.port.write(IER, 1, RECEIVED)
     assert machine.up()
 
 
@@ -147,7 +147,7 @@ def test_in_loopback_what_is_sent_is_received_and_nothing_leaves() -> None:
 def test_fifos_are_named_while_they_are_on() -> None:
     port = Machine().set((FCR, 1))
     assert port.read(IIR) == 0xC1
-    port.write(FCR, 0)
+    port.write(FCR, 1, 0)
     assert port.read(IIR) == 1
 
 
@@ -158,7 +158,7 @@ def test_fifos_are_named_while_they_are_on() -> None:
 def test_the_receiver_s_fifo_is_emptied_on_request_and_by_switching(before: int, control: int, left: int) -> None:
     machine = Machine()
     machine.set((FCR, before), (IER, RECEIVED)).receive(b"abc")
-    machine.port.write(FCR, control)
+    machine.port.write(FCR, 1, control)
     assert machine.port.read(LSR) & 1 == left
     assert machine.up() is bool(left)
 
@@ -171,7 +171,7 @@ def test_whatever_order_things_happen_in_no_byte_is_lost_or_made_up(sent: bytes,
     for number in range(40):
         machine.port.receive(received[number : number + 1])
         if number < len(sent):
-            machine.port.write(DATA, sent[number])
+            machine.port.write(DATA, 1, sent[number])
         if number % 3 == 0:
             while machine.port.read(LSR) & 1:
                 read.append(machine.port.read(DATA))

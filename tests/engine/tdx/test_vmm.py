@@ -86,6 +86,13 @@ def test_a_vendor_s_own_call_is_refused() -> None:
     assert guest.halts == []
 
 
+def test_every_leaf_of_cpuid_is_answered_the_caller_s_own_apic_id_too() -> None:
+    guest = Guest()
+    guest.vmm.vcpu = TdVcpu(3, guest.vmm.vcpu.msrs)
+    assert guest.call(CPUID, 0xB, 0) == SUCCESS
+    assert guest.outputs(R12, R13, R14, R15) == (0, 1, 0x100, 3)
+
+
 def test_asking_for_calls_beyond_the_usual_ones_finds_none() -> None:
     guest = Guest()
     assert guest.call(INFORMATION, 0, 7, 7) == SUCCESS
@@ -188,11 +195,18 @@ def test_map_gpa_of_more_than_the_vmm_does_at_once_says_where_to_go_on() -> None
 
 @pytest.mark.parametrize(
     ("address", "size"),
-    [(16 * MIB, 0), (GIB, PAGE_SIZE), (GIB - PAGE_SIZE, 2 * PAGE_SIZE), (16 * MIB, (1 << 64) - PAGE_SIZE)],
+    [(16 * MIB, 0), (GIB - PAGE_SIZE, 2 * PAGE_SIZE), (16 * MIB, (1 << 64) - PAGE_SIZE)],
 )
-def test_map_gpa_of_what_is_no_ram_is_refused(address: int, size: int) -> None:
+def test_map_gpa_of_what_is_not_all_ram_is_refused(address: int, size: int) -> None:
     guest = Guest()
     assert guest.call(MAP_GPA, SHARED | address, size) == INVALID
+    assert guest.td.shared_bytes == 0
+
+
+def test_map_gpa_lets_firmware_share_device_registers_which_are_shared_already() -> None:
+    guest = Guest()
+    assert guest.call(MAP_GPA, SHARED | IO_APIC, PAGE_SIZE) == SUCCESS
+    assert guest.call(MAP_GPA, IO_APIC, PAGE_SIZE) == INVALID
     assert guest.td.shared_bytes == 0
 
 
