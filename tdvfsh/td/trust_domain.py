@@ -35,13 +35,14 @@ class TrustDomain:
         td: False makes a plain VM: all RAM is there from the start, accepting is EFI_UNSUPPORTED.
         added: Ranges that the VMM adds before the TD runs, already accepted.
         max_map_gpa: Bytes the VMM converts in one MapGPA call before it answers RETRY; None for no limit.
+        firmware: Private pages outside of RAM that hold firmware, there from the start; they count as no RAM.
 
     Raises:
         UsageError: A width, count or size that cannot be.
     """
 
     __slots__ = (
-        "accepts", "added_bytes", "clock", "contents", "cost", "gpaw", "is_td", "map_gpa_calls", "max_map_gpa", "ram",
+        "accepts", "added_bytes", "clock", "contents", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td", "map_gpa_calls", "max_map_gpa", "ram",
         "sept", "sept_ve_disable", "shared", "tdcall", "vcpus",
     )  # fmt: skip
 
@@ -56,6 +57,7 @@ class TrustDomain:
         td: bool = True,
         added: Sequence[AddressSpan] = (),
         max_map_gpa: int | None = None,
+        firmware: Sequence[AddressSpan] = (),
     ) -> None:
         if gpaw not in GPA_WIDTHS:
             raise UsageError(f"GPAW {gpaw} does not exist: a TD has 48 or 52")
@@ -82,6 +84,15 @@ class TrustDomain:
         for span in added if td else ram.spans:
             self.sept.add(span.start, span.end)
         self.added_bytes = self.sept.bytes_in(SeptState.MAPPED) if td else 0
+        for span in firmware:
+            self.sept.add(span.start, span.end)
+        self.firmware_bytes = sum(span.size for span in firmware)
+        self.firmware_end = max((span.end for span in firmware), default=0)
+
+    @property
+    def memory_end(self) -> int:
+        """First byte after the highest RAM and firmware."""
+        return max(self.ram.end, self.firmware_end)
 
     @property
     def shared_mask(self) -> int:
@@ -96,7 +107,8 @@ class TrustDomain:
     @property
     def accepted_bytes(self) -> int:
         """Private RAM that the guest may use: added or accepted. A running count."""
-        return self.sept.bytes_in(SeptState.MAPPED) + self.sept.bytes_in(SeptState.BLOCKED)
+        pages = self.sept.bytes_in(SeptState.MAPPED) + self.sept.bytes_in(SeptState.BLOCKED)
+        return pages - self.firmware_bytes
 
     @property
     def shared_bytes(self) -> int:
@@ -125,7 +137,10 @@ class TrustDomain:
     def copy(self) -> TrustDomain:
         """A snapshot that goes its own way; costs as much as there are ranges."""
         twin = TrustDomain.__new__(TrustDomain)
-        for name in ("accepts", "added_bytes", "cost", "gpaw", "is_td", "map_gpa_calls", "max_map_gpa", "ram", "vcpus"):
+        for name in (
+            "accepts", "added_bytes", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td", "map_gpa_calls",
+            "max_map_gpa", "ram", "vcpus",
+        ):  # fmt: skip
             setattr(twin, name, getattr(self, name))
         twin.sept_ve_disable = self.sept_ve_disable
         twin.clock = self.clock.copy()

@@ -7,7 +7,7 @@ had answered their #VE.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NoReturn
 
@@ -16,6 +16,7 @@ from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.board.memory_faults import MemoryFaults
+from tdvfsh.engine.board.spin_watch import SpinWatch
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
@@ -63,6 +64,7 @@ class Board:
         typed: What is typed at the serial port; None for nothing.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
         limit: When to give up; None for never.
+        cmos: CMOS registers that are set from the start, for firmware that reads them.
 
     Attributes:
         td: The trust domain.
@@ -70,6 +72,8 @@ class Board:
         ram: The memory.
         cpu: The processor.
         vcpus: The vCPUs.
+        devices: The devices.
+        module: The TDX module.
         page_accepts: What guest code accepts.
         mailbox: Where the operating system of a TD wakes all vCPUs but the first; None where there is none.
     """
@@ -84,6 +88,7 @@ class Board:
         typed: SerialInput | None = None,
         violation_ve: bool = False,
         limit: RunLimit | None = None,
+        cmos: Mapping[int, int] | None = None,
     ) -> None:
         self._hardware = hardware = Hardware(td, limit.reached if limit is not None else None)
         self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
@@ -94,20 +99,21 @@ class Board:
         self._limit = limit
         self._stops = 0
         self._stand_ins: dict[int, Callable[[], int]] = {}
+        self._spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
-        self._devices = Devices(bus, self._sent, host.date, self.clock.poll)
+        self.devices = Devices(bus, self._sent, host.date, self.clock.poll, cmos)
         vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
         self.vcpus = guest.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
         self.mailbox: WakeupMailbox | None = None
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
-        first, ports = vcpus[0].td, self._devices.ports
-        self._vmm = Vmm(td, first, state, cpuid, ports, self._devices, self._wait, hardware.converted)
+        first, ports = vcpus[0].td, self.devices.ports
+        self._vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
-        self._module = TdxModule(
+        self.module = TdxModule(
             td, first, state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall
         )
-        self._instructions = Instructions(guest, cpuid, self._module, self._wait, self._spin)
+        self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
         self._connect()
         self._new = state.image()
@@ -119,12 +125,12 @@ class Board:
     def _vcpu(self, number: int, bus: InterruptBus, windows: Windows) -> Vcpu:
         clock = self.clock
         apic = LocalApic(number, lambda: clock.now_ns, CYCLES_PER_NANOSECOND, bus)
-        apic.ended = self._devices.io_apic.ended
+        apic.ended = self.devices.io_apic.ended
         interrupts = Interrupts(apic, self.cpu, self._state, windows)
         return Vcpu(number, interrupts, TdVcpu(number, TdMsrs(apic, boot=not number)))
 
     def _connect(self) -> None:
-        cpu, io_apic = self.cpu, self._devices.io_apic
+        cpu, io_apic = self.cpu, self.devices.io_apic
         codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
         intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
@@ -156,6 +162,32 @@ class Board:
         self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+
+    def power_on(self, begin: Callable[[int], bytes]) -> int:
+        """Start real firmware at its reset vector: all vCPUs of a TD, the first one of a plain VM.
+
+        Args:
+            begin: Gives the state in which a vCPU begins, by its number; it may change the processor's.
+
+        Returns:
+            The address to run at.
+        """
+        self.ram.lowest = 0
+        self.ram.paging = self._guest.translate
+        self.clock.uneven = True
+        self.cpu.mapped.map_accepted()
+        self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        state = self._state
+        if self.td.is_td and self.td.vcpus > 1:
+            self._spins = SpinWatch(self.cpu)
+            for vcpu in self.vcpus.waiting:
+                self._start(vcpu, partial(begin, vcpu.number))
+                vcpu.spinning = True  # the boot processor has them wait before it needs them
+        state.set_image(self._new)
+        state.store()
+        state.set_image(begin(0))
+        state.store()
+        return state.instruction_pointer
 
     # ---- code of the host -----------------------------------------------------------------------------------------
 
@@ -215,11 +247,11 @@ class Board:
 
     def _read_port(self, port: int, size: int) -> int:
         self._guest.counts["IN"] += 1
-        return self._devices.ports.read(port, size)
+        return self.devices.ports.read(port, size)
 
     def _write_port(self, port: int, size: int, value: int) -> None:
         self._guest.counts["OUT"] += 1
-        self._devices.ports.write(port, size, value)
+        self.devices.ports.write(port, size, value)
 
     def _sent(self, byte: int) -> None:
         if self._typed is not None:
@@ -229,7 +261,7 @@ class Board:
 
     def _idle(self, until: int | None) -> int | None:
         """All wait: what is typed meanwhile arrives."""
-        if self._typed is None or not self._devices.serial.listening:
+        if self._typed is None or not self.devices.serial.listening:
             return until
         self.check_limit()
         until = self._typed.waits(self.clock.now_ns, until)
@@ -237,9 +269,9 @@ class Board:
         return until
 
     def _receive(self) -> None:
-        data = self._typed.take() if self._typed is not None and self._devices.serial.listening else b""
+        data = self._typed.take() if self._typed is not None and self.devices.serial.listening else b""
         if data:
-            self._devices.serial.receive(data)
+            self.devices.serial.receive(data)
 
     def _accept(self, rcx: int) -> int:
         """TDG.MEM.PAGE.ACCEPT: the processor is shown the page when it touches it, with its neighbours of then."""
@@ -255,6 +287,7 @@ class Board:
 
     def _wait(self, blocked: bool) -> None:
         self._wake()
+        self.vcpus.waits()
         self.vcpus.current.interrupts.halt(blocked)
 
     def _spin(self) -> None:
@@ -263,7 +296,7 @@ class Board:
 
     def _turned(self, vcpu: Vcpu) -> None:
         """Another vCPU runs."""
-        self._vmm.vcpu = self._module.vcpu = vcpu.td
+        self._vmm.vcpu = self.module.vcpu = vcpu.td
         self._guest.turned()
         self._state.store()
         self.cpu.forget_translations()
@@ -330,6 +363,8 @@ class Board:
             self._instructions.system_call()
         elif kind is StopKind.PORT:
             self._instructions.port()
+        elif kind is StopKind.SPIN:
+            self._spun_at(stop.address)
         self._stops += 1
         if not self._stops % _LOOK_FOR_INPUT:
             self._receive()
@@ -337,8 +372,16 @@ class Board:
             self.vcpus.settle()
             self._interrupt()
         self.vcpus.current.interrupts.resuming()
+        if self._spins is not None:
+            self._spins.resume(self.vcpus.current)
         guest.store()
         return self._state.instruction_pointer
+
+    def _spun_at(self, address: int) -> None:
+        self._state.instruction_pointer = address
+        assert self._spins is not None
+        if not self._spins.entered_system(address):
+            self.vcpus.spins()
 
     def _interrupt(self) -> None:
         vector = self.vcpus.current.interrupts.take()

@@ -32,6 +32,7 @@ class Vcpu:
         td: What the TDX module and the VMM keep for it.
         image: The processor's state while another runs; None before it has been started.
         syscall_registers: STAR, LSTAR and FMASK, where they are known.
+        spinning: Whether it was found to wait in a loop without PAUSE, and no other vCPU has waited since.
     """
 
     number: int
@@ -39,6 +40,12 @@ class Vcpu:
     td: TdVcpu
     image: bytes | None = None
     syscall_registers: tuple[int, int, int] | None = None
+    spinning: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has something to do."""
+        return not self.spinning and self.interrupts.ready
 
 
 class Vcpus:
@@ -88,6 +95,17 @@ class Vcpus:
     def spun(self) -> None:
         """The one that runs waits for another."""
         self._spun = True
+        self.waits()
+
+    def waits(self) -> None:
+        """The one that runs has done what it can do for now: those that wait for it in a loop look again."""
+        for vcpu in self._started:
+            if vcpu is not self.current:
+                vcpu.spinning = False
+
+    def spins(self) -> None:
+        """The one that runs waits for another in a loop without PAUSE, whose turns are of no use meanwhile."""
+        self._spun = self.current.spinning = True
 
     def turn_is_over(self) -> bool:
         """Asked where time passes: whether to stop because another one has something to do and has waited for it."""
@@ -105,7 +123,7 @@ class Vcpus:
             GuestDead: All wait, and nothing will wake one.
         """
         current = self.current
-        if current.interrupts.halted:
+        if current.interrupts.halted or current.spinning:
             self._turn_to(self._next_ready() or self._woken_by_time())
         elif len(self._started) > 1 and (self._spun or self._clock.now_ns >= self._turn_ends):
             self._turn_to(self._next_ready() or current)
@@ -114,7 +132,7 @@ class Vcpus:
         """The next in turn that has something to do, the one that runs last of all."""
         at = self._started.index(self.current) + 1
         order = self._started[at:] + self._started[:at]
-        return next((vcpu for vcpu in order if vcpu.interrupts.ready), None)
+        return next((vcpu for vcpu in order if vcpu.ready), None)
 
     def _woken_by_time(self) -> Vcpu:
         """All wait: on to the first timer, or to what a device brings before."""

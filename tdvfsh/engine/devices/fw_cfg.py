@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, Protocol
 
+from tdvfsh.formats.mapped import copy_of
+
 Contents = bytes | bytearray | memoryview
 
 PORT: Final = 0x510
@@ -149,6 +151,8 @@ class FwCfg:
         part = item[self._at : self._at + size]
         self._at += size
         self.moved[self._key] += len(part)
+        if isinstance(part, memoryview):
+            part = copy_of(part)  # of a file that may have been cut meanwhile
         return part if len(part) == size else bytes(part).ljust(size, b"\0")
 
     def _transfer(self, descriptor: int) -> None:

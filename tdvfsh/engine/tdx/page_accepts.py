@@ -76,6 +76,7 @@ class PageAccepts:
     Attributes:
         drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
         tallies: What each acceptor accepted, in the order in which they began.
+        called: Called after each call with its raw RCX and RAX.
     """
 
     def __init__(self, td: TrustDomain, trace: Trace, caller: Callable[[], Acceptor]) -> None:
@@ -86,6 +87,7 @@ class PageAccepts:
         self._calls = 0
         self._last: tuple[TraceRecord, int] | None = None
         self.tallies: dict[Acceptor, AcceptTally] = {}
+        self.called: Callable[[int, int], None] | None = None
 
     def accept(self, rcx: int) -> int:
         """One call with a raw RCX; gives RAX.
@@ -115,6 +117,8 @@ class PageAccepts:
         self.tallies.setdefault(acceptor, AcceptTally()).add(call)
         self._journal(acceptor, start, level, call, result.status)
         self._td.clock.advance(call.ns)
+        if self.called is not None:
+            self.called(rcx, result.status)
         return result.status
 
     def _journal(self, acceptor: Acceptor, start: int, level: int, call: AcceptTally, status: int) -> None:

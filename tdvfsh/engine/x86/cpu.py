@@ -45,6 +45,7 @@ class StopKind(Enum):
     TIME = "an interrupt is due"
     PORT = "IN or OUT"
     CALL = "a call that the host answers"
+    SPIN = "a loop that waits without PAUSE"
 
 
 class Stop(NamedTuple):
@@ -97,6 +98,7 @@ class Cpu:
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
         self._failure: BaseException | None = None
         self._watch: int | None = None
+        self._blocks: int | None = None
         self._hooks: list[object] = []
         self._ports_found: list[int] = []
         self._stop: Stop | None = None
@@ -200,6 +202,24 @@ class Cpu:
     def no_stop_at(self, stop: object) -> None:
         """No longer stop there. Only outside of :meth:`run`."""
         self.uc.hook_del(stop)
+
+    def watch_blocks(self, spins: Callable[[int], bool]) -> None:
+        """Call ``spins`` with the address of each block of code before it runs; where it gives True, stop there."""
+
+        def reached(uc: object, address: int, size: int, data: object) -> None:
+            if self._stop is None and spins(address):
+                self._stop = Stop(StopKind.SPIN, address)
+                self.uc.emu_stop()
+
+        self._blocks = self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached)
+        self.uc.ctl_flush_tb()
+
+    def unwatch_blocks(self) -> None:
+        """No longer watch blocks. Only outside of :meth:`run`."""
+        if self._blocks is not None:
+            self.uc.hook_del(self._blocks)
+            self._blocks = None
+            self.uc.ctl_flush_tb()
 
     def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
         """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.

@@ -48,6 +48,8 @@ CODE_64: Final = 1 << 15
 """Bit of the hidden flags: 64-bit code."""
 LONG_CODE: Final = 1 << 4 | 1 << 5 | CODE_64
 """Bits of the hidden flags: 32-bit code and stack sizes off their defaults, 64-bit code."""
+LONG_MODE: Final = 1 << 14
+"""Bit of the hidden flags: long mode, with 64-bit or compatibility code."""
 INTERCEPTING: Final = 1 << 21
 """Bit of the hidden flags: intercepts count."""
 

@@ -48,9 +48,9 @@ class GuestRam:
         self._td = td
         try:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-            self._map = mmap.mmap(-1, td.ram.end, flags=flags)
+            self._map = mmap.mmap(-1, td.memory_end, flags=flags)
         except (OSError, OverflowError, ValueError) as error:
-            raise HostError(f"this host cannot map {human_size(td.ram.end)} of guest memory: {error}") from None
+            raise HostError(f"this host cannot map {human_size(td.memory_end)} of guest memory: {error}") from None
         self.view = memoryview(self._map)
         self._anchor = ctypes.c_char.from_buffer(self._map)
         self.host_address = ctypes.addressof(self._anchor)
@@ -62,7 +62,7 @@ class GuestRam:
 
     @property
     def end(self) -> int:
-        """First byte after RAM."""
+        """First byte after RAM and firmware."""
         return len(self.view)
 
     @property

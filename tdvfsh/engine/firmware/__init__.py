@@ -1,0 +1,1 @@
+"""Real firmware, run from its reset vector on a board of its own."""

@@ -1,0 +1,98 @@
+"""What fw_cfg and the CMOS tell firmware about its machine and what to boot.
+
+Source: QEMU hw/i386/fw_cfg.c, hw/i386/x86-common.c (x86_load_linux), hw/acpi/core.c (etc/system-states).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from tdvfsh.engine.devices.fw_cfg import Contents, FwCfgItem
+from tdvfsh.engine.firmware.table_loader import acpi_files, smbios_files
+from tdvfsh.errors import UsageError
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.td.trust_domain import TrustDomain
+
+_E820_RAM: Final = 1
+_NO_GRAPHICS: Final = 1
+_DEFAULT_SETUP_SECTORS: Final = 4
+_SECTOR: Final = 512
+_SETUP_SECTORS: Final = 0x1F1
+_KERNEL_ADDRESS: Final = 0x100000
+_SETUP_ADDRESS: Final = 0x10000
+_COMMAND_LINE_ADDRESS: Final = 0x20000
+_LINUX_ROM: Final = b"/rom@genroms/linuxboot_dma.bin\0"
+_SLEEP_STATES: Final = {True: bytes((128, 0, 0, 1, 2, 128)), False: bytes((128, 0, 0, 129, 130, 128))}
+"""By whether S3 and S4 are off: QEMU has both on, management tools switch both off for a TD, which cannot sleep."""
+
+
+def machine_items(td: TrustDomain) -> dict[int, Contents]:
+    """The numbered items of a machine."""
+    count = struct.pack("<H", td.vcpus)
+    return {
+        FwCfgItem.SYSTEM_UUID: bytes(16),
+        FwCfgItem.RAM_SIZE: struct.pack("<Q", td.ram.memory),
+        FwCfgItem.GRAPHICS_ENABLED: struct.pack("<H", _NO_GRAPHICS),
+        FwCfgItem.SMP_CPU_COUNT: count,
+        FwCfgItem.MAXIMUM_CPU_COUNT: count,
+        FwCfgItem.BOOT_DEVICE: struct.pack("<H", 0),
+        FwCfgItem.BOOT_MENU: struct.pack("<H", 0),
+    }
+
+
+def machine_files(td: TrustDomain) -> dict[str, Contents]:
+    """The files of a machine."""
+    e820 = b"".join(struct.pack("<QQI", span.start, span.size, _E820_RAM) for span in td.ram.spans)
+    return {
+        "etc/e820": e820,
+        "etc/system-states": _SLEEP_STATES[td.is_td],
+        **acpi_files(td.vcpus),
+        **smbios_files(td.ram, td.vcpus),
+    }
+
+
+def boot_items(files: BootFiles) -> dict[int, Contents]:
+    """Kernel, initrds and command line.
+
+    Raises:
+        UsageError: The kernel has no Linux boot header, which QEMU asks for.
+    """
+    kernel = files.kernel
+    if kernel.linux is None:
+        raise UsageError(f"{kernel.path}: not a Linux kernel (bzImage), which --kernel takes")
+    setup = ((kernel.view[_SETUP_SECTORS] or _DEFAULT_SETUP_SECTORS) + 1) * _SECTOR
+    cmdline = files.cmdline.encode() + b"\0"
+    initrd = _joined_initrds(files)
+    items: dict[int, Contents] = {
+        FwCfgItem.KERNEL_ADDRESS: struct.pack("<I", _KERNEL_ADDRESS),
+        FwCfgItem.KERNEL_SIZE: struct.pack("<I", kernel.size - setup),
+        FwCfgItem.KERNEL_DATA: kernel.view[setup:],
+        FwCfgItem.SETUP_ADDRESS: struct.pack("<I", _SETUP_ADDRESS),
+        FwCfgItem.SETUP_SIZE: struct.pack("<I", setup),
+        FwCfgItem.SETUP_DATA: kernel.view[:setup],
+        FwCfgItem.COMMAND_LINE_ADDRESS: struct.pack("<I", _COMMAND_LINE_ADDRESS),
+        FwCfgItem.COMMAND_LINE_SIZE: struct.pack("<I", len(cmdline)),
+        FwCfgItem.COMMAND_LINE_DATA: cmdline,
+    }
+    if len(initrd):
+        items |= {
+            FwCfgItem.INITRD_ADDRESS: struct.pack("<I", 0),
+            FwCfgItem.INITRD_SIZE: struct.pack("<I", len(initrd)),
+            FwCfgItem.INITRD_DATA: initrd,
+        }
+    return items
+
+
+def boot_files() -> dict[str, Contents]:
+    """What QEMU's -kernel adds: its option ROM is first in the boot order."""
+    return {"bootorder": _LINUX_ROM}
+
+
+def _joined_initrds(files: BootFiles) -> Contents:
+    if len(files.initrds) == 1:
+        return files.initrds[0].view
+    joined = bytearray(files.initrd_size)
+    for offset, view in files.initrd_pieces():
+        joined[offset : offset + len(view)] = view
+    return joined
