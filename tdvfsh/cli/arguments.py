@@ -67,6 +67,11 @@ class Arguments:
         value = self._values[name]
         return None if isinstance(value, Default) else str(value).split(",")
 
+    def is_given(self, name: str) -> bool:
+        """Whether a TD option was given by hand."""
+        value = self._values.get(name)
+        return value is not None and not isinstance(value, Default)
+
     def flag(self, name: str) -> bool:
         """Whether a flag was given."""
         return bool(self._values.get(name))

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
 from tdvfsh.cli.arguments import FILE_SYSTEMS, TD_DEFAULTS, Default
-from tdvfsh.cli.subcommands import SUBCOMMANDS
+from tdvfsh.cli.subcommands import SUBCOMMANDS, Subcommand
 from tdvfsh.errors import UsageError
 
 _EPILOG: Final = """\
@@ -82,25 +82,31 @@ def _build_parser(only: Container[str]) -> _Parser:
     )
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
     for name, subcommand in SUBCOMMANDS.items():
-        if name not in only:
-            continue
-        # What stands before the subcommand must not be reset by the subcommand's own defaults.
-        parents = [_td_options(suppress=True)] if subcommand.td else []
-        if subcommand.shell:
-            parents.append(_shell_options(suppress=True))
-        summary = subcommand.summary
-        subcommand.declare(
-            subparsers.add_parser(
-                name,
-                help=summary,
-                description=summary[0].upper() + summary[1:] + ".",
-                epilog=f"example:\n  {subcommand.example}",
-                formatter_class=_Help,
-                parents=parents,
-                allow_abbrev=False,
-            )
-        )
+        if name in only:
+            _add_subcommand(subparsers, name, subcommand)
     return parser
+
+
+def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand) -> None:
+    # What stands before the subcommand must not be reset by the subcommand's own defaults.
+    parents = [_td_options(suppress=True)] if subcommand.td else []
+    if subcommand.shell:
+        parents.append(_shell_options(suppress=True))
+    summary = subcommand.summary
+    parser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {subcommand.example}",
+        formatter_class=_Help,
+        parents=parents,
+        allow_abbrev=False,
+    )
+    subcommand.declare(parser)
+    if subcommand.actions:
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        for action, declared in subcommand.actions.items():
+            _add_subcommand(actions, action, declared)
 
 
 def _td_options(suppress: bool = False) -> _Parser:

@@ -26,6 +26,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "advise": ("sweep", "run_advise"),
     "exec": ("exec", "run_exec"),
     "verify": ("verify", "run_verify"),
+    "firmware": ("firmware", "run_firmware"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "report": ("report", "run_report"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 _SWEEP_EXAMPLE: Final = """\
@@ -38,6 +39,7 @@ class Subcommand(NamedTuple):
         declare: Declares its arguments.
         td: Whether it takes the TD options.
         shell: Whether it takes the shell's options.
+        actions: The actions of one that has several, by name; each has arguments of its own.
     """
 
     summary: str
@@ -45,6 +47,7 @@ class Subcommand(NamedTuple):
     declare: Callable[[argparse.ArgumentParser], None]
     td: bool = False
     shell: bool = False
+    actions: Mapping[str, Subcommand] = MappingProxyType({})
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +185,33 @@ def _add_run_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time-limit", metavar="S", help="give a run up after so many seconds")
 
 
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    """All belong to the actions."""
+
+
+def _firmware_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="firmware, such as OVMF.fd or OVMF.inteltdx.fd")
+    parser.add_argument("--time-limit", metavar="S", help="give the run up after so many seconds")
+
+
+def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
+    _firmware_file(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("-o", dest="output", metavar="FILE.tsv", help="write every call to this file")
+
+
+_FIRMWARE_ACTIONS: Final = MappingProxyType(
+    {
+        "accepts": Subcommand(
+            "run SEC only: who accepted what, in which order, by which vCPU",
+            "tdvfsh firmware accepts OVMF.fd --memory 2G --vcpus 2",
+            _firmware_accepts,
+            td=True,
+        ),
+    }
+)
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="TRACE|KERNEL", help="what 'boot --trace' wrote, or a kernel to boot")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
@@ -300,6 +330,12 @@ SUBCOMMANDS: Final = {
         "tdvfsh verify vmlinuz --initrd initrd.img --cmdline nokaslr",
         _verify,
         td=True,
+    ),
+    "firmware": Subcommand(
+        "real firmware from its reset vector, as a TD or as a plain VM",
+        "tdvfsh firmware accepts OVMF.fd --memory 2G",
+        _no_arguments,
+        actions=_FIRMWARE_ACTIONS,
     ),
     "exec": Subcommand(
         "run a real EFI program, its console on the terminal or on standard input and output",

@@ -42,8 +42,8 @@ class TrustDomain:
     """
 
     __slots__ = (
-        "accepts", "added_bytes", "clock", "contents", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td", "map_gpa_calls", "max_map_gpa", "ram",
-        "sept", "sept_ve_disable", "shared", "tdcall", "vcpus",
+        "accepts", "added_bytes", "clock", "contents", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td",
+        "map_gpa_calls", "max_map_gpa", "ram", "sept", "sept_ve_disable", "shared", "tdcall", "vcpus",
     )  # fmt: skip
 
     def __init__(

@@ -110,9 +110,7 @@ class Board:
         first, ports = vcpus[0].td, self.devices.ports
         self._vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
-        self.module = TdxModule(
-            td, first, state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall
-        )
+        self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
         self._connect()

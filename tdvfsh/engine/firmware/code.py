@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.board.board import Board
 
 
 class FirmwareCode:
@@ -21,7 +16,6 @@ class FirmwareCode:
 
     def __init__(self, image: FirmwareImage) -> None:
         self._image = image
-        self.board: Board | None = None
 
     def name(self, address: int) -> str:
         """The module's name."""

@@ -16,9 +16,6 @@ from tdvfsh.td.trust_domain import TrustDomain
 
 _E820_RAM: Final = 1
 _NO_GRAPHICS: Final = 1
-_DEFAULT_SETUP_SECTORS: Final = 4
-_SECTOR: Final = 512
-_SETUP_SECTORS: Final = 0x1F1
 _KERNEL_ADDRESS: Final = 0x100000
 _SETUP_ADDRESS: Final = 0x10000
 _COMMAND_LINE_ADDRESS: Final = 0x20000
@@ -61,7 +58,7 @@ def boot_items(files: BootFiles) -> dict[int, Contents]:
     kernel = files.kernel
     if kernel.linux is None:
         raise UsageError(f"{kernel.path}: not a Linux kernel (bzImage), which --kernel takes")
-    setup = ((kernel.view[_SETUP_SECTORS] or _DEFAULT_SETUP_SECTORS) + 1) * _SECTOR
+    setup = kernel.linux.setup_size
     cmdline = files.cmdline.encode() + b"\0"
     initrd = _joined_initrds(files)
     items: dict[int, Contents] = {

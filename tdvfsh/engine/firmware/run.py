@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit
@@ -34,8 +33,6 @@ from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 
-_TOP: Final = 1 << 32
-
 
 class AcceptCall(NamedTuple):
     """One TDG.MEM.PAGE.ACCEPT: the vCPU that made it, guest physical address, level and the module's status."""
@@ -56,12 +53,6 @@ class MapGpaCall(NamedTuple):
     caller: str
 
 
-class Reached(Enum):
-    """What a run was to reach."""
-
-    SEC_END = "the end of SEC"
-
-
 class EndOfSec(EngineError):
     """The boot processor leaves the flash: SEC is over."""
 
@@ -75,9 +66,11 @@ class _Host:
     interrupt_table: int | None = None
 
     def date(self) -> datetime:
+        """The CMOS clock's date."""
         return self.now()
 
     def halted(self) -> None:
+        """Never called."""
         raise AssertionError("firmware that runs from its reset vector has its own interrupt table")
 
 
@@ -144,7 +137,6 @@ class FirmwareRun:
             limit=limit,
             cmos=memory_registers(ram, options.vcpus),
         )
-        self.code.board = self.board
         self._place(layout.contents)
         self._attach_devices(files)
         self.board.page_accepts.called = self._accepted
@@ -184,6 +176,18 @@ class FirmwareRun:
 
     def _accepted(self, rcx: int, status: int) -> None:
         self.accepts.append(AcceptCall(self.board.vcpus.current.number, rcx & ~0xFFF, rcx & 7, status))
+
+    def machine_dict(self) -> dict[str, object]:
+        """The TD or plain VM for JSON."""
+        td = self.td
+        return {
+            "memory": td.ram.memory,
+            "vcpus": td.vcpus,
+            "gpaw": td.gpaw,
+            "td": td.is_td,
+            "host_page_size": td.sept.host_page_size,
+            "sept_ve_disable": td.is_td and td.sept_ve_disable,
+        }
 
     # ---- running ------------------------------------------------------------------------------------------------
 

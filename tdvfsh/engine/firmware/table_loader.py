@@ -40,7 +40,7 @@ def acpi_files(vcpus: int) -> dict[str, bytes]:
     tables, rsdp = made.data[: made.rsdp], made.data[made.rsdp : made.rsdp + _RSDP_SIZE]
     commands = [_allocate(_RSDP, 16, _SEGMENT_F), _allocate(_TABLES, 64, _HIGH)]
     for at, signature, size in _places(tables, made.nvs_size):
-        pointers = _POINTERS.get(signature, ())
+        pointers: tuple[tuple[int, int], ...] = _POINTERS.get(signature, ())
         if signature == b"XSDT":
             pointers = tuple((offset, 8) for offset in range(_HEADER_SIZE, size, 8))
         commands += [_pointer(_TABLES, at + offset, width) for offset, width in pointers]
