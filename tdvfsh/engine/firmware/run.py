@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import NamedTuple
 
+from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import SerialInput
@@ -24,7 +25,6 @@ from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layo
 from tdvfsh.engine.firmware.memory import DmaView
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import SystemConsole
-from tdvfsh.engine.services.runtime_services import START_OF_TIME
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
