@@ -12,7 +12,7 @@ from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.td.hob import TdHobEntry
-from tdvfsh.td.sec import EVERYTHING
+from tdvfsh.td.sec import EVERYTHING, SEC_RULES, SecRules
 from tdvfsh.units import GIB, PAGE_SIZE, align_up, format_size, parse_size
 
 EAGER: Final = "eager"
@@ -35,21 +35,25 @@ class BootAccept:
     size: int | None = None
     add_images: bool = False
 
-    def end_address(self, entries: Sequence[TdHobEntry], image_bytes: int = 0) -> int:
+    def end_address(self, entries: Sequence[TdHobEntry], image_bytes: int = 0, rules: SecRules = SEC_RULES) -> int:
         """First byte that stays unaccepted, in the order of the TD HOB list.
 
         Args:
-            entries: The TD HOB list; pages that the VMM added count like accepted ones.
+            entries: The TD HOB list; pages that the VMM added count like accepted ones, unless ``rules`` say otherwise.
             image_bytes: Sizes of the boot blobs in fw_cfg, in sum.
+            rules: What the release does otherwise than edk2's head.
         """
         if self.size is None:
             return EVERYTHING if self.name == EAGER else 4 * GIB
         left = align_up(self.size + (image_bytes if self.add_images else 0), PAGE_SIZE)
+        limit = 4 * GIB if rules.capped else EVERYTHING
         for entry in entries:
+            if not (rules.counts_added or entry.is_unaccepted):
+                continue
             if left <= entry.length:
-                return entry.start + left
+                return min(entry.start + left, limit)
             left -= entry.length
-        return EVERYTHING
+        return limit
 
 
 def parse_boot_accept(text: str) -> BootAccept:

@@ -123,13 +123,17 @@ def _td_options(suppress: bool = False) -> _Parser:
     add("--gpaw", "guest physical address width", "48|52")
     add("--accept", "accepted at boot: eager, SIZE, presize[:SIZE], below-4g", "POLICY")
     add("--on-demand", "none, allocator, loader, loader-literal, service", "OPTION")
-    add("--profile", "edk2 generation: rfc2021, upstream, bookworm, trixie, sid", "NAME")
+    add("--profile", "edk2 generation: auto, rfc2021, lazy-v2, upstream, bookworm, trixie, sid", "NAME")
     add(
         "--loader",
         "direct, direct-legacy, grub2.06, grub2.12, grub2.12-debian, grub-rh, chainloader, sd-boot",
         "FLOW",
     )
-    add("--firmware-model", "recorded footprint: inteltdx, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08", "NAME")
+    add(
+        "--firmware-model",
+        "recorded footprint: auto, MODEL.toml, inteltdx, lazy-v2, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08",
+        "NAME",
+    )
     add("--host-page-size", "largest page the host maps: 4K or 2M", "SIZE")
     add("--kaslr-seed", "seed of the EFI stub's choice", "N")
     add("--max-ram-below-4g", "QEMU's machine option", "SIZE")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.bins import RUNTIME_TYPES, Bins
@@ -136,8 +137,8 @@ def recognise(ram: Sequence[MemoryDescriptor]) -> RecognisedFirmware | None:
     low_top = max((entry.physical_end for entry in ram if entry.physical_end <= _FOUR_GIB), default=0)
     shown = {(entry.physical_start, entry.physical_end, entry.memory_type) for entry in ram}
     best, most = None, 0.0
-    for name in FIRMWARE_MODEL_NAMES:
-        model = firmware_model(name)
+    for name, td in product(FIRMWARE_MODEL_NAMES, (False, True)):
+        model = firmware_model(name, td)
         for stage in model.stages.values():
             pieces = [piece for piece in stage.layout(low_top) if piece.memory_type != CONVENTIONAL]
             common = sum((piece.start, piece.end, piece.memory_type) in shown for piece in pieces) / len(pieces)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.td.sec import SEC_RULES, SecRules
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -35,6 +36,8 @@ class FirmwareProfile:
         descriptors_per_runtime_image: How much room for each: 2 for its one code section and 3 more, or 1 more before
             2023.
         runtime_split_entries: Entries that splitting them adds to that table (walks of 2022.11 and 2025.02 recorded).
+        sec: How SEC accepts at boot; ``large_pages`` holds for the accept protocol, too.
+        footprint: Name of the recorded firmware that goes with it where no other is asked for.
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -53,6 +56,8 @@ class FirmwareProfile:
     runtime_images: int = 9
     descriptors_per_runtime_image: int = 5
     runtime_split_entries: int = 19
+    sec: SecRules = SEC_RULES
+    footprint: str = "inteltdx"
 
 
 UPSTREAM: Final = FirmwareProfile("upstream", "edk2 2026 head")
@@ -68,6 +73,7 @@ TRIXIE: Final = replace(
     load_image_without_source=EfiStatus.EFI_INVALID_PARAMETER,
     sal_runtime_subsystem=True,
     initrd_option_first=False,
+    sec=SecRules(loses_ragged_end=True),
 )
 
 BOOKWORM: Final = replace(
@@ -77,19 +83,34 @@ BOOKWORM: Final = replace(
     pool_rejects_unaccepted=False,
     descriptors_per_runtime_image=3,
     runtime_split_entries=18,
+    sec=SecRules(boot_processor_alone=True),
 )
 
-RFC2021: Final = replace(
+LAZY_V2: Final = replace(
     BOOKWORM,
+    name="lazy-v2",
+    edk2="edk2 pull request 3245, Lazyaccept.v2 (2022-08)",
+    sec=SecRules(boot_processor_alone=True, counts_added=False, capped=True),
+    footprint="lazy-v2",
+)
+"""The RFC's option 1 as its author carried it into edk2: a size to accept at boot, and an allocator that accepts."""
+
+RFC2021: Final = replace(
+    LAZY_V2,
     name="rfc2021",
     edk2="edk2-stable202108 with edk2-staging's lazy accept",
     pages_reject_unaccepted=False,
     before_exit_boot_services=False,
+    sec=replace(LAZY_V2.sec, large_pages=False),
 )
 
 SID: Final = replace(UPSTREAM, name="sid", edk2="edk2-stable202608")
 
-PROFILES: Final = {profile.name: profile for profile in (UPSTREAM, RFC2021, TRIXIE, BOOKWORM, SID)}
+PROFILES: Final = {profile.name: profile for profile in (UPSTREAM, RFC2021, LAZY_V2, TRIXIE, BOOKWORM, SID)}
+
+
+AUTOMATIC: Final = "auto"
+"""As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""
 
 
 def profile_named(name: str) -> FirmwareProfile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.dxe.profile import AUTOMATIC
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import parse_size
 
@@ -13,8 +14,8 @@ def td_options(
     on_demand: str = "none",
     loader: str = "direct",
     *,
-    profile: str = "upstream",
-    firmware_model: str = "inteltdx",
+    profile: str = AUTOMATIC,
+    firmware_model: str = AUTOMATIC,
     vcpus: int = 1,
     gpaw: int = 48,
     td: bool = True,

@@ -15,7 +15,6 @@ from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.import_map import core_from_descriptors
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_map import MapEntry
-from tdvfsh.dxe.profile import profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
@@ -68,7 +67,12 @@ class Machine:
     def __init__(self, options: TdOptions, image_bytes: int = 0) -> None:
         self.start = start_of(options)
         self._model = self.start.model
-        self.options = options = replace(options, memory=self.start.ram.memory, firmware_model=self._model.name)
+        self.options = options = replace(
+            options,
+            memory=self.start.ram.memory,
+            profile=self.start.profile.name,
+            firmware_model=self._model.source,
+        )
         self.td = TrustDomain(
             self.start.ram,
             options.gpaw,
@@ -151,12 +155,11 @@ class Machine:
         if not options.td or self.imported_map is not None:
             self._accept_end = 1 << 64
             return None
-        self._accept_end = options.accept.end_address(self.hob_entries, image_bytes)
+        self._accept_end = options.accept.end_address(self.hob_entries, image_bytes, self.start.profile.sec)
         check_room(self._model, self.stage_name, self.accepted_low_end)
         with self.trace.on_behalf_of("sec"):
             record = self.trace.enter("AcceptMemory at boot", end_address=min(self._accept_end, self.td.ram.end))
-            large_pages = options.profile != "rfc2021"
-            accepted = sec_accept(self.td, self.hob_entries, self._accept_end, large_pages=large_pages)
+            accepted = sec_accept(self.td, self.hob_entries, self._accept_end, rules=self.start.profile.sec)
             outcome = accepted.outcome
             self.trace.leave(
                 record,
@@ -172,7 +175,7 @@ class Machine:
 
     def _start_core(self) -> DxeCore:
         options, ram = self.options, self.td.ram
-        profile = profile_named(options.profile)
+        profile = self.start.profile
         if self.imported_map is not None:
             core = core_from_descriptors(self.imported_map, profile)
             _adopt_pool_pages(core, list(core.memory_map))
@@ -184,7 +187,8 @@ class Machine:
             MapEntry(piece.start, piece.end, piece.memory_type, attribute | piece.capabilities)
             for piece in self.stage.layout(top)
         ]
-        if options.td:  # a TD has no legacy hole: OVMF skips its MMIO HOB there
+        hole = not any(entry.start <= _LEGACY_HOLE[0] < entry.end for entry in entries)
+        if options.td and hole:  # recorded from a plain VM; OVMF skips its MMIO HOB there in a TD
             entries.append(MapEntry(*_LEGACY_HOLE, EfiMemoryType.EfiConventionalMemory, attribute))
         gcd = MemorySpaceMap(options.gpaw)
         for start, end in _without_seams(entries):
@@ -218,7 +222,7 @@ class Machine:
         handle = handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, own).handle
         assert handle is not None
         if self.options.td:
-            large_pages = self.options.profile != "rfc2021"
+            large_pages = self.start.profile.sec.large_pages
             handles.install_protocol_interface(
                 None, EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, TdxMemoryAccept(self.td, self.trace, large_pages)
             )

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from tdvfsh.accept.boot_time import BootAccept, parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-from tdvfsh.dxe.profile import profile_named
+from tdvfsh.dxe.profile import AUTOMATIC, UPSTREAM, profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.flow import DEFAULT_KASLR_SEED
-from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
+from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES, is_recorded_file
 from tdvfsh.td.trust_domain import GPA_WIDTHS
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE, format_size, parse_size
 
@@ -34,9 +34,10 @@ class TdOptions:
         gpaw: 48 or 52.
         accept: Boot-time policy.
         on_demand: Name of the option in force.
-        profile: Name of the firmware generation's rules.
+        profile: Name of the firmware generation's rules; ``auto`` is that of ``firmware``, else ``upstream``.
         loader: Name of the boot flow.
-        firmware_model: Name of the recorded footprint.
+        firmware_model: Name of the recorded footprint, or path of one that was recorded; ``auto`` is that of
+            ``firmware``, else the one that goes with ``profile``.
         td: False for a plain VM: all RAM is accepted from the start.
         host_page_size: Largest page that the host maps: 4096 or 2 MiB.
         kaslr_seed: 32-bit seed of the EFI stub's choice.
@@ -54,9 +55,9 @@ class TdOptions:
     gpaw: int = 48
     accept: BootAccept = field(default_factory=lambda: parse_boot_accept("512M"))
     on_demand: str = "none"
-    profile: str = "upstream"
+    profile: str = AUTOMATIC
     loader: str = "direct"
-    firmware_model: str = "inteltdx"
+    firmware_model: str = AUTOMATIC
     td: bool = True
     host_page_size: int = LARGE_PAGE_SIZE
     kaslr_seed: int = DEFAULT_KASLR_SEED
@@ -71,9 +72,10 @@ class TdOptions:
     def __post_init__(self) -> None:
         _one_of("--on-demand", self.on_demand, ON_DEMAND_NAMES)
         _one_of("--loader", self.loader, LOADER_NAMES)
-        _one_of("--firmware-model", self.firmware_model, FIRMWARE_MODEL_NAMES)
+        if self.firmware_model != AUTOMATIC and not is_recorded_file(self.firmware_model):
+            _one_of("--firmware-model", self.firmware_model, FIRMWARE_MODEL_NAMES)
         _one_of("--accept-at-exit", self.accept_at_exit, ACCEPT_AT_EXIT_NAMES)
-        profile = profile_named(self.profile)
+        profile = UPSTREAM if self.profile == AUTOMATIC else profile_named(self.profile)
         if self.accept_at_exit == UNLESS_OBJECTED and not profile.before_exit_boot_services:
             raise UsageError(
                 f"--accept-at-exit {UNLESS_OBJECTED}: profile {self.profile} has no BeforeExitBootServices event"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tdvfsh.dxe.profile import AUTOMATIC, UPSTREAM, FirmwareProfile, profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.added import added_spans, td_hob_section
-from tdvfsh.td.footprint import FirmwareModel, firmware_model
+from tdvfsh.td.footprint import FirmwareModel, firmware_model, is_recorded_file
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.memory import AddressSpan
@@ -25,6 +26,7 @@ class MachineStart:
     Attributes:
         ram: Its RAM.
         model: The recorded firmware whose footprint it has, or whose layout an imported map has not to follow.
+        profile: The rules of its generation.
         added: What is accepted before the TD runs: added by the VMM, or accepted as an imported map says.
         hob_entries: The TD HOB list; empty where a memory map was imported.
         firmware: The firmware file, or None.
@@ -33,6 +35,7 @@ class MachineStart:
 
     ram: RamLayout
     model: FirmwareModel
+    profile: FirmwareProfile
     added: tuple[AddressSpan, ...]
     hob_entries: tuple[TdHobEntry, ...]
     firmware: FirmwareFacts | None = None
@@ -43,7 +46,7 @@ class MachineStart:
         """What was taken from files, and why, for people."""
         notes = []
         if self.firmware is not None:
-            notes.append(f"{self.firmware.path}: footprint {self.model.name}, for {self.firmware.why}")
+            notes.append(f"{self.firmware.path}: footprint {self.firmware.model}, for {self.firmware.why}")
         if self.imported is not None:
             is_hob_list = self.imported.descriptors is None
             kind = "TD HOB list" if is_hob_list else f"memory map of {self.firmware_name} firmware"
@@ -66,24 +69,40 @@ def start_of(options: TdOptions) -> MachineStart:
         UsageError: RAM that cannot be, or in which the firmware's sections have no place.
     """
     firmware, imported = _read_files(options)
-    name = options.firmware_model if firmware is None else firmware.model
-    model = firmware_model(imported.firmware if imported is not None and imported.firmware is not None else name)
+    model, profile = _model_and_profile(options, firmware, imported)
     if imported is not None and (imported.descriptors is not None or not options.td):
-        return MachineStart(imported.ram, model, imported.accepted, (), firmware, imported)
+        return MachineStart(imported.ram, model, profile, imported.accepted, (), firmware, imported)
     if imported is not None:
         if firmware is not None:
             raise UsageError("--firmware and a TD HOB list in --map: both say what the VMM adds; give one")
-        return MachineStart(imported.ram, model, imported.accepted, imported.hob_entries, None, imported)
+        return MachineStart(imported.ram, model, profile, imported.accepted, imported.hob_entries, None, imported)
     ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
     added: tuple[AddressSpan, ...] = ()
     if options.td:
-        added = firmware.added if firmware is not None else added_spans(model.name)
+        added = firmware.added if firmware is not None else added_spans(model.metadata)
     entries = td_hob_entries(ram, added)
     if options.td:
-        section = firmware.td_hob if firmware is not None else td_hob_section(model.name)
+        section = firmware.td_hob if firmware is not None else td_hob_section(model.metadata)
         if section is not None:
             build_td_hob_list(entries, section.start, section.size)
-    return MachineStart(ram, model, added, entries, firmware, None)
+    return MachineStart(ram, model, profile, added, entries, firmware, None)
+
+
+def _model_and_profile(
+    options: TdOptions, firmware: FirmwareFacts | None, imported: ImportedMap | None
+) -> tuple[FirmwareModel, FirmwareProfile]:
+    """What is asked for by name goes before what the files say, and that before what goes with the other option."""
+    profile = None if options.profile == AUTOMATIC else profile_named(options.profile)
+    name = options.firmware_model
+    if imported is not None and imported.firmware is not None:
+        name = imported.firmware
+    if name == AUTOMATIC:
+        name = firmware.model if firmware is not None else (profile or UPSTREAM).footprint
+    model = firmware_model(name, options.td)
+    if profile is None:
+        said = firmware.model if firmware is not None else name if is_recorded_file(name) else None
+        profile = UPSTREAM if said is None else profile_named(firmware_model(said).profile)
+    return model, profile
 
 
 def _read_files(options: TdOptions) -> tuple[FirmwareFacts | None, ImportedMap | None]:

@@ -2,8 +2,8 @@
 
 A model holds two stages: ``direct`` is the moment at which OVMF's QEMU kernel loader asks for the first blob,
 ``boot_loader`` the one at which the boot manager reads a boot loader's file from disk. Each has a map and the calls
-that firmware makes from there on. The recordings were made with plain guests; how is said at the head of each file in
-``firmware_models/``.
+that firmware makes from there on. ``firmware_models/NAME.toml`` was recorded from a plain guest, ``NAME-td.toml`` from
+a TD; how is said at the head of each file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SHIFT, human_size
 
-FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
+FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
 DIRECT: Final = "direct"
 BOOT_LOADER: Final = "boot_loader"
 
@@ -120,6 +120,9 @@ class FirmwareModel:
         name: As ``--firmware-model`` names it.
         package: The package and version that was recorded.
         edk2: The edk2 release behind it.
+        profile: Name of the generation whose rules it follows.
+        metadata: Name of the firmware whose TDX metadata it has.
+        source: What ``--firmware-model`` named: ``name``, or the path of a file that was recorded.
         min_ram: Bytes of RAM below which it did not start.
         attribute: Attribute of every RAM descriptor in a plain guest.
         bins_top: Bytes from the top of low RAM down to the top of the first bin.
@@ -131,6 +134,9 @@ class FirmwareModel:
     name: str
     package: str
     edk2: str
+    profile: str
+    metadata: str
+    source: str
     min_ram: int
     attribute: int
     bins_top: int
@@ -143,21 +149,35 @@ class FirmwareModel:
         return max(self.min_ram, self.stages[stage].least_top)
 
 
+def is_recorded_file(name: str) -> bool:
+    """Whether ``--firmware-model`` names a file that ``tdvfsh firmware record`` wrote, and not a model of ours."""
+    return name.endswith(".toml")
+
+
 @cache
-def firmware_model(name: str) -> FirmwareModel:
-    """The model called ``name``.
+def firmware_model(name: str, td: bool = True) -> FirmwareModel:
+    """The model called ``name``, or the recorded one in the file ``name``.
+
+    Args:
+        name: As ``--firmware-model`` names it.
+        td: The footprint of a TD, not of a plain guest. A model that was recorded from only one of them has that for
+            both.
 
     Raises:
         UsageError: There is none; the message lists them.
     """
     if name not in FIRMWARE_MODEL_NAMES:
         raise UsageError(f"--firmware-model {name}: unknown; choose one of {', '.join(FIRMWARE_MODEL_NAMES)}")
-    text = (_MODELS / f"{name}.toml").read_text(encoding="utf-8")
+    files = (_MODELS / f"{name}-td.toml", _MODELS / f"{name}.toml")
+    text = next(path for path in (files if td else files[::-1]) if path.exists()).read_text(encoding="utf-8")
     data = tomllib.loads(text)
     return FirmwareModel(
         name=data["name"],
         package=data["package"],
         edk2=data["edk2"],
+        profile=data["profile"],
+        metadata=data.get("metadata", data["name"]),
+        source=name,
         min_ram=data["min_ram"],
         attribute=data["attribute"],
         bins_top=data["bins_top"],

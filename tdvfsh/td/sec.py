@@ -1,16 +1,16 @@
 """What TDVF's SEC phase accepts at boot, alone or with all vCPUs.
 
 Source: edk2 OvmfPkg/IntelTdx/TdxHelperLib/SecTdxHelper.c (AcceptMemoryForAPsStack, AcceptMemory,
-MpAcceptMemoryResourceRange), commit c5aa7e7d.
+MpAcceptMemoryResourceRange), commit c5aa7e7d; what older releases do otherwise stands at :class:`SecRules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed, accept_range_untimed
+from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed, accept_range_untimed, split_for_accept
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_down, align_up
@@ -25,6 +25,49 @@ EVERYTHING: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
+class SecRules:
+    """What differs between releases in how SEC accepts.
+
+    Attributes:
+        large_pages: Accepts in 2 MiB pages where it can; edk2-staging of 2021 had 4 KiB pages only.
+        boot_processor_alone: The other vCPUs take no part: until edk2 2022.12, held by recordings of 2022.11.
+        loses_ragged_end: With several vCPUs, what follows the last whole 2 MiB page of a range that they share is not
+            accepted by anybody: edk2 451521ccbc (December 2022) until b15f98e68f (September 2025), held by recordings
+            of 2025.02.
+        counts_added: A partial accept counts the pages that the VMM added, too.
+        capped: A partial accept ends at 4 GiB.
+    """
+
+    large_pages: bool = True
+    boot_processor_alone: bool = False
+    loses_ragged_end: bool = False
+    counts_added: bool = True
+    capped: bool = False
+
+
+SEC_RULES: Final = SecRules()
+"""edk2's head."""
+
+
+class SecStep(NamedTuple):
+    """Bytes ``[start, end)`` accepted in pages of ``page_size`` bytes; by the boot processor, or ``vcpus`` in turn."""
+
+    start: int
+    end: int
+    page_size: int
+    vcpus: int = 1
+
+
+class VcpuAccept(NamedTuple):
+    """Consecutive TDCALLs of one vCPU: bytes ``[start, end)`` in pages of ``page_size`` bytes."""
+
+    vcpu: int
+    start: int
+    end: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class SecAccept:
     """What SEC accepted.
 
@@ -34,6 +77,8 @@ class SecAccept:
         serial_ns: Modelled time in which the boot processor worked alone.
         parallel_ns: Modelled time in which all vCPUs worked together.
         accepted: ``(start, end)`` of the ranges it worked on, in that order.
+        steps: The same ranges by page size, and whether all vCPUs shared in them.
+        lost: ``(start, end)`` of what firmware takes for accepted and is not.
     """
 
     outcome: AcceptOutcome
@@ -41,11 +86,23 @@ class SecAccept:
     serial_ns: int
     parallel_ns: int
     accepted: tuple[tuple[int, int], ...]
+    steps: tuple[SecStep, ...] = ()
+    lost: tuple[tuple[int, int], ...] = ()
 
     @property
     def seconds(self) -> float:
         """Modelled seconds from the first to the last accept."""
         return (self.serial_ns + self.parallel_ns) / 1e9
+
+    def by_vcpu(self) -> Iterator[VcpuAccept]:
+        """Who accepted what. What vCPUs accept at the same time stands in the order of its addresses."""
+        for step in self.steps:
+            if step.vcpus == 1:
+                yield VcpuAccept(0, step.start, step.end, step.page_size)
+                continue
+            for number, at in enumerate(range(step.start, step.end, ACCEPT_CHUNK_SIZE)):
+                end = min(at + ACCEPT_CHUNK_SIZE, step.end)
+                yield VcpuAccept(number % step.vcpus, at, end, step.page_size)
 
 
 def aps_stack_size(vcpus: int) -> int:
@@ -58,7 +115,7 @@ def sec_accept(
     hob_entries: Sequence[TdHobEntry],
     end_address: int = 4 * GIB,
     vcpus: int | None = None,
-    large_pages: bool = True,
+    rules: SecRules = SEC_RULES,
 ) -> SecAccept:
     """Accept the unaccepted entries below ``end_address`` as SEC does; the TD's clock advances by the modelled time.
 
@@ -72,13 +129,13 @@ def sec_accept(
         hob_entries: The TD HOB list's entries, ascending; the first that starts at or above ``end_address`` ends it.
         end_address: Byte address; 4 GiB in edk2, :data:`EVERYTHING` accepts all.
         vcpus: vCPUs that take part; None for the TD's own number.
-        large_pages: False accepts all in 4 KiB pages, as edk2-staging did in 2021.
+        rules: What the release does otherwise than edk2's head.
 
     Returns:
         The outcome; its status is EFI_INVALID_PARAMETER where a page failed or no entry is large enough for the stacks.
         SEC asserts then, and the model goes no further.
     """
-    sec = _Sec(td, td.vcpus if vcpus is None else vcpus, large_pages)
+    sec = _Sec(td, td.vcpus if vcpus is None else vcpus, rules)
     unaccepted = [entry for entry in hob_entries if entry.is_unaccepted]
     accepted_end = sec.accept_stacks(unaccepted) if sec.vcpus > 1 else 0
     for entry in unaccepted:
@@ -88,21 +145,31 @@ def sec_accept(
         if start < end:
             sec.accept(start, end)
     td.clock.advance(sec.serial_ns + sec.parallel_ns)
-    return SecAccept(sec.outcome, tuple(sec.per_vcpu), sec.serial_ns, sec.parallel_ns, tuple(sec.accepted))
+    return SecAccept(
+        sec.outcome,
+        tuple(sec.per_vcpu),
+        sec.serial_ns,
+        sec.parallel_ns,
+        tuple(sec.accepted),
+        tuple(sec.steps),
+        tuple(sec.lost),
+    )
 
 
 class _Sec:
     """Running sums of one pass through the list."""
 
-    def __init__(self, td: TrustDomain, vcpus: int, large_pages: bool) -> None:
+    def __init__(self, td: TrustDomain, vcpus: int, rules: SecRules) -> None:
         self.td = td
-        self.vcpus = vcpus
-        self.large_pages = large_pages
+        self.vcpus = 1 if rules.boot_processor_alone else vcpus
+        self.rules = rules
         self.outcome = NOTHING
         self.per_vcpu = [0] * vcpus
         self.serial_ns = 0
         self.parallel_ns = 0
         self.accepted: list[tuple[int, int]] = []
+        self.steps: list[SecStep] = []
+        self.lost: list[tuple[int, int]] = []
 
     def accept_stacks(self, unaccepted: Sequence[TdHobEntry]) -> int:
         """Accept entries up to the one with room for the stacks; the address where that ended."""
@@ -129,26 +196,33 @@ class _Sec:
     def _accept_alone(self, start: int, end: int) -> None:
         if start == end:
             return
-        outcome = accept_range_untimed(self.td, start, end - start, self.large_pages)
+        large_pages = self.rules.large_pages
+        outcome = accept_range_untimed(self.td, start, end - start, large_pages)
         self.serial_ns += self.td.cost.nanoseconds(outcome)
         self._add(outcome, start, end)
+        parts = split_for_accept(start, end - start, large_pages)
+        self.steps += (SecStep(at, at + part, page_size) for at, part, page_size in parts)
         self.per_vcpu[0] += outcome.accepted_bytes
 
     def _accept_together(self, start: int, end: int) -> None:
         middle = align_down(end, LARGE_PAGE_SIZE)
-        page_size = LARGE_PAGE_SIZE if self.large_pages else PAGE_SIZE
+        page_size = LARGE_PAGE_SIZE if self.rules.large_pages else PAGE_SIZE
         outcome = accept_pages_untimed(self.td, start, (middle - start) // page_size, page_size)
         shares = chunk_shares(middle - start, self.vcpus)
         alone = self.td.cost.nanoseconds(outcome)
         self.parallel_ns += self.td.cost.shared(alone, shares[0] / (middle - start))
         self._add(outcome, start, middle)
+        self.steps.append(SecStep(start, middle, page_size, self.vcpus))
         given = [outcome.accepted_bytes * share // (middle - start) // PAGE_SIZE * PAGE_SIZE for share in shares]
         given[0] += outcome.accepted_bytes - sum(given)
         self.per_vcpu = [before + more for before, more in zip(self.per_vcpu, given, strict=True)]
-        if middle < end and not outcome.status.is_error:
+        if middle < end and self.rules.loses_ragged_end:
+            self.lost.append((middle, end))
+        elif middle < end and not outcome.status.is_error:
             rest = accept_pages_untimed(self.td, middle, (end - middle) // PAGE_SIZE, PAGE_SIZE)
             self.serial_ns += self.td.cost.nanoseconds(rest)
             self._add(rest, middle, end)
+            self.steps.append(SecStep(middle, end, PAGE_SIZE))
             self.per_vcpu[0] += rest.accepted_bytes
 
     def _add(self, outcome: AcceptOutcome, start: int, end: int) -> None:

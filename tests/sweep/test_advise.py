@@ -165,7 +165,7 @@ def test_where_accepting_on_demand_is_quicker_it_is_recommended_and_the_reason_s
     (advice,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="rfc2021"), ("grub2.12",))])
     plain = next(choice for choice in advice.choices if choice.on_demand == "none")
     assert advice.recommended is not None
-    assert (advice.recommended.on_demand, advice.recommended.accept) == ("service", 76 * MIB)
+    assert (advice.recommended.on_demand, advice.recommended.accept) == ("service", 72 * MIB)
     assert f"it takes {plain.accept // MIB} MiB at boot and {plain.seconds:.3f} s" in advice.reason
 
 

@@ -8,7 +8,16 @@ from tdvfsh.td.added import added_spans
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.hob import TdHobEntry, td_hob_entries
 from tdvfsh.td.ram import RamLayout
-from tdvfsh.td.sec import ACCEPT_CHUNK_SIZE, EVERYTHING, SecAccept, aps_stack_size, chunk_shares, sec_accept
+from tdvfsh.td.sec import (
+    ACCEPT_CHUNK_SIZE,
+    EVERYTHING,
+    SEC_RULES,
+    SecAccept,
+    SecRules,
+    aps_stack_size,
+    chunk_shares,
+    sec_accept,
+)
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.hob import ResourceType
 from tdvfsh.uefi.status import EfiStatus
@@ -17,10 +26,10 @@ from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 
 def _boot(
-    memory: int, vcpus: int = 1, end_address: int = 4 * GIB, large_pages: bool = True
+    memory: int, vcpus: int = 1, end_address: int = 4 * GIB, rules: SecRules = SEC_RULES
 ) -> tuple[TrustDomain, SecAccept]:
     td = TrustDomain(RamLayout.q35(memory), vcpus=vcpus, added=added_spans())
-    return td, sec_accept(td, td_hob_entries(td.ram, added_spans()), end_address, large_pages=large_pages)
+    return td, sec_accept(td, td_hob_entries(td.ram, added_spans()), end_address, rules=rules)
 
 
 def test_edk2_accepts_all_below_4_gib_and_nothing_above() -> None:
@@ -46,7 +55,7 @@ def test_one_vcpu_takes_small_pages_up_to_the_first_2_mib_boundary() -> None:
 
 
 def test_in_2021_every_page_was_small() -> None:
-    _, sec = _boot(GIB, large_pages=False)
+    _, sec = _boot(GIB, rules=SecRules(large_pages=False))
     assert (sec.outcome.pages_2m, sec.outcome.pages_4k) == (0, (GIB - 0x1A000) // PAGE_SIZE)
 
 
