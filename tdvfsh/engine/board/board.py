@@ -93,7 +93,6 @@ class Board:
         self._hardware = hardware = Hardware(td, limit.reached if limit is not None else None)
         self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
         self._state = state = self.cpu.state
-        self._guest = guest = RunningGuest(hardware, host)
         self._console = console
         self._typed = typed
         self._limit = limit
@@ -102,8 +101,15 @@ class Board:
         self._spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
         self.devices = Devices(bus, self._sent, host.date, self.clock.poll, cmos)
-        vcpus = [self._vcpu(number, bus, windows) for number in range(td.vcpus)]
-        self.vcpus = guest.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
+        apics = [LocalApic(number, self._now, CYCLES_PER_NANOSECOND, bus) for number in range(td.vcpus)]
+        for apic in apics:
+            apic.ended = self.devices.io_apic.ended
+        vcpus = [
+            Vcpu(number, Interrupts(apic, self.cpu, state, windows), TdVcpu(number, TdMsrs(apic, boot=not number)))
+            for number, apic in enumerate(apics)
+        ]
+        self.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
+        self._guest = guest = RunningGuest(hardware, host, self.vcpus)
         self.mailbox: WakeupMailbox | None = None
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
@@ -120,12 +126,9 @@ class Board:
         """End the processor's timer; memory stays as it is."""
         self._hardware.close()
 
-    def _vcpu(self, number: int, bus: InterruptBus, windows: Windows) -> Vcpu:
-        clock = self.clock
-        apic = LocalApic(number, lambda: clock.now_ns, CYCLES_PER_NANOSECOND, bus)
-        apic.ended = self.devices.io_apic.ended
-        interrupts = Interrupts(apic, self.cpu, self._state, windows)
-        return Vcpu(number, interrupts, TdVcpu(number, TdMsrs(apic, boot=not number)))
+    def _now(self) -> int:
+        """Virtual nanoseconds."""
+        return self.clock.now_ns
 
     def _connect(self) -> None:
         cpu, io_apic = self.cpu, self.devices.io_apic

@@ -6,10 +6,11 @@ Source: Intel TDX module 1.5 base specification (#VE); Intel SDM volume 3, chapt
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tdvfsh.engine.board.hardware import Hardware
 from tdvfsh.engine.board.host import BoardHost
+from tdvfsh.engine.board.vcpus import Vcpus
 from tdvfsh.engine.errors import GuestStopped
 from tdvfsh.engine.introspect.describe import StopScene
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
@@ -21,9 +22,6 @@ from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.processor_state import CODE_64, CS
 from tdvfsh.units import PAGE_SIZE
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.board.vcpus import Vcpus
-
 DOUBLE_FAULT: Final = 8
 GENERAL_PROTECTION: Final = 13
 VIRTUALIZATION: Final = 20
@@ -34,23 +32,22 @@ _PAGING: Final = 1 << 31
 
 
 class RunningGuest:
-    """What everybody who answers a stop needs.
+    """The guest as what answers a stop sees it: its processor, memory and exceptions.
 
     Args:
         hardware: Its processor and memory.
         host: What it was started for.
+        vcpus: The vCPUs, of which one runs.
 
     Attributes:
-        vcpus: The processors, of which one runs.
         is_linux: Whether a Linux kernel runs, which asks what TD it is in before it handles any #VE.
         counts: How often it left for the module, the VMM and devices, by what it wanted.
     """
 
-    vcpus: Vcpus
-
-    def __init__(self, hardware: Hardware, host: BoardHost) -> None:
+    def __init__(self, hardware: Hardware, host: BoardHost, vcpus: Vcpus) -> None:
         self.hardware = hardware
         self.host = host
+        self.vcpus = vcpus
         self.cpu = hardware.cpu
         self.state = hardware.cpu.state
         self.ram = hardware.ram

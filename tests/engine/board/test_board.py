@@ -107,3 +107,26 @@ def test_a_run_without_end_ends_with_its_limit() -> None:
         pytest.raises(EngineError, match=message),
     ):
         board.run(CODE)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_host_takes_the_calls_of_a_guest_function_that_it_wants(wanted: bool) -> None:
+    sent = bytearray()
+    function = CODE + 0x100
+    program = Program(prologue=False).mov("rax", function).raw("FFD0 66BA F803 EE").raw(out(RESET, 6))  # call rax; out
+    guest_own = Program(prologue=False).mov("rax", ord("g")).raw("C3")
+    with board_with(program.code().ljust(0x100, b"\xf4") + guest_own.code(), sent) as board:
+
+        def serve() -> int:
+            stack = board.cpu.read("RSP")
+            board.cpu.write("RAX", ord("h"))
+            board.cpu.write("RSP", stack + 8)
+            return board.ram.u64(stack)
+
+        stand_in = board.stand_in(function, lambda: wanted, serve)
+        with pytest.raises(GuestReset):
+            board.run(CODE)
+        board.no_stand_in(stand_in)
+        with pytest.raises(GuestReset):
+            board.run(CODE)
+    assert sent.decode() == ("hg" if wanted else "gg")
