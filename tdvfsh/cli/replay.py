@@ -14,7 +14,7 @@ def run_replay(arguments: Arguments) -> int:
     """Run transcripts again; a unified diff where one differs, and then exit status 1 unless it was rewritten."""
     differ = 0
     for name in arguments.words("transcripts"):
-        found = replay(Path(name))
+        found = replay(Path(name), outside=arguments.flag("outside"), write=arguments.flag("fs0_write"))
         if found.agrees:
             print_lines([f"{name}: {found.steps} steps, byte for byte as recorded"])
         elif arguments.flag("update"):

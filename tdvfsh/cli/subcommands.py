@@ -138,6 +138,13 @@ def _lint(parser: argparse.ArgumentParser) -> None:
 def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transcripts", metavar="TRANSCRIPT", nargs="+")
     parser.add_argument("--update", action="store_true", help="rewrite those that differ")
+    parser.add_argument(
+        "--outside", action="store_true", help="let them read folders outside their own; by default they may not"
+    )
+    parser.add_argument(
+        "--fs0-write", action="store_true",
+        help="let their commands write to the folders that they call rw; by default to copies that go afterwards",
+    )  # fmt: skip
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:

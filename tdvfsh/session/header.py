@@ -7,23 +7,28 @@ import hashlib
 import json
 import os
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tdvfsh import __version__
 from tdvfsh.commands.session.snapfile import moment_from_dict, moment_to_dict
-from tdvfsh.errors import FormatError, HostError
+from tdvfsh.documents import read_json
+from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.images.folders import cache_path
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.session.transcript import Transcript
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.drives.overlay import OverlayFolder
 from tdvfsh.shell.machine_binding import options_of
 from tdvfsh.shell.shell import Shell
+from tdvfsh.units import human_size
 
 _IMAGES: Final = "images"
 _WRITABLE: Final = "rw "
 _CHUNK: Final = 1 << 20
 _DRIVE: Final = "fs"
+_STATE_BYTES: Final = 1 << 28
 
 Pairs = list[tuple[str, str]]
 
@@ -62,28 +67,40 @@ def image_pair(name: str, path: str) -> tuple[str, str]:
     return "image", f"{name} {size} sha256={digest.hexdigest()}"
 
 
-def shell_of(transcript: Transcript, path: Path) -> Shell:
+@dataclass(frozen=True, slots=True)
+class ReplayLimits:
+    """What a transcript, which somebody else may have written, may reach on this host.
+
+    Attributes:
+        scratch: An empty folder that takes what its commands write.
+        outside: Whether it may read folders outside its own.
+        write: Whether its commands write to the folders that its header calls ``rw``, and not to ``scratch``.
+    """
+
+    scratch: str
+    outside: bool = False
+    write: bool = False
+
+
+def shell_of(transcript: Transcript, path: Path, limits: ReplayLimits) -> Shell:
     """A shell in which the session can begin again.
 
     Raises:
-        FormatError: A header that cannot be.
+        FormatError: An invalid header.
         HostError: A folder that is not there.
+        UsageError: A folder outside the transcript's own that may not be read.
     """
     shell = Shell()
     name = str(path)
-    try:
-        options = json.loads(transcript.value("options") or "{}")
-    except ValueError:
-        raise FormatError(name, "its options are no JSON") from None
+    options = read_json(transcript.value("options") or "{}", name, "its options")
     shell.td_options = options_from_dict(options, name)
     number = 0
     while (value := transcript.value(f"{_DRIVE}{number}")) is not None:
-        folder = value.removeprefix(_WRITABLE)
-        root = cache_path() if folder == _IMAGES else os.path.normpath(path.parent / folder)
-        if folder != _IMAGES and not os.path.isdir(root):
-            raise HostError(f"{name}: {_DRIVE}{number}: {root}: no such folder")
-        shell.mount(HostFolder(str(root), writable=value.startswith(_WRITABLE)))
+        shell.mount(_drive(value, number, path, limits))
         number += 1
+    made = os.path.join(limits.scratch, _IMAGES)
+    os.makedirs(made, exist_ok=True)
+    shell.images_folder = made
     state = transcript.value("state")
     if state is not None:
         moment_from_dict(shell, _unpacked(state, name), name).restore(shell)
@@ -91,12 +108,33 @@ def shell_of(transcript: Transcript, path: Path) -> Shell:
     return shell
 
 
+def _drive(value: str, number: int, path: Path, limits: ReplayLimits) -> HostFolder:
+    folder, writable = value.removeprefix(_WRITABLE), value.startswith(_WRITABLE)
+    if folder == _IMAGES:
+        return OverlayFolder(cache_path(), os.path.join(limits.scratch, _IMAGES), writable=writable)
+    root = os.path.realpath(path.parent / folder)
+    if not os.path.isdir(root):
+        raise HostError(f"{path}: {_DRIVE}{number}: {root}: no such folder")
+    own = os.path.realpath(path.parent)
+    if not limits.outside and root != own and not root.startswith(own.rstrip(os.sep) + os.sep):
+        raise UsageError(
+            f"{path}: {_DRIVE}{number}: {root} is outside the transcript's folder; --outside lets it be read"
+        )
+    if limits.write:
+        return HostFolder(root, writable=writable)
+    scratch = os.path.join(limits.scratch, f"{_DRIVE}{number}")
+    return OverlayFolder(root, scratch, writable=writable)
+
+
 def _unpacked(text: str, name: str) -> object:
     try:
         inflated = zlib.decompressobj()
-        return json.loads(inflated.decompress(base64.b64decode(text, validate=True), 1 << 28))
+        data = inflated.decompress(base64.b64decode(text, validate=True), _STATE_BYTES)
     except (ValueError, zlib.error):
         raise FormatError(name, "its state is damaged") from None
+    if inflated.unconsumed_tail:
+        raise FormatError(name, f"its state unpacks to more than {human_size(_STATE_BYTES)}")
+    return read_json(data, name, "its state")
 
 
 def _shown(root: str, folder: Path) -> str:

@@ -1,6 +1,7 @@
 """A pytest plugin: transcripts (``*.tdt``) are tests.
 
-Each is run again and fails where a byte differs, with a unified diff. ``--tdt-update`` rewrites those that differ.
+Each is run again and fails where a byte differs, with a unified diff. ``--tdt-update`` rewrites those that differ. A
+transcript reads its own folder and what lies below; ``--tdt-outside`` lets it read the folders that its header names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".tdt"
 _OPTION: Final = "tdt_update"
+_OUTSIDE: Final = "tdt_outside"
 
 
 class TranscriptDiffers(Exception):
@@ -41,7 +43,10 @@ class TranscriptItem(pytest.Item):
         """Fails with :class:`TranscriptDiffers`, or with what is wrong with the file."""
         from tdvfsh.session.replay import replay
 
-        found = replay(self.path)
+        # A transcript that others wrote writes nowhere but into a folder of this run's own.
+        factory = self.config._tmp_path_factory  # type: ignore[attr-defined]  # what the tmp_path fixture is made from
+        outside = bool(self.config.getoption(_OUTSIDE))
+        found = replay(self.path, outside=outside, scratch=factory.mktemp("replay"))
         if found.agrees:
             return
         if self.config.getoption(_OPTION):
@@ -65,9 +70,12 @@ class TranscriptItem(pytest.Item):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--tdt-update``."""
+    """``--tdt-update``, ``--tdt-outside``."""
     group = parser.getgroup("tdvfsh")
     group.addoption("--tdt-update", dest=_OPTION, action="store_true", help="rewrite transcripts that differ")
+    group.addoption(
+        "--tdt-outside", dest=_OUTSIDE, action="store_true", help="let transcripts read folders outside their own"
+    )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

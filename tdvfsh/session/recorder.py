@@ -41,7 +41,7 @@ class Recorder:
         self._images: dict[str, str] = {}
         for drive in shell.drives.drives:
             if isinstance(drive.filesystem, HostFolder):
-                drive.filesystem.used = self._note(drive.name, drive.filesystem.root)
+                drive.filesystem.used = self._note(drive.name, drive.filesystem)
         shell.watchers.append(self)
 
     def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
@@ -90,10 +90,10 @@ class Recorder:
             self._step.answers.append(answer)
         return answer
 
-    def _note(self, drive: str, root: str) -> Callable[[str], None]:
+    def _note(self, drive: str, folder: HostFolder) -> Callable[[str], None]:
         def note(path: str) -> None:
             if os.path.isfile(path):
-                self._images["\\".join([drive, *Path(path).relative_to(root).parts])] = path
+                self._images["\\".join([drive, *folder.parts_of(path)])] = path
 
         return note
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tdvfsh.session.header import shell_of
+from tdvfsh.session.header import ReplayLimits, shell_of
 from tdvfsh.session.recorder import Recorder, read_text, write_text
 from tdvfsh.session.transcript import INPUT, Step, parse_transcript
 
@@ -47,22 +49,31 @@ class Replay:
         write_text(self.path, self.text)
 
 
-def replay(path: Path) -> Replay:
+def replay(path: Path, *, outside: bool = False, write: bool = False, scratch: Path | None = None) -> Replay:
     """Run a transcript again, in a shell that begins as its own did.
 
-    The version that wrote it is no difference.
+    Its commands see the folders that its header names and write to a scratch folder over them. The version that wrote
+    it is no difference.
+
+    Args:
+        path: The transcript.
+        outside: Let it read folders outside its own.
+        write: Let its commands write to the folders that its header calls ``rw``.
+        scratch: An empty folder for what its commands write; one that goes when the replay ends where None.
 
     Raises:
-        HostError, FormatError, UsageError: It cannot be read, is none, or names what is not here.
+        HostError, FormatError, UsageError: It cannot be read, is not a transcript, or names what is not here.
     """
     recorded = read_text(path)
     transcript = parse_transcript(recorded, str(path))
-    shell = shell_of(transcript, path)
-    now = Recorder(shell, path.parent)
-    # The session began so: what stands in the header is what it was made from.
-    now.transcript.header = [pair for pair in transcript.header if pair[0] != "image"]
-    _run(shell, transcript.steps)
-    result = now.stop()
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="tdvfsh-replay-")) if scratch is None else str(scratch)
+        shell = shell_of(transcript, path, ReplayLimits(folder, outside, write))
+        now = Recorder(shell, path.parent)
+        # The session began so: what stands in the header is what it was made from.
+        now.transcript.header = [pair for pair in transcript.header if pair[0] != "image"]
+        _run(shell, transcript.steps)
+        result = now.stop()
     return Replay(path, recorded, result.text(), len(result.steps))
 
 

@@ -34,6 +34,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError
 from tdvfsh.units import parse_decimal
 
@@ -143,10 +144,7 @@ def _steps(lines: Iterable[tuple[int, str]], path: str) -> Iterator[Step]:
         elif step.kind and line.startswith(_TEXT) and not step.output and not step.answers:
             step.line += line.removeprefix(_TEXT) + "\n"
         elif line.startswith(_ANSWER):
-            try:
-                step.answers.append(str(json.loads(line.removeprefix(_ANSWER))))
-            except ValueError:
-                raise FormatError(path, f"line {number} is no answer") from None
+            step.answers.append(str(read_json(line.removeprefix(_ANSWER), path, f"the answer in line {number}")))
         elif line == _NO_NEWLINE:
             step.output = step.output.removesuffix("\n")
         else:
@@ -158,13 +156,10 @@ def _steps(lines: Iterable[tuple[int, str]], path: str) -> Iterator[Step]:
 def _begin(line: str, number: int, path: str) -> Step | None:
     match = _SCRIPT.fullmatch(line)
     if match is not None:
-        try:
-            words = tuple(str(word) for word in json.loads(match["words"]))
-        except ValueError:
-            words = ()
-        if not words:
+        words = read_json(match["words"], path, f"the script's name in line {number}")
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
             raise FormatError(path, f"line {number} names no script")
-        return Step("", "", match["kind"], words)
+        return Step("", "", match["kind"], tuple(words))
     match = None if line.startswith("\\") else _PROMPT.fullmatch(line)
     return None if match is None else Step(match["prompt"], match["line"])
 

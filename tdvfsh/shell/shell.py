@@ -72,6 +72,7 @@ class Shell:
         self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.shell.machine_binding
         self.td_options: TdOptions | None = None
+        self.images_folder: str | None = None  # where mkimage makes images; the cache where None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family
         self.interrupted: Callable[[], bool] | None = None
         self.ask: Callable[[str], str] = lambda prompt: ""

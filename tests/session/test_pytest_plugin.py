@@ -29,6 +29,7 @@ def transcript(shell: Shell, tmp_path: Path) -> Path:
 def _pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pytest", "-p", "tdvfsh.session.pytest_plugin", "-p", "no:cacheprovider", *words]
+    command.append("--tdt-outside")
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
 
 

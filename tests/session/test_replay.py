@@ -33,7 +33,7 @@ def _two_hundred(folder: Path, path: Path) -> Replay:
     lines = two_hundred("linux", "initrd.gz")
     assert len(lines) == 200
     record(shell, path, lines)
-    found = replay(path)
+    found = replay(path, outside=True)
     assert found.diff_lines() == []
     assert found.agrees
     assert found.steps == 200
@@ -53,7 +53,7 @@ def test_two_hundred_commands_replay_byte_for_byte_and_a_changed_rule_does_not(
         return find(self, maximum, minimum, pages + 1, alignment)
 
     monkeypatch.setattr(MemoryMap, "find_free_pages", one_page_lower)
-    changed = replay(path)
+    changed = replay(path, outside=True)
     assert not changed.agrees
     lines = changed.diff_lines()
     assert lines[:2] == [f"--- {path}", f"+++ {path} (now)"]
@@ -81,9 +81,9 @@ def test_a_file_that_is_another_now_shows_in_the_header(tmp_path: Path) -> None:
     shell.mount(HostFolder(str(tmp_path)))
     path = tmp_path / "s.tdt"
     record(shell, path, ["type a.txt >v text"])
-    assert replay(path).agrees
+    assert replay(path, outside=True).agrees
     (tmp_path / "a.txt").write_bytes(b"two")
-    changed = [line for line in replay(path).diff_lines() if line.startswith(("-#", "+#"))]
+    changed = [line for line in replay(path, outside=True).diff_lines() if line.startswith(("-#", "+#"))]
     assert [line[:22] for line in changed] == ["-# image: FS0:\\a.txt 3", "+# image: FS0:\\a.txt 3"]
 
 
@@ -92,7 +92,7 @@ def test_a_recording_that_begins_in_the_middle_holds_the_moment(shell: Shell, tm
         shell.run_line(line)
     path = tmp_path / "s.tdt"
     record(shell, path, ["x", "set a", "bs AllocatePool LoaderData 40", "memmap", "trace -n 0", "undo 4", "set"])
-    found = replay(path)
+    found = replay(path, outside=True)
     assert found.diff_lines() == []
     assert "# state: " in found.text
     assert "Undone: set a\n" in found.text
@@ -105,7 +105,7 @@ def test_the_answers_that_a_command_waited_for_are_part_of_it(shell: Shell, tmp_
     shell.run_text("s.nsh", "pause\necho never\n")
     recorder.stop()
     assert '? "q"\n' in path.read_text()
-    assert replay(path).agrees
+    assert replay(path, outside=True).agrees
 
 
 def test_scripts_and_standard_input_replay_too(
@@ -119,7 +119,7 @@ def test_scripts_and_standard_input_replay_too(
     out = capfd.readouterr().out
     assert "argument" in out
     assert f'= run ["{script}", "argument"]\n< echo %1\n' in path.read_text()
-    assert main(["replay", str(path)]) == 0
+    assert main(["replay", "--outside", str(path)]) == 0
     assert "1 steps, byte for byte as recorded" in capfd.readouterr().out
 
 
@@ -128,7 +128,7 @@ def test_what_came_after_exit_did_not_run_and_does_not(
 ) -> None:
     path = tmp_path / "r.tdt"
     assert main(["--record", str(path), "--fs0", str(made_pair), "-c", "exit 3", "-c", "td"]) == 3
-    assert main(["replay", str(path)]) == 0
+    assert main(["replay", "--outside", str(path)]) == 0
     assert "1 steps" in capfd.readouterr().out
 
 
@@ -139,10 +139,10 @@ def test_replay_says_where_it_differs_and_update_rewrites(
     record(shell, path, ["echo one", "echo two"])
     right = path.read_bytes()
     path.write_bytes(right.replace(b"\ntwo\n", b"\ntoo\n"))
-    assert main(["replay", str(path)]) == 1
+    assert main(["replay", "--outside", str(path)]) == 1
     out = capfd.readouterr().out
     assert " FS0:\\> echo two\n-too\n+two\n" in out
-    assert main(["replay", "--update", str(path)]) == 0
+    assert main(["replay", "--outside", "--update", str(path)]) == 0
     assert path.read_bytes() == right
     assert main(["replay", str(tmp_path / "none.tdt")]) == 1
     assert capfd.readouterr().err.lower() == f"tdvfsh: {tmp_path / 'none.tdt'}: no such file or directory\n".lower()
@@ -153,7 +153,7 @@ def test_replay_says_where_it_differs_and_update_rewrites(
     [
         ('# options: {"colour": 3}', "a TD option 'colour' that this version does not know"),
         ('# options: {"vcpus": "x"}', "'vcpus' cannot be 'x'"),
-        ("# options: {", "no JSON"),
+        ("# options: {", "not JSON"),
         ("# state: ###", "its state is damaged"),
         (f"# state: {b64encode(zlib.compress(b'{}')).decode()}", "this is no snapshot"),
     ],
@@ -162,14 +162,14 @@ def test_a_header_that_cannot_be_is_refused_with_the_reason(tmp_path: Path, head
     path = tmp_path / "s.tdt"
     path.write_text(f"# tdvfsh transcript 1\n{header}\nFS0:\\> td\n")
     with pytest.raises(FormatError, match=why):
-        replay(path)
+        replay(path, outside=True)
 
 
 def test_a_folder_that_is_gone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.tdt"
     path.write_text("# tdvfsh transcript 1\n# fs0: gone\nFS0:\\> td\n")
     with pytest.raises(HostError, match="gone: no such folder"):
-        replay(path)
+        replay(path, outside=True)
 
 
 def test_recording_changes_nothing_of_what_is_printed(made_pair: Path) -> None:

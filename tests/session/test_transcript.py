@@ -48,7 +48,7 @@ def test_a_person_can_read_it() -> None:
         ("# tdvfsh transcript 2\n", "a transcript of version 2; this tdvfsh reads up to 1"),
         ("# tdvfsh transcript one\n", "a transcript of version one"),
         ("# tdvfsh transcript 1\n# version: 1\noutput\n", "line 3 is output of no command"),
-        ("# tdvfsh transcript 1\nFS0:\\> a\n? x\n", "line 3 is no answer"),
+        ("# tdvfsh transcript 1\nFS0:\\> a\n? x\n", "the answer in line 3: not JSON"),
         ("# tdvfsh transcript 1\n= run []\n", "line 2 names no script"),
     ],
 )

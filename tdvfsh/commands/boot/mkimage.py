@@ -11,6 +11,8 @@ from tdvfsh.shell.command.types import FilePath, Flag, Option, Text
 from tdvfsh.shell.machine_binding import status_of_error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tdvfsh.shell.shell import Shell
 
 _FOLDER = "made"
@@ -66,7 +68,6 @@ def mkimage(
         SUCCESS: It is there.
         INVALID_PARAMETER: A size that cannot be, or a name with a path in it.
     """
-    from tdvfsh.images.folders import cache_dir
     from tdvfsh.images.make import make_initrd, make_kernel
     from tdvfsh.units import human_size, parse_size
 
@@ -80,7 +81,7 @@ def mkimage(
         _check_name(name)
         if not size:
             raise UsageError("-size is missing")
-        path = cache_dir() / _FOLDER / name
+        path = _folder(shell) / name
         wanted = parse_size(size)
         if not (path.is_file() and path.stat().st_size == wanted):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,15 @@ def mkimage(
     return ShellStatus.SUCCESS
 
 
+def _folder(shell: Shell) -> Path:
+    """Where images are made: the cache that FS1: shows, or what stands for it in a replay."""
+    from pathlib import Path
+
+    from tdvfsh.images.folders import cache_path
+
+    return Path(shell.images_folder or cache_path()) / _FOLDER
+
+
 def _check_name(name: str) -> None:
     if not name or any(character in name for character in "/\\:*?\0") or name.startswith("."):
         raise UsageError(f"'{name}' is not a plain file name")
@@ -115,14 +125,13 @@ def _check_name(name: str) -> None:
 def _uki(shell: Shell, name: str, kernel: str, initrd: str, cmdline: str) -> ShellStatus:
     """A unified kernel image out of files on the shell's drives; always made anew."""
     from tdvfsh.commands.boot.common import host_path
-    from tdvfsh.images.folders import cache_dir
     from tdvfsh.images.make import make_uki
     from tdvfsh.units import human_size
 
     _check_name(name)
     if not kernel:
         raise UsageError("-kernel is missing")
-    path = cache_dir() / _FOLDER / name
+    path = _folder(shell) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     make_uki(path, host_path(shell, kernel), host_path(shell, initrd) if initrd else None, cmdline)
     shell.print(f"uki {_FOLDER}\\{name}: {human_size(path.stat().st_size)}\n")
@@ -132,7 +141,6 @@ def _uki(shell: Shell, name: str, kernel: str, initrd: str, cmdline: str) -> She
 def _pair(shell: Shell) -> ShellStatus:
     """Name a kernel and its initrd on FS1: in two variables, and say which they are."""
     from tdvfsh.images.fetch import fetched
-    from tdvfsh.images.folders import cache_dir
     from tdvfsh.images.stand_in import stand_in_pair
 
     real = fetched(_REAL_PAIR)
@@ -140,7 +148,7 @@ def _pair(shell: Shell) -> ShellStatus:
         kernel, initrd = real.files["kernel"], real.files["initrd"]
         folder, source = _REAL_PAIR, f"{real.package} {real.version}"
     else:
-        made = stand_in_pair(cache_dir() / _FOLDER)
+        made = stand_in_pair(_folder(shell))
         kernel, initrd, folder, source = made.kernel, made.initrd, _FOLDER, made.source
     for name, path in (("kernel", kernel), ("initrd", initrd)):
         shell.environment.set_internal(name, f"fs1:\\{folder}\\{path.name}", volatile=True)

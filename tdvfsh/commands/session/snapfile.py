@@ -26,6 +26,7 @@ from tdvfsh import __version__
 from tdvfsh.commands.firmware.protocol_names import protocol_name
 from tdvfsh.commands.firmware.setvar import set_variable
 from tdvfsh.commands.td.initrd import BufferedInitrd
+from tdvfsh.documents import read_json
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
 from tdvfsh.formats.pe import PeRejection, parse_pe
@@ -88,11 +89,7 @@ def load_moment(shell: Shell, path: str) -> Moment:
     content = shell.read_file(path)
     if content is None:
         raise HostError(f"{path}: there is no such file, or it cannot be read")
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        raise FormatError(path, "this is no snapshot: it is not JSON") from None
-    return moment_from_dict(shell, data, path)
+    return moment_from_dict(shell, read_json(content, path, "this snapshot"), path)
 
 
 def moment_from_dict(shell: Shell, values: object, path: str) -> Moment:

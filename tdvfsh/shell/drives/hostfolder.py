@@ -88,6 +88,11 @@ class HostFolder:
         """Go back to what :meth:`state` gave; the host's files stay as they are."""
         self.marks.restore(state)
 
+    def parts_of(self, path: str) -> tuple[str, ...]:
+        """The names that lead from the root to a path that :meth:`host_path` returned."""
+        relative = os.path.relpath(path, self.root)
+        return () if relative == os.curdir else tuple(relative.split(os.sep))
+
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
         return real == self.root or real.startswith(self.root.rstrip(os.sep) + os.sep)
@@ -258,7 +263,8 @@ class HostFolder:
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         source = self._need(old)
         target = os.path.join(self._need(new[:-1]), _checked(new[-1]))
-        if os.path.lexists(target) and os.path.realpath(target) != os.path.realpath(source):
+        there = self._find(new) or target  # in another case, too
+        if os.path.lexists(there) and os.path.realpath(there) != os.path.realpath(source):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         try:
             self._leaving(os.path.dirname(source))

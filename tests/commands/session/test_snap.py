@@ -85,7 +85,7 @@ def test_restoring_an_older_snapshot_keeps_the_newer_ones(under_test: ShellUnder
         ("snap freeze z", "Invalid argument - 'freeze'", 2),
         ("snap load z", "load needs -file", 2),
         ("snap load z -file none.json", "no such file", 7),
-        ("snap load z -file t.txt", "this is no snapshot: it is not JSON", 3),
+        ("snap load z -file t.txt", "this snapshot: not JSON", 3),
         ("snap load z -file o.json", "this is no snapshot: it has no format", 3),
         ("snap load z -file newer.json", "a snapshot of version 9, written by tdvfsh 7.0", 3),
         ("snap load z -file broken.json", "damaged", 3),

@@ -1,0 +1,200 @@
+"""A folder of the host under an overlay: what commands change lies in a scratch folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Final
+
+from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.uefi.volume import FileWriter
+
+OVERLAY_BYTES: Final = 256 << 20
+"""What one overlay holds at most; more is EFI_VOLUME_FULL."""
+
+
+class OverlayFolder(HostFolder):
+    """A host folder that can be written without being changed.
+
+    Args:
+        root: The folder; it is only read.
+        scratch: An empty folder that takes what commands write; made where it is missing.
+        writable: Whether commands may write at all.
+        maximum: Bytes that ``scratch`` may hold.
+    """
+
+    def __init__(self, root: str, scratch: str, *, writable: bool = True, maximum: int = OVERLAY_BYTES) -> None:
+        super().__init__(root, writable=writable)
+        os.makedirs(scratch, exist_ok=True)
+        self._upper = HostFolder(scratch, writable=True)
+        self._lower = HostFolder(root)
+        self._lower._attributes = self._attributes
+        self._gone: set[tuple[str, ...]] = set()
+        self._maximum = maximum
+
+    def state(self) -> object:
+        """The attributes that commands have set, and what they have deleted."""
+        return self._attributes.copy(), self._gone.copy()
+
+    def restore(self, state: object) -> None:
+        """Go back to what :meth:`state` returned; files in the scratch folder stay as they are."""
+        assert isinstance(state, tuple)
+        attributes, gone = state
+        self._attributes, self._gone = attributes.copy(), gone.copy()
+        self._lower._attributes = self._attributes
+
+    def parts_of(self, path: str) -> tuple[str, ...]:
+        """See :meth:`HostFolder.parts_of`; the scratch folder's files stand where the folder's own would."""
+        return self._upper.parts_of(path) if self._is_upper(path) else super().parts_of(path)
+
+    def _is_upper(self, path: str) -> bool:
+        return self._upper._inside(path)
+
+    def _is_gone(self, parts: Parts) -> bool:
+        key = _key(parts)
+        return any(key[:count] in self._gone for count in range(1, len(key) + 1))
+
+    def _below(self, parts: Parts) -> str | None:
+        """The entry in the folder itself, None where it was deleted."""
+        return None if self._is_gone(parts) else self._lower._find(parts)
+
+    def _find(self, parts: Parts) -> str | None:
+        if not parts:
+            return self.root
+        upper = self._upper._find(parts)
+        return upper if upper is not None else self._below(parts)
+
+    def info(self, parts: Parts) -> FileInfo | None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        found = super().info(parts)
+        if found is None or not found.is_directory:
+            return found
+        names = [entry.name for entry in self.entries(parts)]
+        return found._replace(size=directory_size(names, root=not parts))
+
+    def entries(self, parts: Parts) -> list[FileInfo]:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need(parts)
+        found: dict[str, FileInfo] = {}
+        below, above = self._below(parts), self._upper._find(parts)
+        if below is not None and os.path.isdir(below):
+            kept = (entry for entry in self._lower.entries(parts) if not self._is_gone((*parts, entry.name)))
+            found = {entry.name.upper(): entry for entry in kept}
+        if above is not None:
+            for entry in self._upper.entries(parts):
+                info = self._info(self._need((*parts, entry.name)))
+                found[entry.name.upper()] = info if info is not None else entry
+        return list(found.values())
+
+    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        existing = self._find(parts)
+        if existing is None:
+            self.make_directory(parts[:-1])
+        elif os.path.isdir(existing) or "r" in self._attributes.get(existing, ""):
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        elif append:
+            self._copy_up(parts)
+        self._folder_up(parts[:-1])
+        return _BoundedWriter(self._upper.open_writer(parts, append=append), self)
+
+    def make_directory(self, parts: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        for count in range(1, len(parts) + 1):
+            found = self._find(parts[:count])
+            if found is None:
+                self._need_writable()
+                self._folder_up(parts[: count - 1])
+                self._upper.make_directory(parts[:count])
+            elif not os.path.isdir(found):
+                raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+
+    def remove(self, parts: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        path = self._need(parts)
+        if os.path.isdir(path) and self.entries(parts):
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        if self._upper._find(parts) is not None:
+            self._upper.remove(parts)
+        if self._below(parts) is not None:
+            self._gone.add(_key(parts))
+        self._attributes.pop(path, None)
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        if not old or not new or (self._find(new) is not None and _key(old) != _key(new)):
+            raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        source = self._need(old)
+        self._copy_up(old)
+        self._folder_up(new[:-1])
+        self._upper.rename(old, new)
+        if self._below(old) is not None:
+            self._gone.add(_key(old))
+        attributes = self._attributes.pop(source, None)
+        if attributes is not None:
+            self._attributes[self._need(new)] = attributes
+
+    def set_modified(self, parts: Parts, seconds: int) -> None:
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        self._need_writable()
+        self._need(parts)
+        self._copy_up(parts)
+        super().set_modified(parts, seconds)
+
+    def room(self) -> int:
+        """Bytes that the scratch folder still takes."""
+        used = 0
+        for folder, _, files in os.walk(self._upper.root):
+            used += sum(os.lstat(os.path.join(folder, file)).st_blocks * 512 for file in files)
+        return max(0, self._maximum - used)
+
+    def _folder_up(self, parts: Parts) -> None:
+        """The scratch folder has this directory too."""
+        if parts and self._upper._find(parts) is None:
+            self._upper.make_directory(self.parts_of(self._need(parts)))
+
+    def _copy_up(self, parts: Parts) -> None:
+        """The scratch folder has this entry too, with all below it."""
+        if self._upper._find(parts) is not None and not os.path.isdir(self._need(parts)):
+            return
+        path, attributes = self._need(parts), None
+        if os.path.isdir(path):
+            self._folder_up(parts)
+            for entry in self.entries(parts):
+                self._copy_up((*parts, entry.name))
+            return
+        if os.path.getsize(path) > self.room():
+            raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+        attributes = self._attributes.pop(path, None)
+        self._folder_up(parts[:-1])
+        self._upper.open_writer(self.parts_of(path), append=False).close()
+        try:
+            shutil.copy2(path, self._upper._need(parts), follow_symlinks=True)
+        except OSError:
+            raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR) from None
+        if attributes is not None:
+            self._attributes[self._need(parts)] = attributes
+
+
+class _BoundedWriter:
+    def __init__(self, inner: FileWriter, overlay: OverlayFolder) -> None:
+        self._inner = inner
+        self._room = overlay.room()
+
+    def write(self, data: bytes) -> None:
+        if len(data) > self._room:
+            raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+        self._room -= len(data)
+        self._inner.write(data)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _key(parts: Parts) -> tuple[str, ...]:
+    return tuple(part.upper() for part in parts)
