@@ -144,17 +144,26 @@ class HostFolder:
                 size = self._directory_size(path)
         except OSError:
             return None
-        attributes = ("d" if is_directory else "") + self.marks.attributes(path, directory=is_directory)
+        key = self._key(path)
+        attributes = ("d" if is_directory else "") + self.marks.attributes(key, directory=is_directory)
         modified = int(stat.st_mtime)
-        return FileInfo(name, is_directory, size, modified, modified, attributes, self.marks.accessed(path))
+        return FileInfo(name, is_directory, size, modified, modified, attributes, self.marks.accessed(key))
 
     def _directory_size(self, path: str) -> int:
-        names = [entry for entry in os.listdir(path) if _is_name(entry)]
-        return self.marks.size(path, directory_size(names, root=path == self.root))
+        names = [entry for entry in self._names(path) if _is_name(entry)]
+        return self.marks.size(self._key(path), directory_size(names, root=path == self.root))
+
+    def _key(self, path: str) -> str:
+        """What an entry that lies at ``path`` is known by among the marks."""
+        return path
+
+    def _names(self, path: str) -> list[str]:
+        return os.listdir(path)
 
     def _written_in(self, path: str) -> None:
         """An entry of the directory ``path`` was written."""
         above: list[str] = []
+        path = self._key(path)
         while path != self.root and path.startswith(self.root):
             above.append(path)
             path = os.path.dirname(path)
@@ -163,7 +172,7 @@ class HostFolder:
     def _leaving(self, path: str) -> None:
         """An entry is about to leave the directory ``path``."""
         if path != self.root:
-            self.marks.keep_size(path, self._directory_size(path))
+            self.marks.keep_size(self._key(path), self._directory_size(path))
 
     def host_path(self, parts: Parts) -> str | None:
         """Where an entry lies on the host, for readers that map files."""
@@ -215,7 +224,7 @@ class HostFolder:
             existing = os.path.join(self._need(parts[:-1]), _checked(parts[-1]))
             if os.path.lexists(existing):  # a link that leads out, or nowhere
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        elif os.path.isdir(existing) or "r" in self.marks.attributes(existing, directory=False):
+        elif os.path.isdir(existing) or "r" in self.marks.attributes(self._key(existing), directory=False):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         try:
             stream = open(existing, "ab" if append else "wb", buffering=0)  # noqa: SIM115 - the writer closes it
@@ -253,7 +262,7 @@ class HostFolder:
                 os.unlink(path)
         except OSError as error:
             raise _error(error) from None
-        self.marks.removed(path)
+        self.marks.removed(self._key(path))
         self._written_in(folder)
 
     def rename(self, old: Parts, new: Parts) -> None:
@@ -271,7 +280,7 @@ class HostFolder:
             os.rename(source, target)
         except OSError as error:
             raise _error(error) from None
-        self.marks.renamed(source, target)
+        self.marks.renamed(self._key(source), self._key(target))
         self._written_in(os.path.dirname(source))
         self._written_in(os.path.dirname(target))
 
@@ -279,7 +288,7 @@ class HostFolder:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
         path = self._need(parts)
-        self.marks.set_attributes(path, attributes)
+        self.marks.set_attributes(self._key(path), attributes)
         self._written_in(os.path.dirname(path))
 
     def set_modified(self, parts: Parts, seconds: int) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import Final
 
-from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
+from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.volume import FileWriter
@@ -30,30 +30,35 @@ class OverlayFolder(HostFolder):
         os.makedirs(scratch, exist_ok=True)
         self._upper = HostFolder(scratch, writable=True)
         self._lower = HostFolder(root)
-        self._lower._attributes = self._attributes
         self._gone: set[tuple[str, ...]] = set()
         self._maximum = maximum
 
     def state(self) -> object:
-        """The attributes that commands have set, and what they have deleted."""
-        return self._attributes.copy(), self._gone.copy()
+        """What is on no disk: the marks, and what commands have deleted of the folder."""
+        return super().state(), self._gone.copy()
 
     def restore(self, state: object) -> None:
         """Go back to what :meth:`state` returned; files in the scratch folder stay as they are."""
         assert isinstance(state, tuple)
-        attributes, gone = state
-        self._attributes, self._gone = attributes.copy(), gone.copy()
-        self._lower._attributes = self._attributes
+        marks, gone = state
+        super().restore(marks)
+        self._gone = gone.copy()
 
     def parts_of(self, path: str) -> tuple[str, ...]:
         """See :meth:`HostFolder.parts_of`; the scratch folder's files stand where the folder's own would."""
         return self._upper.parts_of(path) if self._is_upper(path) else super().parts_of(path)
 
+    def _key(self, path: str) -> str:
+        return os.path.join(self.root, *self.parts_of(path))
+
+    def _names(self, path: str) -> list[str]:
+        return [entry.name for entry in self._merged(self.parts_of(path)).values()]
+
     def _is_upper(self, path: str) -> bool:
         return self._upper._inside(path)
 
     def _is_gone(self, parts: Parts) -> bool:
-        key = _key(parts)
+        key = _folded(parts)
         return any(key[:count] in self._gone for count in range(1, len(key) + 1))
 
     def _below(self, parts: Parts) -> str | None:
@@ -66,27 +71,22 @@ class OverlayFolder(HostFolder):
         upper = self._upper._find(parts)
         return upper if upper is not None else self._below(parts)
 
-    def info(self, parts: Parts) -> FileInfo | None:
-        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
-        found = super().info(parts)
-        if found is None or not found.is_directory:
-            return found
-        names = [entry.name for entry in self.entries(parts)]
-        return found._replace(size=directory_size(names, root=not parts))
-
     def entries(self, parts: Parts) -> list[FileInfo]:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need(parts)
+        infos = (self._info(self._need((*parts, entry.name))) for entry in self._merged(parts).values())
+        return [info for info in infos if info is not None]
+
+    def _merged(self, parts: Parts) -> dict[str, FileInfo]:
+        """Entries of a directory, by name in upper case: the folder's that are left, and the scratch folder's."""
         found: dict[str, FileInfo] = {}
         below, above = self._below(parts), self._upper._find(parts)
         if below is not None and os.path.isdir(below):
             kept = (entry for entry in self._lower.entries(parts) if not self._is_gone((*parts, entry.name)))
             found = {entry.name.upper(): entry for entry in kept}
         if above is not None:
-            for entry in self._upper.entries(parts):
-                info = self._info(self._need((*parts, entry.name)))
-                found[entry.name.upper()] = info if info is not None else entry
-        return list(found.values())
+            found.update((entry.name.upper(), entry) for entry in self._upper.entries(parts))
+        return found
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -94,12 +94,14 @@ class OverlayFolder(HostFolder):
         existing = self._find(parts)
         if existing is None:
             self.make_directory(parts[:-1])
-        elif os.path.isdir(existing) or "r" in self._attributes.get(existing, ""):
+        elif os.path.isdir(existing) or "r" in self.marks.attributes(self._key(existing), directory=False):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         elif append:
             self._copy_up(parts)
         self._folder_up(parts[:-1])
-        return _BoundedWriter(self._upper.open_writer(parts, append=append), self)
+        writer = _BoundedWriter(self._upper.open_writer(parts, append=append), self)
+        self._written_in(os.path.dirname(self._need(parts)))
+        return writer
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -109,6 +111,7 @@ class OverlayFolder(HostFolder):
                 self._need_writable()
                 self._folder_up(parts[: count - 1])
                 self._upper.make_directory(parts[:count])
+                self._written_in(self._need(parts[:count]))
             elif not os.path.isdir(found):
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
 
@@ -116,28 +119,33 @@ class OverlayFolder(HostFolder):
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
         path = self._need(parts)
-        if os.path.isdir(path) and self.entries(parts):
+        folder, key = self._need(parts[:-1]), self._key(path)
+        if os.path.isdir(path) and self._merged(parts):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
+        self._leaving(folder)
         if self._upper._find(parts) is not None:
             self._upper.remove(parts)
         if self._below(parts) is not None:
-            self._gone.add(_key(parts))
-        self._attributes.pop(path, None)
+            self._gone.add(_folded(parts))
+        self.marks.removed(key)
+        self._written_in(folder)
 
     def rename(self, old: Parts, new: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
-        if not old or not new or (self._find(new) is not None and _key(old) != _key(new)):
+        if not old or not new or (self._find(new) is not None and _folded(old) != _folded(new)):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        source = self._need(old)
+        source, folder = self._key(self._need(old)), self._need(old[:-1])
+        self._leaving(folder)
         self._copy_up(old)
         self._folder_up(new[:-1])
         self._upper.rename(old, new)
         if self._below(old) is not None:
-            self._gone.add(_key(old))
-        attributes = self._attributes.pop(source, None)
-        if attributes is not None:
-            self._attributes[self._need(new)] = attributes
+            self._gone.add(_folded(old))
+        target = self._need(new)
+        self.marks.renamed(source, self._key(target))
+        self._written_in(folder)
+        self._written_in(os.path.dirname(target))
 
     def set_modified(self, parts: Parts, seconds: int) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -162,7 +170,7 @@ class OverlayFolder(HostFolder):
         """The scratch folder has this entry too, with all below it."""
         if self._upper._find(parts) is not None and not os.path.isdir(self._need(parts)):
             return
-        path, attributes = self._need(parts), None
+        path = self._need(parts)
         if os.path.isdir(path):
             self._folder_up(parts)
             for entry in self.entries(parts):
@@ -170,15 +178,12 @@ class OverlayFolder(HostFolder):
             return
         if os.path.getsize(path) > self.room():
             raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
-        attributes = self._attributes.pop(path, None)
         self._folder_up(parts[:-1])
         self._upper.open_writer(self.parts_of(path), append=False).close()
         try:
             shutil.copy2(path, self._upper._need(parts), follow_symlinks=True)
         except OSError:
             raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR) from None
-        if attributes is not None:
-            self._attributes[self._need(parts)] = attributes
 
 
 class _BoundedWriter:
@@ -196,5 +201,5 @@ class _BoundedWriter:
         self._inner.close()
 
 
-def _key(parts: Parts) -> tuple[str, ...]:
+def _folded(parts: Parts) -> tuple[str, ...]:
     return tuple(part.upper() for part in parts)

@@ -31,7 +31,8 @@ def contents(folder: HostFolder, parts: Parts = ()) -> dict[str, object]:
     found: dict[str, object] = {}
     for entry in folder.entries(parts):
         inner = (*parts, entry.name)
-        found[entry.name.upper()] = contents(folder, inner) if entry.is_directory else folder.read(inner)
+        data = contents(folder, inner) if entry.is_directory else folder.read(inner)
+        found[entry.name.upper()] = entry.size, entry.attributes, data
     return found
 
 
