@@ -7,7 +7,8 @@ Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c, Locate.c.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from tdvfsh.uefi.device_path import DevicePath
@@ -37,6 +38,7 @@ class HandleDatabase:
     def __init__(self) -> None:
         self._handles: dict[int, dict[Guid, object]] = {}
         self._next = _FIRST_HANDLE
+        self._vacant: list[int] = []
 
     def copy(self) -> HandleDatabase:
         """A copy with the same interfaces behind the same handles."""
@@ -44,6 +46,18 @@ class HandleDatabase:
         twin._handles = {handle: protocols.copy() for handle, protocols in self._handles.items()}
         twin._next = self._next
         return twin
+
+    @contextmanager
+    def replacing(self, handles: Iterable[int]) -> Iterator[None]:
+        """Remove handles with all their protocols; those that are made meanwhile take their numbers, in order."""
+        following = self._next
+        self._vacant = sorted(handle for handle in handles if self._handles.pop(handle, None) is not None)
+        try:
+            yield
+        finally:
+            self._vacant = []
+            self._next = max(self._next, following)
+            self._handles = dict(sorted(self._handles.items()))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._handles)
@@ -65,8 +79,8 @@ class HandleDatabase:
             EFI_INVALID_PARAMETER: The handle does not exist, or has that protocol.
         """
         if handle is None:
-            handle = self._next
-            self._next += 1
+            handle = self._vacant.pop(0) if self._vacant else self._next
+            self._next = max(self._next, handle + 1)
             self._handles[handle] = {}
         elif handle not in self._handles or protocol in self._handles[handle]:
             return HandleResult(EfiStatus.EFI_INVALID_PARAMETER, None)

@@ -18,6 +18,7 @@ from tdvfsh.trace import TraceRecord
 if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine
     from tdvfsh.machine.options import TdOptions
+    from tdvfsh.td.contents import Contents
     from tdvfsh.td.trust_domain import TrustDomain
 
 _TIES: Final = frozenset({"take_descriptor_page", "pages"})
@@ -173,16 +174,24 @@ def _td_since(live: TrustDomain, before: TrustDomain) -> TrustDomain:
     """``before`` itself where nothing changed, else a copy that shares its unchanged parts."""
     kept = [name for name in _TD_PARTS if same(getattr(live, name), getattr(before, name))]
     facts = [name for name in _names(live) if name not in (*_TD_PARTS, "tdcall")]
-    if (
-        len(kept) == len(_TD_PARTS)
-        and all(getattr(live, name) == getattr(before, name) for name in facts)
-        and all(getattr(live.tdcall, name) == getattr(before.tdcall, name) for name in _TDCALL_COUNTS)
-    ):
+    unchanged = all(getattr(live, name) == getattr(before, name) for name in facts) and all(
+        getattr(live.tdcall, name) == getattr(before.tdcall, name) for name in _TDCALL_COUNTS
+    )
+    if unchanged and len(kept) == len(_TD_PARTS):
         return before
     twin = live.copy()
+    if unchanged and type(live.contents) is not type(before.contents) and _same_bytes(twin.contents, before.contents):
+        kept.append("contents")  # a processor's memory is another kind of contents than what is kept of it
+        if len(kept) == len(_TD_PARTS):
+            return before
     for name in kept:
         setattr(twin, name, getattr(before, name))
     return twin
+
+
+def _same_bytes(one: Contents, other: Contents) -> bool:
+    """Whether two copies that were made alike hold the same."""
+    return list(one.views(0, 1 << 64)) == list(other.views(0, 1 << 64))
 
 
 def _core_since(live: DxeCore, before: DxeCore) -> DxeCore:

@@ -31,6 +31,8 @@ def machine_of(shell: Shell) -> Machine:
 
 def running_machine(shell: Shell) -> Machine | None:
     """The shell's machine where there is one already: for readers that must not make one, such as completion."""
+    if shell.machine is None:
+        return None
     from tdvfsh.machine import Machine
 
     return shell.machine if isinstance(shell.machine, Machine) else None
@@ -84,7 +86,7 @@ def real_time_clock(shell: Shell) -> RealTimeClock:
     """
     from tdvfsh.dxe.time import RealTimeClock
 
-    machine = running_machine(shell) if shell.machine is not None else None
+    machine = running_machine(shell)
     if machine is not None:
         return machine.services.core.real_time_clock
     return RealTimeClock() if shell.start_time is None else RealTimeClock(shell.start_time * _NANOSECONDS)

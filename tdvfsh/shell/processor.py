@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tdvfsh.dxe.images import Program
     from tdvfsh.dxe.loaded_image import LoadedImage
     from tdvfsh.engine.board.limit import RunLimit
@@ -53,12 +55,25 @@ def choose_engine(shell: Shell, engine: str) -> None:
             shell.machine.services.images.program_for = lambda image: None
 
 
-def connect_processor(shell: Shell, machine: Machine) -> None:
-    """Let StartImage run real code in this machine."""
+def connect_processor(shell: Shell, machine: Machine, own: Iterable[tuple[int, Guid, object]] = ()) -> None:
+    """Let StartImage run real code in this machine.
+
+    Args:
+        shell: Prints what programs print.
+        machine: Where they run.
+        own: Handle, protocol and interface of what stands for interfaces of a processor that the machine had elsewhere;
+            those of the new one take their place.
+    """
     known = shell.state.get(_PROCESSOR)
     if not isinstance(known, _Processor) or known.machine is not machine:
-        known = shell.state[_PROCESSOR] = _Processor(shell, machine)
+        known = shell.state[_PROCESSOR] = _Processor(shell, machine, own)
     known.connect()
+
+
+def is_processor_s(shell: Shell, handle: int, protocol: Guid, interface: object) -> bool:
+    """Whether an interface on a handle comes with the processor, which makes it anew for every machine."""
+    known = shell.state.get(_PROCESSOR)
+    return isinstance(known, _Processor) and known.owns(handle, protocol, interface)
 
 
 class _Processor:
@@ -72,13 +87,13 @@ class _Processor:
         machine: Where they run.
     """
 
-    def __init__(self, shell: Shell, machine: Machine) -> None:
+    def __init__(self, shell: Shell, machine: Machine, own: Iterable[tuple[int, Guid, object]] = ()) -> None:
         self.machine = machine
         self._shell = shell
         self._limit: RunLimit | None = None
         self._firmware: GuestFirmware | None = None
         self._contents: object = None
-        self._own: list[tuple[int, Guid, object]] = []
+        self._own = list(own)
 
     def connect(self) -> GuestFirmware:
         """A new processor, where there is none or the machine has gone back; what it installed before goes."""
@@ -90,12 +105,13 @@ class _Processor:
         if self._firmware is None or machine.td.contents is not self._contents:
             if self._firmware is not None:
                 self._firmware.close()
-            self._remove_own()
-            before = set(machine.services.handles)
+            handles = machine.services.handles
+            own = [handle for handle in handles if self._is_own(handle)]
+            before = set(handles).difference(own)
             self._limit = RunLimit()
             screen = Screen(TranscriptDisplay(_Printer(self._shell)))
-            self._firmware = GuestFirmware(machine, screen, limit=self._limit)
-            handles = machine.services.handles
+            with handles.replacing(own):
+                self._firmware = GuestFirmware(machine, screen, limit=self._limit)
             self._own += [
                 (handle, guid, interface)
                 for handle in handles
@@ -106,12 +122,14 @@ class _Processor:
         machine.services.images.program_for = self.program_for
         return self._firmware
 
-    def _remove_own(self) -> None:
-        """What processors before this one installed; a handle's number may be another's since the machine went back."""
-        handles = self.machine.services.handles
-        for handle, guid, interface in self._own:
-            if handles.protocols(handle).get(guid) is interface:
-                handles.uninstall_protocol_interface(handle, guid)
+    def owns(self, handle: int, protocol: Guid, interface: object) -> bool:
+        """Whether this processor, or one before it, installed an interface on a handle."""
+        return any(one[2] is interface and one[:2] == (handle, protocol) for one in self._own)
+
+    def _is_own(self, handle: int) -> bool:
+        """Whether a handle is a processor's; its number may be another's since the machine went back."""
+        protocols = self.machine.services.handles.protocols(handle)
+        return any(self.owns(handle, protocol, interface) for protocol, interface in protocols.items())
 
     def program_for(self, image: LoadedImage) -> Program | None:
         """What StartImage calls for an image."""

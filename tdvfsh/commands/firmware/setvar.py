@@ -13,13 +13,14 @@ from tdvfsh.dxe.variables import (
     EFI_VARIABLE_NON_VOLATILE,
     EFI_VARIABLE_RUNTIME_ACCESS,
     Variable,
+    VariableStore,
 )
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Flag, GuidArgument, Option, Rest, Text
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.hexdump import hex_dump
-from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.shell.machine_binding import machine_of, running_machine
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
 from tdvfsh.uefi.patterns import matches
 from tdvfsh.uefi.status import EfiStatus
@@ -42,15 +43,23 @@ def set_variable(shell: Shell, name: str, vendor: Guid, attributes: int, data: b
 
 def get_variable(shell: Shell, name: str, vendor: Guid) -> Variable | None:
     """GetVariable of the shell's machine; None where there is no such variable."""
-    core = machine_of(shell).services.core
-    return core.variables.get_variable(name, vendor, at_runtime=core.at_runtime).variable
+    variables, at_runtime = _variables(shell)
+    return variables.get_variable(name, vendor, at_runtime=at_runtime).variable
 
 
 def variables_of(shell: Shell) -> list[Variable]:
     """The variables of the shell's machine that GetNextVariableName enumerates, in its order."""
-    core = machine_of(shell).services.core
-    runtime = EFI_VARIABLE_RUNTIME_ACCESS if core.at_runtime else 0
-    return [one for one in core.variables if not runtime or one.attributes & runtime]
+    variables, at_runtime = _variables(shell)
+    return [one for one in variables if not at_runtime or one.attributes & EFI_VARIABLE_RUNTIME_ACCESS]
+
+
+def _variables(shell: Shell) -> tuple[VariableStore, bool]:
+    """To read: the machine's variables, or those that it will start with; and whether boot services are gone."""
+    machine = running_machine(shell)
+    if machine is None:
+        return VariableStore(), False
+    core = machine.services.core
+    return core.variables, core.at_runtime
 
 
 def attribute_text(attributes: int) -> str:

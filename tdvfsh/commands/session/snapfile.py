@@ -7,9 +7,10 @@ One JSON object: ``format`` (``tdvfsh-snapshot``), ``version``, ``tdvfsh`` (who 
      "directories": [[mapping, directory]...], "start_time": null or seconds since 1970, "options": TD options, or null,
      "clock_ns": where there is no machine}
 
-Interfaces behind handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields),
-``drive`` (its port), ``initrd`` (``address``, ``size``, ``pages``) and ``image`` (the loaded image's fields, its
-``file`` and ``sha256``).
+Interfaces behind handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields; the
+``address`` of one that a program keeps), ``drive`` (its port), ``initrd`` (``address``, ``size``, ``pages``), ``image``
+(the loaded image's fields, its ``file`` and ``sha256``), ``guest`` (``address`` of a program's own structure) and
+``processor`` for what comes with the processor, which makes it anew.
 
 A file of an older version is read, a newer one is refused. In version 1 the variables stood under ``shell``, as
 ``"nvram": [[vendor, name, attributes, hex]...]``, and ``start_time`` was where the date had been set to.
@@ -28,6 +29,7 @@ from tdvfsh.commands.firmware.setvar import set_variable
 from tdvfsh.commands.td.initrd import BufferedInitrd
 from tdvfsh.documents import read_json
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface
 from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
 from tdvfsh.formats.pe import PeRejection, parse_pe
 from tdvfsh.machine import Machine
@@ -36,6 +38,7 @@ from tdvfsh.machine.snapshot_file import machine_from_dict, machine_to_dict
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.history import Moment, full_moment
 from tdvfsh.shell.images_on_drives import DriveFileSystem, file_views
+from tdvfsh.shell.processor import connect_processor, is_processor_s, wants_processor
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -154,10 +157,31 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
     else:
         machine, _ = machine_from_dict(data["machine"], _Decoder(shell, path), path)
         shell.machine, shell.clock = machine, machine.clock
+        _give_processor(shell, machine)
     if data["version"] == 1 and isinstance(shell.machine, Machine):
         shell.machine.services.core.real_time_clock.start_ns = int(own["start_time"]) * 1_000_000_000
     for vendor, name, attributes, text in own.get("nvram", ()):
         set_variable(shell, name, Guid(vendor), attributes, bytes.fromhex(text))
+
+
+class _OfTheProcessor:
+    """A place holder for an interface of the processor."""
+
+
+def _give_processor(shell: Shell, machine: Machine) -> None:
+    """A new processor instead of the one that the machine had; none where this shell runs no code."""
+    handles = machine.services.handles
+    places = [
+        (handle, guid, interface)
+        for handle in handles
+        for guid, interface in handles.protocols(handle).items()
+        if isinstance(interface, _OfTheProcessor)
+    ]
+    if wants_processor(shell):
+        connect_processor(shell, machine, places)
+    else:
+        for handle, guid, _ in places:
+            handles.uninstall_protocol_interface(handle, guid)
 
 
 class _Encoder:
@@ -165,6 +189,14 @@ class _Encoder:
         self._shell = shell
 
     def __call__(self, handle: int, guid: Guid, interface: object) -> object:
+        if is_processor_s(self._shell, handle, guid, interface):
+            return {"kind": "processor"}
+        if isinstance(interface, GuestInterface):
+            return {"kind": "guest", "address": interface.address}
+        if isinstance(interface, GuestDevicePath):
+            return {
+                "kind": "path", "nodes": [_node(node) for node in interface.nodes], "address": interface.address,
+            }  # fmt: skip
         if isinstance(interface, DevicePath):
             return {"kind": "path", "nodes": [_node(node) for node in interface.nodes]}
         if isinstance(interface, DriveFileSystem):
@@ -199,8 +231,13 @@ class _Decoder:
     def __call__(self, machine: Machine, value: object) -> object:
         assert isinstance(value, dict)
         kind = value["kind"]
+        if kind == "processor":
+            return _OfTheProcessor()
+        if kind == "guest":
+            return GuestInterface(value["address"])
         if kind == "path":
-            return DevicePath(tuple(_read_node(node) for node in value["nodes"]))
+            nodes = tuple(_read_node(node) for node in value["nodes"])
+            return GuestDevicePath(nodes, value["address"]) if "address" in value else DevicePath(nodes)
         if kind == "drive":
             return self._drive(value["port"])
         if kind == "initrd":

@@ -1,0 +1,141 @@
+"""Each state of the firmware has one owner: the prompt and programs on the processor see and change the same one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.script.streams import MemorySink
+from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.processor import choose_engine
+from tdvfsh.shell.shell import Shell
+from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
+from tests.engine.assembler import Program
+from tests.engine.runs.test_real_programs import image
+
+RUNTIME_SERVICES = 88  # in the system table
+SET_VARIABLE = 24 + 8 * 8
+NV_BS_RT = 7
+REAL = "shellx64.efi -nostartup -nomap -noversion -exit "
+"""The real Shell, for one command."""
+
+
+class Prompt:
+    """A shell with a processor; FS0: is a folder of the host."""
+
+    def __init__(self, folder: Path, engine: str = "cpu") -> None:
+        self.shell = Shell()
+        self.shell.mount(HostFolder(str(folder), writable=True))
+        self.shell.interpreter.echo = False
+        choose_engine(self.shell, engine)
+
+    def run(self, *lines: str) -> str:
+        """What the lines print."""
+        self.shell.stdout = sink = MemorySink()
+        for line in lines:
+            self.shell.run_line(line)
+        return sink.text
+
+    def real(self, command: str) -> str:
+        """What a command of the real Shell prints."""
+        return self.run(REAL + command)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a program that sets the variable P to 99."""
+    program = Program().lea("rcx", "name").lea("rdx", "vendor").mov("r8", NV_BS_RT).mov("r9", 1)
+    program.lea("rax", "value").stack_argument(4, "rax").load("r10", "rbx", RUNTIME_SERVICES)
+    program.load("rax", "r10", SET_VARIABLE).raw("FFD0").ret()
+    program.text("name", "P").data("vendor", EFI_GLOBAL_VARIABLE_GUID.bytes_le).data("value", b"\x99")
+    (tmp_path / "set.efi").write_bytes(program.image())
+    return tmp_path
+
+
+@pytest.fixture
+def with_shell(folder: Path) -> Path:
+    """With the real Shell, too."""
+    shutil.copyfile(image("shell", "efi"), folder / "shellx64.efi")
+    return folder
+
+
+def test_undoing_a_line_keeps_a_variable_that_a_program_set_before(folder: Path) -> None:
+    prompt = Prompt(folder)
+    prompt.run("set.efi", "ver", "undo", "memmap", "undo")
+    assert "99" in prompt.run("setvar P")
+    assert "Unable to get" in prompt.run("undo 2", "setvar P")
+    assert "99" in prompt.run("redo 2", "setvar P")
+
+
+def test_a_variable_of_a_program_goes_through_snapshots_files_and_td_new(folder: Path) -> None:
+    prompt = Prompt(folder)
+    prompt.run("set.efi", "snap save a -file a.json", "setvar P =", "snap save b", "snap restore a")
+    assert "99" in prompt.run("setvar P")
+    assert "Unable to get" in prompt.run("snap restore b", "setvar P")
+    for engine in ("cpu", "model"):
+        other = Prompt(folder, engine)
+        assert "99" in other.run("snap load a -file a.json", "snap restore a", "setvar P")
+        assert "99" in other.run("setvar Q -bs =11", "td new", "setvar P")
+        assert "Unable to get" in other.run("setvar Q")
+
+
+def test_handles_keep_their_numbers_when_the_machine_goes_back_or_comes_from_a_file(folder: Path) -> None:
+    prompt = Prompt(folder)
+    before = prompt.run("dh")
+    assert before.count("\n") > 10
+    assert prompt.run("set.efi", "undo", "set.efi", "dh") == "Undone: set.efi\n" + before
+    prompt.run("snap save a -file a.json")
+    other = Prompt(folder)
+    assert other.run("snap load a -file a.json", "snap restore a", "set.efi", "dh") == before
+    model = Prompt(folder, "model").run("snap load a -file a.json", "snap restore a", "dh")
+    assert set(model.splitlines()) < set(before.splitlines())
+
+
+def test_a_program_is_asked_for_its_start_date_and_the_prompt_says_the_same(folder: Path) -> None:
+    assert Prompt(folder).run("date") == Prompt(folder, "model").run("date") == "01/02/2024\n"
+
+
+@pytest.mark.images
+def test_the_real_shell_finds_what_setvar_has_set_and_the_prompt_what_it_has_set(with_shell: Path) -> None:
+    prompt = Prompt(with_shell)
+    prompt.run("setvar V -bs -nv =55")
+    shown = "Variable NV+BS 'EFIGlobalVariable:V' DataSize = 0x01\n  00000000: 55 "
+    assert shown in prompt.real("dmpstore V")
+    prompt.run("snap save a -file a.json", "undo 3")
+    assert "No matching variables found" in prompt.real("dmpstore V")
+    prompt.run("snap load b -file a.json", "snap restore b")
+    assert shown in prompt.real("dmpstore V")
+    prompt.real("setvar W -bs =66")
+    prompt.run("ver", "undo", "memmap", "undo")
+    assert "66" in prompt.run("setvar W")
+    prompt.run("undo 2")
+    assert "Unable to get" in prompt.run("setvar W")
+    assert "No matching variables found" in prompt.real("dmpstore W")
+
+
+@pytest.mark.images
+def test_the_real_shell_s_date_is_the_prompt_s(with_shell: Path) -> None:
+    prompt = Prompt(with_shell)
+    assert prompt.real("date") == prompt.run("date") == "01/02/2024\n"
+    prompt.run("date 05/06/2030", "timezone -s 01:00", "snap save a -file a.json")
+    assert prompt.real("date") == "05/06/2030\n"
+    assert prompt.real("timezone") == prompt.run("timezone") == "UTC+01:00\n"
+    prompt.run("undo 5")
+    prompt.real("date 07/08/2031")
+    assert prompt.run("date") == "07/08/2031\n"
+    assert prompt.run("undo") + prompt.real("date") == f"Undone: date\n{prompt.run('date')}"
+    prompt.run("snap load b -file a.json", "snap restore b")
+    assert prompt.real("date") == prompt.run("date") == "05/06/2030\n"
+
+
+@pytest.mark.images
+def test_counts_rise_from_the_prompt_into_the_real_shell_and_back(with_shell: Path) -> None:
+    prompt = Prompt(with_shell)
+    assert prompt.run("getmtc") == "0000000100000000\n"
+    assert prompt.real("getmtc") == "0000000100000001\n"
+    assert prompt.run("getmtc", "undo", "getmtc").split("\n") == [
+        "0000000100000002", "Undone: getmtc", "0000000100000002", "",
+    ]  # fmt: skip
+    assert prompt.run("td new", "getmtc").endswith("\n0000000200000000\n")
