@@ -51,6 +51,8 @@ def _numbers(text: str, separator: str, least: int) -> list[int] | None:
     parts = text.split(separator)
     if not least <= len(parts) <= 3 or not text[:1].isdecimal():
         return None
+    if "" in parts[:least]:
+        return None
     numbers = [parse_decimal(part or "0") for part in parts]
     return [number for number in numbers if number is not None] if None not in numbers else None
 
@@ -111,7 +113,7 @@ def time(
     value: Text | None = None,
     *,
     d: Annotated[Text | None, Option("-d", optional_value=True)] = None,
-    tz: Annotated[Text | None, Option("-tz")] = None,
+    tz: Annotated[Text | None, Option("-tz", optional_value=True)] = None,
 ) -> ShellStatus:
     """Show or set the time of the virtual clock.
 
@@ -131,7 +133,7 @@ def time(
         shown = f"{now.hour:02}:{now.minute:02}:{now.second:02} ({_zone_text(now.time_zone)})"
         shell.print(shown + (f" DST: {_DAYLIGHT[now.daylight]}\n" if d is not None else "\n"))
         return ShellStatus.SUCCESS
-    if tz is not None:
+    if tz:
         zone = _parse_zone(tz)
         if zone is None:
             shell.print(f"time: Bad value - '{tz.lstrip('+-')}' for flag - '-tz'\n")

@@ -62,7 +62,7 @@ def ver(
     """
     firmware = shell.firmware
     if s and (t or terse):
-        shell.print("ver: Flags conflict with - '-s' and '-terse'\n")
+        shell.print("ver: Flags conflict with - '-t or -terse' and '-s'\n")
         return ShellStatus.INVALID_PARAMETER
     if s:
         shell.print(f"{firmware.shell}\n")

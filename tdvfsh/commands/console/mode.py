@@ -27,7 +27,8 @@ def mode(shell: Shell, columns: Text | None = None, rows: Text | None = None) ->
         mode [columns rows]
 
     DESCRIPTION:
-        The host's terminal keeps its size; the choice is what programs of the machine see.
+        The host's terminal keeps its size; the choice is what programs of the machine see. The mode of redirected
+        output cannot be changed.
 
     RETURNVALUES:
         SUCCESS: Shown or chosen.
@@ -42,15 +43,15 @@ def mode(shell: Shell, columns: Text | None = None, rows: Text | None = None) ->
     if rows is None:
         shell.print("mode: Too few arguments.\n")
         return ShellStatus.INVALID_PARAMETER
-    wanted: list[int] = []
-    for word in (columns, rows):
-        value = parse_number(word)
+    wanted = [parse_number(word) for word in (columns, rows)]
+    for word, value in zip((columns, rows), wanted, strict=True):
         if value is None:
             shell.print(f"mode: Invalid argument - '{word}'\n")
-            return ShellStatus.INVALID_PARAMETER
-        wanted.append(value)
-    if tuple(wanted) not in _MODES:
-        shell.print("mode: No matching mode found to set\n")
-        return ShellStatus.INVALID_PARAMETER
-    shell.state["mode"] = (wanted[0], wanted[1])
-    return ShellStatus.SUCCESS
+    found = next((one for one in _MODES if list(one) == wanted), None)
+    if found is not None and shell.on_console:
+        shell.state["mode"] = found
+        return ShellStatus.SUCCESS
+    if found is not None:
+        shell.print("mode: Unable to change the mode.\n")
+    shell.print("mode: No matching mode found to set\n")
+    return ShellStatus.INVALID_PARAMETER

@@ -88,8 +88,9 @@ def cls(
         if chosen[index] is None:
             shell.print(f"cls: Invalid argument - '{word}'\n")
             return ShellStatus.INVALID_PARAMETER
-        colours[index] = chosen[index]
-    shell.clear_screen(chosen[0], chosen[1])
+    if shell.on_console:  # redirected output has no colours to change
+        colours[:] = [old if new is None else new for old, new in zip(colours, chosen, strict=True)]
+        shell.clear_screen(chosen[0], chosen[1])
     return ShellStatus.SUCCESS
 
 

@@ -97,8 +97,8 @@ def _copy_all(
 ) -> ShellStatus:
     base = shell.qualify(target)
     to_directory = shell.is_directory(base)
+    shown = shell.full_path(target) if shell.is_file(base) else target
     if len(found) > 1 and not to_directory:
-        shown = shell.full_path(target) if shell.is_file(base) else target
         shell.print(f"cp: '{shown}' is not a directory.\n")
         return ShellStatus.INVALID_PARAMETER
     found = [item for item in found if not item.is_dot]
@@ -107,7 +107,7 @@ def _copy_all(
             shell.print("cp: Copying a directory requires -r.\n")
             return ShellStatus.INVALID_PARAMETER
         if item.info.is_directory and not to_directory:
-            shell.print(f"cp: '{target}' is not a directory.\n")
+            shell.print(f"cp: '{shown}' is not a directory.\n")
             return ShellStatus.INVALID_PARAMETER
     for item in found:
         shell.checkpoint()
@@ -115,11 +115,12 @@ def _copy_all(
         if shell.locate(path) is not None and not shell.parent_exists(path):
             shell.print(f"cp: The specified path does not exist - '{path}'\n")
             return ShellStatus.DEVICE_ERROR
-        if path.lower() == item.full_name.lower():
-            shell.print("cp: The source and destination are the same.\n")
-            return ShellStatus.INVALID_PARAMETER
-        if item.info.is_directory and path.lower().startswith(item.full_name.lower() + "\\"):
+        source, goal = item.full_name.lower(), path.lower()
+        if item.info.is_directory and shell.is_directory(path) and source.startswith(goal):
             shell.print("cp: The destination is a parent of the source.\n")
+            return ShellStatus.INVALID_PARAMETER
+        if f"{goal}\\".startswith(f"{source}\\"):
+            shell.print("cp: The source and destination are the same.\n")
             return ShellStatus.INVALID_PARAMETER
         if not silent:
             shell.print(f"Copying {item.full_name} -> {path}\n")

@@ -31,7 +31,7 @@ def map_(
     c: Flag = False,
     f: Flag = False,
     u: Flag = False,
-    t: Annotated[Text | None, Option("-t")] = None,
+    t: Annotated[Text | None, Option("-t", optional_value=True)] = None,
     sfo: Flag = False,
 ) -> ShellStatus:
     """Show, make and delete names of file systems.
@@ -50,23 +50,22 @@ def map_(
         -u: Look for new devices.
         -t type: Only fp (floppy), hd (disk) or cd.
         -sfo: Print Standard-Format Output.
-        name: A name or pattern to show, or a new name of letters and digits.
+        name: A name or pattern to show, or a new name of letters and digits; a drive's own name moves to the other.
 
     RETURNVALUES:
         SUCCESS: Done; also where a name to show is unknown.
         INVALID_PARAMETER: A name cannot be, or there is none to delete.
-        ACCESS_DENIED: The name is taken.
     """
     if d is not None:
         return _delete(shell, d, conflict=any((r, v, c, f, u, t is not None)))
-    if t is not None and t.lower() not in _TYPES:
+    if t and t.lower() not in _TYPES:
         shell.print(f"map: Invalid argument - '{t}'\n")
         return ShellStatus.INVALID_PARAMETER
     if target is not None and name is not None and not any((r, c, f, u, t)):
         return _add(shell, name, target)
     if r:
         shell.remap()
-    _show(shell, name, verbose=v, consistent=c and not f, sfo=sfo, none=t is not None)
+    _show(shell, name, verbose=v, consistent=c and not f, sfo=sfo, none=bool(t))
     return ShellStatus.SUCCESS
 
 
@@ -91,9 +90,6 @@ def _add(shell: Shell, name: str, target: str) -> ShellStatus:
     if not name.removesuffix(":").isalnum():
         shell.print(f"map: Invalid argument - '{name}'\n")
         return ShellStatus.INVALID_PARAMETER
-    if shell.drives.find(name) is not None:
-        shell.print("map: Access denied.\n")
-        return ShellStatus.ACCESS_DENIED
     shell.drives.add(name, mapping.drive)
     _show(shell, name, verbose=False, consistent=False, sfo=False, none=False)
     return ShellStatus.SUCCESS
@@ -107,7 +103,8 @@ def _fits(shell: Shell, drive: Drive, name: str | None) -> bool:
 
 
 def _show(shell: Shell, name: str | None, *, verbose: bool, consistent: bool, sfo: bool, none: bool) -> None:
-    shown = [] if none else [drive for drive in shell.drives.drives if _fits(shell, drive, name)]
+    fitting = [drive for drive in shell.drives.drives if sfo or _fits(shell, drive, name)]  # edk2's -sfo shows all
+    shown = [] if none else fitting
     shell.print('ShellCommand,"map"\n' if sfo else "Mapping table\n")
     for drive in shown:
         names = shell.drives.names_of(drive)

@@ -113,9 +113,14 @@ class DriveTable:
         return self._mappings.get(upper if upper.endswith(":") else upper + ":")
 
     def add(self, name: str, drive: Drive) -> None:
-        """Give a drive one more name."""
+        """Give a drive one more name, which stands behind its others; another drive's name is taken from it.
+
+        Quirk of edk2: a name that is given to what it names already is lost (EfiShellSetMap frees what it then reads).
+        """
         shown = name if name.endswith(":") else name + ":"
-        self._mappings[shown.upper()] = Mapping(shown, drive)
+        old = self._mappings.pop(shown.upper(), None)
+        if old is None or old.drive is not drive:
+            self._mappings[shown.upper()] = Mapping(shown, drive)
 
     def remove(self, name: str) -> bool:
         """Take a name away, which must have its colon; False where there is none."""
@@ -123,12 +128,8 @@ class DriveTable:
         return mapping is not None and self._mappings.pop(mapping.name.upper(), None) is not None
 
     def names_of(self, drive: Drive) -> list[str]:
-        """All names of a drive: its own, the consistent one, the block device, the user's."""
-        own = {drive.name, drive.consistent_name, drive.block_name}
-        mine = [mapping.name for mapping in self._mappings.values() if mapping.drive is drive]
-        given = [name for name in mine if name not in own]
-        standard = [name for name in (drive.name, drive.consistent_name) if name in mine]
-        return [*standard, *(name for name in mine if name == drive.block_name), *given]
+        """All names of a drive in the order in which they were given: its own, the consistent one, the block device."""
+        return [mapping.name for mapping in self._mappings.values() if mapping.drive is drive]
 
     def all_names(self) -> list[str]:
         """Every name, for completion."""

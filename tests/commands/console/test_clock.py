@@ -32,3 +32,10 @@ def test_words_that_are_no_times_stay_flags(under_test: ShellUnderTest) -> None:
     assert under_test.run("timezone -z") == "timezone: Unknown flag - '-z'\n"
     assert under_test.run("timezone -08:00") == "timezone: Unknown flag - '-08:00'\n"
     assert under_test.run("timezone -5") == "timezone: Too many arguments.\n"
+
+
+def test_dates_need_all_their_parts_and_times_two(under_test: ShellUnderTest) -> None:
+    assert under_test.run("date 1/1/") == "date: Invalid argument - '1/1/'\n"
+    assert under_test.run("date 1//2020") == "date: Invalid argument - '1//2020'\n"
+    assert under_test.run("time 1:") == "time: Invalid argument - '1:'\n"
+    assert under_test.run("time 1:2:", "time").startswith("01:02:00 ")

@@ -91,3 +91,10 @@ def test_a_label_has_at_most_eleven_characters(disk: ShellUnderTest) -> None:
     assert disk.run("vol fs0: -n ABCDEFGHIJK").startswith("Volume ABCDEFGHIJK ")
     said = "vol: Bad value - 'ABCDEFGHIJKL' for flag - '-n'\n0x2\n"
     assert disk.run("vol fs0: -n ABCDEFGHIJKL", "echo %lasterror%") == said
+
+
+def test_a_drive_s_own_name_moves_to_another_drive_and_is_lost_to_its_own(disk: ShellUnderTest) -> None:
+    assert disk.run("map FS0 fs0:").endswith("map: Cannot find mapped device - 'FS0'\n")
+    assert "'fs0:' is not a valid mapping" in disk.run("fs0:")
+    assert disk.run("map -sfo nosuch").count("Mappings,") == 1
+    assert disk.run("map -t") == disk.run("map")

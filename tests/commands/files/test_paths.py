@@ -87,3 +87,10 @@ def test_cd_shows_the_directory_behind_an_unknown_flag(tree: ShellUnderTest) -> 
     assert tree.run("cd /nope", "echo %lasterror%") == "cd: Unknown flag - '/nope'\nFS0:\\w\n0x2\n"
     assert tree.run("cd -x") == "cd: Unknown flag - '-x'\nFS0:\\w\n"
     assert tree.run("cd a b") == "cd: Too many arguments.\n"
+
+
+def test_a_directory_onto_its_own_parent_and_into_itself(tree: ShellUnderTest) -> None:
+    assert tree.run("cp -r t\\sub t") == "cp: The destination is a parent of the source.\n"
+    tree.run("mkdir t\\sub\\deep")
+    assert tree.run("cp -r t\\sub t\\sub\\deep") == "cp: The source and destination are the same.\n"
+    assert tree.run("cp -r t\\sub t\\a.txt") == "cp: 'FS0:\\w\\t\\a.txt' is not a directory.\n"
