@@ -9,7 +9,7 @@ from typing import Final
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, BootFailure, BootFlow, Placement
+from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, FIRMWARE_START, BootFailure, BootFlow, Placement
 from tdvfsh.loaders.grub import run_chainloader, run_grub
 from tdvfsh.loaders.grub_legacy import run_grub_legacy
 from tdvfsh.loaders.grub_memory import GRUB_2_06, GRUB_2_12, GRUB_2_12_DEBIAN, GRUB_CHAINLOADER, GRUB_RED_HAT
@@ -124,6 +124,8 @@ def boot_on(machine: Machine, files: BootFiles) -> BootResult:
         UsageError: An initrd that QEMU does not take.
     """
     options = machine.options
+    if machine.broken is not None:
+        return _never_started(machine, files, machine.broken)
     if machine.stage_name == DIRECT and machine.imported_map is None:
         check_initrd(machine.td.ram, files)
     flow = BootFlow(
@@ -152,6 +154,14 @@ def boot_on(machine: Machine, files: BootFiles) -> BootResult:
         machine.services.memory_map_view().descriptors,
         flow.lost_bytes,
     )
+
+
+def _never_started(machine: Machine, files: BootFiles, why: str) -> BootResult:
+    """The firmware dies before it boots anything."""
+    unaccepted = machine.td.unaccepted_bytes
+    failure = BootFailure("firmware", EfiStatus.EFI_ABORTED, 0, 0, unaccepted, why)
+    view = machine.services.memory_map_view().descriptors
+    return BootResult(machine, files, failure.status, FIRMWARE_START, (), failure, (), view)
 
 
 def _with_faults(machine: Machine, failure: BootFailure | None) -> BootFailure | None:

@@ -17,6 +17,8 @@ _FIRMWARE_S_OWN: Final = (
 
 def run_firmware(arguments: Arguments) -> int:
     """The action that was asked for."""
+    if arguments.flag("model"):
+        return _accepts_of_model(arguments)
     from tdvfsh.engine.extra import cpu_extra
 
     cpu_extra("unicorn")
@@ -79,6 +81,35 @@ def _accepts(arguments: Arguments) -> int:
         return 0
     print(f"tdvfsh: SEC did not come to its end: {error}", file=sys.stderr)
     return 1
+
+
+def _accepts_of_model(arguments: Arguments) -> int:
+    """What the model of this firmware accepts, everything below 4 GiB where ``--accept`` does not say otherwise."""
+    from tdvfsh.machine.machine import Machine
+    from tdvfsh.report.td_json import td_object
+
+    chosen = {} if arguments.is_given("accept") else {"accept": "below-4g"}
+    machine = Machine(arguments.td_options(**chosen, firmware=arguments.text("file")))
+    if machine.boot_accept is None:
+        raise UsageError("--model: this machine accepts nothing at boot")
+    output, as_json = arguments.optional("output"), arguments.flag("json")
+    if output is not None and as_json:
+        raise UsageError("--json and -o: give one of them")
+    calls = list(machine.boot_accept.accept_calls())
+    if output is not None:
+        from tdvfsh.report.firmware_accepts_text import accepts_tsv
+        from tdvfsh.whole_file import write_whole
+
+        write_whole(output, accepts_tsv(calls).encode())
+    elif as_json:
+        print_json(td_object(machine))
+    else:
+        from tdvfsh.report.firmware_accepts_text import accepts_lines
+
+        print_lines(accepts_lines(calls))
+    if machine.broken is not None:
+        print(f"tdvfsh: {machine.broken}", file=sys.stderr)
+    return 0
 
 
 _ACTIONS: Final = {"accepts": _accepts}

@@ -80,6 +80,12 @@ def _build_parser(only: Container[str]) -> _Parser:
     parser.add_argument(
         "-c", dest="commands", metavar="COMMAND", action="append", help="run a shell command (repeatable)"
     )
+    parser.add_argument(
+        "--json",
+        dest="td_json",
+        action="store_true",
+        help="print the TD and its accepts at boot as JSON",
+    )
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
     for name, subcommand in SUBCOMMANDS.items():
         if name in only:

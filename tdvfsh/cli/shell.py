@@ -22,10 +22,23 @@ _MAXIMUM_SCRIPT: Final = 64 << 20
 
 def run_shell(arguments: Arguments) -> int:
     """Commands of ``-c``; else the prompt on a terminal; else standard input as a script."""
+    if arguments.flag("td_json"):
+        return _print_td(arguments)
     shell = make_shell(arguments)
     at_terminal = not arguments.words("commands") and sys.stdin is not None and sys.stdin.isatty()
     with recording(shell, arguments.optional("record"), arguments.optional("cast"), monotonic if at_terminal else None):
         return _run_shell(shell, arguments.words("commands"), at_terminal=at_terminal)
+
+
+def _print_td(arguments: Arguments) -> int:
+    from tdvfsh.cli.output import print_json
+    from tdvfsh.machine.machine import Machine
+    from tdvfsh.report.td_json import td_object
+
+    if arguments.words("commands"):
+        raise UsageError("--json and -c: give one of them")
+    print_json(td_object(Machine(arguments.td_options())))
+    return 0
 
 
 def _run_shell(shell: Shell, commands: list[str], *, at_terminal: bool) -> int:

@@ -205,6 +205,7 @@ def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
     _firmware_file(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("-o", dest="output", metavar="FILE.tsv", help="write every call to this file")
+    parser.add_argument("--model", action="store_true", help="what the model accepts, without running the firmware")
 
 
 _FIRMWARE_ACTIONS: Final = MappingProxyType(

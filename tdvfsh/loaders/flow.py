@@ -15,6 +15,7 @@ from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_up, human_size, pages_for
 
+FIRMWARE_START: Final = "firmware_start"
 FETCH_BLOBS: Final = "fetch_blobs"
 LOAD_IMAGE: Final = "load_image"
 START_IMAGE: Final = "start_image"

@@ -15,6 +15,7 @@ from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.import_map import core_from_descriptors
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
@@ -58,6 +59,7 @@ class Machine:
         hob_entries: The TD HOB list that the VMM handed over.
         boot_accept: What SEC accepted.
         boot_bytes: Bytes accepted before DXE, those that the VMM added included.
+        broken: Why the firmware dies before it boots anything, or None.
         firmware_image: Handle of the firmware's own image.
 
     Raises:
@@ -90,6 +92,7 @@ class Machine:
         set_sec_faults(self, faults)
         self.boot_accept = self._accept_at_boot(image_bytes)
         self.boot_bytes = self.td.accepted_bytes
+        self.broken = None if self.boot_accept is None else _why_broken(self.boot_accept, self.start.profile)
         self.services = BootServices(self._start_core(), self.td, self.trace)
         self.on_demand: OnDemandAccept = on_demand_named(options.on_demand)
         self.on_demand.attach(self.services)
@@ -227,6 +230,17 @@ class Machine:
                 None, EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, TdxMemoryAccept(self.td, self.trace, large_pages)
             )
         return handle
+
+
+def _why_broken(accepted: SecAccept, profile: FirmwareProfile) -> str | None:
+    """Firmware takes its memory from the top of low RAM: where that was not accepted, its first write there ends it."""
+    lost = next(iter(accepted.lost), None)
+    if lost is None:
+        return None
+    return (
+        f"firmware dies at its first write to [{lost[0]:#x}, {lost[1]:#x}), which it takes for accepted: with several "
+        f"vCPUs, SEC of {profile.edk2} drops what follows the last whole 2 MiB page"
+    )
 
 
 def _without_seams(entries: Iterable[MapEntry]) -> Iterator[tuple[int, int]]:

@@ -70,7 +70,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "boot_accept": result.boot_accept_seconds,
             "on_demand_accept": result.on_demand_seconds,
         },
-        "sec": None if boot is None else _sec(boot),
+        "sec": None if boot is None else sec_object(boot),
         "os_side": _os_side(os_side(result, sum(initrd.unpacked_size or 0 for initrd in initrds))),
         "notes": list(result.machine.start.notes),
         "memory_map": [
@@ -95,7 +95,8 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
     }
 
 
-def _sec(sec: SecAccept) -> dict[str, Any]:
+def sec_object(sec: SecAccept) -> dict[str, Any]:
+    """The accept at boot; ``lost`` are ranges that firmware takes for accepted and are not."""
     return {
         "vcpus": len(sec.accepted_bytes_per_vcpu),
         "bytes_per_vcpu": list(sec.accepted_bytes_per_vcpu),
@@ -104,6 +105,7 @@ def _sec(sec: SecAccept) -> dict[str, Any]:
         "calls": sec.outcome.calls,
         "size_mismatches": sec.outcome.size_mismatches,
         "td_exits": sec.outcome.td_exits,
+        "lost": [{"start": start, "end": end} for start, end in sec.lost],
     }
 
 

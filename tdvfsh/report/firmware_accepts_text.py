@@ -1,4 +1,4 @@
-"""What real firmware accepted, call by call: as a table, as TSV and as JSON."""
+"""What firmware accepted, call by call: as a table, as TSV and as JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from tdvfsh.engine.firmware.run import AcceptCall
 from tdvfsh.report.table import RIGHT, table_lines
+from tdvfsh.td.accept import AcceptCall
 from tdvfsh.uefi.tdx import SeptLevel, completion_name
 from tdvfsh.units import human_size
 

@@ -39,6 +39,8 @@ def td_lines(machine: Machine) -> list[str]:
         ("Unaccepted", _share(td.unaccepted_bytes, td.ram.memory)),
     ]
     rows[-4:-4] = _unusual(machine)
+    if machine.broken is not None:
+        rows.append(("Broken", machine.broken))
     if td.shared_bytes:
         rows.append(("Shared", _share(td.shared_bytes, td.ram.memory)))
     rows.append(("TDCALLs", f"{td.tdcall.calls:,} TDG.MEM.PAGE.ACCEPT, {td.tdcall.exits:,} TD exits"))

@@ -7,7 +7,7 @@ edk2-staging commit c35c0b7b33 (its first form, 4 KiB only).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.td.tdcall import AcceptGroup
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -73,6 +73,15 @@ class AcceptOutcome:
 
 
 NOTHING: Final = AcceptOutcome()
+
+
+class AcceptCall(NamedTuple):
+    """One TDG.MEM.PAGE.ACCEPT: the vCPU that made it, guest physical address, level and the module's status."""
+
+    vcpu: int
+    address: int
+    level: int
+    status: int
 
 
 def td_accept_pages(td: TrustDomain, start: int, count: int, page_size: int) -> AcceptOutcome:

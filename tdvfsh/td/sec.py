@@ -10,9 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed, accept_range_untimed, split_for_accept
+from tdvfsh.td.accept import (
+    NOTHING,
+    AcceptCall,
+    AcceptOutcome,
+    accept_pages_untimed,
+    accept_range_untimed,
+    split_for_accept,
+)
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.uefi.tdx import SeptLevel, TdcallStatus
 from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_down, align_up
 
 if TYPE_CHECKING:
@@ -58,15 +66,6 @@ class SecStep(NamedTuple):
     vcpus: int = 1
 
 
-class VcpuAccept(NamedTuple):
-    """Consecutive TDCALLs of one vCPU: bytes ``[start, end)`` in pages of ``page_size`` bytes."""
-
-    vcpu: int
-    start: int
-    end: int
-    page_size: int
-
-
 @dataclass(frozen=True, slots=True)
 class SecAccept:
     """What SEC accepted.
@@ -94,15 +93,12 @@ class SecAccept:
         """Modelled seconds from the first to the last accept."""
         return (self.serial_ns + self.parallel_ns) / 1e9
 
-    def by_vcpu(self) -> Iterator[VcpuAccept]:
-        """Who accepted what. What vCPUs accept at the same time stands in the order of its addresses."""
+    def accept_calls(self) -> Iterator[AcceptCall]:
+        """Each TDCALL, all of them successful; what vCPUs accept at the same time in the order of its addresses."""
         for step in self.steps:
-            if step.vcpus == 1:
-                yield VcpuAccept(0, step.start, step.end, step.page_size)
-                continue
-            for number, at in enumerate(range(step.start, step.end, ACCEPT_CHUNK_SIZE)):
-                end = min(at + ACCEPT_CHUNK_SIZE, step.end)
-                yield VcpuAccept(number % step.vcpus, at, end, step.page_size)
+            level = SeptLevel.LEVEL_2M if step.page_size == LARGE_PAGE_SIZE else SeptLevel.LEVEL_4K
+            for at in range(step.start, step.end, step.page_size):
+                yield AcceptCall((at - step.start) // ACCEPT_CHUNK_SIZE % step.vcpus, at, level, TdcallStatus.SUCCESS)
 
 
 def aps_stack_size(vcpus: int) -> int:

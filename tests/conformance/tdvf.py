@@ -2,7 +2,8 @@
 
 A list has the columns number, vCPU, guest physical address, level and status of every TDG.MEM.PAGE.ACCEPT of SEC, as
 ``tdvfsh firmware accepts FILE -o LIST.tsv`` writes it. The firmware runs on the engine and its calls are compared line
-by line, in order.
+by line, in order. With ``--model`` it is the model's accepts that are compared, each vCPU's in its order: which of two
+vCPUs that work at the same time comes first is a matter of the machine that was recorded.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
+from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.firmware.image import open_firmware
 from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.errors import TdvfshError
+from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.firmware_accepts_text import accepts_tsv
 from tdvfsh.units import parse_size
@@ -30,27 +34,51 @@ def accepts_of_engine(options: TdOptions, firmware: str) -> list[str]:
         return accepts_tsv(run.accepts).splitlines()
 
 
-def compare(path: Path, got: Sequence[str]) -> Tally:
+def accepts_of_model(options: TdOptions) -> list[str]:
+    """Lines of the list that the model gives, one vCPU after the other."""
+    accepted = Machine(options).boot_accept
+    return _by_vcpu(accepts_tsv([] if accepted is None else list(accepted.accept_calls())).splitlines())
+
+
+def compare(path: Path, got: Sequence[str], by_vcpu: bool = False) -> Tally:
     """Count the lines of a list that are the same."""
     tally = Tally(path.stem)
     expected = path.read_text().splitlines()
+    if by_vcpu:
+        expected = _by_vcpu(expected)
     for line, (first, second) in enumerate(zip_longest(expected[1:], got[1:], fillvalue="nothing"), 2):
         tally.compare(line, first.replace("\t", " "), second.replace("\t", " "))
     return tally
+
+
+def _by_vcpu(lines: Sequence[str]) -> list[str]:
+    """The heading and the calls of each vCPU, without their numbers."""
+    cells = [line.split("\t", 1)[1] for line in lines]
+    return [cells[0], *sorted(cells[1:], key=lambda line: int(line.partition("\t")[0]))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 where any line differs."""
     parser = argparse.ArgumentParser(prog="tests.conformance.tdvf", description=__doc__)
     parser.add_argument("lists", nargs="+", type=Path, metavar="LIST.tsv")
-    parser.add_argument("--firmware", required=True, metavar="FILE")
+    parser.add_argument("--firmware", metavar="FILE")
     parser.add_argument("--memory", required=True, metavar="SIZE")
     parser.add_argument("--vcpus", type=int, default=1, metavar="N")
+    parser.add_argument("--model", action="store_true", help="compare the model's accepts, not the firmware's")
+    parser.add_argument("--accept", default="below-4g", metavar="POLICY", help="with --model: what is accepted at boot")
+    parser.add_argument("--profile", default="auto", metavar="NAME", help="with --model: the firmware generation")
     given = parser.parse_args(arguments)
+    if given.firmware is None and not given.model:
+        parser.error("--firmware is needed where the firmware itself runs")
     try:
         options = TdOptions(memory=parse_size(given.memory), vcpus=given.vcpus)
-        got = accepts_of_engine(options, given.firmware)
-        tallies = [compare(path, got) for path in given.lists]
+        if given.model:
+            policy = parse_boot_accept(given.accept)
+            options = replace(options, accept=policy, profile=given.profile, firmware=given.firmware)
+            got = accepts_of_model(options)
+        else:
+            got = accepts_of_engine(options, given.firmware)
+        tallies = [compare(path, got, by_vcpu=given.model) for path in given.lists]
     except (TdvfshError, OSError) as error:
         print(f"tests.conformance.tdvf: {error}", file=sys.stderr)
         return 2

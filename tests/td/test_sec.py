@@ -146,3 +146,38 @@ def test_the_ragged_end_of_a_shared_range_is_the_boot_processors_in_small_pages(
     sec = sec_accept(td, entries)
     assert sec.outcome.pages_4k == 6
     assert sec.accepted_bytes_per_vcpu == (40 * MIB + 6 * PAGE_SIZE, 32 * MIB)
+
+
+@pytest.mark.parametrize(("memory", "vcpus"), [(2047 * MIB, 2), (2815 * MIB, 4)])
+def test_firmware_of_2025_loses_the_odd_mib_that_several_vcpus_share(memory: int, vcpus: int) -> None:
+    td, sec = _boot(memory, vcpus, rules=SecRules(loses_ragged_end=True))
+    assert sec.lost == ((memory - MIB, memory),)
+    assert td.unaccepted_bytes == MIB
+    assert sec.outcome.status is EfiStatus.EFI_SUCCESS  # nobody notices before something is written there
+
+
+def test_one_vcpu_or_an_even_size_loses_nothing() -> None:
+    rules = SecRules(loses_ragged_end=True)
+    assert _boot(2047 * MIB, 1, rules=rules)[1].lost == ()
+    assert _boot(2048 * MIB, 4, rules=rules)[1].lost == ()
+
+
+def test_where_the_boot_processor_works_alone_others_cost_nothing_and_save_nothing() -> None:
+    alone = SecRules(boot_processor_alone=True)
+    _, one = _boot(2 * GIB, 1, rules=alone)
+    _, four = _boot(2 * GIB, 4, rules=alone)
+    assert (four.serial_ns, four.parallel_ns) == (one.serial_ns, 0)
+    assert four.accepted_bytes_per_vcpu == (one.accepted_bytes_per_vcpu[0], 0, 0, 0)
+
+
+@given(st.integers(128, 4096), st.integers(1, 9), st.booleans(), st.booleans())
+def test_the_calls_are_what_was_accepted_each_page_once(mib: int, vcpus: int, alone: bool, loses: bool) -> None:
+    _, sec = _boot(mib * MIB, vcpus, rules=SecRules(boot_processor_alone=alone, loses_ragged_end=loses))
+    sizes = [0] * vcpus
+    seen = set()
+    for call in sec.accept_calls():
+        sizes[call.vcpu] += LARGE_PAGE_SIZE if call.level else PAGE_SIZE
+        assert call.address not in seen
+        seen.add(call.address)
+    assert tuple(sizes) == sec.accepted_bytes_per_vcpu
+    assert sum(sizes) == sec.outcome.accepted_bytes

@@ -29,18 +29,10 @@ from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
-
-
-class AcceptCall(NamedTuple):
-    """One TDG.MEM.PAGE.ACCEPT: the vCPU that made it, guest physical address, level and the module's status."""
-
-    vcpu: int
-    address: int
-    level: int
-    status: int
 
 
 class MapGpaCall(NamedTuple):

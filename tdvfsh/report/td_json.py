@@ -1,0 +1,31 @@
+"""A TD as JSON: what it is made of, and what its firmware accepted at boot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tdvfsh.report.boot_json import sec_object
+from tdvfsh.report.firmware_accepts_text import accepts_list
+
+if TYPE_CHECKING:
+    from tdvfsh.machine import Machine
+
+
+def td_object(machine: Machine) -> dict[str, Any]:
+    """The object; ``accepts`` holds every TDCALL of the accept at boot, vCPU by vCPU in its order."""
+    boot, td = machine.boot_accept, machine.td
+    return {
+        "schema": "tdvfsh/td",
+        "schema_version": 1,
+        "td": machine.options.as_dict(),
+        "notes": list(machine.start.notes),
+        "accept": {
+            "added_bytes": td.added_bytes,
+            "boot_bytes": machine.boot_bytes,
+            "calls": td.tdcall.calls,
+            "unaccepted_bytes": td.unaccepted_bytes,
+        },
+        "sec": None if boot is None else sec_object(boot),
+        "accepts": [] if boot is None else accepts_list(list(boot.accept_calls())),
+        "broken": machine.broken,
+    }
