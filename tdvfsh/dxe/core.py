@@ -26,7 +26,8 @@ class DxeCore:
     """Memory, handles, events, variables, date and monotonic count of one running firmware.
 
     Build it with :func:`start_core`; copy it with :meth:`copy`. ``memory_attributes_table`` is None until the firmware
-    has signalled ReadyToBoot, and where the rebuilding of that table is not wanted.
+    has signalled ReadyToBoot, and where the rebuilding of that table is not wanted. ``system_table`` is the address of
+    EFI_SYSTEM_TABLE; None where no program has run on a processor.
     """
 
     profile: FirmwareProfile
@@ -41,6 +42,7 @@ class DxeCore:
     variables: VariableStore = field(default_factory=VariableStore)
     real_time_clock: RealTimeClock = field(default_factory=RealTimeClock)
     monotonic_counter: MonotonicCounter = field(default_factory=MonotonicCounter)
+    system_table: int | None = None
     memory_attributes_table: MemoryAttributesTable | None = None
     at_runtime: bool = False
     exit_boot_services_called: bool = False
@@ -67,6 +69,7 @@ class DxeCore:
             self.variables.copy(),
             self.real_time_clock.copy(),
             self.monotonic_counter.copy(),
+            self.system_table,
             None if self.memory_attributes_table is None else self.memory_attributes_table.copy(),
             self.at_runtime,
             self.exit_boot_services_called,

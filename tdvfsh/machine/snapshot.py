@@ -29,7 +29,7 @@ _CORE_PARTS: Final = (
     "memory_map", "gcd", "pool", "handles", "events", "configuration_tables", "variables", "real_time_clock",
     "monotonic_counter",
 )  # fmt: skip
-_CORE_FACTS: Final = ("memory_attributes_table", "at_runtime", "exit_boot_services_called")
+_CORE_FACTS: Final = ("system_table", "memory_attributes_table", "at_runtime", "exit_boot_services_called")
 _MUTABLE: Final = (set, dict, list)
 
 Fields = tuple[tuple[str, object], ...]

@@ -18,7 +18,7 @@ core            ``map_key``, ``memory_map``: ``[start, end, type, attribute]``; 
                 ``[address, type, size]``, ``free`` ``[address, size class]``, ``pages`` ``[address, type]``;
                 ``configuration_tables``: ``[guid, address]``; ``variables``: ``[name, vendor, attributes, hex]``;
                 ``real_time_clock``: ``start_ns``, ``time_zone``, ``daylight``, ``wakeup`` (ISO 8601, or null),
-                ``wakeup_enabled``, ``wakeup_pending``; ``monotonic_count``;
+                ``wakeup_enabled``, ``wakeup_pending``; ``monotonic_count``; ``system_table``: null or an address;
                 ``at_runtime``, ``exit_boot_services_called``;
                 ``memory_attributes_table``: null or ``[runtime images, split entries, table]``;
                 ``fault_plan``: null or ``{faults, calls, met}``; ``events``: number of the next event
@@ -105,6 +105,7 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "variables": [[name, str(vendor), bits, data.hex()] for name, vendor, bits, data in core.variables],
             "real_time_clock": _real_time_clock(core.real_time_clock),
             "monotonic_count": core.monotonic_counter.count,
+            "system_table": core.system_table,
             "at_runtime": core.at_runtime,
             "exit_boot_services_called": core.exit_boot_services_called,
             "memory_attributes_table": _attributes_table(core.memory_attributes_table),
@@ -266,6 +267,7 @@ def _read_core(machine: Machine, data: Json) -> None:
     if "real_time_clock" in data:
         core.real_time_clock = _read_real_time_clock(data["real_time_clock"])
         core.monotonic_counter = MonotonicCounter(int(data["monotonic_count"]))
+    core.system_table = data.get("system_table")
     core.at_runtime = bool(data["at_runtime"])
     core.exit_boot_services_called = bool(data["exit_boot_services_called"])
     table = data["memory_attributes_table"]

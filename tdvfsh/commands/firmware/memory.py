@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdvfsh.commands.firmware.system_table import SIZE, system_table_text
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Address, Count, Flag, Hex, Size
@@ -88,7 +89,7 @@ def memmap(shell: Shell, *, sfo: Flag = False, plot: Flag = False) -> ShellStatu
 def dmem(
     shell: Shell,
     address: Address | None = None,
-    size: Size = _DEFAULT_DUMP,
+    size: Size | None = None,
     *,
     mmio: Flag = False,
     verbose: Flag = False,
@@ -96,12 +97,12 @@ def dmem(
     """Show memory, byte for byte.
 
     SYNOPSIS:
-        dmem [-b] address [size] [-MMIO]
+        dmem [-b] [address [size]] [-MMIO]
 
     OPTIONS:
         -b: Stop after each screen.
         -MMIO: Show memory-mapped I/O, which this machine does not have.
-        address: First byte, in hex, or as in 16M.
+        address: First byte, in hex, or as in 16M; the system table without it, where programs run on a processor.
         size: Number of bytes, in hex, or as in 4K; 200 without it.
 
     DESCRIPTION:
@@ -117,14 +118,18 @@ def dmem(
         INVALID_PARAMETER: There is no such address.
         ACCESS_DENIED: Some of it is unaccepted memory.
         NOT_FOUND: Some of it is no RAM.
-        UNSUPPORTED: Memory-mapped I/O, or the system table (no address), which are not modelled.
+        UNSUPPORTED: Memory-mapped I/O, or the system table of a machine without a processor.
     """
     if mmio:
         shell.print("dmem: Not modelled: this machine has no memory-mapped I/O.\n")
         return ShellStatus.UNSUPPORTED
+    core = machine_of(shell).services.core
     if address is None:
-        shell.print("dmem: Not modelled: this machine has no system table in memory; give an address.\n")
-        return ShellStatus.UNSUPPORTED
+        address, size = core.system_table, SIZE
+        if address is None:
+            shell.print("dmem: Not modelled: this machine has no system table in memory; give an address.\n")
+            return ShellStatus.UNSUPPORTED
+    size = _DEFAULT_DUMP if size is None else size
     end = address + size
     if end > _LIMIT:
         shell.print(f"dmem: Invalid argument - '{address:X} {size:X}'\n")
@@ -138,6 +143,8 @@ def dmem(
             if start == address:
                 shell.print(f"Memory Address {address:016X} {size:X} Bytes\n")
             _print_bytes(shell, start, data)
+        if address == core.system_table:
+            shell.print(system_table_text(address, read(td, address, SIZE), core.configuration_tables))
     except MemoryFault as fault:
         return _report(shell, "dmem", fault)
     return ShellStatus.SUCCESS

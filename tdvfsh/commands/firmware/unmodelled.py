@@ -118,7 +118,6 @@ UNMODELLED: dict[str, Unmodelled] = {
     ),
     "reconnect": Unmodelled("Driver1", 1, "-r", "", "driver bindings", first_is_handle=True),
     "sermode": Unmodelled("Debug1", 0, "", "", "serial ports"),
-    "smbiosview": Unmodelled("Debug1", 0, "-s -a", "-t -h", "SMBIOS tables"),
     "tftp": Unmodelled("tftp", 2, "", "-i -l -r -c -t -s -w", "network", most=3),
 }
 _NEED_A_FLAG = frozenset(("ifconfig", "ifconfig6"))

@@ -78,6 +78,7 @@ class SystemTables:
         fields = struct.pack("<QI4x6QQQ", self._vendor, 1 << 16, *console, self.runtime_services, self.boot_services)
         header = _HEADER.pack(b"IBI SYST", REVISION, _SYSTEM_TABLE_SIZE, 0, 0)
         self._ram.write(self.system_table, header + fields + bytes(16))
+        self._context.core.system_table = self.system_table
         self.update_configuration_tables()
 
     def update_configuration_tables(self) -> None:

@@ -1,11 +1,9 @@
 """ACPI and SMBIOS for an operating system: written into the firmware's memory and named in the configuration tables.
 
-Source: UEFI 2.10 4.6 for the GUIDs.
+Source: UEFI 2.10 4.6.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from tdvfsh.engine.abi.memory import find_area
 from tdvfsh.engine.abi.system_table import SystemTables
@@ -13,11 +11,8 @@ from tdvfsh.engine.tables.acpi import acpi_tables
 from tdvfsh.engine.tables.smbios import smbios_tables
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.machine.machine import Machine
-from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, SMBIOS3_TABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
-
-ACPI_20_TABLE_GUID: Final = Guid("8868e871-e4f1-11d3-bc22-0080c73c8881")
-SMBIOS3_TABLE_GUID: Final = Guid("f2fd1544-9794-4a2c-992e-e5bbcf20e394")
 
 
 def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int, mailbox: int) -> None:
@@ -36,7 +31,7 @@ def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: in
     base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus, mailbox).data))
     acpi = acpi_tables(base, vcpus, mailbox)
     ram.write(base, acpi.data)
-    tables[ACPI_20_TABLE_GUID] = acpi.rsdp
+    tables[EFI_ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram
     base = area + SystemTables.USED
     smbios = smbios_tables(base, layout.memory, vcpus, layout.spans)

@@ -86,7 +86,7 @@ MODULES: dict[str, str] = {
     "setsize": "files.attributes",
     "setvar": "firmware.setvar",
     "share": "td.share",
-    "smbiosview": "firmware.unmodelled",
+    "smbiosview": "firmware.smbiosview",
     "snap": "session.snap",
     "stall": "console.clock",
     "td": "td.td",

@@ -139,3 +139,35 @@ def test_counts_rise_from_the_prompt_into_the_real_shell_and_back(with_shell: Pa
         "0000000100000002", "Undone: getmtc", "0000000100000002", "",
     ]  # fmt: skip
     assert prompt.run("td new", "getmtc").endswith("\n0000000200000000\n")
+
+
+def test_the_prompt_has_the_tables_that_programs_find_through_snapshots_and_files(folder: Path) -> None:
+    prompt = Prompt(folder)
+    listed, table = prompt.run("smbiosview -s"), prompt.run("dmem")
+    assert listed.count("Index=") == 10
+    assert "ACPI 2.0 Table                0000000000000000" not in table
+    assert prompt.run("smbiosview -t 4").count("Type=4, Handle=0x400\n") == 1
+    assert prompt.run("smbiosview -h 0x1301").count("Type=19, Handle=0x1301\n") == 1
+    prompt.run("set.efi", "snap save a -file a.json", "ver", "undo")
+    assert prompt.run("smbiosview -s") == listed
+    for engine in ("cpu", "model"):
+        assert Prompt(folder, engine).run("snap load a -file a.json", "snap restore a", "smbiosview -s") == listed
+    lacking = Prompt(folder, "model")
+    assert lacking.run("smbiosview") == "smbiosview: Not modelled: this machine has no SMBIOS tables.\n"
+    assert "no system table in memory" in lacking.run("dmem")
+    assert lacking.run("smbiosview -s -a") == "smbiosview: Too many arguments.\n"
+
+
+@pytest.mark.images
+def test_the_real_shell_lists_the_tables_that_the_prompt_lists(with_shell: Path) -> None:
+    prompt = Prompt(with_shell)
+    assert prompt.real("smbiosview -s") == prompt.run("smbiosview -s")
+    real, ours = prompt.real("dmem"), prompt.run("dmem")
+    assert real[real.index("Runtime Services") :] == ours[ours.index("Runtime Services") :]
+    assert prompt.run("snap save a -file a.json", "td new -memory 1G", "smbiosview -s", "undo 2").count("Index=") == 9
+    for option in ("-t 19", "-h 256", "-t 300", "-t x"):
+        ours, real = prompt.run(f"smbiosview {option}"), prompt.real(f"smbiosview {option}")
+        assert set(ours.replace("SHOW_OUTLINE", "SHOW_DETAIL").splitlines()) <= set(real.splitlines())
+    other = Prompt(with_shell)
+    other.run("snap load a -file a.json", "snap restore a")
+    assert other.real("smbiosview -s") == other.run("smbiosview -s") == prompt.run("smbiosview -s")
