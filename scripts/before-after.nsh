@@ -7,4 +7,4 @@ td new -memory 2G -accept 256M -on-demand service
 memmap
 echo " "
 echo === after: what GetMemoryMap gave the kernel last
-boot -map -memory 2G -accept 224M -on-demand service -cmdline nokaslr %kernel% %initrd%
+boot -memmap -memory 2G -accept 224M -on-demand service -cmdline nokaslr %kernel% %initrd%

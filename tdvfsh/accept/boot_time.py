@@ -19,6 +19,8 @@ EAGER: Final = "eager"
 PRESIZE: Final = "presize"
 BELOW_4G: Final = "below-4g"
 DEFAULT_SIZE: Final = 512 << 20
+_SHOWN: Final = 60
+"""Characters of an invalid value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ def _checked(size_text: str, text: str) -> int:
         size = parse_size(size_text)
     except UsageError:
         raise UsageError(
-            f"--accept {text}: unknown; give {EAGER}, {BELOW_4G}, {PRESIZE}[:SIZE] or a size such as 512M"
+            f"{text[:_SHOWN]}: unknown; give {EAGER}, {BELOW_4G}, {PRESIZE}[:SIZE] or a size such as 512M"
         ) from None
     if size == 0 or size % PAGE_SIZE:
-        raise UsageError(f"--accept {format_size(size)}: must be a multiple of 4 KiB, and not 0")
+        raise UsageError(f"{format_size(size)}: must be a multiple of 4 KiB, and not 0")
     return size

@@ -75,7 +75,7 @@ def ladder(options: TdOptions, files: BootFiles, step: int = MIB, progress: Prog
         raise UsageError(f"--step {format_size(step)}: must be a multiple of 4 KiB, and not 0")
     if not options.td:
         raise UsageError("a ladder needs a TD: in a plain VM all memory is there from the start")
-    if options.map_file is not None:
+    if options.map is not None:
         raise UsageError("a ladder varies what is accepted at boot, and with --map the map says that")
     climb = _Climb(options, files, step, progress)
     top = climb.boot_with(BootAccept(EAGER))

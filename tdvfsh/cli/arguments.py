@@ -1,7 +1,7 @@
 """What was asked for on the command line.
 
-The grammar itself, and with it argparse, stands in :mod:`tdvfsh.cli.grammar`; ``tdvfsh run SCRIPT`` without options,
-which other scripts are full of, does without it.
+The grammar itself, and with it argparse, stands in :mod:`tdvfsh.cli.grammar`; ``tdvfsh run SCRIPT`` and
+``tdvfsh -c COMMAND`` without options, which other scripts are full of, do without it.
 """
 
 from __future__ import annotations
@@ -16,37 +16,19 @@ if TYPE_CHECKING:
     from tdvfsh.machine.options import TdOptions
 
 FILE_SYSTEMS: Final = 10
-TD_DEFAULTS: Final = {
-    "--memory": "4G",
-    "--vcpus": "1",
-    "--gpaw": "48",
-    "--accept": "512M",
-    "--on-demand": "none",
-    "--profile": "auto",
-    "--loader": "direct",
-    "--firmware-model": "auto",
-    "--host-page-size": "2M",
-    "--kaslr-seed": "0x6A09E667",
-    "--max-ram-below-4g": "4G",
-    "--sept-ve-disable": "on",
-    "--accept-at-exit": "none",
-    "--os-workload": "0",
-}
-_NO_OTHERS: Final = {"map": None, "firmware": None, "fault": None, "no_td": False}
-_ON_OFF: Final = {"on": True, "off": False}
-
-
-class Default(str):
-    """A default value, to be told apart from the same text given by hand."""
-
-    __slots__ = ()
 
 
 class Arguments:
-    """What was asked for: the subcommand, its values, and the TD options where they were given."""
+    """What was asked for: the subcommand, its values, and the TD options where they were given.
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    Args:
+        values: By name.
+        bare: No options were given, so that the table of options need not be read.
+    """
+
+    def __init__(self, values: dict[str, Any], *, bare: bool = False) -> None:
         self._values = values
+        self._bare = bare
         self.subcommand: str = values["subcommand"]
 
     def text(self, name: str) -> str:
@@ -64,13 +46,12 @@ class Arguments:
 
     def axis(self, name: str) -> list[str] | None:
         """The values between commas of a TD option that a subcommand varies; None where it was not given."""
-        value = self._values[name]
-        return None if isinstance(value, Default) else str(value).split(",")
+        value = self._values.get(name)
+        return None if value is None else str(value).split(",")
 
     def is_given(self, name: str) -> bool:
-        """Whether a TD option was given by hand."""
-        value = self._values.get(name)
-        return value is not None and not isinstance(value, Default)
+        """Whether a TD option was given."""
+        return name in self._given()
 
     def flag(self, name: str) -> bool:
         """Whether a flag was given."""
@@ -97,39 +78,36 @@ class Arguments:
             **changes: Texts that stand in for what was given, by the options' names.
 
         Raises:
-            UsageError: A value that cannot be; the message names it and what could.
+            UsageError: An invalid value; the message names it and what is valid.
         """
-        from tdvfsh.accept.boot_time import parse_boot_accept
         from tdvfsh.machine.options import TdOptions
-        from tdvfsh.units import parse_size
 
-        values = self._values | changes
-        return TdOptions(
-            memory=parse_size(values["memory"]),
-            vcpus=_number("--vcpus", values["vcpus"]),
-            gpaw=_number("--gpaw", values["gpaw"]),
-            accept=parse_boot_accept(values["accept"]),
-            on_demand=values["on_demand"],
-            profile=values["profile"],
-            loader=values["loader"],
-            firmware_model=values["firmware_model"],
-            td=not values["no_td"],
-            host_page_size=parse_size(values["host_page_size"]),
-            kaslr_seed=_number("--kaslr-seed", values["kaslr_seed"]) & 0xFFFFFFFF,
-            max_ram_below_4g=parse_size(values["max_ram_below_4g"]),
-            map_file=values["map"],
-            firmware=values["firmware"],
-            sept_ve_disable=_on_or_off("--sept-ve-disable", values["sept_ve_disable"]),
-            accept_at_exit=values["accept_at_exit"],
-            faults=tuple(values["fault"] or ()),
-            os_workload=parse_size(values["os_workload"]),
-        )
+        return TdOptions(**(self._given() | changes))
 
     def td_options_or_none(self) -> TdOptions | None:
-        """The TD options, or None where all are the defaults: then nobody needs the machine's modules yet."""
-        given = {option: self._values[option_name(option)] for option in TD_DEFAULTS}
-        plain = given == TD_DEFAULTS and all(self._values[name] == value for name, value in _NO_OTHERS.items())
-        return None if plain else self.td_options()
+        """The TD options, or None where none was given: then nobody needs the machine's modules yet."""
+        return self.td_options() if self._given() else None
+
+    def check(self) -> None:
+        """Refuse TD options that do not apply to the subcommand.
+
+        Raises:
+            UsageError: One was given.
+        """
+        from tdvfsh.options.uses import use_of
+
+        try:
+            use_of(self.subcommand).check(self._given())
+        except UsageError as error:
+            raise UsageError(f"{self.subcommand}: {error}") from None
+
+    def _given(self) -> dict[str, Any]:
+        """The TD options of the command line, by name."""
+        if self._bare:
+            return {}
+        from tdvfsh.options.td import OPTIONS
+
+        return {name: value for name in OPTIONS if (value := self._values.get(name)) is not None}
 
     def file_systems(self) -> dict[int, str]:
         """Host folders by the number of their ``FSn:``, as far as given."""
@@ -145,30 +123,11 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         UsageError: It cannot be understood.
     """
     if len(words) > 1 and words[0] == "run" and not words[1].startswith("-"):
-        return Arguments({**_default_values(), "subcommand": "run", "script": words[1], "script_arguments": words[2:]})
+        return Arguments({"subcommand": "run", "script": words[1], "script_arguments": words[2:]}, bare=True)
+    if words and set(words[::2]) == {"-c"} and len(words) % 2 == 0 and not any(word[:1] == "-" for word in words[1::2]):
+        return Arguments({"subcommand": "shell", "commands": list(words[1::2])}, bare=True)
     from tdvfsh.cli.grammar import parse_words
 
-    return Arguments(parse_words(words))
-
-
-def _default_values() -> dict[str, Any]:
-    values: dict[str, Any] = {option_name(option): default for option, default in TD_DEFAULTS.items()}
-    return {**values, **_NO_OTHERS, "fs0_write": False}
-
-
-def option_name(option: str) -> str:
-    """The name under which an option's value is kept: ``on_demand`` of ``--on-demand``."""
-    return option.lstrip("-").replace("-", "_")
-
-
-def _on_or_off(option: str, text: str) -> bool:
-    if text not in _ON_OFF:
-        raise UsageError(f"{option} {text}: give on or off")
-    return _ON_OFF[text]
-
-
-def _number(option: str, text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise UsageError(f"{option} {text}: not a number") from None
+    arguments = Arguments(parse_words(words))
+    arguments.check()
+    return arguments

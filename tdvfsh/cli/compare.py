@@ -7,6 +7,7 @@ from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.options.uses import use_of
 
 
 def run_compare(arguments: Arguments) -> int:
@@ -14,8 +15,7 @@ def run_compare(arguments: Arguments) -> int:
     from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
-    names = ("accept", "on_demand", "loader", "memory", "firmware_model")
-    axes = {name: arguments.axis(name) or [] for name in names}
+    axes = {name: arguments.axis(name) or [] for name in use_of("compare").several}
     options = arguments.td_options(**{name: values[0] for name, values in axes.items() if values})
     with named_files(arguments) as (progress, opened):
         rows = compared_rows(

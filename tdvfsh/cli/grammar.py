@@ -11,9 +11,12 @@ from functools import cache
 from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
-from tdvfsh.cli.arguments import FILE_SYSTEMS, TD_DEFAULTS, Default
+from tdvfsh.cli.arguments import FILE_SYSTEMS
 from tdvfsh.cli.subcommands import SUBCOMMANDS, Subcommand
 from tdvfsh.errors import UsageError
+from tdvfsh.options.option import Option, Switch
+from tdvfsh.options.td import OPTIONS
+from tdvfsh.options.uses import Use, use_of
 
 _EPILOG: Final = """\
 examples:
@@ -58,22 +61,22 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     named = frozenset(words)
     if named.isdisjoint(("-h", "--help")):  # help names every subcommand
         with suppress(UsageError):
-            values = vars(_build_parser(named).parse_args(words))
+            values = vars(_build_parser(named, with_help=False).parse_args(words))
     if values is None:  # and so does what is said of a mistake
-        values = vars(_build_parser(SUBCOMMANDS).parse_args(words))
+        values = vars(_build_parser(SUBCOMMANDS, with_help=True).parse_args(words))
     if values.get("subcommand") is None:
         values["subcommand"] = "shell"
     return values
 
 
-def _build_parser(only: Container[str]) -> _Parser:
+def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
     """The grammar with some of the subcommands: to declare them all takes a quarter of the shell's start."""
     parser = _Parser(
         prog="tdvfsh",
         description="A UEFI shell over a virtual Intel TDX trust domain.",
         epilog=_EPILOG,
         formatter_class=_Help,
-        parents=[_td_options(), _shell_options()],
+        parents=[_td_options(use_of(""), with_help=with_help), _shell_options()],
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tdvfsh {__version__}")
@@ -89,13 +92,12 @@ def _build_parser(only: Container[str]) -> _Parser:
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
     for name, subcommand in SUBCOMMANDS.items():
         if name in only:
-            _add_subcommand(subparsers, name, subcommand)
+            _add_subcommand(subparsers, name, subcommand, use_of(name), with_help=with_help)
     return parser
 
 
-def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand) -> None:
-    # What stands before the subcommand must not be reset by the subcommand's own defaults.
-    parents = [_td_options(suppress=True)] if subcommand.td else []
+def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use, *, with_help: bool) -> None:
+    parents = [_td_options(use, with_help=with_help)] if subcommand.td else []
     if subcommand.shell:
         parents.append(_shell_options(suppress=True))
     summary = subcommand.summary
@@ -112,51 +114,41 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand) -> None:
     if subcommand.actions:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         for action, declared in subcommand.actions.items():
-            _add_subcommand(actions, action, declared)
+            _add_subcommand(actions, action, declared, use, with_help=with_help)
 
 
-def _td_options(suppress: bool = False) -> _Parser:
-    parser = _Parser(add_help=False, formatter_class=_Help, argument_default=argparse.SUPPRESS if suppress else None)
+def _td_options(use: Use, *, with_help: bool) -> _Parser:
+    """The TD options. They have no defaults: a subcommand must not reset what stands before it.
+
+    Args:
+        use: How they are used by what takes them.
+        with_help: Whether help is read, and not only words.
+    """
+    parser = _Parser(add_help=False, formatter_class=_Help, argument_default=argparse.SUPPRESS)
     group = parser.add_argument_group("TD options")
-
-    def add(option: str, summary: str, metavar: str) -> None:
-        default = TD_DEFAULTS[option]
-        value = argparse.SUPPRESS if suppress else Default(default)
-        group.add_argument(option, default=value, metavar=metavar, help=f"{summary} (default {default})")
-
-    add("--memory", "RAM", "SIZE")
-    add("--vcpus", "virtual CPUs", "N")
-    add("--gpaw", "guest physical address width", "48|52")
-    add("--accept", "accepted at boot: eager, SIZE, presize[:SIZE], below-4g", "POLICY")
-    add("--on-demand", "none, allocator, loader, loader-literal, service", "OPTION")
-    add("--profile", "edk2 generation: auto, rfc2021, lazy-v2, upstream, bookworm, trixie, sid", "NAME")
-    add(
-        "--loader",
-        "direct, direct-legacy, grub2.06, grub2.12, grub2.12-debian, grub-rh, chainloader, sd-boot",
-        "FLOW",
-    )
-    add(
-        "--firmware-model",
-        "recorded footprint: auto, MODEL.toml, inteltdx, lazy-v2, ovmf-2022.11, ovmf-2025.02, ovmf-2026.08",
-        "NAME",
-    )
-    add("--host-page-size", "largest page the host maps: 4K or 2M", "SIZE")
-    add("--kaslr-seed", "seed of the EFI stub's choice", "N")
-    add("--max-ram-below-4g", "QEMU's machine option", "SIZE")
-    add("--sept-ve-disable", "touching unaccepted memory leaves the TD instead of raising #VE", "on|off")
-    add("--accept-at-exit", "firmware accepts the rest at ExitBootServices: none, unless-objected", "POLICY")
-    add("--os-workload", "memory that the OS uses after boot, for the modelled OS side", "SIZE")
-    missing = argparse.SUPPRESS if suppress else None
-    group.add_argument(
-        "--map", metavar="FILE", default=missing, help="start from a map: memmap, efi: mem or e820 lines, TD HOB list"
-    )
-    group.add_argument("--firmware", metavar="FILE", default=missing, help="OVMF.fd whose TDX metadata makes the TD")
-    group.add_argument(
-        "--fault", metavar="SPEC", action="append", default=missing, help="fail on purpose, as accept:1=OPERAND_BUSY"
-    )
-    no_td = argparse.SUPPRESS if suppress else False
-    group.add_argument("--no-td", action="store_true", default=no_td, help="a plain VM: nothing is ever unaccepted")
+    for option in OPTIONS.values():
+        applies = with_help and option.name not in use.without
+        text = _help_of(option, use) if applies else argparse.SUPPRESS
+        if isinstance(option, Switch):
+            flags = ((f"--{option.spelling}", True, text), (f"--no-{option.spelling}", False, option.off))
+            for flag, value, said in flags:
+                group.add_argument(
+                    flag, dest=option.name, action="store_const", const=value, help=said if applies else text
+                )
+            continue
+        group.add_argument(
+            f"--{option.spelling}",
+            dest=option.name,
+            metavar=f"{option.form}[,{option.form}...]" if option.name in use.several else option.form,
+            action="append" if option.repeats else "store",
+            help=text,
+        )
     return parser
+
+
+def _help_of(option: Option[Any, Any], use: Use) -> str:
+    several = "; several with commas between them" if option.name in use.several else ""
+    return f"{option.line()}{several}".replace("%", "%%")
 
 
 def _shell_options(suppress: bool = False) -> _Parser:

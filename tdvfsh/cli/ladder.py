@@ -10,24 +10,18 @@ from tdvfsh.cli.output import print_json, print_lines
 
 def run_ladder(arguments: Arguments) -> int:
     """The smallest accepted size for each stage of each loader, as tables or as JSON."""
-    from tdvfsh.report.ladder_text import ladder_dicts, ladder_lines
+    from tdvfsh.report.ladder_text import ladder_dicts, ladder_heading, ladder_lines
     from tdvfsh.units import parse_size
 
     step = parse_size(arguments.text("step"))
     loaders = arguments.axis("loader") or ["direct"]
     with named_files(arguments) as (_, opened):
-        ladders = [
-            (loader, options, ladder(options, opened.boot, step))
-            for loader in loaders
-            for options in [arguments.td_options(loader=loader)]
-        ]
+        machines = [arguments.td_options(loader=loader) for loader in loaders]
+        ladders = [(options, ladder(options, opened.boot, step)) for options in machines]
     if arguments.flag("json"):
-        print_json([{"td": options.as_dict(), "rungs": ladder_dicts(rungs)} for _, options, rungs in ladders])
+        print_json([{"td": options.as_dict(), "rungs": ladder_dicts(rungs)} for options, rungs in ladders])
         return 0
-    for number, (loader, options, rungs) in enumerate(ladders):
-        heading = (
-            f"{loader}, firmware {options.firmware_model}, on demand: {options.on_demand}, "
-            f"command line '{arguments.text('cmdline')}'"
-        )
+    for number, (options, rungs) in enumerate(ladders):
+        heading = ladder_heading(options, arguments.text("cmdline"))
         print_lines([*([""] if number else []), heading, *ladder_lines(rungs)])
     return 0

@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-_SWEEP_EXAMPLE: Final = """\
+from tdvfsh.options.td import OPTIONS
+from tdvfsh.options.uses import use_of
+
+_AXES_SHOWN: Final = ("memory", "accept", "on_demand", "loader")
+_SWEEP_EXAMPLE: Final = f"""\
 tdvfsh sweep fleet.toml -o results --plot svg,html
   tdvfsh sweep fleet.toml -o new --check results    exit status 1 where something no longer boots
 
 a spec, here fleet.toml:
   [[image]]                     # real files
   name = "installer"
-  kernel = "linux"              # or { fetched = "kernel-6.12" }, by 'tdvfsh images fetch'
-  initrd = ["initrd.gz"]        # or { size = "300M" }
+  kernel = "linux"              # or {{ fetched = "kernel-6.12" }}, by 'tdvfsh images fetch'
+  initrd = ["initrd.gz"]        # or {{ size = "300M" }}
 
   [[made]]                      # made images: every combination of sizes
   kernel_size = "12M"
@@ -24,10 +28,10 @@ a spec, here fleet.toml:
 
   [[grid]]                      # every combination of these, for each image
   memory = ["1G", "4G"]
-  accept = [{ from = "64M", to = "1G", step = "16M" }, "presize", "below-4g"]
+  accept = [{{ from = "64M", to = "1G", step = "16M" }}, "presize", "below-4g"]
   on_demand = ["none", "allocator", "service"]
   loader = ["direct", "grub2.12"]
-  # also vcpus, gpaw, profile, firmware_model, host_page_size, accept_at_exit, kaslr_seed, max_ram_below_4g"""
+  # also {", ".join(name for name, option in OPTIONS.items() if option.sweep and name not in _AXES_SHOWN)}"""
 
 
 class Subcommand(NamedTuple):
@@ -59,10 +63,10 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
 
 
-def _booting(parser: argparse.ArgumentParser, cmdline: str = "") -> None:
+def _booting(parser: argparse.ArgumentParser, subcommand: str) -> None:
     parser.add_argument("kernel", metavar="KERNEL")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
-    # With KASLR the kernel may cut the only large hole in two: where it lands decides, and no size is a threshold.
+    cmdline = use_of(subcommand).cmdline
     shown = f" (default '{cmdline}')" if cmdline else ""
     parser.add_argument(
         "--cmdline",
@@ -75,30 +79,30 @@ def _booting(parser: argparse.ArgumentParser, cmdline: str = "") -> None:
 
 
 def _boot(parser: argparse.ArgumentParser) -> None:
-    _booting(parser)
+    _booting(parser, "boot")
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
     _add_engine(parser)
 
 
 def _lazy(parser: argparse.ArgumentParser) -> None:
-    _booting(parser)
+    _booting(parser, "lazy")
     parser.add_argument("--until", metavar="REGEX", help="end each run where a console line matches")
     parser.add_argument("--time-limit", metavar="S", help="give each run up after so many seconds")
     _add_fast_decompress(parser)
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
-    _booting(parser)
+    _booting(parser, "compare")
     parser.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
 
 
 def _ladder(parser: argparse.ArgumentParser) -> None:
-    _booting(parser, "nokaslr")
+    _booting(parser, "ladder")
     parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
 
 
 def _plot(parser: argparse.ArgumentParser) -> None:
-    _booting(parser, "nokaslr")
+    _booting(parser, "plot")
     parser.add_argument("--over", metavar="WHAT", default="initrd", help="initrd (the default) or accept")
     parser.add_argument("--from", dest="first", metavar="SIZE", default="0", help="first size (default 0)")
     parser.add_argument("--to", dest="last", metavar="SIZE", default="600M", help="last size (default 600M)")
@@ -106,10 +110,7 @@ def _plot(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kernel", metavar="KERNEL")
-    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
-    parser.add_argument("--cmdline", metavar="S", default="nokaslr", help="kernel command line (default nokaslr)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _booting(parser, "verify")
     parser.add_argument(
         "--fast-decompress", action="store_true",
         help="run the stub a second time with the host unpacking the kernel, and compare that run with the first",

@@ -109,9 +109,6 @@ def run_advise(arguments: Arguments) -> int:
 
 def _questions(arguments: Arguments) -> list[Question]:
     """From a spec, each image in each machine of its grids; else the pairs of the command line in one machine."""
-    for axis in ("accept", "on_demand"):
-        if arguments.axis(axis) is not None:
-            raise UsageError(f"advise: --{axis.replace('_', '-')} is what it finds out; 'compare' takes values")
     kernel = arguments.optional("kernel")
     if kernel is not None and kernel.endswith(_SPEC_SUFFIX):
         if arguments.words("initrd") or arguments.words("pair") or arguments.text("cmdline"):

@@ -109,10 +109,6 @@ SID: Final = replace(UPSTREAM, name="sid", edk2="edk2-stable202608")
 PROFILES: Final = {profile.name: profile for profile in (UPSTREAM, RFC2021, LAZY_V2, TRIXIE, BOOKWORM, SID)}
 
 
-AUTOMATIC: Final = "auto"
-"""As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""
-
-
 def profile_named(name: str) -> FirmwareProfile:
     """The profile called ``name``.
 

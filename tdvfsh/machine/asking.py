@@ -1,52 +1,41 @@
-"""TD options from what people write: sizes and policies as text."""
+"""TD options from what users write: sizes and policies as text."""
 
 from __future__ import annotations
 
-from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.dxe.profile import AUTOMATIC
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec
+
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.units import parse_size
+from tdvfsh.options.td import OPTIONS
+
+Values = ParamSpec("Values")
 
 
-def td_options(
-    memory: int | str = "4G",
-    accept: str = "512M",
-    on_demand: str = "none",
-    loader: str = "direct",
-    *,
-    profile: str = AUTOMATIC,
-    firmware_model: str = AUTOMATIC,
-    vcpus: int = 1,
-    gpaw: int = 48,
-    td: bool = True,
-) -> TdOptions:
-    """The options of a TD, by the values of the command line's options of the same names.
+def _with_the_options_of(constructor: Callable[Values, TdOptions]) -> Callable[Values, TdOptions]:
+    """A function that takes what the table declares, and says so to type checkers and to ``help()``."""
 
-    Args:
-        memory: RAM: bytes, or a size such as ``2G``.
-        accept: Accepted at boot: ``eager``, a size, ``presize[:SIZE]``, ``below-4g``.
-        on_demand: ``none``, ``allocator``, ``loader``, ``loader-literal``, ``service``.
-        loader: The boot flow.
-        profile: The firmware generation's rules.
-        firmware_model: The recorded footprint.
-        vcpus: Number of vCPUs.
-        gpaw: 48 or 52.
-        td: False for a plain VM.
+    def td_options(*values: Values.args, **named: Values.kwargs) -> TdOptions:
+        return constructor(*values, **named)
 
-    Raises:
-        UsageError: A value that cannot be; the message names it and what could.
+    arguments = "\n".join(f"    {option.name}: {option.line()}." for option in OPTIONS.values())
+    td_options.__doc__ = f"""The options of a TD, by the values of the command line's options of the same names.
 
-    >>> td_options("2G", "256M", "service").memory
-    2147483648
-    """
-    return TdOptions(
-        memory=parse_size(memory) if isinstance(memory, str) else memory,
-        accept=parse_boot_accept(accept),
-        on_demand=on_demand,
-        loader=loader,
-        profile=profile,
-        firmware_model=firmware_model,
-        vcpus=vcpus,
-        gpaw=gpaw,
-        td=td,
-    )
+Args:
+{arguments}
+
+Raises:
+    UsageError: An invalid value; the message names the option and what is valid.
+
+>>> td_options("2G", "256M", "service").memory
+2147483648
+>>> td_options(host_page_size="4K", vcpus=2).host_page_size
+4096
+"""
+    td_options.__signature__ = inspect.signature(constructor)  # type: ignore[attr-defined]
+    td_options.__qualname__ = "td_options"
+    td_options.__module__ = __name__
+    return td_options
+
+
+td_options = _with_the_options_of(TdOptions)

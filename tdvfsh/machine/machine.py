@@ -88,7 +88,7 @@ class Machine:
         self.hob_entries: tuple[TdHobEntry, ...] = self.start.hob_entries
         if self.imported_map is not None:
             self.td.added_bytes = 0  # who accepted it, and when, a map does not tell
-        faults = [parse_fault(text) for text in options.faults]
+        faults = [parse_fault(text) for text in options.fault]
         set_sec_faults(self, faults)
         self.boot_accept = self._accept_at_boot(image_bytes)
         self.boot_bytes = self.td.accepted_bytes

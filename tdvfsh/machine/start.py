@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tdvfsh.dxe.profile import AUTOMATIC, UPSTREAM, FirmwareProfile, profile_named
+from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile, profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.options.td import AUTOMATIC
 from tdvfsh.td.added import added_spans, td_hob_section
 from tdvfsh.td.footprint import FirmwareModel, firmware_model, is_recorded_file
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
@@ -112,8 +113,8 @@ def _read_files(options: TdOptions) -> tuple[FirmwareFacts | None, ImportedMap |
         from tdvfsh.machine.firmware_file import read_firmware
 
         firmware = read_firmware(options.firmware)
-    if options.map_file is not None:
+    if options.map is not None:
         from tdvfsh.machine.imported import import_machine
 
-        imported = import_machine(options.map_file, options.td)
+        imported = import_machine(options.map, options.td)
     return firmware, imported

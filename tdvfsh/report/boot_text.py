@@ -84,8 +84,8 @@ def td_sentence(result: BootResult) -> str:
         parts.append("host maps 4 KiB pages")
     if not options.sept_ve_disable:
         parts.append("SEPT_VE_DISABLE off")
-    if options.faults:
-        parts.append(f"faults {' '.join(options.faults)}")
+    if options.fault:
+        parts.append(f"faults {' '.join(options.fault)}")
     return ", ".join(parts)
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tdvfsh.boots.ladder import Rung
+from tdvfsh.machine.start import start_of
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
+if TYPE_CHECKING:
+    from tdvfsh.machine.options import TdOptions
+
 _NEVER = "never"
+
+
+def ladder_heading(options: TdOptions, cmdline: str) -> str:
+    """What one of several ladders is of."""
+    firmware = start_of(options).firmware_name
+    return f"{options.loader}, firmware {firmware}, on demand: {options.on_demand}, command line '{cmdline}'"
 
 
 def ladder_lines(rungs: Sequence[Rung]) -> list[str]:

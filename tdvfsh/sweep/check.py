@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tdvfsh.sweep.axes import AXIS_NAMES, default_point
+from tdvfsh.sweep.axes import AXES, AXIS_NAMES, default_point
 from tdvfsh.sweep.row import BOOTS, Cell, Row
 from tdvfsh.units import format_size, human_size
 
@@ -15,7 +15,7 @@ BETTER: Final = "better"
 GONE: Final = "gone"
 NEW: Final = "new"
 
-_SIZES: Final = frozenset({"memory", "host_page_size", "max_ram_below_4g"})
+_SIZES: Final = frozenset(axis.name for axis in AXES if axis.is_size)
 
 Place = tuple[Cell, ...]
 """What makes two rows comparable: the image's name and the TD. What the image is made of may differ."""

@@ -73,7 +73,7 @@ class AcceptSearch:
     def __init__(self, options: TdOptions, files: BootFiles, step: int) -> None:
         if step < PAGE_SIZE or step % PAGE_SIZE:
             raise UsageError(f"--step {format_size(step)}: must be a multiple of 4 KiB, and not 0")
-        if not options.td or options.map_file is not None:
+        if not options.td or options.map is not None:
             raise UsageError("advice varies what is accepted at boot: neither --no-td nor --map goes with it")
         self._options = options
         self._files = files

@@ -98,7 +98,7 @@ def test_a_larger_initrd_never_lowers_a_rung(opened: Opener) -> None:
     ("options", "step", "why"),
     [
         (_options(td=False), MIB, "needs a TD"),
-        (_options(map_file="map.txt"), MIB, "the map says that"),
+        (_options(map="map.txt"), MIB, "the map says that"),
         (_options(), 1000, "multiple of 4 KiB"),
         (_options(), 0, "multiple of 4 KiB"),
     ],

@@ -160,7 +160,7 @@ def test_linux_does_not_run_without_sept_ve_disable(opened: Opener) -> None:
 
 def test_there_is_no_os_side_where_no_os_was_reached_or_nothing_is_unaccepted(opened: Opener) -> None:
     assert os_side(_boot(opened, td=False)) is None
-    failed = boot(TdOptions(faults=("LoadImage:1=ABORTED",)), opened(0).boot)
+    failed = boot(TdOptions(fault=("LoadImage:1=ABORTED",)), opened(0).boot)
     assert os_side(failed) is None
 
 

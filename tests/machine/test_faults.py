@@ -19,7 +19,7 @@ ANY, DATA = EfiAllocateType.AllocateAnyPages, EfiMemoryType.EfiLoaderData
 
 
 def _boot(opened: Opener, *faults: str, initrd: int = INSTALLER_INITRD, **more: object) -> BootResult:
-    return boot(TdOptions(memory=2 * GIB, faults=faults, **more), opened(initrd).boot)  # type: ignore[arg-type]
+    return boot(TdOptions(memory=2 * GIB, fault=faults, **more), opened(initrd).boot)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_fault_that_cannot_be_is_refused_in_one_line(text: str, why: str) -> N
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_just_the_nth_call_fails(number: int) -> None:
-    machine = Machine(TdOptions(faults=(f"AllocatePages:{number}=OUT_OF_RESOURCES",)))
+    machine = Machine(TdOptions(fault=(f"AllocatePages:{number}=OUT_OF_RESOURCES",)))
     statuses = [machine.services.allocate_pages(ANY, DATA, 1, 0).status for _ in range(4)]
     assert [status is SUCCESS for status in statuses] == [index != number for index in range(1, 5)]
 
@@ -73,7 +73,7 @@ def test_without_a_plan_no_call_is_counted() -> None:
 
 
 def test_a_failed_pool_request_changes_nothing() -> None:
-    machine = Machine(TdOptions(faults=("AllocatePool:1=OUT_OF_RESOURCES",)))
+    machine = Machine(TdOptions(fault=("AllocatePool:1=OUT_OF_RESOURCES",)))
     key = machine.services.core.memory_map.key
     result = machine.services.allocate_pool(DATA, 1 << 20)
     assert (result.status, result.buffer) == (EfiStatus.EFI_OUT_OF_RESOURCES, None)
@@ -122,18 +122,18 @@ def test_a_busy_page_fails_the_accept_on_demand_after_four_tries(opened: Opener,
 def test_three_busy_tdcalls_are_survived_and_four_are_not() -> None:
     statuses = []
     for count in (3, 4):
-        machine = Machine(TdOptions(faults=(f"tdcall:1-{count}=OPERAND_BUSY",)))
+        machine = Machine(TdOptions(fault=(f"tdcall:1-{count}=OPERAND_BUSY",)))
         statuses.append(machine.services.accept_memory(512 * MIB, 4 * MIB))
     assert statuses == [SUCCESS, EfiStatus.EFI_DEVICE_ERROR]
 
 
 def test_a_failed_accept_in_sec_keeps_the_td_from_starting() -> None:
     with pytest.raises(UsageError, match=r"the TD does not start: .*\(OPERAND_BUSY\)"):
-        Machine(TdOptions(faults=("sec-accept:1=OPERAND_BUSY",)))
+        Machine(TdOptions(fault=("sec-accept:1=OPERAND_BUSY",)))
 
 
 def test_a_size_mismatch_costs_one_tdcall_and_512_small_ones() -> None:
-    sound, mismatched = Machine(TdOptions()), Machine(TdOptions(faults=("tdcall:1=SIZE_MISMATCH",)))
+    sound, mismatched = Machine(TdOptions()), Machine(TdOptions(fault=("tdcall:1=SIZE_MISMATCH",)))
     calls = []
     for machine in (sound, mismatched):
         before = machine.td.tdcall.calls
@@ -156,7 +156,7 @@ def test_a_host_of_small_pages_meets_a_mismatch_at_every_2_mib() -> None:
 def test_map_gpa_that_answers_retry_without_progress_three_times_is_a_device_error() -> None:
     outcomes = []
     for last in (2, 3):
-        machine = Machine(TdOptions(faults=(f"mapgpa:1-{last}=RETRY",)))
+        machine = Machine(TdOptions(fault=(f"mapgpa:1-{last}=RETRY",)))
         outcomes.append(set_memory_shared(machine.td, 64 * MIB, 2 * MIB))
     assert [outcome.status for outcome in outcomes] == [SUCCESS, EfiStatus.EFI_DEVICE_ERROR]
     assert outcomes[0].retries == 2

@@ -33,7 +33,7 @@ Unaccepted 0000000100000000-000000017FFFFFFF 0000000000080000 0000000000000000
 
 
 def _machine(path: Path, td: bool = True) -> Machine:
-    return Machine(TdOptions(map_file=str(path), td=td))
+    return Machine(TdOptions(map=str(path), td=td))
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -87,7 +87,7 @@ def test_a_plain_vm_takes_unaccepted_ranges_for_conventional_memory(tmp_path: Pa
 
 
 def test_files_boot_on_a_map_and_its_holes_are_respected(tmp_path: Path, opened: Opener) -> None:
-    result = boot(TdOptions(map_file=str(_write(tmp_path, LAZY)), on_demand="service"), opened(600 * MIB).boot)
+    result = boot(TdOptions(map=str(_write(tmp_path, LAZY)), on_demand="service"), opened(600 * MIB).boot)
     assert result.booted
     assert result.boot_bytes + result.on_demand_bytes + result.left_to_os_bytes == result.machine.td.ram.memory
     assert any(entry.start >= 4 * GIB for entry in result.placements)
@@ -95,7 +95,7 @@ def test_files_boot_on_a_map_and_its_holes_are_respected(tmp_path: Path, opened:
 
 def test_a_kernels_log_of_a_real_boot_serves_as_well(opened: Opener) -> None:
     log = RECORDINGS / "boot" / "direct-bookworm-2G-linux-6.1.txt"
-    result = boot(TdOptions(map_file=str(log), td=False), opened(INSTALLER_INITRD).boot)
+    result = boot(TdOptions(map=str(log), td=False), opened(INSTALLER_INITRD).boot)
     assert result.booted
     assert result.machine.start.notes[0].startswith(str(log))
 
@@ -193,7 +193,7 @@ def test_any_map_makes_a_machine_whose_bytes_add_up_or_a_refusal(
         at += pages
     path = _write(tmp_path, "".join(rows))
     try:
-        result = boot(TdOptions(map_file=str(path), on_demand=on_demand, loader=loader), opened(0).boot)
+        result = boot(TdOptions(map=str(path), on_demand=on_demand, loader=loader), opened(0).boot)
     except TdvfshError as error:
         refusal = str(error)
     else:

@@ -109,7 +109,7 @@ def test_each_option_is_told_with_what_it_did_or_could_not_do(
 
 
 def test_a_failure_that_is_no_lack_of_memory_is_not_blamed_on_memory(opened: Opener) -> None:
-    result = _boot(opened, 38, faults=("LoadImage:1=SECURITY_VIOLATION",))
+    result = _boot(opened, 38, fault=("LoadImage:1=SECURITY_VIOLATION",))
     assert "is nothing that memory cures" in _option(result, "service")
 
 

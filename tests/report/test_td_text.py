@@ -27,7 +27,7 @@ def test_a_host_of_small_pages_the_exit_policy_and_a_cleared_attribute_are_shown
 
 
 def test_an_imported_map_shows_every_piece_of_ram_and_where_it_came_from() -> None:
-    machine = Machine(TdOptions(map_file=str(RECORDED)))
+    machine = Machine(TdOptions(map=str(RECORDED)))
     lines = td_lines(machine)
     assert [line.split()[-3] for line in lines[:2]] == [
         "0000000000000000-000000000009FFFF",

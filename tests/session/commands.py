@@ -30,7 +30,7 @@ def two_hundred(kernel: str, initrd: str) -> list[str]:
                     f"boot -q -memory 2G -accept {accept} -on-demand {option} -loader {loader} {kernel} {initrd}",
                     "set status %lasterror%",
                 ]
-    lines += [f"boot -memory 2G -accept 240M -map {kernel} {initrd}", "explain", "undo", "explain"]
+    lines += [f"boot -memory 2G -accept 240M -memmap {kernel} {initrd}", "explain", "undo", "explain"]
     lines += [f"load {kernel}", f"initrd {initrd}", "dh", "initrd -u", "trace -n 20 -tree", "trace -status error"]
     for number in range(200 - len(lines) - 3):
         lines.append(_SHORT[number % len(_SHORT)])

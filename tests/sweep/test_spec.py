@@ -125,15 +125,18 @@ def test_a_grid_may_name_the_images_it_is_for(spec_file: SpecFile) -> None:
         ('[[made]]\nkernel_size = "12M"\ninit_size = "much"\n', "init_size: 'much' is not a size"),
         (MADE + MADE, "two images are called cloud initrd_size=40M"),
         (MADE + "[[grid]]\nmemroy = 1\n", "grid 1: 'memroy' is unknown"),
-        (MADE + '[[grid]]\nloader = "lilo"\n', "grid 1: --loader lilo: unknown"),
-        (MADE + '[[grid]]\naccept = ["some"]\n', "grid 1: accept: --accept some: unknown"),
+        (MADE + '[[grid]]\nloader = "lilo"\n', "grid 1: loader: lilo: unknown; choose one of direct"),
+        (MADE + '[[grid]]\naccept = ["some"]\n', "grid 1: accept: some: unknown; give eager"),
         (MADE + "[[grid]]\nmemory = []\n", "memory: an empty list"),
-        (MADE + "[[grid]]\nvcpus = [0]\n", "--vcpus 0"),
-        (MADE + '[[grid]]\nvcpus = { from = "1", to = "2", step = "1" }\n', "only for memory and accept"),
+        (MADE + "[[grid]]\nvcpus = [0]\n", "vcpus: 0: give 1 to 4096"),
+        (
+            MADE + '[[grid]]\nvcpus = { from = "1", to = "2", step = "1" }\n',
+            "only for memory, accept, max_ram_below_4g",
+        ),
         (MADE + '[[grid]]\nmemory = { from = "2G", to = "1G", step = "1G" }\n', "a range goes upwards"),
         (MADE + '[[grid]]\nmemory = { from = "1G", to = "2G", step = "0" }\n', "a range goes upwards"),
         (MADE + '[[grid]]\nimage = "other"\n', "no image is called other"),
-        (MADE + "[[grid]]\non_demand = 3\n", "3 is not a word"),
+        (MADE + "[[grid]]\non_demand = 3\n", "on_demand: 3: not a word"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(spec_file: SpecFile, text: str, complaint: str) -> None:

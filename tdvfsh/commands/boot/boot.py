@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tdvfsh.commands.boot.common import boot_options, host_path, refuse
+from tdvfsh.commands.boot.common import Initrds, opened_files, refuse
 from tdvfsh.errors import TdvfshError
+from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import FilePath, Flag, Option, Text
-from tdvfsh.shell.machine_binding import options_of
+from tdvfsh.shell.command.types import NO_VALUES, FilePath, Flag, TdValues, Text
+from tdvfsh.shell.host_files import options_with
 
 if TYPE_CHECKING:
     from tdvfsh.boots.modelled_boot import BootResult
     from tdvfsh.shell.shell import Shell
 
 _STATE = "boot"
+_BOOT_CMDLINE = use_of("boot").cmdline
+_COMPARE_CMDLINE = use_of("compare").cmdline
 
 
 @command("boot", profile="td")
@@ -24,56 +27,32 @@ def boot(
     shell: Shell,
     kernel: FilePath,
     *initrds: FilePath,
-    cmdline: Annotated[Text, Option("-cmdline")] = "",
-    memory: Annotated[Text, Option("-memory")] = "",
-    accept: Annotated[Text, Option("-accept")] = "",
-    on_demand: Annotated[Text, Option("-on-demand")] = "",
-    loader: Annotated[Text, Option("-loader")] = "",
-    vcpus: Annotated[Text, Option("-vcpus")] = "",
-    host_page_size: Annotated[Text, Option("-host-page-size")] = "",
-    firmware_model: Annotated[Text, Option("-firmware-model")] = "",
-    firmware: Annotated[FilePath, Option("-firmware")] = "",
-    import_: Annotated[FilePath, Option("-import")] = "",
-    accept_at_exit: Annotated[Text, Option("-accept-at-exit")] = "",
-    os_workload: Annotated[Text, Option("-os-workload")] = "",
-    kaslr_seed: Annotated[Text, Option("-kaslr-seed")] = "",
-    fault: Annotated[Text, Option("-fault")] = "",
-    map_: Annotated[Flag, Option("-map")] = False,
+    initrd: Initrds = (),
+    cmdline: Text = _BOOT_CMDLINE,
+    options: TdValues = NO_VALUES,
+    memmap: Flag = False,
     q: Flag = False,
 ) -> ShellStatus:
     """Boot a kernel in a TD of its own, and tell what happened.
 
     SYNOPSIS:
-        boot [-memory size] [-accept policy] [-on-demand option] [-loader flow]
-             [-vcpus n] [-host-page-size 4K|2M] [-firmware-model name]
-             [-firmware file] [-import file] [-accept-at-exit policy]
-             [-os-workload size] [-kaslr-seed n] [-fault spec[,spec...]]
-             [-cmdline text] [-map] [-q] kernel [initrd...]
+        boot kernel [initrd...] [-initrd file]... [-cmdline text] [-memmap] [-q] [TD options]
 
     OPTIONS:
-        -memory: RAM; else as the shell's TD.
-        -accept: eager, a size, presize, below-4g; else as the shell's TD.
-        -on-demand: none, allocator, loader, loader-literal, service; else as the shell's TD.
-        -loader: The flow: direct, direct-legacy, grub2.06, grub2.12, grub-rh, sd-boot …; else as the shell's TD.
-        -vcpus: Number of vCPUs; several accept at boot together.
-        -host-page-size: Largest page that the host maps.
-        -firmware-model: Recorded firmware whose footprint it has.
-        -firmware: An OVMF.fd whose TDX metadata makes the TD.
-        -import: A memory map to start from.
-        -accept-at-exit: none, or unless-objected: firmware accepts the rest at ExitBootServices.
-        -os-workload: Memory that the OS uses after boot, for its modelled side.
-        -kaslr-seed: Seed of the EFI stub's choice of a place for the kernel.
-        -fault: Failures on purpose, as 'help fault' describes them.
-        -cmdline: The kernel's command line.
-        -map: Show the memory map that the kernel got, too.
-        -q: Only the outcome.
         kernel: A Linux kernel.
         initrd: Its initrds, joined in this order.
+        -initrd file: Its initrd; several are joined in order.
+        -cmdline text: The kernel's command line.
+        -memmap: Show the memory map that the kernel got, too.
+        -q: Only the outcome.
+        [TD options]
 
     DESCRIPTION:
-        The shell's own TD is not touched. 'explain' tells more of the boot, 'trace -boot' shows every call it made.
+        The shell's own TD is not changed; what no option says is as in that TD. 'explain' tells more of the boot,
+        'trace -boot' shows every call it made. Options may have two dashes, as on the command line.
 
     EXAMPLES:
+        boot fs1:\\installer-13\\linux --initrd fs1:\\installer-13\\initrd.gz --memory 2G --accept 224M
         boot -memory 2G -accept 224M fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz
 
     RETURNVALUES:
@@ -81,38 +60,20 @@ def boot(
         Otherwise: The status that the boot ended with.
     """
     from tdvfsh.boots.modelled_boot import boot as boot_files
-    from tdvfsh.boots.open_files import open_boot_files
     from tdvfsh.report.boot_text import after_boot_lines, story_lines
 
     try:
-        options = boot_options(
-            shell,
-            memory=memory,
-            accept=accept,
-            on_demand=on_demand,
-            loader=loader,
-            vcpus=vcpus,
-            host_page_size=host_page_size,
-            firmware_model=firmware_model,
-            firmware=firmware,
-            map_file=import_,
-            accept_at_exit=accept_at_exit,
-            os_workload=os_workload,
-            kaslr_seed=kaslr_seed,
-            faults=fault,
-        )
-        names = (kernel, *initrds)
-        paths = [host_path(shell, path) for path in names]
+        chosen = options_with(shell, "boot", options)
         with ExitStack() as stack:
-            opened = stack.enter_context(open_boot_files(paths[0], paths[1:], cmdline, names=names))
-            result = boot_files(options, opened.boot)
+            opened = stack.enter_context(opened_files(shell, kernel, (*initrds, *initrd), cmdline))
+            result = boot_files(chosen, opened.boot)
             _remember(shell, result, stack.pop_all())
     except TdvfshError as error:
         return refuse(shell, "boot", error)
     lines = after_boot_lines(result, opened.initrds) if q else story_lines(result, opened.initrds)
     for line in lines:
         shell.print(f"{line}\n")
-    if map_:
+    if memmap:
         from tdvfsh.report.memmap_text import memmap_table
 
         for line in memmap_table(result.memory_map):
@@ -125,28 +86,27 @@ def compare(
     shell: Shell,
     kernel: FilePath,
     *initrds: FilePath,
-    cmdline: Annotated[Text, Option("-cmdline")] = "",
-    memory: Annotated[Text, Option("-memory")] = "",
-    accept: Annotated[Text, Option("-accept")] = "",
-    on_demand: Annotated[Text, Option("-on-demand")] = "",
-    loader: Annotated[Text, Option("-loader")] = "",
-    firmware_model: Annotated[Text, Option("-firmware-model")] = "",
+    initrd: Initrds = (),
+    cmdline: Text = _COMPARE_CMDLINE,
+    options: TdValues = NO_VALUES,
     sfo: Flag = False,
 ) -> ShellStatus:
     """Boot the same files under every policy, option and loader, side by side.
 
     SYNOPSIS:
-        compare [-memory sizes] [-accept policies] [-on-demand options] [-loader flows]
-                [-firmware-model names] [-cmdline text] [-sfo] kernel [initrd...]
+        compare kernel [initrd...] [-initrd file]... [-cmdline text] [-sfo] [TD options]
 
     OPTIONS:
-        -memory: RAM, with commas between sizes; else as the shell's TD.
-        -accept: Policies to compare, with commas between them.
-        -on-demand: Options to compare, with commas between them; else all.
-        -loader: Loaders to compare, with commas between them.
-        -firmware-model: Recorded firmwares to compare, with commas between them; else as the shell's TD.
-        -cmdline: The kernel's command line.
+        kernel: A Linux kernel.
+        initrd: Its initrds, joined in this order.
+        -initrd file: Its initrd; several are joined in order.
+        -cmdline text: The kernel's command line.
         -sfo: Standard format output, one row a boot, sizes in bytes.
+        [TD options]
+
+    DESCRIPTION:
+        Without them, four policies, every on-demand option and two loaders are compared; what no option says is as in
+        the shell's TD.
 
     EXAMPLES:
         compare -memory 2G -accept eager,224M fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz
@@ -158,25 +118,23 @@ def compare(
     from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
     from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS
     from tdvfsh.boots.compare import compare as compare_files
-    from tdvfsh.boots.open_files import open_boot_files
     from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
+    axes = {name: str(options[name]).split(",") if name in options else [] for name in use_of("compare").several}
+    first = {name: values[0] for name, values in axes.items() if values}
     try:
-        options = options_of(shell)
-        axes = [text.split(",") if text else [] for text in (accept, on_demand, loader, memory, firmware_model)]
-        names = (kernel, *initrds)
-        paths = [host_path(shell, path) for path in names]
-        with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
+        chosen = options_with(shell, "compare", {**options, **first})
+        with opened_files(shell, kernel, (*initrds, *initrd), cmdline) as opened:
             boots = compare_files(
-                options,
+                chosen,
                 opened.boot,
-                axes[0] or COMPARED_ACCEPTS,
-                axes[1] or ON_DEMAND_NAMES,
-                axes[2] or COMPARED_LOADERS,
+                axes["accept"] or COMPARED_ACCEPTS,
+                axes["on_demand"] or ON_DEMAND_NAMES,
+                axes["loader"] or COMPARED_LOADERS,
                 lambda done, total: shell.checkpoint(),
-                [parse_size(size) for size in axes[3]],
-                axes[4],
+                [parse_size(size) for size in axes["memory"]],
+                axes["firmware_model"],
             )
             rows = compared_rows(boots)
     except TdvfshError as error:

@@ -1,57 +1,37 @@
-"""What the commands that boot files have in common: the TD's options, where files lie, and how they refuse."""
+"""What the commands that boot files have in common: which files, and how they refuse."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
-from tdvfsh.errors import HostError, TdvfshError, UsageError
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.shell.machine_binding import options_of, status_of_error
+from tdvfsh.shell.command.types import Kind, Option
+from tdvfsh.shell.host_files import host_path
+from tdvfsh.shell.machine_binding import status_of_error
 
 if TYPE_CHECKING:
-    from tdvfsh.machine.options import TdOptions
+    from tdvfsh.boots.open_files import OpenedFiles
+    from tdvfsh.errors import TdvfshError
     from tdvfsh.shell.shell import Shell
 
-_FILES = ("map_file", "firmware")
+Initrds = Annotated[tuple[str, ...], Kind("file", lambda word: word), Option("-initrd", repeats=True)]
 
 
-def boot_options(shell: Shell, **texts: str) -> TdOptions:
-    """The options of the shell's TD, changed by what was given; an empty text stands for nothing given.
-
-    ``map_file`` and ``firmware`` are files of the shell's drives.
-
-    Raises:
-        UsageError: A value that cannot be.
-        HostError: A file that does not lie on the host.
-    """
-    from tdvfsh.machine.options import options_with
-
-    given = {name: text for name, text in texts.items() if text}
-    for name in _FILES:
-        if name in given:
-            given[name] = host_path(shell, given[name])
-    return options_with(options_of(shell), given)
-
-
-def host_path(shell: Shell, path: str) -> str:
-    """Where a file of a mounted drive lies on the host.
+@contextmanager
+def opened_files(shell: Shell, kernel: str, initrds: Sequence[str], cmdline: str) -> Iterator[OpenedFiles]:
+    """Files of the shell's drives, opened for a boot while the block runs.
 
     Raises:
-        HostError: There is no such file, or its drive is not a folder of the host.
+        UsageError, HostError, FormatError: A file that cannot be read, or does not lie on the host.
     """
-    from tdvfsh.shell.drives.hostfolder import HostFolder
+    from tdvfsh.boots.open_files import open_boot_files
 
-    located = shell.locate(path)
-    if located is None:
-        raise UsageError(f"{path}: there is no such drive, and no current one")
-    mapping, parts = located
-    filesystem = mapping.drive.filesystem
-    if not isinstance(filesystem, HostFolder):
-        raise HostError(f"{path}: only files on a host folder can be booted")
-    found = filesystem.host_path(parts)
-    if found is None:
-        raise HostError(f"{path}: no such file")
-    return found
+    names = (kernel, *initrds)
+    paths = [host_path(shell, path) for path in names]
+    with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
+        yield opened
 
 
 def refuse(shell: Shell, name: str, error: TdvfshError) -> ShellStatus:

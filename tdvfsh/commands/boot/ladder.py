@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tdvfsh.commands.boot.common import boot_options, host_path, refuse
+from tdvfsh.commands.boot.common import Initrds, opened_files, refuse
 from tdvfsh.errors import TdvfshError
+from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import FilePath, Flag, Option, Text
+from tdvfsh.shell.command.types import NO_VALUES, FilePath, Flag, TdValues, Text
+from tdvfsh.shell.host_files import options_with
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
+
+_CMDLINE = use_of("ladder").cmdline
 
 
 @command("ladder", profile="td")
@@ -19,28 +23,25 @@ def ladder(
     shell: Shell,
     kernel: FilePath,
     *initrds: FilePath,
-    cmdline: Annotated[Text, Option("-cmdline")] = "nokaslr",
-    memory: Annotated[Text, Option("-memory")] = "",
-    on_demand: Annotated[Text, Option("-on-demand")] = "",
-    loader: Annotated[Text, Option("-loader")] = "",
-    firmware_model: Annotated[Text, Option("-firmware-model")] = "",
-    step: Annotated[Text, Option("-step")] = "1M",
+    initrd: Initrds = (),
+    cmdline: Text = _CMDLINE,
+    options: TdValues = NO_VALUES,
+    step: Text = "1M",
     sfo: Flag = False,
 ) -> ShellStatus:
     """Find the smallest accepted size with which each stage of a boot is reached.
 
     SYNOPSIS:
-        ladder [-memory size] [-on-demand option] [-loader flow] [-firmware-model name]
-               [-cmdline text] [-step size] [-sfo] kernel [initrd...]
+        ladder kernel [initrd...] [-initrd file]... [-cmdline text] [-step size] [-sfo] [TD options]
 
     OPTIONS:
-        -memory: RAM; else as the shell's TD.
-        -on-demand: none, allocator, loader, loader-literal, service; else as the shell's TD.
-        -loader: The flow; else as the shell's TD.
-        -firmware-model: Recorded firmware; else as the shell's TD.
-        -cmdline: The kernel's command line, 'nokaslr' unless given: with KASLR no size is a threshold.
-        -step: Granularity, a multiple of 4K; 1M without it.
+        kernel: A Linux kernel.
+        initrd: Its initrds, joined in this order.
+        -initrd file: Its initrd; several are joined in order.
+        -cmdline text: The kernel's command line (default nokaslr): with KASLR no size is a threshold.
+        -step size: Granularity, a multiple of 4K (default 1M).
         -sfo: Print Standard-Format Output.
+        [TD options]
 
     DESCRIPTION:
         Each rung is found by halving: with that size the stage is reached, with one step less it is not. Where an
@@ -56,18 +57,21 @@ def ladder(
         INVALID_PARAMETER: An option or a step that cannot be.
     """
     from tdvfsh.boots.ladder import ladder as climb
-    from tdvfsh.boots.open_files import open_boot_files
-    from tdvfsh.report.ladder_text import ladder_lines, ladder_sfo
+    from tdvfsh.report.ladder_text import ladder_heading, ladder_lines, ladder_sfo
     from tdvfsh.units import parse_size
 
+    given = dict(options)
+    loaders = str(given.pop("loader")).split(",") if "loader" in given else []
     try:
-        options = boot_options(shell, memory=memory, on_demand=on_demand, loader=loader, firmware_model=firmware_model)
-        names = (kernel, *initrds)
-        paths = [host_path(shell, path) for path in names]
-        with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
-            rungs = climb(options, opened.boot, parse_size(step), lambda boots: shell.checkpoint())
+        wanted = [options_with(shell, "ladder", {**given, "loader": name}) for name in loaders]
+        wanted = wanted or [options_with(shell, "ladder", given)]
+        with opened_files(shell, kernel, (*initrds, *initrd), cmdline) as opened:
+            for number, chosen in enumerate(wanted):
+                rungs = climb(chosen, opened.boot, parse_size(step), lambda boots: shell.checkpoint())
+                lines = ladder_sfo(rungs) if sfo else ladder_lines(rungs)
+                if len(wanted) > 1 and not sfo:
+                    lines = [*[""] * bool(number), ladder_heading(chosen, cmdline), *lines]
+                shell.print("".join(f"{line}\n" for line in lines))
     except TdvfshError as error:
         return refuse(shell, "ladder", error)
-    for line in ladder_sfo(rungs) if sfo else ladder_lines(rungs):
-        shell.print(f"{line}\n")
     return ShellStatus.SUCCESS

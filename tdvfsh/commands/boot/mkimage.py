@@ -124,8 +124,8 @@ def _check_name(name: str) -> None:
 
 def _uki(shell: Shell, name: str, kernel: str, initrd: str, cmdline: str) -> ShellStatus:
     """A unified kernel image out of files on the shell's drives; always made anew."""
-    from tdvfsh.commands.boot.common import host_path
     from tdvfsh.images.make import make_uki
+    from tdvfsh.shell.host_files import host_path
     from tdvfsh.units import human_size
 
     _check_name(name)

@@ -116,6 +116,8 @@ def bcfg(
         add: Put a file at a position, counted from 0 in hex.
         rm: Remove the option at a position.
         mv: Move an option to another position.
+        -v: Show the size of the options' data too.
+        -opt data: Not supported.
 
     DESCRIPTION:
         The options are the UEFI variables Boot#### and BootOrder (Driver, SysPrep alike). The status does not go into

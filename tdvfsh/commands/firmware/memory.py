@@ -102,6 +102,7 @@ def dmem(
     OPTIONS:
         -b: Stop after each screen.
         -MMIO: Show memory-mapped I/O, which this machine does not have.
+        -verbose: Accepted, and without effect.
         address: First byte, in hex, or as in 16M; the system table without it, where programs run on a processor.
         size: Number of bytes, in hex, or as in 4K; 200 without it.
 
@@ -181,7 +182,8 @@ def mm(
         address: Where, in hex, or as in 16M; a multiple of the width.
         value: What to write, in hex; shown without it.
         -w: Width in bytes; 1 without it.
-        -MEM: Memory, which is also the default. -MMIO, -IO, -PCI and -PCIE are not modelled.
+        -MEM: Memory, which is also the default.
+        -MMIO, -IO, -PCI, -PCIE: Not modelled.
         -n: Do not ask for more values; this shell never does.
 
     DESCRIPTION:

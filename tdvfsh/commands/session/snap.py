@@ -41,6 +41,7 @@ def snap(
         load: Read a moment from such a file and keep it under the name.
         restore: Go back: machine, variables, aliases, drives and current directory. Snapshots stay.
         rm: Forget one.
+        -file file: The file to write or to read.
 
     DESCRIPTION:
         A snapshot holds descriptors, ranges and handles, not memory: it takes some ten kilobytes, however large the TD

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import Count, Flag, Kind, Option, Text
-from tdvfsh.shell.machine_binding import machine_of, new_machine, options_of
+from tdvfsh.shell.command.types import NO_VALUES, Flag, Kind, TdValues
+from tdvfsh.shell.host_files import options_with
+from tdvfsh.shell.machine_binding import machine_of, new_machine
 from tdvfsh.shell.processor import ENGINES, choose_engine
 
 if TYPE_CHECKING:
-    from tdvfsh.machine import Machine, TdOptions
+    from tdvfsh.machine import Machine
     from tdvfsh.shell.shell import Shell
 
 
@@ -20,12 +20,7 @@ def _word(word: str) -> object:
     return word
 
 
-AcceptPolicy = Annotated[str, Kind("accept_policy", _word)]
-OnDemandName = Annotated[str, Kind("on_demand", _word)]
-ProfileName = Annotated[str, Kind("firmware_profile", _word)]
-LoaderName = Annotated[str, Kind("loader", _word)]
 EngineName = Annotated[str, Kind("engine", _word)]
-FirmwareModelName = Annotated[str, Kind("firmware_model", _word)]
 
 
 @command("td", profile="td")
@@ -33,16 +28,7 @@ def td(
     shell: Shell,
     action: Annotated[str, Kind("td_action", _word)] | None = None,
     *,
-    memory: Text | None = None,
-    accept: AcceptPolicy | None = None,
-    on_demand: OnDemandName | None = None,
-    profile: ProfileName | None = None,
-    loader: LoaderName | None = None,
-    vcpus: Count | None = None,
-    gpaw: Count | None = None,
-    firmware_model: FirmwareModelName | None = None,
-    no_td: Flag = False,
-    as_td: Annotated[Flag, Option("-td")] = False,
+    options: TdValues = NO_VALUES,
     engine: EngineName | None = None,
     sfo: Flag = False,
 ) -> ShellStatus:
@@ -50,21 +36,13 @@ def td(
 
     SYNOPSIS:
         td [-engine model|cpu] [-sfo]
-        td new [-memory size] [-accept policy] [-on-demand option] [-profile name] [-loader name]
-               [-vcpus n] [-gpaw 48|52] [-firmware-model name] [-td|-no-td]
+        td new [TD options]
 
     OPTIONS:
         -sfo: Print Standard-Format Output.
-        new: Make another TD, which takes the place of this one; what is not given stays as it was.
-        -memory: RAM, as in 2G.
-        -accept: What is accepted at boot: eager, below-4g, presize[:size] or a size.
-        -on-demand: Who accepts later: none, allocator, loader-literal, loader or service.
-        -profile: Generation of firmware's rules: upstream or rfc2021.
-        -loader: Boot flow whose firmware state the machine starts in.
-        -vcpus, -gpaw: Number of vCPUs; guest physical address width.
-        -firmware-model: Recorded firmware whose footprint it has.
         -engine: Whether images really run: cpu starts them on a processor (an optional extra), model does not.
-        -td, -no-td: A trust domain, or a plain VM that has all its memory from the start.
+        new: Make another TD, which takes the place of this one; what is not given stays as it was.
+        [TD options]
 
     DESCRIPTION:
         Times are modelled, never measured. Making a TD costs no more for a large one than for a small one.
@@ -81,44 +59,17 @@ def td(
         SUCCESS: Shown or made.
         INVALID_PARAMETER: There cannot be such a TD; the old one stays.
     """
-    given: dict[str, Any] = {
-        "memory": memory,
-        "accept": accept,
-        "on_demand": on_demand,
-        "profile": profile,
-        "loader": loader,
-        "vcpus": vcpus,
-        "gpaw": gpaw,
-        "firmware_model": firmware_model,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    if no_td or as_td:
-        changes["td"] = as_td
-    if no_td and as_td:
-        shell.print("td: Flags conflict with - '-td' and '-no-td'\n")
-        return ShellStatus.INVALID_PARAMETER
     if action is not None and action.lower() != "new":
         shell.print(f"td: Invalid argument - '{action}'\n")
         return ShellStatus.INVALID_PARAMETER
-    if action is None and changes:
-        shell.print("td: Options need 'td new': a TD that exists keeps its own.\n")
+    if action is None and options:
+        shell.print("td: these options apply only to 'td new'\n")
         return ShellStatus.INVALID_PARAMETER
     if engine is not None:
         choose_engine(shell, engine.lower())
-    machine = machine_of(shell) if action is None else new_machine(shell, _changed(options_of(shell), changes))
+    machine = machine_of(shell) if action is None else new_machine(shell, options_with(shell, "td", options))
     _show(shell, machine, sfo=sfo)
     return ShellStatus.SUCCESS
-
-
-def _changed(options: TdOptions, changes: dict[str, Any]) -> TdOptions:
-    from tdvfsh.accept.boot_time import parse_boot_accept
-    from tdvfsh.units import parse_size
-
-    if "memory" in changes:
-        changes["memory"] = parse_size(changes["memory"])
-    if "accept" in changes:
-        changes["accept"] = parse_boot_accept(changes["accept"])
-    return replace(options, **changes)
 
 
 def _show(shell: Shell, machine: Machine, *, sfo: bool) -> None:
@@ -132,17 +83,6 @@ def _add_completions() -> None:
 
     add_provider("td_action", lambda shell: ("new",))
     add_provider("engine", lambda shell: ENGINES)
-    add_provider("accept_policy", lambda shell: ("eager", "below-4g", "presize", "512M", "1G", "2G"))
-    add_provider("on_demand", lambda shell: _names("tdvfsh.accept.on_demand", "ON_DEMAND_NAMES"))
-    add_provider("firmware_profile", lambda shell: _names("tdvfsh.dxe.profile", "PROFILES"))
-    add_provider("loader", lambda shell: _names("tdvfsh.machine.options", "LOADER_NAMES"))
-    add_provider("firmware_model", lambda shell: _names("tdvfsh.td.footprint", "FIRMWARE_MODEL_NAMES"))
-
-
-def _names(module: str, constant: str) -> tuple[str, ...]:
-    from importlib import import_module
-
-    return tuple(getattr(import_module(module), constant))
 
 
 _add_completions()

@@ -6,18 +6,23 @@ The line lexes as far as it goes; the command's annotations say what the word un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tdvfsh.options.uses import use_of
 from tdvfsh.script.lexer import Token, lex
 from tdvfsh.script.redirection import SPELLINGS
 from tdvfsh.script.words import WORDS
 from tdvfsh.shell.command import registry
-from tdvfsh.shell.command.signature import Signature
+from tdvfsh.shell.command.helptext import option_lines
+from tdvfsh.shell.command.signature import Parameter, Signature, Switch
 from tdvfsh.shell.drives.paths import clean, split_drive
 from tdvfsh.shell.drives.search import list_directory, sort_key
 
 if TYPE_CHECKING:
+    from tdvfsh.options.option import Option as TableOption
     from tdvfsh.shell.shell import Shell
+
+_OF_EVERY_COMMAND = {"-b": "Stop after each screen.", "-?": "Show the command's help."}
 
 
 class Completion(NamedTuple):
@@ -65,30 +70,57 @@ def _word(shell: Shell, before: list[Token], raw: str, start: int) -> list[Compl
     if command is None:
         return _files(shell, raw, start, directories_only=False)
     signature = command.signature
-    if raw.startswith(("-", "/")):
-        spellings = [switch.spelling for switch in signature.switches] + ["-b", "-?"]
-        return _matching(spellings, raw, start, "option")
-    kind = _kind_at(signature, [token.text for token in before[1:]])
-    return [] if kind is None else _values(shell, kind, raw, start)
+    if raw.startswith(("-", "/", "+")):
+        return _options(name, signature, raw, start)
+    wanted = _wanted_at(signature, [token.text for token in before[1:]])
+    if wanted is None:
+        return []
+    if isinstance(wanted, Switch) and wanted.table_option is not None:
+        return _td_values(shell, name, wanted.table_option, raw, start)
+    return [] if wanted.kind is None else _values(shell, wanted.kind.name, raw, start)
 
 
-def _kind_at(signature: Signature, words: list[str]) -> str | None:
-    """Name of the type that the next word has."""
+def _options(name: str, signature: Signature, raw: str, start: int) -> list[Completion]:
+    """The options of a command, each with its line of help, in as many dashes as were typed."""
+    lines = {**_OF_EVERY_COMMAND, **option_lines(name)}
+    more = "-" if signature.two_dashes and raw.startswith("--") else ""
+    without = use_of(name).without
+    apply = (one for one in signature.switches if one.table_option is None or one.table_option.name not in without)
+    spellings = [switch.spelling for switch in apply] + list(_OF_EVERY_COMMAND)
+    found = _matching((more + spelling for spelling in spellings), raw, start, "option")
+    return [item._replace(meta=lines.get(item.text[len(more) :].lower()) or item.meta) for item in found]
+
+
+def _td_values(shell: Shell, name: str, option: TableOption[Any, Any], raw: str, start: int) -> list[Completion]:
+    """Values of a TD option, where it takes several of the one behind the last comma."""
+    if option.is_file:
+        return _files(shell, raw, start, directories_only=False)
+    several = option.repeats or option.name in use_of(name).several
+    cut = raw.rfind(",") + 1 if several else 0
+    wanted = raw[cut:].lower()
+    values = (value for value in option.proposals() if value.lower().startswith(wanted))
+    found = [Completion(value, start + cut, option.summary) for value in values]
+    if option.suffix and raw:
+        files = _files(shell, raw[cut:], start + cut, directories_only=False)
+        found += [item for item in files if item.meta == "directory" or option.names_file(item.text.rstrip('"'))]
+    return found
+
+
+def _wanted_at(signature: Signature, words: list[str]) -> Switch | Parameter | None:
+    """What the next word is: the value of an option, or an argument."""
     index = 0
-    waiting: str | None = None
+    waiting: Switch | None = None
     for word in words:
         switch = signature.find_switch(word)
         if switch is not None:
-            waiting = switch.kind.name if switch.kind is not None and not switch.prefix else None
+            waiting = switch if switch.kind is not None and not switch.prefix else None
         elif waiting is not None:
             waiting = None
         elif not word.startswith("-"):
             index += 1
     if waiting is not None:
         return waiting
-    if index < len(signature.parameters):
-        return signature.parameters[index].kind.name
-    return signature.variadic.kind.name if signature.variadic is not None else None
+    return signature.parameters[index] if index < len(signature.parameters) else signature.variadic
 
 
 def _first_word(shell: Shell, raw: str, start: int) -> list[Completion]:

@@ -1,7 +1,7 @@
 """Help texts: the docstrings of commands, cut into the shell's sections.
 
 A docstring's first paragraph is the NAME; ``SYNOPSIS:``, ``OPTIONS:``, ``DESCRIPTION:``, ``EXAMPLES:`` and
-``RETURNVALUES:`` begin the others.
+``RETURNVALUES:`` begin the others. A line :data:`TD_OPTIONS` among the OPTIONS stands for those of the table.
 """
 
 from __future__ import annotations
@@ -11,12 +11,38 @@ from tdvfsh.shell.command import registry
 
 SECTIONS: tuple[str, ...] = ("NAME", "SYNOPSIS", "OPTIONS", "DESCRIPTION", "EXAMPLES", "RETURNVALUES")
 DEFAULT_SECTIONS: tuple[str, ...] = SECTIONS[:5]
+TD_OPTIONS = "[TD options]"
 
 
 def sections(name: str) -> dict[str, list[str]] | None:
     """The sections of a command or word, by title; None where there is no such command."""
     text = _docstring(name.lower())
-    return None if text is None else parse(name.lower(), text)
+    if text is None:
+        return None
+    found = parse(name.lower(), text)
+    options = found.get("OPTIONS", [])
+    if TD_OPTIONS in options:
+        from tdvfsh.options.uses import use_of
+        from tdvfsh.shell.command.td_switches import td_help_lines
+
+        at = options.index(TD_OPTIONS)
+        options[at : at + 1] = td_help_lines(use_of(name.lower()))
+    return found
+
+
+def option_lines(name: str) -> dict[str, str]:
+    """What the help of a command says of each of its options, by spelling in lower case."""
+    found: dict[str, str] = {}
+    spellings: list[str] = []
+    for line in (sections(name) or {}).get("OPTIONS", []):
+        head, colon, text = line.partition(":")
+        words = [part.split()[0] for part in head.split(", ") if part.strip()]
+        if colon and not line.startswith(" "):
+            spellings = [word.lower() for word in words if word[0] in "-+/"]
+            found.update(dict.fromkeys(spellings, text.strip()))
+        else:
+            found.update({spelling: f"{found[spelling]} {line.strip()}" for spelling in spellings})
+    return found
 
 
 def _docstring(name: str) -> str | None:

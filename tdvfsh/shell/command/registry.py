@@ -162,7 +162,8 @@ class Command:
         if self._signature is None:
             from tdvfsh.shell.command.signature import Signature
 
-            self._signature = Signature(self.function) if not self.raw else Signature(_no_arguments)
+            function = _no_arguments if self.raw else self.function
+            self._signature = Signature(function, two_dashes=self.profile == "td")
         return self._signature
 
     def run(self, shell: Shell, words: list[str]) -> int:

@@ -8,11 +8,14 @@ Source: edk2 ShellPkg/Library/UefiShellLib/UefiShellLib.c (InternalCommandLinePa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from tdvfsh.script.numbers import looks_like_number
 from tdvfsh.script.status import ShellStatus
-from tdvfsh.shell.command.types import BadArgument, Flag, Kind, Option
+from tdvfsh.shell.command.types import BadArgument, Flag, Kind, Option, TdTable
+
+if TYPE_CHECKING:
+    from tdvfsh.options.option import Option as TableOption
 
 _VARIADIC = 0x04  # CO_VARARGS
 
@@ -29,17 +32,48 @@ class Parameter:
 
 
 class Switch:
-    """One option; ``kind`` is None where it takes no value."""
+    """One option of a command.
 
-    __slots__ = ("keyword", "kind", "optional_value", "prefix", "spelling", "time")
+    Args:
+        keyword: The parameter that takes its value.
+        spelling: As typed.
+        kind: How the value is read; None where it takes none.
+        option: More of how it is typed.
+        table_option: The TD option that it stands for, whose value goes to ``keyword`` by its name.
+        stands_for: Its value where it takes none.
+    """
 
-    def __init__(self, keyword: str, spelling: str, kind: Kind | None, option: Option | None) -> None:
+    __slots__ = (
+        "keyword", "kind", "optional_value", "prefix", "repeats", "spelling", "stands_for", "table_option", "time",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        keyword: str,
+        spelling: str,
+        kind: Kind | None,
+        option: Option | None,
+        *,
+        table_option: TableOption[Any, Any] | None = None,
+        stands_for: bool = True,
+    ) -> None:
         self.keyword = keyword
         self.spelling = spelling
         self.kind = kind
         self.prefix = option is not None and option.prefix
         self.optional_value = option is not None and option.optional_value
         self.time = option is not None and option.time
+        self.repeats = option is not None and option.repeats
+        self.table_option = table_option
+        self.stands_for = stands_for
+
+    def put(self, keywords: dict[str, object], value: object) -> None:
+        """Hand a value to the parameter; the last one counts, or all where it repeats."""
+        values, name = keywords, self.keyword
+        if self.table_option is not None:
+            values = keywords.setdefault(self.keyword, {})  # type: ignore[assignment]  # only put() makes it
+            name = self.table_option.name
+        values[name] = (*values.get(name, ()), value) if self.repeats else value  # type: ignore[misc]
 
 
 class ArgumentError(Exception):
@@ -55,12 +89,21 @@ class UnknownFlag(ArgumentError):
 class Signature:
     """What a command takes.
 
-    ``variadic`` is the type of further words, None where there are none.
+    Args:
+        function: The command.
+        two_dashes: Options may be spelled as on the command line too: ``--name value`` and ``--name=value``. So it is
+            with our own commands; firmware's do not know that.
+
+    Attributes:
+        parameters: Words that are no options.
+        variadic: The type of further words, None where there are none.
+        switches: Options.
     """
 
-    __slots__ = ("parameters", "switches", "variadic")
+    __slots__ = ("parameters", "switches", "two_dashes", "variadic")
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    def __init__(self, function: Callable[..., object], *, two_dashes: bool = False) -> None:
+        self.two_dashes = two_dashes
         code = function.__code__
         hints = function.__annotations__
         scope = function.__globals__
@@ -76,11 +119,13 @@ class Signature:
         if code.co_flags & _VARIADIC:
             name = names[code.co_argcount + code.co_kwonlyargcount]
             self.variadic = Parameter(name, _kind_of(_resolve(hints[name], scope)) or _plain(), required=False)
-        self.switches = [_switch(name, _resolve(hints[name], scope)) for name in keywords]
+        self.switches = [switch for name in keywords for switch in _switches(name, _resolve(hints[name], scope))]
 
     def find_switch(self, word: str) -> Switch | None:
         """The option a word spells, without regard to case."""
         folded = word.lower()
+        if self.two_dashes and folded.startswith("--"):
+            folded = folded[1:]
         for switch in self.switches:
             spelling = switch.spelling.lower()
             if folded == spelling or (switch.prefix and folded.startswith(spelling)):
@@ -105,7 +150,7 @@ class Signature:
             raise ArgumentError(f"{name}: Missing argument for flag - '{lacking}'")
         keywords: dict[str, object] = {}
         for switch, word in given:
-            keywords[switch.keyword] = _flag_value(name, switch, word)
+            switch.put(keywords, _flag_value(name, switch, word))
         values: list[object] = []
         for index, word in enumerate(positional):
             parameter = self.parameters[index] if index < len(self.parameters) else self.variadic
@@ -131,8 +176,17 @@ class Signature:
                 continue
             if word in ("-b", "-?") and switch is None:
                 continue
+            if switch is None and self.two_dashes and word.startswith("--") and "=" in word:
+                head, _, value = word.partition("=")
+                switch = self.find_switch(head)
+                if switch is not None and switch.kind is not None:
+                    lacking = self._close(waiting, given) or lacking if waiting is not None else lacking
+                    waiting = None
+                    given.append((switch, value))
+                    continue
+                switch = None
             if switch is None and _is_flag(word, numbers):
-                raise UnknownFlag(f"{name}: Unknown flag - '{word}'")
+                raise UnknownFlag(f"{name}: Unknown flag - '{word}'{self._hint(word)}")
             if switch is None:
                 positional.append(word)
                 continue
@@ -148,6 +202,14 @@ class Signature:
         if waiting is not None:
             lacking = self._close(waiting, given) or lacking
         return positional, given, lacking
+
+    def _hint(self, word: str) -> str:
+        """Where an option has gone that had another name."""
+        bare = word.lstrip("-").lower()
+        for switch in self.switches:
+            if switch.table_option is not None and bare in switch.table_option.formerly:
+                return f" (now '{switch.spelling}')"
+        return ""
 
     @staticmethod
     def _close(switch: Switch, given: list[tuple[Switch, str | None]]) -> str | None:
@@ -173,7 +235,7 @@ def _is_flag(word: str, numbers: bool, *, time: bool = False) -> bool:
 
 def _flag_value(name: str, switch: Switch, word: str | None) -> object:
     if word is None:
-        return True
+        return switch.stands_for
     assert switch.kind is not None
     if switch.optional_value and not word:
         return ""
@@ -204,10 +266,14 @@ def _plain() -> Kind:
     return Kind("text", lambda word: word)
 
 
-def _switch(keyword: str, hint: object) -> Switch:
+def _switches(keyword: str, hint: object) -> list[Switch]:
     metadata = _metadata(hint)
+    if any(isinstance(item, TdTable) for item in metadata):
+        from tdvfsh.shell.command.td_switches import td_switches
+
+        return td_switches(keyword)
     kind = next((item for item in metadata if isinstance(item, Kind)), None)
     option = next((item for item in metadata if isinstance(item, Option)), None)
     spelling = option.spelling if option is not None else f"-{keyword.rstrip('_').replace('_', '-')}"
     flag_kind = _kind_of(Flag)
-    return Switch(keyword, spelling, None if kind is flag_kind else kind, option)
+    return [Switch(keyword, spelling, None if kind is flag_kind else kind, option)]

@@ -7,7 +7,8 @@ it. A keyword-only parameter is an option: ``sfo: Flag = False`` is ``-sfo``; on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 from tdvfsh.script.numbers import parse_number
@@ -41,17 +42,29 @@ class Option:
         prefix: The value follows without a blank, as in ``-ad``.
         optional_value: The option may stand without its value, which then is the empty string.
         time: The value may be a time with a sign, as in ``-08:00``, where the command takes numbers.
+        repeats: The option may be given repeatedly; the parameter is a tuple of the values.
     """
 
-    __slots__ = ("optional_value", "prefix", "spelling", "time")
+    __slots__ = ("optional_value", "prefix", "repeats", "spelling", "time")
 
     def __init__(
-        self, spelling: str, *, prefix: bool = False, optional_value: bool = False, time: bool = False
+        self,
+        spelling: str,
+        *,
+        prefix: bool = False,
+        optional_value: bool = False,
+        time: bool = False,
+        repeats: bool = False,
     ) -> None:
         self.spelling = spelling
         self.prefix = prefix
         self.optional_value = optional_value
         self.time = time
+        self.repeats = repeats
+
+
+class TdTable:
+    """Mark of the parameter that takes the TD options which were given, as text by their names."""
 
 
 _SUFFIXES = {"k": 10, "m": 20, "g": 30, "t": 40}
@@ -123,3 +136,5 @@ Count = Annotated[int, Kind("number", read_count)]
 MemoryTypeName = Annotated[int, Kind("memory_type", read_memory_type)]
 GuidArgument = Annotated[str, Kind("guid", read_guid)]
 HandleIndex = Annotated[int, Kind("handle", read_hex)]
+TdValues = Annotated[Mapping[str, object], TdTable()]
+NO_VALUES: Mapping[str, object] = MappingProxyType({})

@@ -63,10 +63,10 @@ def test_options_of_the_machine_reach_the_boot(shell: ShellUnderTest) -> None:
 
 
 def test_a_boot_can_start_from_an_imported_map(shell: ShellUnderTest) -> None:
-    text = shell.run("boot -import fs1:\\map.txt fs1:\\linux")
+    text = shell.run("boot -map fs1:\\map.txt fs1:\\linux")
     assert "accepted as the map says" in text
     assert "memory map of ovmf-2025.02 firmware" in text.replace("\n          ", " ")
-    assert shell.run("boot -import fs1:\\linux fs1:\\linux").startswith("boot: ")
+    assert shell.run("boot -map fs1:\\linux fs1:\\linux").startswith("boot: ")
     assert _lasterror(shell) != "0x0"
 
 

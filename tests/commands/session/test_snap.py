@@ -157,9 +157,7 @@ def test_a_file_takes_64_mib_of_memory_and_no_more(under_test: ShellUnderTest) -
 
 
 def test_options_go_through_a_file_and_come_back() -> None:
-    options = TdOptions(
-        memory=1 << 31, on_demand="service", faults=("AllocatePages:2=EFI_NOT_FOUND",), td=True, gpaw=52
-    )
+    options = TdOptions(memory=1 << 31, on_demand="service", fault=("AllocatePages:2=EFI_NOT_FOUND",), td=True, gpaw=52)
     assert options_from_dict(json.loads(json.dumps(options_to_dict(options))), "x") == options
     assert options_to_dict(TdOptions()) == {}
     assert Machine(options_from_dict({"accept": "below-4g"}, "x")).options.accept.name == "below-4g"

@@ -65,15 +65,15 @@ def test_td_new_takes_every_option(under_test: ShellUnderTest) -> None:
     ("options", "why"),
     [
         ("-memory 100T", "memory of 100 TiB is out of range"),
-        ("-memory 1x", "'1x' is not a size"),
+        ("-memory 1x", "--memory 1x: not a size"),
         ("-accept 16M", "does not start"),
         ("-accept bogus", "--accept bogus: unknown"),
         ("-on-demand bogus", "--on-demand bogus: unknown"),
         ("-profile bogus", "--profile bogus: unknown"),
         ("-loader bogus", "--loader bogus: unknown"),
         ("-firmware-model bogus", "--firmware-model bogus: unknown"),
-        ("-gpaw 50", "--gpaw 50: a TD has 48 or 52"),
-        ("-vcpus 0", "--vcpus 0: a TD has at least 1"),
+        ("-gpaw 50", "--gpaw 50: give 48 or 52"),
+        ("-vcpus 0", "--vcpus 0: give 1 to 4096"),
     ],
 )
 def test_a_td_that_cannot_be_is_one_line_and_the_old_one_stays(small: ShellUnderTest, options: str, why: str) -> None:
@@ -88,7 +88,7 @@ def test_a_td_that_cannot_be_is_one_line_and_the_old_one_stays(small: ShellUnder
 
 
 def test_options_without_new_change_nothing(small: ShellUnderTest) -> None:
-    assert small.run("td -memory 2G") == "td: Options need 'td new': a TD that exists keeps its own.\n"
+    assert small.run("td -memory 2G") == "td: these options apply only to 'td new'\n"
     assert column(small, 2) == "1073741824"
 
 

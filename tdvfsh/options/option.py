@@ -1,0 +1,334 @@
+"""Kinds of options: how a value is read and checked, written, and described.
+
+An option is a descriptor: a class that declares some holds their values, and what is assigned may be text, as a user
+writes it. ``memory: Size = Size("RAM", default="4G")`` makes ``Options(memory="2G").memory`` the integer 2147483648,
+for type checkers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
+
+from tdvfsh.errors import UsageError
+from tdvfsh.units import format_size, parse_size
+
+if TYPE_CHECKING:
+    from tdvfsh.accept.boot_time import BootAccept
+
+Held = TypeVar("Held")
+Given = TypeVar("Given")
+Plain = int | str | bool
+"""A value as results of a sweep hold it: sizes are bytes, policies and names are words."""
+_SHOWN: Final = 60
+
+
+class Option(Generic[Held, Given]):
+    """One option.
+
+    Args:
+        summary: What it is, for a line of help.
+        default: Its value where none is given, as text; None where there is none to name.
+        form: What help calls the value.
+        samples: Values worth proposing, beside the choices.
+        sweep: Whether a sweep may vary it.
+        formerly: Names it had at the prompt, which are answered with a hint.
+
+    Attributes:
+        name: As the library and sweeps call it; the command line has ``--`` and dashes instead of underscores.
+    """
+
+    takes_value = True
+    repeats = False
+    is_size = False
+    is_file = False
+    suffix = ""
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        default: str | None = None,
+        form: str = "",
+        samples: tuple[str, ...] = (),
+        sweep: bool = False,
+        formerly: tuple[str, ...] = (),
+    ) -> None:
+        self.name = ""
+        self.summary = summary
+        self.default = default
+        self.form = form
+        self.samples = samples
+        self.sweep = sweep
+        self.formerly = formerly
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Given: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Held: ...
+
+    def __get__(self, instance: object | None, owner: type) -> Held | Given:
+        if instance is None:
+            return self.unset  # what a dataclass takes for the field's default
+        value: Held = instance.__dict__[self.name]
+        return value
+
+    def __set__(self, instance: object, value: Given) -> None:
+        try:
+            instance.__dict__[self.name] = self.read(value)
+        except UsageError as error:
+            raise UsageError(f"--{self.spelling} {error}") from None
+
+    @property
+    def unset(self) -> Given:
+        """What stands for the value where none is given; :meth:`read` takes it."""
+        return self.default  # type: ignore[return-value]  # every kind takes text
+
+    @property
+    def spelling(self) -> str:
+        """Its name in commands, without dashes in front."""
+        return self.name.replace("_", "-")
+
+    def read(self, value: object) -> Held:
+        """The value that text, or a value of the right type, stands for.
+
+        Raises:
+            UsageError: It stands for none; the message begins with it.
+        """
+        raise NotImplementedError
+
+    def plain(self, value: Held) -> Plain:
+        """The value in the one spelling that results of a sweep hold."""
+        raise NotImplementedError
+
+    def names_file(self, value: object) -> bool:
+        """Whether a value is the path of a file: at the prompt that is a file of the shell's drives."""
+        return self.is_file or (bool(self.suffix) and isinstance(value, str) and value.endswith(self.suffix))
+
+    def choices(self) -> tuple[str, ...]:
+        """All values, where they can be counted."""
+        return ()
+
+    def proposals(self) -> tuple[str, ...]:
+        """Values to complete from."""
+        return self.choices() or self.samples
+
+    def line(self) -> str:
+        """Summary, values and default, for help."""
+        choices = self.choices() + ((f"FILE{self.suffix}",) if self.suffix else ())
+        values = f": {', '.join(choices)}" if choices else ""
+        default = f" (default {self.default})" if self.default is not None else ""
+        return f"{self.summary}{values}{default}"
+
+
+class Number(Option[int, "int | str"]):
+    """A whole number from ``least`` to ``most``, or one of ``only``."""
+
+    what = "number"
+
+    def __init__(
+        self, summary: str, *, default: str, least: int = 0, most: int = 0, only: tuple[int, ...] = (),
+        form: str = "N", samples: tuple[str, ...] = (), sweep: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(summary, default=default, form=form, samples=samples, sweep=sweep)
+        self.least = least
+        self.most = most
+        self.only = only
+
+    def read(self, value: object) -> int:
+        """See :meth:`Option.read`."""
+        if isinstance(value, str):
+            try:
+                number = self._parse(value)
+            except (ValueError, UsageError):
+                raise UsageError(f"{shown(value)}: not a {self.what}") from None
+        elif isinstance(value, int) and not isinstance(value, bool):
+            number = value
+        else:
+            raise UsageError(f"{shown(value)}: not a {self.what}")
+        if self.only and number not in self.only:
+            raise UsageError(f"{shown(value)}: give {' or '.join(self.choices())}")
+        if not self.only and not self.least <= number <= self.most:
+            raise UsageError(f"{shown(value)}: give {self._text(self.least)} to {self._text(self.most)}")
+        return number
+
+    def plain(self, value: int) -> Plain:
+        """See :meth:`Option.plain`."""
+        return value
+
+    def choices(self) -> tuple[str, ...]:
+        """See :meth:`Option.choices`."""
+        return tuple(map(self._text, self.only))
+
+    def line(self) -> str:
+        """See :meth:`Option.line`."""
+        if self.only or self.is_size:
+            return super().line()
+        return f"{self.summary}, {self._text(self.least)} to {self._text(self.most)} (default {self.default})"
+
+    def _parse(self, text: str) -> int:
+        return int(text, 0)
+
+    def _text(self, number: int) -> str:
+        return str(number)
+
+
+class Size(Number):
+    """A number of bytes."""
+
+    what = "size (examples: 512M, 4G, 0x80000000)"
+    is_size = True
+
+    def __init__(
+        self, summary: str, *, default: str, least: int = 0, most: int = 0, only: tuple[int, ...] = (),
+        samples: tuple[str, ...] = (), sweep: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            summary, default=default, least=least, most=most, only=only, form="SIZE", samples=samples, sweep=sweep
+        )
+
+    def _parse(self, text: str) -> int:
+        return parse_size(text)
+
+    def _text(self, number: int) -> str:
+        return format_size(number)
+
+
+class Word(Option[str, str]):
+    """One of some names, or with ``or_file`` a file whose name ends so."""
+
+    def __init__(
+        self, summary: str, *, default: str, form: str, names: tuple[str, ...], or_file: str = "", sweep: bool = False
+    ) -> None:
+        super().__init__(summary, default=default, form=form, sweep=sweep)
+        self._names = names
+        self.suffix = or_file
+
+    def read(self, value: object) -> str:
+        """See :meth:`Option.read`."""
+        if not isinstance(value, str):
+            raise UsageError(f"{shown(value)}: not a word")
+        if value not in self._names and not self.names_file(value):
+            names = ", ".join(self._names) + (f", or FILE{self.suffix}" if self.suffix else "")
+            raise UsageError(f"{shown(value)}: unknown; choose one of {names}")
+        return value
+
+    def plain(self, value: str) -> Plain:
+        """See :meth:`Option.plain`."""
+        return value
+
+    def choices(self) -> tuple[str, ...]:
+        """See :meth:`Option.choices`."""
+        return self._names
+
+
+class Policy(Option["BootAccept", "BootAccept | str | int"]):
+    """What is accepted at boot; a number is a size in bytes."""
+
+    is_size = True
+
+    def read(self, value: object) -> BootAccept:
+        """See :meth:`Option.read`."""
+        from tdvfsh.accept.boot_time import BootAccept, parse_boot_accept
+
+        if isinstance(value, BootAccept):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return parse_boot_accept(format_size(value))
+        if not isinstance(value, str):
+            raise UsageError(f"{shown(value)}: not a word and not a size")
+        return parse_boot_accept(value)
+
+    def plain(self, value: BootAccept) -> Plain:
+        """See :meth:`Option.plain`: ``0.5G`` and ``512M`` are the same policy."""
+        if value.size is None:
+            return value.name
+        size = format_size(value.size)
+        return f"{value.name.partition(':')[0]}:{size}" if value.add_images else size
+
+
+class OnOff(Option[bool, "bool | str"]):
+    """``on`` or ``off``."""
+
+    def __init__(self, summary: str, *, default: str, sweep: bool = False) -> None:
+        super().__init__(summary, default=default, form="on|off", sweep=sweep)
+
+    def read(self, value: object) -> bool:
+        """See :meth:`Option.read`."""
+        if isinstance(value, bool):
+            return value
+        if value not in ("on", "off"):
+            raise UsageError(f"{shown(value)}: give on or off")
+        return value == "on"
+
+    def plain(self, value: bool) -> Plain:
+        """See :meth:`Option.plain`."""
+        return value
+
+    def choices(self) -> tuple[str, ...]:
+        """See :meth:`Option.choices`."""
+        return ("on", "off")
+
+
+class Switch(OnOff):
+    """On unless ``no-NAME`` is given: an option without a value on the command line and at the prompt.
+
+    Args:
+        summary: What NAME means.
+        off: What ``no-NAME`` means.
+        default: ``on`` or ``off``.
+    """
+
+    takes_value = False
+
+    def __init__(self, summary: str, *, off: str, default: str) -> None:
+        super().__init__(summary, default=default)
+        self.off = off
+
+    def line(self) -> str:
+        """See :meth:`Option.line`."""
+        return f"{self.summary} (default {self.default})"
+
+
+class File(Option["str | None", "str | None"]):
+    """A file of the host, or none."""
+
+    is_file = True
+
+    def __init__(self, summary: str, *, formerly: tuple[str, ...] = ()) -> None:
+        super().__init__(summary, form="FILE", formerly=formerly)
+
+    def read(self, value: object) -> str | None:
+        """See :meth:`Option.read`."""
+        if value is not None and (not isinstance(value, str) or not value):
+            raise UsageError(f"{shown(value)}: not the name of a file")
+        return value
+
+
+class Words(Option["tuple[str, ...]", "Sequence[str]"]):
+    """Any number of words: text has commas between them, and the option may be given repeatedly."""
+
+    repeats = True
+
+    @property
+    def unset(self) -> Sequence[str]:
+        """See :attr:`Option.unset`."""
+        return ()
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """See :meth:`Option.read`."""
+        if isinstance(value, str):
+            return tuple(value.split(","))
+        if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
+            raise UsageError(f"{shown(value)}: not words")
+        return tuple(word for words in value for word in words.split(","))
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: at most so long, and text without quotes."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

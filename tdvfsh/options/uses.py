@@ -1,0 +1,57 @@
+"""Where the options of a TD apply: subcommands and commands of the same name take the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from tdvfsh.errors import UsageError
+from tdvfsh.options.td import OPTIONS
+
+NO_KASLR: Final = "nokaslr"
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Use(NamedTuple):
+    """How a command uses the options.
+
+    Attributes:
+        several: Names of those that take several values, with commas between them.
+        without: Those that do not apply, by name, and why.
+        cmdline: The kernel's command line where none is given. Where sizes are searched for it is ``nokaslr``: with
+            KASLR the kernel may cut the only large hole in two, and no size is a threshold.
+    """
+
+    several: tuple[str, ...] = ()
+    without: Mapping[str, str] = _NONE
+    cmdline: str = ""
+
+    def check(self, given: Mapping[str, object]) -> None:
+        """Refuse options that do not apply.
+
+        Raises:
+            UsageError: One was given.
+        """
+        for name, why in self.without.items():
+            if name in given:
+                raise UsageError(f"--{OPTIONS[name].spelling} {why}")
+
+
+_FOUND: Final = "is what it finds out; 'compare' takes values"
+_DEMO: Final = "does not apply: the demo has its own"
+_PLAIN: Final = Use()
+_USES: Final = {
+    "compare": Use(several=("memory", "accept", "on_demand", "loader", "firmware_model")),
+    "ladder": Use(several=("loader",), without={"accept": _FOUND}, cmdline=NO_KASLR),
+    "plot": Use(several=("on_demand",), cmdline=NO_KASLR),
+    "lazy": Use(several=("memory", "accept")),
+    "advise": Use(several=("loader",), without={"accept": _FOUND, "on_demand": _FOUND}),
+    "demo": Use(without=dict.fromkeys(("memory", "accept", "on_demand", "loader"), _DEMO)),
+    "verify": Use(cmdline=NO_KASLR),
+}
+
+
+def use_of(command: str) -> Use:
+    """How a command, or a subcommand of that name, uses the options: as a rule all of them, with one value each."""
+    return _USES.get(command, _PLAIN)
