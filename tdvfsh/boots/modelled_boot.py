@@ -19,6 +19,7 @@ from tdvfsh.loaders.sd_boot import run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.footprint import DIRECT
+from tdvfsh.trace.records import PageAccept
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -80,11 +81,7 @@ class BootResult:
 
     def on_demand_pages(self, size: str) -> int:
         """Pages accepted while booting: ``pages_4k`` or ``pages_2m``."""
-        return sum(
-            int(record.arguments.get(size) or 0)
-            for record in self.machine.trace
-            if record.service == "TDG.MEM.PAGE.ACCEPT"
-        )
+        return sum(int(getattr(record, size)) for record in self.machine.trace if isinstance(record, PageAccept))
 
     @property
     def accept_calls(self) -> int:

@@ -51,6 +51,7 @@ def _refuse_engine_options(arguments: Arguments) -> None:
 
 def _write_trace(path: str | None, result: BootResult, opened: OpenedFiles) -> None:
     if path is not None:
-        from tdvfsh.report.trace_file import trace_of_boot, write_trace_file
+        from tdvfsh.report.trace_file import trace_of_boot
+        from tdvfsh.trace.file import write_trace_file
 
         write_trace_file(path, trace_of_boot(result, opened.initrds))

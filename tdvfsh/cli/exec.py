@@ -79,7 +79,8 @@ def _run(arguments: Arguments, machine: Machine, path: str) -> int:
 def _write_trace(path: str | None, machine: Machine) -> None:
     """The journal, however the program ended."""
     if path is not None:
-        from tdvfsh.report.trace_file import trace_of_machine, write_trace_file
+        from tdvfsh.report.trace_file import trace_of_machine
+        from tdvfsh.trace.file import write_trace_file
 
         write_trace_file(path, trace_of_machine(machine))
 

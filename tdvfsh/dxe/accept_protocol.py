@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from tdvfsh.td.accept import AcceptOutcome, accept_memory_resource
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import Trace
+from tdvfsh.trace.accepts import close_accept, open_accept
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import ProtocolAccept
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -36,18 +38,13 @@ class TdxMemoryAccept:
             EFI_SUCCESS: Accepted, or nothing asked (size 0), or accepted before.
             Otherwise: what TdAcceptPages made of the TDCALL's completion; pages before the failure stay accepted.
         """
-        record = self._trace.enter("EdkiiMemoryAcceptProtocol.AcceptMemory", start_address=start_address, size=size)
+        trace, clock = self._trace, self._td.clock
+        request = trace.begin(ProtocolAccept(start_address, size))
+        leaf = open_accept(trace, start_address, size)
+        begun = clock.now_ns
         outcome = accept_memory_resource(self._td, start_address, size, self._large_pages)
         self.last_outcome = outcome
-        self._trace.note(
-            "TDG.MEM.PAGE.ACCEPT",
-            outcome.status,
-            start=start_address,
-            size=size,
-            calls=outcome.calls,
-            pages_4k=outcome.pages_4k,
-            pages_2m=outcome.pages_2m,
-            completion=outcome.completion_name,
-        )
-        self._trace.leave(record, outcome.status, accepted_bytes=outcome.accepted_bytes)
+        close_accept(trace, leaf, outcome, outcome.completion, outcome.status, duration_ns=clock.now_ns - begun)
+        request.accepted_bytes = outcome.accepted_bytes
+        trace.end(request, outcome.status)
         return outcome.status

@@ -24,7 +24,16 @@ from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.td.contents import Contents
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import Trace
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import (
+    AcceptMemoryCall,
+    AllocatePagesCall,
+    AllocatePoolCall,
+    FreePagesCall,
+    FreePoolCall,
+    GetMemoryMapCall,
+    LoadImageCall,
+)
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_BEFORE_EXIT_BOOT_SERVICES,
@@ -40,7 +49,20 @@ from tdvfsh.uefi.memory import (
     EfiAllocateType,
     EfiGcdMemoryType,
     MemoryDescriptor,
-    memory_type_name,
+)
+from tdvfsh.uefi.service_names import (
+    ACCEPT_MEMORY,
+    ALLOCATE_PAGES,
+    ALLOCATE_POOL,
+    EXIT,
+    EXIT_BOOT_SERVICES,
+    INSTALL_CONFIGURATION_TABLE,
+    INSTALL_PROTOCOL_INTERFACE,
+    LOAD_IMAGE,
+    LOCATE_PROTOCOL,
+    START_IMAGE,
+    UNINSTALL_PROTOCOL_INTERFACE,
+    UNLOAD_IMAGE,
 )
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT
@@ -48,7 +70,6 @@ from tdvfsh.units import PAGE_SHIFT
 _OUT_OF_RESOURCES: Final = EfiStatus.EFI_OUT_OF_RESOURCES
 _GONE: Final = EfiStatus.EFI_UNSUPPORTED
 _new: Final = tuple.__new__  # of a MemoryMapResult: what its constructor does, in half the time
-_ALLOCATE_TYPE_NAMES: Final = tuple(allocate_type.name for allocate_type in EfiAllocateType)
 
 
 class MemoryMapResult(NamedTuple):
@@ -128,17 +149,11 @@ class BootServices:
         With option 1 in force an EFI_OUT_OF_RESOURCES leads to an accept and one more try; ``memory`` may then come
         back changed even where that fails.
         """
-        record = self.trace.enter(
-            "AllocatePages",
-            allocate_type=_allocate_type_name(allocate_type),
-            memory_type=memory_type_name(memory_type),
-            pages=pages,
-            memory=memory,
-        )
+        record = self.trace.begin(AllocatePagesCall(allocate_type, memory_type, pages, memory))
         core = self.core
         if core.at_runtime:
             result = PagesResult(_GONE, memory or 0)
-        elif self.fault_plan is not None and (fault := self._fault("AllocatePages")) is not None:
+        elif self.fault_plan is not None and (fault := self._fault(ALLOCATE_PAGES)) is not None:
             result = PagesResult(fault, memory or 0)
         else:
             key = core.memory_map.key
@@ -152,12 +167,13 @@ class BootServices:
                 self._rebuild_attributes_table()
             if core.memory_map.key != key:
                 core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
-        self.trace.leave(record, result.status, memory=result.memory)
+        record.memory = result.memory
+        self.trace.end(record, result.status)
         return result
 
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
         """FreePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.free_pages`."""
-        record = self.trace.enter("FreePages", memory=memory, pages=pages)
+        record = self.trace.begin(FreePagesCall(memory, pages))
         core = self.core
         if core.at_runtime:
             status = _GONE
@@ -169,15 +185,15 @@ class BootServices:
                 self._rebuild_attributes_table()
             if core.memory_map.key != key:
                 core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
-        self.trace.leave(record, status)
+        self.trace.end(record, status)
         return status
 
     def allocate_pool(self, pool_type: int, size: int, has_buffer: bool = True) -> PoolResult:
         """AllocatePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.allocate_pool`."""
-        record = self.trace.enter("AllocatePool", pool_type=memory_type_name(pool_type), size=size)
+        record = self.trace.begin(AllocatePoolCall(pool_type, size))
         if self.at_runtime:
             result = PoolResult(_GONE, None)
-        elif (fault := self._fault("AllocatePool")) is not None:
+        elif (fault := self._fault(ALLOCATE_POOL)) is not None:
             result = PoolResult(fault, None)
         else:
             key = self.core.memory_map.key
@@ -189,12 +205,13 @@ class BootServices:
             if pool_type in TABLE_TYPES and result.status is SUCCESS:
                 self._rebuild_attributes_table()
             self._signal_if_changed(key)
-        self.trace.leave(record, result.status, buffer=result.buffer)
+        record.buffer = result.buffer
+        self.trace.end(record, result.status)
         return result
 
     def free_pool(self, buffer: int) -> EfiStatus:
         """FreePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.free_pool`."""
-        record = self.trace.enter("FreePool", buffer=buffer)
+        record = self.trace.begin(FreePoolCall(buffer))
         key = self.core.memory_map.key
         if self.at_runtime:
             status = _GONE
@@ -204,7 +221,7 @@ class BootServices:
             if freed_type in TABLE_TYPES:
                 self._rebuild_attributes_table()
         self._signal_if_changed(key)
-        self.trace.leave(record, status)
+        self.trace.end(record, status)
         return status
 
     def get_memory_map(
@@ -224,11 +241,11 @@ class BootServices:
             EFI_INVALID_PARAMETER: No size, or no buffer although the size would do.
             EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set as well.
         """
-        record = self.trace.enter("GetMemoryMap", memory_map_size=memory_map_size)
+        record = self.trace.begin(GetMemoryMapCall(memory_map_size))
         core = self.core
         if core.at_runtime or memory_map_size is None:
             status = _GONE if core.at_runtime else EfiStatus.EFI_INVALID_PARAMETER
-            self.trace.leave(record, status)
+            self.trace.end(record, status)
             return MemoryMapResult(status, memory_map_size, (), None, None, None)
         reported, counted = self.memory_map_view()
         needed = counted * MEMORY_DESCRIPTOR_SIZE
@@ -242,7 +259,8 @@ class BootServices:
             needed = len(reported) * MEMORY_DESCRIPTOR_SIZE
         wants_key, wants_size, wants_version = wants
         map_key = core.memory_map.key if wants_key else None
-        self.trace.leave(record, status, memory_map_size=needed, map_key=map_key)
+        record.memory_map_size, record.map_key = needed, map_key
+        self.trace.end(record, status)
         size = MEMORY_DESCRIPTOR_SIZE if wants_size else None
         version = MEMORY_DESCRIPTOR_VERSION if wants_version else None
         return _new(MemoryMapResult, (status, needed, descriptors, map_key, size, version))
@@ -262,16 +280,16 @@ class BootServices:
 
     def accept_memory(self, start_address: int, size: int) -> EfiStatus:
         """AcceptMemory, the RFC's option 3; see :func:`tdvfsh.dxe.accept_memory.accept_memory`."""
-        record = self.trace.enter("AcceptMemory", start_address=start_address, size=size)
+        record = self.trace.begin(AcceptMemoryCall(start_address, size))
         key = self.core.memory_map.key
         if self.at_runtime:
             status = _GONE
-        elif (fault := self._fault("AcceptMemory")) is not None:
+        elif (fault := self._fault(ACCEPT_MEMORY)) is not None:
             status = fault
         else:
             status = accept_memory(self, start_address, size)
         self._signal_if_changed(key)
-        self.trace.leave(record, status)
+        self.trace.end(record, status)
         return status
 
     # ---- images -------------------------------------------------------------------------------------------------
@@ -288,14 +306,15 @@ class BootServices:
 
         ``has_image_handle`` False stands for a NULL ImageHandle pointer: EFI_INVALID_PARAMETER.
         """
-        record = self.trace.enter(
-            "LoadImage",
-            device_path=str(device_path) if device_path is not None else None,
-            source_size=len(source) if source is not None else None,
+        record = self.trace.begin(
+            LoadImageCall(
+                str(device_path) if device_path is not None else None,
+                len(source) if source is not None else None,
+            )
         )
         if self.at_runtime:
             result = ImageResult(_GONE, None)
-        elif (fault := self._fault("LoadImage")) is not None:
+        elif (fault := self._fault(LOAD_IMAGE)) is not None:
             result = ImageResult(fault, None)
         elif not has_image_handle:
             result = ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
@@ -303,25 +322,19 @@ class BootServices:
             with self.trace.on_behalf_of("dxe"):
                 result = self.images.load_image(boot_policy, parent, device_path, source)
         image = self.images.loaded_image(result.handle)
-        if image is None:
-            self.trace.leave(record, result.status)
-        else:
-            self.trace.leave(
-                record,
-                result.status,
-                handle=result.handle,
-                image_base=image.image_base,
-                image_size=image.image_size,
-                image_code_type=memory_type_name(image.image_code_type),
-            )
+        if image is not None:
+            record.handle = result.handle
+            record.image_base, record.image_size = image.image_base, image.image_size
+            record.image_code_type = image.image_code_type
+        self.trace.end(record, result.status)
         return result
 
     def start_image(self, handle: int | None) -> StartResult:
         """StartImage; see :meth:`tdvfsh.dxe.images.ImageServices.start_image`."""
-        record = self.trace.enter("StartImage", handle=handle)
+        record = self.trace.enter(START_IMAGE, handle=handle)
         if self.at_runtime:
             result = StartResult(_GONE)
-        elif (fault := self._fault("StartImage")) is not None:
+        elif (fault := self._fault(START_IMAGE)) is not None:
             result = StartResult(fault)
         else:
             result = self.images.start_image(handle)
@@ -330,19 +343,19 @@ class BootServices:
 
     def exit(self, handle: int, status: EfiStatus, exit_data: str | None = None) -> EfiStatus:
         """Exit; see :meth:`tdvfsh.dxe.images.ImageServices.exit`."""
-        record = self.trace.note("Exit", handle=handle, exit_status=status.name)
+        record = self.trace.note(EXIT, handle=handle, exit_status=status.name)
         record.status = refusal = _GONE if self.at_runtime else self.images.exit(handle, status, exit_data)
         return refusal
 
     def unload_image(self, handle: int | None) -> EfiStatus:
         """UnloadImage; see :meth:`tdvfsh.dxe.images.ImageServices.unload_image`."""
-        record = self.trace.enter("UnloadImage", handle=handle)
+        record = self.trace.enter(UNLOAD_IMAGE, handle=handle)
         if self.at_runtime:
             status = _GONE
         else:
             with self.trace.on_behalf_of("dxe"):
                 status = self.images.unload_image(handle)
-        self.trace.leave(record, status)
+        self.trace.end(record, status)
         return status
 
     def exit_boot_services(self, image_handle: int | None, map_key: int) -> EfiStatus:
@@ -354,11 +367,11 @@ class BootServices:
         Returns:
             EFI_INVALID_PARAMETER: The map has changed since ``map_key`` was given out.
         """
-        record = self.trace.enter("ExitBootServices", image_handle=image_handle, map_key=map_key)
+        record = self.trace.enter(EXIT_BOOT_SERVICES, image_handle=image_handle, map_key=map_key)
         core = self.core
         if core.at_runtime:
             status = _GONE
-        elif (fault := self._fault("ExitBootServices")) is not None:
+        elif (fault := self._fault(EXIT_BOOT_SERVICES)) is not None:
             status = fault
         else:
             if core.profile.before_exit_boot_services and not core.exit_boot_services_called:
@@ -371,7 +384,7 @@ class BootServices:
                 status = SUCCESS
                 core.events.signal_group(EFI_EVENT_GROUP_EXIT_BOOT_SERVICES)
                 core.at_runtime = True
-        self.trace.leave(record, status)
+        self.trace.end(record, status)
         return status
 
     # ---- handles and events -------------------------------------------------------------------------------------
@@ -382,20 +395,20 @@ class BootServices:
             return HandleResult(_GONE, None)
         result = self.handles.install_protocol_interface(handle, protocol, interface)
         self.trace.note(
-            "InstallProtocolInterface", result.status, handle=result.handle or handle, protocol=guid_name(protocol)
+            INSTALL_PROTOCOL_INTERFACE, result.status, handle=result.handle or handle, protocol=guid_name(protocol)
         )
         return result
 
     def uninstall_protocol_interface(self, handle: int, protocol: Guid) -> EfiStatus:
         """UninstallProtocolInterface; see :meth:`HandleDatabase.uninstall_protocol_interface`."""
         status = _GONE if self.at_runtime else self.handles.uninstall_protocol_interface(handle, protocol)
-        self.trace.note("UninstallProtocolInterface", status, handle=handle, protocol=guid_name(protocol))
+        self.trace.note(UNINSTALL_PROTOCOL_INTERFACE, status, handle=handle, protocol=guid_name(protocol))
         return status
 
     def locate_protocol(self, protocol: Guid) -> LocateResult:
         """LocateProtocol; see :meth:`tdvfsh.dxe.handles.HandleDatabase.locate_protocol`."""
         result = LocateResult(_GONE, None) if self.at_runtime else self.handles.locate_protocol(protocol)
-        self.trace.note("LocateProtocol", result.status, protocol=guid_name(protocol))
+        self.trace.note(LOCATE_PROTOCOL, result.status, protocol=guid_name(protocol))
         return result
 
     def install_configuration_table(self, guid: Guid, table: int | None) -> EfiStatus:
@@ -408,7 +421,7 @@ class BootServices:
         else:
             gone = self.core.configuration_tables.pop(guid, None)
             status = SUCCESS if gone is not None else EfiStatus.EFI_NOT_FOUND
-        self.trace.note("InstallConfigurationTable", status, guid=guid_name(guid), table=table)
+        self.trace.note(INSTALL_CONFIGURATION_TABLE, status, guid=guid_name(guid), table=table)
         return status
 
     def create_event(self, notify: Notify | None = None, group: Guid | None = None) -> int:
@@ -429,7 +442,3 @@ class BootServices:
     def _signal_if_changed(self, key: int) -> None:
         if self.core.memory_map.key != key:
             self.core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
-
-
-def _allocate_type_name(allocate_type: int) -> str:
-    return _ALLOCATE_TYPE_NAMES[allocate_type] if 0 <= allocate_type <= 2 else str(allocate_type)

@@ -25,6 +25,7 @@ from tdvfsh.formats.pe import (
 )
 from tdvfsh.formats.pe_load import PeLoad, load_pe
 from tdvfsh.formats.pe_relocate import Fixup, relocate_pe
+from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import (
     EFI_LOAD_FILE2_PROTOCOL_GUID,
@@ -117,7 +118,7 @@ class ImageServices:
         """
         if parent is None or self.loaded_image(parent) is None:
             return ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
-        file_buffer = 0
+        file_buffer: PlacementMade | None = None
         device: int | None = None
         rest = device_path
         if device_path is not None:
@@ -131,8 +132,9 @@ class ImageServices:
         elif len(source) == 0:
             return ImageResult(EfiStatus.EFI_LOAD_ERROR, None)
         result = self._load(parent, device, rest, device_path, source)
-        if file_buffer:
-            self._services.free_pool(file_buffer)
+        if file_buffer is not None:
+            self._services.free_pool(file_buffer.start)
+            self._services.trace.unplace(file_buffer)
         return result
 
     def start_image(self, handle: int | None) -> StartResult:
@@ -215,7 +217,7 @@ class ImageServices:
                 return device, rest
         return None, device_path
 
-    def _read_file(self, boot_policy: bool, device_path: DevicePath) -> tuple[memoryview | None, int]:
+    def _read_file(self, boot_policy: bool, device_path: DevicePath) -> tuple[memoryview | None, PlacementMade | None]:
         """GetFileBufferByFilePath: the file in a pool buffer. Any failure, also of the pool, is just nothing."""
         handles = self._services.handles
         attempts: list[tuple[object | None, DevicePath]] = []
@@ -234,8 +236,9 @@ class ImageServices:
                 status, buffer = self._services.allocate_pool(_BS_DATA, contents.size)
                 if status is SUCCESS and buffer:
                     self._services.contents.map_view(buffer, contents.view)
-                    return contents.view, buffer
-        return None, 0
+                    end = buffer + contents.size
+                    return contents.view, self._services.trace.place("file_buffer", buffer, end, _BS_DATA)
+        return None, None
 
     def _load(
         self, parent: int, device: int | None, rest: DevicePath | None, path: DevicePath | None, source: memoryview

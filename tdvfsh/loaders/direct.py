@@ -22,6 +22,7 @@ from tdvfsh.loaders.flow import (
 from tdvfsh.loaders.load_linux import run_load_linux
 from tdvfsh.loaders.programs import program_needs
 from tdvfsh.loaders.publish import note_image, publish_initrd, publish_volume
+from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath, FilePath, VenMedia
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT, QEMU_KERNEL_LOADER_FS_MEDIA_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -117,7 +118,7 @@ class _DirectBoot:
                     if record.buffer:
                         services.free_pool(record.buffer)
                     for placement in flow.placements:
-                        placement.freed = True
+                        flow.free(placement)
                     return EfiStatus.EFI_OUT_OF_RESOURCES
                 buffers += [record.buffer or 0, buffer]
                 for offset, view in pieces:
@@ -142,21 +143,15 @@ class _DirectBoot:
         with services.trace.on_behalf_of("bds"):
             result = services.load_image(False, flow.firmware_image, _LOADER_FS_PATH / FilePath("kernel"))
         file_buffer = next(
-            (
-                record.results.get("buffer")
-                for record in services.trace.records[first:]
-                if record.service == "AllocatePool" and record.arguments.get("size") == kernel.size
-            ),
-            None,
+            (record for record in services.trace.records[first:] if isinstance(record, PlacementMade)), None
         )
-        if isinstance(file_buffer, int) and file_buffer:
-            flow.place("file_buffer", file_buffer, kernel.size, _BS_DATA)
-            flow.mark_freed("file_buffer")
+        if file_buffer is not None:
+            flow.adopt(file_buffer)
         self._image = result.handle
         if result.status is SUCCESS:
             note_image(flow, result.handle)
             flow.failure = None
-        elif not file_buffer and result.status is EfiStatus.EFI_NOT_FOUND:
+        elif file_buffer is None and result.status is EfiStatus.EFI_NOT_FOUND:
             flow.fail(
                 "LoadImage",
                 result.status,

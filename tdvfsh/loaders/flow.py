@@ -11,6 +11,7 @@ from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.footprint import FirmwareCall
+from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_up, human_size, pages_for
@@ -27,17 +28,19 @@ DEFAULT_KASLR_SEED: Final = 0x6A09E667
 """Any fixed number would do: results repeat, and ``--kaslr-seed`` changes it."""
 
 _MAXIMUM_ATTEMPTS: Final = 64
+_MEMORY_TYPES: Final = {int(kind): kind for kind in EfiMemoryType}
 
 
 @dataclass(slots=True)
 class Placement:
-    """Something that a flow put into memory: bytes ``[start, end)``."""
+    """Something that a flow put into memory: bytes ``[start, end)``, and the journal's record of it."""
 
     what: str
     start: int
     end: int
     memory_type: EfiMemoryType
     freed: bool = False
+    record: PlacementMade | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -102,15 +105,32 @@ class BootFlow:
     hung: bool = False
 
     def place(self, what: str, start: int, size: int, memory_type: EfiMemoryType) -> None:
-        """Remember a placement of ``size`` bytes."""
-        self.placements.append(Placement(what, start, start + size, memory_type))
+        """Remember a placement of ``size`` bytes, as it is made; the journal has it, too."""
+        record = self.services.trace.place(what, start, start + size, memory_type)
+        self.placements.append(Placement(what, start, start + size, memory_type, record=record))
+
+    def adopt(self, record: PlacementMade) -> None:
+        """Remember a placement that firmware has made for this flow, and has freed since."""
+        kind = _MEMORY_TYPES[record.memory_type]
+        self.placements.append(Placement(record.what, record.start, record.end, kind, freed=True, record=record))
+
+    def fit(self, placement: Placement, size: int) -> None:
+        """Only the first ``size`` bytes of a placement are used."""
+        placement.end = placement.start + size
+        if placement.record is not None:
+            placement.record.end = placement.end
+
+    def free(self, placement: Placement) -> None:
+        """A placement is gone: its memory was freed just now."""
+        if not placement.freed and placement.record is not None:
+            self.services.trace.unplace(placement.record)
+        placement.freed = True
 
     def mark_freed(self, what: str) -> None:
         """The last placement called ``what`` is gone."""
-        for placement in reversed(self.placements):
-            if placement.what == what and not placement.freed:
-                placement.freed = True
-                return
+        placement = self.placed(what)
+        if placement is not None:
+            self.free(placement)
 
     def placed(self, what: str) -> Placement | None:
         """The last placement called ``what`` that still stands."""

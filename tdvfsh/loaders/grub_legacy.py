@@ -156,7 +156,7 @@ class GrubLegacyLinux:
             return self._fail(pages, why, low, high - 1)
         for offset, view in flow.files.initrd_pieces():
             flow.services.contents.map_view(start + offset, view)
-        flow.placements[-1].end = start + size
+        flow.fit(flow.placements[-1], size)
         return SUCCESS
 
     def _go_on_without_initrd(self) -> None:

@@ -101,7 +101,7 @@ class _RedHatLinux:
             for placement in flow.placements[first:]:
                 if placement.what != "heap":
                     self._grub.free_pages(placement.start, placement.size)
-                    placement.freed = True
+                    flow.free(placement)
         return status
 
     def _place_kernel(self) -> EfiStatus:
@@ -123,7 +123,7 @@ class _RedHatLinux:
         if placed is not None and not status.is_error:
             for offset, view in flow.files.initrd_pieces():
                 flow.services.contents.map_view(placed.start + offset, view)
-            placed.end = placed.start + self._initrd_size
+            flow.fit(placed, self._initrd_size)
         return status
 
     def _try(

@@ -101,7 +101,7 @@ class _LoadLinux:
         if status.is_error:
             for placement in self._flow.placements[first:]:
                 self._flow.services.free_pages(placement.start, pages_for(placement.size))
-                placement.freed = True
+                self._flow.free(placement)
         return status
 
     def _place(self, what: str, size: int, limit: int) -> EfiStatus:

@@ -97,7 +97,7 @@ class _SdBoot:
             flow.place("initrd_file", buffer, total, _LOADER_DATA)
             if held:
                 services.free_pool(held)
-                flow.placements[-2].freed = True
+                flow.free(flow.placements[-2])
             held = buffer
         pieces = flow.files.initrd_pieces(padding=1)
         for offset, view in pieces:

@@ -96,7 +96,7 @@ def _by_option(stub: StubCalls, names: list[str]) -> EfiStatus:
             return _no_room(stub, status, size, hard)
         if before is not None:
             services.free_pages(before.start, pages_for(before.size))
-            before.freed = True
+            stub.flow.free(before)
         _fill(stub, start, layout, size)
     return SUCCESS
 
@@ -115,7 +115,7 @@ def _fill(stub: StubCalls, start: int, pieces: Pieces, size: int) -> None:
         stub.flow.services.contents.map_view(start + offset, view)
     placed = stub.flow.placed("initrd")
     assert placed is not None
-    placed.end = start + size
+    stub.flow.fit(placed, size)
 
 
 def _no_room(stub: StubCalls, status: EfiStatus, size: int, maximum: int = NO_LIMIT) -> EfiStatus:

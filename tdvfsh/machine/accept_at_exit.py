@@ -9,8 +9,6 @@ commit c5aa7e7d; Linux drivers/firmware/efi/libstub/x86-stub.c (setup_unaccepted
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.accept_memory import accept_protocol, take_into_map
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.uefi.guids import (
@@ -19,10 +17,8 @@ from tdvfsh.uefi.guids import (
     guid_name,
 )
 from tdvfsh.uefi.memory import EfiGcdMemoryType
+from tdvfsh.uefi.service_names import ACCEPT_AT_EXIT, LOCATE_PROTOCOL
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-
-ACCEPT_AT_EXIT: Final = "AcceptAllMemory"
-"""What the journal calls it."""
 
 
 class AcceptUnlessObjected:
@@ -41,7 +37,7 @@ class AcceptUnlessObjected:
         """Whether the operating system wants its memory unaccepted."""
         name = guid_name(OVMF_SEV_MEMORY_ACCEPTANCE_PROTOCOL_GUID)
         return self._allowed or any(
-            record.service == "LocateProtocol" and record.arguments.get("protocol") == name
+            record.service == LOCATE_PROTOCOL and record.arguments.get("protocol") == name
             for record in self._services.trace
         )
 

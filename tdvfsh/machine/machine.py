@@ -27,7 +27,8 @@ from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import SecAccept, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import Trace
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import BootAccept
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB, PAGE_SIZE, human_size
@@ -161,17 +162,12 @@ class Machine:
         self._accept_end = options.accept.end_address(self.hob_entries, image_bytes, self.start.profile.sec)
         check_room(self._model, self.stage_name, self.accepted_low_end)
         with self.trace.on_behalf_of("sec"):
-            record = self.trace.enter("AcceptMemory at boot", end_address=min(self._accept_end, self.td.ram.end))
+            record = self.trace.begin(BootAccept(min(self._accept_end, self.td.ram.end)))
             accepted = sec_accept(self.td, self.hob_entries, self._accept_end, rules=self.start.profile.sec)
             outcome = accepted.outcome
-            self.trace.leave(
-                record,
-                outcome.status,
-                accepted_bytes=outcome.accepted_bytes,
-                calls=outcome.calls,
-                pages_4k=outcome.pages_4k,
-                pages_2m=outcome.pages_2m,
-            )
+            record.calls, record.duration_ns = outcome.calls, accepted.serial_ns + accepted.parallel_ns
+            record.pages_4k, record.pages_2m = outcome.pages_4k, outcome.pages_2m
+            self.trace.end(record, outcome.status)
         if outcome.status.is_error:
             raise UsageError(f"the TD does not start: accepting memory at boot failed ({outcome.completion_name})")
         return accepted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdvfsh.td.accept import AcceptOutcome
 from tdvfsh.td.mapgpa import ConvertOutcome, set_memory_private, set_memory_shared
+from tdvfsh.trace.accepts import close_accept, open_accept
 
 if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine
@@ -19,6 +21,8 @@ def convert_memory(machine: Machine, start: int, size: int, shared: bool) -> Con
     service = "MapGPA to shared" if shared else "MapGPA to private"
     record = machine.trace.enter(service, start=start, size=size)
     outcome = (set_memory_shared if shared else set_memory_private)(machine.td, start, size)
+    if not shared and outcome.accept.calls:
+        _note_accept(machine, start, size, outcome.accept)
     machine.trace.leave(
         record,
         outcome.status,
@@ -27,3 +31,11 @@ def convert_memory(machine: Machine, start: int, size: int, shared: bool) -> Con
         accepted_bytes=outcome.accept.accepted_bytes,
     )
     return outcome
+
+
+def _note_accept(machine: Machine, start: int, size: int, accept: AcceptOutcome) -> None:
+    """The accepts of a conversion; they took the last part of its time."""
+    duration = machine.td.cost.nanoseconds(accept)
+    leaf = open_accept(machine.trace, start, size)
+    leaf.time_ns -= duration
+    close_accept(machine.trace, leaf, accept, accept.completion, accept.status, duration_ns=duration)

@@ -53,7 +53,8 @@ from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot import MachineSnapshot
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.sept import SeptEntry
-from tdvfsh.trace import TraceRecord
+from tdvfsh.trace.reading import form_of, read_record
+from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiGcdMemoryType
 from tdvfsh.uefi.status import EfiStatus
@@ -154,7 +155,10 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
     machine.clock.now_ns = int(data["now_ns"])
     _read_core(machine, core)
     _read_handles(machine, data, decode)
-    machine.trace.records = [_read_record(record) for record in data["trace"]]
+    records: list[TraceRecord] = []
+    for record in data["trace"]:
+        records.append(read_record(record, records, form_of(record)))
+    machine.trace.records = records
     machine.trace.caller = str(data["caller"])
     machine.services.forget_view()
     return machine, machine.snapshot()
@@ -286,12 +290,3 @@ def _read_handles(machine: Machine, data: Json, decode: Decode) -> None:
             guid = Guid(text)
             here[guid] = own[handle][guid] if value == FIRMWARE else decode(machine, value)
     handles._next = int(data["next_handle"])
-
-
-def _read_record(data: Json) -> TraceRecord:
-    record = TraceRecord(
-        data["number"], data["parent"], data["time_ns"], data["caller"], data["service"], data["arguments"]
-    )
-    record.status = None if data["status"] is None else EfiStatus[data["status"]]
-    record.results = data["results"]
-    return record

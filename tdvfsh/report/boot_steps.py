@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
-from tdvfsh.trace import TraceRecord
+from tdvfsh.loaders.flow import Placement
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
+from tdvfsh.uefi.memory import EfiAllocateType
 from tdvfsh.units import human_size
 
-_ALLOCATIONS: Final = {"AllocatePages": "memory", "AllocatePool": "buffer"}
-_ANY: Final = "AllocateAnyPages"
-_MAX: Final = "AllocateMaxAddress"
 _NO_LIMIT: Final = (1 << 64) - 1
 
 
@@ -26,29 +26,25 @@ class AskedStep(NamedTuple):
 
 def asked_steps(result: BootResult) -> list[AskedStep]:
     """The placements of a boot with the calls behind them."""
-    by_start: dict[int, list[TraceRecord]] = {}
-    for record in result.machine.trace:
-        name = _ALLOCATIONS.get(record.service)
-        start = record.results.get(name) if name is not None else None
-        if isinstance(start, int) and record.status is not None and not record.status.is_error:
-            by_start.setdefault(start, []).append(record)
-    steps = []
-    for placement in result.placements:
-        records = by_start.get(placement.start)
-        call = _call(records.pop(0) if len(records) > 1 else records[0]) if records else "inside an earlier block"
-        steps.append(AskedStep(placement.what, placement.size, call, placement.start, placement.freed))
-    return steps
+    return [
+        AskedStep(placement.what, placement.size, _call_of(placement, result.machine.trace), placement.start,
+                  placement.freed)
+        for placement in result.placements
+    ]  # fmt: skip
 
 
-def _call(record: TraceRecord) -> str:
-    if record.service == "AllocatePool":
-        return "AllocatePool, anywhere"
-    kind, memory = record.arguments.get("allocate_type"), record.arguments.get("memory")
-    if kind == _ANY:
-        return "AllocatePages, anywhere"
-    if kind == _MAX:
-        limit = memory if isinstance(memory, int) else _NO_LIMIT
-        if limit < _NO_LIMIT - 0xFFF:
-            return f"AllocatePages below {human_size(limit + 1)}"
-        return "AllocatePages, anywhere"
-    return "AllocatePages at an address of its own choice"
+def _call_of(placement: Placement, trace: Trace) -> str:
+    made_by = None if placement.record is None else placement.record.made_by
+    record = None if made_by is None else trace.records[made_by]
+    match record:
+        case AllocatePoolCall():
+            return "AllocatePool, anywhere"
+        case AllocatePagesCall(allocate_type=EfiAllocateType.AllocateMaxAddress):
+            limit = _NO_LIMIT if record.asked is None else record.asked
+            below = limit < _NO_LIMIT - 0xFFF
+            return f"AllocatePages below {human_size(limit + 1)}" if below else "AllocatePages, anywhere"
+        case AllocatePagesCall(allocate_type=EfiAllocateType.AllocateAnyPages):
+            return "AllocatePages, anywhere"
+        case AllocatePagesCall():
+            return "AllocatePages at an address of its own choice"
+    return "inside an earlier block"

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tdvfsh.boots.modelled_boot import BootResult
-from tdvfsh.trace import TraceRecord
+from tdvfsh.trace.records import AllocatePagesCall, LoadImageCall, ProtocolAccept, TraceRecord
+from tdvfsh.uefi.memory import EfiAllocateType
+from tdvfsh.uefi.service_names import ACCEPT_AT_EXIT, GET_MEMORY_MAP
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size
-
-_PROTOCOL = "EdkiiMemoryAcceptProtocol.AcceptMemory"
-_READS_THE_MAP = "GetMemoryMap"
-_ASKS_BY_ADDRESS = "AllocateAddress"
 
 
 def why_option(name: str, result: BootResult) -> str:
     """One sentence on the part that the option ``name`` had in how ``result`` ended."""
-    accepts = sum(record.service == _PROTOCOL for record in result.machine.trace)
+    accepts = sum(isinstance(record, ProtocolAccept) for record in result.machine.trace)
     if result.booted:
         return _why_it_boots(name, result, accepts)
     return _why_it_fails(name, result, accepts)
@@ -28,14 +26,14 @@ def _why_it_boots(name: str, result: BootResult, accepts: int) -> str:
     if not accepts:
         return "nothing more had to be accepted"
     times = {1: "once", 2: "twice"}.get(accepts, f"{accepts} times")
-    at_exit = any(record.service == "AcceptAllMemory" for record in result.machine.trace)
+    at_exit = any(record.service == ACCEPT_AT_EXIT for record in result.machine.trace)
     if name == "none" or (at_exit and accepts == len(result.machine.td.ram.spans)):
         return "firmware accepted the rest at ExitBootServices, nobody before"
     if name == "allocator":
         return f"the allocator, about to say OUT_OF_RESOURCES, accepted {times} instead, in multiples of 32 MiB"
     if name == "service":
         return f"the loader knew the sizes and called AcceptMemory() before it asked; firmware accepted {times}"
-    failed = _failed(result.machine.trace, "LoadImage")
+    failed = _failed_loads(result.machine.trace)
     if name == "loader-literal":
         return "LoadImage said OUT_OF_RESOURCES; the image's memory was accepted and LoadImage repeated"
     after = f", LoadImage's {failed[0]} among what went wrong" if failed else ""
@@ -64,13 +62,13 @@ def _why_it_fails(name: str, result: BootResult, accepts: int) -> str:
 def _why_allocator_fails(result: BootResult) -> str:
     failure = result.failure
     assert failure is not None
-    if failure.service == _READS_THE_MAP:
+    if failure.service == GET_MEMORY_MAP:
         return "the allocator is never asked: the loader looks for a place in the memory map itself and finds none"
     tried = [
         record
         for record in result.machine.trace
-        if record.service == "AllocatePages"
-        and record.arguments.get("allocate_type") == _ASKS_BY_ADDRESS
+        if isinstance(record, AllocatePagesCall)
+        and record.allocate_type == EfiAllocateType.AllocateAddress
         and record.status is EfiStatus.EFI_NOT_FOUND
     ]
     if tried:
@@ -80,8 +78,8 @@ def _why_allocator_fails(result: BootResult) -> str:
 
 
 def _why_literal_fails(result: BootResult) -> str:
-    failed = _failed(result.machine.trace, "LoadImage")
-    called = any(record.service == "LoadImage" for record in result.machine.trace)
+    failed = _failed_loads(result.machine.trace)
+    called = any(isinstance(record, LoadImageCall) for record in result.machine.trace)
     if EfiStatus.EFI_OUT_OF_RESOURCES.name in failed:
         return f"after LoadImage's OUT_OF_RESOURCES it accepts for the image only, and {result.stage} fails next"
     if failed:
@@ -92,9 +90,10 @@ def _why_literal_fails(result: BootResult) -> str:
     return f"LoadImage, the one call it watches, is not reached: {result.stage} fails before"
 
 
-def _failed(records: Iterable[TraceRecord], service: str) -> list[str]:
+def _failed_loads(records: Iterable[TraceRecord]) -> list[str]:
+    """The statuses of LoadImage calls that failed."""
     return [
         record.status.name
         for record in records
-        if record.service == service and record.status is not None and record.status.is_error
+        if isinstance(record, LoadImageCall) and record.status is not None and record.status.is_error
     ]

@@ -12,11 +12,19 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.dxe.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
-from tdvfsh.report.accept_events import accepted_range, enters_map
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap, type_of_name
-from tdvfsh.trace import NO_PARENT, TraceRecord
+from tdvfsh.report.accept_events import enters_map
+from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap
+from tdvfsh.trace.records import (
+    NO_PARENT,
+    AllocatePagesCall,
+    AllocatePoolCall,
+    FreePagesCall,
+    FreePoolCall,
+    PageAccept,
+    TraceRecord,
+)
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
-from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_down, pages_for
+from tdvfsh.units import PAGE_SIZE, align_down, pages_for
 
 _UNACCEPTED: Final = int(EfiMemoryType.EfiUnacceptedMemoryType)
 _KEPT: Final = frozenset(
@@ -29,6 +37,10 @@ _KEPT: Final = frozenset(
     }
 )
 """Types whose bins stay in the map as a whole: free memory in one passes for the bin's type."""
+
+
+MapPiece = tuple[int, int, int]
+"""``[start, end)`` in bytes, and the memory type that it gets."""
 
 
 class MapChange(NamedTuple):
@@ -91,13 +103,25 @@ class _History:
         self._pool: dict[int, tuple[int, int]] = {}  # buffer → start, end of its whole pages; (page, 0) for a block
         self._blocks: dict[int, int] = {}  # page that a pool took → blocks in use
 
-    def changes_of(self, record: TraceRecord, records: Sequence[TraceRecord]) -> list[tuple[int, int, int]]:
+    def changes_of(self, record: TraceRecord, records: Sequence[TraceRecord]) -> list[MapPiece]:
         """What a completed call paints."""
-        follow = _FOLLOWED.get(record.service)
-        if follow is not None:
-            failed = record.status is None or record.status.is_error
-            return [] if failed else follow(self, record)
-        accepted = accepted_range(record)
+        if isinstance(record, PageAccept):
+            return self._accepted(record, records)
+        if not record.succeeded:
+            return []
+        match record:
+            case AllocatePagesCall():
+                return [(*record.range, record.memory_type)]
+            case FreePagesCall():
+                return self._freed(*record.range)
+            case AllocatePoolCall():
+                return self._allocate_pool(record.buffer or 0, record.size, record.pool_type)
+            case FreePoolCall():
+                return self._free_pool(record.buffer)
+        return []
+
+    def _accepted(self, record: PageAccept, records: Sequence[TraceRecord]) -> list[MapPiece]:
+        accepted = record.accepted
         if accepted is None:
             return []
         value = CONVENTIONAL if enters_map(record, records) else ACCEPTED_ONLY
@@ -107,17 +131,7 @@ class _History:
             if piece.memory_type == _UNACCEPTED or (piece.memory_type == ACCEPTED_ONLY != value)
         ]
 
-    def allocate_pages(self, record: TraceRecord) -> list[tuple[int, int, int]]:
-        start, pages = _number(record.results.get("memory")), _number(record.arguments.get("pages"))
-        return [(start, start + (pages << PAGE_SHIFT), type_of_name(str(record.arguments.get("memory_type"))))]
-
-    def free_pages(self, record: TraceRecord) -> list[tuple[int, int, int]]:
-        start, pages = _number(record.arguments.get("memory")), _number(record.arguments.get("pages"))
-        return self._freed(start, start + (pages << PAGE_SHIFT))
-
-    def allocate_pool(self, record: TraceRecord) -> list[tuple[int, int, int]]:
-        buffer, size = _number(record.results.get("buffer")), _number(record.arguments.get("size"))
-        pool_type = type_of_name(str(record.arguments.get("pool_type")))
+    def _allocate_pool(self, buffer: int, size: int, pool_type: int) -> list[MapPiece]:
         start = buffer - POOL_HEAD_SIZE
         if size + POOL_OVERHEAD > BLOCK_SIZES[-1]:
             end = start + pages_for(size + POOL_OVERHEAD) * PAGE_SIZE
@@ -132,8 +146,8 @@ class _History:
             return [(page, page + PAGE_SIZE, pool_type)]
         return []
 
-    def free_pool(self, record: TraceRecord) -> list[tuple[int, int, int]]:
-        start, end = self._pool.pop(_number(record.arguments.get("buffer")), (0, 0))
+    def _free_pool(self, buffer: int) -> list[MapPiece]:
+        start, end = self._pool.pop(buffer, (0, 0))
         if end:
             return self._freed(start, end)
         if start not in self._blocks:
@@ -144,20 +158,8 @@ class _History:
         del self._blocks[start]
         return self._freed(start, start + PAGE_SIZE)
 
-    def _freed(self, start: int, end: int) -> list[tuple[int, int, int]]:
+    def _freed(self, start: int, end: int) -> list[MapPiece]:
         return [
             (piece.start, piece.end, piece.memory_type if piece.memory_type in _KEPT else CONVENTIONAL)
             for piece in self.first.pieces(start, end)
         ]
-
-
-_FOLLOWED: Final = {
-    "AllocatePages": _History.allocate_pages,
-    "FreePages": _History.free_pages,
-    "AllocatePool": _History.allocate_pool,
-    "FreePool": _History.free_pool,
-}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -8,7 +8,7 @@ from typing import Final
 
 from tdvfsh.report.page_data import PageFacts, facts_line
 from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
-from tdvfsh.report.trace_file import TraceFile
+from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_size
 

@@ -16,7 +16,7 @@ from tdvfsh.report.accept_events import AcceptEvent
 from tdvfsh.report.boot_story import StoryStep
 from tdvfsh.report.compare_text import ComparedRow, alike_rows
 from tdvfsh.report.page_data import PageFacts, facts_line, page_values
-from tdvfsh.report.trace_file import TraceFile
+from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import human_size
 
 _SCRIPTS: Final = ("painted.js", "map.js", "moment.js", "journal.js", "charts.js", "main.js")

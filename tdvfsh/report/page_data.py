@@ -13,9 +13,9 @@ from tdvfsh.report.boot_story import PlacedThing, StoryStep, placed_things, stor
 from tdvfsh.report.compare_text import ComparedRow
 from tdvfsh.report.map_changes import MapChange, map_changes
 from tdvfsh.report.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, type_label
-from tdvfsh.report.trace_file import TraceFile
 from tdvfsh.report.trace_text import values_text
 from tdvfsh.trace import TraceRecord
+from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_size
 

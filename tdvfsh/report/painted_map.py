@@ -13,7 +13,6 @@ HOLE: Final = -1
 ACCEPTED_ONLY: Final = -2
 """Accepted, but not in the memory map: the accept protocol or a TDCALL alone."""
 _LIMIT: Final = 1 << 64
-_TYPES: Final = {kind.name: int(kind) for kind in EfiMemoryType}
 _LABELS: Final = {
     HOLE: "nothing",
     ACCEPTED_ONLY: "Accepted only",
@@ -82,16 +81,6 @@ class PaintedMap:
             self._starts.insert(index, address)
             self._values.insert(index, self._values[index - 1])
         return index
-
-
-def type_of_name(name: str) -> int:
-    """The number of a memory type as the journal names it.
-
-    Raises:
-        ValueError: It is neither a name nor a number in hex.
-    """
-    known = _TYPES.get(name)
-    return known if known is not None else int(name, 16)
 
 
 def type_label(memory_type: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.report.compare_text import ComparedRow
-from tdvfsh.report.trace_file import TraceFile
+from tdvfsh.trace.file import TraceFile
 
 _FORMS: Final = (".html", ".htm", ".svg")
 

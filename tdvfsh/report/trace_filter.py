@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.trace.records import (
+    AllocatePagesCall,
+    AllocatePoolCall,
+    FreePagesCall,
+    PlacementMade,
+    TraceRecord,
+)
+from tdvfsh.uefi.memory import EfiAllocateType
 from tdvfsh.units import PAGE_SHIFT
 
 if TYPE_CHECKING:
-    from tdvfsh.trace import Trace, TraceRecord
+    from tdvfsh.trace.fields import Value
+    from tdvfsh.trace.journal import Trace
     from tdvfsh.uefi.status import EfiStatus
 
-Wanted = Callable[["TraceRecord"], bool]
+Wanted = Callable[[TraceRecord], bool]
 
 _SIZED: Final = (
     ("start_address", "size"), ("start", "size"), ("buffer", "size"), ("image_base", "image_size"), ("gpa", "size"),
 )  # fmt: skip
-_POINTS: Final = ("memory", "buffer", "start_address", "start", "image_base", "gpa", "rcx", "table")
-_PAGE_MASK: Final = (1 << PAGE_SHIFT) - 1
+_POINTS: Final = ("memory", "buffer", "start_address", "start", "image_base", "gpa", "table")
 
 
 def of_service(service: str) -> Wanted:
@@ -48,25 +56,40 @@ def ranges_of(record: TraceRecord) -> Iterator[tuple[int, int]]:
     What a call gave back counts before what it was asked: AllocatePages asks with a limit and answers with a place, and
     where it found none only AllocateAddress has named one.
     """
-    if (
-        record.service == "AllocatePages"
-        and (record.status is None or record.status.is_error)
-        and record.arguments.get("allocate_type") != "AllocateAddress"
-    ):
-        return
-    values = {**record.arguments, **record.results}
+    match record:
+        case AllocatePagesCall():
+            by_address = record.allocate_type == EfiAllocateType.AllocateAddress
+            if record.succeeded or by_address:
+                start = record.memory if record.memory is not None else record.asked
+                yield _span(start or 0, record.pages << PAGE_SHIFT)
+        case FreePagesCall():
+            yield _span(record.memory, record.pages << PAGE_SHIFT)
+        case AllocatePoolCall():
+            if record.buffer is not None:
+                yield _span(record.buffer, record.size)
+        case PlacementMade():
+            yield record.start, record.end
+        case _:
+            yield from _named_ranges({**record.arguments, **record.results})
+
+
+def _named_ranges(values: dict[str, Value]) -> Iterator[tuple[int, int]]:
+    """Ranges among the values of a call without a kind of its own, by their usual names."""
     pages, memory = values.get("pages"), values.get("memory")
     if type(pages) is int and type(memory) is int:
-        yield memory, memory + max(1, pages << PAGE_SHIFT)
+        yield _span(memory, pages << PAGE_SHIFT)
     for name, size_name in _SIZED:
         start, size = values.get(name), values.get(size_name)
         if type(start) is int and type(size) is int:
-            yield start, start + max(1, size)
+            yield _span(start, size)
     for name in _POINTS:
         start = values.get(name)
         if type(start) is int and not (name == "memory" and type(pages) is int):
-            at = start & ~_PAGE_MASK if name == "rcx" else start
-            yield at, at + 1
+            yield start, start + 1
+
+
+def _span(start: int, size: int) -> tuple[int, int]:
+    return start, start + max(1, size)
 
 
 def with_descendants(trace: Trace, records: Iterable[TraceRecord]) -> list[TraceRecord]:

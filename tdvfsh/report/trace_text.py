@@ -11,7 +11,9 @@ from tdvfsh.report.table import printable, table_lines
 if TYPE_CHECKING:
     from tdvfsh.trace import Trace, TraceRecord, Value
 
-_COUNTS: Final = frozenset({"calls", "pages_4k", "pages_2m", "handle", "attempt"})
+_COUNTS: Final = frozenset(
+    {"calls", "pages_4k", "pages_2m", "handle", "attempt", "vcpu", "duration_ns", "made_by", "freed_by", "placement"}
+)
 _INDENT: Final = "  "
 
 

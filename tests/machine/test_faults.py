@@ -10,6 +10,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.machine.faults import parse_fault, set_faults
 from tdvfsh.td.mapgpa import set_memory_shared
+from tdvfsh.trace.records import PageAccept
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB, PAGE_SIZE
@@ -115,8 +116,8 @@ def test_a_busy_page_fails_the_accept_on_demand_after_four_tries(opened: Opener,
     failed = _boot(opened, "accept:1=OPERAND_BUSY", initrd=300 * MIB, on_demand=on_demand)
     assert sound.booted
     assert failed.boot_bytes == sound.boot_bytes
-    busy = [record for record in failed.machine.trace if record.arguments.get("completion") == "OPERAND_BUSY"]
-    assert [record.arguments["calls"] for record in busy] == [4]
+    accepts = [record for record in failed.machine.trace if isinstance(record, PageAccept)]
+    assert [record.calls for record in accepts if record.completion == "OPERAND_BUSY"] == [4]
 
 
 def test_three_busy_tdcalls_are_survived_and_four_are_not() -> None:

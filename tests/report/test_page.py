@@ -22,9 +22,10 @@ from tdvfsh.report.map_svg import map_svg
 from tdvfsh.report.page import page_html
 from tdvfsh.report.page_data import PageFacts
 from tdvfsh.report.report_file import report_text
-from tdvfsh.report.trace_file import TraceFile, trace_of_boot, trace_of_machine, write_trace_file
+from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
 from tdvfsh.shell.shell import Shell
+from tdvfsh.trace.file import TraceFile, write_trace_file
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.units import GIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener

@@ -24,7 +24,8 @@ from tdvfsh.report.compare_text import compared_rows
 from tdvfsh.report.map_changes import map_after, map_changes
 from tdvfsh.report.page import page_html
 from tdvfsh.report.painted_map import type_label
-from tdvfsh.report.trace_file import TraceFile, trace_of_boot
+from tdvfsh.report.trace_file import trace_of_boot
+from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import GIB, TIB
 from tests.boots.made_files import INSTALLER_INITRD
 from tests.report.browser import Browser, start_browser

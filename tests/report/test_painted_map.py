@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, Piece, type_label, type_of_name
+from tdvfsh.report.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, Piece, type_label
+from tdvfsh.trace.fields import memory_type_of
 from tdvfsh.uefi.memory import MemoryDescriptor
 
 _SIZE = 24
@@ -42,7 +43,7 @@ def test_types_have_the_names_of_memmap_and_numbers_where_they_have_none() -> No
     assert type_label(7) == "Available"
     assert type_label(0x80000001) == "0x80000001"
     assert type_label(ACCEPTED_ONLY) == "Accepted only"
-    assert type_of_name("EfiLoaderData") == 2
-    assert type_of_name("0x80000001") == 0x80000001
+    assert memory_type_of("EfiLoaderData") == 2
+    assert memory_type_of("0x80000001") == 0x80000001
     with pytest.raises(ValueError, match="nonsense"):
-        type_of_name("nonsense")
+        memory_type_of("nonsense")

@@ -14,8 +14,8 @@ from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
     from tdvfsh.report.compare_text import ComparedRow
-    from tdvfsh.report.trace_file import TraceFile
     from tdvfsh.shell.shell import Shell
+    from tdvfsh.trace.file import TraceFile
 
 
 @command("report", profile="td")

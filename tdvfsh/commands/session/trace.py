@@ -142,8 +142,9 @@ def trace(
 
 def _write(shell: Shell, source: Machine | BootResult, records: list[TraceRecord], path: str) -> ShellStatus:
     from tdvfsh.machine import Machine
-    from tdvfsh.report.trace_file import trace_file_lines, trace_of_boot, trace_of_machine
+    from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
     from tdvfsh.shell.drives.filesystem import FileSystemError
+    from tdvfsh.trace.file import trace_file_lines
 
     whole = trace_of_machine(source) if isinstance(source, Machine) else trace_of_boot(source)
     file = replace(whole, records=records)

@@ -8,6 +8,7 @@ from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Address, BadArgument, Flag, Kind, Size
 from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.uefi.service_names import PAGE_ACCEPT
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import ACCEPT_LEVEL_MASK, SeptLevel, TdcallStatus, completion_code, completion_name
 from tdvfsh.units import PAGE_SIZE, human_size
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
     from tdvfsh.td.tdcall import TdcallResult
     from tdvfsh.td.trust_domain import TrustDomain
+    from tdvfsh.trace.records import PageAccept
 
 _LEVELS = {"4k": 0, "2m": 1, "1g": 2}
 _LEVEL_NAMES = {SeptLevel.LEVEL_4K: "4K", SeptLevel.LEVEL_2M: "2M", SeptLevel.LEVEL_1G: "1G"}
-_FIRMWARE_CALL = "TDG.MEM.PAGE.ACCEPT"
 
 
 def _read_level(word: str) -> object:
@@ -99,10 +100,8 @@ def _account(machine: Machine, done: _Meter, first_record: int) -> str:
 
     if not done.accepted_bytes:
         return "nothing to do: all of it was accepted before"
-    records = [record for record in machine.trace.records[first_record:] if record.service == _FIRMWARE_CALL]
-    small, large = (
-        sum(int(record.arguments.get(name) or 0) for record in records) for name in ("pages_4k", "pages_2m")
-    )
+    records = _page_accepts(machine, first_record)
+    small, large = (sum(record.pages_4k for record in records), sum(record.pages_2m for record in records))
     return (
         f"{human_size(done.accepted_bytes)} newly accepted in {done.calls:,} TDCALLs "
         f"({small:,} x 4K, {large:,} x 2M), {modelled_time(done.now_ns)} modelled"
@@ -120,9 +119,15 @@ def _why(machine: Machine, status: EfiStatus, first_record: int) -> str:
         return "there is no accept protocol" + ("" if machine.td.is_td else ": a plain VM has nothing to accept")
     if status is EfiStatus.EFI_OUT_OF_RESOURCES:
         return "no memory is left for the firmware's bookkeeping"
-    calls = (record for record in machine.trace.records[first_record:] if record.service == _FIRMWARE_CALL)
-    name = next((str(call.arguments["completion"]) for call in calls if call.status is not SUCCESS), "a TDCALL failed")
+    calls = _page_accepts(machine, first_record)
+    name = next((call.completion for call in calls if call.status is not SUCCESS), "a TDCALL failed")
     return f"TDCALL ended with {name}; what came before it stays accepted"
+
+
+def _page_accepts(machine: Machine, first_record: int) -> list[PageAccept]:
+    from tdvfsh.trace.records import PageAccept
+
+    return [record for record in machine.trace.records[first_record:] if isinstance(record, PageAccept)]
 
 
 # --- sept ------------------------------------------------------------------------------------------------------------
@@ -239,7 +244,7 @@ def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: Address, level: Level = 0) -
         DEVICE_ERROR: Any other completion; or the TDCALL never came back, because there is no memory.
         UNSUPPORTED: No such leaf here; or a plain VM, which has no TDX module.
     """
-    if leaf.lower() not in ("accept", _FIRMWARE_CALL.lower()):
+    if leaf.lower() not in ("accept", PAGE_ACCEPT.lower()):
         shell.print(f"tdcall: Leaf '{leaf}' is not modelled; there is: accept\n")
         return ShellStatus.UNSUPPORTED
     machine = machine_of(shell)
@@ -250,7 +255,7 @@ def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: Address, level: Level = 0) -
     result = _raw_accept(machine, rcx)
     code = completion_code(result.status)
     exits = "1 TD exit" if result.exits == 1 else f"{result.exits} TD exits"
-    shell.print(f"{_FIRMWARE_CALL} RCX={rcx:016X}\n")
+    shell.print(f"{PAGE_ACCEPT} RCX={rcx:016X}\n")
     if code == TdcallStatus.NOT_RETURNED:
         shell.print(f"  does not return: no memory there, {exits} that the VMM cannot cure\n")
         return ShellStatus.DEVICE_ERROR
@@ -268,18 +273,18 @@ _STATUSES: dict[int, ShellStatus] = {
 
 def _raw_accept(machine: Machine, rcx: int) -> TdcallResult:
     from tdvfsh.td.accept import AcceptOutcome
+    from tdvfsh.trace.accepts import write_call
 
-    td, trace = machine.td, machine.trace
-    record = trace.enter(_FIRMWARE_CALL, rcx=rcx)
+    td = machine.td
     result = td.tdcall.tdcall(rcx)
     accepted = completion_code(result.status) == TdcallStatus.SUCCESS
     large = (rcx & ACCEPT_LEVEL_MASK) == SeptLevel.LEVEL_2M
     work = AcceptOutcome(
         pages_4k=int(accepted and not large), pages_2m=int(accepted and large), calls=1, td_exits=result.exits
     )
-    td.clock.advance(td.cost.nanoseconds(work))
-    failed = bool(result.status >> 63)
-    trace.leave(record, EfiStatus.EFI_DEVICE_ERROR if failed else SUCCESS, rax=result.status, completion=result.name)
+    duration = td.cost.nanoseconds(work)
+    write_call(machine.trace, rcx, work, result.status, duration_ns=duration)
+    td.clock.advance(duration)
     return result
 
 

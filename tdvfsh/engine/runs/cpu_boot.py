@@ -16,8 +16,8 @@ from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
-from tdvfsh.engine.introspect.stub_placements import in_order, stub_placements
-from tdvfsh.engine.runs.grub import GRUB, grub_placements, run_grub
+from tdvfsh.engine.introspect.placement_watch import GrubReader, PlacementWatch, StubReader
+from tdvfsh.engine.runs.grub import GRUB, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
@@ -39,13 +39,14 @@ from tdvfsh.loaders.flow import (
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.trace import TraceRecord
+from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
+from tdvfsh.uefi.service_names import ALLOCATE_PAGES, GET_MEMORY_MAP
+from tdvfsh.uefi.service_names import START_IMAGE as START_SERVICE
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, align_up
 
 STUB: Final = "stub"
 GRUB_LOADER: Final = "grub2.12-debian"
-_MEMORY_SERVICES: Final = frozenset(("AllocatePages", "AllocatePool"))
 _REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
 
@@ -138,6 +139,9 @@ class CpuBoot(RunObserver):
         self.fast: FastDecompression | None = None
         self.started = time.monotonic()
         self.entered: CpuBootResult | None = None
+        self._unpacked_to: Placement | None = None
+        stub = StubReader(flow, STUB)
+        self._watch = PlacementWatch(flow, (GrubReader(flow, GRUB), stub) if grub else (stub,))
 
     def begin(self, firmware: GuestFirmware, fast_decompress: bool) -> None:
         """The firmware for guest code has been made, with this boot for its observer.
@@ -151,15 +155,9 @@ class CpuBoot(RunObserver):
             self.fast = FastDecompression(firmware.board, self.flow.files.kernel)
 
     def placements(self) -> list[Placement]:
-        """Of the firmware's part and of the stub, as far as they go."""
-        records, files = self.machine.trace.records, self.flow.files
-        loader = grub_placements(records, files) if self.grub else []
-        return in_order(records, self.flow.placements, loader, stub_placements(records, files, STUB))
-
-    def kernel_buffer(self) -> Placement | None:
-        """Where the stub has allocated room for the kernel."""
-        placements = stub_placements(self.machine.trace.records, self.flow.files, STUB)
-        return next((entry for entry in reversed(placements) if entry.what == "kernel" and not entry.freed), None)
+        """Of the firmware's part, GRUB and the stub, as far as they go, in the order in which they were made."""
+        self._watch.catch_up()
+        return list(self.flow.placements)
 
     # ---- observed -----------------------------------------------------------------------------------------------
 
@@ -169,11 +167,12 @@ class CpuBoot(RunObserver):
 
     def served(self, service: str, caller: int) -> None:
         """The stub's buffer for the kernel is where a decompressor writes to."""
-        records = self.machine.trace.records
-        if self.fast is None or service != "AllocatePages" or records[-1].caller != STUB:
+        self._watch.catch_up()
+        if self.fast is None or service != ALLOCATE_PAGES:
             return
-        buffer = self.kernel_buffer()
-        if buffer is not None and records[-1].results.get("memory") == buffer.start:
+        buffer = self.flow.placed("kernel")
+        if buffer is not None and buffer is not self._unpacked_to:
+            self._unpacked_to = buffer
             self.fast.watch(buffer, self._image_base(caller))
 
     def _image_base(self, caller: int) -> int | None:
@@ -298,24 +297,25 @@ class CpuBoot(RunObserver):
             size = self.flow.files.kernel.kernel_buffer_size
             free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
             why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
-            return BootFailure("GetMemoryMap", status, size, free, unaccepted, why)
+            return BootFailure(GET_MEMORY_MAP, status, size, free, unaccepted, why)
         failed = self._failed_calls()
         if not failed:
             why = f"the image returned {status.name}"
-            return BootFailure("StartImage", status, 0, largest_free(services), unaccepted, why)
+            return BootFailure(START_SERVICE, status, 0, largest_free(services), unaccepted, why)
         last = failed[-1]
-        pages, pool = last.arguments.get("pages"), last.arguments.get("size")
-        asked = pages << PAGE_SHIFT if isinstance(pages, int) else pool if isinstance(pool, int) else 0
+        asked = last.pages << PAGE_SHIFT if isinstance(last, AllocatePagesCall) else last.size
         why = f"the image's last call that failed was {last.service}"
         return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
 
-    def _failed_calls(self) -> list[TraceRecord]:
+    def _failed_calls(self) -> list[AllocatePagesCall | AllocatePoolCall]:
         """The program's memory requests that were refused; a map that needs a larger buffer is no failure."""
         callers = (STUB, GRUB) if self.grub else (STUB,)
         return [
             record
             for record in self.machine.trace
-            if record.caller in callers and record.service in _MEMORY_SERVICES and record.status in _REFUSALS
+            if isinstance(record, AllocatePagesCall | AllocatePoolCall)
+            and record.caller in callers
+            and record.status in _REFUSALS
         ]
 
     def _bitmap(self, placements: list[Placement]) -> bytes:

@@ -5,20 +5,17 @@ Source: Debian's signed grubx64.efi reads ``\\EFI\\debian\\grub.cfg`` of the dis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.storage.disks import attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.loaders.flow import FirmwarePlayer, Placement
-from tdvfsh.trace import TraceRecord
+from tdvfsh.loaders.flow import FirmwarePlayer
 from tdvfsh.uefi.device_path import FilePath
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import PAGE_SHIFT, pages_for
 
 GRUB: Final = "grub"
 _FOLDER: Final = "\\EFI\\debian"
@@ -73,25 +70,3 @@ def run_grub(firmware: GuestFirmware, grub: memoryview, files: BootFiles) -> Efi
         player.run_to_end()
         firmware.core.events.signal_group(EFI_EVENT_GROUP_READY_TO_BOOT)
         return services.start_image(handle).status
-
-
-def grub_placements(records: Sequence[TraceRecord], files: BootFiles) -> list[Placement]:
-    """What GRUB put into memory, in the order in which it did; sizes and types tell the requests apart."""
-    found: list[Placement] = []
-    for record in records:
-        pages, start = record.arguments.get("pages"), record.results.get("memory")
-        if record.status is not SUCCESS or not isinstance(pages, int):
-            continue
-        if record.service == "FreePages":
-            for placement in found:
-                placement.freed |= placement.start == record.arguments.get("memory")
-        if record.service != "AllocatePages" or record.caller != GRUB or not isinstance(start, int):
-            continue
-        size, memory_type = pages << PAGE_SHIFT, record.arguments.get("memory_type")
-        if memory_type == _CODE.name and record.arguments.get("allocate_type") == "AllocateAddress":
-            found.append(Placement("heap", start, start + size, _CODE))
-        elif memory_type == _DATA.name and pages == pages_for(files.kernel.size):
-            found.append(Placement("kernel_file", start, start + files.kernel.size, _DATA))
-        elif memory_type == _CODE.name and size >= files.kernel.image_pages_size > 0:
-            found.append(Placement("image", start, start + files.kernel.image_pages_size, _CODE))
-    return found

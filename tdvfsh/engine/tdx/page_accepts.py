@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import Trace, TraceRecord
-from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.trace.accepts import extend, write_call
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import PageAccept
+from tdvfsh.uefi.service_names import PAGE_ACCEPT
 from tdvfsh.uefi.tdx import (
     ACCEPT_GPA_MASK,
     ACCEPT_LEVEL_MASK,
@@ -21,8 +23,6 @@ from tdvfsh.uefi.tdx import (
     completion_code,
     completion_name,
 )
-
-LEAF: Final = "TDG.MEM.PAGE.ACCEPT"
 
 
 class Acceptor(NamedTuple):
@@ -85,7 +85,7 @@ class PageAccepts:
         self._caller = caller
         self.drop: int | None = None
         self._calls = 0
-        self._last: tuple[TraceRecord, int] | None = None
+        self._last: PageAccept | None = None
         self.tallies: dict[Acceptor, AcceptTally] = {}
         self.called: Callable[[int, int], None] | None = None
 
@@ -102,7 +102,7 @@ class PageAccepts:
         result = self._td.tdcall.tdcall(rcx)
         code = completion_code(result.status)
         if code == TdcallStatus.NOT_RETURNED:
-            raise GuestDead(f"TDG.MEM.PAGE.ACCEPT of {start:#x} never returns: there is no RAM")
+            raise GuestDead(f"{PAGE_ACCEPT} of {start:#x} never returns: there is no RAM")
         done = code == TdcallStatus.SUCCESS
         call = AcceptTally(
             calls=1,
@@ -115,40 +115,23 @@ class PageAccepts:
         call.ns = self._td.cost.nanoseconds(call)
         acceptor = self._caller()
         self.tallies.setdefault(acceptor, AcceptTally()).add(call)
-        self._journal(acceptor, start, level, call, result.status)
+        self._write(acceptor, rcx, call, result.status)
         self._td.clock.advance(call.ns)
         if self.called is not None:
             self.called(rcx, result.status)
         return result.status
 
-    def _journal(self, acceptor: Acceptor, start: int, level: int, call: AcceptTally, status: int) -> None:
-        size = SeptLevel(min(level, SeptLevel.LEVEL_1G)).page_size
-        name = completion_name(status)
-        if self._last is not None:
-            record, end = self._last
-            arguments = record.arguments
-            if (
-                end == start
-                and record is self._trace.records[-1]
-                and record.caller == acceptor.phase
-                and arguments["vcpu"] == acceptor.vcpu
-                and arguments["completion"] == name
-            ):
-                for key, more in (
-                    ("size", size),
-                    ("calls", 1),
-                    ("pages_4k", call.pages_4k),
-                    ("pages_2m", call.pages_2m),
-                ):
-                    value = arguments[key]
-                    assert isinstance(value, int)
-                    arguments[key] = value + more
-                self._last = record, start + size
-                return
-        outcome = SUCCESS if call.accepted_bytes else EfiStatus.EFI_INVALID_PARAMETER
-        with self._trace.on_behalf_of(acceptor.phase):
-            record = self._trace.note(
-                LEAF, outcome, start=start, size=size, calls=1, pages_4k=call.pages_4k, pages_2m=call.pages_2m,
-                vcpu=acceptor.vcpu, completion=name,
-            )  # fmt: skip
-        self._last = record, start + size
+    def _write(self, acceptor: Acceptor, rcx: int, call: AcceptTally, status: int) -> None:
+        last, trace = self._last, self._trace
+        if (
+            last is not None
+            and last.start + last.size == rcx & ACCEPT_GPA_MASK
+            and last is trace.records[-1]
+            and last.caller == acceptor.phase
+            and last.vcpu == acceptor.vcpu
+            and last.completion == completion_name(status)
+        ):
+            extend(last, rcx, call, duration_ns=call.ns)
+            return
+        with trace.on_behalf_of(acceptor.phase):
+            self._last = write_call(trace, rcx, call, status, duration_ns=call.ns, vcpu=acceptor.vcpu)

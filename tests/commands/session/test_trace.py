@@ -9,11 +9,11 @@ import pytest
 
 from tdvfsh.cli.main import main
 from tdvfsh.images.make import make_initrd, make_kernel
-from tdvfsh.report.trace_file import read_trace_file
 from tdvfsh.script.streams import MemorySink
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.machine_binding import machine_of
 from tdvfsh.shell.shell import Shell
+from tdvfsh.trace.file import read_trace_file
 from tests.shell.under_test import ShellUnderTest
 
 

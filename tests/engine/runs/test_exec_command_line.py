@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.report.trace_file import read_trace_file
+from tdvfsh.trace.file import read_trace_file
 from tests.engine.assembler import Program
 from tests.engine.runs.test_program import hello, touch
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.engine.errors import GuestDead
-from tdvfsh.engine.tdx.page_accepts import LEAF, Acceptor, AcceptTally, PageAccepts
+from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally, PageAccepts
+from tdvfsh.report.accept_events import accept_events
 from tdvfsh.td.cost import CostModel
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.trace import Trace, TraceRecord
+from tdvfsh.trace import Trace
+from tdvfsh.trace.records import PageAccept
+from tdvfsh.uefi.service_names import PAGE_ACCEPT
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import SeptState, TdcallStatus
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE
@@ -39,8 +42,11 @@ class Guest:
     def tally(self) -> AcceptTally:
         return self.accepts.tallies[Acceptor(self.phase, self.vcpu)]
 
-    def last(self) -> TraceRecord:
-        return self.trace.records[-1]
+    def last(self) -> PageAccept:
+        return self.records()[-1]
+
+    def records(self) -> list[PageAccept]:
+        return [record for record in self.trace.records if isinstance(record, PageAccept)]
 
 
 def test_a_page_of_either_size_is_accepted_counted_and_timed() -> None:
@@ -76,9 +82,9 @@ def test_a_host_of_small_pages_answers_with_a_mismatch_and_the_guest_falls_back(
     assert tally.td_exits == 512
     assert tally.accepted_bytes == guest.td.accepted_bytes == LARGE_PAGE_SIZE
     assert tally.ns == CostModel().nanoseconds(tally)
-    first, second = guest.trace.records
-    assert (first.arguments["completion"], first.status) == ("PAGE_SIZE_MISMATCH", EfiStatus.EFI_INVALID_PARAMETER)
-    assert (second.arguments["calls"], second.arguments["size"]) == (512, LARGE_PAGE_SIZE)
+    first, second = guest.records()
+    assert (first.completion, first.status) == ("PAGE_SIZE_MISMATCH", EfiStatus.EFI_INVALID_PARAMETER)
+    assert (second.calls, second.size) == (512, LARGE_PAGE_SIZE)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,7 @@ def test_a_wrong_operand_is_refused_with_its_register_and_accepts_nothing(rcx: i
     assert guest.td.accepted_bytes == 0
     assert (guest.tally.calls, guest.tally.refused, guest.tally.mismatches) == (1, 1, 0)
     assert guest.tally.ns == CostModel().rejected_call_ns
-    assert guest.last().arguments["completion"] == "OPERAND_INVALID"
+    assert guest.last().completion == "OPERAND_INVALID"
     assert guest.last().status is EfiStatus.EFI_INVALID_PARAMETER
 
 
@@ -141,11 +147,11 @@ def test_neighbouring_calls_of_one_caller_are_one_record_whose_range_grows() -> 
     guest = Guest()
     for number in range(3):
         guest.accept(START + number * PAGE_SIZE)
-    (record,) = guest.trace.records
-    assert (record.service, record.caller, record.status) == (LEAF, "kernel", SUCCESS)
-    assert record.arguments == {
-        "start": START, "size": 3 * PAGE_SIZE, "calls": 3, "pages_4k": 3, "pages_2m": 0, "vcpu": 0,
-        "completion": "SUCCESS",
+    (record,) = guest.records()
+    assert (record.service, record.caller, record.status) == (PAGE_ACCEPT, "kernel", SUCCESS)
+    assert record.arguments == {"start": START, "size": 3 * PAGE_SIZE, "vcpu": 0}
+    assert record.results == {
+        "calls": 3, "pages_4k": 3, "pages_2m": 0, "completion": "SUCCESS", "duration_ns": guest.td.clock.now_ns,
     }  # fmt: skip
     assert record.time_ns == 0
 
@@ -154,9 +160,9 @@ def test_records_of_both_sizes_join() -> None:
     guest = Guest()
     guest.accept(START, LARGE)
     guest.accept(START + LARGE_PAGE_SIZE)
-    (record,) = guest.trace.records
-    assert record.arguments["size"] == LARGE_PAGE_SIZE + PAGE_SIZE
-    assert (record.arguments["pages_2m"], record.arguments["pages_4k"]) == (1, 1)
+    (record,) = guest.records()
+    assert record.size == LARGE_PAGE_SIZE + PAGE_SIZE
+    assert (record.pages_2m, record.pages_4k) == (1, 1)
 
 
 def test_a_gap_another_caller_another_completion_or_another_record_begins_a_new_one() -> None:
@@ -170,7 +176,7 @@ def test_a_gap_another_caller_another_completion_or_another_record_begins_a_new_
     guest.accept(START + 4 * PAGE_SIZE)
     guest.trace.note("ResetSystem")
     guest.accept(START + 5 * PAGE_SIZE)
-    found = [(record.arguments["calls"], record.caller) for record in guest.trace if record.service == LEAF]
+    found = [(record.calls, record.caller) for record in guest.records()]
     assert found == [(1, "kernel")] * 2 + [(1, "page allocator")] * 4
 
 
@@ -194,5 +200,18 @@ def test_each_vcpu_has_a_tally_and_records_of_its_own() -> None:
         guest.vcpu = number // 2
         guest.accept(START + number * LARGE_PAGE_SIZE, LARGE)
     assert {acceptor.vcpu: tally.calls for acceptor, tally in guest.accepts.tallies.items()} == {0: 2, 1: 2}
-    records = [record.arguments for record in guest.trace if record.service == LEAF]
-    assert [(record["vcpu"], record["calls"]) for record in records] == [(0, 2), (1, 2)]
+    assert [(record.vcpu, record.calls) for record in guest.records()] == [(0, 2), (1, 2)]
+
+
+def test_each_record_has_the_modelled_time_of_its_calls() -> None:
+    guest = Guest()
+    guest.accept(START, LARGE)
+    guest.accept(START + LARGE_PAGE_SIZE)
+    guest.accept(START)  # accepted already
+    first, second = guest.records()
+    cost = CostModel()
+    assert (first.time_ns, first.duration_ns) == (0, cost.accept_2m_ns + cost.accept_4k_ns + 2 * cost.td_exit_ns)
+    assert (second.time_ns, second.duration_ns) == (first.duration_ns, cost.rejected_call_ns)
+    events = list(accept_events(guest.trace.records))
+    assert sum(event.duration_ns for event in events) == guest.td.clock.now_ns
+    assert sum(event.accepted_bytes for event in events) == guest.td.accepted_bytes
