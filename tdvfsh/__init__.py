@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from tdvfsh.script.streams import MemorySink
     from tdvfsh.session.replay import Replay, replay
     from tdvfsh.shell.shell import Shell
-    from tdvfsh.trace import Trace, TraceRecord
+    from tdvfsh.trace.journal import Trace
+    from tdvfsh.trace.records import TraceRecord
     from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType, MemoryDescriptor
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.units import human_size, parse_size
@@ -97,7 +98,8 @@ _HOMES = {
     "machine.snapshot": ("MachineSnapshot",),
     "script.streams": ("MemorySink",),
     "session.replay": ("Replay", "replay"),
-    "trace": ("Trace", "TraceRecord"),
+    "trace.journal": ("Trace",),
+    "trace.records": ("TraceRecord",),
     "uefi.memory": ("EfiAllocateType", "EfiMemoryType", "MemoryDescriptor"),
     "uefi.status": ("EfiStatus",),
     "units": ("human_size", "parse_size"),
