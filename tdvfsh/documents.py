@@ -55,5 +55,7 @@ def read_toml(text: str, path: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise FormatError(path, "nested too deeply") from None
-    except ValueError as error:  # tomllib.TOMLDecodeError, and an integer of more digits than Python converts
+    except tomllib.TOMLDecodeError as error:
         raise FormatError(path, f"not TOML: {error}") from None
+    except ValueError:  # what Python says then is of no use to the user
+        raise FormatError(path, "not TOML: an integer of thousands of digits") from None

@@ -234,6 +234,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", metavar="DIR", help="where results go; a sweep that was killed goes on")
     parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to hold DIR's against")
     parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
+    parser.add_argument("--yes", action="store_true", help="run a spec of more than ten million scenarios, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_workers(parser)
 

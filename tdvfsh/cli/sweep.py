@@ -25,7 +25,7 @@ from tdvfsh.sweep.images import read_images
 from tdvfsh.sweep.plots import check_formats, write_plots
 from tdvfsh.sweep.row import Row
 from tdvfsh.sweep.run import run_sweep
-from tdvfsh.sweep.spec import ImageRequest, read_spec
+from tdvfsh.sweep.spec import MOST_SCENARIOS, ImageRequest, read_spec
 from tdvfsh.sweep.store import ResultStore, read_results
 from tdvfsh.sweep.text import map_lines, summary_lines, sweep_dict
 from tdvfsh.ui.progress import progress_bar
@@ -62,7 +62,7 @@ class _Done:
 
 
 def _sweep(arguments: Arguments, path: str, folder: str) -> _Done:
-    spec = read_spec(path)
+    spec = read_spec(path, None if arguments.flag("yes") else MOST_SCENARIOS)
     with _progress("sweep") as tell:
         images = read_images(spec.images)
         with ResultStore(folder) as store:

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Final
 
 from tdvfsh.errors import FormatError, HostError
+from tdvfsh.units import human_size
 
 Buffer = bytes | bytearray | memoryview
 """What parsers read: bytes in memory, or the view of a :class:`MappedFile`. They take a :class:`ByteSource` too."""
@@ -325,6 +326,27 @@ def require_file(path: str | Path) -> None:
     """
     with suppress(OSError):
         _refuse_special(str(path), os.stat(path))
+
+
+def read_text_file(path: str | Path, most: int = 64 << 20) -> str:
+    """The text of a small file in UTF-8.
+
+    Raises:
+        HostError: It cannot be read.
+        FormatError: It is not a file, not text, or larger than ``most`` bytes.
+    """
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    if len(data) > most:
+        raise FormatError(str(path), f"larger than {human_size(most)}")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(str(path), "not text", error.start) from None
 
 
 def _refuse_special(name: str, status: os.stat_result) -> None:

@@ -96,3 +96,12 @@ def _size(value: object) -> int:
 def axis_index(name: str) -> int:
     """Where an axis stands in a :data:`Point`."""
     return AXES.index(_BY_NAME[name])
+
+
+def range_length(entry: Mapping[str, object]) -> int:
+    """How many values a ``{ from, to, step }`` has; 1 where it is not of that form, which :func:`read_axes` refuses."""
+    try:
+        first, last, step = (_size(entry[key]) for key in ("from", "to", "step"))
+    except (KeyError, UsageError):
+        return 1
+    return (last - first) // step + 1 if step > 0 and last >= first else 1

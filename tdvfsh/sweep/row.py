@@ -9,7 +9,7 @@ from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.started import StartedMachines
-from tdvfsh.errors import UsageError
+from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.sweep.axes import AXIS_NAMES, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files
@@ -31,6 +31,40 @@ COLUMNS: Final = ("key", "image", *AXIS_NAMES, *RESULT_COLUMNS)
 Cell = int | float | str | bool | None
 Row = dict[str, Cell]
 """A value for each of :data:`COLUMNS`."""
+
+
+_TEXTS: Final = frozenset(("key", "image", "outcome", "status", "stage", "failed_service", "why"))
+_SECONDS: Final = frozenset(("boot_accept_seconds", "on_demand_accept_seconds"))
+_ALWAYS: Final = frozenset(("key", "image", "outcome", *AXIS_NAMES))
+
+
+def checked_row(data: object, line: str, path: str) -> Row:
+    """A row that a file holds.
+
+    Args:
+        data: The JSON value of one line.
+        line: What to call the line in messages.
+        path: The file.
+
+    Raises:
+        FormatError: It is not the result of a sweep; the message names line and column.
+    """
+    if not isinstance(data, dict) or data.keys() != set(COLUMNS):
+        raise FormatError(path, f"{line}: not a result of a sweep")
+    for name, value in data.items():
+        if value is None and name not in _ALWAYS:
+            continue
+        if name in _TEXTS:
+            right, wanted = isinstance(value, str), "a text"
+        elif name in _SECONDS:
+            right, wanted = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+        elif name in RESULT_COLUMNS:
+            right, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        else:
+            right, wanted = isinstance(value, (str, int)), "a text or a whole number"
+        if not right:
+            raise FormatError(path, f"{line}: {name} is not {wanted}")
+    return data
 
 
 def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -> list[str]:

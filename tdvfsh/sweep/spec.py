@@ -26,7 +26,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -34,14 +33,17 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from tdvfsh.errors import FormatError, HostError, UsageError
-from tdvfsh.formats.mapped import require_file
-from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, read_axes
+from tdvfsh.documents import read_toml
+from tdvfsh.errors import HostError, UsageError
+from tdvfsh.formats.mapped import read_text_file
+from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, range_length, read_axes
 from tdvfsh.units import format_size, parse_size
 
 _IMAGE_KEYS: Final = {"name", "kernel", "initrd", "cmdline"}
 _MADE_KEYS: Final = {"name", "kernel_size", "init_size", "size_of_image", "output_len", "initrd_size", "cmdline"}
 _SPEC_KEYS: Final = {"image", "made", "grid"}
+MOST_SCENARIOS: Final = 10_000_000
+"""What a spec may ask for without ``--yes``: about eight hours of one processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +90,43 @@ class SweepSpec:
     grids: tuple[Grid, ...]
 
 
-def read_spec(path: str | Path) -> SweepSpec:
+def read_spec(path: str | Path, most: int | None = MOST_SCENARIOS) -> SweepSpec:
     """Read a spec.
+
+    Args:
+        path: The file.
+        most: Scenarios that it may ask for; None for any number.
 
     Raises:
         HostError: It cannot be read.
-        FormatError: It is no TOML.
-        UsageError: It asks for something that cannot be.
+        FormatError: It is not TOML.
+        UsageError: It asks for something invalid, or for more than ``most`` scenarios.
     """
     name = str(path)
-    require_file(path)
-    try:
-        with open(path, "rb") as file:
-            data = tomllib.load(file)
-    except OSError as error:
-        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(name, f"no TOML: {error}") from None
+    data = read_toml(read_text_file(path), name)
+    if most is not None:
+        _refuse_too_many(data, most, name)
     return parse_spec(data, Path(path).parent, name)
+
+
+def _refuse_too_many(data: Mapping[str, Any], most: int, where: str) -> None:
+    """Count the scenarios before any is made; what is not of the right form counts as one, and is refused later."""
+    made = sum(prod(_count(value) for value in table.values()) for table in _tables(data, "made", where))
+    named = len(_tables(data, "image", where))
+    grids = [
+        (_count(table["image"]) if "image" in table else made + named)
+        * prod(_count(value) for key, value in table.items() if key != "image")
+        for table in _tables(data, "grid", where)
+    ]
+    scenarios = sum(grids) if grids else made + named
+    if max(made, scenarios) > most:
+        raise UsageError(f"{where}: {max(made, scenarios)} scenarios, more than {most}; --yes runs them all the same")
+
+
+def _count(value: object) -> int:
+    if isinstance(value, list):
+        return sum(map(_count, value))
+    return range_length(value) if isinstance(value, dict) else 1
 
 
 def parse_spec(data: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:

@@ -18,14 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, UsageError
-from tdvfsh.sweep.row import COLUMNS, Row
+from tdvfsh.sweep.row import COLUMNS, Cell, Row, checked_row
 from tdvfsh.whole_file import whole_file, write_whole
 
 RESULTS: Final = "results.jsonl"
 TABLE: Final = "results.csv"
 PARQUET: Final = "results.parquet"
 _CHUNK: Final = 1 << 20
+_FORMULA: Final = ("=", "+", "-", "@")
 
 
 class ResultStore:
@@ -114,7 +116,7 @@ class ResultStore:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _cell_text(value) for name, value in row.items()} for row in rows)
         write_whole(table, text.getvalue().encode())
         return [table, *self._write_parquet(rows)]
 
@@ -157,13 +159,20 @@ def read_results(path: str | Path) -> list[Row]:
     rows: list[Row] = []
     try:
         for number, line in enumerate(_whole_lines(descriptor), 1):
-            _key(line, file, number)
-            rows.append(json.loads(line))
+            rows.append(checked_row(read_json(line, str(file), f"line {number}"), f"line {number}", str(file)))
     finally:
         os.close(descriptor)
     if not rows:
         raise UsageError(f"{file}: no results in it")
     return rows
+
+
+def _cell_text(value: Cell) -> Cell:
+    """A value as a spreadsheet may read it: a text that others chose never begins a formula, and holds no controls."""
+    if not isinstance(value, str):
+        return value
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _whole_lines(descriptor: int) -> Iterator[bytes]:
@@ -176,10 +185,4 @@ def _whole_lines(descriptor: int) -> Iterator[bytes]:
 
 
 def _key(line: bytes, path: Path, number: int) -> str:
-    try:
-        row = json.loads(line)
-        if isinstance(row, dict) and isinstance(row.get("key"), str) and row.keys() == set(COLUMNS):
-            return str(row["key"])
-    except ValueError:
-        pass
-    raise FormatError(str(path), f"line {number} is no result of a sweep")
+    return str(checked_row(read_json(line, str(path), f"line {number}"), f"line {number}", str(path))["key"])

@@ -296,8 +296,8 @@ def test_a_damaged_or_repeated_line_is_named_and_nothing_is_run(
     path = tmp_path / "results" / RESULTS
     lines = path.read_bytes().splitlines(keepends=True)
     for damaged, complaint in (
-        ([lines[0], b"\0" * 40 + b"\n", *lines[1:]], "line 2 is no result"),
-        ([lines[0], b'{"key":"a"}\n'], "line 2 is no result"),
+        ([lines[0], b"\0" * 40 + b"\n", *lines[1:]], "line 2: not JSON"),
+        ([lines[0], b'{"key":"a"}\n'], "line 2: not a result of a sweep"),
         ([*lines[:3], lines[1]], "line 4 repeats"),
     ):
         path.write_bytes(b"".join(damaged))

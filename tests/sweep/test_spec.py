@@ -147,7 +147,7 @@ def test_a_mistake_is_named_with_its_place(spec_file: SpecFile, text: str, compl
 
 
 def test_what_is_no_toml_no_file_or_no_image_is_named(spec_file: SpecFile, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="no TOML"):
+    with pytest.raises(FormatError, match="not TOML"):
         read_spec(spec_file("[[image"))
     with pytest.raises(HostError, match="no such file"):
         read_spec(tmp_path / "missing.toml")
