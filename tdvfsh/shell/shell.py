@@ -69,6 +69,7 @@ class Shell:
         self.current: Mapping | None = None
         self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
         self.screen_rows: Callable[[], int] = lambda: 25
+        self.screen_columns: Callable[[], int] = lambda: 80
         self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.shell.machine_binding
         self.td_options: TdOptions | None = None
@@ -209,6 +210,10 @@ class Shell:
         """Print to standard output as ShellPrintEx does; CR LF, as variables and files hold it, is one end of line."""
         text = without_marks(text, console=self.on_console)
         self.stdout.write(text.replace("\r\n", "\n") if "\r" in text else text)
+
+    def columns(self) -> int:
+        """Columns that output has: the screen's, from 40 on; 80 in a file, a pipe or a variable."""
+        return max(40, self.screen_columns()) if self.on_console else 80
 
     @property
     def on_console(self) -> bool:

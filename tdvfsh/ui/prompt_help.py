@@ -22,9 +22,9 @@ def help_for(shell: Shell, line: str, cursor: int) -> str:
     under = [token.text for token in tokens if token.start <= cursor - start <= token.end]
     for word in [*under[:1], tokens[0].text.removeprefix("@")]:
         stands_for = shell.alias_of(word)
-        text = render(word, DEFAULT_SECTIONS)
+        text = render(word, DEFAULT_SECTIONS, shell.columns())
         if text is None and stands_for is not None:
-            text = render(stands_for.partition(" ")[0], DEFAULT_SECTIONS)
+            text = render(stands_for.partition(" ")[0], DEFAULT_SECTIONS, shell.columns())
         if text is not None:
             return text
     return f"No help could be found for command '{tokens[0].text}'.\n"

@@ -13,16 +13,16 @@ _SHELL = Shell()
 @pytest.mark.parametrize(
     ("line", "cursor", "begins"),
     [
-        ("type file.txt", 2, "NAME\n  type - "),
-        ("type file.txt", 8, "NAME\n  type - "),
-        ("help ls", 7, "NAME\n  ls - "),
-        ("ls -r | parse x", 12, "NAME\n  parse - "),
-        ("@echo -off", 1, "NAME\n  echo - "),
-        ("copy a b", 0, "NAME\n  cp - "),
-        ("goto x", 6, "NAME\n  goto - "),
+        ("type file.txt", 2, "Print files."),
+        ("type file.txt", 8, "Print files."),
+        ("help ls", 7, "List the contents"),
+        ("ls -r | parse x", 12, "Print a column"),
+        ("@echo -off", 1, "Print a message"),
+        ("copy a b", 0, "Copy files"),
+        ("goto x", 6, "Go on at a label"),
         ("nosuch x", 3, "No help could be found for command 'nosuch'."),
         ("", 0, "F1 helps"),
-        ('type "half', 8, "NAME\n  type - "),
+        ('type "half', 8, "Print files."),
     ],
 )
 def test_help_is_for_the_word_under_the_cursor_else_for_its_command(line: str, cursor: int, begins: str) -> None:

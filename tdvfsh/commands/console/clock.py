@@ -67,6 +67,10 @@ def stall(shell: Shell, microseconds: Count) -> ShellStatus:
     DESCRIPTION:
         Nothing waits: the clock of the virtual machine is set forward. The status does not go into lasterror.
 
+    EXAMPLES:
+        Let a second pass:
+        stall 1000000
+
     RETURNVALUES:
         SUCCESS: The time has passed.
         INVALID_PARAMETER: That is no number.
@@ -84,6 +88,14 @@ def date(shell: Shell, value: Text | None = None, *, sfo: Flag = False) -> Shell
 
     OPTIONS:
         -sfo: Print Standard-Format Output.
+
+    EXAMPLES:
+        Show the date:
+        date
+        Set it with a long year:
+        date 01/01/2050
+        Set it with a short year:
+        date 06/18/01
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -123,6 +135,14 @@ def time(
     OPTIONS:
         -tz zone: Minutes from UTC, -1440 to 1440, or _local.
         -d daylight: 0 not affected, 1 affected, 3 affected and adjusted; without a number it is shown.
+
+    EXAMPLES:
+        Show the time:
+        time
+        Set it:
+        time 9:51:30
+        Show daylight saving too:
+        time -d
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -188,6 +208,14 @@ def timezone(
         -f: Show the current one in full.
         -s hh:mm: Set it to the zone of a place in the list; a minus lies west of Greenwich.
 
+    EXAMPLES:
+        List all zones:
+        timezone -l
+        Set one west of Greenwich:
+        timezone -s -7:00
+        Show it in full:
+        timezone -f
+
     RETURNVALUES:
         SUCCESS: Done.
         INVALID_PARAMETER: There is no such zone.
@@ -241,6 +269,10 @@ def getmtc(shell: Shell) -> ShellStatus:
 
     DESCRIPTION:
         The upper half counts starts of the machine, 'td new' among them, the lower half calls.
+
+    EXAMPLES:
+        Show the counter:
+        getmtc
 
     RETURNVALUES:
         SUCCESS: Shown.

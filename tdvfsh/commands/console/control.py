@@ -24,6 +24,14 @@ def exit_(shell: Shell, *words: Rest, b: Annotated[Flag, Option("/b")] = False) 
         /b: Leave the running script only.
         code: What lasterror becomes, or the shell's own exit status; 0 without it.
 
+    EXAMPLES:
+        Leave the Shell:
+        exit
+        Leave the running script only:
+        exit /b
+        Leave the Shell with a status:
+        exit 0
+
     RETURNVALUES:
         SUCCESS: Left.
         INVALID_PARAMETER: The code is no number.
@@ -55,6 +63,12 @@ def ver(
     OPTIONS:
         -s: Only the number of the shell's version.
         -t, -terse: Only the first line.
+
+    EXAMPLES:
+        Show all versions:
+        ver
+        Show the Shell's own:
+        ver -s
 
     RETURNVALUES:
         SUCCESS: Shown.
@@ -94,6 +108,12 @@ def reset(
         -s: Shut down: leave the shell.
         -fwui: Ask for the firmware's own menu at the next start; this firmware has none.
         reason: Text that goes with the request.
+
+    EXAMPLES:
+        Start the machine anew:
+        reset
+        Shut it down and say why:
+        reset -s "all tests ran"
 
     RETURNVALUES:
         SUCCESS: Asked for.

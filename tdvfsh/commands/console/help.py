@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command import registry
+from tdvfsh.shell.command.help_layout import WIDEST, filled
 from tdvfsh.shell.command.helptext import DEFAULT_SECTIONS, SECTIONS, render, summary
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import CommandName, Flag, Option, Text
@@ -18,17 +19,19 @@ from tdvfsh.uefi.patterns import matches
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
+_USAGE = "Help usage:help [cmd|pattern|special] [-usage] [-verbose] [-section name][-b]"
 _SPECIAL = (
-    ("newline", "ends a command"),
-    ("blank", "separates words"),
-    ("#", "begins a comment"),
-    (">, >>, <", "redirect output and input; with a for ASCII, v for a variable"),
-    ("|", "hands a command's output to the next; |a as ASCII"),
-    ("%name%", "a variable's value"),
-    ('"', "keeps blanks together"),
-    ("^", "takes the next character as it is"),
-    ("*, ?, [ ]", "stand for other characters in file names"),
-    ("-?", "asks for a command's help"),
+    ("<newline>", "End of a command line."),
+    ("<space>", "End of a word outside quotes."),
+    ("#", "Start of a comment."),
+    (">", "Redirects output; >> appends, >a is ASCII, >v a variable."),
+    ("<", "Redirects input."),
+    ("|", "Hands output to the next command; |a as ASCII."),
+    ("%", "On both sides of the name of a variable or argument."),
+    ('"', "On both sides of a quotation."),
+    ("^", "Takes the next character as it is, also inside a quotation."),
+    ("*, ?, [, ]", "Stand for other characters in file names."),
+    ("-?", "Asks for a command's help."),
 )
 
 
@@ -55,14 +58,18 @@ def help_(
         special: The characters with a meaning.
 
     EXAMPLES:
+        List all commands, a page at a time:
+        help -b
+        Show a command's help:
         help ls
-        help m*
         ls -?
+        Show that of all commands that fit a pattern:
+        help p*
 
     RETURNVALUES:
         SUCCESS: Shown.
-        NOT_FOUND: There is no such command.
-        INVALID_PARAMETER: There is no such section, or too many options.
+        NOT_FOUND: There is no such command or section.
+        INVALID_PARAMETER: Too many options or words.
     """
     if usage and section is not None and (verbose or v):
         shell.print("help: Parameters conflict\n")
@@ -70,29 +77,28 @@ def help_(
     if name is None or name == "*":
         return _overview(shell, registry.names())
     if name.lower() == "special":
+        shell.print("Character    Description\n---------    -----------\n")
         for character, meaning in _SPECIAL:
-            shell.print(f"{character:<12} {meaning}\n")
+            for line in filled(meaning, min(WIDEST, shell.columns()) - 1, f"{character:<12} ", " " * 13):
+                shell.print(f"{line}\n")
         return ShellStatus.SUCCESS
     wanted = DEFAULT_SECTIONS
     if section is not None:
         wanted = tuple(section.upper().replace(" ", "").split(","))
-        if not set(wanted) <= set(SECTIONS):
-            shell.print(f"help: Invalid argument - '{section}'\n")
-            return ShellStatus.INVALID_PARAMETER
     elif usage:
         wanted = ("NAME", "SYNOPSIS")
     elif verbose or v:
         wanted = SECTIONS
-    if has_wildcard(name):
-        fitting = [one for one in registry.names() if matches(one, name)]
-        if fitting:
-            return _overview(shell, fitting)
-    text = render(_command_name(shell, name), wanted)
-    if text is None:
-        shell.print(f"No help could be found for command '{name}'.\n")
-        return ShellStatus.NOT_FOUND
-    shell.print(text)
-    return ShellStatus.SUCCESS
+    fitting = [one for one in registry.names() if matches(one, name)] if has_wildcard(name) else [name]
+    texts = [render(_command_name(shell, one), wanted, shell.columns()) for one in fitting]
+    for text in texts:
+        shell.print(text or "")
+    if any(texts):
+        return ShellStatus.SUCCESS
+    missing = f"No help could be found for command '{name}'.\n"
+    known = any(text is not None for text in texts)  # quirk of edk2: a section that is not there is missed twice
+    shell.print(missing * 2 if known else missing)
+    return ShellStatus.NOT_FOUND
 
 
 def _command_name(shell: Shell, name: str) -> str:
@@ -102,7 +108,14 @@ def _command_name(shell: Shell, name: str) -> str:
 
 
 def _overview(shell: Shell, names: list[str]) -> ShellStatus:
+    columns = shell.columns()
     for name in names:
-        shell.print(f"{name:<14}- {summary(name)}\n")
-    shell.print("\nMore about one: help command, or command -?; all sections with -verbose.\n")
+        text = summary(name)
+        for line in (
+            filled(text, columns - 1, f"{name:<14}- ", " " * 16) if columns < WIDEST else [f"{name:<14}- {text}"]
+        ):
+            shell.print(f"{line}\n")
+    shell.print("\n")
+    for line in filled(_USAGE, columns - 1, "", "  "):
+        shell.print(f"{line}\n")
     return ShellStatus.SUCCESS

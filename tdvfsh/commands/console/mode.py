@@ -30,6 +30,12 @@ def mode(shell: Shell, columns: Text | None = None, rows: Text | None = None) ->
         The host's terminal keeps its size; the choice is what programs of the machine see. The mode of redirected
         output cannot be changed.
 
+    EXAMPLES:
+        Show the modes:
+        mode
+        Choose one:
+        mode 80 50
+
     RETURNVALUES:
         SUCCESS: Shown or chosen.
         INVALID_PARAMETER: There is no such mode.

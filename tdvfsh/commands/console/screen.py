@@ -32,8 +32,14 @@ def echo(shell: Shell, *text: Rest, on: Flag = False, off: Flag = False) -> Shel
         The status does not go into lasterror.
 
     EXAMPLES:
+        Print a message:
+        echo Hello World
+        Print each line of a script before it runs:
+        echo -on
+        Stop doing so:
         echo -off
-        echo "two  blanks" kept
+        Ask which of the two is set:
+        echo
 
     RETURNVALUES:
         SUCCESS: The message was printed or the state set.
@@ -66,6 +72,14 @@ def cls(
         -sfo: Print the colours in Standard-Format Output.
         background: 0 black, 1 blue, 2 green, 3 cyan, 4 red, 5 magenta, 6 brown, 7 light grey.
         foreground: 0 to 7 as above, 8 dark grey, 9 to 15 the bright colours.
+
+    EXAMPLES:
+        Clear the screen in its colours:
+        cls
+        Make the background cyan:
+        cls 3
+        White on black:
+        cls 0 15
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -107,6 +121,10 @@ def pause(shell: Shell, *, q: Flag = False) -> ShellStatus:
     DESCRIPTION:
         q ends the script, any other key goes on. Without a terminal there is nobody to wait for, and the script
         goes on at once.
+
+    EXAMPLES:
+        Wait in a script without a message:
+        pause -q
 
     RETURNVALUES:
         SUCCESS: Go on.

@@ -39,8 +39,18 @@ def set_(
         be changed. The status does not go into lasterror.
 
     EXAMPLES:
+        Make a variable:
+        set DiagnosticPath fs0:\\efi\\diag;fs1:\\efi\\diag
+        Show all variables:
+        set
+        Delete one:
+        set -d DiagnosticPath
+        Change one:
+        set src efi1.1
+        Lengthen the path:
+        set path %path%;fs0:\\efi\\tools
+        Make one for this session only:
         set -v size 512M
-        set -d size
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -105,7 +115,14 @@ def alias(
         alias.
 
     EXAMPLES:
-        alias -v mm1 "memmap -b"
+        List all aliases:
+        alias
+        Make one that needs quotes:
+        alias shutdown "reset -s"
+        Delete it:
+        alias -d shutdown
+        Make one for this session only, which the list marks with a star:
+        alias -v floppy fs1:
 
     RETURNVALUES:
         SUCCESS: Done.

@@ -51,6 +51,16 @@ def attrib(
     DESCRIPTION:
         On a host folder the attributes last as long as the shell.
 
+    EXAMPLES:
+        Show the attributes of the root:
+        attrib fs0:\\
+        Show those of everything in the current directory:
+        attrib *
+        Make all programs system files:
+        attrib +s *.efi
+        Make all .inf files writable:
+        attrib -r *.inf
+
     RETURNVALUES:
         SUCCESS: Shown or changed.
         NOT_FOUND: There is no such file.
@@ -104,6 +114,12 @@ def touch(shell: Shell, path: FilePath, *more: FilePath, r: Flag = False) -> She
         -r: Also all that is in directories.
         path: Files, directories or patterns; none is created.
 
+    EXAMPLES:
+        Set a file's time to now:
+        touch for.nsh
+        Set that of a directory and all in it:
+        touch -r efi1.1
+
     RETURNVALUES:
         SUCCESS: Done.
         NOT_FOUND: There is no such file.
@@ -153,6 +169,14 @@ def vol(
         -d: Take the label away.
         fs: A mapped name; the current drive without it.
 
+    EXAMPLES:
+        Show label and size of the current drive:
+        vol
+        Give a drive a label:
+        vol fs0 -n help_test
+        Take it away:
+        vol fs0 -d
+
     RETURNVALUES:
         SUCCESS: Shown.
         ACCESS_DENIED: There is no such drive.
@@ -200,6 +224,10 @@ def setsize(shell: Shell, size: Text, first: FilePath, *more: Rest) -> ShellStat
 
     SYNOPSIS:
         setsize size file...
+
+    EXAMPLES:
+        Make a file a kibibyte long:
+        setsize 1024 file.bin
 
     RETURNVALUES:
         SUCCESS: Done; missing files are created.

@@ -37,6 +37,12 @@ def comp(
         -n count: Stop after so many differences; 10 without it.
         -s size: Bytes to show of each difference; 4 without it.
 
+    EXAMPLES:
+        Compare two files:
+        comp bios.inf bios2.inf
+        Show every difference, 16 bytes at a time:
+        comp -n all -s 16 a.bin b.bin
+
     RETURNVALUES:
         SUCCESS: The files are the same.
         NOT_EQUAL: They differ.

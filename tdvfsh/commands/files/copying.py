@@ -65,8 +65,14 @@ def cp(shell: Shell, source: FilePath, *more: FilePath, r: Flag = False, q: Flag
         destination: A directory, or the new name of a single file; the current directory where only a source is given.
 
     EXAMPLES:
+        Copy a file under another name:
+        cp temp.txt readme.txt
+        Copy files into a directory:
+        cp temp.txt isabus.efi \\test
+        Copy directories with what is in them:
+        cp -r test1 test2 boot \\test
+        Copy a kernel from another drive:
         cp fs1:\\vmlinuz fs0:\\boot
-        cp -r efi backup
 
     RETURNVALUES:
         SUCCESS: Copied.
@@ -191,6 +197,16 @@ def mv(shell: Shell, source: FilePath, *more: FilePath) -> ShellStatus:
         source: Files, directories or patterns.
         destination: A directory, or a new name; the current directory where only a source is given.
 
+    EXAMPLES:
+        Rename a file:
+        mv isabus.efi bus.efi
+        Move a directory into the current one:
+        mv test1\\temp
+        Rename a directory:
+        mv efi efi1.1
+        Move several directories into one:
+        mv test1 test2 test
+
     RETURNVALUES:
         SUCCESS: Moved.
         NOT_FOUND: There is no such source.
@@ -279,6 +295,14 @@ def rm(shell: Shell, path: FilePath, *more: FilePath, q: Flag = False) -> ShellS
         -q: Do not ask before a directory that is not empty goes, and say nothing.
         path: Files, directories or patterns.
 
+    EXAMPLES:
+        Delete several directories or files:
+        rm test\\temp1 temp2
+        Delete all that fit a pattern:
+        rm test\\temp*
+        Delete a directory without a question:
+        rm -q test\\temp1
+
     RETURNVALUES:
         SUCCESS: Deleted.
         NOT_FOUND: There is no such file; then nothing is deleted.
@@ -339,6 +363,12 @@ def mkdir(shell: Shell, path: DirectoryPath, *more: DirectoryPath) -> ShellStatu
 
     SYNOPSIS:
         mkdir path...
+
+    EXAMPLES:
+        Create a directory:
+        mkdir rafter
+        Create several:
+        mkdir temp1 temp2
 
     RETURNVALUES:
         SUCCESS: Created.

@@ -36,8 +36,20 @@ def cd(shell: Shell, path: DirectoryPath | None = None) -> ShellStatus:
         Another drive's directory is not changed from here: change to the drive first (fs1:).
 
     EXAMPLES:
-        cd efi\\boot
+        Change to the drive FS0:
+        fs0:
+        Change to a directory of the current one:
+        cd efi
+        Change to the directory above:
         cd ..
+        Change by several names at once:
+        cd efi\\boot
+        Change to the root:
+        cd \\
+        Work in two drives, each with a directory of its own:
+        cd \\efi\\tools
+        fs1:
+        cd tmp
 
     RETURNVALUES:
         SUCCESS: Done, and also where the path names another drive.
@@ -84,6 +96,14 @@ def type_(shell: Shell, first: FilePath, *more: FilePath, a: Flag = False, u: Fl
 
     DESCRIPTION:
         Without an option a byte order mark tells. Characters that cannot be printed become dots.
+
+    EXAMPLES:
+        Print UTF-16:
+        type -u pause.nsh
+        Print ASCII:
+        type -a pause.nsh
+        Print several files:
+        type test.*
 
     RETURNVALUES:
         SUCCESS: All files were printed.

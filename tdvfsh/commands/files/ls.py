@@ -64,8 +64,20 @@ def ls(
         Entries come in order of their names.
 
     EXAMPLES:
-        ls *.efi
-        ls -ad
+        Hide all programs:
+        attrib +s +h *.efi
+        List what is not hidden:
+        ls
+        List everything:
+        ls -a
+        List read-only files:
+        ls -ar
+        List a file if it has the system attribute:
+        ls -as isabus.efi
+        List a directory with all below it:
+        ls -r -a efi
+        Look for programs in all directories, a page at a time:
+        ls -r -a *.efi -b
 
     RETURNVALUES:
         SUCCESS: Listed.

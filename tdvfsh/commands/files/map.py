@@ -52,6 +52,17 @@ def map_(
         -sfo: Print Standard-Format Output.
         name: A name or pattern to show, or a new name of letters and digits; a drive's own name moves to the other.
 
+    EXAMPLES:
+        Show all names with their devices:
+        map -v
+        Give a drive another name, and change to it:
+        map floppy fs0:
+        floppy:
+        Delete the name:
+        map -d floppy:
+        Show the names that fit a pattern:
+        map f*
+
     RETURNVALUES:
         SUCCESS: Done; also where a name to show is unknown.
         INVALID_PARAMETER: A name cannot be, or there is none to delete.

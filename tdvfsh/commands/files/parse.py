@@ -41,8 +41,14 @@ def parse(
         column: Column, counted from 1; the table's name is column 1.
 
     EXAMPLES:
-        memmap -sfo >a map.txt
-        parse map.txt MemoryMap 3 -i 1
+        Keep a listing as data:
+        ls -sfo >a temp.txt
+        Read the volume's label:
+        parse temp.txt VolumeInfo 2
+        Read the size of the third file:
+        parse temp.txt FileInfo 3 -i 3
+        Read from a pipe:
+        memmap -sfo | parse MemoryMapSummary 2
 
     RETURNVALUES:
         SUCCESS: Printed, or no row has that name.

@@ -123,6 +123,20 @@ def bcfg(
         The options are the UEFI variables Boot#### and BootOrder (Driver, SysPrep alike). The status does not go into
         lasterror.
 
+    EXAMPLES:
+        Show the driver options:
+        bcfg driver dump
+        Show the boot options, with the size of their data:
+        bcfg boot dump -v
+        Put a driver at place 5:
+        bcfg driver add 5 mydriver.efi "My Driver"
+        Put a boot loader at place 3:
+        bcfg boot add 3 osloader.efi "My OS"
+        Remove the option at place 3:
+        bcfg boot rm 3
+        Move the option at place 3 to place 7:
+        bcfg boot mv 3 7
+
     RETURNVALUES:
         SUCCESS: Done.
         INVALID_PARAMETER: The words make no sense, or there is no such position.

@@ -70,9 +70,14 @@ def dh(
         the last divided by semicolons.
 
     EXAMPLES:
-        dh
-        dh -p LoadedImage -v
-        dh 3
+        Show all handles, a page at a time:
+        dh -b
+        Show all about handle 30:
+        dh 30
+        Show the handles with a protocol:
+        dh -p diskio
+        Show all loaded images:
+        dh -p LoadedImage -b
 
     RETURNVALUES:
         SUCCESS: Shown.

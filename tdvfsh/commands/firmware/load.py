@@ -48,6 +48,16 @@ def load(shell: Shell, path: FilePath, *more: FilePath, nc: Flag = False) -> She
         -nc: Do not connect the drivers to devices.
         file: Driver images or patterns.
 
+    EXAMPLES:
+        Load a driver:
+        load isabus.efi
+        Load several:
+        load isabus.efi isaserial.efi
+        Load all that fit a pattern:
+        load isa*.efi
+        Load without connecting:
+        load -nc isabus.efi
+
     RETURNVALUES:
         SUCCESS: All were loaded.
         NOT_FOUND: There is no such file.
@@ -97,6 +107,12 @@ def unload(shell: Shell, handle: Text, *, n: Flag = False, v: Flag = False, verb
         -n: Do not ask.
         -v, -verbose: Say what is unloaded.
         handle: Number of the image's handle, in hex, as dh shows it.
+
+    EXAMPLES:
+        Find the handle:
+        dh -b
+        Unload the image:
+        unload 27
 
     RETURNVALUES:
         SUCCESS: Unloaded.

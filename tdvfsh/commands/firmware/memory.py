@@ -50,9 +50,11 @@ def memmap(shell: Shell, *, sfo: Flag = False, plot: Flag = False) -> ShellStatu
         on their own.
 
     EXAMPLES:
+        Show the memory map:
         memmap
-        memmap -plot
-        memmap -sfo | parse MemoryMapSummary 10
+        Keep the map as data, and read where its first range starts:
+        memmap -sfo >a map.txt
+        parse map.txt MemoryMap 3 -i 1
 
     RETURNVALUES:
         SUCCESS: Shown.
@@ -111,8 +113,10 @@ def dmem(
         never shown as zeros: touching it is a fault, which is reported, and nothing is shown.
 
     EXAMPLES:
-        dmem 1000 40
-        dmem 16M 4K
+        Show the system table's entries:
+        dmem
+        Show 16 (hex) bytes from an address:
+        dmem 1af3088 16
 
     RETURNVALUES:
         SUCCESS: Shown.
@@ -190,8 +194,12 @@ def mm(
         Numbers are little-endian, as on x86. Unaccepted memory cannot be read or written: that is a fault.
 
     EXAMPLES:
-        mm 100000 DEADBEEF -w 4
-        mm 100000 -w 4
+        Show memory a byte at a time:
+        mm 1b07288 -n
+        Show memory two bytes at a time:
+        mm 1b07288 -w 2 -n
+        Write four bytes:
+        mm 1b07288 12345678 -w 4
 
     RETURNVALUES:
         SUCCESS: Shown or written.

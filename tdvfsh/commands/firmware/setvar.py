@@ -117,8 +117,10 @@ def setvar(
         go back to them. 'td new' starts a machine with the non-volatile ones; dmpstore -s keeps them in a file.
 
     EXAMPLES:
-        setvar Mine -bs -nv =L"text" 0000
-        setvar Mine =
+        Show a variable as bytes:
+        setvar BootOrder -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c
+        Make a volatile one of two bytes:
+        setvar mine -bs =0102
 
     RETURNVALUES:
         SUCCESS: Done.
@@ -180,6 +182,18 @@ def dmpstore(
         -l file: Set the variables of such a file.
         -sfo: Print Standard-Format Output.
         name: A name or pattern.
+
+    EXAMPLES:
+        Show the variables of the specification's GUID:
+        dmpstore
+        Show all variables:
+        dmpstore -all
+        Show a variable of the Shell's GUID:
+        dmpstore path -guid 158DEF5A-F656-419C-B027-7A3192C079D2
+        Save all to a file:
+        dmpstore -all -s VarDump.txt
+        Delete one:
+        dmpstore -d BootOrder
 
     RETURNVALUES:
         SUCCESS: Done.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tdvfsh.commands.firmware.unmodelled_help import HELP
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import define
 
@@ -127,14 +128,14 @@ def _handler(name: str, what: Unmodelled) -> Callable[..., int]:
     def run(shell: Shell, words: list[str]) -> int:
         return _run(shell, name, what, words)
 
-    run.__doc__ = f"""Of firmware; not modelled, because this machine has no {what.part}.
-
-    SYNOPSIS:
-        {name} ...
-
+    text, _, examples = HELP[name].partition("\n    EXAMPLES:\n")
+    run.__doc__ = f"""{text}
     DESCRIPTION:
-        The options are read as firmware reads them, so that scripts meet the same messages; then UNSUPPORTED.
+        Not modelled: this machine has no {what.part}. The words are read as firmware reads them, so that scripts meet
+        the same messages; then the command is unsupported.
 
+    EXAMPLES:
+{examples}
     RETURNVALUES:
         UNSUPPORTED: Always, where the words are right.
         INVALID_PARAMETER: They are not.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tdvfsh.script.words import WORDS
 from tdvfsh.shell.command import registry
+from tdvfsh.shell.command.help_layout import lay_out
 
 SECTIONS: tuple[str, ...] = ("NAME", "SYNOPSIS", "OPTIONS", "DESCRIPTION", "EXAMPLES", "RETURNVALUES")
 DEFAULT_SECTIONS: tuple[str, ...] = SECTIONS[:5]
@@ -73,17 +74,12 @@ def parse(name: str, text: str) -> dict[str, list[str]]:
     return found
 
 
-def render(name: str, wanted: tuple[str, ...]) -> str | None:
-    """The text of some sections as ``help`` prints it, None where there is no such command."""
+def render(name: str, wanted: tuple[str, ...], columns: int) -> str | None:
+    """The text of some sections as ``help`` prints it on a screen, None where there is no such command."""
     known = sections(name)
     if known is None:
         return None
-    pieces: list[str] = []
-    for title in SECTIONS:
-        if title in wanted and title in known:
-            body = "\n".join(f"  {line}" if line else "" for line in known[title])
-            pieces.append(f"{title}\n{body}\n")
-    return "\n".join(pieces)
+    return "".join(lay_out(title, known[title], columns) for title in SECTIONS if title in wanted and title in known)
 
 
 def summary(name: str) -> str:

@@ -111,20 +111,35 @@ def test_a_docstring_is_cut_into_sections() -> None:
     assert found == {"NAME": ["x - Do it."], "SYNOPSIS": ["x [-a]"], "OPTIONS": ["-a: All."]}
 
 
-def test_help_with_a_wildcard_lists_what_fits(under_test: ShellUnderTest) -> None:
-    text = under_test.run("help c?")
-    assert text.startswith("cd            - ")
-    assert "\ncp            - " in text
-    assert "ls" not in text.split()
+def test_help_with_a_wildcard_shows_that_of_each_command_that_fits(under_test: ShellUnderTest) -> None:
+    assert under_test.run("help c?") == under_test.run("help cd", "help cp")
 
 
 def test_help_of_one_command_has_its_default_sections(under_test: ShellUnderTest) -> None:
     text = under_test.run("ls -?")
-    assert text.startswith("NAME\n  ls - ")
-    assert "EXAMPLES" in text
-    assert "RETURNVALUES" not in text
-    assert "RETURNVALUES" in under_test.run("help ls -verbose")
-    assert under_test.run("help ls -usage").count("\n\n") == 1
+    assert text.startswith("List the contents of a directory, or files that fit a pattern.\n \nLS [-r] ")
+    assert "\n \n  -r   - Go into all directories below.\n" in text
+    assert "\n \nEXAMPLES:\n  * " in text
+    assert "\n    fs0:\\> ls -ar\n" in text
+    assert "RETURN VALUES" not in text
+    assert "\n \nRETURN VALUES:\n  SHELL_SUCCESS             Listed.\n" in under_test.run("help ls -verbose")
+    assert under_test.run("help ls -usage") == "".join(text.splitlines(keepends=True)[:3])
+    assert under_test.run("help ls -section examples").startswith(" \nEXAMPLES:\n")
+
+
+def test_a_section_that_is_not_there_is_missed_twice(under_test: ShellUnderTest) -> None:
+    missing = "No help could be found for command 'cd'.\n"
+    assert under_test.run("help cd -section NOTES", "echo %lasterror%") == missing * 2 + "0xE\n"
+    assert under_test.run("help nosuch") == "No help could be found for command 'nosuch'.\n"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize("name", [*OF_THE_SHELL, *WORDS])
+def test_help_fits_the_screen(under_test: ShellUnderTest, name: str, columns: int) -> None:
+    under_test.shell.screen_columns = lambda: columns
+    lines = under_test.run(f"help {name} -verbose").splitlines()
+    # an example is a line to type, which stays whole
+    assert [line for line in lines if len(line) >= columns and not line.startswith("    ")] == []
 
 
 def test_help_for_a_word_of_the_language_stands_beside_the_commands(under_test: ShellUnderTest) -> None:
