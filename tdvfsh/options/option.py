@@ -14,7 +14,18 @@ from tdvfsh.errors import UsageError
 from tdvfsh.units import format_size, parse_size
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     from tdvfsh.accept.boot_time import BootAccept
+
+    class More(TypedDict, total=False):
+        """What every kind of option takes, as :class:`Option` says."""
+
+        samples: tuple[str, ...]
+        sweep: bool
+        formerly: tuple[str, ...]
+        only: tuple[str, ...]
+
 
 Held = TypeVar("Held")
 Given = TypeVar("Given")
@@ -33,6 +44,7 @@ class Option(Generic[Held, Given]):
         samples: Values worth proposing, beside the choices.
         sweep: Whether a sweep may vary it.
         formerly: Names it had at the prompt, which are answered with a hint.
+        only: Commands and subcommands to which it applies; all where there are none.
 
     Attributes:
         name: As the library and sweeps call it; the command line has ``--`` and dashes instead of underscores.
@@ -53,6 +65,7 @@ class Option(Generic[Held, Given]):
         samples: tuple[str, ...] = (),
         sweep: bool = False,
         formerly: tuple[str, ...] = (),
+        only: tuple[str, ...] = (),
     ) -> None:
         self.name = ""
         self.summary = summary
@@ -61,6 +74,7 @@ class Option(Generic[Held, Given]):
         self.samples = samples
         self.sweep = sweep
         self.formerly = formerly
+        self.only = only
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -126,18 +140,18 @@ class Option(Generic[Held, Given]):
 
 
 class Number(Option[int, "int | str"]):
-    """A whole number from ``least`` to ``most``, or one of ``only``."""
+    """A whole number from ``least`` to ``most``, or one of ``values``."""
 
     what = "number"
 
     def __init__(
-        self, summary: str, *, default: str, least: int = 0, most: int = 0, only: tuple[int, ...] = (),
-        form: str = "N", samples: tuple[str, ...] = (), sweep: bool = False,
+        self, summary: str, *, default: str, least: int = 0, most: int = 0, values: tuple[int, ...] = (),
+        form: str = "N", **more: Unpack[More],
     ) -> None:  # fmt: skip
-        super().__init__(summary, default=default, form=form, samples=samples, sweep=sweep)
+        super().__init__(summary, default=default, form=form, **more)
         self.least = least
         self.most = most
-        self.only = only
+        self.values = values
 
     def read(self, value: object) -> int:
         """See :meth:`Option.read`."""
@@ -150,9 +164,9 @@ class Number(Option[int, "int | str"]):
             number = value
         else:
             raise UsageError(f"{shown(value)}: not a {self.what}")
-        if self.only and number not in self.only:
+        if self.values and number not in self.values:
             raise UsageError(f"{shown(value)}: give {' or '.join(self.choices())}")
-        if not self.only and not self.least <= number <= self.most:
+        if not self.values and not self.least <= number <= self.most:
             raise UsageError(f"{shown(value)}: give {self._text(self.least)} to {self._text(self.most)}")
         return number
 
@@ -162,11 +176,11 @@ class Number(Option[int, "int | str"]):
 
     def choices(self) -> tuple[str, ...]:
         """See :meth:`Option.choices`."""
-        return tuple(map(self._text, self.only))
+        return tuple(map(self._text, self.values))
 
     def line(self) -> str:
         """See :meth:`Option.line`."""
-        if self.only or self.is_size:
+        if self.values or self.is_size:
             return super().line()
         return f"{self.summary}, {self._text(self.least)} to {self._text(self.most)} (default {self.default})"
 
@@ -184,12 +198,10 @@ class Size(Number):
     is_size = True
 
     def __init__(
-        self, summary: str, *, default: str, least: int = 0, most: int = 0, only: tuple[int, ...] = (),
-        samples: tuple[str, ...] = (), sweep: bool = False,
+        self, summary: str, *, default: str, least: int = 0, most: int = 0, values: tuple[int, ...] = (),
+        **more: Unpack[More],
     ) -> None:  # fmt: skip
-        super().__init__(
-            summary, default=default, least=least, most=most, only=only, form="SIZE", samples=samples, sweep=sweep
-        )
+        super().__init__(summary, default=default, least=least, most=most, values=values, form="SIZE", **more)
 
     def _parse(self, text: str) -> int:
         return parse_size(text)
@@ -202,9 +214,9 @@ class Word(Option[str, str]):
     """One of some names, or with ``or_file`` a file whose name ends so."""
 
     def __init__(
-        self, summary: str, *, default: str, form: str, names: tuple[str, ...], or_file: str = "", sweep: bool = False
+        self, summary: str, *, default: str, form: str, names: tuple[str, ...], or_file: str = "", **more: Unpack[More]
     ) -> None:
-        super().__init__(summary, default=default, form=form, sweep=sweep)
+        super().__init__(summary, default=default, form=form, **more)
         self._names = names
         self.suffix = or_file
 
@@ -254,8 +266,8 @@ class Policy(Option["BootAccept", "BootAccept | str | int"]):
 class OnOff(Option[bool, "bool | str"]):
     """``on`` or ``off``."""
 
-    def __init__(self, summary: str, *, default: str, sweep: bool = False) -> None:
-        super().__init__(summary, default=default, form="on|off", sweep=sweep)
+    def __init__(self, summary: str, *, default: str, **more: Unpack[More]) -> None:
+        super().__init__(summary, default=default, form="on|off", **more)
 
     def read(self, value: object) -> bool:
         """See :meth:`Option.read`."""
@@ -285,8 +297,8 @@ class Switch(OnOff):
 
     takes_value = False
 
-    def __init__(self, summary: str, *, off: str, default: str) -> None:
-        super().__init__(summary, default=default)
+    def __init__(self, summary: str, *, off: str, default: str, **more: Unpack[More]) -> None:
+        super().__init__(summary, default=default, **more)
         self.off = off
 
     def line(self) -> str:
@@ -299,8 +311,8 @@ class File(Option["str | None", "str | None"]):
 
     is_file = True
 
-    def __init__(self, summary: str, *, formerly: tuple[str, ...] = ()) -> None:
-        super().__init__(summary, form="FILE", formerly=formerly)
+    def __init__(self, summary: str, **more: Unpack[More]) -> None:
+        super().__init__(summary, form="FILE", **more)
 
     def read(self, value: object) -> str | None:
         """See :meth:`Option.read`."""

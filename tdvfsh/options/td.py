@@ -65,14 +65,14 @@ class TdOptions:
     vcpus: Number = Number(
         "virtual CPUs", default="1", least=1, most=_MOST_VCPUS, samples=("1", "2", "4", "8"), sweep=True
     )
-    gpaw: Number = Number("guest physical address width", default="48", only=(48, 52), form="48|52", sweep=True)
+    gpaw: Number = Number("guest physical address width", default="48", values=(48, 52), form="48|52", sweep=True)
     profile: Word = Word("rules of an edk2 generation", default=AUTOMATIC, form="NAME", names=_PROFILES, sweep=True)
     firmware_model: Word = Word(
         "firmware whose recorded footprint it has",
         default=AUTOMATIC, form="NAME", names=_FIRMWARE_MODELS, or_file=".toml", sweep=True,
     )  # fmt: skip
     host_page_size: Size = Size(
-        "largest page the host maps", default="2M", only=(PAGE_SIZE, LARGE_PAGE_SIZE), sweep=True
+        "largest page the host maps", default="2M", values=(PAGE_SIZE, LARGE_PAGE_SIZE), sweep=True
     )
     kaslr_seed: Number = Number(
         "seed of the EFI stub's choice of a place for the kernel", default="0x6A09E667", most=0xFFFFFFFF, sweep=True

@@ -54,4 +54,10 @@ _USES: Final = {
 
 def use_of(command: str) -> Use:
     """How a command, or a subcommand of that name, uses the options: as a rule all of them, with one value each."""
-    return _USES.get(command, _PLAIN)
+    use = _USES.get(command, _PLAIN)
+    elsewhere = {
+        option.name: f"applies only to {', '.join(option.only)}"
+        for option in OPTIONS.values()
+        if option.only and command not in option.only
+    }
+    return use._replace(without={**use.without, **elsewhere}) if elsewhere else use

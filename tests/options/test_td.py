@@ -22,6 +22,8 @@ from tdvfsh.machine.asking import td_options
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.option import Number, Option, Switch
 from tdvfsh.options.td import AUTOMATIC, OPTIONS
+from tdvfsh.options.uses import use_of
+from tdvfsh.shell.command import registry
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.host_files import options_with
 from tdvfsh.shell.machine_binding import options_of
@@ -59,7 +61,9 @@ def test_every_option_means_the_same_at_every_door(
     option = OPTIONS[name]
     value: Any
     if isinstance(option, Switch):
-        words, typed, value = [f"--no-{option.spelling}"], f"-no-{option.spelling}", False
+        value = option.default == "off"
+        word = option.spelling if value else f"no-{option.spelling}"
+        words, typed = [f"--{word}"], f"-{word}"
     else:
         text = files[name] if option.is_file else some_value(option)
         words, value = [f"--{option.spelling}", text], text
@@ -175,6 +179,31 @@ def test_values_out_of_bounds_are_one_short_line(name: str, value: Any, why: str
     assert str(raised.value).startswith(f"--{OPTIONS[name].spelling} ")
     assert why in str(raised.value)
     assert len(str(raised.value)) < 200
+
+
+def test_an_option_of_some_commands_is_refused_and_not_shown_elsewhere(
+    under_test: ShellUnderTest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(OPTIONS["gpaw"], "only", ("boot", "td"))
+    assert parse_arguments(["--gpaw", "52", "boot", "k"]).td_options().gpaw == 52
+    for words in (["--gpaw", "52", "compare", "k"], ["compare", "k", "--gpaw", "52"]):
+        with pytest.raises(UsageError, match=r"^compare: --gpaw applies only to boot, td$"):
+            parse_arguments(words)
+    with pytest.raises(SystemExit):
+        parse_arguments(["compare", "--help"])
+    assert "--gpaw" not in capsys.readouterr().out
+    assert "-gpaw" not in under_test.run("help compare")
+    assert under_test.run("compare x -gpaw 52") == "compare: --gpaw applies only to boot, td\n"
+    assert "-gpaw 48|52: " in under_test.run("help boot")
+
+
+@pytest.mark.parametrize("command", ["boot", "compare", "ladder"])
+def test_the_kernels_command_line_has_one_default_at_both_doors(command: str) -> None:
+    found = registry.find(command)
+    assert found is not None
+    assert (found.function.__kwdefaults__ or {})["cmdline"] == use_of(command).cmdline
+    assert parse_arguments([command, "k"]).text("cmdline") == use_of(command).cmdline
+    assert use_of("ladder").cmdline == use_of("plot").cmdline == "nokaslr"
 
 
 def test_options_are_values_that_are_compared_replaced_and_pickled() -> None:
