@@ -17,6 +17,9 @@ from tdvfsh.engine.x86.cpu import Stop, StopKind
 from tdvfsh.machine.machine import Machine
 
 _KERNEL: Final = "kernel"
+MOST_NESTED: Final = 40
+"""Calls of guest code inside each other. Firmware has no such bound; its stack of 128 KiB ends it some hundred deep."""
+_SHOWN: Final = 4
 
 
 class GuestCalls:
@@ -49,14 +52,18 @@ class GuestCalls:
         self._observer = observer
         self._runs_systems = runs_systems
         self._journal = CallJournal(machine, board.ram)
+        self._serving: list[str] = []
+        self._depth = 0
         self.idleness = Idleness()
 
     def call(self, function: int, *arguments: int) -> int:
-        """Call guest code with up to any number of 64-bit arguments; gives RAX.
+        """Call guest code with up to any number of 64-bit arguments; returns RAX.
 
         Raises:
-            GuestStopped: It touched what it must not.
+            GuestStopped: It touched what it must not, or is the last of too many calls inside each other.
         """
+        if self._depth == MOST_NESTED:
+            self._refuse_nesting(function)
         self._board.map_accepted()  # the shell, too, accepts
         cpu = self._cpu
         outer = cpu.read("RSP")
@@ -69,10 +76,20 @@ class GuestCalls:
         self._ram.put_u64(stack - 8, self._stubs.return_address)
         cpu.write("RSP", stack - 8)
         caller = self._machine.trace.caller
-        answer = self._run(function)
+        self._depth += 1
+        try:
+            answer = self._run(function)
+        finally:
+            self._depth -= 1
         self._machine.trace.caller = caller
         cpu.write("RSP", outer)
         return answer
+
+    def _refuse_nesting(self, function: int) -> None:
+        """Stop at what would use up firmware's stack, with the services that brought it so far."""
+        names = ", ".join(list(dict.fromkeys(reversed(self._serving)))[:_SHOWN])
+        what = f"no stack left: {MOST_NESTED} calls of guest code inside each other, by {names}"
+        raise GuestStopped(self._board.describe(what, function, "exception", service=self._serving[-1]))
 
     def _run(self, address: int) -> int:
         """Run until the callback's return stub is reached, serving what is asked."""
@@ -106,6 +123,7 @@ class GuestCalls:
         self.idleness.served(service.name)
         self._board.check_limit()
         self._machine.trace.caller = self._code.name(caller)
+        self._serving.append(service.name)
         try:
             answer = self._answer(service, stack)
         except InaccessibleMemory as bad:
@@ -114,6 +132,8 @@ class GuestCalls:
             raise GuestStopped(
                 self._board.describe(what, bad.address, kind, service=service.name, pointer=caller)
             ) from None
+        finally:
+            self._serving.pop()
         self._board.map_accepted()
         self._observer.served(service.name, caller)
         return int(answer) if answer is not None else 0
