@@ -256,7 +256,7 @@ class Board:
 
     def _sent(self, byte: int) -> None:
         if self._typed is not None:
-            self._typed.heard(self.clock.now_ns)
+            self._typed.heard(self.clock.now_ns, byte)
         if self._console is not None:
             self._console(byte)
 

@@ -7,6 +7,7 @@ their end and it goes on waiting, so has the run.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from typing import Final, Protocol
@@ -18,6 +19,10 @@ _SECOND_NS: Final = 1_000_000_000
 _QUIET_NS: Final = _SECOND_NS // 10
 _LAST_WAIT_NS: Final = 60 * _SECOND_NS
 _SLICE_NS: Final = _SECOND_NS // 10
+_LONGEST_COUNTDOWN_NS: Final = 6 * _SECOND_NS
+_SHOWN: Final = 256
+_ESCAPES: Final = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_PROMPT: Final = re.compile(rb"[^\r\n]*[>#$:] ?\Z")
 
 
 class InputEnded(EngineError):
@@ -27,8 +32,8 @@ class InputEnded(EngineError):
 class SerialInput(Protocol):
     """Where input comes from; times are virtual nanoseconds."""
 
-    def heard(self, now: int) -> None:
-        """The system sends something."""
+    def heard(self, now: int, byte: int) -> None:
+        """The system sends a byte."""
 
     def waits(self, now: int, until: int | None) -> int | None:
         """The system waits until then, None for ever; gives when to look again, no later.
@@ -57,13 +62,13 @@ class TypedLines:
         self._typed = b""
         self._quiet_since = 0
 
-    def heard(self, now: int) -> None:
-        """The system sends something: it is not typed at meanwhile."""
+    def heard(self, now: int, byte: int) -> None:
+        """The system sends a byte: it is not typed at meanwhile."""
         self._quiet_since = now
 
     def waits(self, now: int, until: int | None) -> int | None:
         """Type the next line if it is time."""
-        patience = _QUIET_NS if self._lines else _LAST_WAIT_NS
+        patience = self._patience if self._lines else _LAST_WAIT_NS
         due = self._quiet_since + patience
         if now < due:
             return due if until is None else min(until, due)
@@ -73,10 +78,38 @@ class TypedLines:
         self._quiet_since = now
         return now
 
+    @property
+    def _patience(self) -> int:
+        """How long the system has been quiet before a line is typed."""
+        return _QUIET_NS
+
     def take(self) -> bytes:
         """The line that was typed."""
         typed, self._typed = self._typed, b""
         return typed
+
+
+class LinesAtPrompts(TypedLines):
+    """Lines known in advance for firmware, which counts down before it prompts: any key would end that, and be lost.
+
+    A line is typed at once where the last thing on the screen looks like a prompt, else after a longer silence.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._shown = bytearray()
+
+    def heard(self, now: int, byte: int) -> None:
+        """As :meth:`TypedLines.heard`."""
+        super().heard(now, byte)
+        self._shown.append(byte)
+        if len(self._shown) > _SHOWN:
+            del self._shown[: _SHOWN // 2]
+
+    @property
+    def _patience(self) -> int:
+        at_prompt = _PROMPT.search(_ESCAPES.sub(b"", self._shown)) is not None
+        return _QUIET_NS if at_prompt else _LONGEST_COUNTDOWN_NS
 
 
 class TypedAtTerminal:
@@ -90,7 +123,7 @@ class TypedAtTerminal:
         self._terminal = terminal
         self._typed = b""
 
-    def heard(self, now: int) -> None:
+    def heard(self, now: int, byte: int) -> None:
         """The person sees it."""
 
     def waits(self, now: int, until: int | None) -> int | None:

@@ -58,6 +58,9 @@ class FwCfgItem(IntEnum):
     FILE_DIRECTORY = 0x19
 
 
+_KNOWN: Final = frozenset(FwCfgItem)
+
+
 class _Control(IntEnum):
     ERROR = 1
     READ = 2
@@ -142,7 +145,7 @@ class FwCfg:
 
     def _select(self, key: int) -> None:
         self._key, self._at = key & _KEY_MASK, 0
-        if self._key not in self._items:
+        if self._key not in self._items and self._key not in _KNOWN:
             self._missing[f"fw_cfg item {self._key:#x}"] += 1
 
     def _next(self, size: int) -> Contents:

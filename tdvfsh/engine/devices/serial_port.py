@@ -21,6 +21,7 @@ _RECEIVED: Final = 4
 _FIFO: Final = 0xC0
 _CLEAR_RECEIVED: Final = 2
 _LINE_IDLE: Final = 0x60
+_LOOKS_OF_A_LISTENER: Final = 16  # a driver that only sends looks once or twice before each byte
 _CONNECTED: Final = 0xB0  # carrier, data set ready, clear to send
 
 
@@ -43,11 +44,12 @@ class SerialPort:
         self._fifo = False
         self._transmit_pending = False
         self._received: deque[int] = deque()
+        self._looks = 0
 
     @property
     def listening(self) -> bool:
-        """Whether a driver has the port open: it wants to be told of what arrives."""
-        return bool(self._enabled & _RECEIVE_ENABLE)
+        """Whether a driver waits for input: by the interrupt, or as firmware does by looking again and again."""
+        return bool(self._enabled & _RECEIVE_ENABLE) or self._looks >= _LOOKS_OF_A_LISTENER
 
     def receive(self, data: bytes) -> None:
         """Bytes arrive from the other end."""
@@ -77,6 +79,7 @@ class SerialPort:
             case 4:
                 return self._modem_control
             case 5:
+                self._looks += 1
                 return _LINE_IDLE | bool(self._received)
             case 6:
                 return self._modem_status()
@@ -85,6 +88,7 @@ class SerialPort:
     def write(self, offset: int, size: int, value: int) -> None:
         """Write a register, by its lowest byte."""
         value &= 0xFF
+        self._looks = 0
         divisor = self._line_control & _DIVISOR_ACCESS
         if offset == 0 and divisor:
             self._divisor = self._divisor & 0xFF00 | value

@@ -11,6 +11,7 @@ _UNEVEN_NS: Final = 63
 _POLL_NS: Final = 1_000
 _LONG_POLL_NS: Final = 100_000
 _SHORT_POLLS: Final = 8
+_BETWEEN_POLLS_NS: Final = 5_000
 _MULTIPLIER: Final = 6364136223846793005
 _INCREMENT: Final = 1442695040888963407
 _WORD: Final = (1 << 64) - 1
@@ -52,12 +53,11 @@ class GuestClock:
         return self._clock.now_ns
 
     def poll(self) -> int:
-        """The time, for one who reads a counter by an exit: where nothing else lets time pass, a read takes longer.
+        """The time, for one who reads a counter by an exit: where little else lets time pass, a read takes longer.
 
-        Firmware waits so for seconds, and each read would take but a microsecond of them.
+        Firmware waits so for seconds, with PAUSE in between, and each read would take but a microsecond of them.
         """
-        now = self._clock.now_ns
-        self._polls = self._polls + 1 if now == self._polled else 0
+        self._polls = self._polls + 1 if self._clock.now_ns - self._polled <= _BETWEEN_POLLS_NS else 0
         self.advance(_LONG_POLL_NS if self._polls > _SHORT_POLLS else _POLL_NS)
         self._polled = self._clock.now_ns
         return self._polled

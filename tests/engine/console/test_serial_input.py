@@ -60,7 +60,7 @@ def test_a_system_that_has_halted_for_good_is_dead_and_waits_for_no_input(text: 
 class Silent:
     """A person who types nothing."""
 
-    def heard(self, now: int) -> None:
+    def heard(self, now: int, byte: int) -> None:
         """Nobody listens."""
 
     def waits(self, now: int, until: int | None) -> int:
@@ -78,7 +78,7 @@ def test_a_system_that_waits_for_a_person_alone_ends_when_its_time_is_over() -> 
 def test_a_line_is_typed_when_the_system_has_been_quiet_for_a_moment() -> None:
     lines = TypedLines("one\ntwo\n")
     assert lines.waits(0, 5 * SECOND) == SECOND // 10
-    lines.heard(SECOND // 20)
+    lines.heard(SECOND // 20, 0x41)
     assert lines.waits(SECOND // 10, None) == SECOND // 20 + SECOND // 10
     assert lines.take() == b""
     assert lines.waits(SECOND, 5 * SECOND) == SECOND
@@ -104,7 +104,7 @@ def test_all_lines_are_typed_in_order_whatever_the_system_says_in_between(
         now = again
         got += typed.take()
         if data.draw(st.booleans()) and now < 5 * SECOND:
-            typed.heard(now)
+            typed.heard(now, 0x41)
     assert got.decode() == "".join(f"{line}\r" for line in lines)
 
 
