@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import sys
 from collections.abc import Iterator
@@ -11,14 +10,14 @@ from typing import Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
-from tdvfsh.engine.console.serial_input import SerialInput, TypedAtTerminal, TypedLines
+from tdvfsh.engine.console.serial_input import TypedAtTerminal
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.runs.os_run import SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.report.table import printable
 
 
 class RealCodeReport(NamedTuple):
@@ -27,40 +26,6 @@ class RealCodeReport(NamedTuple):
     succeeded: bool
     lines: list[str]
     data: dict[str, Any]
-
-
-class SerialOutput:
-    """A guest's serial console on standard error, as it comes.
-
-    Args:
-        raw: A person sits at it: the terminal is to obey what it is sent. Otherwise that is shown instead.
-    """
-
-    def __init__(self, raw: bool = False) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._at_line_start = True
-        self._raw = raw
-
-    def write(self, data: bytes) -> None:
-        """Some bytes; carriage returns are left out, but for a terminal that obeys."""
-        text = self._decoder.decode(data)
-        if self._raw:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-            self._at_line_start = text.endswith("\n") if text else self._at_line_start
-            return
-        shown = "".join(each if each in "\n\t" else printable(each) for each in text if each != "\r")
-        sys.stderr.write(shown)
-        if shown:
-            self._at_line_start = shown.endswith("\n")
-        if "\n" in shown:
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        """End the last line."""
-        if not self._at_line_start:
-            sys.stderr.write("\n")
-            self._at_line_start = True
 
 
 def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResult, RealCodeReport]:
@@ -120,26 +85,12 @@ def _system_options(arguments: Arguments) -> Iterator[SystemOptions | None]:
     if drop is not None and not (drop.isdecimal() and int(drop)):
         raise UsageError(f"--drop-accept {drop}: not a number from 1")
     pattern, number = until_pattern(arguments), None if drop is None else int(drop)
-    with _serial_input() if typed else nullcontext() as source:
-        serial = SerialOutput(raw=isinstance(source, TypedAtTerminal))
+    with serial_input(sys.stderr) if typed else nullcontext() as source:
+        serial = SerialOutput(sys.stderr, raw=isinstance(source, TypedAtTerminal))
         try:
             yield SystemOptions(serial.write, pattern, number, source)
         finally:
             serial.close()
-
-
-@contextmanager
-def _serial_input() -> Iterator[SerialInput]:
-    """The terminal where there is one at both ends, else the lines of standard input."""
-    from tdvfsh.cli.exec import standard_input_text
-
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
-        from tdvfsh.engine.console.raw_terminal import RawTerminal
-
-        with RawTerminal(sys.stdin.fileno()) as terminal:
-            yield TypedAtTerminal(terminal)
-    else:
-        yield TypedLines(standard_input_text())
 
 
 def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
 
+if TYPE_CHECKING:
+    from tdvfsh.engine.console.serial_input import SerialInput
+    from tdvfsh.loaders.files import BootFiles
+
 _FIRMWARE_S_OWN: Final = (
     "accept", "on_demand", "profile", "loader", "firmware_model", "accept_at_exit", "os_workload", "kaslr_seed", "map",
     "firmware", "fault",
 )  # fmt: skip
+_HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
 
 
 def run_firmware(arguments: Arguments) -> int:
@@ -41,7 +48,8 @@ def _accepts(arguments: Arguments) -> int:
     from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.run import FirmwareRun
-    from tdvfsh.report.firmware_accepts_text import accepts_lines, accepts_list, accepts_tsv
+    from tdvfsh.report.firmware_accepts_text import accepts_lines, accepts_tsv
+    from tdvfsh.report.firmware_run_text import accepts_dict, ending_lines
     from tdvfsh.whole_file import write_whole
 
     options = arguments.td_options()
@@ -60,26 +68,15 @@ def _accepts(arguments: Arguments) -> int:
             run.run_sec()
         except EngineError as ended:
             error = ended
-    if output is not None:
-        write_whole(output, accepts_tsv(run.accepts).encode())
-    elif as_json:
-        print_json(
-            {
-                "schema": "tdvfsh/firmware-accepts",
-                "schema_version": 1,
-                "firmware": image.path,
-                "td": run.machine_dict(),
-                "accepts": accepts_list(run.accepts),
-                "added_bytes": run.td.added_bytes,
-                "unaccepted_bytes": run.td.unaccepted_bytes,
-                "ended": None if error is None else str(error),
-            }
-        )
-    else:
-        print_lines(accepts_lines(run.accepts))
-    if error is None:
-        return 0
-    print(f"tdvfsh: SEC did not come to its end: {error}", file=sys.stderr)
+        if output is not None:
+            write_whole(output, accepts_tsv(run.accepts).encode())
+        elif as_json:
+            print_json(accepts_dict(run, error))
+        else:
+            print_lines(accepts_lines(run.accepts))
+        if error is None:
+            return 0
+        print("\n".join(ending_lines(run, run.ended(error))), file=sys.stderr)
     return 1
 
 
@@ -112,4 +109,50 @@ def _accepts_of_model(arguments: Arguments) -> int:
     return 0
 
 
-_ACTIONS: Final = {"accepts": _accepts}
+def _run(arguments: Arguments) -> int:
+    """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
+    from tdvfsh.cli.cpu_boot import until_pattern
+    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.cli.serial_console import SerialOutput, serial_input
+    from tdvfsh.engine.board.limit import RunLimit
+    from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
+    from tdvfsh.engine.firmware.image import open_firmware
+    from tdvfsh.engine.firmware.run import FirmwareRun
+    from tdvfsh.report.firmware_run_text import ending_lines, run_lines
+
+    options, until, seconds = arguments.td_options(), until_pattern(arguments), time_limit(arguments)
+    console = arguments.flag("console")
+    nothing: SerialInput = LinesAtPrompts("")
+    with (
+        _boot_files(arguments) as files,
+        open_firmware(arguments.text("file")) as image,
+        serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
+        RunLimit(seconds) as limit,
+    ):
+        serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
+        with FirmwareRun(image, options, files, output=serial.write, typed=typed, until=until, limit=limit) as run:
+            try:
+                outcome = run.run_to_end(console)
+            finally:
+                serial.close()
+            print("\n".join([*ending_lines(run, outcome), *run_lines(run)]), file=sys.stderr)
+    return 0 if outcome.succeeded else 1
+
+
+@contextmanager
+def _boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
+    """Kernel, initrds and command line, if a kernel was given."""
+    kernel, initrds, cmdline = arguments.optional("kernel"), arguments.words("initrd"), arguments.text("cmdline")
+    if kernel is None:
+        for given, option in ((bool(initrds), "--initrd"), (bool(cmdline), "--cmdline")):
+            if given:
+                raise UsageError(f"{option}: needs --kernel")
+        yield None
+        return
+    from tdvfsh.boots.open_files import open_boot_files
+
+    with open_boot_files(kernel, initrds, cmdline) as opened:
+        yield opened.boot
+
+
+_ACTIONS: Final = {"accepts": _accepts, "run": _run}

@@ -209,8 +209,26 @@ def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="store_true", help="what the model accepts, without running the firmware")
 
 
+def _firmware_run(parser: argparse.ArgumentParser) -> None:
+    _firmware_file(parser)
+    parser.add_argument("--kernel", metavar="K", help="boot this kernel by fw_cfg, and run it on")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument(
+        "--console", action="store_true",
+        help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
+    )  # fmt: skip
+    parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
+
+
 _FIRMWARE_ACTIONS: Final = MappingProxyType(
     {
+        "run": Subcommand(
+            "run it, its serial console on standard output; with a kernel it goes on through the operating system",
+            "printf 'memmap\\nreset -s\\n' | tdvfsh firmware run OVMF.fd --memory 2G --console",
+            _firmware_run,
+            td=True,
+        ),
         "accepts": Subcommand(
             "run SEC only: who accepted what, in which order, by which vCPU",
             "tdvfsh firmware accepts OVMF.fd --memory 2G --vcpus 2",
@@ -343,7 +361,7 @@ SUBCOMMANDS: Final = {
     ),
     "firmware": Subcommand(
         "real firmware from its reset vector, as a TD or as a plain VM",
-        "tdvfsh firmware accepts OVMF.fd --memory 2G",
+        "tdvfsh firmware run OVMF.fd --memory 2G --console",
         _no_arguments,
         actions=_FIRMWARE_ACTIONS,
     ),

@@ -74,6 +74,7 @@ class Board:
         vcpus: The vCPUs.
         devices: The devices.
         module: The TDX module.
+        vmm: The VMM.
         page_accepts: What guest code accepts.
         mailbox: Where the operating system of a TD wakes all vCPUs but the first; None where there is none.
     """
@@ -114,9 +115,9 @@ class Board:
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
         first, ports = vcpus[0].td, self.devices.ports
-        self._vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
+        self.vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
-        self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self._vmm.vmcall)
+        self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
         self._connect()
@@ -297,7 +298,7 @@ class Board:
 
     def _turned(self, vcpu: Vcpu) -> None:
         """Another vCPU runs."""
-        self._vmm.vcpu = self.module.vcpu = vcpu.td
+        self.vmm.vcpu = self.module.vcpu = vcpu.td
         self._guest.turned()
         self._state.store()
         self.cpu.forget_translations()

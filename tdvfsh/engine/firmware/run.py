@@ -7,24 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit
-from tdvfsh.engine.console.serial_input import SerialInput
+from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
 from tdvfsh.engine.devices.fw_cfg import PORT as FW_CFG_PORT
 from tdvfsh.engine.devices.fw_cfg import PORTS as FW_CFG_PORTS
 from tdvfsh.engine.devices.fw_cfg import FwCfg
 from tdvfsh.engine.devices.keyboard_controller import COMMAND, DATA, KeyboardController
-from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.errors import EngineError, GuestStopped
+from tdvfsh.engine.firmware.boot_services import (
+    BootService,
+    call_get_memory_map,
+    find_boot_services,
+    service_address,
+)
 from tdvfsh.engine.firmware.code import FirmwareCode
 from tdvfsh.engine.firmware.configuration import boot_files, boot_items, machine_files, machine_items
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.memory import DmaView
 from tdvfsh.engine.introspect.known_code import KnownCode
-from tdvfsh.engine.runs.os_run import SystemConsole
+from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
+from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
@@ -33,6 +40,11 @@ from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
+from tdvfsh.uefi.memory import MemoryDescriptor
+
+_UPPER_HALF: Final = 1 << 63
+_DEATHS: Final = ("fatal error", "violation", "dead")
+_SELDOM: Final = 4096  # bytes between two searches, which take long, where firmware says much before DXE
 
 
 class MapGpaCall(NamedTuple):
@@ -45,8 +57,40 @@ class MapGpaCall(NamedTuple):
     caller: str
 
 
-class EndOfSec(EngineError):
-    """The boot processor leaves the flash: SEC is over."""
+WAITS: Final = "waits for input"
+
+
+class Paused(EngineError):
+    """A run has come to where it was to stop; it can go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareOutcome:
+    """How a run of firmware ended.
+
+    Attributes:
+        ending: As :class:`tdvfsh.engine.runs.os_run.OsRun` has it.
+        why: One sentence.
+        system_ran: Whether an operating system ran in the end.
+        violation: Where the guest was stopped, if it was.
+        refused: Whether a kernel was to be booted and never ran.
+    """
+
+    ending: str
+    why: str
+    system_ran: bool
+    violation: Violation | None = None
+    refused: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the guest switched off, reset, reached what it was to reach, or had all input there was."""
+        return self.ending == MATCHED or (self.ending in (POWER_OFF, RESET, INPUT_ENDED) and not self.refused)
+
+    @property
+    def died(self) -> bool:
+        """Whether the guest cannot go on: it was stopped, or has come to where nothing will wake it."""
+        return self.ending in _DEATHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +161,27 @@ class FirmwareRun:
         self.trace = Trace(lambda: td.clock.now_ns)
         self.accepts: list[AcceptCall] = []
         self.conversions: list[MapGpaCall] = []
-        self._limit = limit
         self.code = FirmwareCode(image)
-        console = SystemConsole(output or (lambda data: None), until)
+        self._console = SystemConsole(output or (lambda data: None), until)
+        self._boots_kernel = files is not None
+        self._sent_bytes = 0
+        self._wanted: BootService | None = None
+        self._watching: object = None
+        self._passing = self._paused = False
         self.board = Board(
             td,
             self.trace,
             _Host(self.code, self._date),
-            console=console.put,
+            console=self._sent,
             typed=typed,
             limit=limit,
             cmos=memory_registers(ram, options.vcpus),
         )
+        self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
         self._attach_devices(files)
         self.board.page_accepts.called = self._accepted
+        self.board.vmm.mapped = self._converted
         self._address = self.board.power_on(self._begin)
 
     def __enter__(self) -> FirmwareRun:
@@ -181,6 +231,11 @@ class FirmwareRun:
             "sept_ve_disable": td.is_td and td.sept_ve_disable,
         }
 
+    def _converted(self, gpa: int, size: int, status: int) -> None:
+        mask = self.td.shared_mask
+        caller = self.code.phase(self.board.cpu)
+        self.conversions.append(MapGpaCall(gpa & ~mask, size, bool(gpa & mask), status, caller))
+
     # ---- running ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -190,16 +245,16 @@ class FirmwareRun:
             EngineError: How it ended; every run ends so.
             KeyboardInterrupt: The user has given it up.
         """
-        board, cpu, limit = self.board, self.board.cpu, self._limit
+        board, cpu = self.board, self.board.cpu
         while True:
             stop = cpu.run(self._address)
-            if stop.kind is StopKind.LIMIT and limit is not None:
-                limit.give_up()
             if stop.kind is StopKind.WATCHED:
                 self._address = stop.address
-                raise EndOfSec("SEC is over")
+                raise Paused
             self._address = board.after(stop)
-            board.check_limit()
+            if self._paused:
+                self._paused = False
+                raise Paused
 
     def run_sec(self) -> None:
         """Run SEC only: until the boot processor executes code outside of the firmware's own pages.
@@ -207,12 +262,111 @@ class FirmwareRun:
         Raises:
             EngineError: It ended before.
         """
-        lowest = min(span.start for span in self.layout.pages)
-        self.board.cpu.watch(0, lowest)
+        self.board.cpu.watch(0, min(span.start for span in self.layout.pages))
         try:
             self.run()
-        except EndOfSec:
+        except Paused:
             self.board.cpu.unwatch()
+
+    def run_to_service(self, service: BootService) -> None:
+        """Run until the firmware's boot service is called, before it does anything.
+
+        It is waited for from the console's first byte on, when firmware has all its services.
+
+        Raises:
+            EngineError: The run ended before.
+        """
+        self._wanted = service
+        try:
+            self.run()
+        except Paused:
+            self._wanted = None
+            self.board.no_stand_in(self._watching)
+
+    def run_to_end(self, console: bool = True) -> FirmwareOutcome:
+        """Run until it ends, and tell how.
+
+        Args:
+            console: Whether somebody types at the console; waiting for input is an end like others then.
+
+        Raises:
+            KeyboardInterrupt: The user has given it up.
+        """
+        try:
+            self.run()
+        except InputEnded as ended:
+            if console:
+                return self.ended(ended)
+            who = "the operating system" if self._system_runs else "the firmware"
+            return FirmwareOutcome(WAITS, f"{who} waits for input; --console types at it", self._system_runs)
+        except EngineError as error:
+            return self.ended(error)
+        raise AssertionError("a run ends by an exception")
+
+    def ended(self, error: EngineError) -> FirmwareOutcome:
+        """How a run ended, from the exception that ended it."""
+        ending, why = ending_of(error)
+        violation = error.violation if isinstance(error, GuestStopped) else None
+        refused = self._boots_kernel and not self._system_runs
+        return FirmwareOutcome(ending, why, self._system_runs, violation, refused)
+
+    @property
+    def _system_runs(self) -> bool:
+        """Whether the interrupt table is an operating system's, in the upper half of the address space."""
+        return bool(self.board.cpu.state.interrupt_table.base & _UPPER_HALF)
+
+    # ---- console ------------------------------------------------------------------------------------------------
+
+    def _sent(self, byte: int) -> None:
+        self._sent_bytes += 1
+        seldom = self._sent_bytes % _SELDOM == 0 or not self._sent_bytes & self._sent_bytes - 1
+        if seldom and self._wanted is not None and self._watching is None:
+            self._watch(self._wanted)
+        self._console.put(byte)
+
+    def _watch(self, service: BootService) -> None:
+        table = find_boot_services(self.board)
+        if table is None:
+            return
+        address = service_address(self.board, table, service)
+
+        def reached() -> bool:
+            passing, self._passing = self._passing, False
+            return not passing
+
+        def pause() -> int:
+            self._paused = self._passing = True
+            return address
+
+        self._watching = self.board.stand_in(address, reached, pause)
+
+    # ---- reports ------------------------------------------------------------------------------------------------
+
+    def memory_map(self) -> tuple[MemoryDescriptor, ...]:
+        """The map by the firmware's own GetMemoryMap, called where the run stands.
+
+        Raises:
+            EngineError: There are no boot services yet, or they are over.
+        """
+        table = find_boot_services(self.board)
+        if table is None or self._system_runs:
+            raise EngineError("the firmware has no boot services here")
+        return call_get_memory_map(self.board, table)
+
+    def register_lines(self) -> list[str]:
+        """Registers of the vCPU that runs, for a report."""
+        state = self.board.cpu.state
+        names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+        cells = [f"{name:<3} {value:016x}" for name, value in zip(names, state.registers(), strict=True)]
+        cells += [f"{name} {value:016x}" for name, value in self._system_registers()]
+        return ["  ".join(cells[at : at + 4]) for at in range(0, len(cells), 4)]
+
+    def _system_registers(self) -> list[tuple[str, int]]:
+        state = self.board.cpu.state
+        return [
+            ("rip", state.instruction_pointer),
+            *((f"cr{number}", state.control(number)) for number in (0, 2, 3, 4)),
+        ]
 
 
 class _Second:

@@ -58,6 +58,7 @@ class Vmm:
 
     Attributes:
         vcpu: The vCPU that runs.
+        mapped: Called after each MapGPA with the GPA as it was given, the size, and the status.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Vmm:
         self._halt = halt
         self._converted = converted
         self._notify_vector = 0
+        self.mapped: Callable[[int, int, int], None] | None = None
         self._calls = {
             CPUID: self._call_cpuid,
             HLT: self._call_halt,
@@ -174,6 +176,8 @@ class Vmm:
         result = map_gpa(self._td, self._get(R12), self._get(R13))
         self._set(R11, result.r11)
         self._converted()
+        if self.mapped is not None:
+            self.mapped(self._get(R12), self._get(R13), result.r10)
         return result.r10
 
     def _call_notify(self) -> int:

@@ -1,0 +1,72 @@
+"""A run of real firmware in words: how it ended, and what it did to memory."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.firmware.run import FirmwareOutcome, FirmwareRun
+from tdvfsh.engine.tdx.page_accepts import AcceptTally
+from tdvfsh.report.firmware_accepts_text import accepts_list
+from tdvfsh.report.table import RIGHT, printable, table_lines
+from tdvfsh.units import human_size
+
+_MOST_MISSING: Final = 12
+
+
+def accepts_dict(run: FirmwareRun, error: EngineError | None) -> dict[str, Any]:
+    """SEC's accepts as JSON; ``ended`` says why SEC did not come to its end, None where it did."""
+    return {
+        "schema": "tdvfsh/firmware-accepts",
+        "schema_version": 1,
+        "firmware": run.image.path,
+        "td": run.machine_dict(),
+        "accepts": accepts_list(run.accepts),
+        "added_bytes": run.td.added_bytes,
+        "unaccepted_bytes": run.td.unaccepted_bytes,
+        "ended": None if error is None else str(error),
+    }
+
+
+def ending_lines(run: FirmwareRun, outcome: FirmwareOutcome) -> list[str]:
+    """How it ended; of one that died also where, with registers and call stack."""
+    lines = [f"tdvfsh: {printable(outcome.why)}"]
+    if outcome.violation is not None:
+        lines += [printable(line) for line in outcome.violation.lines()]
+    if outcome.died:
+        if outcome.violation is None:
+            cpu = run.board.cpu
+            lines.append(f"at        {run.code.place(cpu.read('RIP'))}")
+            stack = run.code.call_stack(cpu, run.board.ram)
+            lines += [f"{'called by' if not number else '':<10}{place}" for number, place in enumerate(stack)]
+        lines += [f"{'registers' if not number else '':<10}{line}" for number, line in enumerate(run.register_lines())]
+    return lines
+
+
+def run_lines(run: FirmwareRun) -> list[str]:
+    """What was accepted, by whom, what was converted, and which devices the guest looked for in vain."""
+    td = run.td
+    lines = []
+    if td.is_td:
+        rows = [["accepted by", "vCPU", "calls", "4K", "2M", "bytes"]]
+        for acceptor, tally in run.board.page_accepts.tallies.items():
+            rows.append([acceptor.phase, str(acceptor.vcpu), *_cells(tally)])
+        lines += table_lines(rows, f" {RIGHT * 5}")
+        shared = sum(call.shared for call in run.conversions)
+        lines.append(
+            f"converted: {shared} × to shared and {len(run.conversions) - shared} × to private, "
+            f"{human_size(td.shared_bytes)} shared in the end; never accepted: {human_size(td.unaccepted_bytes)}"
+        )
+    counts = run.board.counts
+    times = ", ".join(f"{counts[name]:,} × {name}" for name in sorted(counts))
+    lines.append(f"virtual time {td.clock.now_ns / 1e9:.3f} s" + (f"; {times}" if times else ""))
+    missing = run.board.devices.missing
+    if missing:
+        shown = [f"{name} × {count}" for name, count in missing.most_common(_MOST_MISSING)]
+        more = f", and {len(missing) - _MOST_MISSING} more" if len(missing) > _MOST_MISSING else ""
+        lines.append(f"no device answered: {', '.join(shown)}{more}")
+    return lines
+
+
+def _cells(tally: AcceptTally) -> list[str]:
+    return [f"{tally.calls:,}", f"{tally.pages_4k:,}", f"{tally.pages_2m:,}", human_size(tally.accepted_bytes)]

@@ -1,0 +1,65 @@
+"""Debian's firmware run from its reset vector: a session in its Shell, and where it dies of memory never accepted."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.cli.main import main
+from tests.engine.runs.test_real_programs import image
+
+pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real firmware")]
+ROW = re.compile(r"^(\w+) +([0-9A-F]{16})-([0-9A-F]{16}) ([0-9A-F]{16}) [0-9A-F]{16}$", re.M)
+
+
+def type_at(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let standard input hold ``text``."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def run(*words: str) -> int:
+    return main(["firmware", "run", str(image("ovmf-2025.02", "firmware")), "--time-limit", "300", *words])
+
+
+def test_a_session_in_the_shell_shows_the_map_and_switches_off(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    type_at(monkeypatch, "memmap\nreset -s\n")
+    assert run("--memory", "2G", "--console") == 0
+    shown, reports = capfd.readouterr()
+    rows = ROW.findall(shown)
+    at = 0
+    pages = {"Available": 0}
+    for kind, start, end, count in rows:
+        assert int(end, 16) + 1 - int(start, 16) == int(count, 16) << 12
+        assert kind == "Reserved" or int(start, 16) == at
+        at = int(end, 16) + 1
+        pages[kind] = pages.get(kind, 0) + int(count, 16)
+    assert len(rows) > 100
+    assert ("ACPI_NVS", "0000000000800000", "0000000000805FFF", "0000000000000006") in rows
+    assert ("RT_Data", "000000007FF7C000", "000000007FFFFFFF", "0000000000000084") in rows
+    assert sum(count for kind, count in pages.items() if kind != "Reserved") == 2 << 18
+    assert "\x1b" not in shown
+    assert "the system switched the machine off" in reports
+    assert re.search(r"SecMain +0 +1,510 +487 +1,023 +2.00 GiB", reports)
+
+
+def test_the_odd_mib_that_2025_02_never_accepts_is_where_it_dies(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("--memory", "2047M", "--vcpus", "2") == 1
+    reports = capfd.readouterr().err
+    assert "memory that is not accepted" in reports.splitlines()[0]
+    assert "page FREE" in reports or "page PENDING" in reports
+    assert re.search(r"^at +\w+\+0x[0-9a-f]+", reports, re.M)
+    assert "never accepted: 1.00 MiB" in reports
+    assert re.search(r"^registers +rax ", reports, re.M)
+
+
+def test_firmware_that_waits_for_input_without_a_console_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--memory", "1G") == 1
+    assert "the firmware waits for input; --console types at it" in capfd.readouterr().err
