@@ -13,6 +13,9 @@ class FileWriter(Protocol):
     def write(self, data: bytes) -> None:
         """Append bytes; raises FileSystemError."""
 
+    def skip(self, size: int) -> None:
+        """Append ``size`` zeros, as a hole where the file system has holes; raises FileSystemError."""
+
     def close(self) -> None:
         """Done."""
 

@@ -13,6 +13,7 @@ from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.protocols.file_info import ATTRIBUTE_DIRECTORY, FileChange, pack_file_info, read_file_change
+from tdvfsh.engine.storage.sparse_file import SparseFile, WriteBudget
 from tdvfsh.engine.storage.volumes import set_modified
 from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
 from tdvfsh.uefi.guids import (
@@ -27,7 +28,8 @@ MODE_READ: Final = 1
 MODE_WRITE: Final = 2
 MODE_CREATE: Final = 1 << 63
 _REVISION: Final = 0x00010000
-_LARGEST_FILE: Final = 1 << 30  # of those that are written: they stand in the host's memory until they are closed
+_LARGEST_FILE: Final = 1 << 30  # of those that are written
+_LARGEST_CHANGED: Final = 1 << 28  # of those that are there and changed: they are read whole when they are stored
 _END_OF_FILE: Final = (1 << 64) - 1
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
@@ -40,7 +42,7 @@ class _OpenFile:
     is_directory: bool
     writable: bool
     position: int = 0
-    written: bytearray | None = None
+    written: SparseFile | None = None
     entries: list[FileInfo] | None = None
 
 
@@ -52,6 +54,7 @@ class FileSystemProtocol:
         self._ram = context.ram
         self._volume = volume
         self._open: dict[int, _OpenFile] = {}
+        self._budget = WriteBudget()
 
     def structure(self) -> int:
         """Address of the file system's structure."""
@@ -123,19 +126,43 @@ class FileSystemProtocol:
         if file is None:
             return _INVALID
         self._context.heap.free(this)
-        return self._write_back(file)
+        status = self._write_back(file)
+        if file.written is not None:
+            file.written.close()
+        return status
 
     def _write_back(self, file: _OpenFile) -> EfiStatus:
         if file.written is None:
             return SUCCESS
         try:
-            writer = self._volume.open_writer(file.parts, append=False)
-            writer.write(bytes(file.written))
-            writer.close()
+            self._store(file.parts, file.written)
         except FileSystemError as error:
             return error.status
+        file.written.close()
         file.written = None
         return SUCCESS
+
+    def _store(self, parts: tuple[str, ...], contents: SparseFile) -> None:
+        pieces = list(contents.pieces())  # read before the file is emptied: they come from it
+        writer = self._volume.open_writer(parts, append=False)
+        try:
+            for piece in pieces:
+                if isinstance(piece, int):
+                    writer.skip(piece)
+                else:
+                    writer.write(piece)
+        finally:
+            writer.close()
+
+    def _contents(self, file: _OpenFile) -> SparseFile:
+        """What a file is being changed to."""
+        if file.written is None:
+            info = self._volume.info(file.parts)
+            size = info.size if info is not None else 0
+            if size > _LARGEST_CHANGED:
+                raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+            file.written = SparseFile(self._volume, file.parts, size, self._budget)
+        return file.written
 
     @service("EFI_FILE_PROTOCOL.Delete", "q")
     def delete(self, this: int) -> EfiStatus:
@@ -144,6 +171,8 @@ class FileSystemProtocol:
         if file is None:
             return _INVALID
         self._context.heap.free(this)
+        if file.written is not None:
+            file.written.close()
         try:
             if not file.parts or not file.writable:
                 return EfiStatus.EFI_WARN_DELETE_FAILURE
@@ -174,9 +203,9 @@ class FileSystemProtocol:
 
     def _bytes(self, file: _OpenFile, size: int) -> bytes:
         if file.written is not None:
-            if file.position > len(file.written):
+            if file.position > file.written.size:
                 raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR)
-            return bytes(file.written[file.position : file.position + size])
+            return file.written.read(file.position, size)
         info = self._volume.info(file.parts)
         if info is None or file.position > info.size:
             raise FileSystemError(EfiStatus.EFI_DEVICE_ERROR)
@@ -210,14 +239,9 @@ class FileSystemProtocol:
             return EfiStatus.EFI_VOLUME_FULL
         data = self._ram.read(buffer, size)
         try:
-            if file.written is None:
-                file.written = bytearray(self._volume.read(file.parts))
+            self._contents(file).write(file.position, data)
         except FileSystemError as error:
             return error.status
-        contents = file.written
-        if file.position > len(contents):
-            contents.extend(bytes(file.position - len(contents)))
-        contents[file.position : file.position + len(data)] = data
         file.position += len(data)
         return SUCCESS
 
@@ -238,7 +262,7 @@ class FileSystemProtocol:
             return EfiStatus.EFI_UNSUPPORTED
         if position == _END_OF_FILE:
             info = self._volume.info(file.parts)
-            position = len(file.written) if file.written is not None else info.size if info is not None else 0
+            position = file.written.size if file.written is not None else info.size if info is not None else 0
         file.position = position
         return SUCCESS
 
@@ -256,7 +280,7 @@ class FileSystemProtocol:
                 if info is None:
                     return EfiStatus.EFI_DEVICE_ERROR
                 if file.written is not None:
-                    info = info._replace(size=len(file.written))
+                    info = info._replace(size=file.written.size)
                 data = pack_file_info(info)
             elif guid == EFI_FILE_SYSTEM_INFO_GUID:
                 size, free = self._volume.space()
@@ -293,7 +317,7 @@ class FileSystemProtocol:
         info = self._volume.info(file.parts)
         if info is None:
             return EfiStatus.EFI_DEVICE_ERROR
-        size = info.size if file.written is None else len(file.written)
+        size = info.size if file.written is None else file.written.size
         target = resolve(() if change.name.startswith("\\") else file.parts[:-1], change.name)
         renamed = bool(file.parts) and target != file.parts
         resized = not file.is_directory and change.size != size
@@ -305,13 +329,15 @@ class FileSystemProtocol:
         if resized and change.size > _LARGEST_FILE:
             return EfiStatus.EFI_VOLUME_FULL
         if resized:
-            contents = file.written if file.written is not None else bytearray(self._volume.read(file.parts))
-            file.written = contents[: change.size] + bytearray(max(0, change.size - len(contents)))
+            self._contents(file).resize(change.size)
         if renamed:
             self._write_back(file)
             self._volume.rename(file.parts, target)
             file.parts = target
         if file.parts and set(info.attributes) - {"d"} != set(change.attributes):
+            status = self._write_back(file)  # a file that is read-only then would take no byte of it
+            if status.is_error:
+                return status
             self._volume.set_attributes(file.parts, change.attributes)
         if changed:
             self._write_back(file)

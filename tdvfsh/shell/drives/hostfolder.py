@@ -53,6 +53,13 @@ class HostWriter:
         except OSError as error:
             raise _error(error) from None
 
+    def skip(self, size: int) -> None:
+        """Append a hole; raises FileSystemError."""
+        try:
+            self._stream.truncate(self._stream.seek(size, os.SEEK_END))
+        except OSError as error:
+            raise _error(error) from None
+
     def close(self) -> None:
         """Close the file; raises FileSystemError."""
         try:

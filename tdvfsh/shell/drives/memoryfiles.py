@@ -39,6 +39,9 @@ class _NodeWriter:
     def write(self, data: bytes) -> None:
         self._node.data += data
 
+    def skip(self, size: int) -> None:
+        self._node.data += bytes(size)
+
     def close(self) -> None:
         """Nothing is held back."""
 

@@ -197,6 +197,9 @@ class _BoundedWriter:
         self._room -= len(data)
         self._inner.write(data)
 
+    def skip(self, size: int) -> None:
+        self._inner.skip(size)
+
     def close(self) -> None:
         self._inner.close()
 

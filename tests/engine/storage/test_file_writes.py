@@ -95,6 +95,25 @@ def test_a_new_file_holds_what_was_written_where_it_was_written(files: Files, tm
     assert not (tmp_path / "new.txt").exists()
 
 
+def test_what_was_written_before_a_file_became_read_only_is_in_it(files: Files, tmp_path: Path) -> None:
+    file = files.open("new.txt", READ_WRITE | MODE_CREATE)[1]
+    assert files.write(file, b"kept") is SUCCESS
+    assert files.change(file, ATTRIBUTE, struct.pack("<Q", READ_ONLY)) is SUCCESS
+    assert files.protocol.close(file) is SUCCESS
+    assert (tmp_path / "new.txt").read_bytes() == b"kept"
+
+
+def test_a_byte_at_a_far_position_costs_neither_memory_nor_disk(files: Files, tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        file = files.open(name, READ_WRITE | MODE_CREATE)[1]
+        assert files.protocol.set_position(file, (1 << 30) - 8) is SUCCESS
+        assert files.write(file, b"x") is SUCCESS
+        assert files.protocol.close(file) is SUCCESS
+        found = (tmp_path / name).stat()
+        assert found.st_size == (1 << 30) - 7
+        assert found.st_blocks * 512 <= 1 << 17
+
+
 def test_directories_are_made_and_listed(files: Files, tmp_path: Path) -> None:
     assert files.open("folder", READ_WRITE | MODE_CREATE, 0x10)[0] is SUCCESS
     assert files.open("folder\\a.txt", READ_WRITE | MODE_CREATE)[0] is SUCCESS
