@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
@@ -51,7 +52,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
         )
         screen.close()
     if result.violation is not None and not arguments.flag("json"):
-        print("\n".join(result.violation.lines()), file=sys.stderr)
+        print_notes(result.violation.lines())
     return result, _report(result)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from tdvfsh.boots.compare import compare
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_lines
+from tdvfsh.cli.output import print_lines, print_notes
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.initrd import Initrd
@@ -116,7 +115,7 @@ def _pair(offline: bool) -> Iterator[ImagePair]:
             pair = find_pair(progress, allow_fetch=not offline)
         except TdvfshError as error:
             pair = None
-            print(f"tdvfsh: {error}", file=sys.stderr)
+            print_notes([f"tdvfsh: {error}"])
     if pair is not None:
         yield pair
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_notes
 from tdvfsh.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _run(arguments: Arguments, machine: Machine, path: str) -> int:
     if end.load_status.is_error:
         return _fail(f"{path}: LoadImage says {end.load_status.name}")
     if end.reached_system:
-        print("tdvfsh: the program has left boot services: an operating system takes over", file=sys.stderr)
+        print_notes(["tdvfsh: the program has left boot services: an operating system takes over"])
         return 0
     if end.exit_code:
         return _fail(f"{path}: the program returned {_status_text(end.exit_code)}", code=end.exit_code & 0xFF or 1)
@@ -87,9 +88,7 @@ def _write_trace(path: str | None, machine: Machine) -> None:
 
 def _fail(*lines: str, code: int = 1) -> int:
     first, *rest = lines
-    print(f"tdvfsh: {first}", file=sys.stderr)
-    for line in rest:
-        print(line, file=sys.stderr)
+    print_notes([f"tdvfsh: {first}", *rest])
     return code
 
 

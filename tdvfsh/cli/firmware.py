@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _accepts(arguments: Arguments) -> int:
             print_lines(accepts_lines(run.accepts))
         if error is None:
             return 0
-        print("\n".join(ending_lines(run, run.ended(error))), file=sys.stderr)
+        print_notes(ending_lines(run, run.ended(error)))
     return 1
 
 
@@ -105,7 +105,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
         print_lines(accepts_lines(calls))
     if machine.broken is not None:
-        print(f"tdvfsh: {machine.broken}", file=sys.stderr)
+        print_notes([f"tdvfsh: {machine.broken}"])
     return 0
 
 
@@ -135,7 +135,7 @@ def _run(arguments: Arguments) -> int:
                 outcome = run.run_to_end(console)
             finally:
                 serial.close()
-            print("\n".join([*ending_lines(run, outcome), *run_lines(run)]), file=sys.stderr)
+            print_notes([*ending_lines(run, outcome), *run_lines(run)])
     return 0 if outcome.succeeded else 1
 
 

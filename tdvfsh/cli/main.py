@@ -115,10 +115,11 @@ def _handler(subcommand: str) -> Handler:
 
 
 def _complain(text: str) -> None:
+    from tdvfsh.cli.output import print_notes
     from tdvfsh.report.table import printable
 
     try:
-        print(f"tdvfsh: {printable(text)}", file=sys.stderr, flush=True)
+        print_notes([f"tdvfsh: {printable(text)}"])  # one line, whatever it quotes
     except OSError:  # full or gone as well: the status has to tell
         _drop(sys.stderr)
 

@@ -1,16 +1,28 @@
-"""Printing results."""
+"""The border to the user: all that the subcommands print goes through here, and none of it moves a cursor.
+
+Names, symbols, versions and messages come from files that others made. What a terminal would take for a command is
+spelled out, to a pipe too: a log is read on a terminal later.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
+
+from tdvfsh.ui.output import escape_controls
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines to standard output."""
-    print("\n".join(lines))
+    print("\n".join(map(escape_controls, lines)))
+
+
+def print_notes(lines: Iterable[str]) -> None:
+    """Lines to standard error, shown at once."""
+    print("\n".join(map(escape_controls, lines)), file=sys.stderr, flush=True)
 
 
 def print_json(value: object) -> None:
-    """One JSON value to standard output."""
+    """One JSON value to standard output, in ASCII."""
     print(json.dumps(value, indent=2))

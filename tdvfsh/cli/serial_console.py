@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
+from tdvfsh.cli.output import print_notes
 from tdvfsh.engine.console.serial_input import SerialInput, TypedAtTerminal, TypedLines
 from tdvfsh.report.table import printable
 
@@ -92,7 +93,7 @@ def serial_input(
         from tdvfsh.engine.console.raw_terminal import RawTerminal
 
         if hint:
-            print(hint, file=sys.stderr, flush=True)
+            print_notes([hint])
         with RawTerminal(sys.stdin.fileno()) as terminal:
             yield TypedAtTerminal(terminal)
     else:

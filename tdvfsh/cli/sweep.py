@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tdvfsh.boots.compare import COMPARED_LOADERS
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.advise import Question, advise
@@ -77,7 +76,7 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> _Done:
         count = workers.count
         each = new / seconds / count
         what = "1 worker" if count == 1 else f"{count} workers"
-        print(f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}", file=sys.stderr)
+        print_notes([f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}"])
     return _Done(rows, tables, new)
 
 
