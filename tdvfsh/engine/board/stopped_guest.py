@@ -77,7 +77,7 @@ class RunningGuest:
         self._loaded = False
 
     def translate(self, page: int) -> int | None:
-        """Physical address of a linear one, for whoever reads guest memory; during a stop each is looked up once."""
+        """Physical address of a linear one, for reads of guest memory; during a stop each is looked up once."""
         if not self._loaded:
             return self._walk(page, self.cpu.read("CR3"), self.cpu.read("CR4"))
         known = self._translations

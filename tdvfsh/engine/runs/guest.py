@@ -56,7 +56,6 @@ class GuestFirmware:
         limit: When to give up.
         serial: Takes what an operating system sends to its serial port; none is run on where None.
         typed: What is typed at that port.
-
         observer: What the run is for; one that changes nothing where None.
 
     Attributes:
