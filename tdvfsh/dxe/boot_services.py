@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tdvfsh.dxe.accept_memory import accept_memory
 from tdvfsh.dxe.core import DxeCore
+from tdvfsh.dxe.driver_support import DriverSupport
 from tdvfsh.dxe.events import Notify
 from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.get_memory_map import MemoryMapView
@@ -102,6 +103,7 @@ class BootServices:
         td: The hardware.
         trace: The journal.
         images: The image services.
+        drivers: ConnectController and DisconnectController.
         on_out_of_resources: Option 1's hook, or None.
         fault_plan: Calls that fail on purpose, or None.
     """
@@ -111,6 +113,7 @@ class BootServices:
         self.td = td
         self.trace = trace
         self.images = ImageServices(self)
+        self.drivers = DriverSupport(self)
         self.on_out_of_resources: OutOfResourcesHook | None = None
         self.fault_plan: ServiceFaults | None = None
         self._view: MemoryMapView | None = None

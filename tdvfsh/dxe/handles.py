@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from tdvfsh.dxe.open_protocols import OpenProtocols
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -33,18 +34,24 @@ class HandleResult(NamedTuple):
 
 
 class HandleDatabase:
-    """Handles and their protocol interfaces."""
+    """Handles and their protocol interfaces.
+
+    Attributes:
+        opens: Who has opened them.
+    """
 
     def __init__(self) -> None:
         self._handles: dict[int, dict[Guid, object]] = {}
         self._next = _FIRST_HANDLE
         self._vacant: list[int] = []
+        self.opens = OpenProtocols()
 
     def copy(self) -> HandleDatabase:
         """A copy with the same interfaces behind the same handles."""
         twin = HandleDatabase()
         twin._handles = {handle: protocols.copy() for handle, protocols in self._handles.items()}
         twin._next = self._next
+        twin.opens = self.opens.copy()
         return twin
 
     @contextmanager
@@ -100,8 +107,10 @@ class HandleDatabase:
         if protocol not in protocols:
             return EfiStatus.EFI_NOT_FOUND
         del protocols[protocol]
+        self.opens.forget_interface(handle, protocol)
         if not protocols:
             del self._handles[handle]
+            self.opens.forget_agent(handle)
         return SUCCESS
 
     def handle_protocol(self, handle: int, protocol: Guid) -> LocateResult:

@@ -23,6 +23,7 @@ core            ``map_key``, ``memory_map``: ``[start, end, type, attribute]``; 
                 ``memory_attributes_table``: null or ``[runtime images, split entries, table]``;
                 ``fault_plan``: null or ``{faults, calls, met}``; ``events``: number of the next event
 next_handle     number of the next handle
+opens           ``[handle, guid, [[agent, controller, attributes, count]...]]``: what is open of which handle
 handles         ``[number, [[guid, interface]...]]``; an interface is ``"firmware"`` for one that a machine of these
                 options has from its start, else what the caller of :func:`machine_to_dict` makes of it
 trace           the journal's records, as ``trace -o`` writes them
@@ -41,6 +42,7 @@ from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
+from tdvfsh.dxe.open_protocols import OpenProtocolInformation
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
@@ -114,6 +116,10 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "events": core.events._next,
         },
         "next_handle": core.handles._next,
+        "opens": [
+            [handle, str(guid), [list(entry) for entry in entries]]
+            for handle, guid, entries in core.handles.opens.items()
+        ],
         "handles": [
             [
                 handle,
@@ -290,3 +296,5 @@ def _read_handles(machine: Machine, data: Json, decode: Decode) -> None:
             guid = Guid(text)
             here[guid] = own[handle][guid] if value == FIRMWARE else decode(machine, value)
     handles._next = int(data["next_handle"])
+    for handle, text, entries in data.get("opens", ()):
+        handles.opens._entries[handle, Guid(text)] = [OpenProtocolInformation(*entry) for entry in entries]

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tdvfsh.commands.firmware.unmodelled_help import HELP
+from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import define
+from tdvfsh.shell.machine_binding import running_machine
 
 if TYPE_CHECKING:
     from tdvfsh.shell.command.registry import Command
@@ -31,7 +33,7 @@ class Unmodelled:
         valued: Its options with one.
         part: What the machine lacks.
         most: How many words it takes; any number where None.
-        first_is_handle: Its first word is a handle, and there is none of that number.
+        first_is_handle: Its first word is a handle's number.
         lacking: What it says without the words that it needs, where that is its own.
         unknown: What it says of an option that it does not know, where that is its own.
     """
@@ -96,7 +98,6 @@ UNMODELLED: dict[str, Unmodelled] = {
         "Hint: Incorrect option or arguments. Please type 'IfConfig6 -?' for help info.",
     ),
     "loadpcirom": Unmodelled("Debug1", 1, "-nc", "", "PCI devices"),
-    "openinfo": Unmodelled("Driver1", 0, "", "", "driver bindings", first_is_handle=True),
     "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices"),
     "ping": Unmodelled(
         "network1",
@@ -174,7 +175,7 @@ def _wrong(shell: Shell, message: str) -> ShellStatus:
 def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> ShellStatus:
     """What firmware says of a handle or a device that is not there; then that there is no such part."""
     first = words[0] if words else "<null string>"
-    if what.first_is_handle and (words or name == "openinfo"):
+    if what.first_is_handle and words and not _is_handle(shell, first):
         return _wrong(shell, f"{name}: Handle - '{first}' not found")
     if name == "dblk" and shell.drives.find(first) is None:
         return _wrong(shell, f"{name}: Invalid argument - '{first}'")
@@ -186,6 +187,11 @@ def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str
             return ShellStatus.NOT_FOUND
     shell.print(f"{name}: Not modelled: this machine has no {what.part}.\n")
     return ShellStatus.UNSUPPORTED
+
+
+def _is_handle(shell: Shell, word: str) -> bool:
+    machine = running_machine(shell)
+    return machine is not None and parse_number(word, force_hex=True) in machine.services.handles
 
 
 def _define(name: str, what: Unmodelled) -> Command:

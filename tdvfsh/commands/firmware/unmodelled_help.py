@@ -278,19 +278,6 @@ HELP: dict[str, str] = {
         Load all, without connecting:
         loadpcirom -nc *.bin
 """,
-    "openinfo": """Show which agents have a handle's protocols open.
-
-    SYNOPSIS:
-        openinfo Handle [-b]
-
-    OPTIONS:
-        -b: Stop after each page.
-        Handle: In hex.
-
-    EXAMPLES:
-        Show those of handle 23:
-        openinfo 23
-""",
     "pci": """List PCI devices, or show a function's configuration space.
 
     SYNOPSIS:
@@ -383,21 +370,6 @@ HELP: dict[str, str] = {
         sermode 6B
         Set one:
         sermode 6B 9600 e 8 1
-""",
-    "smbiosview": """Show SMBIOS tables.
-
-    SYNOPSIS:
-        smbiosview [-t SmbiosType] | [-h SmbiosHandle] | [-s] | [-a]
-
-    OPTIONS:
-        -t: Structures of one type.
-        -h: The structure of one handle.
-        -s: How many there are of each type.
-        -a: Everything.
-
-    EXAMPLES:
-        Show the BIOS's structure:
-        smbiosview -t 0
 """,
     "tftp": """Fetch a file from a TFTP server.
 

@@ -11,7 +11,6 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Interfaces
 from tdvfsh.engine.abi.memory import find_area
-from tdvfsh.engine.abi.protocol_uses import ProtocolUses
 from tdvfsh.engine.abi.service_table import services_of
 from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.board.board import Board
@@ -117,14 +116,13 @@ class GuestFirmware:
         self.tables = tables = SystemTables(context, area)
         self._events = events = GuestEvents(context)
         self._waiting = waiting = Waiting(board.clock, events, keys, calls.idleness)
-        uses = ProtocolUses(machine.services)
-        drivers = DriverServices(context, uses)
-        protocols = ProtocolServices(context, drivers)
+        self.driver_services = DriverServices(context)
+        protocols = ProtocolServices(context)
         self.image_services = ImageServices(context, self, tables, events, protocols)
         tables.write_services(
             services_of(
                 MemoryServices(context), PlainServices(context, events, waiting), protocols,
-                OpenServices(context, uses, drivers), drivers, EventServices(context, events, waiting, protocols),
+                OpenServices(context), self.driver_services, EventServices(context, events, waiting, protocols),
                 self.image_services, VariableServices(context), RuntimeServices(context),
                 VirtualAddressServices(context, tables, events),
             )
@@ -132,6 +130,7 @@ class GuestFirmware:
         console = Console(screen=screen, keys=keys, create_ready_event=events.create_ready_event, polled=waiting.polled)
         install_firmware_protocols(context, tables, console)
         machine.services.images.program_for = self.image_services.program_for
+        machine.services.drivers.binding_of = self.driver_services.binding_of
         mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
         tables.update_configuration_tables()

@@ -9,19 +9,15 @@ import struct
 from typing import Final
 
 from tdvfsh.dxe.handles import HandleDatabase
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER as BY_CHILD_CONTROLLER
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER as BY_DRIVER
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_HANDLE_PROTOCOL as BY_HANDLE_PROTOCOL
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_EXCLUSIVE as EXCLUSIVE
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_GET_PROTOCOL as GET_PROTOCOL
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_TEST_PROTOCOL as TEST_PROTOCOL
 from tdvfsh.engine.abi.buffers import give_array
 from tdvfsh.engine.abi.context import GuestContext
-from tdvfsh.engine.abi.protocol_uses import (
-    BY_CHILD_CONTROLLER,
-    BY_DRIVER,
-    BY_HANDLE_PROTOCOL,
-    EXCLUSIVE,
-    GET_PROTOCOL,
-    TEST_PROTOCOL,
-    ProtocolUses,
-)
 from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -36,15 +32,11 @@ class OpenServices:
 
     Args:
         context: Guest memory, and the way into guest code.
-        uses: Who has opened what.
-        drivers: Stops a driver that somebody else wants to open exclusively.
     """
 
-    def __init__(self, context: GuestContext, uses: ProtocolUses, drivers: DriverServices) -> None:
+    def __init__(self, context: GuestContext) -> None:
         self._context = context
         self._ram = context.ram
-        self._uses = uses
-        self._drivers = drivers
 
     @property
     def _handles(self) -> HandleDatabase:
@@ -85,7 +77,7 @@ class OpenServices:
         if interface and status in (SUCCESS, EfiStatus.EFI_UNSUPPORTED, EfiStatus.EFI_ALREADY_STARTED):
             self._ram.put_u64(interface, address or 0)
         if status is SUCCESS and use[0]:
-            self._uses.note(handle, protocol, *use)
+            self._handles.opens.open(handle, protocol, *use)
         return status
 
     def _may_open(self, handle: int, protocol: Guid, wanted: tuple[int, int, int]) -> EfiStatus:
@@ -93,13 +85,13 @@ class OpenServices:
         attributes = wanted[2]
         if not attributes & (BY_DRIVER | EXCLUSIVE):
             return SUCCESS
-        uses = self._uses.of(handle, protocol)
-        if attributes & BY_DRIVER and any((use.agent, use.controller, use.attributes) == wanted for use in uses):
+        uses = self._handles.opens.of(handle, protocol)
+        if attributes & BY_DRIVER and any(use[:3] == wanted for use in uses):
             return EfiStatus.EFI_ALREADY_STARTED
-        drivers = [use.agent for use in uses if use.attributes & BY_DRIVER]
+        drivers = [use.agent_handle for use in uses if use.attributes & BY_DRIVER]
         if any(use.attributes & EXCLUSIVE for use in uses) or (drivers and not attributes & EXCLUSIVE):
             return EfiStatus.EFI_ACCESS_DENIED
-        if any(self._drivers.disconnect(handle, driver).is_error for driver in drivers):
+        if any(self._context.services.drivers.disconnect(handle, driver).is_error for driver in drivers):
             return EfiStatus.EFI_ACCESS_DENIED
         return SUCCESS
 
@@ -111,7 +103,7 @@ class OpenServices:
             return _INVALID
         if controller_handle and controller_handle not in handles:
             return _INVALID
-        closed = self._uses.close(handle, self._ram.guid(protocol), agent_handle, controller_handle)
+        closed = handles.opens.close(handle, self._ram.guid(protocol), agent_handle, controller_handle)
         return SUCCESS if closed else EfiStatus.EFI_NOT_FOUND
 
     @service("OpenProtocolInformation", "qgqq")
@@ -122,8 +114,8 @@ class OpenServices:
         guid = self._ram.guid(protocol)
         if self._handles.handle_protocol(handle, guid).status is not SUCCESS:
             return EfiStatus.EFI_NOT_FOUND
-        uses = self._uses.of(handle, guid)
-        data = b"".join(struct.pack("<QQII", use.agent, use.controller, use.attributes, use.count) for use in uses)
+        uses = self._handles.opens.of(handle, guid)
+        data = b"".join(struct.pack("<QQII", *use) for use in uses)
         return give_array(self._context, data, entry_buffer, entry_count, len(uses))
 
     @service("ProtocolsPerHandle", "qqq")

@@ -14,7 +14,6 @@ from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import Argument, service
-from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -39,14 +38,12 @@ class ProtocolServices:
 
     Args:
         context: Guest memory, and the way into guest code.
-        drivers: Lets go of an interface that is to be removed.
     """
 
-    def __init__(self, context: GuestContext, drivers: DriverServices) -> None:
+    def __init__(self, context: GuestContext) -> None:
         self._context = context
         self._services = context.services
         self._ram = context.ram
-        self._drivers = drivers
         self._registrations: dict[int, _Registration] = {}
 
     # ---- installing ---------------------------------------------------------------------------------------------
@@ -100,11 +97,11 @@ class ProtocolServices:
         status = self._matches(handle, guid, old_interface)
         if status is not SUCCESS:
             return status
-        if not self._drivers.release(handle, guid):
+        if not self._context.services.drivers.release(handle, guid):
             return EfiStatus.EFI_ACCESS_DENIED
         self._forget(handle, guid)
         self._services.handles.protocols(handle)[guid] = self._interface(guid, new_interface)
-        self._drivers.connect_controller(handle, 0, 0, 1)
+        self._context.services.drivers.connect(handle, recursive=True)
         self._notify(handle, guid)
         return SUCCESS
 
@@ -117,7 +114,7 @@ class ProtocolServices:
         status = self._matches(handle, protocol, interface)
         if status is not SUCCESS:
             return status
-        if not self._drivers.release(handle, protocol):
+        if not self._context.services.drivers.release(handle, protocol):
             return EfiStatus.EFI_ACCESS_DENIED
         self._forget(handle, protocol)
         return self._services.uninstall_protocol_interface(handle, protocol)

@@ -68,7 +68,7 @@ MODULES: dict[str, str] = {
     "mm": "firmware.memory",
     "mode": "console.mode",
     "mv": "files.copying",
-    "openinfo": "firmware.unmodelled",
+    "openinfo": "firmware.openinfo",
     "parse": "files.parse",
     "pause": "console.screen",
     "pci": "firmware.unmodelled",

@@ -13,7 +13,7 @@ from tests.engine.programs import Caller, guest
 INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 UNSUPPORTED: Final = EfiStatus.EFI_UNSUPPORTED
 TPL_APPLICATION: Final = 4
-NOT_THERE: Final = {"Reserved", "GetWakeupTime", "SetWakeupTime", "UpdateCapsule", "QueryCapsuleCapabilities"}
+NOT_THERE: Final = {"Reserved", "UpdateCapsule", "QueryCapsuleCapabilities"}
 AFTER_BOOT_SERVICES: Final = {"SetVirtualAddressMap", "ConvertPointer"}  # tested with the kernel that calls them
 ENDS_THE_RUN: Final = {"ResetSystem"}
 CALLS: Final[dict[str, tuple[tuple[int, ...], int]]] = {
@@ -23,6 +23,7 @@ CALLS: Final[dict[str, tuple[tuple[int, ...], int]]] = {
     "SetWatchdogTimer": ((0,), SUCCESS),
     "CopyMem": ((0, 0, 0), SUCCESS),
     "SetMem": ((0, 0, 0), SUCCESS),
+    "SetWakeupTime": ((0, 0), SUCCESS),
 }
 """What each service is called with, and what it says; a NULL pointer is EFI_INVALID_PARAMETER to all others."""
 

@@ -171,3 +171,18 @@ def test_the_real_shell_lists_the_tables_that_the_prompt_lists(with_shell: Path)
     other = Prompt(with_shell)
     other.run("snap load a -file a.json", "snap restore a")
     assert other.real("smbiosview -s") == other.run("smbiosview -s") == prompt.run("smbiosview -s")
+
+
+@pytest.mark.images
+def test_the_prompt_shows_what_the_real_shell_has_opened(with_shell: Path) -> None:
+    prompt = Prompt(with_shell)
+    assert prompt.run("openinfo 3").count("\n") == 3
+    prompt.real("ver")
+    after = prompt.run("openinfo 3")
+    assert "DevicePath\n  Drv[01] Ctrl[  ] Cnt(" in after
+    prompt.run("snap save a -file a.json", "undo 3")
+    assert "Drv" not in prompt.run("openinfo 3")
+    assert prompt.run("snap load b -file a.json", "snap restore b", "openinfo 3") == after
+    assert prompt.run("openinfo 99", "openinfo").splitlines() == [
+        "openinfo: Handle - '99' not found", "openinfo: Handle - '<null string>' not found",
+    ]  # fmt: skip
