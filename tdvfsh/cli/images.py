@@ -45,10 +45,11 @@ def _fetch(arguments: Arguments) -> int:
     deb = arguments.optional("deb")
     if deb is not None and len(names) != 1:
         raise UsageError("images fetch --deb: one package file gives one image; name just one")
+    most = parse_size(arguments.text("max_size"))
     fetched = []
     for name in names:
         with unpack_progress() as progress:
-            image = fetch(name, progress, Path(deb) if deb is not None else None, arguments.flag("refresh"))
+            image = fetch(name, progress, Path(deb) if deb is not None else None, arguments.flag("refresh"), most=most)
         fetched.append(image)
         if not arguments.flag("json"):
             print_lines([f"{image.name}: {image.package} {image.version}"])

@@ -17,7 +17,7 @@ from typing import IO, Final, cast
 
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.text import printable
-from tdvfsh.units import KIB, MIB
+from tdvfsh.units import GIB, KIB, MIB, human_size
 
 AR_MAGIC: Final = b"!<arch>\n"
 AR_HEADER_SIZE: Final = 60
@@ -165,26 +165,30 @@ def read_control(path: Path) -> dict[str, str]:
 
 
 def extract_members(
-    path: Path, wanted: Mapping[str, Path], progress: Progress | None = None
+    path: Path, wanted: Mapping[str, Path], progress: Progress | None = None, most: int = GIB
 ) -> dict[str, ExtractedFile]:
     """Write some files of a package, reading no further than the last of them.
 
     Args:
         path: The ``.deb``.
         wanted: From a glob over names inside the package to the file to write; the first match in archive order counts.
-        progress: Told how much of the package has been read.
+        progress: Called with how much of the package has been read.
+        most: Bytes that all files together may have.
 
     Returns:
         What was written, by glob.
 
     Raises:
-        FormatError: The package is damaged or has no file for one of the globs.
+        FormatError: The package is damaged, has no file for one of the globs, or unpacks to more than ``most``.
         HostError: A file cannot be read or written.
     """
     found: dict[str, ExtractedFile] = {}
     for member in iter_deb_members(path, "data", progress):
         pattern = next((p for p in wanted if p not in found and fnmatchcase(member.name, p)), None)
         if pattern is not None:
+            left = most - sum(file.size for file in found.values())
+            if member.size > left:
+                raise FormatError(str(path), f"{_shown(member)}: more than {human_size(most)} in all, the limit")
             found[pattern] = _write(path, member, wanted[pattern])
             if len(found) == len(wanted):
                 break

@@ -15,6 +15,7 @@ from tdvfsh.images.apt import ETC_APT, Package, PrivateApt, Progress
 from tdvfsh.images.cache import DamagedEntryError, Manifest
 from tdvfsh.images.catalogue import CatalogueEntry, find_entry
 from tdvfsh.images.files import host_errors, sha256_of
+from tdvfsh.units import GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def fetch(
     deb: Path | None = None,
     refresh: bool = False,
     etc_apt: Path = ETC_APT,
+    most: int = GIB,
 ) -> FetchedImage:
     """Bring an image into the cache, unless it is there.
 
@@ -55,6 +57,7 @@ def fetch(
         deb: A package the person has; no network is used then.
         refresh: Ask the archive for a newer version even if there is one in the cache.
         etc_apt: Where the machine's apt sources are.
+        most: Bytes that the image's files may have in all; ten times the largest of the catalogue is the default.
 
     Raises:
         UsageError: No image has that name, or the package is another one.
@@ -72,14 +75,14 @@ def fetch(
         if cached is not None and deb is None and not refresh:
             return cached
         if deb is not None:
-            return _store(entry, deb, _described(entry, deb), report)
+            return _store(entry, deb, _described(entry, deb), report, most)
         apt = PrivateApt(cache.work_dir() / "apt" / entry.suite, entry.suite, etc_apt, keep_open=(lock,))
         try:
             package = apt.newest(entry.package, report)
             if cached is not None and cached.deb_sha256 == package.sha256:
                 return cached
             with _download_folder(entry, package) as folder:
-                return _store(entry, apt.download(package, folder, report), package, report)
+                return _store(entry, apt.download(package, folder, report), package, report, most)
         finally:
             apt.tidy()
 
@@ -129,7 +132,7 @@ def _download_folder(entry: CatalogueEntry, package: Package) -> Iterator[Path]:
     rmtree(folder, ignore_errors=True)
 
 
-def _store(entry: CatalogueEntry, deb: Path, package: Package, report: Progress) -> FetchedImage:
+def _store(entry: CatalogueEntry, deb: Path, package: Package, report: Progress, most: int) -> FetchedImage:
     from tdvfsh.formats.deb import extract_members
 
     what = f"unpack {package.name}"
@@ -138,6 +141,7 @@ def _store(entry: CatalogueEntry, deb: Path, package: Package, report: Progress)
             deb,
             {member.member: folder / member.name for member in entry.members},
             lambda done, total: report(what, done, total),
+            most,
         )
         files = {m.role: cache.stamp(folder / m.name, found[m.member].sha256) for m in entry.members}
         manifest = Manifest(package.name, package.version, package.sha256, files)

@@ -119,7 +119,7 @@ BAD = [
     (["boot", "{kernel}", "--accept", "sometimes"], 2, "--accept sometimes"),
     (["boot", "{kernel}", "--accept", "16M"], 2, "does not start"),
     (["boot", "{kernel}", "--memory", "1"], 2, "memory"),
-    (["boot", "{kernel}", "--memory", "many"], 2, "'many' is not a size"),
+    (["boot", "{kernel}", "--memory", "many"], 2, "--memory many: not a size"),
     (["boot", "{kernel}", "--loader", "lilo"], 2, "--loader lilo"),
     (["boot", "{kernel}", "--on-demand", "never"], 2, "--on-demand never"),
     (["boot", "{kernel}", "--vcpus", "x"], 2, "--vcpus x"),

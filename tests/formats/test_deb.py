@@ -145,3 +145,13 @@ def test_no_damaged_byte_gets_past_as_anything_but_a_format_error(
     except FormatError:
         return
     assert found["boot/vmlinuz-*"].size <= 1 << 20
+
+
+def test_files_that_are_larger_in_all_than_the_limit_are_not_written(tmp_path: Path) -> None:
+    deb = written(tmp_path / "a.deb", deb_of({"a": bytes(600), "b": bytes(600)}, suffix=".xz"))
+    wanted = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    assert len(extract_members(deb, wanted, most=1200)) == 2
+    (tmp_path / "b").unlink()
+    with pytest.raises(FormatError, match="b: more than 1 KiB in all, the limit"):
+        extract_members(deb, wanted, most=1024)
+    assert not (tmp_path / "b").exists()
