@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import inspect
 import os
 import subprocess
 import sys
@@ -12,29 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import tdvfsh
-
 SCRIPTS = sorted(Path(__file__).parents[1].glob("scripts/*.py"))
-DOCUMENTED = ("tdvfsh", "tdvfsh.machine.asking")
-
-
-def test_every_public_name_is_there_with_a_docstring() -> None:
-    for name in tdvfsh.__all__:
-        value = getattr(tdvfsh, name)
-        if name != "__version__":
-            assert inspect.getdoc(value), name
-    assert dir(tdvfsh) == sorted(tdvfsh.__all__)
-    with pytest.raises(AttributeError, match="module 'tdvfsh' has no attribute 'nonsense'"):
-        _ = tdvfsh.nonsense
-
-
-def test_each_name_is_known_by_the_module_it_lives_in() -> None:
-    names = [name for names in tdvfsh._HOMES.values() for name in names]
-    assert sorted([*names, "__version__"]) == sorted(tdvfsh.__all__)
-    for home, found in tdvfsh._HOMES.items():
-        for name in found:
-            value = getattr(importlib.import_module(f"tdvfsh.{home}"), name)
-            assert value.__module__ == f"tdvfsh.{home}"
+DOCUMENTED = ("tdvfsh", "tdvfsh.extend", "tdvfsh.machine.asking")
 
 
 def test_importing_it_imports_nothing_else() -> None:
@@ -53,7 +31,10 @@ def test_types_of_the_public_names_reach_a_type_checker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_examples_in_docstrings_run(name: str) -> None:
+    before = dict(registry._LOADED)
     result = doctest.testmod(importlib.import_module(name))
+    for added in registry._LOADED.keys() - before.keys() - registry.MODULES.keys():
+        del registry._LOADED[added]
     assert result.attempted > 0
     assert result.failed == 0
 

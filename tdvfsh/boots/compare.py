@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Final
+from typing import Final, overload
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
@@ -13,12 +13,14 @@ from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.notebook import table_html
+from tdvfsh.units import human_size
 
 COMPARED_ACCEPTS: Final = ("eager", "512M", "presize", "below-4g")
 COMPARED_LOADERS: Final = ("direct", "grub2.12")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComparedBoot:
     """One row: the axes, and the boot, or why the TD did not even start."""
 
@@ -30,6 +32,65 @@ class ComparedBoot:
     memory: int = 0
     firmware_model: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """How it ended, in a few words."""
+        if self.result is None:
+            return f"not started: {self.refusal}"
+        return "booted" if self.result.booted else f"{self.result.status.name} at {self.result.stage}"
+
+    def __repr__(self) -> str:
+        return f"<ComparedBoot {self.accept}, {self.loader}, {self.on_demand}: {self.outcome}>"
+
+
+class Comparison(Sequence[ComparedBoot]):
+    """Boots of the same files under many options, in the order of the axes."""
+
+    def __init__(self, rows: Iterable[ComparedBoot]) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> ComparedBoot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Comparison: ...
+    def __getitem__(self, index: int | slice) -> ComparedBoot | Comparison:
+        return Comparison(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __repr__(self) -> str:
+        booted = sum(row.result is not None and row.result.booted for row in self._rows)
+        return f"<Comparison of {len(self)} boots: {booted} booted, {len(self) - booted} did not>"
+
+    def _repr_html_(self) -> str:
+        columns = (
+            "memory",
+            "firmware",
+            "accept",
+            "loader",
+            "on demand",
+            "outcome",
+            "on demand, bytes",
+            "left to the OS",
+        )
+        return table_html(
+            repr(self)[1:-1],
+            columns,
+            (
+                (
+                    human_size(row.memory),
+                    row.firmware_model,
+                    row.accept,
+                    row.loader,
+                    row.on_demand,
+                    row.outcome,
+                    *(("", "") if row.result is None else (row.result.on_demand_bytes, row.result.left_to_os_bytes)),
+                )
+                for row in self._rows
+            ),
+        )
+
 
 def compare(
     options: TdOptions,
@@ -40,8 +101,41 @@ def compare(
     progress: Callable[[int, int], None] | None = None,
     memories: Iterable[int] = (),
     firmware_models: Iterable[str] = (),
-) -> Iterator[ComparedBoot]:
+) -> Comparison:
     """Boot ``files`` once for every combination, everything else as ``options`` say.
+
+    Args:
+        options: The TD.
+        files: What is booted.
+        accepts: Values of ``--accept``.
+        on_demands: Values of ``--on-demand``.
+        loaders: Values of ``--loader``.
+        progress: Progress callback: boots done, boots total.
+        memories: Bytes of RAM; the options' own where empty.
+        firmware_models: Firmware models; the options' own where empty.
+
+    Raises:
+        UsageError: A value that an axis does not have; before anything is booted.
+    """
+    return Comparison(
+        compared_boots(
+            options, files, accepts, on_demands, loaders,
+            progress=progress, memories=memories, firmware_models=firmware_models,
+        )
+    )  # fmt: skip
+
+
+def compared_boots(
+    options: TdOptions,
+    files: BootFiles,
+    accepts: Iterable[str] = COMPARED_ACCEPTS,
+    on_demands: Iterable[str] = ON_DEMAND_NAMES,
+    loaders: Iterable[str] = COMPARED_LOADERS,
+    progress: Callable[[int, int], None] | None = None,
+    memories: Iterable[int] = (),
+    firmware_models: Iterable[str] = (),
+) -> Iterator[ComparedBoot]:
+    """:func:`compare`, boot by boot.
 
     A machine is dropped as soon as its row was looked at.
 
@@ -74,7 +168,13 @@ def compare(
         except UsageError as error:
             refusal = str(error)
         yield ComparedBoot(
-            chosen.accept.name, chosen.on_demand, chosen.loader, result, refusal, chosen.memory, chosen.firmware_model
+            accept=chosen.accept.name,
+            on_demand=chosen.on_demand,
+            loader=chosen.loader,
+            result=result,
+            refusal=refusal,
+            memory=chosen.memory,
+            firmware_model=chosen.firmware_model,
         )
 
 

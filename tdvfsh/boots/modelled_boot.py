@@ -18,10 +18,12 @@ from tdvfsh.loaders.programs import program_finder
 from tdvfsh.loaders.sd_boot import run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.notebook import table_html
 from tdvfsh.td.footprint import DIRECT
 from tdvfsh.trace.records import PageAccept
-from tdvfsh.uefi.memory import MemoryDescriptor
+from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tdvfsh.units import human_size
 
 _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
     "direct": run_direct,
@@ -35,7 +37,7 @@ _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BootResult:
     """How a boot ended, with the machine as it was then.
 
@@ -50,8 +52,42 @@ class BootResult:
     placements: tuple[Placement, ...]
     failure: BootFailure | None
     messages: tuple[str, ...]
-    memory_map: tuple[MemoryDescriptor, ...]
+    memory_map: MemoryMapListing
     lost_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.summary}>"
+
+    def _repr_html_(self) -> str:
+        return table_html(
+            self.summary,
+            ("placed", "start", "end", "size", "type", "freed"),
+            (
+                (
+                    entry.what,
+                    f"{entry.start:#x}",
+                    f"{entry.end:#x}",
+                    human_size(entry.size),
+                    entry.memory_type.label,
+                    "freed" if entry.freed else "",
+                )
+                for entry in self.placements
+            ),
+        )
+
+    @property
+    def summary(self) -> str:
+        """One line: the loader, the outcome, and where it failed, why."""
+        loader = self.machine.options.loader
+        if not self.booted:
+            why = "" if self.failure is None else f": {self.failure.why}"
+            return " ".join(f"{loader}: {self.status.name} at {self.stage}{why}".split())
+        parts = [f"{loader}: booted" + (" without its initrd" if self.lacks_initrd else "")]
+        if self.machine.options.td:
+            parts.append(f"{human_size(self.boot_bytes)} accepted at boot in {self.boot_accept_seconds:.3f} s")
+            parts.append(f"{human_size(self.on_demand_bytes)} on demand in {self.on_demand_seconds:.3f} s (modelled)")
+            parts.append(f"{human_size(self.left_to_os_bytes)} left to the OS")
+        return ", ".join(parts)
 
     @property
     def booted(self) -> bool:
@@ -114,8 +150,13 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
     return boot_on(Machine(options, image_bytes=fw_cfg_bytes(files)), files)
 
 
-def boot_on(machine: Machine, files: BootFiles) -> BootResult:
+def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], EfiStatus] | None = None) -> BootResult:
     """Boot ``files`` in a machine whose firmware has come as far as its boot manager.
+
+    Args:
+        machine: The machine.
+        files: What is booted.
+        loader: The flow; that of the machine's options where None.
 
     Raises:
         UsageError: An initrd that QEMU does not take.
@@ -136,7 +177,7 @@ def boot_on(machine: Machine, files: BootFiles) -> BootResult:
 
     machine.services.images.program_for = program_finder(flow)
     with machine.trace.on_behalf_of(options.loader):
-        status = _FLOWS[options.loader](flow)
+        status = (loader or _FLOWS[options.loader])(flow)
     if status is SUCCESS and not machine.services.at_runtime:
         status = EfiStatus.EFI_LOAD_ERROR
     stage = EXIT_BOOT_SERVICES if machine.services.at_runtime else flow.stage
@@ -148,7 +189,7 @@ def boot_on(machine: Machine, files: BootFiles) -> BootResult:
         tuple(flow.placements),
         None if status is SUCCESS else _with_faults(machine, flow.failure),
         tuple(flow.messages),
-        machine.services.memory_map_view().descriptors,
+        machine.memory_map,
         flow.lost_bytes,
     )
 
@@ -157,7 +198,7 @@ def _never_started(machine: Machine, files: BootFiles, why: str) -> BootResult:
     """The firmware dies before it boots anything."""
     unaccepted = machine.td.unaccepted_bytes
     failure = BootFailure("firmware", EfiStatus.EFI_ABORTED, 0, 0, unaccepted, why)
-    view = machine.services.memory_map_view().descriptors
+    view = machine.memory_map
     return BootResult(machine, files, failure.status, FIRMWARE_START, (), failure, (), view)
 
 

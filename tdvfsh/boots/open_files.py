@@ -23,12 +23,15 @@ Progress = Callable[[str, int, int], None]
 """Told the file, bytes done and bytes in all while an initrd is unpacked to measure it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenedFiles:
     """The files of a boot, and what is inside the initrds."""
 
     boot: BootFiles
     initrds: tuple[Initrd, ...]
+
+    def __repr__(self) -> str:
+        return f"<OpenedFiles: {self.boot.summary}>"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ NOT_STARTED: Final = "not started"
 _MAX_COLUMNS: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Region:
     """Outcomes by option.
 
@@ -35,6 +35,10 @@ class Region:
     over: str
     sizes: tuple[int, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def __repr__(self) -> str:
+        boots = ", ".join(f"{name} {outcomes.count(BOOTED)}" for name, outcomes in self.rows)
+        return f"<Region over {self.over}, {len(self.sizes)} sizes; boots by option: {boots}>"
 
 
 def region(

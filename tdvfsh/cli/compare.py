@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compare
+from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compared_boots
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
@@ -19,7 +19,7 @@ def run_compare(arguments: Arguments) -> int:
     options = arguments.td_options(**{name: values[0] for name, values in axes.items() if values})
     with named_files(arguments) as (progress, opened):
         rows = compared_rows(
-            compare(
+            compared_boots(
                 options,
                 opened.boot,
                 axes["accept"] or COMPARED_ACCEPTS,

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.boots.compare import compare
+from tdvfsh.boots.compare import compared_boots
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.arguments import Arguments
@@ -62,7 +62,7 @@ def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], sourc
         ]
     )
     accepts = ("eager", "below-4g", "512M", "presize:192M", small)
-    print_lines([*compare_lines(compared_rows(compare(options, files, accepts))), ""])
+    print_lines([*compare_lines(compared_rows(compared_boots(options, files, accepts))), ""])
     if failure is None:
         print_lines(["With this pair nothing fails, however little is accepted: there is no failure to tell."])
         return

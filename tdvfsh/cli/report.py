@@ -29,7 +29,7 @@ def run_report(arguments: Arguments) -> int:
 
 
 def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFile, list[ComparedRow]]:
-    from tdvfsh.boots.compare import compare as compare_files
+    from tdvfsh.boots.compare import compared_boots
     from tdvfsh.boots.modelled_boot import boot
     from tdvfsh.boots.open_files import open_boot_files
 
@@ -41,7 +41,7 @@ def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFil
         result = boot(options, opened.boot)
         rows = []
         if compare:
-            boots = compare_files(
+            boots = compared_boots(
                 options,
                 opened.boot,
                 policies_around(options.accept.name),

@@ -68,6 +68,8 @@ from tdvfsh.uefi.service_names import (
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT
 
+FITTING: Final = -1
+"""A buffer into which the memory map fits; no caller in the guest can pass this."""
 _OUT_OF_RESOURCES: Final = EfiStatus.EFI_OUT_OF_RESOURCES
 _GONE: Final = EfiStatus.EFI_UNSUPPORTED
 _new: Final = tuple.__new__  # of a MemoryMapResult: what its constructor does, in half the time
@@ -146,7 +148,7 @@ class BootServices:
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
-    def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int | None) -> PagesResult:
+    def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int | None = 0) -> PagesResult:
         """AllocatePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.allocate_pages`.
 
         With option 1 in force an EFI_OUT_OF_RESOURCES leads to an accept and one more try; ``memory`` may then come
@@ -229,14 +231,15 @@ class BootServices:
 
     def get_memory_map(
         self,
-        memory_map_size: int | None,
+        memory_map_size: int | None = FITTING,
         has_buffer: bool = True,
         wants: tuple[bool, bool, bool] = (True, True, True),
     ) -> MemoryMapResult:
         """GetMemoryMap.
 
         Args:
-            memory_map_size: Bytes of the caller's buffer; None stands for a NULL pointer.
+            memory_map_size: Bytes of the caller's buffer; None stands for a NULL pointer, :data:`FITTING` for as many
+                as the map takes.
             has_buffer: Whether the caller gave a buffer at all.
             wants: Whether MapKey, DescriptorSize and DescriptorVersion have a place to go.
 
@@ -244,6 +247,8 @@ class BootServices:
             EFI_INVALID_PARAMETER: No size, or no buffer although the size would do.
             EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set as well.
         """
+        if memory_map_size == FITTING:
+            memory_map_size = self.memory_map_view().counted * MEMORY_DESCRIPTOR_SIZE
         record = self.trace.begin(GetMemoryMapCall(memory_map_size))
         core = self.core
         if core.at_runtime or memory_map_size is None:
@@ -344,7 +349,7 @@ class BootServices:
         self.trace.leave(record, result.status, exit_data=result.exit_data)
         return result
 
-    def exit(self, handle: int, status: EfiStatus, exit_data: str | None = None) -> EfiStatus:
+    def exit(self, handle: int, status: EfiStatus = SUCCESS, exit_data: str | None = None) -> EfiStatus:
         """Exit; see :meth:`tdvfsh.dxe.images.ImageServices.exit`."""
         record = self.trace.note(EXIT, handle=handle, exit_status=status.name)
         record.status = refusal = _GONE if self.at_runtime else self.images.exit(handle, status, exit_data)
@@ -361,15 +366,21 @@ class BootServices:
         self.trace.end(record, status)
         return status
 
-    def exit_boot_services(self, image_handle: int | None, map_key: int) -> EfiStatus:
+    def exit_boot_services(self, image_handle: int | None = None, map_key: int | None = None) -> EfiStatus:
         """ExitBootServices. The handle is not looked at, as in edk2.
 
         Newer firmware signals BeforeExitBootServices on the first call ever; a listener that changes the map there
         makes this call fail and the loader ask again.
 
+        Args:
+            image_handle: The caller's image.
+            map_key: The key of the memory map that the caller has; None for the map as it is now.
+
         Returns:
             EFI_INVALID_PARAMETER: The map has changed since ``map_key`` was given out.
         """
+        if map_key is None:
+            map_key = self.core.memory_map.key
         record = self.trace.enter(EXIT_BOOT_SERVICES, image_handle=image_handle, map_key=map_key)
         core = self.core
         if core.at_runtime:
@@ -392,7 +403,7 @@ class BootServices:
 
     # ---- handles and events -------------------------------------------------------------------------------------
 
-    def install_protocol_interface(self, handle: int | None, protocol: Guid, interface: object) -> HandleResult:
+    def install_protocol_interface(self, handle: int | None, protocol: Guid, interface: object = None) -> HandleResult:
         """InstallProtocolInterface; see :meth:`tdvfsh.dxe.handles.HandleDatabase.install_protocol_interface`."""
         if self.at_runtime:
             return HandleResult(_GONE, None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
 from tdvfsh.formats.pe import PeImage
 from tdvfsh.formats.uki import Uki
-from tdvfsh.units import PAGE_SIZE, align_up
+from tdvfsh.units import PAGE_SIZE, align_up, human_size
 
 INITRD_PADDING: Final = 4
 """Every initrd but the last is padded to this, as Linux's initramfs format wants it."""
@@ -81,13 +82,22 @@ class InitrdFile:
         return len(self.view)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BootFiles:
     """Everything a loader is given."""
 
     kernel: KernelFile
     initrds: Sequence[InitrdFile] = ()
     cmdline: str = ""
+
+    def __repr__(self) -> str:
+        return f"<BootFiles: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """The files' names and sizes in a line."""
+        files = [(self.kernel.path, self.kernel.size), *((initrd.path, initrd.size) for initrd in self.initrds)]
+        return ", ".join(f"{ascii(PurePath(path).name)[1:-1]} {human_size(size)}" for path, size in files)
 
     @cached_property
     def initrd_size(self) -> int:

@@ -58,7 +58,7 @@ class HandleChange:
     after: tuple[Guid, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MachineDifference:
     """All that differs between two moments.
 
@@ -83,6 +83,14 @@ class MachineDifference:
     tdcalls: int
     records: int
     at_runtime: tuple[bool, bool]
+
+    def __repr__(self) -> str:
+        if self.is_empty:
+            return "<MachineDifference: none>"
+        return (
+            f"<MachineDifference: {len(self.ranges)} ranges, {len(self.handles)} handles, "
+            f"{self.accepted_bytes:+,} bytes accepted, {self.records:+} records>"
+        )
 
     @property
     def is_empty(self) -> bool:

@@ -22,6 +22,7 @@ from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
+from tdvfsh.notebook import table_html
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, check_room
 from tdvfsh.td.hob import TdHobEntry
@@ -30,7 +31,7 @@ from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import BootAccept
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
-from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, MemoryDescriptor
+from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, MemoryDescriptor, MemoryMapListing
 from tdvfsh.units import GIB, PAGE_SIZE, human_size
 
 _LEGACY_HOLE: Final = (0xA0000, 0x100000)
@@ -48,7 +49,7 @@ class Machine:
     """One TD, or plain VM, with firmware that has come as far as its boot manager.
 
     Args:
-        options: What to make.
+        options: What to make; a TD of the defaults where None.
         image_bytes: Sizes of the boot blobs in fw_cfg, in sum; ``presize`` counts them.
 
     Attributes:
@@ -67,7 +68,8 @@ class Machine:
         UsageError: RAM that cannot be, or too little accepted for the firmware itself.
     """
 
-    def __init__(self, options: TdOptions, image_bytes: int = 0) -> None:
+    def __init__(self, options: TdOptions | None = None, image_bytes: int = 0) -> None:
+        options = options if options is not None else TdOptions()
         self.start = start_of(options)
         self._model = self.start.model
         self.options = options = replace(
@@ -101,6 +103,29 @@ class Machine:
         if options.td and options.accept_at_exit == UNLESS_OBJECTED:
             AcceptUnlessObjected(self.services).install()
         set_faults(self, faults)
+
+    def __repr__(self) -> str:
+        return f"<Machine: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        listing = self.memory_map
+        return table_html(self._summary(), (), ()) + listing._repr_html_()
+
+    def _summary(self) -> str:
+        options, td = self.options, self.td
+        kind = "TD" if options.td else "plain VM"
+        parts = [f"{human_size(options.memory)} {kind}", f"firmware {self.start.firmware_name}"]
+        parts.append("1 vCPU" if options.vcpus == 1 else f"{options.vcpus} vCPUs")
+        if options.td:
+            parts.append(f"{human_size(td.accepted_bytes)} accepted, {human_size(td.unaccepted_bytes)} not")
+        if self.services.at_runtime:
+            parts.append("boot services are gone")
+        return ", ".join(parts)
+
+    @property
+    def memory_map(self) -> MemoryMapListing:
+        """The memory map as GetMemoryMap would report it now; asking leaves no record in the journal."""
+        return MemoryMapListing(self.services.memory_map_view().descriptors)
 
     @property
     def boot_services(self) -> BootServices:

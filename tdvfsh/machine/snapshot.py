@@ -35,7 +35,7 @@ _MUTABLE: Final = (set, dict, list)
 Fields = tuple[tuple[str, object], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MachineSnapshot:
     """One moment of one machine.
 
@@ -58,6 +58,9 @@ class MachineSnapshot:
     caller: str
     interfaces: tuple[tuple[object, Fields], ...]
     services: Fields
+
+    def __repr__(self) -> str:
+        return f"<MachineSnapshot at {self.now_ns / 1e6:.3f} ms, {self.record_count} records>"
 
     @property
     def now_ns(self) -> int:

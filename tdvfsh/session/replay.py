@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Replay:
     """A transcript that was run again.
 
@@ -33,6 +33,10 @@ class Replay:
     recorded: str
     text: str
     steps: int
+
+    def __repr__(self) -> str:
+        how = "as recorded" if self.agrees else "differs from the recording"
+        return f"<Replay of {self.path.name}: {self.steps} steps, {how}>"
 
     @property
     def agrees(self) -> bool:

@@ -50,7 +50,7 @@ class Choice:
     on_demand_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Advice:
     """The answer for one image in one machine.
 
@@ -69,6 +69,11 @@ class Advice:
     choices: tuple[Choice, ...]
     recommended: Choice | None
     reason: str
+
+    def __repr__(self) -> str:
+        best = self.recommended
+        what = "nothing boots" if best is None else f"accept {human_size(best.accept)}, on demand {best.on_demand}"
+        return f"<Advice for {self.image.name}: {what}: {' '.join(self.reason.split())}>"
 
 
 @dataclass(frozen=True, slots=True)

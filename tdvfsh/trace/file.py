@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tdvfsh import __version__
+from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, TdvfshError
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
@@ -131,9 +132,10 @@ def read_trace_file(path: str | Path) -> TraceFile:
             form = header.number(_MARK)
             facts = _read_header(header)
             records: list[TraceRecord] = []
-            for line_number, line in enumerate(file, 2):  # noqa: B007 - the message below names it
+            for line_number, line in enumerate(file, 2):
                 if line.strip():
-                    records.append(read_record(_parsed(line), records, form))
+                    what = f"a damaged trace: line {line_number}"
+                    records.append(read_record(read_json(line, name, what), records, form))
             return TraceFile(records=records, **facts)
     except FieldError as error:
         raise FormatError(name, f"a damaged trace: line {line_number}: {error}") from None
@@ -143,17 +145,10 @@ def read_trace_file(path: str | Path) -> TraceFile:
         raise HostError(f"{name}: {error.strerror or error}") from None
 
 
-def _parsed(line: str) -> object:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        raise FieldError("", "is not JSON") from None
-
-
 def _header(name: str, line: str) -> JsonObject:
     try:
-        header = json.loads(line)
-    except (ValueError, RecursionError):
+        header = read_json(line, name, "not a trace")
+    except FormatError:
         header = None
     if not isinstance(header, dict) or _MARK not in header:
         raise FormatError(name, "not a trace: its first line is not a header ('tdvfsh boot --trace FILE' writes one)")

@@ -44,6 +44,9 @@ class Trace:
         self._now = now
         self._open: list[int] = []
 
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self.records)} records>"
+
     def __len__(self) -> int:
         return len(self.records)
 

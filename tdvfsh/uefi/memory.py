@@ -9,7 +9,8 @@ import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from tdvfsh.units import PAGE_SHIFT
+from tdvfsh.notebook import table_html
+from tdvfsh.units import PAGE_SHIFT, human_size
 
 
 class EfiMemoryType(IntEnum):
@@ -120,6 +121,31 @@ class MemoryDescriptor(NamedTuple):
         """The 48 bytes that firmware writes into the caller's buffer."""
         return _DESCRIPTOR.pack(
             self.memory_type, self.physical_start, self.virtual_start, self.number_of_pages, self.attribute
+        )
+
+
+class MemoryMapListing(tuple[MemoryDescriptor, ...]):
+    """The descriptors of a memory map, in the order in which GetMemoryMap gives them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<memory map of {len(self)} descriptors, {human_size(sum(entry.size for entry in self))}>"
+
+    def _repr_html_(self) -> str:
+        return table_html(
+            f"Memory map, {len(self)} descriptors",
+            ("type", "start", "end", "size", "attribute"),
+            (
+                (
+                    memory_type_name(entry.memory_type),
+                    f"{entry.physical_start:#x}",
+                    f"{entry.physical_end:#x}",
+                    human_size(entry.size),
+                    f"{entry.attribute:#x}",
+                )
+                for entry in self
+            ),
         )
 
 

@@ -17,6 +17,7 @@ from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.os_run_text import accept_rows, bits_set, os_run_dict, os_run_lines
+from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import GIB, MIB
 
@@ -51,7 +52,16 @@ def result(
         {"#VE": 12, "CPUID": 3}, vcpus=ran,
     )  # fmt: skip
     return CpuBootResult(
-        machine, cast(BootFiles, None), SUCCESS, EXIT_BOOT_SERVICES, (), None, (), (), at_exit=account, os_run=run
+        machine=machine,
+        files=cast(BootFiles, None),
+        status=SUCCESS,
+        stage=EXIT_BOOT_SERVICES,
+        placements=(),
+        failure=None,
+        messages=(),
+        memory_map=MemoryMapListing(),
+        at_exit=account,
+        os_run=run,
     )
 
 

@@ -71,7 +71,7 @@ def test_the_first_map_of_a_boot_is_the_one_before_its_first_call(opened: Opener
         (lambda text: "[1]\n", "not a trace"),
         (lambda text: text.replace('"tdvfsh_trace": 2', '"tdvfsh_trace": 3', 1), "a trace of form 3"),
         (lambda text: text.replace('"tdvfsh_trace": 2', '"tdvfsh_trace": true', 1), "a trace of form True"),
-        (lambda text: text[:-20], "is not JSON"),
+        (lambda text: text[:-20], "not JSON"),
         (lambda text: text.replace('"memory_map"', '"map"', 1), "line 1: 'memory_map' is missing"),
         (lambda text: text.replace('"EFI_SUCCESS"', '"EFI_NONSENSE"', 1), "line 2: 'status' is not an EFI status"),
         (lambda text: text.replace('"number": 1,', '"number": 7,', 1), "line 3: 'number' is 7, but the record is"),

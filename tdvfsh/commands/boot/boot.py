@@ -116,8 +116,7 @@ def compare(
         INVALID_PARAMETER: A policy or loader that does not exist.
     """
     from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-    from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS
-    from tdvfsh.boots.compare import compare as compare_files
+    from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compared_boots
     from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
@@ -126,7 +125,7 @@ def compare(
     try:
         chosen = options_with(shell, "compare", {**options, **first})
         with opened_files(shell, kernel, (*initrds, *initrd), cmdline) as opened:
-            boots = compare_files(
+            boots = compared_boots(
                 chosen,
                 opened.boot,
                 axes["accept"] or COMPARED_ACCEPTS,

@@ -63,11 +63,11 @@ def report(
     else:
         file = trace_of_boot(booted)
         if compare:
-            from tdvfsh.boots.compare import compare as compare_files
+            from tdvfsh.boots.compare import compared_boots
             from tdvfsh.report.compare_text import compared_rows, policies_around
 
             options = booted.machine.options
-            boots = compare_files(
+            boots = compared_boots(
                 options,
                 booted.files,
                 policies_around(options.accept.name),

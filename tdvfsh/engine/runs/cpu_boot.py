@@ -65,7 +65,7 @@ class ExitAccount:
     pages_2m: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CpuBootResult(BootResult):
     """How a boot on the processor ended.
 
@@ -88,6 +88,12 @@ class CpuBootResult(BootResult):
     at_exit: ExitAccount | None = None
     os_run: OsRun | None = None
     shortcut: Shortcut | None = None
+
+    @property
+    def summary(self) -> str:
+        """One line: the loader, the outcome, where it failed why, and how a run of the operating system ended."""
+        ran = "" if self.os_run is None else f"; OS: {self.os_run.ending}: {self.os_run.why}"
+        return " ".join(f"{super().summary}{ran}".split())
 
     @property
     def on_demand_seconds(self) -> float:
@@ -263,7 +269,7 @@ class CpuBoot(RunObserver):
             tuple(placements),
             failure,
             tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
-            machine.services.memory_map_view().descriptors,
+            machine.memory_map,
             waited_ns=self.firmware.clock.waited_ns,
             seconds=time.monotonic() - self.started,
             violation=violation,

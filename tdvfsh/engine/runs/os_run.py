@@ -81,7 +81,7 @@ class SystemOptions:
     typed: SerialInput | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OsRun:
     """A run of an operating system.
 
@@ -119,6 +119,9 @@ class OsRun:
     counts: Mapping[str, int]
     violation: Violation | None = None
     vcpus: int = 1
+
+    def __repr__(self) -> str:
+        return f"<OsRun {self.ending}: {' '.join(self.why.split())}>"
 
     @property
     def succeeded(self) -> bool:

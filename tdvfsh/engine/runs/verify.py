@@ -47,7 +47,7 @@ class Difference:
     real: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """Both boots and how they compare.
 
@@ -62,6 +62,11 @@ class Verification:
     real: CpuBootResult
     agreed: dict[str, int]
     differences: tuple[Difference, ...]
+
+    def __repr__(self) -> str:
+        agreed = sum(self.agreed.values())
+        first = f", first {self.differences[0].what}" if self.differences else ""
+        return f"<Verification: {agreed} agree, {len(self.differences)} differ{first}>"
 
     @property
     def agrees(self) -> bool:

@@ -253,12 +253,13 @@ def define(
 
 def is_command(name: str) -> bool:
     """Whether a name, in any case, is a registered command."""
-    return name.lower() in MODULES
+    return name.lower() in MODULES or name.lower() in _LOADED
 
 
 def names(*, with_words: bool = True) -> list[str]:
     """All command names in order, with or without the words of the language."""
-    return sorted((*MODULES, *WORDS) if with_words else MODULES)
+    known = {**MODULES, **_LOADED}
+    return sorted((*known, *WORDS) if with_words else known)
 
 
 def find(name: str) -> Command | None:
