@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.shell.command import registry
+
 SCRIPTS = sorted(Path(__file__).parents[1].glob("scripts/*.py"))
 DOCUMENTED = ("tdvfsh", "tdvfsh.extend", "tdvfsh.machine.asking")
 
