@@ -68,8 +68,8 @@ def core_from_descriptors(
     """A core whose GetMemoryMap answers ``descriptors``.
 
     It is taken for that of a firmware that has signalled ReadyToBoot. Its map descriptors come from whole pages, as the
-    DXE core's do, so how many it can still draw follows from how many there are. (There may be a page more, where there
-    were more descriptors once; never none, for every boot has seen one more.)
+    DXE core's do, so how many it can still draw follows from how many there are: none where their count fills its pages.
+    (There may be a page more, where there were more descriptors once.)
 
     Args:
         descriptors: A map as printed, in its order.
@@ -91,7 +91,7 @@ def core_from_descriptors(
     gcd = _memory_space(ram, outside)
     core = start_core(profile, entries, bins, gcd)
     per_page = core.memory_map.descriptor_pages.per_page
-    core.memory_map.descriptor_pages.spare = -len(entries) % per_page or per_page
+    core.memory_map.descriptor_pages.spare = -len(entries) % per_page
     _adopt_attributes_table(core)
     return core
 

@@ -14,12 +14,14 @@ from tests.conformance.trace import main as run_trace
 from tests.conformance.trace import replay_trace
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "recordings"
-LOGS = sorted((RECORDINGS / "dxe").glob("*.log"))
-TRACES = sorted((RECORDINGS / "trace").glob("*.log"))
-MAPS = sorted((RECORDINGS / "memmap").glob("*.sfo")) + sorted(
+ROUNDS = (RECORDINGS, RECORDINGS / "round2")
+LOGS = sorted(path for folder in ROUNDS for path in (folder / "dxe").glob("*.log"))
+TRACES = sorted(path for folder in ROUNDS for path in (folder / "trace").glob("*.log"))
+MAPS = sorted(path for folder in ROUNDS for path in (folder / "memmap").glob("*.sfo")) + sorted(
     path
+    for folder in ROUNDS
     for pattern in ("memmap-*.txt", "lsefimmap-*.txt", "getmemorymap-*.log")
-    for path in (RECORDINGS / "maps").glob(pattern)
+    for path in (folder / "maps").glob(pattern)
 )
 MOST_SKIPPED = 0.04
 
