@@ -12,10 +12,18 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, FIRMWARE_START, BootFailure, BootFlow, Placement
 from tdvfsh.loaders.grub import run_chainloader, run_grub
 from tdvfsh.loaders.grub_legacy import run_grub_legacy
-from tdvfsh.loaders.grub_memory import GRUB_2_06, GRUB_2_12, GRUB_2_12_DEBIAN, GRUB_CHAINLOADER, GRUB_RED_HAT
+from tdvfsh.loaders.grub_memory import (
+    GRUB_2_06,
+    GRUB_2_12,
+    GRUB_2_12_DEBIAN,
+    GRUB_2_14,
+    GRUB_2_14_DEBIAN,
+    GRUB_CHAINLOADER,
+    GRUB_RED_HAT,
+)
 from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
 from tdvfsh.loaders.programs import program_finder
-from tdvfsh.loaders.sd_boot import run_sd_boot
+from tdvfsh.loaders.sd_boot import InitrdMemory, run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html
@@ -31,9 +39,13 @@ _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
     "grub2.06": lambda flow: run_grub_legacy(flow, GRUB_2_06),
     "grub2.12": lambda flow: run_grub(flow, GRUB_2_12),
     "grub2.12-debian": lambda flow: run_grub(flow, GRUB_2_12_DEBIAN),
+    "grub2.14": lambda flow: run_grub(flow, GRUB_2_14),
+    "grub2.14-debian": lambda flow: run_grub(flow, GRUB_2_14_DEBIAN),
     "grub-rh": lambda flow: run_grub_red_hat(flow, GRUB_RED_HAT),
     "chainloader": lambda flow: run_chainloader(flow, GRUB_CHAINLOADER),
     "sd-boot": run_sd_boot,
+    "sd-boot256": lambda flow: run_sd_boot(flow, InitrdMemory.POOL),
+    "sd-boot256.7": lambda flow: run_sd_boot(flow, InitrdMemory.BELOW_4G_ONLY),
 }
 
 

@@ -70,7 +70,8 @@ def open_boot_files(
                 if progress is not None:
                     progress(name, done, total)
 
-            facts.append(parse_initrd(mapped.view, name, tell, limits))
+            # Loaders take an empty file for an initrd, and each makes something else of it.
+            facts.append(parse_initrd(mapped.view, name, tell, limits) if mapped.size else Initrd(name, 0, ()))
             files.append(InitrdFile(name, mapped.view))
         yield OpenedFiles(BootFiles(kernel_file, tuple(files), cmdline), tuple(facts))
 

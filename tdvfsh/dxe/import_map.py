@@ -68,8 +68,8 @@ def core_from_descriptors(
     """A core whose GetMemoryMap answers ``descriptors``.
 
     It is taken for that of a firmware that has signalled ReadyToBoot. Its map descriptors come from whole pages, as the
-    DXE core's do, so how many it can still draw follows from how many there are: none where their count fills its pages.
-    (There may be a page more, where there were more descriptors once.)
+    DXE core's do, so how many it can still draw follows from how many there are: none where their count fills
+    its pages. (There may be a page more, where there were more descriptors once.)
 
     Args:
         descriptors: A map as printed, in its order.

@@ -91,7 +91,7 @@ class _GrubLinux:
         status = flow.run_step(LOAD_KERNEL, [file_need], self._linux)
         if status.is_error:
             return status
-        if flow.files.initrd_size:
+        if flow.files.initrds:  # an empty one is offered too
             publish_initrd(flow, flow.files.initrd_pieces(), self._read_initrd)
         image = Need("image", kernel.image_pages_size, _LOADER_CODE, limit if self._build.own_pe_loader else NO_LIMIT)
         status = flow.run_step(LOAD_IMAGE, [image], self._load_kernel_image)

@@ -61,6 +61,8 @@ class GrubBuild:
 
 GRUB_2_12: Final = GrubBuild("grub2.12", 0x28F5C0, 0x28F000)
 GRUB_2_12_DEBIAN: Final = replace(GRUB_2_12, name="grub2.12-debian", own_pe_loader=True)
+GRUB_2_14: Final = replace(GRUB_2_12, name="grub2.14", file_size=0x2C35C0, image_size=0x2C3000)
+GRUB_2_14_DEBIAN: Final = replace(GRUB_2_14, name="grub2.14-debian", own_pe_loader=True)
 GRUB_2_06: Final = GrubBuild("grub2.06", 0x3FD5C0, 0x3FD000, quarter_heap=True, verifies=True)
 GRUB_RED_HAT: Final = replace(GRUB_2_12, name="grub-rh", limit=2 * GIB - 1)
 GRUB_CHAINLOADER: Final = replace(GRUB_2_12, name="chainloader")

@@ -85,6 +85,8 @@ def _by_option(stub: StubCalls, names: list[str]) -> EfiStatus:
         views += [view for _, view in pieces]
         layout = join(views, padding=1)
         size = joined_size(layout)
+        if not size:
+            continue  # nothing to read so far
         before = stub.flow.placed("initrd")
         if before is not None and align_up(before.size, PAGE_SIZE) >= size:
             _fill(stub, before.start, layout, size)
@@ -120,4 +122,6 @@ def _fill(stub: StubCalls, start: int, pieces: Pieces, size: int) -> None:
 
 def _no_room(stub: StubCalls, status: EfiStatus, size: int, maximum: int = NO_LIMIT) -> EfiStatus:
     why = f"the EFI stub finds no room for the initrd: {shortage(stub.flow.services, size, maximum)}"
+    if not size:
+        why = "the initrd on offer is empty: the EFI stub asks for no pages, which firmware refuses"
     return stub.flow.fail("AllocatePages", status, size, why, maximum)

@@ -233,7 +233,7 @@ class Machine:
                 else EfiGcdMemoryType.EfiGcdMemoryTypeReserved
             )
             gcd.add_memory_space(kind, outside.start, outside.end - outside.start, outside.attribute, outside.attribute)
-        core = start_core(profile, entries, stack_bins(top - self._model.bins_top, self._model.bins), gcd)
+        core = start_core(profile, entries, stack_bins(self._model.bins_top(top), self._model.bins), gcd)
         _adopt_pool_pages(core, entries)
         return core
 

@@ -28,7 +28,8 @@ else:
 
 
 LOADER_NAMES: Final = (
-    "direct", "direct-legacy", "grub2.06", "grub2.12", "grub2.12-debian", "grub-rh", "chainloader", "sd-boot",
+    "direct", "direct-legacy", "grub2.06", "grub2.12", "grub2.12-debian", "grub2.14", "grub2.14-debian", "grub-rh",
+    "chainloader", "sd-boot", "sd-boot256", "sd-boot256.7",
 )  # fmt: skip
 _ON_DEMAND: Final = ("none", "allocator", "loader", "loader-literal", "service")
 AUTOMATIC: Final = "auto"

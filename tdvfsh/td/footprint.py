@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.units import PAGE_SHIFT, human_size
+from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, human_size
 
 FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
 DIRECT: Final = "direct"
@@ -67,11 +67,25 @@ class FirmwareCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareStage:
-    """A map and what follows. ``fixed`` pieces have addresses, ``top`` ones the distance below the top of low RAM."""
+    """A map and what follows.
+
+    Attributes:
+        fixed: Pieces at addresses of their own.
+        top: Pieces at a distance below the top of low RAM.
+        calls: What firmware allocates and frees from there on.
+        aligned_below: Bytes from the top of low RAM down to where a block of 2 MiB pages ends, or 0. The block stays
+            aligned, so everything under it lies lower, and the free piece above it is larger, by what the top of low
+            RAM has over a multiple of 2 MiB (recorded: tests/recordings/round2/maps, 2815M). PEI's stack stays.
+    """
 
     fixed: tuple[Piece, ...]
     top: tuple[Piece, ...]
     calls: tuple[FirmwareCall, ...]
+    aligned_below: int = 0
+
+    def shift(self, top: int) -> int:
+        """Bytes by which the pieces under the aligned block lie lower where low RAM ends at ``top``."""
+        return (top - self.aligned_below) % LARGE_PAGE_SIZE if self.aligned_below else 0
 
     @property
     def least_top(self) -> int:
@@ -86,7 +100,15 @@ class FirmwareStage:
         PEI takes its memory from the top down to a limit, and puts its stack at the bottom of that. Where low RAM is so
         small that the fixed pieces end above that bottom, the stack stands on them and what lies above it shrinks.
         """
-        shifted = [piece._replace(start=top + piece.start, end=top + piece.end) for piece in self.top]
+        lower = self.shift(top)
+        stack_end = self.top[0].end if self._floats else -top  # PEI's own stack does not know of the block above
+        shifted = [
+            piece._replace(
+                start=top + piece.start - (lower if stack_end < piece.start <= -self.aligned_below else 0),
+                end=top + piece.end - (lower if stack_end < piece.end <= -self.aligned_below else 0),
+            )
+            for piece in self.top
+        ]
         middle_start = self._fixed_end
         if self._floats and shifted[0].start < middle_start:
             stack, gap = shifted[:2]
@@ -98,6 +120,7 @@ class FirmwareStage:
 
     def calls_below(self, top: int) -> tuple[FirmwareCall, ...]:
         """The calls as firmware makes them under a top of low RAM: every address absolute."""
+        top -= self.shift(top)
         return tuple(call if call.address is None else call._replace(address=top + call.address) for call in self.calls)
 
     @property
@@ -125,7 +148,7 @@ class FirmwareModel:
         source: What ``--firmware-model`` named: ``name``, or the path of a file that was recorded.
         min_ram: Bytes of RAM below which it did not start.
         attribute: Attribute of every RAM descriptor in a plain guest.
-        bins_top: Bytes from the top of low RAM down to the top of the first bin.
+        bins_below: Bytes from the top of low RAM down to the top of the first bin, where that is a multiple of 2 MiB.
         bins: ``(type, pages)`` in the order of its MemoryTypeInformation.
         outside: Ranges that are no RAM.
         stages: ``direct`` and ``boot_loader``.
@@ -139,10 +162,14 @@ class FirmwareModel:
     source: str
     min_ram: int
     attribute: int
-    bins_top: int
+    bins_below: int
     bins: tuple[tuple[EfiMemoryType, int], ...]
     outside: tuple[OutsideRange, ...]
     stages: dict[str, FirmwareStage]
+
+    def bins_top(self, top: int) -> int:
+        """Where the first bin ends under a top of low RAM at ``top``."""
+        return top - self.bins_below - self.stages[DIRECT].shift(top)
 
     def least_low_memory(self, stage: str) -> int:
         """Bytes of usable low RAM that the firmware's own footprint takes at least."""
@@ -180,7 +207,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
         source=name,
         min_ram=data["min_ram"],
         attribute=data["attribute"],
-        bins_top=data["bins_top"],
+        bins_below=data["bins_top"],
         bins=tuple((EfiMemoryType[entry["type"]], entry["pages"]) for entry in data["bins"]),
         outside=tuple(
             OutsideRange(
@@ -192,7 +219,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
             )
             for entry in data["outside"]
         ),
-        stages={stage: _stage(data[stage]) for stage in (DIRECT, BOOT_LOADER)},
+        stages={stage: _stage(data[stage], data.get("aligned_below", 0)) for stage in (DIRECT, BOOT_LOADER)},
     )
 
 
@@ -203,18 +230,19 @@ def check_room(model: FirmwareModel, stage: str, accepted_low: int) -> None:
         UsageError: ``accepted_low`` bytes are too few; the message says how many it takes.
     """
     least = model.least_low_memory(stage)
-    if accepted_low < least:
+    if accepted_low - model.stages[stage].shift(accepted_low) < least:
         raise UsageError(
             f"the TD does not start: firmware {model.name} needs {human_size(least)} of accepted memory below 4 GiB "
             f"for itself, and only {human_size(accepted_low)} is accepted"
         )
 
 
-def _stage(data: dict[str, Any]) -> FirmwareStage:
+def _stage(data: dict[str, Any], aligned_below: int) -> FirmwareStage:
     return FirmwareStage(
         fixed=tuple(_piece(entry, entry["start"]) for entry in data["fixed"]),
         top=tuple(_piece(entry, -entry["below"]) for entry in data["top"]),
         calls=tuple(_call(entry) for entry in data["calls"]),
+        aligned_below=aligned_below,
     )
 
 

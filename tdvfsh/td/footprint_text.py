@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tdvfsh.td.footprint import FirmwareCall, FirmwareModel, FirmwareStage, Piece
+from tdvfsh.td.footprint import DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, Piece
 from tdvfsh.units import PAGE_SHIFT
 
 _LEGEND: Final = """\
@@ -44,7 +44,10 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
     yield f"attribute = {model.attribute:#x}  # of every RAM descriptor; runtime types add 0x8000000000000000"
     yield ""
     yield "# Bins, in array order: the first one ends at the top of low RAM - bins_top, the others follow downwards."
-    yield f"bins_top = {_hex(model.bins_top)}"
+    yield f"bins_top = {_hex(model.bins_below)}"
+    aligned_below = model.stages[DIRECT].aligned_below
+    if aligned_below:
+        yield f"aligned_below = {_hex(aligned_below)}"
     yield "bins = ["
     for memory_type, pages in model.bins:
         yield f'  {{ type = "{memory_type.name}", pages = {_hex(pages)} }},'

@@ -35,7 +35,7 @@ LOADERS: Final = {
     "direct": "direct",
     "grub-2.06": "grub2.06",
     "grub-2.12": "grub2.12-debian",
-    "grub-2.14": "grub2.12-debian",
+    "grub-2.14": "grub2.14-debian",
 }
 ADDRESSES: Final = ("kernel_file", "initrd_file", "image", "kernel", "initrd")
 REACHED_LINUX: Final = ("linux-up", "panic")

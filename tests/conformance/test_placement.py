@@ -23,6 +23,23 @@ def test_the_57_boots_of_three_firmwares_and_three_loaders_land_where_they_did()
     assert tally.agree >= 246
 
 
+ANOTHER_POOL_PAGE: Final = [
+    # The footprint was recorded with RAM above 4 GiB. A machine without it has a descriptor less when firmware's
+    # drivers are loaded, takes the page for more descriptors elsewhere, and a driver fits into what that leaves.
+    "placement.tsv:2 expected direct-bookworm-6.1c-i79-768M image=0x2bc83000 got direct-bookworm-6.1c-i79-768M "
+    "image=0x2bc82000",
+    # As above in the first round: QEMU 7.2 with the same files put it where the model says in ten runs out of ten.
+    "placement.tsv:4 expected direct-sid-6.18-i200-1536M image=0x5bfe9000 got direct-sid-6.18-i200-1536M "
+    "image=0x5bfe8000",
+]
+
+
+def test_the_boots_of_the_second_round_land_where_they_did() -> None:
+    tally = run(BOOTS.parent / "round2" / "boot" / "placement.tsv")
+    assert tally.differences == ANOTHER_POOL_PAGE
+    assert tally.agree == 42
+
+
 def test_the_boots_of_the_tdx_firmware_land_where_they_did() -> None:
     tally = run(BOOTS / "placement-inteltdx.tsv")
     assert tally.differences == []

@@ -11,6 +11,8 @@ from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import FormatError
 from tdvfsh.loaders.sd_stub import uki_cmdline
+from tdvfsh.trace.records import AllocatePagesCall
+from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB
 from tests.formats.pe_builder import Section, build_pe
@@ -18,6 +20,8 @@ from tests.loaders.made import MadeImages, names, start, where
 
 Run = Callable[..., BootResult]
 INITRD_38 = 40_723_557
+LOW_MEMORY_IN_PIECES = Path(__file__).parents[1] / "cases" / "maps" / "lowfrag.txt"
+"""336 MiB in the largest piece below 4 GiB, 15 GiB above."""
 
 
 @pytest.mark.parametrize(
@@ -100,11 +104,63 @@ def test_option_1_rescues_the_120_mib_uki_with_one_accept_of_128_mib(run: Run, m
     assert run("sd-boot", kernel=uki, cmdline="", on_demand="allocator").on_demand_bytes == 128 * MIB
 
 
-def test_a_type_1_entry_reads_initrds_without_padding_and_offers_them(run: Run) -> None:
-    result = run("sd-boot", 1_000_003, 600)
+@pytest.mark.parametrize(
+    ("loader", "reads"),
+    [
+        ("sd-boot256", [(1_000_003, True), (1_000_603, False)]),
+        ("sd-boot256.7", [(0xF5000, False)]),
+        ("sd-boot", [(0xF5000, False)]),
+    ],
+)
+def test_a_type_1_entry_reads_initrds_without_padding_and_offers_them(
+    run: Run, loader: str, reads: list[tuple[int, bool]]
+) -> None:
+    result = run(loader, 1_000_003, 600)
     assert where(result, "initrd").size == 1_000_603
     files = [placement for placement in result.placements if placement.what == "initrd_file"]
-    assert [(placement.size, placement.freed) for placement in files] == [(1_000_003, True), (1_000_603, False)]
+    assert [(placement.size, placement.freed) for placement in files] == reads
+
+
+def test_initrds_that_do_not_fit_below_4_gib_go_above_since_257_5_and_halt_256_7(run: Run) -> None:
+    """The calls of Debian's 257.13, run on the engine with the same map."""
+    machine = {"map": str(LOW_MEMORY_IN_PIECES), "td": False}
+    newest = run("sd-boot", 359 * MIB, **machine)
+    calls = [
+        (record.allocate_type, record.memory_type, record.pages, record.asked, record.succeeded)
+        for record in newest.machine.trace
+        if isinstance(record, AllocatePagesCall) and record.caller == "sd-boot"
+    ]
+    assert calls[:2] == [
+        (EfiAllocateType.AllocateMaxAddress, EfiMemoryType.EfiLoaderData, 91904, (4 << 30) - 1, False),
+        (EfiAllocateType.AllocateAnyPages, EfiMemoryType.EfiLoaderData, 91904, 0, True),
+    ]
+    assert start(newest, "initrd_file") > 4 << 30
+    assert newest.booted
+    halts = run("sd-boot256.7", 359 * MIB, **machine)
+    assert (halts.status, halts.stage) == (EfiStatus.EFI_OUT_OF_RESOURCES, "load_initrd")
+    assert any("halting" in message for message in halts.messages)
+    assert run("sd-boot256", 359 * MIB, **machine).booted
+
+
+@pytest.mark.parametrize(
+    ("loader", "boots", "why"),
+    [
+        ("sd-boot", False, "asks for no pages"),
+        ("sd-boot256.7", False, "asks for no pages"),
+        ("sd-boot256", True, ""),
+        ("direct", True, ""),
+        ("grub2.12", False, "asks for no pages"),
+    ],
+)
+def test_an_empty_initrd_is_what_each_loader_makes_of_it(
+    run: Run, tmp_path: Path, loader: str, boots: bool, why: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    result = run(loader, empty)
+    assert result.booted is boots
+    assert not any(placement.size for placement in result.placements if placement.what == "initrd")
+    assert why in (result.failure.why if result.failure is not None else "")
 
 
 def test_the_initrd_is_named_in_the_options_too_for_kernels_that_do_not_ask(run: Run) -> None:
