@@ -17,6 +17,7 @@ from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.spin_watch import SpinWatch
+from tdvfsh.engine.board.starts import VcpuStarts
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
@@ -29,17 +30,15 @@ from tdvfsh.engine.devices.io_apic import SIZE as IO_APIC_SIZE
 from tdvfsh.engine.devices.local_apic import LocalApic
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import TdxModule
-from tdvfsh.engine.tdx.msrs import TdMsrs, permission_map
+from tdvfsh.engine.tdx.msrs import TdMsrs
 from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import Violation
-from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
-from tdvfsh.engine.x86.real_mode import begin_in_real_mode
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 
@@ -50,7 +49,6 @@ _INVALID_OPCODE: Final = 6
 _PAGE_FAULT: Final = 14
 _FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its terminal
-_CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 
 
 class Board:
@@ -76,7 +74,6 @@ class Board:
         module: The TDX module.
         vmm: The VMM.
         page_accepts: What guest code accepts.
-        mailbox: Where the operating system of a TD wakes all vCPUs but the first; None where there is none.
     """
 
     def __init__(
@@ -111,7 +108,7 @@ class Board:
         ]
         self.vcpus = Vcpus(vcpus, self.clock, state, self._turned, self._idle)
         self._guest = guest = RunningGuest(hardware, host, self.vcpus)
-        self.mailbox: WakeupMailbox | None = None
+        self._starts = VcpuStarts(self.cpu, self.vcpus)
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
         first, ports = vcpus[0].td, self.devices.ports
@@ -121,7 +118,6 @@ class Board:
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
         self._connect()
-        self._new = state.image()
 
     def close(self) -> None:
         """End the processor's timer; memory stays as it is."""
@@ -133,8 +129,6 @@ class Board:
 
     def _connect(self) -> None:
         cpu, io_apic = self.cpu, self.devices.io_apic
-        codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
-        intercepts.set_intercepts(cpu.uc, self._state, _CONTROL_BLOCK, codes, permission_map())
         cpu.read_port = self._read_port
         cpu.write_port = self._write_port
         cpu.interrupt_due = lambda: self.vcpus.current.interrupts.due() or self.vcpus.turn_is_over()
@@ -148,8 +142,13 @@ class Board:
 
     def wait_at_mailbox(self, address: int) -> WakeupMailbox:
         """Have all vCPUs of a TD but the first wait at a mailbox: ``WakeupMailbox.size`` bytes at ``address``."""
-        self.mailbox = WakeupMailbox(self.ram, address)
-        return self.mailbox
+        mailbox = self._starts.mailbox = WakeupMailbox(self.ram, address)
+        return mailbox
+
+    @property
+    def mailbox(self) -> WakeupMailbox | None:
+        """Where the operating system of a TD wakes all vCPUs but the first; None where there is none."""
+        return self._starts.mailbox
 
     def entered_system(self, is_linux: bool) -> None:
         """The operating system's first instruction: its own handlers answer from here on, all memory is its own.
@@ -183,10 +182,9 @@ class Board:
         if self.td.is_td and self.td.vcpus > 1:
             self._spins = SpinWatch(self.cpu)
             for vcpu in self.vcpus.waiting:
-                self._start(vcpu, partial(begin, vcpu.number))
+                self._starts.start(vcpu, partial(begin, vcpu.number))
                 vcpu.spinning = True  # the boot processor has them wait before it needs them
-        state.set_image(self._new)
-        state.store()
+        self._starts.reset()
         state.set_image(begin(0))
         state.store()
         return state.instruction_pointer
@@ -288,12 +286,12 @@ class Board:
     # ---- processors ---------------------------------------------------------------------------------------------
 
     def _wait(self, blocked: bool) -> None:
-        self._wake()
+        self._starts.wake()
         self.vcpus.waits()
         self.vcpus.current.interrupts.halt(blocked)
 
     def _spin(self) -> None:
-        self._wake()
+        self._starts.wake()
         self.vcpus.spun()
 
     def _turned(self, vcpu: Vcpu) -> None:
@@ -302,29 +300,6 @@ class Board:
         self._guest.turned()
         self._state.store()
         self.cpu.forget_translations()
-
-    def _wake(self) -> None:
-        """Start those that are asked for: by the mailbox, which they look at all the time, or by a message."""
-        waiting = self.vcpus.waiting
-        if not waiting:
-            return
-        if self.mailbox is not None:
-            asked = self.mailbox.asked(waiting)
-            if asked is not None:
-                self._start(asked.vcpu, partial(self.mailbox.begin, self.cpu, asked.address))
-            return
-        for vcpu in waiting:
-            page = vcpu.interrupts.apic.start_page
-            if page is not None:
-                self._start(vcpu, partial(begin_in_real_mode, self.cpu, page))
-
-    def _start(self, vcpu: Vcpu, begin: Callable[[], bytes]) -> None:
-        now = self._state.image()
-        self._state.set_image(self._new)
-        self._state.store()
-        self.vcpus.start(vcpu, begin())
-        self._state.set_image(now)
-        self._state.store()
 
     # ---- stops --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tdvfsh.engine.tdx.msrs import permission_map
+from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.live_contents import LiveContents
@@ -12,6 +14,7 @@ from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.trust_domain import TrustDomain
 
 _SMALL_WINDOW: Final = 64
+_CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 
 
 class Hardware:
@@ -25,7 +28,7 @@ class Hardware:
         td: The trust domain.
         clock: Virtual time.
         ram: The memory.
-        cpu: The processor, as after its reset.
+        cpu: The processor, as after its reset with intercepts on.
     """
 
     def __init__(self, td: TrustDomain, limit: Callable[[], bool] | None = None) -> None:
@@ -33,6 +36,8 @@ class Hardware:
         self.clock = GuestClock(td.clock)
         self.ram = GuestRam(td)
         self.cpu = Cpu(self.ram, self.clock.read, limit)
+        codes = (intercepts.CPUID, intercepts.PAUSE, intercepts.HLT, intercepts.MSR)
+        intercepts.set_intercepts(self.cpu.uc, self.cpu.state, _CONTROL_BLOCK, codes, permission_map())
         self.ram.refresh()
         td.contents = LiveContents(self.ram, td.contents, self.cpu.mapped.forget_code)
         self._accepted = -1
