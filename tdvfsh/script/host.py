@@ -62,6 +62,9 @@ class ScriptHost(Protocol):
     def takes_operators(self, name: str) -> bool:
         """Whether ``<`` and ``>`` belong to a command's own words and redirect nothing."""
 
+    def unknown_name(self, name: str) -> None:
+        """A first word was neither a command nor a file; whoever typed it may be helped."""
+
     def run_command(self, name: str, words: list[str]) -> tuple[int, bool]:
         """Run a command; its status, and whether ``lasterror`` takes it."""
 

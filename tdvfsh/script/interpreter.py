@@ -222,6 +222,8 @@ class Interpreter:
             f"'{name}' is not recognized as an internal or external command, operable program, or script file.\n"
         )
         self.set_last_error(ShellStatus.NOT_FOUND)
+        if name:
+            self.host.unknown_name(name)
 
     def _run_named(self, name: str, line: str) -> EfiStatus:
         host = self.host

@@ -90,18 +90,22 @@ class Moment:
         return dict(self._shell[4][0])
 
     def is_now(self, shell: Shell) -> bool:
-        """Whether the shell is as it was then, but for the status of the last command and the journal's length."""
+        """Whether the shell is as it was then, but for the last status, the journal and the memory map's key."""
         now = Moment(shell, "")
         mine, theirs = self.variables(), now.variables()
         for name in _STATUS_VARIABLES:
             mine.pop(name, None)
             theirs.pop(name, None)
-        if mine != theirs or now.machine is not self.machine or now._state.keys() != self._state.keys():
+        if mine != theirs or now.machine is not self.machine or not _same(self._state, now._state):
             return False
         if self._shell[:4] != now._shell[:4] or self._shell[5:] != now._shell[5:]:
             return False
+        if self._shell[4][1] != now._shell[4][1] or not _same(self._files, now._files):
+            return False
+        if self.machine is None and self._clock != now._clock:
+            return False
         machine, then = _machine(self.machine), self.snapshot
-        return machine is None or then is None or machine.snapshot(then).is_state_of(then)
+        return machine is None or then is None or machine.snapshot(then).shows_the_same(then)
 
 
 class History:
@@ -157,13 +161,15 @@ class History:
         return [moment for moment in reversed(self.done) if moment is not self.current]
 
     def undo(self, shell: Shell) -> Moment | None:
-        """Go back before the last line; gives that moment, or None where there is none."""
+        """Go back before the last line that changed something; gives that moment, or None where there is none."""
         self._forget_current()
-        if not self.done or self.done[-1] in self._open:
+        behind = next((at for at in reversed(range(len(self.done))) if not self.done[at].is_now(shell)), -1)
+        if behind < 0 or any(moment in self._open for moment in self.done[behind:]):
             return None
-        moment = self.done.pop()
+        moment = self.done[behind]
         self.undone.append(full_moment(shell, moment.line, moment.snapshot))
-        moment.restore(shell)
+        while len(self.done) > behind:  # those that changed nothing go too, for the journal's sake
+            self.done.pop().restore(shell)
         return moment
 
     def redo(self, shell: Shell) -> Moment | None:
@@ -189,6 +195,23 @@ def full_moment(shell: Shell, line: str, before: MachineSnapshot | None = None) 
     moment = Moment(shell, line)
     moment.take_machine(before)
     return moment
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two kept states say the same; objects that know no equality are compared field by field."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        assert isinstance(other, dict)
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        assert isinstance(other, (list, tuple))
+        return len(one) == len(other) and all(map(_same, one, other))
+    if type(one).__eq__ is not object.__eq__:
+        return one == other
+    return hasattr(one, "__dict__") and _same(vars(one), vars(other))
 
 
 def _copied(value: object) -> object:

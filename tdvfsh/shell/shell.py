@@ -16,7 +16,7 @@ from tdvfsh.shell.command import registry
 from tdvfsh.shell.drives.drives import Drive, DriveTable, Mapping
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.hostfolder import HostFolder
-from tdvfsh.shell.drives.paths import clean, items, parent, split_drive
+from tdvfsh.shell.drives.paths import clean, has_wildcard, items, parent, split_drive
 from tdvfsh.shell.drives.search import Found, search
 from tdvfsh.shell.environment import Aliases, Environment
 from tdvfsh.shell.history import History
@@ -244,17 +244,46 @@ class Shell:
         assert command is not None
         self.history.before_command(command.name)
         stdout = self.stdout
+        for folder in self._folders():
+            folder.refused = None
         if "-b" in words and stdout is self.screen:
             self.stdout = PagingSink(stdout, self.screen_rows(), self.ask)
         try:
-            return command.run(self, words[1:]), command.counts
+            status = command.run(self, words[1:])
+            if status:
+                self._tell_of_links()
+            return status, command.counts
         except PageBreak:
             return ShellStatus.ABORTED, command.counts
         except TdvfshError as error:
             self.print(f"{command.name}: {error}\n")
+            self._tell_of_links()
             return status_of_error(error), command.counts
         finally:
             self.stdout = stdout
+
+    def _folders(self) -> list[HostFolder]:
+        return [drive.filesystem for drive in self.drives.drives if isinstance(drive.filesystem, HostFolder)]
+
+    def _tell_of_links(self) -> None:
+        """Firmware's words for a missing file do not tell of a link that this shell will not follow."""
+        for drive in self.drives.drives:
+            refused = drive.filesystem.refused if isinstance(drive.filesystem, HostFolder) else None
+            if refused is not None:
+                self.stderr.write(f"{drive.name}\\{refused} is a link that leads out of {drive.name}; not followed\n")
+
+    def unknown_name(self, name: str) -> None:
+        """See :class:`~tdvfsh.script.host.ScriptHost`."""
+        self.suggest(name, [*registry.names(), *(alias for alias, _, _ in self.aliases.items())])
+
+    def suggest(self, name: str, known: Iterable[str]) -> None:
+        """Ask whether one of the known names was meant, at a prompt on a terminal only."""
+        if self.screen is not None and self.interpreter.program is None and self.on_console:
+            from tdvfsh.shell.command.suggest import did_you_mean
+
+            hint = did_you_mean(name, known)
+            if hint:
+                self.stderr.write(f"{hint[0].upper()}{hint[1:]}\n")
 
     def start_image(self, path: str, command_line: str) -> tuple[EfiStatus, int]:
         """Load and start an EFI program, with the machine's own starter where one is set."""
@@ -365,7 +394,12 @@ class Shell:
         """All files and directories that a path or pattern names, in order of their full names."""
         drive, rest = split_drive(self.qualify(pattern.strip('"')))
         mapping = self.drives.find(drive) if drive else None
-        return [] if mapping is None else search(mapping, drive, rest)
+        if mapping is None:
+            return []
+        found = search(mapping, drive, rest)
+        if not found and not has_wildcard(rest):
+            mapping.drive.filesystem.info(items(rest))  # which notes a link that leads out
+        return found
 
     def is_directory(self, path: str) -> bool:
         """Whether a path names a directory."""

@@ -1,8 +1,8 @@
 """How far long work has come.
 
-On a terminal: one line on standard error that appears after a second, is drawn anew ten times a second at most, and is
-gone when the work is done. Elsewhere (a pipe, a CI log, ``TERM=dumb``): a whole line every ten seconds, so that a log
-shows life and short work says nothing. Plain writes do all that; nothing here imports prompt_toolkit.
+On a terminal: one line on standard error that appears after half a second, is drawn anew ten times a second at most,
+and is gone when the work is done. Elsewhere (a pipe, a CI log, ``TERM=dumb``): a whole line every ten seconds, so that
+a log shows life and short work says nothing. Plain writes do all that; nothing here imports prompt_toolkit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tdvfsh.units import MIB, human_size
 Tell = Callable[[str, int, int], None]
 """Called with (label, done, total); 0 in all where the amount is not known."""
 
-FIRST_SECONDS: Final = 1.0
+FIRST_SECONDS: Final = 0.5
 REDRAW_SECONDS: Final = 0.1
 LOG_SECONDS: Final = 10.0
 _WIDEST_BAR: Final = 30

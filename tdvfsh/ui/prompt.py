@@ -123,6 +123,7 @@ class PromptReader:
             complete_while_typing=False,
             auto_suggest=AutoSuggestFromHistory(),
             enable_history_search=True,
+            search_ignore_case=True,
             lexer=ShellLexer(shell),
             key_bindings=keys,
             bottom_toolbar=lambda: toolbar(terminal.get_size().columns),

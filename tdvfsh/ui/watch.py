@@ -280,7 +280,7 @@ class LiveView:
         self._waiting.appendleft(buffer.text)
         while self._waiting and not self._shell.exiting:
             line = self._waiting.popleft()
-            if line.strip().lower() == "watch":
+            if line.lower().split() in (["watch"], ["watch", "off"]):
                 self._app_exit()
                 break
             self.pane.write(f"{self._shell.prompt()}{line}\n")

@@ -240,7 +240,7 @@ def test_f1_and_f7_print_above_the_line(start: Start) -> None:
     terminal.send("echo one\r")
     terminal.until("^one$")
     terminal.send(f"cls{_F1}")
-    terminal.until(r"cls - Clear the screen(?s:.*)FS0:\\> cls$")
+    terminal.until(r"Clear the screen and(?s:.*)FS0:\\> cls$")
     terminal.send(_F7)
     terminal.until(r"1\. echo one\n" + _PROMPT)
 

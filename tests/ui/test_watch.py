@@ -87,7 +87,7 @@ def test_the_upper_part_follows_every_command(watching: Start) -> None:
 
 
 def test_leaving_with_f10_ctrl_d_or_watch_brings_the_plain_prompt_back(watching: Start) -> None:
-    for keys in (_F10, "\x04", "watch\r"):
+    for keys in (_F10, "\x04", "watch\r", "watch off\r"):
         terminal = watching()
         terminal.send(keys)
         _is_usable(terminal)

@@ -77,6 +77,7 @@ def set_(
         known = environment.get(name)
         if known is None:
             shell.print(f"set: Environment Variable '{name}' not defined.\n")
+            shell.suggest(name, (key for key, _ in environment.items()))
         else:
             shell.print(f"{name:>8} = {known}\n")
         return ShellStatus.SUCCESS

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import Address, BadArgument, Flag, Kind, Size
-from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.shell.command.types import Address, BadArgument, Flag, Kind, Size, read_address
+from tdvfsh.shell.machine_binding import machine_of, running_machine
 from tdvfsh.uefi.service_names import PAGE_ACCEPT
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import ACCEPT_LEVEL_MASK, SeptLevel, TdcallStatus, completion_code, completion_name
@@ -35,6 +35,8 @@ def _read_level(word: str) -> object:
     return level
 
 
+UnacceptedStart = Annotated[int, Kind("unaccepted_start", read_address)]
+UnacceptedSize = Annotated[int, Kind("unaccepted_size", read_address)]
 Level = Annotated[int, Kind("sept_level", _read_level)]
 TdcallLeafName = Annotated[str, Kind("tdcall_leaf", lambda word: word)]
 
@@ -43,7 +45,7 @@ TdcallLeafName = Annotated[str, Kind("tdcall_leaf", lambda word: word)]
 
 
 @command("accept", profile="td")
-def accept(shell: Shell, start: Address, size: Size) -> ShellStatus:
+def accept(shell: Shell, start: UnacceptedStart, size: UnacceptedSize) -> ShellStatus:
     """Accept memory with the boot service AcceptMemory().
 
     SYNOPSIS:
@@ -219,7 +221,7 @@ def _run_around(td: TrustDomain, address: int) -> tuple[int, int]:
 
 
 @command("tdcall", profile="td")
-def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: Address, level: Level = 0) -> ShellStatus:
+def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: UnacceptedStart, level: Level = 0) -> ShellStatus:
     """Make one raw TDCALL, past the firmware.
 
     SYNOPSIS:
@@ -288,9 +290,34 @@ def _raw_accept(machine: Machine, rcx: int) -> TdcallResult:
     return result
 
 
-def _add_completions() -> None:
-    from tdvfsh.shell.command.completion import add_provider
+def _unaccepted(shell: Shell) -> list[tuple[int, int]]:
+    from tdvfsh.accept.needs import unaccepted_ranges
 
+    machine = running_machine(shell)
+    return [] if machine is None else unaccepted_ranges(machine.services)
+
+
+def _starts(shell: Shell, words: list[str]) -> Iterator[tuple[str, str]]:
+    for start, end in _unaccepted(shell):
+        yield f"{start:#x}", f"{human_size(end - start)} unaccepted"
+
+
+def _sizes(shell: Shell, words: list[str]) -> Iterator[tuple[str, str]]:
+    """Behind a start: to the end of its range."""
+    try:
+        start = read_address(words[-1]) if words else None
+    except BadArgument:
+        return
+    for low, end in _unaccepted(shell):
+        if start is not None and low <= start < end:
+            yield f"{end - start:#x}", f"{human_size(end - start)}, to the end of the unaccepted range"
+
+
+def _add_completions() -> None:
+    from tdvfsh.shell.command.completion import add_described, add_provider
+
+    add_described("unaccepted_start", _starts)
+    add_described("unaccepted_size", _sizes)
     add_provider("sept_level", lambda shell: ("4K", "2M"))
     add_provider("tdcall_leaf", lambda shell: ("accept",))
 

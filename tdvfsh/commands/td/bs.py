@@ -11,14 +11,15 @@ from tdvfsh.commands.td.bs_services import (
     Outcome,
     Service,
     allocate_type_words,
-    memory_type_words,
     service_named,
     usage,
 )
 from tdvfsh.script.status import ShellStatus
+from tdvfsh.shell.command.completion import add_place, add_provider
 from tdvfsh.shell.command.registry import command
+from tdvfsh.shell.command.suggest import did_you_mean
 from tdvfsh.shell.command.types import BadArgument, Kind
-from tdvfsh.shell.machine_binding import connect_drives, machine_of
+from tdvfsh.shell.machine_binding import connect_drives, machine_of, running_machine
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
@@ -28,11 +29,11 @@ ServiceArgument = Annotated[str, Kind("service_argument", lambda word: word)]
 
 
 @command("bs", profile="td")
-def bs(shell: Shell, service: ServiceName, *arguments: ServiceArgument) -> int:
+def bs(shell: Shell, service: ServiceName | None = None, *arguments: ServiceArgument) -> int:
     """Call a boot service by hand.
 
     SYNOPSIS:
-        bs service [argument...]
+        bs [service [argument...]]
 
     OPTIONS:
         service: Its name in the specification, in any case.
@@ -41,7 +42,7 @@ def bs(shell: Shell, service: ServiceName, *arguments: ServiceArgument) -> int:
     DESCRIPTION:
         Types have the specification's names (AnyPages, MaxAddress, Address; LoaderData, BootServicesCode ...) or
         numbers. Protocols and tables have names such as LoadedImage, or are GUIDs. Handles are the numbers that dh
-        shows. A wrong name is answered with those that there are.
+        shows. Without a service all are listed with their parameters, optional ones in brackets.
 
         GetMemoryMap without a size takes a buffer that is large enough; its MapKey is what ExitBootServices wants.
         LoadImage takes a file instead of a device path. AcceptMemory is the service that option 3 of the Lazy Page
@@ -58,10 +59,14 @@ def bs(shell: Shell, service: ServiceName, *arguments: ServiceArgument) -> int:
     RETURNVALUES:
         What the service returns; INVALID_PARAMETER also where the words do not fit it.
     """
+    if service is None:
+        for one in SERVICES:
+            shell.print(f"{usage(one)}\n")
+        return ShellStatus.SUCCESS
     found = service_named(service)
     if found is None:
-        names = ", ".join(one.name for one in SERVICES)
-        shell.print(f"bs: '{service}' is no boot service; there are: {names}\n")
+        hint = did_you_mean(service, (one.name for one in SERVICES)) or "'bs' lists them"
+        shell.print(f"bs: '{service}' is not a boot service; {hint}\n")
         return ShellStatus.INVALID_PARAMETER
     try:
         values = _read_arguments(found, arguments)
@@ -99,19 +104,23 @@ def _print(shell: Shell, outcome: Outcome) -> None:
         shell.print(f"  {outcome.remark}\n")
 
 
-def _argument_words(shell: Shell) -> Iterable[str]:
-    """Words that may stand behind a service: types, protocols, and the files of the current directory."""
-    from tdvfsh.commands.firmware.protocol_names import protocol_names
-
-    files = [item.name for item in shell.find_files("*") if not item.info.is_directory] if shell.current else []
-    return [*allocate_type_words(), *memory_type_words(), *protocol_names(), *files]
+def _argument_kind(words: list[str]) -> str | None:
+    """What the next word of ``bs`` is, behind the service and the arguments that stand there."""
+    service = service_named(words[0]) if words else None
+    place = len(words) - 1
+    return service.parameters[place].kind if service is not None and place < len(service.parameters) else None
 
 
 def _add_completions() -> None:
-    from tdvfsh.shell.command.completion import add_provider
-
     add_provider("service", lambda shell: [service.name for service in SERVICES])
-    add_provider("service_argument", _argument_words)
+    add_place("service_argument", _argument_kind)
+    add_provider("allocate_type", lambda shell: allocate_type_words())
+    add_provider("map_key", _map_key)
+
+
+def _map_key(shell: Shell) -> Iterable[str]:
+    machine = running_machine(shell)
+    return [] if machine is None else [f"{machine.services.core.memory_map.key:#x}"]
 
 
 _add_completions()

@@ -39,13 +39,17 @@ class Outcome(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """One parameter: its name in the specification, how a word is read, what it may be, and its default."""
+    """One parameter: its name in the specification, how a word is read, what it may be, and its default.
+
+    ``kind`` is what completion offers at its place.
+    """
 
     name: str
     read: Callable[[str], object]
     what: str
     default: object = None
     optional: bool = False
+    kind: str = "number"
 
 
 class Service(NamedTuple):
@@ -106,20 +110,22 @@ def memory_type_words() -> list[str]:
     return [member.name.removeprefix("Efi") for member in EfiMemoryType]
 
 
-def _number(name: str, default: int | None = None, *, optional: bool = False) -> Parameter:
-    return Parameter(name, read_address, "a number in hex, or a size such as 16M", default, optional)
+def _number(name: str, default: int | None = None, *, optional: bool = False, kind: str = "number") -> Parameter:
+    return Parameter(name, read_address, "a number in hex, or a size such as 16M", default, optional, kind)
 
 
 def _allocate_type() -> Parameter:
-    return Parameter("Type", _read_allocate_type, f"an allocate type: {', '.join(allocate_type_words())}, or a number")
+    what = f"an allocate type: {', '.join(allocate_type_words())}, or a number"
+    return Parameter("Type", _read_allocate_type, what, kind="allocate_type")
 
 
 def _memory_type(name: str) -> Parameter:
-    return Parameter(name, _read_memory_type, f"a memory type: {', '.join(memory_type_words())}, or a number")
+    what = f"a memory type: {', '.join(memory_type_words())}, or a number"
+    return Parameter(name, _read_memory_type, what, kind="memory_type")
 
 
 def _guid(name: str, *, optional: bool = False) -> Parameter:
-    return Parameter(name, _read_guid, f"a GUID or one of {', '.join(protocol_names())}", None, optional)
+    return Parameter(name, _read_guid, f"a GUID or one of {', '.join(protocol_names())}", None, optional, "protocol")
 
 
 # --- memory services -------------------------------------------------------------------------------------------------
@@ -263,31 +269,42 @@ def _stall(call: Call, microseconds: int) -> Outcome:
     return Outcome(SUCCESS)
 
 
-_FILE: Final = Parameter("File", str, "a file of a mounted drive")
-_HANDLE: Final = _number("Handle")
-_MEMORY: Final = _number("Memory", 0, optional=True)
-_EXIT_STATUS: Final = Parameter("ExitStatus", _read_status, "a status such as ABORTED", SUCCESS, True)
+_FILE: Final = Parameter("File", str, "a file of a mounted drive", kind="file")
+_HANDLE: Final = _number("Handle", kind="handle")
+_MEMORY: Final = _number("Memory", 0, optional=True, kind="address")
+_START: Final = _number("StartAddress", kind="unaccepted_start")
+_IMAGE: Final = _number("ImageHandle", optional=True, kind="handle")
+_TABLE: Final = _number("Table", kind="address")
+_EXIT_STATUS: Final = Parameter("ExitStatus", _read_status, "a status such as ABORTED", SUCCESS, True, "status")
 
 SERVICES: Final = (
     Service(
         "AllocatePages", (_allocate_type(), _memory_type("MemoryType"), _number("Pages"), _MEMORY), _allocate_pages
     ),
-    Service("FreePages", (_number("Memory"), _number("Pages")), _free_pages),
+    Service("FreePages", (_number("Memory", kind="address"), _number("Pages")), _free_pages),
     Service("GetMemoryMap", (_number("MemoryMapSize", optional=True),), _get_memory_map),
     Service("AllocatePool", (_memory_type("PoolType"), _number("Size")), _allocate_pool),
-    Service("FreePool", (_number("Buffer"),), _free_pool),
-    Service("AcceptMemory", (_number("StartAddress"), _number("Size")), _accept_memory),
+    Service("FreePool", (_number("Buffer", kind="address"),), _free_pool),
+    Service(
+        "AcceptMemory",
+        (_number("StartAddress", kind="unaccepted_start"), _number("Size", kind="unaccepted_size")),
+        _accept_memory,
+    ),
     Service("LoadImage", (_FILE,), _load_image),
     Service("StartImage", (_HANDLE,), _start_image),
     Service("UnloadImage", (_HANDLE,), _unload_image),
     Service("Exit", (_HANDLE, _EXIT_STATUS), _exit),
-    Service("ExitBootServices", (_number("MapKey"), _number("ImageHandle", optional=True)), _exit_boot_services),
+    Service(
+        "ExitBootServices",
+        (_number("MapKey", kind="map_key"), _number("ImageHandle", optional=True, kind="handle")),
+        _exit_boot_services,
+    ),
     Service("InstallProtocolInterface", (_HANDLE, _guid("Protocol")), _install_protocol_interface),
     Service("UninstallProtocolInterface", (_HANDLE, _guid("Protocol")), _uninstall_protocol_interface),
     Service("HandleProtocol", (_HANDLE, _guid("Protocol")), _handle_protocol),
     Service("LocateHandleBuffer", (_guid("Protocol", optional=True),), _locate_handle_buffer),
     Service("LocateProtocol", (_guid("Protocol"),), _locate_protocol),
-    Service("InstallConfigurationTable", (_guid("Guid"), _number("Table")), _install_configuration_table),
+    Service("InstallConfigurationTable", (_guid("Guid"), _TABLE), _install_configuration_table),
     Service("Stall", (_number("Microseconds"),), _stall),
 )
 

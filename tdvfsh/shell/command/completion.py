@@ -77,7 +77,10 @@ def _word(shell: Shell, before: list[Token], raw: str, start: int) -> list[Compl
         return []
     if isinstance(wanted, Switch) and wanted.table_option is not None:
         return _td_values(shell, name, wanted.table_option, raw, start)
-    return [] if wanted.kind is None else _values(shell, wanted.kind.name, raw, start)
+    kind = None if wanted.kind is None else wanted.kind.name
+    if kind in _PLACES:
+        kind = _PLACES[kind]([token.text for token in before[1:]])
+    return [] if kind is None else _values(shell, kind, raw, start, [token.text for token in before[1:]])
 
 
 def _options(name: str, signature: Signature, raw: str, start: int) -> list[Completion]:
@@ -136,7 +139,11 @@ def _first_word(shell: Shell, raw: str, start: int) -> list[Completion]:
     return found
 
 
-def _values(shell: Shell, kind: str, raw: str, start: int) -> list[Completion]:
+def _values(shell: Shell, kind: str, raw: str, start: int, words: list[str]) -> list[Completion]:
+    described = _DESCRIBED.get(kind)
+    if described is not None:
+        wanted = raw.lower()
+        return [Completion(text, start, meta) for text, meta in described(shell, words) if text.startswith(wanted)]
     provider = _PROVIDERS.get(kind)
     if provider is not None:
         return _matching(provider(shell), raw, start, kind.replace("_", " "))
@@ -148,7 +155,7 @@ def _values(shell: Shell, kind: str, raw: str, start: int) -> list[Completion]:
 def _memory_types(shell: Shell) -> Iterable[str]:
     from tdvfsh.uefi.memory import EfiMemoryType
 
-    return [member.name for member in EfiMemoryType]
+    return [member.name.removeprefix("Efi") for member in EfiMemoryType]
 
 
 _PROVIDERS: dict[str, Callable[[Shell], Iterable[str]]] = {
@@ -158,10 +165,23 @@ _PROVIDERS: dict[str, Callable[[Shell], Iterable[str]]] = {
     "memory_type": _memory_types,
 }
 
+_PLACES: dict[str, Callable[[list[str]], str | None]] = {}
+_DESCRIBED: dict[str, Callable[[Shell, list[str]], Iterable[tuple[str, str]]]] = {}
+
 
 def add_provider(kind: str, provider: Callable[[Shell], Iterable[str]]) -> None:
     """Let a command family offer words for a type of its own, such as ``handle`` or ``service``."""
     _PROVIDERS[kind] = provider
+
+
+def add_place(kind: str, find: Callable[[list[str]], str | None]) -> None:
+    """Let the words in front of an argument of this kind decide what it is: ``find`` gives the kind, or None."""
+    _PLACES[kind] = find
+
+
+def add_described(kind: str, provider: Callable[[Shell, list[str]], Iterable[tuple[str, str]]]) -> None:
+    """Offer words in an order and with a description of their own; the words of the command so far are handed in."""
+    _DESCRIBED[kind] = provider
 
 
 def _open_percent(raw: str) -> int:

@@ -85,6 +85,7 @@ class HostFolder:
         self.writable = writable
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
         self.marks = FatMarks()
+        self.refused: str | None = None  # the last entry that was asked for and is a link out of the folder
         self.used: Callable[[str], None] | None = None  # told the path of every file that is mapped or read
 
     def state(self) -> object:
@@ -127,7 +128,10 @@ class HostFolder:
         except (OSError, ValueError):
             return None
         ordinary = os.path.isfile(path) or os.path.isdir(path)  # a FIFO would never answer
-        return path if ordinary and self._inside(path) else None
+        if ordinary and not self._inside(path):
+            self.refused = os.path.relpath(path, self.root).replace(os.sep, "\\")
+            return None
+        return path if ordinary else None
 
     def _need(self, parts: Parts) -> str:
         path = self._find(parts)

@@ -23,6 +23,13 @@ class _Node:
         self.attributes = "" if children is not None else "a"
         self.grown = 0  # a directory's size when it was largest
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Node):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # what changes is no key
+
     def copy(self) -> _Node:
         children = self.children
         twin = _Node(self.name, None if children is None else {key: one.copy() for key, one in children.items()}, 0)

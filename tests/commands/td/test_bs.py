@@ -67,11 +67,18 @@ def test_the_status_becomes_lasterror(small: ShellUnderTest) -> None:
     assert small.run("echo %lasterror%") == "0x9\n"
 
 
-def test_an_unknown_service_is_answered_with_those_that_there_are(small: ShellUnderTest) -> None:
-    text = small.run("bs Foo")
-    assert text.startswith("bs: 'Foo' is no boot service; there are: AllocatePages, FreePages, ")
-    assert text.count("\n") == 1
+def test_an_unknown_service_is_answered_with_what_may_have_been_meant(small: ShellUnderTest) -> None:
+    assert small.run("bs Foo") == "bs: 'Foo' is not a boot service; 'bs' lists them\n"
     assert small.shell.last_error_code == 2
+    text = small.run("bs allocpages any LoaderData 1")
+    assert text == "bs: 'allocpages' is not a boot service; did you mean 'AllocatePages' or 'AllocatePool'?\n"
+
+
+def test_without_a_service_all_are_listed_with_their_arguments(small: ShellUnderTest) -> None:
+    lines = small.run("bs").splitlines()
+    assert lines[0] == "AllocatePages Type MemoryType Pages [Memory]"
+    assert "GetMemoryMap [MemoryMapSize]" in lines
+    assert small.shell.last_error_code == 0
 
 
 @pytest.mark.parametrize(
