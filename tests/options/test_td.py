@@ -117,6 +117,20 @@ def test_help_says_the_same_of_every_option_at_every_door(
         assert f"    {option.name}: {line}.\n" in str(td_options.__doc__)
 
 
+def test_the_usual_td_is_the_contracts() -> None:
+    assert TdOptions().as_dict() == {
+        "memory": 4 << 30, "vcpus": 1, "gpaw": 48, "accept": "512M", "on_demand": "none", "profile": "auto",
+        "loader": "direct", "firmware_model": "auto", "td": True, "firmware": None, "map": None,
+        "host_page_size": 2 << 20, "sept_ve_disable": True, "accept_at_exit": "none", "faults": [],
+    }  # fmt: skip
+
+
+def test_faults_are_given_repeatedly_or_with_commas() -> None:
+    words = ["boot", "k", "--fault", "accept:1=OPERAND_BUSY", "--fault", "tdcall:1=OPERAND_BUSY,tdcall:2=OPERAND_BUSY"]
+    faults = ("accept:1=OPERAND_BUSY", "tdcall:1=OPERAND_BUSY", "tdcall:2=OPERAND_BUSY")
+    assert parse_arguments(words).td_options().fault == td_options(fault=faults).fault == faults
+
+
 def test_the_function_shows_its_options() -> None:
     assert list(inspect.signature(td_options).parameters) == list(OPTIONS)
     assert [field.name for field in fields(TdOptions)] == list(OPTIONS)

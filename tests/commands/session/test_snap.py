@@ -160,4 +160,6 @@ def test_options_go_through_a_file_and_come_back() -> None:
     options = TdOptions(memory=1 << 31, on_demand="service", fault=("AllocatePages:2=EFI_NOT_FOUND",), td=True, gpaw=52)
     assert options_from_dict(json.loads(json.dumps(options_to_dict(options))), "x") == options
     assert options_to_dict(TdOptions()) == {}
+    of_old = options_from_dict({"map_file": "m", "faults": ["accept:1=OPERAND_BUSY"]}, "x")
+    assert of_old == TdOptions(map="m", fault="accept:1=OPERAND_BUSY")
     assert Machine(options_from_dict({"accept": "below-4g"}, "x")).options.accept.name == "below-4g"
