@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
@@ -16,6 +17,10 @@ from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.guids import Guid
+from tdvfsh.units import MIB
+
+SLICE: Final = 16 * MIB
+"""Bytes that a service handles at once."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -58,6 +63,16 @@ class GuestContext:
     def core(self) -> DxeCore:
         """The present DXE core: going back to a snapshot replaces it."""
         return self.machine.services.core
+
+    def slices(self, size: int) -> Iterator[tuple[int, int]]:
+        """``(offset, size)`` of the pieces in which a service works on a range that a guest chose.
+
+        The host never holds more than one piece, and the run's time limit is looked at between them.
+        """
+        for offset in range(0, size, SLICE):
+            if offset:
+                self.check_limit()
+            yield offset, min(SLICE, size - offset)
 
     def guid_address(self, guid: Guid) -> int:
         """Address of a GUID that stays where it is."""

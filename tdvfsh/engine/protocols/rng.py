@@ -44,6 +44,8 @@ class RandomNumbers:
             return EfiStatus.EFI_UNSUPPORTED
         self._ram.check(rng_value, rng_value_length, write=True)
         self._calls += 1
-        data = shake_256(self._seed + self._calls.to_bytes(8, "little")).digest(rng_value_length)
-        self._ram.write(rng_value, data)
+        seed = self._seed + self._calls.to_bytes(8, "little")
+        for offset, size in self._context.slices(rng_value_length):
+            number = offset.to_bytes(8, "little") if offset else b""
+            self._ram.write(rng_value + offset, shake_256(seed + number).digest(size))
         return SUCCESS

@@ -47,15 +47,19 @@ class PlainServices:
     @service("CopyMem", "qqq")
     def copy_mem(self, destination: int, source: int, length: int) -> None:
         """EFI_COPY_MEM: overlapping is fine."""
-        self._ram.write(destination, self._ram.read(source, length))
+        self._ram.check(source, length)
+        self._ram.check(destination, length, write=True)
+        pieces = self._context.slices(length)
+        for offset, size in pieces if destination <= source else reversed(list(pieces)):
+            self._ram.write(destination + offset, self._ram.read(source + offset, size))
         self._context.wrote(destination, length)
 
     @service("SetMem", "qqb")
     def set_mem(self, buffer: int, size: int, value: int) -> None:
         """EFI_SET_MEM."""
-        if size:
-            window = self._ram.window(buffer, size)
-            window[:] = bytes((value,)) * size
+        self._ram.check(buffer, size, write=True)
+        for offset, length in self._context.slices(size):
+            self._ram.write(buffer + offset, bytes((value,)) * length)
         self._context.wrote(buffer, size)
 
     @service("CalculateCrc32", "qqq")
@@ -63,7 +67,11 @@ class PlainServices:
         """EFI_CALCULATE_CRC32."""
         if not data or not data_size or not crc32:
             return EfiStatus.EFI_INVALID_PARAMETER
-        self._ram.put_u32(crc32, zlib.crc32(self._ram.read(data, data_size)))
+        self._ram.check(data, data_size)
+        checksum = 0
+        for offset, size in self._context.slices(data_size):
+            checksum = zlib.crc32(self._ram.read(data + offset, size), checksum)
+        self._ram.put_u32(crc32, checksum)
         return SUCCESS
 
     @service("GetNextMonotonicCount", "q")
