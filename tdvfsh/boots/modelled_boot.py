@@ -179,12 +179,12 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
     if machine.stage_name == DIRECT and machine.imported_map is None:
         check_initrd(machine.td.ram, files)
     flow = BootFlow(
-        machine.services,
-        machine.on_demand,
-        files,
-        machine.firmware_image,
-        machine.firmware_calls,
-        options.kaslr_seed,
+        services=machine.services,
+        on_demand=machine.on_demand,
+        files=files,
+        firmware_image=machine.firmware_image,
+        firmware_calls=machine.firmware_calls,
+        kaslr_seed=options.kaslr_seed,
     )
 
     machine.services.images.program_for = program_finder(flow)
@@ -194,24 +194,40 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         status = EfiStatus.EFI_LOAD_ERROR
     stage = EXIT_BOOT_SERVICES if machine.services.at_runtime else flow.stage
     return BootResult(
-        machine,
-        files,
-        status,
-        stage,
-        tuple(flow.placements),
-        None if status is SUCCESS else _with_faults(machine, flow.failure),
-        tuple(flow.messages),
-        machine.memory_map,
-        flow.lost_bytes,
+        machine=machine,
+        files=files,
+        status=status,
+        stage=stage,
+        placements=tuple(flow.placements),
+        failure=None if status is SUCCESS else _with_faults(machine, flow.failure),
+        messages=tuple(flow.messages),
+        memory_map=machine.memory_map,
+        lost_bytes=flow.lost_bytes,
     )
 
 
 def _never_started(machine: Machine, files: BootFiles, why: str) -> BootResult:
     """The firmware dies before it boots anything."""
     unaccepted = machine.td.unaccepted_bytes
-    failure = BootFailure("firmware", EfiStatus.EFI_ABORTED, 0, 0, unaccepted, why)
+    failure = BootFailure(
+        service="firmware",
+        status=EfiStatus.EFI_ABORTED,
+        asked_bytes=0,
+        largest_free_bytes=0,
+        unaccepted_bytes=unaccepted,
+        why=why,
+    )
     view = machine.memory_map
-    return BootResult(machine, files, failure.status, FIRMWARE_START, (), failure, (), view)
+    return BootResult(
+        machine=machine,
+        files=files,
+        status=failure.status,
+        stage=FIRMWARE_START,
+        placements=(),
+        failure=failure,
+        messages=(),
+        memory_map=view,
+    )
 
 
 def _with_faults(machine: Machine, failure: BootFailure | None) -> BootFailure | None:

@@ -254,7 +254,14 @@ class BootServices:
         if core.at_runtime or memory_map_size is None:
             status = _GONE if core.at_runtime else EfiStatus.EFI_INVALID_PARAMETER
             self.trace.end(record, status)
-            return MemoryMapResult(status, memory_map_size, (), None, None, None)
+            return MemoryMapResult(
+                status=status,
+                memory_map_size=memory_map_size,
+                descriptors=(),
+                map_key=None,
+                descriptor_size=None,
+                descriptor_version=None,
+            )
         reported, counted = self.memory_map_view()
         needed = counted * MEMORY_DESCRIPTOR_SIZE
         descriptors: tuple[MemoryDescriptor, ...] = ()

@@ -57,22 +57,24 @@ class DxeCore:
         memory_map = self.memory_map.copy()
         pages = PageAllocator(memory_map, self.bins, self.profile)
         return DxeCore(
-            self.profile,
-            memory_map,
-            self.bins,
-            self.gcd.copy(),
-            pages,
-            self.pool.copy(pages),
-            self.handles.copy(),
-            self.events.copy(),
-            self.configuration_tables.copy(),
-            self.variables.copy(),
-            self.real_time_clock.copy(),
-            self.monotonic_counter.copy(),
-            self.system_table,
-            None if self.memory_attributes_table is None else self.memory_attributes_table.copy(),
-            self.at_runtime,
-            self.exit_boot_services_called,
+            profile=self.profile,
+            memory_map=memory_map,
+            bins=self.bins,
+            gcd=self.gcd.copy(),
+            pages=pages,
+            pool=self.pool.copy(pages),
+            handles=self.handles.copy(),
+            events=self.events.copy(),
+            configuration_tables=self.configuration_tables.copy(),
+            variables=self.variables.copy(),
+            real_time_clock=self.real_time_clock.copy(),
+            monotonic_counter=self.monotonic_counter.copy(),
+            system_table=self.system_table,
+            memory_attributes_table=None
+            if self.memory_attributes_table is None
+            else self.memory_attributes_table.copy(),
+            at_runtime=self.at_runtime,
+            exit_boot_services_called=self.exit_boot_services_called,
         )
 
 
@@ -80,4 +82,4 @@ def start_core(profile: FirmwareProfile, entries: list[MapEntry], bins: Bins, gc
     """A core whose memory map holds ``entries`` (RAM only; all else stands in the GCD)."""
     memory_map = MemoryMap(entries)
     pages = PageAllocator(memory_map, bins, profile)
-    return DxeCore(profile, memory_map, bins, gcd, pages, PoolAllocator(pages))
+    return DxeCore(profile=profile, memory_map=memory_map, bins=bins, gcd=gcd, pages=pages, pool=PoolAllocator(pages))

@@ -46,7 +46,9 @@ class MemorySpaceMap:
     def __init__(self, width: int = 48) -> None:
         self.limit = 1 << width
         self.version = 0  # rises with every change
-        self._entries = [GcdDescriptor(0, self.limit, _NON_EXISTENT, 0, 0, False)]
+        self._entries = [
+            GcdDescriptor(start=0, end=self.limit, memory_type=_NON_EXISTENT, capabilities=0, attributes=0, owned=False)
+        ]
         self._starts = [0]
 
     def copy(self) -> MemorySpaceMap:
@@ -103,7 +105,16 @@ class MemorySpaceMap:
         if any(entry.memory_type != _NON_EXISTENT or entry.owned for entry in self.covering(start, end)):
             return EfiStatus.EFI_ACCESS_DENIED
         owned = memory_type in _OWNED_AT_BIRTH
-        self._replace(GcdDescriptor(start, end, memory_type, capabilities | EFI_MEMORY_RUNTIME, attributes, owned))
+        self._replace(
+            GcdDescriptor(
+                start=start,
+                end=end,
+                memory_type=memory_type,
+                capabilities=capabilities | EFI_MEMORY_RUNTIME,
+                attributes=attributes,
+                owned=owned,
+            )
+        )
         return SUCCESS
 
     def remove_memory_space(self, start: int, length: int) -> EfiStatus:
@@ -125,7 +136,9 @@ class MemorySpaceMap:
                 return EfiStatus.EFI_NOT_FOUND
             if entry.owned:
                 return EfiStatus.EFI_ACCESS_DENIED
-        self._replace(GcdDescriptor(start, end, _NON_EXISTENT, 0, 0, False))
+        self._replace(
+            GcdDescriptor(start=start, end=end, memory_type=_NON_EXISTENT, capabilities=0, attributes=0, owned=False)
+        )
         return SUCCESS
 
     def _replace(self, new: GcdDescriptor) -> None:

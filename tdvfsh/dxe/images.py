@@ -289,9 +289,21 @@ class ImageServices:
         if registered:
             runtime_data = self._services.allocate_pool(_RT_DATA, _RUNTIME_IMAGE_ENTRY_SIZE).buffer or 0
         return LoadedImage(
-            parent, device, rest, address, pe.image_size, types[0], types[1], base, pages,
-            load.entry_point, pe, source, private_data, runtime_data,
-        )  # fmt: skip
+            parent_handle=parent,
+            device_handle=device,
+            file_path=rest,
+            image_base=address,
+            image_size=pe.image_size,
+            image_code_type=types[0],
+            image_data_type=types[1],
+            page_base=base,
+            number_of_pages=pages,
+            entry_point=load.entry_point,
+            pe=pe,
+            source=source,
+            private_data=private_data,
+            runtime_data=runtime_data,
+        )
 
     def _give_up(self, address: int, pages: int, status: EfiStatus, fixup_data: int = 0) -> EfiStatus:
         """Free from the aligned address, not from the block's: where alignment moved it, pages stay behind."""

@@ -105,7 +105,7 @@ def _file_modules(guid: Guid, view: memoryview, start: int, end: int, depth: int
             yield from _nested(guid, view, kind, at, stop, header, depth)
     shown = name if name.isprintable() and name else str(guid)
     for at, size, is_te in images:
-        yield FirmwareModule(shown, guid, view, at, size, is_te)
+        yield FirmwareModule(name=shown, guid=guid, volume=view, offset=at, size=size, is_te=is_te)
 
 
 def _sections(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:

@@ -253,7 +253,16 @@ def _check_sections(
             )
             _require(first_byte + raw_size <= _U32, f"the end of section {name!r} wraps")
             _require_byte(source, first_byte + raw_size - 1, f"section {name!r}")
-        sections.append(PeSection(name, virtual_size, address, raw_size, pointer, flags))
+        sections.append(
+            PeSection(
+                name=name,
+                virtual_size=virtual_size,
+                virtual_address=address,
+                size_of_raw_data=raw_size,
+                pointer_to_raw_data=pointer,
+                characteristics=flags,
+            )
+        )
     if len(sections) < count:
         raise _RejectedError(ImageError.IMAGE_READ, f"section header {len(sections)} lies past the end of the file")
     return tuple(sections)

@@ -218,7 +218,14 @@ class _HeaderBytes:
         assert self._bytes is not None
         offset = self._pe.section_table_offset - self._start + SECTION_HEADER_SIZE * index
         name, virtual_size, address, raw_size, pointer, *_, flags = SECTION_HEADER.unpack_from(self._bytes, offset)
-        return PeSection(printable(name.rstrip(b"\0")), virtual_size, address, raw_size, pointer, flags)
+        return PeSection(
+            name=printable(name.rstrip(b"\0")),
+            virtual_size=virtual_size,
+            virtual_address=address,
+            size_of_raw_data=raw_size,
+            pointer_to_raw_data=pointer,
+            characteristics=flags,
+        )
 
     def header(self) -> LoadedHeader:
         pe = self._pe

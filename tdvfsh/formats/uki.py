@@ -66,7 +66,7 @@ def parse_uki(view: Buffer | ByteSource, path: str) -> Uki:
         for section in pe.sections
         if section.name in UKI_SECTIONS
     )
-    uki = Uki(path, source.size, sections, "", "", "")
+    uki = Uki(path=path, size=source.size, sections=sections, cmdline="", osrel="", uname="")
     if uki.section(".linux") is None:
         raise FormatError(path, "no unified kernel image: it has no .linux section")
     return Uki(path, source.size, sections, *(_text(source, uki, name) for name in (".cmdline", ".osrel", ".uname")))

@@ -64,7 +64,17 @@ def list_images() -> list[ListedImage]:
             state, version = "fetched", manifest.version
             size = sum(file.size for file in manifest.files.values())
         roles = tuple(member.role for member in entry.members)
-        listed.append(ListedImage(entry.name, entry.description, roles, state, version, size, entry.megabytes))
+        listed.append(
+            ListedImage(
+                name=entry.name,
+                description=entry.description,
+                roles=roles,
+                state=state,
+                version=version,
+                size=size,
+                download_megabytes=entry.megabytes,
+            )
+        )
     return listed
 
 

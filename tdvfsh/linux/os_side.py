@@ -117,7 +117,15 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
         lost = result.left_to_os_bytes
         if lost and not result.lost_bytes:  # else the loader has said so
             notes.append(f"nobody tells the kernel that type 15 is memory: {human_size(lost)} are lost to it")
-        return OsSide(UNSUPPORTED if lost else LAZY, (), options.os_workload, 0, 0, lost, tuple(notes))
+        return OsSide(
+            policy=UNSUPPORTED if lost else LAZY,
+            steps=(),
+            workload_bytes=options.os_workload,
+            unmet_bytes=0,
+            left_bytes=0,
+            lost_bytes=lost,
+            notes=tuple(notes),
+        )
     runs = [(table.phys_base + first * UNIT, table.phys_base + end * UNIT) for first, end in table.runs]
     policy = EAGER if EAGER in _POLICY.findall(result.files.cmdline)[-1:] else LAZY
     linux = _Linux(result, runs)
@@ -129,7 +137,15 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
         linux.page_allocator()
     linux.unpack(unpacked_bytes)
     unmet = linux.workload(options.os_workload)
-    return OsSide(policy, tuple(linux.steps), options.os_workload, unmet, linux.unaccepted.size, 0, tuple(notes))
+    return OsSide(
+        policy=policy,
+        steps=tuple(linux.steps),
+        workload_bytes=options.os_workload,
+        unmet_bytes=unmet,
+        left_bytes=linux.unaccepted.size,
+        lost_bytes=0,
+        notes=tuple(notes),
+    )
 
 
 class _Linux:
@@ -255,7 +271,15 @@ class _Linux:
             outcome += _accept(self._td, start, end)
         seconds = self._td.cost.seconds(outcome, vcpus)
         self.steps.append(
-            OsAccept(who, outcome.accepted_bytes, outcome.pages_4k, outcome.pages_2m, outcome.calls, seconds, why)
+            OsAccept(
+                who=who,
+                accepted_bytes=outcome.accepted_bytes,
+                pages_4k=outcome.pages_4k,
+                pages_2m=outcome.pages_2m,
+                calls=outcome.calls,
+                seconds=seconds,
+                why=why,
+            )
         )
 
 

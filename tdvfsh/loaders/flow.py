@@ -141,12 +141,12 @@ class BootFlow:
     ) -> EfiStatus:
         """Remember why the flow cannot go on; gives ``status`` back."""
         self.failure = BootFailure(
-            service,
-            status,
-            asked,
-            largest_free(self.services, maximum, minimum),
-            self.services.td.unaccepted_bytes,
-            why,
+            service=service,
+            status=status,
+            asked_bytes=asked,
+            largest_free_bytes=largest_free(self.services, maximum, minimum),
+            unaccepted_bytes=self.services.td.unaccepted_bytes,
+            why=why,
         )
         return status
 

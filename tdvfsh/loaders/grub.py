@@ -156,9 +156,20 @@ class _GrubLinux:
             if offset is not None:
                 services.contents.map_view(address + rva, kernel.view[offset : offset + length])
         image = LoadedImage(
-            flow.firmware_image, None, None, address, kernel.pe.image_size, _LOADER_CODE, _LOADER_DATA,
-            base, pages_for(size), load.entry_point, kernel.pe, kernel.view, 0,
-        )  # fmt: skip
+            parent_handle=flow.firmware_image,
+            device_handle=None,
+            file_path=None,
+            image_base=address,
+            image_size=kernel.pe.image_size,
+            image_code_type=_LOADER_CODE,
+            image_data_type=_LOADER_DATA,
+            page_base=base,
+            number_of_pages=pages_for(size),
+            entry_point=load.entry_point,
+            pe=kernel.pe,
+            source=kernel.view,
+            private_data=0,
+        )
         result = services.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, image)
         return result.status, result.handle
 

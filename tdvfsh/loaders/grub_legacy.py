@@ -88,8 +88,22 @@ class GrubLegacyLinux:
         size, limit = self._size, self._grub.limit
         return [
             *self._grub.file_need(self._flow.files.kernel.size),
-            Need("kernel_source", size, _LOADER_DATA, limit, _FIRST_ADDRESS, PAGE_SIZE),
-            Need("kernel", size, _LOADER_DATA, limit, LOWEST_KERNEL, self._alignment),
+            Need(
+                what="kernel_source",
+                size=size,
+                memory_type=_LOADER_DATA,
+                maximum=limit,
+                minimum=_FIRST_ADDRESS,
+                alignment=PAGE_SIZE,
+            ),
+            Need(
+                what="kernel",
+                size=size,
+                memory_type=_LOADER_DATA,
+                maximum=limit,
+                minimum=LOWEST_KERNEL,
+                alignment=self._alignment,
+            ),
         ]
 
     def _linux(self) -> EfiStatus:

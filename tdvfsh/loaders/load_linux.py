@@ -80,7 +80,14 @@ class _LoadLinux:
         step = 2 * max(linux.kernel_alignment, PAGE_SIZE)
         needs = [
             Need("setup", linux.setup_size, _LOADER_DATA, _SETUP_LIMIT),
-            Need(self._kernel_name, self._size, _LOADER_CODE, (_GRID_STEPS * step + self._size) - 1, step, step),
+            Need(
+                what=self._kernel_name,
+                size=self._size,
+                memory_type=_LOADER_CODE,
+                maximum=(_GRID_STEPS * step + self._size) - 1,
+                minimum=step,
+                alignment=step,
+            ),
             Need("cmdline", len(files.cmdline) + 1, _LOADER_DATA, _CMDLINE_LIMIT),
         ]
         if files.initrd_size:

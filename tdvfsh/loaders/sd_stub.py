@@ -157,10 +157,22 @@ class _SdStub:
                 services.contents.map_view(address + rva, inner.view[offset : offset + length])
         own = self._image
         image = LoadedImage(
-            own.parent_handle, own.device_handle, None, address, inner.pe.image_size, _LOADER_CODE, _LOADER_DATA,
-            base, pages_for(size), load.entry_point, inner.pe, inner.view, 0, started=True,
+            parent_handle=own.parent_handle,
+            device_handle=own.device_handle,
+            file_path=None,
+            image_base=address,
+            image_size=inner.pe.image_size,
+            image_code_type=_LOADER_CODE,
+            image_data_type=_LOADER_DATA,
+            page_base=base,
+            number_of_pages=pages_for(size),
+            entry_point=load.entry_point,
+            pe=inner.pe,
+            source=inner.view,
+            private_data=0,
+            started=True,
             load_options=uki_cmdline(flow.files.kernel, own.load_options),
-        )  # fmt: skip
+        )
         result = services.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, image)
         return result.status, result.handle
 

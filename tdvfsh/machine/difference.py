@@ -110,15 +110,15 @@ def difference(before: MachineSnapshot, after: MachineSnapshot) -> MachineDiffer
         ranges += changed_ranges(SEPT, _sept(before), _sept(after))
         ranges += changed_ranges(SHARED, _shared(before), _shared(after))
     return MachineDifference(
-        tuple(ranges),
-        tuple(_handle_changes(before, after)),
-        tuple(_option_changes(before.options, after.options)),
-        (before.core.memory_map.key, after.core.memory_map.key),
-        after.now_ns - before.now_ns,
-        after.td.accepted_bytes - before.td.accepted_bytes,
-        after.td.tdcall.calls - before.td.tdcall.calls,
-        after.record_count - before.record_count,
-        (before.core.at_runtime, after.core.at_runtime),
+        ranges=tuple(ranges),
+        handles=tuple(_handle_changes(before, after)),
+        options=tuple(_option_changes(before.options, after.options)),
+        map_key=(before.core.memory_map.key, after.core.memory_map.key),
+        time_ns=after.now_ns - before.now_ns,
+        accepted_bytes=after.td.accepted_bytes - before.td.accepted_bytes,
+        tdcalls=after.td.tdcall.calls - before.td.tdcall.calls,
+        records=after.record_count - before.record_count,
+        at_runtime=(before.core.at_runtime, after.core.at_runtime),
     )
 
 

@@ -240,9 +240,21 @@ class Machine:
     def _install_firmware_handles(self) -> int:
         handles = self.services.handles
         own = LoadedImage(
-            0, None, None, 0, 0, EfiMemoryType.EfiBootServicesCode, _BS_DATA, 0, 0, 0, None, memoryview(b""), 0,
+            parent_handle=0,
+            device_handle=None,
+            file_path=None,
+            image_base=0,
+            image_size=0,
+            image_code_type=EfiMemoryType.EfiBootServicesCode,
+            image_data_type=_BS_DATA,
+            page_base=0,
+            number_of_pages=0,
+            entry_point=0,
+            pe=None,
+            source=memoryview(b""),
+            private_data=0,
             started=True,
-        )  # fmt: skip
+        )
         handle = handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, own).handle
         assert handle is not None
         if self.options.td:

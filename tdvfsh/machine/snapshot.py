@@ -105,9 +105,15 @@ def take_snapshot(machine: Machine, before: MachineSnapshot | None = None) -> Ma
            ("program_for", services.images.program_for))  # fmt: skip
     if before is None:
         return MachineSnapshot(
-            machine.options, machine.td.copy(), services.core.copy(), trace.records, len(trace), trace.caller,
-            interfaces, own,
-        )  # fmt: skip
+            options=machine.options,
+            td=machine.td.copy(),
+            core=services.core.copy(),
+            records=trace.records,
+            record_count=len(trace),
+            caller=trace.caller,
+            interfaces=interfaces,
+            services=own,
+        )
     td = _td_since(machine.td, before.td)
     core = _core_since(services.core, before.core)
     if interfaces == before.interfaces:
@@ -118,7 +124,16 @@ def take_snapshot(machine: Machine, before: MachineSnapshot | None = None) -> Ma
     )  # fmt: skip
     if unchanged:
         return before
-    return MachineSnapshot(machine.options, td, core, trace.records, len(trace), trace.caller, interfaces, own)
+    return MachineSnapshot(
+        options=machine.options,
+        td=td,
+        core=core,
+        records=trace.records,
+        record_count=len(trace),
+        caller=trace.caller,
+        interfaces=interfaces,
+        services=own,
+    )
 
 
 def restore_snapshot(machine: Machine, snapshot: MachineSnapshot) -> None:

@@ -252,7 +252,14 @@ def _read_core(machine: Machine, data: Json) -> None:
     memory_map.descriptor_pages.spare = data["spare_descriptors"]
     gcd = MemorySpaceMap(machine.options.gpaw)
     gcd._entries = [
-        GcdDescriptor(start, end, _GCD_TYPES[kind], capabilities, attributes, owned)
+        GcdDescriptor(
+            start=start,
+            end=end,
+            memory_type=_GCD_TYPES[kind],
+            capabilities=capabilities,
+            attributes=attributes,
+            owned=owned,
+        )
         for start, end, kind, capabilities, attributes, owned in data["gcd"]
     ]
     gcd._starts = [entry.start for entry in gcd]

@@ -72,11 +72,27 @@ def start_of(options: TdOptions) -> MachineStart:
     firmware, imported = _read_files(options)
     model, profile = _model_and_profile(options, firmware, imported)
     if imported is not None and (imported.descriptors is not None or not options.td):
-        return MachineStart(imported.ram, model, profile, imported.accepted, (), firmware, imported)
+        return MachineStart(
+            ram=imported.ram,
+            model=model,
+            profile=profile,
+            added=imported.accepted,
+            hob_entries=(),
+            firmware=firmware,
+            imported=imported,
+        )
     if imported is not None:
         if firmware is not None:
             raise UsageError("--firmware and a TD HOB list in --map: both say what the VMM adds; give one")
-        return MachineStart(imported.ram, model, profile, imported.accepted, imported.hob_entries, None, imported)
+        return MachineStart(
+            ram=imported.ram,
+            model=model,
+            profile=profile,
+            added=imported.accepted,
+            hob_entries=imported.hob_entries,
+            firmware=None,
+            imported=imported,
+        )
     ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
     added: tuple[AddressSpan, ...] = ()
     if options.td:
@@ -86,7 +102,9 @@ def start_of(options: TdOptions) -> MachineStart:
         section = firmware.td_hob if firmware is not None else td_hob_section(model.metadata)
         if section is not None:
             build_td_hob_list(entries, section.start, section.size)
-    return MachineStart(ram, model, profile, added, entries, firmware, None)
+    return MachineStart(
+        ram=ram, model=model, profile=profile, added=added, hob_entries=entries, firmware=firmware, imported=None
+    )
 
 
 def _model_and_profile(

@@ -20,12 +20,12 @@ class ComparedRow(NamedTuple):
     on_demand: str
     status: str
     stage: str
-    boot_bytes: int
-    on_demand_bytes: int
-    left_to_os_bytes: int
-    boot_accept_seconds: float
-    on_demand_accept_seconds: float
-    why: str
+    boot_bytes: int = 0
+    on_demand_bytes: int = 0
+    left_to_os_bytes: int = 0
+    boot_accept_seconds: float = 0.0
+    on_demand_accept_seconds: float = 0.0
+    why: str = ""
     memory: int = 0
     firmware_model: str = ""
 
@@ -42,29 +42,33 @@ def policies_around(accept: str) -> tuple[str, ...]:
 
 def compared_rows(boots: Iterable[ComparedBoot]) -> list[ComparedRow]:
     """The rows of a comparison; each machine is let go at once."""
-    rows = []
-    for compared in boots:
-        result = compared.result
-        axes = (compared.accept, compared.loader, compared.on_demand)
-        machine = (compared.memory, compared.firmware_model)
-        if result is None:
-            rows.append(ComparedRow(*axes, "not started", "start", 0, 0, 0, 0.0, 0.0, compared.refusal or "", *machine))
-            continue
-        rows.append(
-            ComparedRow(
-                *axes,
-                result.status.name,
-                result.stage,
-                result.boot_bytes,
-                result.on_demand_bytes,
-                result.left_to_os_bytes,
-                result.boot_accept_seconds,
-                result.on_demand_seconds,
-                result.failure.why if result.failure is not None else "",
-                *machine,
-            )
-        )
-    return rows
+    return [_row(compared) for compared in boots]
+
+
+def _row(compared: ComparedBoot) -> ComparedRow:
+    row = ComparedRow(
+        accept=compared.accept,
+        loader=compared.loader,
+        on_demand=compared.on_demand,
+        status="not started",
+        stage="start",
+        why=compared.refusal or "",
+        memory=compared.memory,
+        firmware_model=compared.firmware_model,
+    )
+    result = compared.result
+    if result is None:
+        return row
+    return row._replace(
+        status=result.status.name,
+        stage=result.stage,
+        boot_bytes=result.boot_bytes,
+        on_demand_bytes=result.on_demand_bytes,
+        left_to_os_bytes=result.left_to_os_bytes,
+        boot_accept_seconds=result.boot_accept_seconds,
+        on_demand_accept_seconds=result.on_demand_seconds,
+        why=result.failure.why if result.failure is not None else "",
+    )
 
 
 def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:

@@ -37,9 +37,14 @@ def accept_rows(result: CpuBootResult) -> list[AcceptRow]:
     if boot is not None:
         outcome = boot.outcome
         first = AcceptTally(
-            outcome.calls, outcome.pages_4k, outcome.pages_2m, outcome.size_mismatches, outcome.already_accepted,
-            outcome.td_exits, round(result.boot_accept_seconds * 1e9),
-        )  # fmt: skip
+            calls=outcome.calls,
+            pages_4k=outcome.pages_4k,
+            pages_2m=outcome.pages_2m,
+            mismatches=outcome.size_mismatches,
+            refused=outcome.already_accepted,
+            td_exits=outcome.td_exits,
+            ns=round(result.boot_accept_seconds * 1e9),
+        )
         rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
     later = AcceptTally(
         result.accept_calls - (boot.outcome.calls if boot is not None else 0),

@@ -77,7 +77,7 @@ def lex(text: str, *, line: int = 1, column: int = 1, keep_quotes: bool = False)
         end, closed = _end_of_word(text, at)
         raw = text[at:end]
         word = unescape(raw, keep_quotes=keep_quotes)
-        tokens.append(Token(word, raw, at, end, line, column + at, closed))
+        tokens.append(Token(text=word, raw=raw, start=at, end=end, line=line, column=column + at, closed=closed))
         at = end
 
 

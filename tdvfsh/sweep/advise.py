@@ -150,7 +150,14 @@ def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list
         alike = [choice for choice in choices if choice.seconds <= choices[0].seconds * (1 + ALIKE)]
         recommended = min(alike, key=lambda choice: _SIMPLEST_FIRST.index(choice.on_demand))
     reason = _reason(question, loaders, choices, recommended)
-    return Advice(question.image, question.options, loaders, tuple(choices), recommended, reason)
+    return Advice(
+        image=question.image,
+        options=question.options,
+        loaders=loaders,
+        choices=tuple(choices),
+        recommended=recommended,
+        reason=reason,
+    )
 
 
 def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, step: int) -> Choice | None:

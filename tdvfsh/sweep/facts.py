@@ -97,7 +97,9 @@ def kernel_facts(kernel: KernelFile) -> KernelFacts:
     inner = kernel_facts(kernel.inner) if kernel.inner is not None else None
     source = ByteSource(kernel.view, kernel.path)
     kept = tuple(_kept(kernel, source))
-    facts = KernelFacts(kernel.path, kernel.size, kernel.pe, kernel.linux, kernel.uki, inner, kept)
+    facts = KernelFacts(
+        path=kernel.path, size=kernel.size, pe=kernel.pe, linux=kernel.linux, uki=kernel.uki, inner=inner, kept=kept
+    )
     if _loaded(source) != _loaded(ByteSource(_kernel_file(facts).view)):
         return replace(facts, kept=((0, source.read(0, source.size)),))
     return facts
@@ -111,7 +113,14 @@ def boot_files(facts: ImageFacts) -> BootFiles:
 
 def _kernel_file(facts: KernelFacts) -> KernelFile:
     inner = _kernel_file(facts.inner) if facts.inner is not None else None
-    return KernelFile(facts.path, _with_bytes(facts.size, facts.kept), facts.pe, facts.linux, facts.uki, inner)
+    return KernelFile(
+        path=facts.path,
+        view=_with_bytes(facts.size, facts.kept),
+        pe=facts.pe,
+        linux=facts.linux,
+        uki=facts.uki,
+        inner=inner,
+    )
 
 
 def _zeros(size: int) -> memoryview:

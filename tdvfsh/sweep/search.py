@@ -168,14 +168,14 @@ def run_trial(
     except UsageError as error:
         return Trial(accept, False, False, str(error))
     return Trial(
-        accept,
-        result.booted,
-        True,
-        _ending(result),
-        result.boot_bytes,
-        result.on_demand_bytes,
-        result.boot_accept_seconds + result.on_demand_seconds,
-        sum(entry.size for entry in result.placements if entry.what in _HELD and not entry.freed),
+        accept=accept,
+        booted=result.booted,
+        started=True,
+        ending=_ending(result),
+        boot_bytes=result.boot_bytes,
+        on_demand_bytes=result.on_demand_bytes,
+        seconds=result.boot_accept_seconds + result.on_demand_seconds,
+        held_bytes=sum(entry.size for entry in result.placements if entry.what in _HELD and not entry.freed),
     )
 
 

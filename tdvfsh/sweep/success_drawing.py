@@ -44,7 +44,9 @@ def _draw(panel: SuccessPanel, x: float, y: float) -> list[Shape]:
         for (accept, (left, width)), outcome, note in zip(columns, cells, notes, strict=True):
             hint = f"{format_size(memory)}, accept {accept}: {note}"
             colour = COLOURS[outcome]
-            shapes.append(Rectangle(x + LEFT + left, top, width, ROW_HEIGHT - 1, colour, hint))
+            shapes.append(
+                Rectangle(x=x + LEFT + left, y=top, width=width, height=ROW_HEIGHT - 1, colour=colour, hint=hint)
+            )
         top += ROW_HEIGHT
     named = _labelled(panel.accepts)
     shapes += [

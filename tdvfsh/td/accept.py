@@ -59,16 +59,16 @@ class AcceptOutcome:
     def __add__(self, other: AcceptOutcome) -> AcceptOutcome:
         failed = self if self.status.is_error else other
         return AcceptOutcome(
-            failed.status,
-            self.pages_4k + other.pages_4k,
-            self.pages_2m + other.pages_2m,
-            self.calls + other.calls,
-            self.size_mismatches + other.size_mismatches,
-            self.already_accepted + other.already_accepted,
-            self.busy + other.busy,
-            self.td_exits + other.td_exits,
-            failed.stopped_at,
-            failed.completion,
+            status=failed.status,
+            pages_4k=self.pages_4k + other.pages_4k,
+            pages_2m=self.pages_2m + other.pages_2m,
+            calls=self.calls + other.calls,
+            size_mismatches=self.size_mismatches + other.size_mismatches,
+            already_accepted=self.already_accepted + other.already_accepted,
+            busy=self.busy + other.busy,
+            td_exits=self.td_exits + other.td_exits,
+            stopped_at=failed.stopped_at,
+            completion=failed.completion,
         )
 
 

@@ -142,13 +142,13 @@ def sec_accept(
             sec.accept(start, end)
     td.clock.advance(sec.serial_ns + sec.parallel_ns)
     return SecAccept(
-        sec.outcome,
-        tuple(sec.per_vcpu),
-        sec.serial_ns,
-        sec.parallel_ns,
-        tuple(sec.accepted),
-        tuple(sec.steps),
-        tuple(sec.lost),
+        outcome=sec.outcome,
+        accepted_bytes_per_vcpu=tuple(sec.per_vcpu),
+        serial_ns=sec.serial_ns,
+        parallel_ns=sec.parallel_ns,
+        accepted=tuple(sec.accepted),
+        steps=tuple(sec.steps),
+        lost=tuple(sec.lost),
     )
 
 

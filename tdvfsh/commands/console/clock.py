@@ -112,7 +112,9 @@ def date(shell: Shell, value: Text | None = None, *, sfo: Flag = False) -> Shell
     if numbers is not None:
         month, day, year = numbers
         year += (1900 if year >= 98 else 2000) if year < 100 else 0
-        before = real_time_clock(shell).get_time(shell.clock.now_ns).time or EfiTime(year, month, day, 0, 0, 0)
+        before = real_time_clock(shell).get_time(shell.clock.now_ns).time or EfiTime(
+            year=year, month=month, day=day, hour=0, minute=0, second=0
+        )
         if _set(shell, before._replace(year=year, month=month, day=day)):
             return ShellStatus.SUCCESS
     shell.print(f"date: Invalid argument - '{value}'\n")

@@ -83,7 +83,7 @@ def parse_node(node_type: int, subtype: int, body: bytes) -> DevicePathNode:
             return Sata(*struct.unpack("<HHH", body))
         case 4, 1, 38:
             number, start, size, signature, form, kind = struct.unpack("<IQQ16sBB", body)
-            return HardDrive(number, start, size, signature, form, kind)
+            return HardDrive(number=number, start=start, size=size, signature=signature, form=form, signature_type=kind)
         case 4, 3, 16:
             return VenMedia(Guid(bytes_le=body))
         case 4, 4, _ if len(body) % 2 == 0:
@@ -144,7 +144,7 @@ def _named_node(text: str) -> DevicePathNode | None:
             form = _DISK_FORMS[arguments[1]]
             signature = Guid(arguments[2]).bytes_le if form == 2 else int(arguments[2], 0).to_bytes(16, "little")
             number, start, size = (int(arguments[place], 0) for place in (0, 3, 4))
-            return HardDrive(number, start, size, signature, form, form)
+            return HardDrive(number=number, start=start, size=size, signature=signature, form=form, signature_type=form)
         case "MemoryMapped":
             return MemoryMapped(*(int(word, 0) for word in arguments[:3]))
         case "Path":

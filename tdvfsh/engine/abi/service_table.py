@@ -74,7 +74,14 @@ def service_of(method: Callable[..., Answer]) -> Service:
     names = code.co_varnames[1 : code.co_argcount]
     if widths == _VARIADIC:
         return Service(name, method, own_record=own_record, variadic=True)
-    return Service(name, method, tuple(_MASKS[letter] for letter in widths), names, widths, own_record)
+    return Service(
+        name=name,
+        function=method,
+        masks=tuple(_MASKS[letter] for letter in widths),
+        names=names,
+        widths=widths,
+        own_record=own_record,
+    )
 
 
 def services_of(*adapters: object) -> dict[str, Service]:

@@ -107,7 +107,9 @@ class Contract:
 
 def _whole(payload: Payload, target: int, answer: int, stores: tuple[tuple[int, int], ...] = ()) -> Work:
     end = payload.start + payload.stream_size
-    return Work(payload.start, end, target, 0, payload.output_len, answer, stores)
+    return Work(
+        start=payload.start, end=end, target=target, offset=0, size=payload.output_len, answer=answer, stores=stores
+    )
 
 
 def _zstd(call: Call) -> Work | None:
@@ -147,7 +149,9 @@ def _lz4(call: Call) -> Work | None:
             if register("RDX") & _U32 != size:
                 return None
             # The host unpacks from two words further ahead, where the format's or the chunk's before has its end.
-            return Work(at - 2 * _WORD, at + packed, register("RSI"), offset, size, packed)
+            return Work(
+                start=at - 2 * _WORD, end=at + packed, target=register("RSI"), offset=offset, size=size, answer=packed
+            )
     return None
 
 

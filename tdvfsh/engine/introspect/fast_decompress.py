@@ -253,12 +253,12 @@ class FastDecompression:
                 else "not all calls of the decompressor met its contract"
             )
         return Shortcut(
-            taken,
-            name,
-            answered[0][0].function if answered else None,
-            answered[0][2] if answered else 0,
-            len(answered),
-            sum(work.end - work.start for _, work, _ in answered),
-            unpacked,
-            None if taken else why,
+            taken=taken,
+            format=name,
+            function=answered[0][0].function if answered else None,
+            at=answered[0][2] if answered else 0,
+            calls=len(answered),
+            packed_bytes=sum(work.end - work.start for _, work, _ in answered),
+            unpacked_bytes=unpacked,
+            why=None if taken else why,
         )

@@ -204,14 +204,14 @@ class CpuBoot(RunObserver):
             self.fast.end()
         kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
         account = ExitAccount(
-            td.accepted_bytes,
-            td.unaccepted_bytes,
-            result.accept_calls,
-            self.machine.clock.now_ns,
-            firmware.clock.waited_ns,
-            len(self.machine.trace),
-            result.on_demand_pages("pages_4k"),
-            result.on_demand_pages("pages_2m"),
+            accepted_bytes=td.accepted_bytes,
+            unaccepted_bytes=td.unaccepted_bytes,
+            calls=result.accept_calls,
+            clock_ns=self.machine.clock.now_ns,
+            waited_ns=firmware.clock.waited_ns,
+            records=len(self.machine.trace),
+            pages_4k=result.on_demand_pages("pages_4k"),
+            pages_2m=result.on_demand_pages("pages_2m"),
         )
         self.entered = replace(result, at_exit=account)
         return KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
@@ -228,21 +228,21 @@ class CpuBoot(RunObserver):
         ending, why = ending_of(error)
         accepted = sum(tally.accepted_bytes for tally in tallies.values())
         run = OsRun(
-            ending,
-            why,
-            tallies,
-            before.unaccepted_bytes,
-            td.unaccepted_bytes,
-            td.shared_bytes,
-            before.accepted_bytes + accepted - td.accepted_bytes,
-            result.unaccepted_bitmap,
-            self._bitmap(list(result.placements)),
-            (self.machine.clock.now_ns - before.clock_ns) / 1e9,
-            sum(tally.ns for tally in tallies.values()) / 1e9,
-            rest_seconds(td),
-            firmware.board.counts,
-            error.violation if isinstance(error, GuestStopped) else None,
-            firmware.board.vcpus.running,
+            ending=ending,
+            why=why,
+            tallies=tallies,
+            unaccepted_before=before.unaccepted_bytes,
+            unaccepted_after=td.unaccepted_bytes,
+            shared_bytes=td.shared_bytes,
+            lost_bytes=before.accepted_bytes + accepted - td.accepted_bytes,
+            bitmap_before=result.unaccepted_bitmap,
+            bitmap_after=self._bitmap(list(result.placements)),
+            virtual_seconds=(self.machine.clock.now_ns - before.clock_ns) / 1e9,
+            accept_seconds=sum(tally.ns for tally in tallies.values()) / 1e9,
+            rest_seconds=rest_seconds(td),
+            counts=firmware.board.counts,
+            violation=error.violation if isinstance(error, GuestStopped) else None,
+            vcpus=firmware.board.vcpus.running,
         )
         return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
 
@@ -262,14 +262,14 @@ class CpuBoot(RunObserver):
         if status is not SUCCESS and failure is None:
             failure = self._failure(status, stage, error)
         return CpuBootResult(
-            machine,
-            flow.files,
-            status,
-            stage,
-            tuple(placements),
-            failure,
-            tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
-            machine.memory_map,
+            machine=machine,
+            files=flow.files,
+            status=status,
+            stage=stage,
+            placements=tuple(placements),
+            failure=failure,
+            messages=tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
+            memory_map=machine.memory_map,
             waited_ns=self.firmware.clock.waited_ns,
             seconds=time.monotonic() - self.started,
             violation=violation,
@@ -298,20 +298,48 @@ class CpuBoot(RunObserver):
         unaccepted = self.machine.td.unaccepted_bytes
         if error is not None:
             what = "access" if isinstance(error, GuestStopped) else "run"
-            return BootFailure(what, status, 0, 0, unaccepted, str(error))
+            return BootFailure(
+                service=what,
+                status=status,
+                asked_bytes=0,
+                largest_free_bytes=0,
+                unaccepted_bytes=unaccepted,
+                why=str(error),
+            )
         if stage == LOAD_KERNEL:
             size = self.flow.files.kernel.kernel_buffer_size
             free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
             why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
-            return BootFailure(GET_MEMORY_MAP, status, size, free, unaccepted, why)
+            return BootFailure(
+                service=GET_MEMORY_MAP,
+                status=status,
+                asked_bytes=size,
+                largest_free_bytes=free,
+                unaccepted_bytes=unaccepted,
+                why=why,
+            )
         failed = self._failed_calls()
         if not failed:
             why = f"the image returned {status.name}"
-            return BootFailure(START_SERVICE, status, 0, largest_free(services), unaccepted, why)
+            return BootFailure(
+                service=START_SERVICE,
+                status=status,
+                asked_bytes=0,
+                largest_free_bytes=largest_free(services),
+                unaccepted_bytes=unaccepted,
+                why=why,
+            )
         last = failed[-1]
         asked = last.pages << PAGE_SHIFT if isinstance(last, AllocatePagesCall) else last.size
         why = f"the image's last call that failed was {last.service}"
-        return BootFailure(last.service, status, asked, largest_free(services), unaccepted, why)
+        return BootFailure(
+            service=last.service,
+            status=status,
+            asked_bytes=asked,
+            largest_free_bytes=largest_free(services),
+            unaccepted_bytes=unaccepted,
+            why=why,
+        )
 
     def _failed_calls(self) -> list[AllocatePagesCall | AllocatePoolCall]:
         """The program's memory requests that were refused; a map that needs a larger buffer is no failure."""
@@ -401,10 +429,10 @@ def boot_on_cpu(
 
 def _flow(machine: Machine, files: BootFiles) -> BootFlow:
     return BootFlow(
-        machine.services,
-        machine.on_demand,
-        files,
-        machine.firmware_image,
-        machine.firmware_calls,
-        machine.options.kaslr_seed,
+        services=machine.services,
+        on_demand=machine.on_demand,
+        files=files,
+        firmware_image=machine.firmware_image,
+        firmware_calls=machine.firmware_calls,
+        kaslr_seed=machine.options.kaslr_seed,
     )

@@ -87,7 +87,10 @@ class EventServices:
             return _INVALID
         if not notifies:
             tpl = function = context = 0
-        self._ram.put_u64(event, self._events.add(GuestEvent(0, kind, tpl, function, context, group)))
+        self._ram.put_u64(
+            event,
+            self._events.add(GuestEvent(number=0, kind=kind, tpl=tpl, function=function, context=context, group=group)),
+        )
         return SUCCESS
 
     @service("CloseEvent", "q")

@@ -90,9 +90,18 @@ class ViewVolume:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
         key = _key(parts)
         if key in self._files:
-            return FileInfo(self._names[key], False, len(self._files[key]), 0, 0, "ar")
+            return FileInfo(
+                name=self._names[key],
+                is_directory=False,
+                size=len(self._files[key]),
+                modified=0,
+                created=0,
+                attributes="ar",
+            )
         if not key or key in self._names:
-            return FileInfo(self._names.get(key, ""), True, 0, 0, 0, "d")
+            return FileInfo(
+                name=self._names.get(key, ""), is_directory=True, size=0, modified=0, created=0, attributes="d"
+            )
         return None
 
     def entries(self, parts: Parts) -> list[FileInfo]:

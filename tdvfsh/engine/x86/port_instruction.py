@@ -76,7 +76,9 @@ def decode_port_instruction(code: bytes) -> PortInstruction | None:
     size = 1 if not opcode & _WIDE else 2 if _OPERAND_SIZE in prefixes else 4
     string = opcode in _STRINGS
     repeated = string and not _REPEATS.isdisjoint(prefixes)
-    return PortInstruction(length, size, bool(opcode & _OUTPUT), string, repeated, port)
+    return PortInstruction(
+        length=length, size=size, output=bool(opcode & _OUTPUT), string=string, repeated=repeated, port=port
+    )
 
 
 def allowed_by_task(read: Callable[[int, int], bytes | None], task: int, limit: int, port: int, size: int) -> bool:

@@ -158,7 +158,15 @@ class HostFolder:
         key = self._key(path)
         attributes = ("d" if is_directory else "") + self.marks.attributes(key, directory=is_directory)
         modified = int(stat.st_mtime)
-        return FileInfo(name, is_directory, size, modified, modified, attributes, self.marks.accessed(key))
+        return FileInfo(
+            name=name,
+            is_directory=is_directory,
+            size=size,
+            modified=modified,
+            created=modified,
+            attributes=attributes,
+            accessed=self.marks.accessed(key),
+        )
 
     def _directory_size(self, path: str) -> int:
         names = [entry for entry in self._names(path) if _is_name(entry)]

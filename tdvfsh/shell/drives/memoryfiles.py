@@ -95,8 +95,22 @@ class MemoryFileSystem:
 
     def _info(self, node: _Node) -> FileInfo:
         if node.children is None:
-            return FileInfo(node.name, False, len(node.data), node.modified, node.created, node.attributes)
-        return FileInfo(node.name, True, self._size(node), node.modified, node.created, "d" + node.attributes)
+            return FileInfo(
+                name=node.name,
+                is_directory=False,
+                size=len(node.data),
+                modified=node.modified,
+                created=node.created,
+                attributes=node.attributes,
+            )
+        return FileInfo(
+            name=node.name,
+            is_directory=True,
+            size=self._size(node),
+            modified=node.modified,
+            created=node.created,
+            attributes="d" + node.attributes,
+        )
 
     def _size(self, node: _Node) -> int:
         names = [child.name for child in (node.children or {}).values()]
