@@ -31,7 +31,14 @@ from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import BootAccept
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
-from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, MemoryDescriptor, MemoryMapListing
+from tdvfsh.uefi.memory import (
+    AddressSpan,
+    EfiGcdMemoryType,
+    EfiMemoryType,
+    MemoryDescriptor,
+    MemoryMapListing,
+    memory_type_name,
+)
 from tdvfsh.units import GIB, PAGE_SIZE, human_size
 
 _LEGACY_HOLE: Final = (0xA0000, 0x100000)
@@ -164,9 +171,8 @@ class Machine:
 
     @property
     def accepted_low_end(self) -> int:
-        """First byte of low RAM that was not accepted at boot: the firmware's own top of memory."""
-        low = self.td.ram.low
-        return low.end if not self.options.td else min(low.end, self._accept_end)
+        """Where the highest accepted RAM below 4 GiB ends: the firmware's own top of memory."""
+        return max((span.end for span in self._firmware_ram() if span.start < 4 * GIB), default=0)
 
     def snapshot(self, before: MachineSnapshot | None = None) -> MachineSnapshot:
         """The state now, to go back to; parts that are as in ``before``, an earlier one, are shared with it."""
@@ -175,6 +181,11 @@ class Machine:
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Go back to a snapshot of this machine: memory, handles, journal and virtual clock."""
         restore_snapshot(self, snapshot)
+
+    def _firmware_ram(self) -> list[AddressSpan]:
+        """RAM that firmware has when DXE starts: what SEC accepted, or all of a plain VM's."""
+        end = self._accept_end if self.options.td else 1 << 64
+        return [AddressSpan(span.start, min(span.end, end)) for span in self.td.ram.spans if span.start < end]
 
     def _now(self) -> int:
         return self.td.clock.now_ns
@@ -214,6 +225,7 @@ class Machine:
         hole = not any(entry.start <= _LEGACY_HOLE[0] < entry.end for entry in entries)
         if options.td and hole:  # recorded from a plain VM; OVMF skips its MMIO HOB there in a TD
             entries.append(MapEntry(*_LEGACY_HOLE, EfiMemoryType.EfiConventionalMemory, attribute))
+        entries = list(_in_ram(entries, self._firmware_ram(), self._model.name))
         gcd = MemorySpaceMap(options.gpaw)
         for start, end in _without_seams(entries):
             _add_ram(gcd, start, end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
@@ -274,6 +286,28 @@ def _why_broken(accepted: SecAccept, profile: FirmwareProfile) -> str | None:
         f"firmware dies at its first write to [{lost[0]:#x}, {lost[1]:#x}), which it takes for accepted: with several "
         f"vCPUs, SEC of {profile.edk2} drops what follows the last whole 2 MiB page"
     )
+
+
+def _in_ram(entries: Iterable[MapEntry], ram: Sequence[AddressSpan], firmware: str) -> Iterator[MapEntry]:
+    """What of a footprint is RAM: free memory ends where RAM does, and firmware itself has to lie in it.
+
+    Raises:
+        UsageError: Something of the firmware's own has no RAM under it.
+    """
+    for entry in entries:
+        parts = [
+            entry._replace(start=max(entry.start, span.start), end=min(entry.end, span.end))
+            for span in ram
+            if span.start < entry.end and entry.start < span.end
+        ]
+        whole = sum(part.end - part.start for part in parts) == entry.end - entry.start
+        if entry.memory_type != EfiMemoryType.EfiConventionalMemory and not whole:
+            kind = memory_type_name(entry.memory_type)
+            raise UsageError(
+                f"the TD does not start: firmware {firmware} keeps {kind} at [{entry.start:#x}, {entry.end:#x}), and "
+                f"not all of that is accepted RAM"
+            )
+        yield from parts if entry.memory_type == EfiMemoryType.EfiConventionalMemory else [entry]
 
 
 def _without_seams(entries: Iterable[MapEntry]) -> Iterator[tuple[int, int]]:

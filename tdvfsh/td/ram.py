@@ -69,7 +69,7 @@ class RamLayout:
             UsageError: No bytes at all, or two spans overlap.
         """
         pieces: list[AddressSpan] = []
-        for span in sorted(span for span in spans if span.size > 0):
+        for span in sorted(part for given in spans for part in _at_4_gib(given)):
             if pieces and span.start < pieces[-1].end:
                 raise UsageError(f"RAM at {span.start:#x} is there twice")
             if pieces and span.start == pieces[-1].end and span.start != HIGH_RAM_BASE:
@@ -113,3 +113,12 @@ class RamLayout:
         """Whether the whole of ``[start, end)`` is RAM, in one span."""
         span = self.span_at(start)
         return span is not None and start <= end <= span.end
+
+
+def _at_4_gib(span: AddressSpan) -> list[AddressSpan]:
+    """The parts of ``span`` below and above 4 GiB; none where it is empty."""
+    parts = (
+        AddressSpan(span.start, min(span.end, HIGH_RAM_BASE)),
+        AddressSpan(max(span.start, HIGH_RAM_BASE), span.end),
+    )
+    return [part for part in parts if part.start < part.end]
