@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.open_protocols import OpenProtocols
+from tdvfsh.dxe.protocol_notify import ProtocolNotifies
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -38,6 +39,7 @@ class HandleDatabase:
 
     Attributes:
         opens: Who has opened them.
+        notifies: Who wants to be notified of new ones.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,7 @@ class HandleDatabase:
         self._next = _FIRST_HANDLE
         self._vacant: list[int] = []
         self.opens = OpenProtocols()
+        self.notifies = ProtocolNotifies()
 
     def copy(self) -> HandleDatabase:
         """A copy with the same interfaces behind the same handles."""
@@ -52,6 +55,7 @@ class HandleDatabase:
         twin._handles = {handle: protocols.copy() for handle, protocols in self._handles.items()}
         twin._next = self._next
         twin.opens = self.opens.copy()
+        twin.notifies = self.notifies.copy()
         return twin
 
     @contextmanager

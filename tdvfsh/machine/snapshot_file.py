@@ -16,14 +16,10 @@ core            ``map_key``, ``memory_map``: ``[start, end, type, attribute]``; 
                 ``gcd_version``, ``gcd``: ``[start, end, type, capabilities, attributes, owned]``;
                 ``pool``: ``pools`` ``[type, header, used, [[free block...] by size class]]``, ``blocks``
                 ``[address, type, size]``, ``free`` ``[address, size class]``, ``pages`` ``[address, type]``;
-                ``configuration_tables``: ``[guid, address]``; ``variables``: ``[name, vendor, attributes, hex]``;
-                ``real_time_clock``: ``start_ns``, ``time_zone``, ``daylight``, ``wakeup`` (ISO 8601, or null),
-                ``wakeup_enabled``, ``wakeup_pending``; ``monotonic_count``; ``system_table``: null or an address;
-                ``at_runtime``, ``exit_boot_services_called``;
+                ``configuration_tables``: ``[guid, address]``; ``at_runtime``, ``exit_boot_services_called``;
                 ``memory_attributes_table``: null or ``[runtime images, split entries, table]``;
-                ``fault_plan``: null or ``{faults, calls, met}``; ``events``: number of the next event
+                ``fault_plan``: null or ``{faults, calls, met}``; and what :mod:`tdvfsh.machine.core_state_file` tells
 next_handle     number of the next handle
-opens           ``[handle, guid, [[agent, controller, attributes, count]...]]``: what is open of which handle
 handles         ``[number, [[guid, interface]...]]``; an interface is ``"firmware"`` for one that a machine of these
                 options has from its start, else what the caller of :func:`machine_to_dict` makes of it
 trace           the journal's records, as ``trace -o`` writes them
@@ -35,21 +31,17 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
 from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
-from tdvfsh.dxe.monotonic_count import MonotonicCounter
-from tdvfsh.dxe.open_protocols import OpenProtocolInformation
 from tdvfsh.dxe.pages import PageAllocator
 from tdvfsh.dxe.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
-from tdvfsh.dxe.time import RealTimeClock
-from tdvfsh.dxe.variables import Variable, VariableStore
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.machine.core_state_file import core_state_to_dict, read_core_state
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot import MachineSnapshot
@@ -74,7 +66,6 @@ FIRMWARE: Final = "firmware"
 _GCD_TYPES: Final = {int(member): member for member in EfiGcdMemoryType}
 _COUNTERS: Final = ("accepts", "added_bytes", "map_gpa_calls")
 _TDCALL_COUNTERS: Final = ("calls", "exits", "groups")
-_CLOCK_FIELDS: Final = ("start_ns", "time_zone", "daylight", "wakeup_enabled", "wakeup_pending")
 
 
 def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
@@ -105,21 +96,13 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "gcd": [[*entry[:2], int(entry.memory_type), *entry[3:]] for entry in core.gcd],
             "pool": _pool(core.pool),
             "configuration_tables": [[str(guid), table] for guid, table in core.configuration_tables.items()],
-            "variables": [[name, str(vendor), bits, data.hex()] for name, vendor, bits, data in core.variables],
-            "real_time_clock": _real_time_clock(core.real_time_clock),
-            "monotonic_count": core.monotonic_counter.count,
-            "system_table": core.system_table,
             "at_runtime": core.at_runtime,
             "exit_boot_services_called": core.exit_boot_services_called,
             "memory_attributes_table": _attributes_table(core.memory_attributes_table),
             "fault_plan": _service_faults(dict(snapshot.services).get("fault_plan")),
-            "events": core.events._next,
+            **core_state_to_dict(core),
         },
         "next_handle": core.handles._next,
-        "opens": [
-            [handle, str(guid), [list(entry) for entry in entries]]
-            for handle, guid, entries in core.handles.opens.items()
-        ],
         "handles": [
             [
                 handle,
@@ -235,16 +218,6 @@ def _attributes_table(table: MemoryAttributesTable | None) -> list[int] | None:
     return None if table is None else [table.spare_descriptors, table.split_entries, table.table]
 
 
-def _real_time_clock(clock: RealTimeClock) -> Json:
-    fields = {name: getattr(clock, name) for name in _CLOCK_FIELDS}
-    return {**fields, "wakeup": None if clock.wakeup is None else clock.wakeup.isoformat()}
-
-
-def _read_real_time_clock(data: Json) -> RealTimeClock:
-    fields = {name: data[name] for name in _CLOCK_FIELDS}
-    return RealTimeClock(**fields, wakeup=data["wakeup"] and datetime.fromisoformat(data["wakeup"]))
-
-
 def _read_core(machine: Machine, data: Json) -> None:
     core = machine.services.core
     memory_map = MemoryMap(MapEntry(*entry) for entry in data["memory_map"])
@@ -274,22 +247,11 @@ def _read_core(machine: Machine, data: Json) -> None:
     pool._pages = dict(data["pool"]["pages"])
     core.memory_map, core.gcd, core.pages, core.pool = memory_map, gcd, pages, pool
     core.configuration_tables = {Guid(guid): table for guid, table in data["configuration_tables"]}
-    if "variables" in data:
-        core.variables = VariableStore(
-            tuple(
-                Variable(name, Guid(vendor), bits, bytes.fromhex(text))
-                for name, vendor, bits, text in data["variables"]
-            )
-        )
-    if "real_time_clock" in data:
-        core.real_time_clock = _read_real_time_clock(data["real_time_clock"])
-        core.monotonic_counter = MonotonicCounter(int(data["monotonic_count"]))
-    core.system_table = data.get("system_table")
     core.at_runtime = bool(data["at_runtime"])
     core.exit_boot_services_called = bool(data["exit_boot_services_called"])
     table = data["memory_attributes_table"]
     core.memory_attributes_table = None if table is None else MemoryAttributesTable(*table)
-    core.events._next = int(data["events"])
+    read_core_state(core, data)
     machine.services.fault_plan = _read_service_faults(data["fault_plan"])
 
 
@@ -303,5 +265,3 @@ def _read_handles(machine: Machine, data: Json, decode: Decode) -> None:
             guid = Guid(text)
             here[guid] = own[handle][guid] if value == FIRMWARE else decode(machine, value)
     handles._next = int(data["next_handle"])
-    for handle, text, entries in data.get("opens", ()):
-        handles.opens._entries[handle, Guid(text)] = [OpenProtocolInformation(*entry) for entry in entries]

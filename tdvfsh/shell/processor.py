@@ -6,10 +6,10 @@ prompt. ``tdvfsh exec`` gives a program the terminal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tdvfsh.dxe.images import Program
     from tdvfsh.dxe.loaded_image import LoadedImage
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tdvfsh.uefi.guids import Guid
     from tdvfsh.uefi.status import EfiStatus
 
+_Answer = TypeVar("_Answer")
 ENGINES: Final = ("model", "cpu")
 _STATE: Final = "engine"
 _PROCESSOR: Final = "processor"
@@ -53,6 +54,7 @@ def choose_engine(shell: Shell, engine: str) -> None:
             connect_processor(shell, shell.machine)
         else:
             shell.machine.services.images.program_for = lambda image: None
+            shell.machine.services.core.events.call = None
 
 
 def connect_processor(shell: Shell, machine: Machine, own: Iterable[tuple[int, Guid, object]] = ()) -> None:
@@ -110,7 +112,7 @@ class _Processor:
             before = set(handles).difference(own)
             self._limit = RunLimit()
             screen = Screen(TranscriptDisplay(_Printer(self._shell)))
-            with handles.replacing(own):
+            with handles.replacing(own), machine.services.core.events.replacing_ready_events():
                 self._firmware = GuestFirmware(machine, screen, limit=self._limit)
             self._own += [
                 (handle, guid, interface)
@@ -120,6 +122,7 @@ class _Processor:
             ]
             self._contents = machine.td.contents
         machine.services.images.program_for = self.program_for
+        machine.services.core.events.call = self._call
         return self._firmware
 
     def owns(self, handle: int, protocol: Guid, interface: object) -> bool:
@@ -140,14 +143,25 @@ class _Processor:
         return lambda handle: self._run(program, handle)
 
     def _run(self, program: Program, handle: int) -> EfiStatus:
-        """A program that the shell itself started; one that is stopped ends with EFI_ABORTED and a report."""
+        """A program that the shell itself started."""
+        return self._guarded(lambda: program(handle))
+
+    def _call(self, function: int, *arguments: int) -> object:
+        """A program's notification."""
+        firmware = self.connect()
+        if firmware.image_services.running:
+            return firmware.context.call(function, *arguments)
+        return self._guarded(lambda: firmware.context.call(function, *arguments))
+
+    def _guarded(self, run: Callable[[], _Answer]) -> _Answer | EfiStatus:
+        """Run code of a program; what is stopped ends with EFI_ABORTED and a report."""
         from tdvfsh.engine.errors import EngineError, GuestStopped
         from tdvfsh.uefi.status import EfiStatus
 
         assert self._limit is not None
         try:
             with self._limit:
-                return program(handle)
+                return run()
         except GuestStopped as stopped:
             self._shell.print("\n".join(stopped.violation.lines()) + "\n")
         except EngineError as error:

@@ -182,6 +182,8 @@ def _give_processor(shell: Shell, machine: Machine) -> None:
     else:
         for handle, guid, _ in places:
             handles.uninstall_protocol_interface(handle, guid)
+        with machine.services.core.events.replacing_ready_events():
+            pass
 
 
 class _Encoder:

@@ -27,7 +27,7 @@ from tdvfsh.engine.runs.layout import lay_out
 from tdvfsh.engine.runs.observer import RunObserver
 from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.engine.services.event_services import EventServices
-from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.services.image_services import ImageServices
 from tdvfsh.engine.services.memory_services import MemoryServices
 from tdvfsh.engine.services.misc_services import PlainServices
@@ -114,19 +114,21 @@ class GuestFirmware:
         runtime_size = SystemTables.SIZE + (WakeupMailbox.size(self.ram) if several else 0)
         area = find_area(machine, EfiMemoryType.EfiRuntimeServicesData, runtime_size)
         self.tables = tables = SystemTables(context, area)
-        self._events = events = GuestEvents(context)
-        self._waiting = waiting = Waiting(board.clock, events, keys, calls.idleness)
+        self._time = time = GuestTime(context)
+        self._waiting = waiting = Waiting(board.clock, time, keys, calls.idleness)
         self.driver_services = DriverServices(context)
         protocols = ProtocolServices(context)
-        self.image_services = ImageServices(context, self, tables, events, protocols)
+        self.image_services = ImageServices(context, self, tables, protocols)
         tables.write_services(
             services_of(
-                MemoryServices(context), PlainServices(context, events, waiting), protocols,
-                OpenServices(context), self.driver_services, EventServices(context, events, waiting, protocols),
+                MemoryServices(context), PlainServices(context, time, waiting), protocols,
+                OpenServices(context), self.driver_services, EventServices(context, waiting),
                 self.image_services, VariableServices(context), RuntimeServices(context),
-                VirtualAddressServices(context, tables, events),
+                VirtualAddressServices(context, tables),
             )
         )  # fmt: skip
+        events = machine.services.core.events
+        events.call = context.call
         console = Console(screen=screen, keys=keys, create_ready_event=events.create_ready_event, polled=waiting.polled)
         install_firmware_protocols(context, tables, console)
         machine.services.images.program_for = self.image_services.program_for
@@ -195,7 +197,7 @@ class GuestFirmware:
 
     def left_boot_services(self) -> None:
         """ExitBootServices has succeeded: no watchdog any more, and the observer may wait for an operating system."""
-        self._events.set_watchdog(0)
+        self._time.set_watchdog(0)
         system = self._observer.left_boot_services()
         if system is not None:
             self.cpu.watch(system.start, system.end)

@@ -1,4 +1,4 @@
-"""Events, task priorities and timers: the DXE core's events with the guest's notification functions behind them.
+"""Events, task priorities and timers of the DXE core, for guest code.
 
 Source: UEFI 2.10 7.1; edk2 MdeModulePkg/Core/Dxe/Event/{Event,Timer,Tpl}.c.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdvfsh.engine.abi.context import GuestContext
-from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.services.guest_events import (
+from tdvfsh.dxe.events import (
     EVT_NOTIFY_SIGNAL,
     EVT_NOTIFY_WAIT,
     EVT_SIGNAL_EXIT_BOOT_SERVICES,
@@ -17,10 +15,11 @@ from tdvfsh.engine.services.guest_events import (
     EVT_TIMER,
     TPL_APPLICATION,
     TPL_HIGH_LEVEL,
-    GuestEvent,
-    GuestEvents,
+    GuestNotify,
 )
-from tdvfsh.engine.services.protocol_services import ProtocolServices
+from tdvfsh.dxe.events import EventServices as CoreEvents
+from tdvfsh.engine.abi.context import GuestContext
+from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
@@ -39,7 +38,6 @@ _GROUPS: Final = {
     EVT_SIGNAL_EXIT_BOOT_SERVICES: EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
     EVT_SIGNAL_VIRTUAL_ADDRESS_CHANGE: EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE,
 }
-_TICK_NS: Final = 10_000_000  # of the timer: a trigger time of 0 means the next one, and no period is shorter
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
@@ -48,19 +46,18 @@ class EventServices:
 
     Args:
         context: Guest memory.
-        events: The events.
         waiting: How time passes while nothing is signaled.
-        protocols: Loses the registrations of an event that is closed.
     """
 
-    def __init__(
-        self, context: GuestContext, events: GuestEvents, waiting: Waiting, protocols: ProtocolServices
-    ) -> None:
+    def __init__(self, context: GuestContext, waiting: Waiting) -> None:
         self._context = context
         self._ram = context.ram
-        self._events = events
         self._waiting = waiting
-        self._protocols = protocols
+
+    @property
+    def _events(self) -> CoreEvents:
+        """The present ones: going back to a snapshot replaces them."""
+        return self._context.core.events
 
     @service("CreateEvent", "dqqqq")
     def create_event(
@@ -85,46 +82,31 @@ class EventServices:
         notifies = bool(kind & (EVT_NOTIFY_WAIT | EVT_NOTIFY_SIGNAL))
         if notifies and (not function or not TPL_APPLICATION < tpl < TPL_HIGH_LEVEL):
             return _INVALID
-        if not notifies:
-            tpl = function = context = 0
-        self._ram.put_u64(
-            event,
-            self._events.add(GuestEvent(number=0, kind=kind, tpl=tpl, function=function, context=context, group=group)),
-        )
+        notify = GuestNotify(function, context) if notifies else None
+        made = self._events.create_event(notify, group, kind=kind, notify_tpl=tpl if notifies else 0)
+        self._ram.put_u64(event, made)
         return SUCCESS
 
     @service("CloseEvent", "q")
     def close_event(self, event: int) -> EfiStatus:
         """EFI_CLOSE_EVENT."""
-        if self._events.remove(event) is None:
-            return _INVALID
-        self._protocols.event_closed(event)
-        return self._context.core.events.close_event(event)
+        status = self._events.close_event(event)
+        if status is SUCCESS:
+            self._context.services.handles.notifies.event_closed(event)
+        return status
 
     @service("SignalEvent", "q")
     def signal_event(self, event: int) -> EfiStatus:
         """EFI_SIGNAL_EVENT."""
-        return self._context.core.events.signal_event(event)
+        return self._events.signal_event(event)
 
     @service("CheckEvent", "q")
     def check_event(self, event: int) -> EfiStatus:
         """EFI_CHECK_EVENT; asking in vain takes a moment."""
-        status = self._check(event)
+        status = self._events.check_event(event)
         if status is EfiStatus.EFI_NOT_READY:
             self._waiting.polled()
         return status
-
-    def _check(self, number: int) -> EfiStatus:
-        event = self._events.get(number)
-        if event is None or event.kind & EVT_NOTIFY_SIGNAL:
-            return _INVALID
-        if not event.signaled and event.kind & EVT_NOTIFY_WAIT:
-            self._events.enqueue(event)
-            self._events.dispatch()
-        if event.signaled:
-            event.signaled = False
-            return SUCCESS
-        return EfiStatus.EFI_NOT_READY
 
     @service("WaitForEvent", "qqq")
     def wait_for_event(self, number_of_events: int, event: int, index: int) -> EfiStatus:
@@ -137,7 +119,7 @@ class EventServices:
         events = [self._ram.u64(event + 8 * position) for position in range(number_of_events)]
         while True:
             for position, number in enumerate(events):
-                status = self._check(number)
+                status = self._events.check_event(number)
                 if status is not EfiStatus.EFI_NOT_READY:
                     self._ram.put_u64(index, position)
                     return status
@@ -146,28 +128,14 @@ class EventServices:
     @service("SetTimer", "qdq")
     def set_timer(self, event: int, timer_type: int, trigger_time: int) -> EfiStatus:
         """EFI_SET_TIMER; ``trigger_time`` counts 100 ns."""
-        known = self._events.get(event)
-        if known is None or not known.kind & EVT_TIMER or timer_type > 2:
-            return _INVALID
-        known.period_ns = 0
-        if timer_type == 0:
-            known.due_ns = None
-            return SUCCESS
-        delay = trigger_time * 100 or _TICK_NS
-        known.due_ns = self._context.clock.now_ns + delay
-        if timer_type == 1:
-            known.period_ns = max(delay, _TICK_NS)
-        return SUCCESS
+        return self._events.set_timer(event, timer_type, trigger_time * 100, self._context.clock.now_ns)
 
     @service("RaiseTPL", "q")
     def raise_tpl(self, new_tpl: int) -> int:
         """EFI_RAISE_TPL: gives the old priority."""
-        before = self._events.tpl
-        self._events.tpl = max(before, min(new_tpl, TPL_HIGH_LEVEL))
-        return before
+        return self._events.raise_tpl(new_tpl)
 
     @service("RestoreTPL", "q")
     def restore_tpl(self, old_tpl: int) -> None:
         """EFI_RESTORE_TPL: what was queued meanwhile is called now."""
-        self._events.tpl = old_tpl
-        self._events.dispatch()
+        self._events.restore_tpl(old_tpl)

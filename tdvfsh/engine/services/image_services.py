@@ -15,7 +15,6 @@ from tdvfsh.engine.abi.device_paths import parse_device_path
 from tdvfsh.engine.abi.service_table import Answer, service, status_of
 from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.errors import ReachedOperatingSystem
-from tdvfsh.engine.services.guest_events import GuestEvents
 from tdvfsh.engine.services.protocol_services import ProtocolServices
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -45,7 +44,6 @@ class ImageServices:
         context: Guest memory, and the way into guest code.
         host: The firmware around images that start.
         tables: What an image is called with.
-        events: The task priority, which an image leaves as it was.
         protocols: Announces the handles of images.
 
     Attributes:
@@ -57,13 +55,11 @@ class ImageServices:
         context: GuestContext,
         host: ImageHost,
         tables: SystemTables,
-        events: GuestEvents,
         protocols: ProtocolServices,
     ) -> None:
         self._context = context
         self._host = host
         self._tables = tables
-        self._events = events
         self._protocols = protocols
         self._services = context.services
         self._ram = context.ram
@@ -80,11 +76,11 @@ class ImageServices:
         return self._run if image.entry_point else None
 
     def _run(self, handle: int) -> EfiStatus:
-        context, events = self._context, self._events
+        context = self._context
         image = self._services.images.loaded_image(handle)
         assert image is not None
         self._host.prepare_image(handle, image)
-        cpu, tpl, trace = context.cpu, events.tpl, context.machine.trace
+        cpu, tpl, trace = context.cpu, context.core.events.tpl, context.machine.trace
         caller = trace.caller
         saved = cpu.uc.context_save()
         self._depth += 1
@@ -100,7 +96,7 @@ class ImageServices:
         finally:
             self._depth -= 1
             trace.caller = caller
-            events.tpl = tpl
+            context.core.events.tpl = tpl
         return status_of(self.exit_code)
 
     @service("LoadImage", "bqqqqq", own_record=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -22,13 +22,13 @@ class PlainServices:
 
     Args:
         context: Guest memory.
-        events: The watchdog.
+        time: The watchdog.
         waiting: How time passes.
     """
 
-    def __init__(self, context: GuestContext, events: GuestEvents, waiting: Waiting) -> None:
+    def __init__(self, context: GuestContext, time: GuestTime, waiting: Waiting) -> None:
         self._context = context
-        self._events = events
+        self._time = time
         self._waiting = waiting
         self._ram = context.ram
 
@@ -41,7 +41,7 @@ class PlainServices:
     @service("SetWatchdogTimer", "qqqq")
     def set_watchdog_timer(self, timeout: int, watchdog_code: int, data_size: int, watchdog_data: int) -> EfiStatus:
         """EFI_SET_WATCHDOG_TIMER: in ``timeout`` virtual seconds the run ends; 0 switches the watchdog off."""
-        self._events.set_watchdog(timeout)
+        self._time.set_watchdog(timeout)
         return SUCCESS
 
     @service("CopyMem", "qqq")

@@ -6,9 +6,9 @@ Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/{Handle,Locate,Notify}.c.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import Final
 
+from tdvfsh.dxe.protocol_notify import ProtocolNotifies
 from tdvfsh.engine.abi.buffers import give_array
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
@@ -24,15 +24,6 @@ _BY_PROTOCOL: Final = 2
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
-@dataclass(slots=True)
-class _Registration:
-    """Who wants to hear of a protocol, and the handles that it has not asked for yet."""
-
-    protocol: Guid
-    event: int
-    waiting: list[int] = field(default_factory=list)
-
-
 class ProtocolServices:
     """InstallProtocolInterface to LocateDevicePath.
 
@@ -44,7 +35,6 @@ class ProtocolServices:
         self._context = context
         self._services = context.services
         self._ram = context.ram
-        self._registrations: dict[int, _Registration] = {}
 
     # ---- installing ---------------------------------------------------------------------------------------------
 
@@ -76,15 +66,13 @@ class ProtocolServices:
             self._notify(handle, protocol)
 
     def _notify(self, handle: int, protocol: Guid) -> None:
-        for registration in list(self._registrations.values()):
-            if registration.protocol == protocol:
-                registration.waiting.append(handle)
-                self._context.core.events.signal_event(registration.event)
+        for event in self._notifies.announce(handle, protocol):
+            self._context.core.events.signal_event(event)
 
-    def _forget(self, handle: int, protocol: Guid) -> None:
-        for registration in self._registrations.values():
-            if registration.protocol == protocol:
-                registration.waiting[:] = [waiting for waiting in registration.waiting if waiting != handle]
+    @property
+    def _notifies(self) -> ProtocolNotifies:
+        """The present ones: going back to a snapshot replaces them."""
+        return self._services.handles.notifies
 
     @service("ReinstallProtocolInterface", "qgqq")
     def reinstall_protocol_interface(
@@ -99,7 +87,7 @@ class ProtocolServices:
             return status
         if not self._context.services.drivers.release(handle, guid):
             return EfiStatus.EFI_ACCESS_DENIED
-        self._forget(handle, guid)
+        self._notifies.forget(handle, guid)
         self._services.handles.protocols(handle)[guid] = self._interface(guid, new_interface)
         self._context.services.drivers.connect(handle, recursive=True)
         self._notify(handle, guid)
@@ -116,7 +104,7 @@ class ProtocolServices:
             return status
         if not self._context.services.drivers.release(handle, protocol):
             return EfiStatus.EFI_ACCESS_DENIED
-        self._forget(handle, protocol)
+        self._notifies.forget(handle, protocol)
         return self._services.uninstall_protocol_interface(handle, protocol)
 
     def _matches(self, handle: int, protocol: Guid, interface: int) -> EfiStatus:
@@ -184,16 +172,8 @@ class ProtocolServices:
         """EFI_REGISTER_PROTOCOL_NOTIFY."""
         if not protocol or not event or not registration:
             return _INVALID
-        key = self._context.heap.allocate(16)
-        self._registrations[key] = _Registration(self._ram.guid(protocol), event)
-        self._ram.put_u64(registration, key)
+        self._ram.put_u64(registration, self._notifies.register(self._ram.guid(protocol), event))
         return SUCCESS
-
-    def event_closed(self, event: int) -> None:
-        """Nobody hears of protocols by an event that is closed."""
-        for key in [key for key, registration in self._registrations.items() if registration.event == event]:
-            del self._registrations[key]
-            self._context.heap.free(key)
 
     # ---- locating -----------------------------------------------------------------------------------------------
 
@@ -215,7 +195,7 @@ class ProtocolServices:
             return _INVALID
         self._ram.write(buffer, struct.pack(f"<{len(found)}Q", *found))
         if search_type == _BY_REGISTER_NOTIFY:
-            self._registrations[search_key].waiting.pop(0)
+            self._notifies.take(search_key)
         return SUCCESS
 
     @service("LocateHandleBuffer", "dgqqq")
@@ -232,7 +212,7 @@ class ProtocolServices:
             return status
         status = give_array(self._context, struct.pack(f"<{len(found)}Q", *found), buffer, no_handles, len(found))
         if search_type == _BY_REGISTER_NOTIFY and status is SUCCESS:
-            self._registrations[search_key].waiting.pop(0)
+            self._notifies.take(search_key)
         return status
 
     def _search(self, search_type: int, protocol: int, search_key: int) -> tuple[EfiStatus, list[int]]:
@@ -241,8 +221,8 @@ class ProtocolServices:
             found = handles.locate_handles()
         elif search_type == _BY_PROTOCOL and protocol:
             found = handles.locate_handles(self._ram.guid(protocol))
-        elif search_type == _BY_REGISTER_NOTIFY and search_key in self._registrations:
-            found = self._registrations[search_key].waiting[:1]
+        elif search_type == _BY_REGISTER_NOTIFY and (next_one := self._notifies.next_handle(search_key)) is not None:
+            found = next_one
         else:
             return _INVALID, []
         return (SUCCESS if found else EfiStatus.EFI_NOT_FOUND), found
@@ -255,8 +235,7 @@ class ProtocolServices:
         guid = self._ram.guid(protocol)
         handle: int | None
         if registration:
-            known = self._registrations.get(registration)
-            handle = known.waiting.pop(0) if known is not None and known.waiting else None
+            handle = self._notifies.take(registration)
             status, thing = self._services.handles.handle_protocol(handle or 0, guid)
         else:
             handle = next(iter(self._services.handles.locate_handles(guid)), None)

@@ -11,7 +11,6 @@ from typing import Final
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.abi.system_table import SystemTables
-from tdvfsh.engine.services.guest_events import GuestEvents
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -28,13 +27,11 @@ class VirtualAddressServices:
     Args:
         context: Guest memory.
         tables: Their pointers change.
-        events: Notified of the change.
     """
 
-    def __init__(self, context: GuestContext, tables: SystemTables, events: GuestEvents) -> None:
+    def __init__(self, context: GuestContext, tables: SystemTables) -> None:
         self._context = context
         self._tables = tables
-        self._events = events
         self._ram = context.ram
         self._map: list[tuple[int, int, int]] | None = None
         self._changing = False
@@ -54,7 +51,6 @@ class VirtualAddressServices:
                 found.append((physical, physical + (pages << PAGE_SHIFT), virtual))
         self._map, self._changing = found, True
         context.core.events.signal_group(EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE)
-        self._events.dispatch()
         self._tables.convert(self.convert)
         context.stubs.move(self.convert)
         self._changing = False

@@ -6,7 +6,7 @@ from typing import Final
 
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.errors import GuestIdle
-from tdvfsh.engine.services.guest_events import GuestEvents
+from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.x86.guest_clock import GuestClock
 
 _POLL_NS: Final = 1_000_000
@@ -53,9 +53,9 @@ class Waiting:
         idleness: How long it has done nothing but wait.
     """
 
-    def __init__(self, clock: GuestClock, events: GuestEvents, keys: KeySource, idleness: Idleness) -> None:
+    def __init__(self, clock: GuestClock, time: GuestTime, keys: KeySource, idleness: Idleness) -> None:
         self._clock = clock
-        self._events = events
+        self._time = time
         self._keys = keys
         self._idleness = idleness
 
@@ -64,16 +64,16 @@ class Waiting:
         if self._keys.live:
             self._keys.sleep(min(ns / 1e9, _SLICE_SECONDS))
         self._count()
-        self._events.advance(ns)
+        self._time.advance(ns)
 
     def polled(self) -> None:
         """The guest asked whether something is ready, in vain."""
         self._count()
         if self._keys.live:
             self._keys.wait(_POLL_SECONDS)
-            self._events.advance(int(_POLL_SECONDS * 1e9))
+            self._time.advance(int(_POLL_SECONDS * 1e9))
         else:
-            self._events.advance(_POLL_NS)
+            self._time.advance(_POLL_NS)
 
     def halted(self) -> None:
         """The guest executed ``hlt``: the next timer tick wakes it, if anything does."""
@@ -82,19 +82,19 @@ class Waiting:
             self._keys.wait(_POLL_SECONDS)
         elif idle:
             raise GuestIdle("the program has halted, and nothing wakes it")
-        self._events.advance(_POLL_NS)
+        self._time.advance(_POLL_NS)
 
     def blocked(self) -> None:
         """The guest waits for events and none is signaled: on to the next key or timer."""
-        due = self._events.next_due()
+        due = self._time.next_due()
         now = self._clock.now_ns
         if self._keys.live:
             seconds = _SLICE_SECONDS if due is None else min(_SLICE_SECONDS, max(0.0, (due - now) / 1e9))
             self._keys.wait(seconds)
-            self._events.advance(int(seconds * 1e9))
+            self._time.advance(int(seconds * 1e9))
         elif due is not None:
             self._count()
-            self._events.advance(max(0, due - now))
+            self._time.advance(max(0, due - now))
         else:
             raise GuestIdle("the program waits for a key, and the input has ended")
 

@@ -9,10 +9,10 @@ from zlib import crc32
 
 import pytest
 
+from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.engine.abi.system_table import BOOT_SERVICES
 from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.uefi.efi_time import EfiTime
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,

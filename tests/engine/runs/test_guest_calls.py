@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.engine.errors import GuestStopped
 from tdvfsh.engine.runs.guest_calls import MOST_NESTED
-from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.uefi.status import SUCCESS
 from tests.engine.assembler import SCRATCH, Program
 from tests.engine.programs import guest, load

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TIMER_PERIODIC, TPL_CALLBACK
 from tdvfsh.script.streams import MemorySink
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.processor import choose_engine
 from tdvfsh.shell.shell import Shell
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
-from tests.engine.assembler import Program
+from tests.engine.assembler import SCRATCH, Program, pe_image
 from tests.engine.runs.test_real_programs import image
 
 RUNTIME_SERVICES = 88  # in the system table
@@ -91,6 +92,34 @@ def test_handles_keep_their_numbers_when_the_machine_goes_back_or_comes_from_a_f
     assert other.run("snap load a -file a.json", "snap restore a", "set.efi", "dh") == before
     model = Prompt(folder, "model").run("snap load a -file a.json", "snap restore a", "dh")
     assert set(model.splitlines()) < set(before.splitlines())
+
+
+def ticking_driver() -> bytes:
+    """A driver that stays and prints ``tick`` every second."""
+    program = Program().mov("rcx", EVT_TIMER | EVT_NOTIFY_SIGNAL).mov("rdx", TPL_CALLBACK).lea("r8", "tick")
+    program.copy("r9", "rbx").address("rax", "rsp", SCRATCH).stack_argument(4, "rax").boot("CreateEvent")
+    program.jump_if_error("end").load("rcx", "rsp", SCRATCH).mov("rdx", TIMER_PERIODIC).mov("r8", 10_000_000)
+    program.boot("SetTimer").label("end").ret()
+    program.label("tick").raw("4883EC28").load("rcx", "rdx", 64).lea("rdx", "text").call_at("rcx", 8).raw("4883C428C3")
+    return pe_image(program.text("text", "tick ").code(), subsystem=11)
+
+
+def test_timers_of_a_driver_go_on_after_going_back_and_from_a_file(folder: Path) -> None:
+    (folder / "tick.efi").write_bytes(ticking_driver())
+    (folder / "wait.efi").write_bytes(Program().mov("rcx", 2_100_000).boot("Stall").ret(0).image())
+    prompt = Prompt(folder)
+    prompt.run("load tick.efi")
+    assert prompt.run("wait.efi") == "tick tick "
+    prompt.run("snap save a -file a.json")
+    assert prompt.run("wait.efi") == "tick tick "
+    assert prompt.run("undo 2", "wait.efi").startswith("Undone: wait.efi\nUndone: snap")
+    assert prompt.run("wait.efi") == "tick tick "
+    other = Prompt(folder)
+    assert other.run("snap load a -file a.json", "snap restore a", "wait.efi") == "tick tick "
+    model = Prompt(folder, "model")
+    assert model.run("snap load a -file a.json", "snap restore a", "stall 5000000") == ""
+    assert model.run("td -engine cpu", "wait.efi").endswith("tick tick tick tick tick tick tick ")
+    assert prompt.run("undo 9", "wait.efi").endswith("\n")
 
 
 def test_a_program_is_asked_for_its_start_date_and_the_prompt_says_the_same(folder: Path) -> None:

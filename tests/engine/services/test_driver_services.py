@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER as BY_CHILD_CONTROLLER
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER as BY_DRIVER
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_EXCLUSIVE as EXCLUSIVE
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_GET_PROTOCOL as GET_PROTOCOL
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_NOTIFY_WAIT, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.engine.errors import GuestIdle, GuestReset, GuestStopped, WatchdogExpired
-from tdvfsh.engine.services.guest_events import EVT_NOTIFY_SIGNAL, EVT_NOTIFY_WAIT, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_GLOBAL_VARIABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
