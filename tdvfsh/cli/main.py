@@ -12,6 +12,8 @@ from typing import Final, TextIO
 
 from tdvfsh.cli.arguments import Arguments, parse_arguments
 from tdvfsh.errors import TdvfshError
+from tdvfsh.report.width import for_screen
+from tdvfsh.ui.terminal import columns_of
 
 _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("shell", "run_shell"),
@@ -20,6 +22,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "boot": ("boot", "run_boot"),
     "compare": ("compare", "run_compare"),
     "lazy": ("lazy", "run_lazy"),
+    "explain": ("explain", "run_explain"),
     "ladder": ("ladder", "run_ladder"),
     "plot": ("plot", "run_plot"),
     "sweep": ("sweep", "run_sweep_command"),
@@ -89,7 +92,8 @@ def _run(words: list[str]) -> int:
     except SystemExit as left:  # help and version have been printed, perhaps in vain
         sys.stdout.flush()
         return left.code if isinstance(left.code, int) else 0
-    return _handler(arguments.subcommand)(arguments)
+    with for_screen(columns_of(sys.stdout)):
+        return _handler(arguments.subcommand)(arguments)
 
 
 def _stand_in_for_closed_streams() -> None:

@@ -10,12 +10,16 @@ import json
 import sys
 from collections.abc import Iterable
 
+from tdvfsh.ui.fit import fit
 from tdvfsh.ui.output import escape_controls
+from tdvfsh.ui.terminal import columns_of
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Lines to standard output."""
-    print("\n".join(map(escape_controls, lines)))
+    """Lines to standard output; on a terminal, or where ``COLUMNS`` asks for it, broken to fit."""
+    columns = columns_of(sys.stdout)
+    text = "\n".join(map(escape_controls, lines))
+    print(text if columns is None else fit(text, columns))
 
 
 def print_notes(lines: Iterable[str]) -> None:

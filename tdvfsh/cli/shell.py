@@ -16,6 +16,7 @@ from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.output import sink_for
+from tdvfsh.ui.terminal import is_terminal, size_of
 
 _MAXIMUM_SCRIPT: Final = 64 << 20
 
@@ -74,6 +75,8 @@ def make_shell(arguments: Arguments) -> Shell:
         UsageError: A TD option or a folder that cannot be.
     """
     shell = Shell(sink_for(sys.stdout))
+    if is_terminal(sys.stdout):
+        shell.screen_columns = lambda: size_of(sys.stdout).columns
     shell.td_options = arguments.td_options_or_none()
     folders = {0: ".", **_images_folder(), **arguments.file_systems()}
     for number in range(max(folders) + 1):

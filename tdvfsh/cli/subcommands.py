@@ -63,7 +63,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
 
 
-def _booting(parser: argparse.ArgumentParser, subcommand: str) -> None:
+def _booting(parser: argparse.ArgumentParser, subcommand: str, *, json: bool = True) -> None:
     parser.add_argument("kernel", metavar="KERNEL")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     cmdline = use_of(subcommand).cmdline
@@ -74,7 +74,8 @@ def _booting(parser: argparse.ArgumentParser, subcommand: str) -> None:
         default=cmdline,
         help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    if json:
+        parser.add_argument("--json", action="store_true", help="print JSON")
     _add_unpack_limit(parser)
 
 
@@ -94,6 +95,10 @@ def _lazy(parser: argparse.ArgumentParser) -> None:
 def _compare(parser: argparse.ArgumentParser) -> None:
     _booting(parser, "compare")
     parser.add_argument("--sfo", action="store_true", help="print rows that the shell's parse reads")
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    _booting(parser, "explain", json=False)
 
 
 def _ladder(parser: argparse.ArgumentParser) -> None:
@@ -333,6 +338,12 @@ SUBCOMMANDS: Final = {
         "the real kernel with accept_memory=lazy and eager, side by side; --memory and --accept take several values",
         "tdvfsh lazy vmlinuz --initrd init.cpio --memory 2G,8G",
         _lazy,
+        td=True,
+    ),
+    "explain": Subcommand(
+        "why a boot ends as it does, and what each option makes of it",
+        "tdvfsh explain vmlinuz --initrd initrd.img --memory 2G --accept 224M",
+        _explain,
         td=True,
     ),
     "ladder": Subcommand(

@@ -11,9 +11,9 @@ from tdvfsh.linux.os_side import OsSide, os_side
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.table import printable, table_lines
+from tdvfsh.report.width import text_width
 from tdvfsh.units import PAGE_SIZE, human_size
 
-WIDTH = 100
 _LABEL = 10
 
 
@@ -172,5 +172,5 @@ def _sec_lines(result: BootResult) -> list[str]:
 
 def labelled(label: str, text: str) -> list[str]:
     """``label`` in a column of its own, ``text`` wrapped beside it."""
-    lines = wrap(printable(text), WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = wrap(printable(text), text_width() - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{label if not index else '':<{_LABEL}}{line}".rstrip() for index, line in enumerate(lines)]

@@ -12,9 +12,10 @@ from tdvfsh.boots.ladder import least_accept
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.report.boot_steps import asked_steps
-from tdvfsh.report.boot_text import WIDTH, labelled, td_sentence
+from tdvfsh.report.boot_text import labelled, td_sentence
 from tdvfsh.report.explain_options import why_option
 from tdvfsh.report.table import printable, table_lines
+from tdvfsh.report.width import text_width
 from tdvfsh.units import human_size
 
 _LEAST_SHOWN: Final = 1 << 20
@@ -125,7 +126,7 @@ def _options(result: BootResult) -> list[str]:
         cost += f" in modelled {other.on_demand_seconds:.3f} s" if other.on_demand_bytes else ""
         mark = "*" if name == result.machine.options.on_demand else " "
         sentence = f"{outcome}{cost}: {why_option(name, other)}"
-        first, *more = wrap(printable(sentence), WIDTH - _NAME, break_long_words=False)
+        first, *more = wrap(printable(sentence), text_width() - _NAME, break_long_words=False)
         lines.append(f"{mark} {name:<{_NAME - 2}}{first}")
         lines += [f"{'':<{_NAME}}{line}" for line in more]
     return lines

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tdvfsh.errors import TdvfshError
+from tdvfsh.report.width import for_screen
 from tdvfsh.script.interpreter import Interpreter
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.script.streams import MemorySink, RedirectedSink, TextSource
@@ -69,7 +70,7 @@ class Shell:
         self.current: Mapping | None = None
         self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
         self.screen_rows: Callable[[], int] = lambda: 25
-        self.screen_columns: Callable[[], int] = lambda: 80
+        self.screen_columns: Callable[[], int] | None = None  # set at a terminal
         self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.shell.machine_binding
         self.td_options: TdOptions | None = None
@@ -213,7 +214,7 @@ class Shell:
 
     def columns(self) -> int:
         """Columns that output has: the screen's, from 40 on; 80 in a file, a pipe or a variable."""
-        return max(40, self.screen_columns()) if self.on_console else 80
+        return max(40, self.screen_columns()) if self.screen_columns is not None and self.on_console else 80
 
     @property
     def on_console(self) -> bool:
@@ -249,7 +250,8 @@ class Shell:
         if "-b" in words and stdout is self.screen:
             self.stdout = PagingSink(stdout, self.screen_rows(), self.ask)
         try:
-            status = command.run(self, words[1:])
+            with for_screen(None if self.screen_columns is None or not self.on_console else self.columns()):
+                status = command.run(self, words[1:])
             if status:
                 self._tell_of_links()
             return status, command.counts

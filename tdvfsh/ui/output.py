@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
+from tdvfsh.ui.fit import fit
 from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class TerminalSink:
         self.before_write()
         safe = escape_controls(text)
         self.seen(safe)
+        safe = self._fitted(safe)
         shown = encodable(safe, self._stream.encoding)
         if self._attributes:
             shown = f"{self._attributes}{shown}\x1b[0m"
@@ -120,6 +122,11 @@ class TerminalSink:
         last = safe.rfind("\n") + 1
         self.column = len(safe) - last + (0 if last else self.column)
         self._stream.write(shown)
+
+    def _fitted(self, text: str) -> str:
+        """The text with its whole lines broken where they are wider than the terminal; a line begun before stays."""
+        begun, newline, rest = ("", "", text) if self.column == 0 else text.partition("\n")
+        return begun + newline + fit(rest, self.columns)
 
     @contextmanager
     def diverted(self, stream: TextIO) -> Iterator[None]:

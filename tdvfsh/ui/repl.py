@@ -25,7 +25,7 @@ from tdvfsh.ui.output import TerminalSink, escape_controls
 from tdvfsh.ui.pasting import PastedLines
 from tdvfsh.ui.prompt_help import help_for
 from tdvfsh.ui.screen_words import ScreenWords
-from tdvfsh.ui.terminal import is_dumb, shows_blocks, shows_colours, size_of
+from tdvfsh.ui.terminal import asked_columns, is_dumb, shows_blocks, shows_colours, size_of
 from tdvfsh.ui.toolbar import Fragment, memory_shares, toolbar
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _prompt_reader(loop: _Repl, stream: TextIO, input: Input | None, output: Out
         ShellCompleter(loop.shell, loop.screen),
         loop.history,
         key_bindings(loop.pasted, loop.show_help, loop.show_history),
-        lambda columns: [*loop.toolbar(columns, blocks=blocks)],
+        lambda columns: [*loop.toolbar(min(columns, asked_columns() or columns), blocks=blocks)],
         colours=shows_colours(stream),
         input=input,
         output=output,
@@ -130,6 +130,7 @@ class _Repl:
         self._reader = reader
         shell.stdout = shell.stderr = shell.screen = sink
         shell.screen_rows = lambda: size_of(self._stream).lines
+        shell.screen_columns = lambda: size_of(self._stream).columns
         shell.ask = self._ask
         shell.interrupted = self._interrupts.take
         if not dumb:

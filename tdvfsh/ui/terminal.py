@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
+from tdvfsh.ui.fit import NARROWEST
+
 _CONTROL_LESS = frozenset(("", "dumb", "unknown"))
 _DEFAULT_SIZE = os.terminal_size((80, 24))
 
@@ -36,9 +38,26 @@ def shows_blocks(stream: TextIO | None) -> bool:
 
 
 def size_of(stream: TextIO | None) -> os.terminal_size:
-    """Columns and lines of the terminal behind a stream; 80 by 24 where that is not known."""
+    """Columns and lines of the terminal behind a stream; 80 by 24 where that is not known.
+
+    ``COLUMNS`` in the environment counts for more than what the terminal says, from 40 on.
+    """
     try:
         size = _DEFAULT_SIZE if stream is None else os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return _DEFAULT_SIZE
-    return size if size.columns > 0 and size.lines > 0 else _DEFAULT_SIZE
+        size = _DEFAULT_SIZE
+    if size.columns <= 0 or size.lines <= 0:
+        size = _DEFAULT_SIZE
+    wanted = asked_columns()
+    return size if wanted is None else os.terminal_size((wanted, size.lines))
+
+
+def columns_of(stream: TextIO | None) -> int | None:
+    """Columns that what is printed has to fit: a terminal's, or ``COLUMNS``; None for a file or pipe without it."""
+    return size_of(stream).columns if is_terminal(stream) else asked_columns()
+
+
+def asked_columns() -> int | None:
+    """What ``COLUMNS`` asks for, at least 40; None where it is not a number or not set."""
+    text = os.environ.get("COLUMNS", "")
+    return max(NARROWEST, int(text[:6])) if text.isascii() and text.isdigit() and int(text[:6]) else None

@@ -61,6 +61,7 @@ def boot(
     """
     from tdvfsh.boots.modelled_boot import boot as boot_files
     from tdvfsh.report.boot_text import after_boot_lines, story_lines
+    from tdvfsh.report.cure import cure_lines
 
     try:
         chosen = options_with(shell, "boot", options)
@@ -71,7 +72,7 @@ def boot(
     except TdvfshError as error:
         return refuse(shell, "boot", error)
     lines = after_boot_lines(result, opened.initrds) if q else story_lines(result, opened.initrds)
-    for line in lines:
+    for line in lines + cure_lines(result):
         shell.print(f"{line}\n")
     if memmap:
         from tdvfsh.report.memmap_text import memmap_table

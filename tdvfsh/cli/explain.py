@@ -1,0 +1,18 @@
+"""``tdvfsh explain``."""
+
+from __future__ import annotations
+
+from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_files
+from tdvfsh.cli.output import print_lines
+
+
+def run_explain(arguments: Arguments) -> int:
+    """Why a boot ends as it does, and what every option makes of it."""
+    from tdvfsh.report.explain import explain_lines
+
+    options = arguments.td_options()
+    with named_files(arguments) as (_, opened):
+        print_lines(explain_lines(boot(options, opened.boot)))
+    return 0

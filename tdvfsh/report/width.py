@@ -1,0 +1,26 @@
+"""How wide the views may be: 100 columns in a file or pipe, at most the screen's width on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+WIDEST: Final = 100
+_width: ContextVar[int] = ContextVar("width", default=WIDEST)
+
+
+def text_width() -> int:
+    """Columns that prose is wrapped at."""
+    return _width.get()
+
+
+@contextmanager
+def for_screen(columns: int | None) -> Iterator[None]:
+    """Make views for a screen of so many columns inside; None is no screen."""
+    token = _width.set(WIDEST if columns is None else min(WIDEST, columns))
+    try:
+        yield
+    finally:
+        _width.reset(token)
