@@ -10,7 +10,7 @@ from tdvfsh.cli.output import print_json, print_lines
 
 def run_ladder(arguments: Arguments) -> int:
     """The smallest accepted size for each stage of each loader, as tables or as JSON."""
-    from tdvfsh.report.ladder_text import ladder_dicts, ladder_heading, ladder_lines
+    from tdvfsh.report.ladder_text import ladder_dict, ladder_heading, ladder_lines
     from tdvfsh.units import parse_size
 
     step = parse_size(arguments.text("step"))
@@ -19,7 +19,7 @@ def run_ladder(arguments: Arguments) -> int:
         machines = [arguments.td_options(loader=loader) for loader in loaders]
         ladders = [(options, ladder(options, opened.boot, step)) for options in machines]
     if arguments.flag("json"):
-        print_json([{"td": options.as_dict(), "rungs": ladder_dicts(rungs)} for options, rungs in ladders])
+        print_json([ladder_dict(options, rungs) for options, rungs in ladders])
         return 0
     for number, (options, rungs) in enumerate(ladders):
         heading = ladder_heading(options, arguments.text("cmdline"))

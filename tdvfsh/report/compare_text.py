@@ -71,6 +71,11 @@ def _row(compared: ComparedBoot) -> ComparedRow:
     )
 
 
+def compare_dicts(rows: Iterable[ComparedRow]) -> list[dict[str, object]]:
+    """Plain values, for JSON."""
+    return [{**row._asdict(), "booted": row.booted} for row in rows]
+
+
 def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
     """The table: options that end alike share a line, and what repeats in the first columns is left blank.
 

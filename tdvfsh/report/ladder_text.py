@@ -46,6 +46,11 @@ def ladder_sfo(rungs: Sequence[Rung]) -> list[str]:
     return [sfo_header("ladder"), *rows]
 
 
+def ladder_dict(options: TdOptions, rungs: Sequence[Rung]) -> dict[str, object]:
+    """A ladder and the TD it is of, for JSON."""
+    return {"td": options.as_dict(), "rungs": ladder_dicts(rungs)}
+
+
 def ladder_dicts(rungs: Sequence[Rung]) -> list[dict[str, object]]:
     """Plain values: ``accepted_bytes`` is None where no size reaches the stage."""
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from tdvfsh.commands.boot.common import Initrds, opened_files, refuse
+from tdvfsh.commands.boot.common import Initrds, opened_files, print_json, refuse
 from tdvfsh.errors import TdvfshError
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
@@ -32,11 +32,12 @@ def boot(
     options: TdValues = NO_VALUES,
     memmap: Flag = False,
     q: Flag = False,
+    json: Flag = False,
 ) -> ShellStatus:
     """Boot a kernel in a TD of its own, and tell what happened.
 
     SYNOPSIS:
-        boot kernel [initrd...] [-initrd file]... [-cmdline text] [-memmap] [-q] [TD options]
+        boot kernel [initrd...] [-initrd file]... [-cmdline text] [-memmap] [-q] [-json] [TD options]
 
     OPTIONS:
         kernel: A Linux kernel.
@@ -45,6 +46,7 @@ def boot(
         -cmdline text: The kernel's command line.
         -memmap: Show the memory map that the kernel got, too.
         -q: Only the outcome.
+        -json: Print JSON, as the command line does.
         [TD options]
 
     DESCRIPTION:
@@ -71,6 +73,11 @@ def boot(
             _remember(shell, result, stack.pop_all())
     except TdvfshError as error:
         return refuse(shell, "boot", error)
+    if json:
+        from tdvfsh.report.boot_json import boot_dict
+
+        print_json(shell, boot_dict(result, opened.initrds))
+        return ShellStatus.SUCCESS if result.booted else ShellStatus(result.status.code)
     lines = after_boot_lines(result, opened.initrds) if q else story_lines(result, opened.initrds)
     for line in lines + cure_lines(result):
         shell.print(f"{line}\n")
@@ -91,11 +98,12 @@ def compare(
     cmdline: Text = _COMPARE_CMDLINE,
     options: TdValues = NO_VALUES,
     sfo: Flag = False,
+    json: Flag = False,
 ) -> ShellStatus:
     """Boot the same files under every policy, option and loader, side by side.
 
     SYNOPSIS:
-        compare kernel [initrd...] [-initrd file]... [-cmdline text] [-sfo] [TD options]
+        compare kernel [initrd...] [-initrd file]... [-cmdline text] [-sfo] [-json] [TD options]
 
     OPTIONS:
         kernel: A Linux kernel.
@@ -103,6 +111,7 @@ def compare(
         -initrd file: Its initrd; several are joined in order.
         -cmdline text: The kernel's command line.
         -sfo: Standard format output, one row a boot, sizes in bytes.
+        -json: Print JSON, as the command line does.
         [TD options]
 
     DESCRIPTION:
@@ -118,7 +127,7 @@ def compare(
     """
     from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
     from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compared_boots
-    from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
+    from tdvfsh.report.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
     axes = {name: str(options[name]).split(",") if name in options else [] for name in use_of("compare").several}
@@ -139,6 +148,9 @@ def compare(
             rows = compared_rows(boots)
     except TdvfshError as error:
         return refuse(shell, "compare", error)
+    if json:
+        print_json(shell, compare_dicts(rows))
+        return ShellStatus.SUCCESS
     for line in compare_sfo(rows) if sfo else compare_lines(rows):
         shell.print(f"{line}\n")
     return ShellStatus.SUCCESS

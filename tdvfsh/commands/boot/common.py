@@ -34,6 +34,13 @@ def opened_files(shell: Shell, kernel: str, initrds: Sequence[str], cmdline: str
         yield opened
 
 
+def print_json(shell: Shell, value: object) -> None:
+    """One JSON value, as the command line prints it."""
+    import json
+
+    shell.print(f"{json.dumps(value, indent=2)}\n")
+
+
 def refuse(shell: Shell, name: str, error: TdvfshError) -> ShellStatus:
     """Say why ``name`` cannot be done; the status that goes with it."""
     shell.print(f"{name}: {error}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdvfsh.commands.boot.common import Initrds, opened_files, refuse
+from tdvfsh.commands.boot.common import Initrds, opened_files, print_json, refuse
 from tdvfsh.errors import TdvfshError
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
@@ -28,11 +28,12 @@ def ladder(
     options: TdValues = NO_VALUES,
     step: Text = "1M",
     sfo: Flag = False,
+    json: Flag = False,
 ) -> ShellStatus:
     """Find the smallest accepted size with which each stage of a boot is reached.
 
     SYNOPSIS:
-        ladder kernel [initrd...] [-initrd file]... [-cmdline text] [-step size] [-sfo] [TD options]
+        ladder kernel [initrd...] [-initrd file]... [-cmdline text] [-step size] [-sfo] [-json] [TD options]
 
     OPTIONS:
         kernel: A Linux kernel.
@@ -41,6 +42,7 @@ def ladder(
         -cmdline text: The kernel's command line (default nokaslr): with KASLR no size is a threshold.
         -step size: Granularity, a multiple of 4K (default 1M).
         -sfo: Print Standard-Format Output.
+        -json: Print JSON, as the command line does.
         [TD options]
 
     DESCRIPTION:
@@ -57,7 +59,7 @@ def ladder(
         INVALID_PARAMETER: An option or a step that cannot be.
     """
     from tdvfsh.boots.ladder import ladder as climb
-    from tdvfsh.report.ladder_text import ladder_heading, ladder_lines, ladder_sfo
+    from tdvfsh.report.ladder_text import ladder_dict, ladder_heading, ladder_lines, ladder_sfo
     from tdvfsh.units import parse_size
 
     given = dict(options)
@@ -66,12 +68,18 @@ def ladder(
         wanted = [options_with(shell, "ladder", {**given, "loader": name}) for name in loaders]
         wanted = wanted or [options_with(shell, "ladder", given)]
         with opened_files(shell, kernel, (*initrds, *initrd), cmdline) as opened:
+            ladders: list[object] = []
             for number, chosen in enumerate(wanted):
                 rungs = climb(chosen, opened.boot, parse_size(step), lambda boots: shell.checkpoint())
+                if json:
+                    ladders.append(ladder_dict(chosen, rungs))
+                    continue
                 lines = ladder_sfo(rungs) if sfo else ladder_lines(rungs)
                 if len(wanted) > 1 and not sfo:
                     lines = [*[""] * bool(number), ladder_heading(chosen, cmdline), *lines]
                 shell.print("".join(f"{line}\n" for line in lines))
+            if json:
+                print_json(shell, ladders)
     except TdvfshError as error:
         return refuse(shell, "ladder", error)
     return ShellStatus.SUCCESS

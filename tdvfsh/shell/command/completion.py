@@ -70,13 +70,18 @@ def _word(shell: Shell, before: list[Token], raw: str, start: int) -> list[Compl
     if command is None:
         return _files(shell, raw, start, directories_only=False)
     signature = command.signature
-    if raw.startswith(("-", "/", "+")):
+    wanted: Switch | Parameter | None
+    _, value = signature.spelled(raw)
+    if value is not None:
+        wanted, start, raw = signature.find_switch(raw), start + len(raw) - len(value), value
+    elif raw.startswith(("-", "/", "+")):
         return _options(name, signature, raw, start)
-    wanted = _wanted_at(signature, [token.text for token in before[1:]])
+    else:
+        wanted = _wanted_at(signature, [token.text for token in before[1:]])
     if wanted is None:
         return []
     if isinstance(wanted, Switch) and wanted.table_option is not None:
-        return _td_values(shell, name, wanted.table_option, raw, start)
+        return _td_values(shell, name, wanted.table_option, raw, start) if wanted.kind is not None else []
     kind = None if wanted.kind is None else wanted.kind.name
     if kind in _PLACES:
         kind = _PLACES[kind]([token.text for token in before[1:]])
@@ -116,7 +121,8 @@ def _wanted_at(signature: Signature, words: list[str]) -> Switch | Parameter | N
     for word in words:
         switch = signature.find_switch(word)
         if switch is not None:
-            waiting = switch if switch.kind is not None and not switch.prefix else None
+            ended = switch.kind is None or switch.prefix or signature.spelled(word)[1] is not None
+            waiting = None if ended else switch
         elif waiting is not None:
             waiting = None
         elif not word.startswith("-"):

@@ -123,14 +123,19 @@ class Signature:
 
     def find_switch(self, word: str) -> Switch | None:
         """The option a word spells, without regard to case."""
-        folded = word.lower()
-        if self.two_dashes and folded.startswith("--"):
-            folded = folded[1:]
+        folded = self.spelled(word)[0].lower()
         for switch in self.switches:
             spelling = switch.spelling.lower()
             if folded == spelling or (switch.prefix and folded.startswith(spelling)):
                 return switch
         return None
+
+    def spelled(self, word: str) -> tuple[str, str | None]:
+        """An option as it is spelled with one dash, and the value behind its ``=`` where two dashes allow that."""
+        if not self.two_dashes or not word.startswith("--"):
+            return word, None
+        head, equals, value = word[1:].partition("=")
+        return head, value if equals else None
 
     def bind(self, name: str, words: list[str], *, stop: str, numbers: bool) -> tuple[list[object], dict[str, object]]:
         """Match words with parameters.
@@ -170,21 +175,15 @@ class Signature:
         waiting: Switch | None = None
         for word in words:
             switch = self.find_switch(word)
+            head, value = self.spelled(word)
+            if switch is not None and switch.kind is None and value is not None:
+                switch = None
             if switch is None and waiting is not None and not _is_flag(word, numbers, time=waiting.time):
                 given.append((waiting, word))
                 waiting = None
                 continue
             if word in ("-b", "-?") and switch is None:
                 continue
-            if switch is None and self.two_dashes and word.startswith("--") and "=" in word:
-                head, _, value = word.partition("=")
-                switch = self.find_switch(head)
-                if switch is not None and switch.kind is not None:
-                    lacking = self._close(waiting, given) or lacking if waiting is not None else lacking
-                    waiting = None
-                    given.append((switch, value))
-                    continue
-                switch = None
             if switch is None and _is_flag(word, numbers):
                 raise UnknownFlag(f"{name}: Unknown flag - '{word}'{self._hint(word)}")
             if switch is None:
@@ -194,9 +193,9 @@ class Signature:
                 lacking = self._close(waiting, given) or lacking
                 waiting = None
             if switch.prefix:
-                given.append((switch, word[len(switch.spelling) :]))
-            elif switch.kind is None:
-                given.append((switch, None))
+                given.append((switch, head[len(switch.spelling) :]))
+            elif switch.kind is None or value is not None:
+                given.append((switch, value))
             else:
                 waiting = switch
         if waiting is not None:

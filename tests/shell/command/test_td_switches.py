@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tdvfsh.cli.main import main
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import use_of
@@ -89,6 +91,30 @@ def test_a_new_td_keeps_what_was_not_given_and_files_are_of_the_shells_drives(
     (tmp_path / "ours.txt").write_bytes(b"no map")
     assert "no memory map" in with_files.run("td new -map fs1:\\ours.txt")
     assert options_of(with_files.shell) is options
+
+
+def test_a_value_behind_an_equals_sign_completes_and_ends_its_option(under_test: ShellUnderTest) -> None:
+    line = "boot x --on-demand=lo"
+    assert proposals(under_test, line) == dict.fromkeys(("loader", "loader-literal"), OPTIONS["on_demand"].summary)
+    assert {found.start for found in under_test.shell.complete(line, len(line))} == {line.index("=") + 1}
+    assert "fs0:" not in proposals(under_test, "boot x --no-td=")
+    assert proposals(under_test, "boot x --nosuch=") == {}
+    assert "--memory" in proposals(under_test, "boot x --on-demand=none --mem")
+    found = registry.find("boot")
+    assert found is not None
+    assert found.signature.find_switch("--memory=2G") is found.signature.find_switch("-memory")
+
+
+@pytest.mark.parametrize("command", ["boot", "compare", "ladder"])
+def test_json_is_what_the_command_line_prints(
+    with_files: ShellUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    more = "--memory 512M --loader direct,grub2.12" if command != "boot" else "--memory 512M --accept 256M"
+    more += " --on-demand none --accept 256M" if command == "compare" else " --step 64M" if command == "ladder" else ""
+    typed = with_files.run(f"{command} fs1:\\linux --initrd fs1:\\small.cpio {more} --json")
+    main([command, str(tmp_path / "linux"), "--initrd", str(tmp_path / "small.cpio"), *more.split(), "--json"])
+    printed = capsys.readouterr().out.replace(f"{tmp_path}/", "fs1:\\\\")
+    assert json.loads(typed) == json.loads(printed)
 
 
 def test_what_a_command_finds_out_cannot_be_given_to_it(with_files: ShellUnderTest) -> None:
