@@ -1,38 +1,46 @@
 """Memory maps as people have them: the Shell's ``memmap`` and ``memmap -sfo``, and a Linux kernel's boot messages.
 
+What boot loaders print is in :mod:`tdvfsh.formats.loader_maps`, e820 maps are in :mod:`tdvfsh.formats.e820_text`.
+
 Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/MemMap.c (both forms); Linux drivers/firmware/efi/efi.c
-efi_md_typeattr_format() and arch/x86/kernel/e820.c e820_print_type() at 6.12.
+efi_md_typeattr_format() at 6.12, arch/x86/platform/efi/efi.c print_efi_memmap() of 2.6 to 4.14.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError
+from tdvfsh.formats.e820_text import E820_DIALECTS, read_linux
+from tdvfsh.formats.loader_maps import read_efidebug, read_lsefimmap
+from tdvfsh.formats.map_rows import clean_lines, descriptor
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
-from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, align_down, align_up, parse_decimal
+from tdvfsh.units import MIB, PAGE_SHIFT, parse_decimal
 
 MAX_TEXT_SIZE: Final = 64 * MIB
-_ADDRESS_LIMIT: Final = 1 << 64
-_RAM_ATTRIBUTE: Final = memory.EFI_MEMORY_UC | memory.EFI_MEMORY_WC | memory.EFI_MEMORY_WT | memory.EFI_MEMORY_WB
+_MOST_ROWS: Final = 1 << 16
 
 _TABLE_ROW: Final = re.compile(
-    r"(?P<type>[A-Za-z_]+|[0-9a-fA-F]{8}) +(?P<start>[0-9A-F]{16})-(?P<end>[0-9A-F]{16}) "
-    r"(?P<pages>[0-9A-F]{16}) (?P<attribute>[0-9A-F]{16})\s*"
+    r"(?:^|[\s>|:\]])(?P<type>[A-Za-z_]+|[0-9a-fA-F]{8}) +(?P<start>[0-9A-F]{16})-(?P<end>[0-9A-F]{16}) "
+    r"(?P<pages>[0-9A-F]{16}) (?P<attribute>[0-9A-F]{16})\b"
 )
+_EFI_LINE: Final = re.compile(r"\befi: mem(?P<index>\d+):", re.IGNORECASE)
+_EFI_RANGE: Final = r"range=\[0x(?P<start>[0-9a-f]+)-0x(?P<end>[0-9a-f]+)(?P<close>[\])])"
 _EFI_ROW: Final = re.compile(
-    r"efi: mem(?P<index>\d+): \[(?P<type>[^|\]]+)\|(?P<flags>[^\]]*)\] "
-    r"range=\[0x(?P<start>[0-9a-f]+)-0x(?P<end>[0-9a-f]+)\]"
+    r"\befi: mem(?P<index>\d+): \[(?P<type>[^|\]]+)\|(?P<flags>[^\]]*)\] +" + _EFI_RANGE, re.IGNORECASE
 )
-_E820_ROW: Final = re.compile(
-    r"BIOS-e820: \[mem 0x(?P<start>[0-9a-f]+)-0x(?P<end>[0-9a-f]+)\] (?P<type>[A-Za-z][A-Za-z0-9 ()]*)"
+_EFI_ROW_OLD: Final = re.compile(
+    r"\befi: mem(?P<index>\d+): (?P<type>type *= *\d+), (?P<flags>attr=0x[0-9a-f]+), +" + _EFI_RANGE, re.IGNORECASE
 )
-_TYPE_NUMBER: Final = re.compile(r"type[ =](\d+)")
+"""Up to Linux 3.17: a type's number, and the attribute's."""
+_ARM64_ROW: Final = re.compile(r"\befi: +0x[0-9a-f]+-0x[0-9a-f]+ \[")
+_TYPE_NUMBER: Final = re.compile(r"type *[ =] *(\d+)")
 
 _KERNEL_TYPES: Final = {
     "Reserved": EfiMemoryType.EfiReservedMemoryType,
@@ -77,38 +85,71 @@ _KERNEL_FLAGS: Final = {
     "WC": memory.EFI_MEMORY_WC,
     "UC": memory.EFI_MEMORY_UC,
 }
-_E820_TYPES: Final = {
-    "usable": EfiMemoryType.EfiConventionalMemory,
-    "reserved": EfiMemoryType.EfiReservedMemoryType,
-    "device reserved": EfiMemoryType.EfiReservedMemoryType,
-    "soft reserved": EfiMemoryType.EfiReservedMemoryType,
-    "acpi data": EfiMemoryType.EfiACPIReclaimMemory,
-    "acpi nvs": EfiMemoryType.EfiACPIMemoryNVS,
-    "unusable": EfiMemoryType.EfiUnusableMemory,
-    "persistent": EfiMemoryType.EfiPersistentMemory,
-}
 _LABELS: Final = {kind.label: kind for kind in EfiMemoryType}
 _SFO_NAMES: Final = {kind.sfo_name: kind for kind in EfiMemoryType}
 
 
-def parse_memory_map(view: Buffer | ByteSource, path: str) -> list[MemoryDescriptor]:
-    """Read a memory map of any of the known forms, in the order of the file.
+class MapReading(NamedTuple):
+    """A memory map that was read from text.
 
-    A kernel's log often holds both its ``efi: mem`` and its e820 lines; the former say more and win.
+    Attributes:
+        descriptors: In the order of the text.
+        form: What the rows are: ``'efi: mem' lines``, ``memmap`` …
+        notes: What a user should know of how it was read.
+    """
+
+    descriptors: list[MemoryDescriptor]
+    form: str
+    notes: tuple[str, ...] = ()
+
+
+def parse_memory_map(view: Buffer | ByteSource, path: str) -> list[MemoryDescriptor]:
+    """The descriptors of :func:`read_memory_map`.
 
     Raises:
-        FormatError: No such map is in it, a line contradicts itself, or ranges overlap.
+        FormatError: As there.
+    """
+    return read_memory_map(view, path).descriptors
+
+
+def read_memory_map(view: Buffer | ByteSource, path: str) -> MapReading:
+    """Read a memory map of any of the known forms, in the order of the file.
+
+    A log often holds several, as a kernel's ``efi: mem`` and its e820 lines: what says more wins, and where that is
+    there but not understood nothing else is taken instead.
+
+    Raises:
+        FormatError: No such map is in it, a line is not understood or contradicts itself, or ranges overlap.
     """
     source = ByteSource(view, path)
     if source.size > MAX_TEXT_SIZE:
         raise FormatError(path, f"no memory map: {source.size} bytes are too many")
     text = decode_text(source.peek(0, source.size))
-    for parse in (parse_memmap_sfo, parse_memmap, parse_efi_lines, parse_e820_lines):
-        descriptors = parse(text, path)
-        if descriptors:
-            _refuse_overlaps(descriptors, path)
-            return descriptors
-    raise FormatError(path, "no memory map: neither memmap, memmap -sfo, 'efi: mem' nor 'BIOS-e820' lines")
+    found = parse_memmap_sfo(text, path)
+    if found:
+        return _reading(found, "memmap -sfo", path)
+    lines = clean_lines(text)
+    for name, parse in _EFI_FORMS:
+        found = parse(lines, path)
+        if found:
+            notes = _lost_rows(lines) if parse is _efi_lines else ()
+            return _reading(found, name, path, notes)
+    for dialect in E820_DIALECTS:
+        found = dialect.read(lines, path)
+        if found:
+            note = f"{dialect.name} know neither firmware's own memory nor attributes: all of it counts as they say"
+            return _reading(found, dialect.name, path, (note,))
+    _refuse_arm64(lines, path)
+    raise FormatError(
+        path,
+        "no memory map: neither memmap, memmap -sfo, 'efi: mem', lsefimmap, efidebug memmap nor e820 lines of Linux, "
+        "Xen, tboot, GRUB, td-shim or /proc/iomem",
+    )
+
+
+def _reading(found: list[MemoryDescriptor], form: str, path: str, notes: tuple[str, ...] = ()) -> MapReading:
+    _refuse_overlaps(found, path)
+    return MapReading(found, form, notes)
 
 
 def decode_text(data: bytes) -> str:
@@ -128,12 +169,16 @@ def parse_memmap(text: str, path: str) -> list[MemoryDescriptor]:
     Raises:
         FormatError: An unknown type, or a row whose numbers contradict each other.
     """
+    return _memmap_rows(clean_lines(text), path)
+
+
+def _memmap_rows(lines: Sequence[str], path: str) -> list[MemoryDescriptor]:
     descriptors = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := _TABLE_ROW.fullmatch(line):
+    for number, line in enumerate(lines, 1):
+        if match := _TABLE_ROW.search(line):
             kind = _table_type(match["type"], _LABELS, path, number)
             values = (int(match[name], 16) for name in ("start", "end", "pages", "attribute"))
-            descriptors.append(_descriptor(kind, *values, path=path, line=number))
+            descriptors.append(descriptor(kind, *values, path=path, line=number))
     return descriptors
 
 
@@ -154,29 +199,66 @@ def parse_memmap_sfo(text: str, path: str) -> list[MemoryDescriptor]:
         except (ValueError, csv.Error):
             raise FormatError(path, f"line {number}: not a MemoryMap row with type and four hex numbers") from None
         kind = _table_type(name, _SFO_NAMES, path, number)
-        descriptors.append(_descriptor(kind, start, end, pages, attribute, path=path, line=number))
+        descriptors.append(descriptor(kind, start, end, pages, attribute, path=path, line=number))
     return descriptors
 
 
 def parse_efi_lines(text: str, path: str) -> list[MemoryDescriptor]:
     """The ``efi: memNN:`` lines of a kernel with ``efi=debug``: the first list in the log, in firmware's order.
 
+    Ends are exclusive where the range closes with ``)``, as up to Linux 4.0, and inclusive where with ``]``.
+
     Raises:
-        FormatError: An unknown type or a range that is not made of pages.
+        FormatError: A line of unknown form, an unknown type or a range that is not made of pages.
     """
+    return _efi_lines(clean_lines(text), path)
+
+
+def _efi_lines(lines: Sequence[str], path: str) -> list[MemoryDescriptor]:
     descriptors: list[MemoryDescriptor] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _EFI_ROW.search(line)
-        if match is None:
+    for number, line in enumerate(lines, 1):
+        if not _EFI_LINE.search(line):
             continue
+        match = _EFI_ROW.search(line) or _EFI_ROW_OLD.search(line)
+        if match is None:
+            raise FormatError(
+                path,
+                f"line {number}: an 'efi: mem' line of unknown form: {line.strip()[:80]!r}; without these lines the "
+                "e820 lines of the log would be read",
+            )
         if descriptors and not match["index"].strip("0"):
             break  # the runtime map, or another boot
         start, end = int(match["start"], 16), int(match["end"], 16)
+        last = end if match["close"] == "]" else end - 1
         kind = _kernel_type(match["type"].strip(), path, number)
         attribute = _kernel_attribute(match["flags"])
-        pages = (end + 1 - start) >> PAGE_SHIFT
-        descriptors.append(_descriptor(kind, start, end, pages, attribute, path=path, line=number))
+        pages = (last + 1 - start) >> PAGE_SHIFT
+        descriptors.append(descriptor(kind, start, last, max(pages, 0), attribute, path=path, line=number))
     return descriptors
+
+
+def _lost_rows(lines: Sequence[str]) -> tuple[str, ...]:
+    """A note where numbers are missing from the first list: the log has lost lines."""
+    seen: list[int] = []
+    for line in lines:
+        match = _EFI_LINE.search(line)
+        if match is None:
+            continue
+        index = parse_decimal(match["index"]) or 0
+        if seen and index == 0:
+            break
+        seen.append(index)
+    missing = sorted(set(range(max(seen, default=0) + 1 if len(seen) < _MOST_ROWS else 0)) - set(seen))
+    if not missing:
+        return ()
+    return (f"the log has lost 'efi: mem' lines: {len(missing)} of {max(seen) + 1}, the first is mem{missing[0]:02}",)
+
+
+def _refuse_arm64(lines: Sequence[str], path: str) -> None:
+    """arm64 prints its map in another form, and is no machine on which a TD could run."""
+    for number, line in enumerate(lines, 1):
+        if _ARM64_ROW.search(line):
+            raise FormatError(path, f"line {number}: the memory map of an arm64 machine; a TD is x86-64")
 
 
 def parse_e820_lines(text: str, path: str) -> list[MemoryDescriptor]:
@@ -187,41 +269,7 @@ def parse_e820_lines(text: str, path: str) -> list[MemoryDescriptor]:
     Raises:
         FormatError: An unknown type or a range that ends before it begins.
     """
-    descriptors: list[MemoryDescriptor] = []
-    seen: set[int] = set()
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _E820_ROW.search(line)
-        if match is None:
-            continue
-        start, end = int(match["start"], 16), int(match["end"], 16) + 1
-        if start in seen:
-            break  # a second boot in the same log
-        seen.add(start)
-        name = match["type"].split("(")[0].strip().lower()
-        kind = _E820_TYPES.get(name)
-        if kind is None:
-            raise FormatError(path, f"line {number}: unknown e820 type {name!r}")
-        if not start < end <= _ADDRESS_LIMIT:
-            raise FormatError(path, f"line {number}: the range {start:#x}-{end - 1:#x} is empty")
-        usable = kind is EfiMemoryType.EfiConventionalMemory
-        low, high = (align_up, align_down) if usable else (align_down, align_up)
-        start, end = low(start, PAGE_SIZE), high(end, PAGE_SIZE)
-        if start < end:
-            attribute = _RAM_ATTRIBUTE if usable else 0
-            descriptors.append(MemoryDescriptor(kind, start, (end - start) >> PAGE_SHIFT, attribute))
-    return _without_shared_pages(descriptors)
-
-
-def _without_shared_pages(descriptors: list[MemoryDescriptor]) -> list[MemoryDescriptor]:
-    """Where two ranges share a page because neither ends at one, the lower keeps it."""
-    kept: list[MemoryDescriptor] = []
-    for descriptor in sorted(descriptors, key=lambda descriptor: descriptor.physical_start):
-        if kept and kept[-1].physical_end - descriptor.physical_start == PAGE_SIZE:
-            start, pages = kept[-1].physical_end, descriptor.number_of_pages - 1
-            descriptor = descriptor._replace(physical_start=start, number_of_pages=pages)
-        if descriptor.number_of_pages:
-            kept.append(descriptor)
-    return kept
+    return read_linux(clean_lines(text), path)
 
 
 def _table_type(name: str, names: dict[str, EfiMemoryType], path: str, line: int) -> int:
@@ -247,21 +295,10 @@ def _kernel_attribute(flags: str) -> int:
     attribute = 0
     for flag in flags.split("|"):
         name = flag.strip()
-        if name.startswith("attr="):
-            return int(name.removeprefix("attr=0x"), 16)
+        if name.lower().startswith("attr="):
+            return int(name[len("attr=0x") :], 16)
         attribute |= _KERNEL_FLAGS.get(name, 0)
     return attribute
-
-
-def _descriptor(
-    kind: int, start: int, end: int, pages: int, attribute: int, *, path: str, line: int
-) -> MemoryDescriptor:
-    """One row, whose end and page count must say the same."""
-    if start % PAGE_SIZE or pages == 0 or end != start + (pages << PAGE_SHIFT) - 1 or end >= _ADDRESS_LIMIT:
-        raise FormatError(path, f"line {line}: {start:#x}-{end:#x} is not a range of {pages:#x} pages")
-    if attribute >= _ADDRESS_LIMIT:
-        raise FormatError(path, f"line {line}: attribute {attribute:#x} has more than 64 bits")
-    return MemoryDescriptor(kind, start, pages, attribute)
 
 
 def _refuse_overlaps(descriptors: list[MemoryDescriptor], path: str) -> None:
@@ -273,3 +310,11 @@ def _refuse_overlaps(descriptors: list[MemoryDescriptor], path: str) -> None:
                 f"ranges overlap: {lower.physical_start:#x}-{lower.physical_end - 1:#x} and "
                 f"{upper.physical_start:#x}-{upper.physical_end - 1:#x}",
             )
+
+
+_EFI_FORMS: Final = (
+    ("memmap", _memmap_rows),
+    ("'efi: mem' lines", _efi_lines),
+    ("GRUB's lsefimmap", read_lsefimmap),
+    ("U-Boot's efidebug memmap", read_efidebug),
+)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Final
 
 from tdvfsh.dxe.import_map import recognise, split_ram
-from tdvfsh.errors import FormatError
-from tdvfsh.formats.mapped import open_mapped
-from tdvfsh.formats.memory_maps import parse_memory_map
+from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.formats.mapped import Buffer, ByteSource, open_mapped
+from tdvfsh.formats.memory_maps import MAX_TEXT_SIZE, MapReading, read_memory_map
 from tdvfsh.td.hob import TdHobEntry, parse_td_hob_list
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.hob import HOB_HANDOFF, HOB_HEADER, HobType
@@ -20,6 +22,8 @@ from tdvfsh.units import PAGE_SIZE
 _UNACCEPTED: Final = EfiMemoryType.EfiUnacceptedMemoryType
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _MAX_HOB_LIST: Final = 1 << 20
+STANDARD_INPUT: Final = "-"
+_SHOWN_INPUT: Final = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class ImportedMap:
             the rest to the firmware.
         hob_entries: A TD HOB list's entries; empty for a memory map.
         firmware: Name of the recorded firmware whose layout the map has, or None.
+        form: What the map's rows are, as ``'efi: mem' lines``.
+        notes: What a user should know of how it was read.
     """
 
     path: str
@@ -42,35 +48,54 @@ class ImportedMap:
     descriptors: tuple[MemoryDescriptor, ...] | None
     hob_entries: tuple[TdHobEntry, ...] = ()
     firmware: str | None = None
+    form: str = "TD HOB list"
+    notes: tuple[str, ...] = ()
 
 
 def import_machine(path: str, td: bool = True) -> ImportedMap:
-    """Read ``path``: ``memmap``, ``memmap -sfo``, ``efi: mem`` or e820 lines, or a TD HOB list.
+    """Read a memory map of any form that :func:`tdvfsh.formats.memory_maps.read_memory_map` knows, or a TD HOB list.
 
     RAM is what the allocator's map holds, Reserved and NVS pieces of it included, and what is unaccepted.
 
     Args:
-        path: The file.
+        path: The file; ``-`` is standard input, which is read once.
         td: False takes unaccepted ranges for accepted ones: the machine is a plain VM.
 
     Raises:
         HostError: It cannot be read.
         FormatError: It holds no map, or one that cannot be: overlaps, no RAM, no memory to allocate from.
     """
+    if path == STANDARD_INPUT:
+        return _from_view(_SHOWN_INPUT, memoryview(_standard_input()), td)
     with open_mapped(path) as mapped:
-        head = mapped.read_at(0, HOB_HEADER.size) if mapped.size >= HOB_HEADER.size else b""
-        if len(head) == HOB_HEADER.size and HOB_HEADER.unpack(head) == (HobType.HANDOFF, HOB_HANDOFF.size, 0):
-            return _from_hob_list(path, mapped.read_at(0, min(mapped.size, _MAX_HOB_LIST)))
-        descriptors = parse_memory_map(mapped.view, path)
+        return _from_view(path, mapped.view, td)
+
+
+@cache
+def _standard_input() -> bytes:
+    """All of standard input: it can be read only once, and a command may start several machines."""
+    if sys.stdin.isatty():
+        raise UsageError("--map -: standard input is a terminal; give a file, or pipe a map into it")
+    return sys.stdin.buffer.read(MAX_TEXT_SIZE + 1)
+
+
+def _from_view(path: str, view: Buffer, td: bool) -> ImportedMap:
+    source = ByteSource(view, path)
+    head = source.peek(0, HOB_HEADER.size)
+    if len(head) == HOB_HEADER.size and HOB_HEADER.unpack(head) == (HobType.HANDOFF, HOB_HANDOFF.size, 0):
+        return _from_hob_list(path, source.peek(0, _MAX_HOB_LIST))
+    reading = read_memory_map(source, path)
     if not td:
-        descriptors = [
+        plain = [
             entry._replace(memory_type=_CONVENTIONAL, attribute=0) if entry.memory_type == _UNACCEPTED else entry
-            for entry in descriptors
+            for entry in reading.descriptors
         ]
-    return _from_descriptors(path, descriptors)
+        reading = reading._replace(descriptors=plain)
+    return _from_reading(path, reading)
 
 
-def _from_descriptors(path: str, descriptors: list[MemoryDescriptor]) -> ImportedMap:
+def _from_reading(path: str, reading: MapReading) -> ImportedMap:
+    descriptors = reading.descriptors
     ram, outside = split_ram(descriptors)
     accepted = [AddressSpan(entry.physical_start, entry.physical_end) for entry in ram]
     unaccepted = [
@@ -87,6 +112,8 @@ def _from_descriptors(path: str, descriptors: list[MemoryDescriptor]) -> Importe
         RamLayout.of_spans(accepted).spans,
         tuple(descriptors),
         firmware=None if known is None else known.model.name,
+        form=reading.form,
+        notes=reading.notes,
     )
 
 

@@ -51,7 +51,9 @@ class MachineStart:
         if self.imported is not None:
             is_hob_list = self.imported.descriptors is None
             kind = "TD HOB list" if is_hob_list else f"memory map of {self.firmware_name} firmware"
-            notes.append(f"{self.imported.path}: {kind}; the machine starts from it")
+            read = "" if is_hob_list else f", read from {self.imported.form}"
+            notes.append(f"{self.imported.path}: {kind}{read}; the machine starts from it")
+            notes += [f"{self.imported.path}: {note}" for note in self.imported.notes]
         return tuple(notes)
 
     @property

@@ -90,7 +90,10 @@ class TdOptions:
         "memory that the OS uses after boot, for the modelled OS side",
         default="0", most=64 * TIB, samples=("512M", "1G", "2G"),
     )  # fmt: skip
-    map: File = File("start from a map: memmap, efi: mem or e820 lines, TD HOB list", formerly=("import",))
+    map: File = File(
+        "start from a map: memmap, efi: mem, lsefimmap or e820 lines, TD HOB list; - is standard input",
+        formerly=("import",),
+    )
     firmware: File = File("OVMF.fd whose TDX metadata makes the TD")
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")

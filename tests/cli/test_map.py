@@ -30,7 +30,9 @@ def test_a_map_is_what_memmap_shows_and_what_a_boot_starts_from(kernel: str) -> 
     value = json.loads(run("boot", kernel, "--map", str(RECORDED), "--no-td", "--json").stdout)
     assert value["status"] == "EFI_SUCCESS"
     assert value["td"]["map"] == str(RECORDED)
-    assert value["notes"] == [f"{RECORDED}: memory map of ovmf-2025.02 firmware; the machine starts from it"]
+    assert value["notes"] == [
+        f"{RECORDED}: memory map of ovmf-2025.02 firmware, read from memmap; the machine starts from it"
+    ]
     assert value["os_side"] is None
 
 
@@ -82,3 +84,12 @@ def test_what_cannot_be_is_refused_in_one_line(kernel: str, words: tuple[str, st
     assert (done.returncode, done.stdout) == (status, "")
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_map_comes_from_standard_input_too(kernel: str) -> None:
+    words = ("boot", kernel, "--no-td", "--json", "--map")
+    from_file = json.loads(run(*words, str(RECORDED)).stdout)
+    done = run(*words, "-", stdin=RECORDED.read_text())
+    from_input = json.loads(done.stdout)
+    assert from_input["placements"] == from_file["placements"]
+    assert from_input["notes"][0].startswith("standard input: memory map of ovmf-2025.02 firmware")

@@ -9,7 +9,6 @@ program, whose own pages differ.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Final
 from tdvfsh.dxe.get_memory_map import build_memory_map
 from tdvfsh.dxe.import_map import core_from_descriptors
 from tdvfsh.dxe.profile import PROFILES, FirmwareProfile, profile_named
+from tdvfsh.formats.loader_maps import read_lsefimmap
+from tdvfsh.formats.map_rows import clean_lines
 from tdvfsh.formats.memory_maps import parse_memmap, parse_memmap_sfo
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.uefi.memory import MemoryDescriptor
@@ -25,18 +26,6 @@ from tests.conformance.recording import first_map, read_events
 from tests.conformance.setup import choose_profile
 from tests.conformance.tally import Tally
 
-_GRUB_TYPES: Final = {
-    "reserved": 0, "ldr-code": 1, "ldr-data": 2, "BS-code": 3, "BS-data": 4, "RT-code": 5, "RT-data": 6, "conv-mem": 7,
-    "unusable": 8, "ACPI-rec": 9, "ACPI-nvs": 10, "MMIO": 11, "IO-ports": 12, "PAL-code": 13, "persist": 14,
-}  # fmt: skip
-_GRUB_ATTRIBUTES: Final = {
-    "RT": 1 << 63, "UC": 1, "WC": 2, "WT": 4, "WB": 8, "UCE": 16, "WP": 1 << 12, "RP": 1 << 13, "XP": 1 << 14,
-    "NV": 1 << 15, "MR": 1 << 16, "RO": 1 << 17,
-}  # fmt: skip
-_GRUB_ROW: Final = re.compile(
-    r"\r?(?:Unk )?(?P<type>\S+)\s+(?P<start>[0-9a-f]{16})-(?P<end>[0-9a-f]{16}) (?P<pages>[0-9a-f]{8})"
-    r"\s+\S+(?P<flags>( \S+)*)\s*"
-)
 _SFO_IN_NAME: Final = "memmap-sfo-"
 
 
@@ -70,32 +59,13 @@ def _form_of(
     if text.lstrip("\ufeff").startswith("Type       Start"):
         return (lambda given, path: parse_memmap(given, str(path))), memmap_table
     if "Physical start" in text:
-        return (lambda given, path: _parse_grub(given)), None
+        return (lambda given, path: read_lsefimmap(clean_lines(given), str(path))), None
     return (lambda given, path: _parse_log(path)), None
 
 
 def _parse_log(path: Path) -> list[MemoryDescriptor]:
     block = first_map(read_events(path))
     return [] if block is None else block.descriptors
-
-
-def _parse_grub(text: str) -> list[MemoryDescriptor]:
-    rows = [_GRUB_ROW.fullmatch(line) for line in text.split("\n")]
-    return [
-        MemoryDescriptor(
-            _grub_type(row["type"]),
-            int(row["start"], 16),
-            int(row["pages"], 16),
-            sum(_GRUB_ATTRIBUTES[flag] for flag in row["flags"].split()),
-        )
-        for row in rows
-        if row is not None
-    ]
-
-
-def _grub_type(name: str) -> int:
-    """A type that GRUB has no name for is printed as ``Unk HEX``."""
-    return _GRUB_TYPES[name] if name in _GRUB_TYPES else int(name, 16)
 
 
 def sibling_of(path: Path) -> Path | None:
