@@ -32,9 +32,13 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface
 from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
 from tdvfsh.formats.pe import PeRejection, parse_pe
+from tdvfsh.formats.shapes import anything, flag, items, mapping, maybe, row, text, whole
+from tdvfsh.formats.shapes import fields as fields_shape
+from tdvfsh.formats.typed_json import FieldError
 from tdvfsh.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot_file import machine_from_dict, machine_to_dict
+from tdvfsh.machine.snapshot_shape import MACHINE
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.history import Moment, full_moment
 from tdvfsh.shell.images_on_drives import DriveFileSystem, file_views
@@ -105,7 +109,8 @@ def moment_from_dict(shell: Shell, values: object, path: str) -> Moment:
     except TdvfshError:
         raise
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, AssertionError) as error:
-        raise FormatError(path, f"this snapshot is damaged ({type(error).__name__}: {error})") from None
+        why = next(iter(str(error).splitlines()), "")
+        raise FormatError(path, f"this snapshot is damaged ({type(error).__name__}: {why})") from None
     finally:
         before.restore(shell)
 
@@ -119,7 +124,28 @@ def _checked(data: object, path: str) -> dict[str, Any]:
     if version > VERSION:
         who = f", written by tdvfsh {data.get('tdvfsh')}"
         raise FormatError(path, f"a snapshot of version {version}{who}; this tdvfsh reads up to {VERSION}")
+    try:
+        _FILE(data, "")
+    except FieldError as error:
+        raise FormatError(path, f"this snapshot is damaged: {error}") from None
     return data
+
+
+_SHELL: Final = fields_shape(
+    {
+        "variables": items(row(text, text, flag)),
+        "aliases": items(row(text, text, flag)),
+        "current": maybe(text),
+        "directories": items(row(text, text)),
+        "start_time": maybe(whole(1 << 40)),
+        "options": maybe(mapping(anything)),
+        "clock_ns": whole(1 << 80),
+    },
+    {"nvram": items(row(text, text, whole(0xFFFFFFFF), text))},
+)
+_FILE: Final = fields_shape(
+    {"format": text, "version": whole(VERSION, least=1), "tdvfsh": text, "shell": _SHELL, "machine": maybe(MACHINE)}
+)
 
 
 def _shell(shell: Shell) -> dict[str, Any]:
@@ -160,8 +186,8 @@ def _become(shell: Shell, data: dict[str, Any], path: str) -> None:
         _give_processor(shell, machine)
     if data["version"] == 1 and isinstance(shell.machine, Machine):
         shell.machine.services.core.real_time_clock.start_ns = int(own["start_time"]) * 1_000_000_000
-    for vendor, name, attributes, text in own.get("nvram", ()):
-        set_variable(shell, name, Guid(vendor), attributes, bytes.fromhex(text))
+    for vendor, name, attributes, data_text in own.get("nvram", ()):
+        set_variable(shell, name, Guid(vendor), attributes, bytes.fromhex(data_text))
 
 
 class _OfTheProcessor:
@@ -311,4 +337,11 @@ def _read_node(data: list[Any]) -> Any:
 def _as_declared(value: Any, declared: object) -> Any:
     if declared == "Guid":
         return Guid(value)
-    return bytes.fromhex(value) if declared == "bytes" else value
+    if declared == "bytes":
+        return bytes.fromhex(value)
+    wanted = {"int": int, "str": str}.get(str(declared))
+    if wanted is not None and type(value) is not wanted:
+        raise ValueError(f"{value!r} in a device path")
+    if wanted is int and not 0 <= value < 1 << 64:
+        raise ValueError(f"{value} in a device path")
+    return value

@@ -1,0 +1,92 @@
+"""The one shape of the JSON values that :mod:`tdvfsh.machine.snapshot_file` writes and reads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdvfsh.formats.shapes import (
+    NUMBER,
+    Shape,
+    anything,
+    fields,
+    flag,
+    items,
+    mapping,
+    maybe,
+    one_of,
+    ranges,
+    row,
+    text,
+    whole,
+)
+from tdvfsh.uefi.memory import EfiGcdMemoryType
+from tdvfsh.uefi.tdx import SeptLevel, SeptState
+from tdvfsh.units import PAGE_SIZE
+
+_MEMORY_TYPE: Final = whole(0xFFFFFFFF)
+_GCD_TYPE: Final = one_of([int(kind) for kind in EfiGcdMemoryType])
+_SEPT: Final = row(NUMBER, NUMBER, one_of([state.name for state in SeptState]), one_of([int(one) for one in SeptLevel]))
+_COUNT: Final = whole(1 << 48)
+_PLAN: Final = items(row(NUMBER, NUMBER))
+
+_TD: Final = fields(
+    {
+        "accepts": _COUNT, "added_bytes": NUMBER, "map_gpa_calls": _COUNT, "calls": _COUNT, "exits": _COUNT,
+        "groups": _COUNT,
+        "sept": ranges(_SEPT, PAGE_SIZE),
+        "shared": ranges(row(NUMBER, NUMBER), PAGE_SIZE),
+        "contents": items(row(NUMBER, text)),
+        "faults": maybe(fields({"tdcalls": _PLAN, "accepts": _PLAN, "map_gpas": _PLAN})),
+    }
+)  # fmt: skip
+_POOL: Final = fields(
+    {
+        "pools": items(row(_MEMORY_TYPE, NUMBER, NUMBER, items(items(NUMBER)))),
+        "blocks": items(row(NUMBER, _MEMORY_TYPE, NUMBER)),
+        "free": items(row(NUMBER, whole(64))),
+        "pages": items(row(NUMBER, _MEMORY_TYPE)),
+    }
+)
+_CORE: Final = fields(
+    {
+        "map_key": _COUNT,
+        "memory_map": ranges(row(NUMBER, NUMBER, _MEMORY_TYPE, NUMBER), PAGE_SIZE),
+        "spare_descriptors": maybe(_COUNT),
+        "gcd_version": _COUNT,
+        "gcd": ranges(row(NUMBER, NUMBER, _GCD_TYPE, NUMBER, NUMBER, flag)),
+        "pool": _POOL,
+        "configuration_tables": items(row(text, NUMBER)),
+        "at_runtime": flag,
+        "exit_boot_services_called": flag,
+        "memory_attributes_table": maybe(row(_COUNT, _COUNT, maybe(NUMBER))),
+        "fault_plan": maybe(
+            fields({"faults": items(row(text, NUMBER, text)), "calls": mapping(NUMBER), "met": items(text)})
+        ),
+        "events": _COUNT,
+    },
+    {
+        "variables": items(row(text, text, whole(0xFFFFFFFF), text)),
+        "real_time_clock": fields(
+            {
+                "start_ns": whole(1 << 68), "time_zone": whole(0x7FF, least=-1440), "daylight": whole(0xFF),
+                "wakeup": maybe(text), "wakeup_enabled": flag, "wakeup_pending": flag,
+            }
+        ),
+        "monotonic_count": NUMBER,
+        "system_table": maybe(NUMBER),
+    },
+)  # fmt: skip
+
+MACHINE: Final[Shape] = fields(
+    {
+        "options": mapping(anything),  # by the option table, as it reads them
+        "now_ns": whole(1 << 80),
+        "caller": text,
+        "td": _TD,
+        "core": _CORE,
+        "next_handle": _COUNT,
+        "handles": items(row(whole(), items(row(text, anything)))),  # an interface by who decodes it
+        "trace": items(anything),  # by the journal's own reader
+    },
+    {"opens": items(row(NUMBER, text, items(row(NUMBER, maybe(NUMBER), whole(0xFF), _COUNT))))},
+)
