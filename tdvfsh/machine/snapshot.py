@@ -103,7 +103,7 @@ def take_snapshot(machine: Machine, before: MachineSnapshot | None = None) -> Ma
     interfaces = tuple((thing, _fields(thing)) for thing in _interfaces(machine))
     own = (("fault_plan", copy_of(services.fault_plan)), ("on_out_of_resources", services.on_out_of_resources),
            ("program_for", services.images.program_for))  # fmt: skip
-    if before is None:
+    if before is None or before.options is not machine.options:  # of another machine: nothing is shared with that
         return MachineSnapshot(
             options=machine.options,
             td=machine.td.copy(),
