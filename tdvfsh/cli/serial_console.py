@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tdvfsh.report.table import printable
 
 _ESCAPE: Final = "\x1b"
 _LONGEST_SEQUENCE: Final = 32
+_NEVER_RAW: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class SerialOutput:
@@ -21,7 +23,8 @@ class SerialOutput:
 
     Args:
         stream: Where it goes.
-        raw: A user types at it: the terminal is to obey what it is sent. Otherwise that is shown instead.
+        raw: A user types at it: the terminal is to obey the control sequences that it is sent, but for DEL, C1 controls
+            and what turns the direction of text. Otherwise they are shown instead.
         plain: Leave cursor positions and colours out where they are not obeyed, as firmware's screens are full of them.
     """
 
@@ -37,7 +40,7 @@ class SerialOutput:
         """Some bytes; carriage returns are left out, but for a terminal that obeys."""
         text = self._decoder.decode(data)
         if self._raw:
-            self._stream.write(text)
+            self._stream.write(_NEVER_RAW.sub("?", text))
             self._stream.flush()
             self._at_line_start = text.endswith("\n") if text else self._at_line_start
             return

@@ -18,6 +18,7 @@ _UNSAFE: Final = re.compile(
     "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of text
     "\ud800-\udfff]"  # bytes of a host file name that are no UTF-8
 )
+_OVERWRITTEN: Final = re.compile("[^\n\b]\b(?=[^\n\b])")
 _ROW: Final = re.compile(r"^(\w+) +[0-9A-F]{16}-[0-9A-F]{16} .*", re.MULTILINE)
 _ROW_COLOURS: Final = {
     "Available": "32", "Unaccepted": "31", "LoaderCode": "36", "LoaderData": "36", "RT_Code": "35", "RT_Data": "35",
@@ -111,6 +112,8 @@ class TerminalSink:
     def write(self, text: str) -> None:
         """Print text."""
         self.before_write()
+        if "\b" in text:
+            text = _OVERWRITTEN.sub("", text)
         safe = escape_controls(text)
         self.seen(safe)
         safe = self._fitted(safe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import tdvfsh
 from tdvfsh.cli.output import print_lines, print_notes
+from tdvfsh.cli.serial_console import SerialOutput
 from tdvfsh.ui.output import escape_controls
 
 PACKAGE = Path(tdvfsh.__file__).parent
@@ -57,3 +59,10 @@ def test_lines_and_notes_are_escaped(show: object, capsys: pytest.CaptureFixture
     show(["a\x1b[31m", "b\u202e\x9b", "plain ü"])
     captured = capsys.readouterr()
     assert captured.out + captured.err == "a\\x1b[31m\nb\\u202e\\x9b\nplain ü\n"
+
+
+def test_a_serial_console_that_is_typed_at_never_passes_c1_controls_on() -> None:
+    stream = StringIO()
+    serial = SerialOutput(stream, raw=True)
+    serial.write("\x1b[1mbold\x1b[0m a\u009b2Jb\x7fc\u202ed\r\n".encode())
+    assert stream.getvalue() == "\x1b[1mbold\x1b[0m a?2Jb?c?d\r\n"

@@ -90,3 +90,9 @@ def test_a_person_who_wants_to_stop_is_heard_before_a_write() -> None:
     with pytest.raises(KeyboardInterrupt):
         sink.write("x")
     assert stream.getvalue() == ""
+
+
+def test_what_a_backspace_takes_back_is_not_shown() -> None:
+    stream = StringIO()
+    TerminalSink(stream).write("a^\b%N\n\b")
+    assert stream.getvalue() == "a%N\n\\x08"

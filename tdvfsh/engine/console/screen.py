@@ -5,11 +5,21 @@ Source: UEFI 2.10 12.4; what OutputString does at the edges, as edk2 MdeModulePk
 
 from __future__ import annotations
 
+import re
 from typing import Final, Protocol
 
 COLUMNS: Final = 80
 ROWS: Final = 25
 DEFAULT_ATTRIBUTE: Final = 0x07
+
+_UNKNOWN_GLYPH: Final = "?"
+_UNSHOWN: Final = re.compile(
+    "[\x7f-\x9f"  # DEL and the C1 controls, which a terminal obeys
+    "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # no width, or another direction of text
+    "\ud800-\udfff]"
+)
+"""What no display gets: a guest's text is for people to read. EFI's terminal driver prints ``?`` where it has no glyph
+(MdeModulePkg/Universal/Console/TerminalDxe/TerminalConOut.c)."""
 
 _COLORS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # EFI's blue, green, cyan … as ANSI numbers
 _SCREENS: Final = ("\x1b[2J\x1b[H", f"\x1b[1;{ROWS}r")
@@ -69,7 +79,7 @@ class Screen:
         return ["".join(row).rstrip() for row in self._cells]
 
     def write(self, text: str) -> None:
-        """OutputString."""
+        """OutputString; what would move a terminal's cursor or turn its text shows as an unknown glyph."""
         run = ""
         for character in text:
             if character in "\r\n\b":
@@ -79,6 +89,8 @@ class Screen:
                 continue
             if character == "\0" or character < " ":
                 continue
+            if not character.isascii() or character == "\x7f":
+                character = _UNSHOWN.sub(_UNKNOWN_GLYPH, character)
             self._cells[self.row][self.column] = character
             run += character
             self.column += 1
