@@ -111,7 +111,14 @@ def memory_type_words() -> list[str]:
 
 
 def _number(name: str, default: int | None = None, *, optional: bool = False, kind: str = "number") -> Parameter:
-    return Parameter(name, read_address, "a number in hex, or a size such as 16M", default, optional, kind)
+    return Parameter(
+        name=name,
+        read=read_address,
+        what="a number in hex, or a size such as 16M",
+        default=default,
+        optional=optional,
+        kind=kind,
+    )
 
 
 def _allocate_type() -> Parameter:
@@ -125,7 +132,14 @@ def _memory_type(name: str) -> Parameter:
 
 
 def _guid(name: str, *, optional: bool = False) -> Parameter:
-    return Parameter(name, _read_guid, f"a GUID or one of {', '.join(protocol_names())}", None, optional, "protocol")
+    return Parameter(
+        name=name,
+        read=_read_guid,
+        what=f"a GUID or one of {', '.join(protocol_names())}",
+        default=None,
+        optional=optional,
+        kind="protocol",
+    )
 
 
 # --- memory services -------------------------------------------------------------------------------------------------
@@ -275,7 +289,9 @@ _MEMORY: Final = _number("Memory", 0, optional=True, kind="address")
 _START: Final = _number("StartAddress", kind="unaccepted_start")
 _IMAGE: Final = _number("ImageHandle", optional=True, kind="handle")
 _TABLE: Final = _number("Table", kind="address")
-_EXIT_STATUS: Final = Parameter("ExitStatus", _read_status, "a status such as ABORTED", SUCCESS, True, "status")
+_EXIT_STATUS: Final = Parameter(
+    name="ExitStatus", read=_read_status, what="a status such as ABORTED", default=SUCCESS, optional=True, kind="status"
+)
 
 SERVICES: Final = (
     Service(
