@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as typing's, without importing it
 if TYPE_CHECKING:
     from tdvfsh.boots.compare import ComparedBoot, Comparison, compare
+    from tdvfsh.boots.explanation import Explanation, explain
     from tdvfsh.boots.ladder import Rung, ladder
     from tdvfsh.boots.modelled_boot import BootResult, boot
     from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
@@ -91,6 +92,7 @@ __all__ = [
     "EfiAllocateType",
     "EfiMemoryType",
     "EfiStatus",
+    "Explanation",
     "FormatError",
     "HostError",
     "Machine",
@@ -126,6 +128,7 @@ __all__ = [
     "boot_on_cpu",
     "compare",
     "difference",
+    "explain",
     "human_size",
     "inspect_file",
     "ladder",
@@ -145,6 +148,7 @@ _HOMES = {
         "Comparison",
         "compare",
     ),
+    "boots.explanation": ("Explanation", "explain"),
     "boots.ladder": (
         "Rung",
         "ladder",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from tdvfsh.boots.qemu import check_initrd
+from tdvfsh.linux.os_side import OsSide, os_side
 from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, FIRMWARE_START, BootFailure, BootFlow, Placement
@@ -116,6 +118,11 @@ class BootResult:
         """Whether the operating system was reached without the initrd that it should have had."""
         placed = any(entry.what == "initrd" and not entry.freed for entry in self.placements)
         return self.booted and bool(self.files.initrd_size) and not placed
+
+    @cached_property
+    def os_side(self) -> OsSide | None:
+        """What the operating system accepts from here on, modelled; None where it was not reached or has really run."""
+        return os_side(self)
 
     @property
     def boot_bytes(self) -> int:

@@ -72,7 +72,7 @@ def open_boot_files(
 
             # Loaders take an empty file for an initrd, and each makes something else of it.
             facts.append(parse_initrd(mapped.view, name, tell, limits) if mapped.size else Initrd(name, 0, ()))
-            files.append(InitrdFile(name, mapped.view))
+            files.append(InitrdFile(name, mapped.view, facts[-1].unpacked_size))
         yield OpenedFiles(BootFiles(kernel_file, tuple(files), cmdline), tuple(facts))
 
 

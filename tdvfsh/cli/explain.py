@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdvfsh.boots.explanation import explain
 from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
@@ -14,5 +15,5 @@ def run_explain(arguments: Arguments) -> int:
 
     options = arguments.td_options()
     with named_files(arguments) as (_, opened):
-        print_lines(explain_lines(boot(options, opened.boot)))
+        print_lines(explain_lines(explain(boot(options, opened.boot))))
     return 0

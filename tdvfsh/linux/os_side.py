@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.linux.os_counts import early_count, is_cloud, memory_devices
 from tdvfsh.linux.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations, section_roots_size
@@ -38,8 +38,11 @@ from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_up, human_size
 
 if TYPE_CHECKING:
-    from tdvfsh.boots.modelled_boot import BootResult
+    from tdvfsh.loaders.files import BootFiles
+    from tdvfsh.loaders.flow import Placement
+    from tdvfsh.machine.machine import Machine
     from tdvfsh.td.trust_domain import TrustDomain
+    from tdvfsh.uefi.memory import MemoryDescriptor
 
 LAZY: Final = "lazy"
 EAGER: Final = "eager"
@@ -95,12 +98,32 @@ class OsSide:
         return sum(step.seconds for step in self.steps)
 
 
-def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
+class HandedOver(Protocol):
+    """A boot that has ended, perhaps with a kernel that takes over; :class:`tdvfsh.boots.modelled_boot.BootResult`."""
+
+    @property
+    def machine(self) -> Machine: ...
+    @property
+    def files(self) -> BootFiles: ...
+    @property
+    def placements(self) -> Sequence[Placement]: ...
+    @property
+    def memory_map(self) -> Sequence[MemoryDescriptor]: ...
+    @property
+    def booted(self) -> bool: ...
+    @property
+    def os_ran(self) -> bool: ...
+    @property
+    def left_to_os_bytes(self) -> int: ...
+    @property
+    def lost_bytes(self) -> int: ...
+
+
+def os_side(result: HandedOver) -> OsSide | None:
     """Model what the kernel of ``result`` accepts, up to the workload that the options name.
 
     Args:
         result: A boot.
-        unpacked_bytes: What its initrds unpack to.
 
     Returns:
         None where the operating system was not reached, or has really run, or where nothing is ever unaccepted.
@@ -135,7 +158,7 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
     linux.first_free(policy)
     if policy == LAZY:
         linux.page_allocator()
-    linux.unpack(unpacked_bytes)
+    linux.unpack(result.files.unpacked_size)
     unmet = linux.workload(options.os_workload)
     return OsSide(
         policy=policy,
@@ -151,7 +174,7 @@ def os_side(result: BootResult, unpacked_bytes: int = 0) -> OsSide | None:
 class _Linux:
     """The kernel on a copy of the TD, step by step."""
 
-    def __init__(self, result: BootResult, runs: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, result: HandedOver, runs: Sequence[tuple[int, int]]) -> None:
         self.steps: list[OsAccept] = []
         self.unaccepted = UnacceptedMemory(runs)
         self._result = result

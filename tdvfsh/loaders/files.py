@@ -71,10 +71,17 @@ class KernelFile:
 
 @dataclass(frozen=True)
 class InitrdFile:
-    """One initrd."""
+    """One initrd.
+
+    Attributes:
+        path: What to call it.
+        view: The file.
+        unpacked_size: Bytes that it unpacks to; 0 where nobody has unpacked it.
+    """
 
     path: str
     view: memoryview
+    unpacked_size: int = 0
 
     @property
     def size(self) -> int:
@@ -98,6 +105,11 @@ class BootFiles:
         """The files' names and sizes in a line."""
         files = [(self.kernel.path, self.kernel.size), *((initrd.path, initrd.size) for initrd in self.initrds)]
         return ", ".join(f"{ascii(PurePath(path).name)[1:-1]} {human_size(size)}" for path, size in files)
+
+    @property
+    def unpacked_size(self) -> int:
+        """Bytes that all initrds unpack to."""
+        return sum(initrd.unpacked_size for initrd in self.initrds)
 
     @cached_property
     def initrd_size(self) -> int:

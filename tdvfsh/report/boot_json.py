@@ -8,7 +8,7 @@ from typing import Any
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
-from tdvfsh.linux.os_side import OsSide, os_side
+from tdvfsh.linux.os_side import OsSide
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
@@ -71,7 +71,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "on_demand_accept": result.on_demand_seconds,
         },
         "sec": None if boot is None else sec_object(boot),
-        "os_side": _os_side(os_side(result, sum(initrd.unpacked_size or 0 for initrd in initrds))),
+        "os_side": _os_side(result.os_side),
         "notes": list(result.machine.start.notes),
         "memory_map": [
             {

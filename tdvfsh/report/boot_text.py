@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
-from tdvfsh.linux.os_side import OsSide, os_side
+from tdvfsh.linux.os_side import OsSide
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.table import printable, table_lines
@@ -26,16 +26,16 @@ def story_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
         "",
         *placement_lines(result.placements),
         "",
-        *after_boot_lines(result, initrds),
+        *after_boot_lines(result),
     ]
 
 
-def after_boot_lines(result: BootResult, initrds: Sequence[Initrd]) -> list[str]:
+def after_boot_lines(result: BootResult) -> list[str]:
     """Outcome, accept account, and the operating system's side."""
     return [
         *outcome_lines(result),
         *account_lines(result),
-        *os_lines(os_side(result, sum(initrd.unpacked_size for initrd in initrds))),
+        *os_lines(result.os_side),
     ]
 
 

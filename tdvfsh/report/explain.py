@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import Final
 
-from tdvfsh.accept.needs import unaccepted_ranges
-from tdvfsh.boots.compare import helping_options
-from tdvfsh.boots.ladder import least_accept
+from tdvfsh.boots.asked_steps import AskedStep
+from tdvfsh.boots.explanation import Explanation
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
-from tdvfsh.report.boot_steps import asked_steps
 from tdvfsh.report.boot_text import labelled, td_sentence
-from tdvfsh.report.explain_options import why_option
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
 from tdvfsh.units import human_size
@@ -23,24 +20,23 @@ _LEAST_SHOWN: Final = 1 << 20
 _NAME: Final = 17
 
 
-def explain_lines(result: BootResult) -> list[str]:
+def explain_lines(explanation: Explanation) -> list[str]:
     """The TD, what each step asked and got, the outcome with numbers, and what the other options make of it."""
+    result = explanation.result
     lines = labelled("TD", td_sentence(result))
-    lines += _steps(result)
+    lines += _steps(explanation.steps)
     lines += _outcome(result)
-    options = result.machine.options
-    if not options.td:
+    if not result.machine.options.td:
         return lines
     if result.failure is not None:
-        lines += _accepting(result, result.failure)
+        lines += _accepting(explanation, result.failure)
     if result.machine.imported_map is None:
-        lines += _least(result)
-    return [*lines, "", *_options(result)]
+        lines += _least(explanation)
+    return [*lines, "", *_options(explanation)]
 
 
-def _steps(result: BootResult) -> list[str]:
+def _steps(steps: Sequence[AskedStep]) -> list[str]:
     """The large requests; the small ones as a number."""
-    steps = asked_steps(result)
     large = [step for step in steps if step.size >= _LEAST_SHOWN]
     if not large:
         return labelled("asked", "nothing of 1 MiB or more was placed")
@@ -85,15 +81,14 @@ def _largest_hole(failure: BootFailure) -> str:
     return f"the largest hole that it could have used is {largest}, which alignment or its limit leaves too small"
 
 
-def _accepting(result: BootResult, failure: BootFailure) -> list[str]:
+def _accepting(explanation: Explanation, failure: BootFailure) -> list[str]:
     """What accepting the rest would have changed for the request that failed."""
     asked = failure.asked_bytes
     if not asked:
         return []
-    ranges = unaccepted_ranges(result.machine.services)
-    if not ranges:
+    if explanation.largest_unaccepted is None:
         return labelled("accepting", "nothing is left to accept: more RAM or less to load is all that helps")
-    start, end = max(ranges, key=lambda piece: piece[1] - piece[0])
+    start, end = explanation.largest_unaccepted
     largest = f"the largest unaccepted piece is {human_size(end - start)} at {start:#x}"
     if end - start >= asked:
         needs = human_size(asked)
@@ -105,27 +100,24 @@ def _accepting(result: BootResult, failure: BootFailure) -> list[str]:
     )
 
 
-def _least(result: BootResult) -> list[str]:
-    options = replace(result.machine.options, on_demand="none")
-    least = least_accept(options, result.files)
+def _least(explanation: Explanation) -> list[str]:
+    least = explanation.least_accept
     if least is None:
-        ram = human_size(options.memory)
+        ram = human_size(explanation.result.machine.options.memory)
         return labelled("at boot", f"without any option no --accept makes it boot in {ram} of RAM")
     return labelled("at boot", f"without any option it boots from --accept {least >> 20}M on")
 
 
-def _options(result: BootResult) -> list[str]:
+def _options(explanation: Explanation) -> list[str]:
+    own = explanation.result.machine.options.on_demand
     lines = ["The same boot under each option:"]
-    outcomes = {result.machine.options.on_demand: result, **dict(helping_options(result))}
-    order = ("none", "allocator", "loader-literal", "loader", "service")
-    for name in order:
-        other = outcomes[name]
+    for name, other, why in ((one.name, one.result, one.why) for one in explanation.options):
         outcome = "boots" if other.booted else f"{other.status.short_name} at {other.stage}"
         outcome += " without its initrd" if other.lacks_initrd else ""
         cost = f", {human_size(other.on_demand_bytes)} on demand" if other.on_demand_bytes else ""
         cost += f" in modelled {other.on_demand_seconds:.3f} s" if other.on_demand_bytes else ""
-        mark = "*" if name == result.machine.options.on_demand else " "
-        sentence = f"{outcome}{cost}: {why_option(name, other)}"
+        mark = "*" if name == own else " "
+        sentence = f"{outcome}{cost}: {why}"
         first, *more = wrap(printable(sentence), text_width() - _NAME, break_long_words=False)
         lines.append(f"{mark} {name:<{_NAME - 2}}{first}")
         lines += [f"{'':<{_NAME}}{line}" for line in more]

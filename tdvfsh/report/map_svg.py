@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from tdvfsh.report.page_data import PageFacts, facts_line
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
+from tdvfsh.history.facts import JournalFacts
+from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
+from tdvfsh.report.page_data import facts_line
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_size
@@ -29,7 +30,7 @@ _FONT: Final = 'font-family="sans-serif" font-size="11"'
 
 def map_svg(file: TraceFile) -> str:
     """RAM to scale, all of it and the part in use, before the first record and after the last; with a legend."""
-    facts = PageFacts(file)
+    facts = JournalFacts(file)
     top = max((end for _, end in file.ram), default=facts.limit)
     used = max((piece.end for piece in facts.last if piece.memory_type not in _QUIET and piece.end <= top), default=top)
     parts = [_text(_EDGE, 24, facts_line(file), bold=True), _text(_EDGE, 42, _account(facts))]
@@ -45,7 +46,7 @@ def map_svg(file: TraceFile) -> str:
     return _document(y + 34, parts)
 
 
-def _account(facts: PageFacts) -> str:
+def _account(facts: JournalFacts) -> str:
     return (
         f"{human_size(facts.boot_bytes)} accepted at boot + {human_size(facts.on_demand_bytes)} on demand + "
         f"{human_size(facts.left_bytes)} left = {human_size(facts.ram_bytes)}; modelled {facts.accept_ns / 1e9:.3f} s"

@@ -2,61 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
+from tdvfsh.engine.runs.accept_account import AcceptRow
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun
-from tdvfsh.engine.tdx.page_accepts import AcceptTally
 from tdvfsh.report.boot_text import labelled
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
-
-FIRMWARE: Final = "firmware"
-LOADER: Final = "on demand"
-
-
-class AcceptRow(NamedTuple):
-    """Who accepted, the first and the number of vCPUs that did it, and what."""
-
-    name: str
-    vcpu: int
-    vcpus: int
-    tally: AcceptTally
-
-    @property
-    def executed_by(self) -> str:
-        """The vCPUs by number."""
-        return str(self.vcpu) if self.vcpus == 1 else f"{self.vcpu}-{self.vcpu + self.vcpus - 1}"
-
-
-def accept_rows(result: CpuBootResult) -> list[AcceptRow]:
-    """Everybody who accepted, in order: the firmware at boot, on demand before the kernel, then the kernel's phases."""
-    run, boot = result.os_run, result.machine.boot_accept
-    assert run is not None
-    rows: list[AcceptRow] = []
-    if boot is not None:
-        outcome = boot.outcome
-        first = AcceptTally(
-            calls=outcome.calls,
-            pages_4k=outcome.pages_4k,
-            pages_2m=outcome.pages_2m,
-            mismatches=outcome.size_mismatches,
-            refused=outcome.already_accepted,
-            td_exits=outcome.td_exits,
-            ns=round(result.boot_accept_seconds * 1e9),
-        )
-        rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
-    later = AcceptTally(
-        result.accept_calls - (boot.outcome.calls if boot is not None else 0),
-        result.on_demand_pages("pages_4k"),
-        result.on_demand_pages("pages_2m"),
-        ns=round(result.on_demand_seconds * 1e9),
-    )
-    if later.calls:
-        rows.append(AcceptRow(LOADER, 0, 1, later))
-    phases = list(dict.fromkeys(acceptor.phase for acceptor in run.tallies))
-    by_phase = sorted(run.tallies.items(), key=lambda item: (phases.index(item[0].phase), item[0].vcpu))
-    return [*rows, *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally) for acceptor, tally in by_phase)]
 
 
 def os_run_lines(result: CpuBootResult) -> list[str]:
@@ -70,13 +24,12 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
         lines += labelled("", f"{started} of the {vcpus} vCPUs ran")
     if not result.machine.options.td:
         return lines
-    drop = run.unaccepted_before - run.unaccepted_after
-    again = run.total.accepted_bytes - drop
+    drop, again = run.dropped_bytes, run.again_bytes
     anew = f", {human_size(again)} of it anew after conversions" if again > 0 else ""
     if again < 0:
         anew = f", and shared {human_size(-again)} that were never accepted"
     lines += [
-        *table_lines(_cells(accept_rows(result)), " >>>>>>>"),
+        *table_lines(_cells(result.accept_account), " >>>>>>>"),
         *labelled(
             "left",
             f"{human_size(run.unaccepted_before)} unaccepted before the kernel, "
@@ -98,7 +51,7 @@ def bits_set(bitmap: bytes) -> int:
     return int.from_bytes(bitmap, "little").bit_count()
 
 
-def _cells(rows: list[AcceptRow]) -> list[tuple[str, ...]]:
+def _cells(rows: Sequence[AcceptRow]) -> list[tuple[str, ...]]:
     heads = ("accepted by", "bytes", "4 KiB", "2 MiB", "TDCALLs", "TD exits", "modelled", "vCPU")
     return [
         heads,
@@ -148,7 +101,7 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
                 "td_exits": row.tally.td_exits,
                 "modelled_seconds": row.tally.ns / 1e9,
             }
-            for row in accept_rows(result)
+            for row in result.accept_account
         ],
         "unaccepted_bytes_before": run.unaccepted_before,
         "unaccepted_bytes_after": run.unaccepted_after,

@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from tdvfsh.errors import HostError
-from tdvfsh.report.accept_events import AcceptEvent
-from tdvfsh.report.boot_story import StoryStep
+from tdvfsh.history.accept_events import AcceptEvent
+from tdvfsh.history.boot_story import StoryStep
+from tdvfsh.history.facts import JournalFacts
 from tdvfsh.report.compare_text import ComparedRow, alike_rows
-from tdvfsh.report.page_data import PageFacts, facts_line, page_values
+from tdvfsh.report.page_data import facts_line, page_values
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import human_size
 
@@ -44,7 +45,7 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
         plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
     except (ImportError, OSError):
         raise HostError(NEEDS_EXTRA) from None
-    facts = PageFacts(file)
+    facts = JournalFacts(file)
     alike = [row._replace(on_demand=options) for row, options in alike_rows(compared)]
     environment = Environment(
         loader=PackageLoader("tdvfsh.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -106,7 +107,7 @@ def _outcome(boot: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _tiles(facts: PageFacts) -> list[dict[str, str]]:
+def _tiles(facts: JournalFacts) -> list[dict[str, str]]:
     ram = max(facts.ram_bytes, 1)
 
     def share(size: int) -> str:
@@ -125,7 +126,7 @@ def _tiles(facts: PageFacts) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-def _shares(facts: PageFacts) -> list[dict[str, Any]]:
+def _shares(facts: JournalFacts) -> list[dict[str, Any]]:
     parts = (
         ("boot", "accepted at boot", facts.boot_bytes),
         ("demand", "accepted on demand", facts.on_demand_bytes),

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tdvfsh.report.accept_events import AcceptEvent, accept_events
-from tdvfsh.report.boot_story import PlacedThing, StoryStep, placed_things, story_steps
+from tdvfsh.history.facts import JournalFacts
+from tdvfsh.history.painted_map import ACCEPTED_ONLY, HOLE, type_label
 from tdvfsh.report.compare_text import ComparedRow
-from tdvfsh.report.map_changes import MapChange, map_changes
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, type_label
 from tdvfsh.report.trace_text import values_text
 from tdvfsh.trace import TraceRecord
 from tdvfsh.trace.file import TraceFile
@@ -23,64 +21,7 @@ _UNACCEPTED: Final = int(EfiMemoryType.EfiUnacceptedMemoryType)
 _OUTSIDE_RAM: Final = frozenset({EfiMemoryType.EfiMemoryMappedIO, EfiMemoryType.EfiMemoryMappedIOPortSpace})
 
 
-class PageFacts:
-    """A trace, looked at once.
-
-    Attributes:
-        file: The trace.
-        changes: The map's changes.
-        things: The boot's placements in time.
-        steps: The boot's steps.
-        accepts: The accepts.
-        first: The first map.
-        last: The last map.
-    """
-
-    def __init__(self, file: TraceFile) -> None:
-        self.file = file
-        records = file.records
-        self.changes: list[MapChange] = map_changes(file.memory_map, records)
-        self.things: list[PlacedThing] = placed_things(file.boot, records)
-        self.steps: list[StoryStep] = story_steps(records, self.things)
-        self.accepts: list[AcceptEvent] = list(accept_events(records))
-        self.first = PaintedMap(file.memory_map)
-        self.last = PaintedMap(file.memory_map)
-        for change in self.changes:
-            self.last.paint(change.start, change.end, change.memory_type)
-
-    @property
-    def ram_bytes(self) -> int:
-        """All RAM."""
-        return sum(end - start for start, end in self.file.ram)
-
-    @property
-    def boot_bytes(self) -> int:
-        """Bytes accepted before DXE, or by whoever made the first map."""
-        return self.ram_bytes - _bytes_of(self.first, _UNACCEPTED)
-
-    @property
-    def left_bytes(self) -> int:
-        """Bytes that nobody has accepted in the end."""
-        return _bytes_of(self.last, _UNACCEPTED)
-
-    @property
-    def on_demand_bytes(self) -> int:
-        """Bytes accepted between the first map and the last."""
-        return self.ram_bytes - self.boot_bytes - self.left_bytes
-
-    @property
-    def accept_ns(self) -> int:
-        """Modelled nanoseconds of all accepts."""
-        return sum(event.duration_ns for event in self.accepts)
-
-    @property
-    def limit(self) -> int:
-        """Where the address space that matters ends: a power of two above everything in the map."""
-        top = max([*(piece.end for piece in self.first), *(end for _, end in self.file.ram), 1])
-        return 1 << (top - 1).bit_length()
-
-
-def page_values(facts: PageFacts, compared: Sequence[ComparedRow] = ()) -> dict[str, Any]:
+def page_values(facts: JournalFacts, compared: Sequence[ComparedRow] = ()) -> dict[str, Any]:
     """Everything that the page's scripts read."""
     records = facts.file.records
     callers, services, statuses = _Names(), _Names(), _Names()
@@ -163,7 +104,3 @@ class _Names:
 
 def _counts_as_failure(record: TraceRecord) -> bool:
     return record.status is not None and record.status.is_error
-
-
-def _bytes_of(painted: PaintedMap, memory_type: int) -> int:
-    return sum(piece.end - piece.start for piece in painted if piece.memory_type == memory_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tdvfsh.accept.boot_time import parse_boot_accept
@@ -10,6 +11,7 @@ from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.images.make import make_kernel
 from tdvfsh.linux.os_counts import early_count
 from tdvfsh.linux.os_side import OsAccept, OsSide, os_side
+from tdvfsh.loaders.files import InitrdFile
 from tdvfsh.machine import TdOptions
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE
 from tests.boots.made_files import CLOUD_6_12, Opener
@@ -17,13 +19,17 @@ from tests.boots.made_files import CLOUD_6_12, Opener
 MADE = "6.12.0-tdvfsh"
 
 
-def _boot(opened: Opener, cmdline: str = "nokaslr", accept: str = "below-4g", **more: object) -> BootResult:
+def _boot(
+    opened: Opener, cmdline: str = "nokaslr", accept: str = "below-4g", unpacked: int = 0, **more: object
+) -> BootResult:
     options = TdOptions(accept=parse_boot_accept(accept), **{"memory": 66 * GIB, **more})  # type: ignore[arg-type]
-    return boot(options, opened(0, cmdline).boot)
+    files = opened(0, cmdline).boot
+    packed = InitrdFile("initrd", memoryview(b""), unpacked)  # takes no memory itself
+    return boot(options, replace(files, initrds=(packed,)) if unpacked else files)
 
 
 def _side(opened: Opener, unpacked: int = 0, **more: object) -> OsSide:
-    side = os_side(_boot(opened, **more), unpacked)  # type: ignore[arg-type]
+    side = _boot(opened, unpacked=unpacked, **more).os_side  # type: ignore[arg-type]
     assert side is not None
     return side
 

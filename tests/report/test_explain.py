@@ -6,10 +6,11 @@ import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.boots.asked_steps import asked_steps
+from tdvfsh.boots.explanation import explain
 from tdvfsh.boots.ladder import least_accept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.machine import TdOptions
-from tdvfsh.report.boot_steps import asked_steps
 from tdvfsh.report.explain import explain_lines
 from tdvfsh.units import GIB, MIB, human_size
 from tests.boots.made_files import Opener
@@ -21,12 +22,12 @@ def _boot(opened: Opener, initrd: int, memory: int = 2 * GIB, accept: str = "512
 
 
 def _text(result: BootResult) -> str:
-    return " ".join(" ".join(explain_lines(result)).split())
+    return " ".join(" ".join(explain_lines(explain(result))).split())
 
 
 def _option(result: BootResult, name: str) -> str:
     """What is said of one option."""
-    lines = explain_lines(result)
+    lines = explain_lines(explain(result))
     told: dict[str, str] = {}
     current = ""
     for line in lines[lines.index("The same boot under each option:") + 1 :]:
@@ -137,4 +138,4 @@ def test_a_plain_vm_has_no_options(opened: Opener) -> None:
 
 def test_no_line_is_wider_than_a_screen_of_100(opened: Opener) -> None:
     for initrd in (38, 300, 360, 425, 450):
-        assert max(len(line) for line in explain_lines(_boot(opened, initrd))) <= 100
+        assert max(len(line) for line in explain_lines(explain(_boot(opened, initrd)))) <= 100

@@ -16,7 +16,7 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.report.os_run_text import accept_rows, bits_set, os_run_dict, os_run_lines
+from tdvfsh.report.os_run_text import bits_set, os_run_dict, os_run_lines
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import GIB, MIB
@@ -71,15 +71,15 @@ def cells(lines: list[str], name: str) -> list[str]:
 
 
 def test_rows_are_the_firmware_then_on_demand_then_the_kernel_s_phases() -> None:
-    assert [row.name for row in accept_rows(result())] == ["firmware", *NAMES]
-    assert [row.name for row in accept_rows(result(on_demand=3))] == ["firmware", "on demand", *NAMES]
+    assert [row.name for row in result().accept_account] == ["firmware", *NAMES]
+    assert [row.name for row in result(on_demand=3).accept_account] == ["firmware", "on demand", *NAMES]
 
 
 def test_the_firmware_s_row_is_what_the_model_accepted_at_boot() -> None:
     boot = result()
     outcome = boot.machine.boot_accept
     assert outcome is not None
-    tally = accept_rows(boot)[0].tally
+    tally = boot.accept_account[0].tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (
         outcome.outcome.calls, outcome.outcome.pages_4k, outcome.outcome.pages_2m,
     )  # fmt: skip
@@ -87,7 +87,7 @@ def test_the_firmware_s_row_is_what_the_model_accepted_at_boot() -> None:
 
 
 def test_on_demand_is_what_came_between_the_firmware_and_the_kernel() -> None:
-    tally = accept_rows(result(on_demand=3))[1].tally
+    tally = result(on_demand=3).accept_account[1].tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (3, 0, 3)
     assert tally.ns == pytest.approx(3 * 208_000, abs=1)
 
@@ -141,7 +141,7 @@ def test_each_vcpu_s_accepts_are_a_row_beside_those_of_its_phase() -> None:
         Acceptor("kernel, page allocator", 0): AcceptTally(4, 0, 4),
     }
     boot = result(vcpus=2, tallies=tallies, ran=2)
-    rows = [(row.name, row.executed_by, row.tally.calls) for row in accept_rows(boot)[1:]]
+    rows = [(row.name, row.executed_by, row.tally.calls) for row in boot.accept_account[1:]]
     assert rows == [
         ("kernel, memblock", "0", 1), ("kernel, page allocator", "0", 4), ("kernel, page allocator", "1", 2),
         ("kernel, eager", "1", 3),

@@ -16,11 +16,11 @@ from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.cli.main import main
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.history.facts import JournalFacts
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.map_svg import map_svg
 from tdvfsh.report.page import page_html
-from tdvfsh.report.page_data import PageFacts
 from tdvfsh.report.report_file import report_text
 from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
@@ -65,7 +65,7 @@ def _seconds(trace: TraceFile) -> float:
 def test_the_account_of_a_page_is_the_boots_own(opened: Opener) -> None:
     for on_demand in ("none", "allocator", "loader", "service"):
         result = boot(replace(_OPTIONS, on_demand=on_demand), opened(INSTALLER_INITRD).boot)
-        facts = PageFacts(trace_of_boot(result))
+        facts = JournalFacts(trace_of_boot(result))
         assert (facts.boot_bytes, facts.on_demand_bytes, facts.left_bytes) == (
             result.boot_bytes,
             result.on_demand_bytes,
@@ -75,7 +75,7 @@ def test_the_account_of_a_page_is_the_boots_own(opened: Opener) -> None:
 
 
 def test_placements_stand_between_their_records(opened: Opener) -> None:
-    facts = PageFacts(trace_of_boot(boot(_OPTIONS, opened(INSTALLER_INITRD).boot)))
+    facts = JournalFacts(trace_of_boot(boot(_OPTIONS, opened(INSTALLER_INITRD).boot)))
     by_name = {thing.what: thing for thing in facts.things}
     records = facts.file.records
     assert records[by_name["kernel"].since].results["memory"] == by_name["kernel"].start
@@ -90,7 +90,7 @@ def test_placements_stand_between_their_records(opened: Opener) -> None:
 def test_a_failure_is_a_step_and_the_verdict_says_why(opened: Opener) -> None:
     result = boot(replace(_OPTIONS, on_demand="none"), opened(INSTALLER_INITRD).boot)
     trace = trace_of_boot(result)
-    failed = [step for step in PageFacts(trace).steps if step.failed]
+    failed = [step for step in JournalFacts(trace).steps if step.failed]
     assert {step.service for step in failed} == {"AllocatePages", "StartImage"}
     assert result.failure is not None
     assert result.failure.why in page_html(trace)

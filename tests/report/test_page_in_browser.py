@@ -17,13 +17,13 @@ from tdvfsh.boots.compare import compare
 from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import HostError
+from tdvfsh.history.map_changes import map_after, map_changes
+from tdvfsh.history.painted_map import type_label
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.compare_text import compared_rows
-from tdvfsh.report.map_changes import map_after, map_changes
 from tdvfsh.report.page import page_html
-from tdvfsh.report.painted_map import type_label
 from tdvfsh.report.trace_file import trace_of_boot
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import GIB, TIB

@@ -61,6 +61,7 @@ def boot(
         SUCCESS: The kernel left boot services.
         Otherwise: The status that the boot ended with.
     """
+    from tdvfsh.boots.explanation import cures_of
     from tdvfsh.boots.modelled_boot import boot as boot_files
     from tdvfsh.report.boot_text import after_boot_lines, story_lines
     from tdvfsh.report.cure import cure_lines
@@ -78,8 +79,8 @@ def boot(
 
         print_json(shell, boot_dict(result, opened.initrds))
         return ShellStatus.SUCCESS if result.booted else ShellStatus(result.status.code)
-    lines = after_boot_lines(result, opened.initrds) if q else story_lines(result, opened.initrds)
-    for line in lines + cure_lines(result):
+    lines = after_boot_lines(result) if q else story_lines(result, opened.initrds)
+    for line in lines + cure_lines(cures_of(result)):
         shell.print(f"{line}\n")
     if memmap:
         from tdvfsh.report.memmap_text import memmap_table
@@ -175,13 +176,14 @@ def explain(shell: Shell) -> ShellStatus:
         SUCCESS: Explained.
         NOT_FOUND: Nothing has been booted.
     """
+    from tdvfsh.boots.explanation import explain as explain_boot
     from tdvfsh.report.explain import explain_lines
 
     result = last_boot(shell)
     if result is None:
         shell.print("explain: nothing has been booted yet; 'help boot' tells how\n")
         return ShellStatus.NOT_FOUND
-    for line in explain_lines(result):
+    for line in explain_lines(explain_boot(result)):
         shell.print(f"{line}\n")
     return ShellStatus.SUCCESS
 

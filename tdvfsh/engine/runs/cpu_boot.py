@@ -17,6 +17,7 @@ from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSyst
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.placement_watch import GrubReader, PlacementWatch, StubReader
+from tdvfsh.engine.runs.accept_account import AcceptRow, accept_account
 from tdvfsh.engine.runs.grub import GRUB, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
@@ -101,6 +102,11 @@ class CpuBootResult(BootResult):
         if self.at_exit is None:
             return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
         return max(0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds)
+
+    @property
+    def accept_account(self) -> tuple[AcceptRow, ...]:
+        """Everybody who accepted, in order."""
+        return accept_account(self, {} if self.os_run is None else self.os_run.tallies)
 
     @property
     def os_ran(self) -> bool:

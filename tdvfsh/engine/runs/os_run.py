@@ -129,6 +129,16 @@ class OsRun:
         return self.ending in (POWER_OFF, RESET, MATCHED, INPUT_ENDED)
 
     @property
+    def dropped_bytes(self) -> int:
+        """Bytes less that are unaccepted in the end."""
+        return self.unaccepted_before - self.unaccepted_after
+
+    @property
+    def again_bytes(self) -> int:
+        """Accepted bytes beyond those, after conversions; negative where bytes were shared that were never accepted."""
+        return self.total.accepted_bytes - self.dropped_bytes
+
+    @property
     def total(self) -> AcceptTally:
         """All accepts."""
         tally = AcceptTally()

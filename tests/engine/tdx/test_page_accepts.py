@@ -6,7 +6,7 @@ import pytest
 
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally, PageAccepts
-from tdvfsh.report.accept_events import accept_events
+from tdvfsh.history.accept_events import accept_events
 from tdvfsh.td.cost import CostModel
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.mapgpa import map_gpa

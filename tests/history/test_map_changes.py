@@ -9,10 +9,10 @@ import pytest
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.history.map_changes import map_after, map_changes
+from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
-from tdvfsh.report.map_changes import map_after, map_changes
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
 from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

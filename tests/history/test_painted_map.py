@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, Piece, type_label
+from tdvfsh.history.painted_map import ACCEPTED_ONLY, HOLE, PaintedMap, Piece, type_label
 from tdvfsh.trace.fields import memory_type_of
 from tdvfsh.uefi.memory import MemoryDescriptor
 

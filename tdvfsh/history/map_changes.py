@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory_map import CONVENTIONAL
 from tdvfsh.dxe.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
-from tdvfsh.report.accept_events import enters_map
-from tdvfsh.report.painted_map import ACCEPTED_ONLY, PaintedMap
+from tdvfsh.history.accept_events import enters_map
+from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap
 from tdvfsh.trace.records import (
     NO_PARENT,
     AllocatePagesCall,

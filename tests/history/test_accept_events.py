@@ -8,8 +8,8 @@ import pytest
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.history.accept_events import AcceptEvent, accept_events
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.report.accept_events import AcceptEvent, accept_events
 from tdvfsh.units import GIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener
 

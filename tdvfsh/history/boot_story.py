@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from tdvfsh.report.accept_events import accept_events
+from tdvfsh.history.accept_events import accept_events
 from tdvfsh.trace.records import (
     AcceptMemoryCall,
     AllocatePagesCall,

@@ -1,0 +1,60 @@
+"""Who accepted what in a boot on the processor, from the firmware to the operating system's end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+
+FIRMWARE: Final = "firmware"
+LOADER: Final = "on demand"
+
+
+class AcceptRow(NamedTuple):
+    """Who accepted, the first and the number of vCPUs that did it, and what."""
+
+    name: str
+    vcpu: int
+    vcpus: int
+    tally: AcceptTally
+
+    @property
+    def executed_by(self) -> str:
+        """The vCPUs by number."""
+        return str(self.vcpu) if self.vcpus == 1 else f"{self.vcpu}-{self.vcpu + self.vcpus - 1}"
+
+
+def accept_account(result: BootResult, tallies: Mapping[Acceptor, AcceptTally]) -> tuple[AcceptRow, ...]:
+    """Everybody who accepted, in order: the firmware at boot, on demand before the kernel, then the kernel's phases.
+
+    Args:
+        result: The boot up to the kernel.
+        tallies: What was accepted after that, by whom.
+    """
+    boot = result.machine.boot_accept
+    rows: list[AcceptRow] = []
+    if boot is not None:
+        outcome = boot.outcome
+        first = AcceptTally(
+            calls=outcome.calls,
+            pages_4k=outcome.pages_4k,
+            pages_2m=outcome.pages_2m,
+            mismatches=outcome.size_mismatches,
+            refused=outcome.already_accepted,
+            td_exits=outcome.td_exits,
+            ns=round(result.boot_accept_seconds * 1e9),
+        )
+        rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
+    later = AcceptTally(
+        result.accept_calls - (boot.outcome.calls if boot is not None else 0),
+        result.on_demand_pages("pages_4k"),
+        result.on_demand_pages("pages_2m"),
+        ns=round(result.on_demand_seconds * 1e9),
+    )
+    if later.calls:
+        rows.append(AcceptRow(LOADER, 0, 1, later))
+    phases = list(dict.fromkeys(acceptor.phase for acceptor in tallies))
+    by_phase = sorted(tallies.items(), key=lambda item: (phases.index(item[0].phase), item[0].vcpu))
+    return (*rows, *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally) for acceptor, tally in by_phase))
