@@ -32,7 +32,11 @@ Raises:
 >>> td_options(host_page_size="4K", vcpus=2).host_page_size
 4096
 """
-    td_options.__signature__ = inspect.signature(constructor)  # type: ignore[attr-defined]
+    declared = inspect.signature(constructor)
+    shown = [each.replace(annotation=OPTIONS[name].given_as) for name, each in declared.parameters.items()]
+    td_options.__signature__ = declared.replace(  # type: ignore[attr-defined]
+        parameters=shown, return_annotation=TdOptions.__name__
+    )
     td_options.__qualname__ = "td_options"
     td_options.__module__ = __name__
     return td_options

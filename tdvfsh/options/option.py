@@ -48,8 +48,14 @@ class Option(Generic[Held, Given]):
 
     Attributes:
         name: As the library and sweeps call it; the command line has ``--`` and dashes instead of underscores.
+        given_as: The types of values that it takes, for readers of the library's help.
+        takes_value: Whether a value follows it on the command line and at the prompt.
+        repeats: Whether it may be given repeatedly.
+        is_size: Whether values count bytes.
+        is_file: Whether values are paths; where only some are, ``suffix`` ends those.
     """
 
+    given_as = "str"
     takes_value = True
     repeats = False
     is_size = False
@@ -143,6 +149,7 @@ class Number(Option[int, "int | str"]):
     """A whole number from ``least`` to ``most``, or one of ``values``."""
 
     what = "number"
+    given_as = "int | str"
 
     def __init__(
         self, summary: str, *, default: str, least: int = 0, most: int = 0, values: tuple[int, ...] = (),
@@ -241,6 +248,7 @@ class Word(Option[str, str]):
 class Policy(Option["BootAccept", "BootAccept | str | int"]):
     """What is accepted at boot; a number is a size in bytes."""
 
+    given_as = "str | int"
     is_size = True
 
     def read(self, value: object) -> BootAccept:
@@ -265,6 +273,8 @@ class Policy(Option["BootAccept", "BootAccept | str | int"]):
 
 class OnOff(Option[bool, "bool | str"]):
     """``on`` or ``off``."""
+
+    given_as = "bool | str"
 
     def __init__(self, summary: str, *, default: str, **more: Unpack[More]) -> None:
         super().__init__(summary, default=default, form="on|off", **more)
@@ -309,6 +319,7 @@ class Switch(OnOff):
 class File(Option["str | None", "str | None"]):
     """A file of the host, or none."""
 
+    given_as = "str | None"
     is_file = True
 
     def __init__(self, summary: str, **more: Unpack[More]) -> None:
@@ -324,6 +335,7 @@ class File(Option["str | None", "str | None"]):
 class Words(Option["tuple[str, ...]", "Sequence[str]"]):
     """Any number of words: text has commas between them, and the option may be given repeatedly."""
 
+    given_as = "Sequence[str]"
     repeats = True
 
     @property

@@ -132,7 +132,10 @@ def test_faults_are_given_repeatedly_or_with_commas() -> None:
 
 
 def test_the_function_shows_its_options() -> None:
-    assert list(inspect.signature(td_options).parameters) == list(OPTIONS)
+    signature = inspect.signature(td_options)
+    assert list(signature.parameters) == list(OPTIONS)
+    assert signature.parameters["memory"].annotation == "int | str"
+    assert signature.return_annotation == "TdOptions"
     assert [field.name for field in fields(TdOptions)] == list(OPTIONS)
 
 
