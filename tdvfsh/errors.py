@@ -1,4 +1,4 @@
-"""Errors for the host and the person.
+"""Errors of the host and of the user's input.
 
 ::
 
@@ -15,26 +15,26 @@ from __future__ import annotations
 
 
 class TdvfshError(Exception):
-    """Base of all errors that a person may see; ``str()`` is one line that says what and why."""
+    """Base class of all errors that a user may see; ``str()`` is one line that says what and why."""
 
     exit_status = 1
 
 
 class UsageError(TdvfshError):
-    """The person asked for something that does not exist or cannot be."""
+    """Error for a request for something that does not exist or is invalid."""
 
     exit_status = 2
 
 
 class HostError(TdvfshError):
-    """The host machine refused: a file that cannot be read, a tool that is missing."""
+    """Error of the host: a file that cannot be read, a missing tool."""
 
 
 class FormatError(TdvfshError):
-    """A file is not of the form it claims.
+    """Error for a file that does not have the format it claims.
 
     Args:
-        path: The file, as the person named it.
+        path: The file, as the user named it.
         why: One sentence fragment without a full stop.
         offset: Byte offset at which reading failed, where one is known.
     """
@@ -48,10 +48,10 @@ class FormatError(TdvfshError):
 
 
 class ScriptError(TdvfshError):
-    """A script cannot go on.
+    """Error that ends a script.
 
     Args:
-        path: The script, as the person named it.
+        path: The script, as the user named it.
         line: Line number, from 1.
         why: One sentence fragment.
     """

@@ -1,4 +1,4 @@
-"""Names for those who add to tdvfsh: a loader, an accept option, a format, a command, a device.
+"""Names for code that extends tdvfsh: a loader, an accept option, a format, a command, a device.
 
 A command is a function with ``@command("name", profile="td")``, annotated with argument types:
 

@@ -1,4 +1,4 @@
-"""Sizes: the page, powers of two, and how people write and read them."""
+"""Sizes: the page, powers of two, and how users write and read them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse_size(text: str) -> int:
     """Bytes from ``512M``, ``4G``, ``1.5G``, ``0x80000000`` or ``4096``.
 
     Raises:
-        UsageError: The text is no size, or not a whole number of bytes.
+        UsageError: The text is not a size, or not a whole number of bytes.
     """
     match = _SIZE.fullmatch(text.strip()) if len(text) <= _LONGEST_SIZE else None
     if match is None:
@@ -60,7 +60,7 @@ def format_size(size: int) -> str:
 
 
 def human_size(size: int) -> str:
-    """A rounded form for people: ``38.84 MiB``."""
+    """A rounded, readable form: ``38.84 MiB``."""
     for suffix, scale in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size >= scale:
             value = size / scale

@@ -18,7 +18,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write bytes to, which stands under its name once the block has ended well; else nothing changes.
 
     It is written beside its place and then put there, with the mode of what stood there. A pipe, a terminal or a device
-    is no place to put anything: it is written to as it is.
+    is not a place for a temporary file: it is written to as it is.
 
     Raises:
         HostError: The host refuses: no space, no permission, no such folder.

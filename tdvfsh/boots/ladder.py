@@ -36,7 +36,7 @@ _PROBES: Final = 8
 """Sizes looked at below each rung for a stage that is reached there and lost again."""
 
 Progress = Callable[[int], None]
-"""Told how many boots there have been."""
+"""Progress callback: number of boots so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Rung:
         stage: ``firmware``, the name of a placement, or ``boots``.
         meaning: The stage in words.
         accepted: The smallest size in bytes, a multiple of the step, with which it is reached; None where no size does.
-        below: A smaller size at which it is reached as well although sizes between them fail; None as a rule.
+        below: A smaller size that also reaches it although sizes between them fail; usually None.
     """
 
     stage: str
@@ -66,10 +66,10 @@ def ladder(options: TdOptions, files: BootFiles, step: int = MIB, progress: Prog
         options: The machine; what is accepted at boot is varied.
         files: What to boot.
         step: Granularity in bytes, a multiple of 4 KiB.
-        progress: Told about each boot.
+        progress: Progress callback, called after each boot.
 
     Raises:
-        UsageError: A step that cannot be, or a machine of which not all is to be accepted at boot.
+        UsageError: An invalid step, or a machine that does not accept all memory at boot.
     """
     if step < PAGE_SIZE or step % PAGE_SIZE:
         raise UsageError(f"--step {format_size(step)}: must be a multiple of 4 KiB, and not 0")

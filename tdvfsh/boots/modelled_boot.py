@@ -164,7 +164,7 @@ def boot(options: TdOptions, files: BootFiles) -> BootResult:
     """Boot ``files`` in a fresh TD.
 
     Raises:
-        UsageError: A TD that cannot be or does not start, or an initrd that QEMU does not take.
+        UsageError: Invalid TD options, a TD that does not start, or an initrd that QEMU does not take.
     """
     return boot_on(Machine(options, image_bytes=fw_cfg_bytes(files)), files)
 

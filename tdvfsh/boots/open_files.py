@@ -20,7 +20,7 @@ from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 _KERNEL_SECTION: Final = ".linux"
 
 Progress = Callable[[str, int, int], None]
-"""Told the file, bytes done and bytes in all while an initrd is unpacked to measure it."""
+"""Progress callback: file name, bytes done, bytes total, while an initrd is unpacked to measure it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,12 +49,12 @@ def open_boot_files(
         kernel: The kernel's path.
         initrds: Paths of the initrds, in the order in which they are joined.
         cmdline: The kernel's command line.
-        progress: Told how far an initrd has been unpacked.
+        progress: Progress callback while an initrd is unpacked.
         names: What to call the files, kernel first, where not by their paths.
         limits: What to refuse as a decompression bomb; None for the default.
 
     Raises:
-        HostError, FormatError: A file that cannot be read, or is not what it should be.
+        HostError, FormatError: A file that cannot be read, or is invalid.
         UsageError: A command line that the kernel does not take.
     """
     with ExitStack() as stack:
@@ -92,14 +92,14 @@ def read_kernel(view: memoryview, name: str) -> KernelFile:
     """The headers of a kernel, of an EFI program, or of a unified kernel image and the kernel in it.
 
     Raises:
-        FormatError: It is none of these, or what is in a unified kernel image is none.
+        FormatError: It is none of these, nor is the kernel inside a unified kernel image.
     """
     outer = _read_headers(view, name)
     if outer.pe is None or outer.pe.section(_KERNEL_SECTION) is None:
         return outer
     uki = parse_uki(view, name)
     section = uki.section(_KERNEL_SECTION)
-    assert section is not None  # parse_uki gives no image without one
+    assert section is not None  # parse_uki returns no image without one
     inner = _read_headers(view[section.offset : section.offset + section.size], f"{name} ({_KERNEL_SECTION})")
     return replace(outer, uki=uki, inner=inner)
 

@@ -53,11 +53,11 @@ def region(
 
     Args:
         options: The machine.
-        files: What to boot; with ``initrd`` varied, one initrd of so many zero bytes takes the place of all.
+        files: What to boot; with ``initrd`` varied, one initrd of that many zero bytes replaces all.
         over: ``initrd`` or ``accept``.
         sizes: Bytes, ascending.
         on_demands: Names of options.
-        progress: Told boots done and boots in all.
+        progress: Progress callback: boots done, boots total.
 
     Raises:
         UsageError: Nothing to vary, or too much of it.
@@ -65,7 +65,7 @@ def region(
     if over not in (OVER_INITRD, OVER_ACCEPT):
         raise UsageError(f"--over {over}: unknown; choose {OVER_INITRD} or {OVER_ACCEPT}")
     if not 0 < len(sizes) <= _MAX_COLUMNS:
-        raise UsageError(f"{len(sizes)} sizes to try: give 1 to {_MAX_COLUMNS}")
+        raise UsageError(f"{len(sizes)} sizes to try: expected 1 to {_MAX_COLUMNS}")
     rows = []
     done, total = 0, len(on_demands) * len(sizes)
     with _zeros(max(sizes) if over == OVER_INITRD else 0) as zeros:
@@ -100,7 +100,7 @@ def _outcome(options: TdOptions, files: BootFiles) -> str:
 
 @contextmanager
 def _zeros(size: int) -> Iterator[memoryview]:
-    """``size`` zero bytes that take no memory as long as nobody reads them."""
+    """``size`` zero bytes that take no memory until they are read."""
     mapping = mmap.mmap(-1, max(size, PAGE_SIZE), access=mmap.ACCESS_READ)
     yield memoryview(mapping)
     # The views that boots took may outlive this block: the mapping goes with the last of them.

@@ -32,7 +32,7 @@ class StartedMachines:
         self._machines: dict[_Key, tuple[Machine, MachineSnapshot]] = {}
 
     def boot(self, options: TdOptions, files: BootFiles) -> BootResult:
-        """What :func:`tdvfsh.boots.modelled_boot.boot` gives, sooner. The result is good until the next boot here.
+        """Return what :func:`tdvfsh.boots.modelled_boot.boot` returns, sooner. The result is valid until the next boot.
 
         Raises:
             UsageError: As there.
@@ -40,7 +40,7 @@ class StartedMachines:
         loader = _LOADERS[stage_of(options.loader)]
         alike = replace(options, loader=loader, on_demand=_USUAL.on_demand, kaslr_seed=_USUAL.kaslr_seed)
         key = alike, fw_cfg_bytes(files) if options.accept.add_images else 0
-        # Taken out while in use: what a boot that raises leaves behind is nothing to go on from.
+        # Taken out while in use: the state that a raising boot leaves must not be used again.
         machine, start = self._machines.pop(key) if key in self._machines else _started(*key)
         machine.restore(start)
         machine.options = replace(

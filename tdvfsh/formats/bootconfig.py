@@ -33,7 +33,7 @@ class BootConfig:
 def find_bootconfig(source: ByteSource) -> BootConfig | None:
     """The boot configuration at the end of a file, or None where there is none.
 
-    A loader may have added up to three bytes of padding behind it.
+    A loader may have added up to three bytes of padding after it.
 
     Raises:
         FormatError: The magic is there, but size or checksum do not hold.

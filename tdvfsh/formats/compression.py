@@ -145,7 +145,7 @@ def _lz4_frame() -> _Decompressor:
 
 
 def _unpack_lz4_legacy(source: ByteSource, offset: int) -> Unpacking:
-    """Blocks of up to 8 MiB, each behind its packed size, until something comes that is no size."""
+    """Blocks of up to 8 MiB, each after its packed size, until the next word is not a size."""
     from lz4.block import LZ4BlockError, decompress
 
     position = offset + 4
@@ -318,7 +318,7 @@ def measure(
         offset: Where the stream begins.
         codec: Its compression.
         limits: When to call it a bomb.
-        progress: Told the input position now and then.
+        progress: Progress callback: the input position.
         head_size: Bytes of the beginning to return.
 
     Returns:

@@ -37,7 +37,7 @@ class DebMember:
     Attributes:
         name: Path inside the package without a leading ``./``.
         size: Bytes.
-        read: Gives up to so many bytes of the content, in order; valid until the next member is asked for.
+        read: Returns up to that many bytes of the content, in order; valid until the next member is requested.
     """
 
     name: str
@@ -79,7 +79,7 @@ class _Slice(io.RawIOBase):
 
 
 class _Budgeted:
-    """A stream that refuses to give more than it was allowed, so that a hostile header cannot fill memory."""
+    """A stream with an upper limit on its output, so that a hostile header cannot fill memory."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self._path = path
@@ -100,7 +100,7 @@ def iter_deb_members(path: Path, part: str = "data", progress: Progress | None =
     Args:
         path: The ``.deb``.
         part: ``data`` for the files it installs, ``control`` for its metadata.
-        progress: Told how much of the package has been read.
+        progress: Progress callback: bytes of the package read so far.
 
     Raises:
         FormatError: Not a Debian package, truncated, or packed in a way no package is.
@@ -188,7 +188,7 @@ def extract_members(
         if pattern is not None:
             left = most - sum(file.size for file in found.values())
             if member.size > left:
-                raise FormatError(str(path), f"{_shown(member)}: more than {human_size(most)} in all, the limit")
+                raise FormatError(str(path), f"{_shown(member)}: more than {human_size(most)} in total, the limit")
             found[pattern] = _write(path, member, wanted[pattern])
             if len(found) == len(wanted):
                 break

@@ -22,7 +22,7 @@ def load_span(head: bytes) -> int | None:
         head: The file's beginning, with all program headers.
 
     Returns:
-        The span, or None where this is no little-endian ELF64 file or its program headers are not within ``head``.
+        The span, or None where this is not a little-endian ELF64 file or its program headers are not within ``head``.
     """
     if len(head) < ELF64_HEADER.size or head[:4] != ELF_MAGIC or head[4:6] != _ELFCLASS64_LE:
         return None

@@ -16,7 +16,7 @@ from tdvfsh.formats.cpio import CPIO_ALIGNMENT, CPIO_ODC_MAGIC, cpio_end, is_cpi
 from tdvfsh.formats.mapped import Buffer, ByteSource
 
 Progress = Callable[[int, int], None]
-"""Told (bytes of the file done, bytes of the file)."""
+"""Progress callback: bytes of the file done, bytes of the file."""
 
 MAX_SEGMENTS: Final = 1 << 18
 """More than any loader would concatenate; a hostile file could otherwise hold tens of millions."""
@@ -29,7 +29,7 @@ class InitrdSegment:
     Attributes:
         format: ``cpio`` (not compressed), the compression's name, or ``bootconfig``.
         offset: Where it begins in the file.
-        size: Bytes in the file, without padding behind it.
+        size: Bytes in the file, without padding after it.
         unpacked_size: Bytes of the archive once unpacked; for a boot configuration those of its data.
     """
 
@@ -66,11 +66,11 @@ def parse_initrd(
     Args:
         view: The file.
         path: Its name, for messages.
-        progress: Told how far it is, at least once per MiB of compressed data.
+        progress: Progress callback, called at least once per MiB of compressed data.
         limits: What to refuse as a decompression bomb; by default 16 GiB, or 1000 : 1 beyond 1 GiB.
 
     Raises:
-        FormatError: It is no initrd: where and why. Damaged, cut short, or a bomb.
+        FormatError: Not an initrd (the message says where and why), damaged, truncated, or a decompression bomb.
     """
     source = ByteSource(view, path)
     if source.size == 0:

@@ -32,12 +32,12 @@ def inspect_file(
 
     Args:
         path: The file.
-        progress: Told (bytes done, bytes of the file) while an initrd is unpacked.
+        progress: Progress callback (bytes done, bytes of the file) while an initrd is unpacked.
         limits: What to refuse as a decompression bomb.
 
     Returns:
         ``path``, ``size``, ``formats`` (those that hold, among ``pe bzimage uki initrd tdvf``), and a dictionary for
-        each. ``pe`` is there for anything that begins like a PE image, with the status that firmware gives it.
+        each. ``pe`` is there for anything that begins like a PE image, with the status that firmware returns for it.
 
     Raises:
         HostError, FormatError: It cannot be read, is of no known format, or is damaged.

@@ -3,7 +3,7 @@
 What an address means: up to 6.19 symbols count from a relative base, a relocated number. In an image from a file it is
 the address that the kernel was linked for; in the memory of a kernel that has relocated itself (KASLR), the address it
 has moved to. From 7.0 on they count from the place of the table: in an ELF file the addresses are its segments', and
-in a plain memory image they count from the image's start, unless the caller gives the base. Per-CPU symbols up to 6.14
+in a plain memory image they count from the image's start, unless the caller passes the base. Per-CPU symbols up to 6.14
 are offsets from 0, which never move.
 
 Source: Linux kernel/kallsyms.c (kallsyms_sym_address, get_symbol_pos, kallsyms_expand_symbol) of 6.1, 6.12 and 7.0.
@@ -108,7 +108,7 @@ class Kallsyms:
         return None
 
     def _unpacked(self) -> str:
-        """Every name behind its type letter, each between line ends."""
+        """Every name after its type letter, each between line ends."""
         stream = self._names.stream.decode("latin-1")
         spans = zip(self._names.starts, self._names.ends, strict=True)
         packed = _SEPARATOR.join(["", *(stream[start:end] for start, end in spans), ""])
@@ -138,7 +138,7 @@ def find_kallsyms(view: Buffer | ByteSource, base: int | None = None) -> Kallsym
         base: Address of ``_text``, where it is known better than by the image; see this module's text.
 
     Returns:
-        The symbols; None where there is no table, or one that does not hold together. Damage is no error.
+        The symbols; None where there is no table or it is inconsistent. Damage is not an error.
     """
     found = find_tables(ByteSource(view))
     return None if found is None else Kallsyms(found.tokens, found.names, found.addresses, found.first, base)

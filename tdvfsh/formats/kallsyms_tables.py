@@ -89,7 +89,7 @@ class SymbolTables(NamedTuple):
 
 
 def find_tables(source: ByteSource) -> SymbolTables | None:
-    """The symbol tables of an unpacked kernel; None where there are none that hold together."""
+    """The symbol tables of an unpacked kernel; None where there are no consistent ones."""
     for tokens, table, index_end in islice(_token_tables(source), _TABLE_TRIES):
         names = _find_names(source, table)
         if names is None:
@@ -124,7 +124,7 @@ def _token_tables(source: ByteSource) -> Iterator[tuple[list[str], int, int]]:
 
 
 def _token_table(source: ByteSource, table: int) -> tuple[list[str], int] | None:
-    """(tokens, offset past the index) of a table that begins at ``table``, if its index stands behind it."""
+    """(tokens, offset past the index) of a table that begins at ``table``, if its index follows it."""
     data = source.peek(table, _TOKEN_TABLE_LIMIT)
     tokens = data.split(b"\0", _TOKENS)[:_TOKENS]
     offsets = list(accumulate((len(token) + 1 for token in tokens), initial=0))
@@ -262,5 +262,5 @@ def _first_of_image(tokens: list[str], names: PackedNames, addresses: array[int]
 
 
 def _image_starts(addresses: array[int]) -> tuple[int, ...]:
-    """Where the image's symbols can begin: with the first of all, or behind the per-CPU ones."""
+    """Where the image's symbols can begin: with the first of all, or after the per-CPU ones."""
     return 0, bisect_left(addresses, _KERNEL_HALF)

@@ -129,7 +129,7 @@ class LinuxKernel:
 
     @property
     def protocol(self) -> str:
-        """The boot protocol's version as people write it: ``2.15``."""
+        """The boot protocol's version as documents write it: ``2.15``."""
         return f"{self.version >> 8}.{self.version & 0xFF:02}"
 
 
@@ -143,7 +143,7 @@ def parse_bzimage(view: Buffer | ByteSource, path: str) -> LinuxKernel:
     """Read a kernel's setup header and what follows from it.
 
     Raises:
-        FormatError: It is no bzImage, or is cut short.
+        FormatError: Not a bzImage, or truncated.
     """
     source = ByteSource(view, path)
     if not is_bzimage(source):
@@ -287,7 +287,7 @@ class _StubFacts:
 
 
 def _scan_stub(source: ByteSource, payload: _Payload | None) -> _StubFacts:
-    """Look for tell-tales in the uncompressed part of the image: behind the payload first, where stubs have them."""
+    """Look for signs of them in the uncompressed part of the image: after the payload first, where stubs have them."""
     start, end = (payload.offset, payload.offset + payload.size) if payload else (source.size, source.size)
     in_stub = in_place = unaccepted = False
     for low, high in ((end, source.size), (0, start)):

@@ -1,13 +1,13 @@
-"""Files as bounded bytes: mapped, never read whole, and safe when somebody truncates them under us.
+"""Files as bounded bytes: mapped, never read whole, and safe when they are truncated during use.
 
 A page of a mapping that lies past a file's new end raises SIGBUS and would kill the process. Therefore nothing in
 ``tdvfsh.formats`` touches mapped pages: a :class:`ByteSource` made from a :class:`MappedFile`'s view recognises the
 mapping and reads with ``pread``, which cannot fault. What is guaranteed:
 
-* every parser of this package may be given ``MappedFile.view``; a file that shrinks meanwhile gives a
+* every parser of this package may be given ``MappedFile.view``; a file that shrinks meanwhile raises a
   :class:`~tdvfsh.errors.FormatError` that says so, never a signal;
 * a slice of that view is as good: where in the file it lies is found out once;
-* :meth:`MappedFile.read_at` and :func:`copy_of` are as safe, for anybody who needs the bytes themselves;
+* :meth:`MappedFile.read_at` and :func:`copy_of` are as safe, for callers that need the bytes themselves;
 * indexing ``MappedFile.view`` directly is as fast and as dangerous as any mapping: pass it on, do not look into it.
 
 Source: mmap(2), "SIGBUS"; open(2) on FIFOs and O_NONBLOCK.
@@ -49,7 +49,7 @@ class _FileMapping(mmap.mmap):
     path: str
 
     def __del__(self) -> None:
-        if self.descriptor >= 0:  # the file was closed while somebody held a slice
+        if self.descriptor >= 0:  # the file was closed while a slice was in use
             os.close(self.descriptor)
 
     def copy_of(self, view: memoryview) -> bytes:
@@ -150,7 +150,7 @@ class ByteSource:
         if self._descriptor < 0:
             return bytes(self._view[offset : offset + size])
         data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:  # pread may stop early at 2 GiB; at the end of file it gives nothing
+        while len(data) < size:  # pread may stop early at 2 GiB; at the end of file it returns nothing
             more = os.pread(self._descriptor, size - len(data), offset + len(data))
             if not more:
                 raise FormatError(self.path, "the file became shorter while it was being read", offset + len(data))
@@ -235,7 +235,7 @@ class MappedFile:
     Attributes:
         path: The name as given.
         size: Bytes, as they were when it was opened.
-        view: Read-only view of all bytes, for the parsers; see this module's text for who may look into it.
+        view: Read-only view of all bytes, for the parsers; see this module's docstring for which callers may read it.
     """
 
     __slots__ = ("_descriptor", "_mapping", "path", "size", "view")
@@ -261,7 +261,7 @@ class MappedFile:
         """Exactly ``size`` bytes at ``offset``; never a signal, whatever happens to the file.
 
         Raises:
-            FormatError: The file has not, or no longer, that many bytes.
+            FormatError: The file does not have that many bytes, or no longer.
         """
         return self.source.read(offset, size)
 
@@ -276,7 +276,7 @@ class MappedFile:
             if mapping is not None:
                 mapping.close()
                 mapping.descriptor = -1
-        except BufferError:  # somebody still holds the view or a slice: mapping and file live until that is gone
+        except BufferError:  # the view or a slice is still in use: mapping and file live until it is released
             return
         os.close(descriptor)
 
@@ -319,7 +319,7 @@ def open_mapped(path: str | Path) -> MappedFile:
 
 
 def require_file(path: str | Path) -> None:
-    """Refuse what would block or never end, for those who then open the file in their own way.
+    """Refuse what would block or never end, for callers that then open the file themselves.
 
     Raises:
         FormatError: It is a folder, a FIFO, a device or a socket. Where nothing is there, opening it says so.

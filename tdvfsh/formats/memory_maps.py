@@ -1,4 +1,4 @@
-"""Memory maps as people have them: the Shell's ``memmap`` and ``memmap -sfo``, and a Linux kernel's boot messages.
+"""Memory maps as users have them: the Shell's ``memmap`` and ``memmap -sfo``, and a Linux kernel's boot messages.
 
 What boot loaders print is in :mod:`tdvfsh.formats.loader_maps`, e820 maps are in :mod:`tdvfsh.formats.e820_text`.
 

@@ -117,7 +117,7 @@ class _RejectedError(Exception):
 
 
 def _read(source: ByteSource, offset: int, size: int, what: str) -> bytes:
-    """What ImageRead gives; it shortens reads at the end of the file, and a short read refuses the image."""
+    """What ImageRead returns; it shortens reads at the end of the file, and a short read refuses the image."""
     data = source.peek(offset, size)
     if len(data) != size:
         raise _RejectedError(ImageError.IMAGE_READ, f"{what} at {offset:#x} lies past the end of the file")
@@ -289,7 +289,7 @@ def _walk_debug_directory(
                 image_size += size_of_data
             following = index + step
             if following < directory.size and file_offset == offset + following:
-                break  # a known linker fault: the directory's size covers the CodeView data as well
+                break  # a known linker fault: the directory's size also covers the CodeView data
         elif kind == _DEBUG_TYPE_EX_DLLCHARACTERISTICS:
             _read(source, file_offset, 4, "extended DLL characteristics")
     return image_size, debug_rva

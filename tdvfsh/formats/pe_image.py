@@ -1,4 +1,4 @@
-"""What firmware knows of a PE image, and how it says that an image is none.
+"""What firmware knows of a PE image, and how it reports that a file is not one.
 
 Source: PE format specification; edk2 MdePkg/Include/{IndustryStandard/PeImage.h,Library/PeCoffLib.h}.
 """
@@ -50,7 +50,7 @@ class ImageError(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeRejection:
-    """Why firmware refuses an image: the status, the loader's tag, and a sentence fragment for people."""
+    """Why firmware refuses an image: the status, the loader's tag, and a readable sentence fragment."""
 
     status: EfiStatus
     image_error: ImageError

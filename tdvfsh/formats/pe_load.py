@@ -88,7 +88,7 @@ def load_pe(
     """Check a load address and say what goes where.
 
     Args:
-        pe: The image as :func:`~tdvfsh.formats.pe.parse_pe` gave it.
+        pe: The image as :func:`~tdvfsh.formats.pe.parse_pe` returned it.
         view: The same file.
         image_address: Address of the image, already aligned to SectionAlignment as CoreLoadPeImage aligns it.
         image_size: Bytes allocated for it, where the caller wants that checked against the image's need.

@@ -64,7 +64,7 @@ def relocate_pe(pe: PeImage, view: Buffer | ByteSource, adjust: int) -> tuple[Fi
 
     Returns:
         Fixups in the order of the blocks (none where the address is the linked one or relocations are stripped), or
-        EFI_LOAD_ERROR for a directory or block outside its bounds, EFI_UNSUPPORTED for a type that X64 has not.
+        EFI_LOAD_ERROR for a directory or block outside its bounds, EFI_UNSUPPORTED for a type that X64 does not have.
         Blocks are read before any fixup is applied: an image that relocates its own relocations is not followed.
 
     Raises:

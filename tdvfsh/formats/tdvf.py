@@ -127,13 +127,13 @@ def _table_entries(source: ByteSource) -> Iterator[tuple[Guid, bytes]]:
     total = int.from_bytes(footer[:2], "little")
     start = end - total
     if total < _ENTRY_HEADER_SIZE or start < 0:
-        raise FormatError(source.path, f"the GUIDed table's length {total:#x} cannot be", max(end - 18, 0))
+        raise FormatError(source.path, f"the GUIDed table's length {total:#x} is invalid", max(end - 18, 0))
     table = source.read(start, total - _ENTRY_HEADER_SIZE, "the GUIDed table")
     position = len(table)
     while position >= _ENTRY_HEADER_SIZE:
         length, raw_guid = struct.unpack_from("<H16s", table, position - _ENTRY_HEADER_SIZE)
         if length < _ENTRY_HEADER_SIZE or length > position:
-            raise FormatError(source.path, f"a GUIDed table entry's length {length:#x} cannot be", start + position)
+            raise FormatError(source.path, f"a GUIDed table entry's length {length:#x} is invalid", start + position)
         yield Guid(bytes_le=raw_guid), table[position - length : position - _ENTRY_HEADER_SIZE]
         position -= length
 
@@ -164,7 +164,7 @@ def parse_tdvf(view: Buffer | ByteSource, path: str) -> TdvfMetadata:
     """Read and check a firmware image's TDX metadata as QEMU does before it builds the trust domain.
 
     Raises:
-        FormatError: There is none, or QEMU would refuse it: which section, why.
+        FormatError: No metadata, or QEMU would refuse it; the message says which section and why.
     """
     source = ByteSource(view, path)
     found = find_tdvf(source, path)

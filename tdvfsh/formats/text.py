@@ -1,4 +1,4 @@
-"""Text that comes out of files: made harmless before anybody prints it."""
+"""Text that comes out of files: made harmless before it is printed."""
 
 from __future__ import annotations
 

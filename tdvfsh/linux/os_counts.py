@@ -40,7 +40,7 @@ class EarlyCount:
     per_64_devices: int
 
     def blocks(self, devices: int) -> int:
-        """Blocks of 4 MiB on a machine with so many memory devices."""
+        """Blocks of 4 MiB on a machine with that many memory devices."""
         return self.fixed + devices * self.per_64_devices // 64
 
 

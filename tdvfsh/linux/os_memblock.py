@@ -1,4 +1,4 @@
-"""What Linux's early allocator, memblock, gives out, and where: from the top of free memory downwards.
+"""What Linux's early allocator, memblock, allocates, and where: from the top of free memory downwards.
 
 Only allocations that decide which units of 2 MiB are touched are here. The many small ones fit into what alignment
 leaves between them.
@@ -42,10 +42,10 @@ _MOST_BOUNCE: Final = GIB
 
 
 class Memblock:
-    """The free memory, and who took what of it.
+    """The free memory, and what was taken of it by which user.
 
     Args:
-        free: What nobody has reserved, ascending.
+        free: Unreserved ranges, ascending.
     """
 
     def __init__(self, free: Ranges) -> None:
@@ -78,7 +78,7 @@ class Memblock:
         return taken
 
     def release(self, start: int, end: int) -> None:
-        """Give back part of what was taken."""
+        """Return part of what was taken."""
         self.free = joined([*self.free, (start, end)])
 
     def _remove(self, start: int, end: int) -> None:

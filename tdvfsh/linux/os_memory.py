@@ -30,7 +30,7 @@ FREE_AT_ONCE: Final = frozenset(
         EfiMemoryType.EfiUnacceptedMemoryType,
     }
 )
-"""Types that memblock gives out."""
+"""Types that memblock allocates from."""
 FREE_LATER: Final = frozenset({EfiMemoryType.EfiBootServicesCode, EfiMemoryType.EfiBootServicesData})
 """Types that the kernel keeps until it has called SetVirtualAddressMap."""
 
@@ -63,7 +63,7 @@ def without(ranges: Sequence[tuple[int, int]], holes: Iterable[tuple[int, int]])
 
 
 def size_of(ranges: Iterable[tuple[int, int]]) -> int:
-    """Bytes in all."""
+    """Bytes in total."""
     return sum(end - start for start, end in ranges)
 
 
@@ -125,7 +125,7 @@ class UnacceptedMemory:
 
 
 def pieces_below_a_block(free: Sequence[tuple[int, int]]) -> Ranges:
-    """The ends of free ranges that are no whole 4 MiB block: the page allocator has no list for them."""
+    """The ends of free ranges that are not a whole 4 MiB block: the page allocator has no list for them."""
     pieces: Ranges = []
     for start, end in free:
         low, high = align_up(start, MAX_ORDER_BLOCK), align_down(end, MAX_ORDER_BLOCK)
@@ -155,7 +155,7 @@ class Zone:
         return size_of(self.blocks)
 
     def take_blocks(self, count: int) -> Ranges:
-        """Take so many blocks, fewer where there are no more, off the lowest; they are free from then on."""
+        """Take up to that many blocks from the lowest on; they are free from then on."""
         taken: Ranges = []
         size = max(0, count) * MAX_ORDER_BLOCK
         while size > 0 and self.blocks:

@@ -1,6 +1,6 @@
-"""What Linux accepts after ExitBootServices: how much, when, by whom, at what modelled cost. A model, not a run.
+"""What Linux accepts after ExitBootServices: how much, when, by which part, at what modelled cost. A model, not a run.
 
-The stub, the decompressor, memblock and the page allocator each accept what they use; nobody accepts the rest. Where
+The stub, the decompressor, memblock and the page allocator each accept what they use; the rest stays unaccepted. Where
 memory goes follows the kernel's rules; how often early boot asks for pages was counted on real kernels. Left out: what
 the kernel uses of memory that is accepted anyway, pages on per-CPU lists, more than one node, and crashkernel=, cma=
 and swiotlb= on the command line.
@@ -70,11 +70,11 @@ class OsSide:
 
     Attributes:
         policy: ``lazy`` or ``eager``, as ``accept_memory=`` on the command line says; ``unsupported`` where the kernel
-            was told nothing of unaccepted memory.
+            was not informed of unaccepted memory.
         steps: In the order in which they happen; those that accept nothing are among them, with the reason.
         workload_bytes: What was asked of the page allocator after boot.
         unmet_bytes: The part of it that no memory was left for.
-        left_bytes: What nobody has accepted in the end and the kernel still can.
+        left_bytes: What is still unaccepted in the end and the kernel can accept.
         lost_bytes: What the kernel will never use because it does not know that it is there.
         notes: What else decides, in sentences.
     """
@@ -139,7 +139,7 @@ def os_side(result: HandedOver) -> OsSide | None:
     if table is None or not told:
         lost = result.left_to_os_bytes
         if lost and not result.lost_bytes:  # else the loader has said so
-            notes.append(f"nobody tells the kernel that type 15 is memory: {human_size(lost)} are lost to it")
+            notes.append(f"the kernel is not informed that type 15 is memory: it loses {human_size(lost)}")
         return OsSide(
             policy=UNSUPPORTED if lost else LAZY,
             steps=(),
@@ -188,12 +188,12 @@ class _Linux:
         self._release = linux.kernel_version if linux is not None else ""
 
     def stub(self, pieces: Sequence[tuple[int, int]]) -> None:
-        """Pieces that are no whole units cannot stand in the bitmap."""
-        why = "short ranges and ends that are no whole 2 MiB unit"
+        """Accept pieces that are not whole units: the bitmap cannot hold them."""
+        why = "short ranges and ends that are not a whole 2 MiB unit"
         self._step("EFI stub", pieces, why if pieces else "all ranges are made of whole 2 MiB units")
 
     def decompressor(self, runs: Sequence[tuple[int, int]]) -> None:
-        """It accepts the kernel's buffer, which firmware gave out and therefore had accepted already."""
+        """Accept the kernel's buffer, which firmware allocated and therefore had accepted already."""
         kernel = next((entry for entry in self._result.placements if entry.what == "kernel" and not entry.freed), None)
         pieces = [] if kernel is None else [
             (max(start, kernel.start), min(end, kernel.end))
@@ -203,7 +203,7 @@ class _Linux:
         self._step("decompressor", pieces, "firmware had accepted the kernel's buffer")
 
     def memblock(self) -> None:
-        """memblock gives out the highest memory first, and accepts what it gives out."""
+        """Accept what memblock allocates: the highest memory first."""
         five_levels = "no5lvl" not in self._result.files.cmdline.split()
         roots = section_roots_size(not is_cloud(self._release), five_levels)
         early = early_allocations(self._memblock, self._spans, self._td.vcpus, roots)
@@ -218,7 +218,7 @@ class _Linux:
         else:
             ends = pieces_below_a_block(free)
             pieces = [piece for start, end in ends for piece in self.unaccepted.accept(start, end)]
-            why = "ends of free memory that are no whole 4 MiB block"
+            why = "ends of free memory that are not a whole 4 MiB block"
         self._step("eager", pieces, why)
         usable = sorted([*free, *ranges_of(self._result.memory_map, FREE_LATER)])
         self._zones = zones_of(usable, self.unaccepted.blocks(free))

@@ -63,7 +63,7 @@ def find_label(program: Program, label: str) -> int | None:
 
 
 def find_else(program: Program) -> int | None:
-    """Position just behind the ``else`` or ``endif`` that belongs to the ``if`` on the current line."""
+    """Position just after the ``else`` or ``endif`` that belongs to the ``if`` on the current line."""
     depth = 1
     for position in range(program.position + 1, len(program.lines)):
         word = program.lines[position].keyword

@@ -25,7 +25,7 @@ _ERROR_BITS = {"efierror": _SIGN, "pierror": _SIGN | _SIGN >> 2, "oemerror": _SI
 
 
 class ConditionError(Exception):
-    """The statement is wrong; its message is already printed."""
+    """An invalid statement whose message is already printed."""
 
 
 def _signed(value: int) -> int:
@@ -128,7 +128,7 @@ class Condition:
         raise ConditionError
 
     def _statement(self, start: int, stop: int) -> bool:
-        """One statement in ``words[start:stop]``; firmware looks at words behind it too, which shows in messages."""
+        """One statement in ``words[start:stop]``; firmware looks at words after it too, which shows in messages."""
         words = self._words
         end = stop - 1
         rest = _match(words[start], "not")

@@ -18,7 +18,7 @@ LONGEST_LINE = 1 << 16  # characters; firmware keeps a quarter of that (PcdShell
 
 
 class LineTooLong(Exception):
-    """A line is, or would become, longer than any line needs to be; ``length`` is in characters."""
+    """A line that is, or would become, longer than the limit; ``length`` is in characters."""
 
     def __init__(self, length: int) -> None:
         self.length = length

@@ -11,7 +11,7 @@ from tdvfsh.uefi.status import EfiStatus
 
 
 class TextSink(Protocol):
-    """Something to print on."""
+    """A stream for text."""
 
     def write(self, text: str) -> None:
         """Print text."""
@@ -53,17 +53,17 @@ class ScriptHost(Protocol):
         """It has run."""
 
     def checkpoint(self) -> None:
-        """Called once a line; raises KeyboardInterrupt where the person wants the script to stop."""
+        """Called once a line; raises KeyboardInterrupt where the user stops the script."""
 
     # commands
     def is_command(self, name: str) -> bool:
-        """Whether a name, in any case, is a command that is no word of the language."""
+        """Whether a name, in any case, is a command that is not a word of the language."""
 
     def takes_operators(self, name: str) -> bool:
         """Whether ``<`` and ``>`` belong to a command's own words and redirect nothing."""
 
     def unknown_name(self, name: str) -> None:
-        """A first word was neither a command nor a file; whoever typed it may be helped."""
+        """Called where a first word was neither a command nor a file, so that the shell can offer help."""
 
     def run_command(self, name: str, words: list[str]) -> tuple[int, bool]:
         """Run a command; its status, and whether ``lasterror`` takes it."""

@@ -127,7 +127,7 @@ class Interpreter:
             self.host.print(f"{path}: scripts call each other more than {_DEEPEST_SCRIPT} deep.\n")
             return EfiStatus.EFI_OUT_OF_RESOURCES
         if b"\0" in data[:4096] and not data.startswith(b"\xff\xfe"):
-            self.host.print(f"{path}: this is no script but a binary file.\n")
+            self.host.print(f"{path}: not a script: looks like a binary file.\n")
             return EfiStatus.EFI_UNSUPPORTED
         self.run_text(path, decode_text(data), words[1:])
         return _SUCCESS

@@ -1,7 +1,7 @@
 """Checking a script without running it.
 
-What can be told from the text alone: blocks that do not close, labels that do not exist, commands and options that
-nobody knows, variables that nothing sets, ``if`` lines that firmware would refuse.
+What can be told from the text alone: blocks that do not close, labels that do not exist, unknown commands and options,
+variables that nothing sets, ``if`` lines that firmware would refuse.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OptionCheck = Callable[[str], bool]
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong; ``line`` and ``column`` count from 1."""
+    """One fault in a script; ``line`` and ``column`` count from 1."""
 
     file: str
     line: int
@@ -106,7 +106,7 @@ class _Linter:
     def _label(self, number: int, raw: str, label: str) -> None:
         column = raw.index(":") + 1
         if not label:
-            self.report(number, column, "a label needs a name right behind its colon")
+            self.report(number, column, "a label needs a name right after its colon")
         elif label.lower() in self._labels:
             self.report(number, column, f"label ':{label}' stands in line {self._labels[label.lower()]} already")
         else:
@@ -147,7 +147,7 @@ class _Linter:
         for index, token in enumerate(tokens):
             if token.raw in SPELLINGS and index:
                 if index + 1 == len(tokens):
-                    self.report(token.line, token.column, f"'{token.text}' needs a name behind it")
+                    self.report(token.line, token.column, f"'{token.text}' needs a name after it")
                 else:
                     if token.raw.endswith("v"):
                         self._set.setdefault(tokens[index + 1].text.strip("%"), token.line)
@@ -194,7 +194,7 @@ class _Linter:
             return
         variable = words[1]
         if len(variable) != 2 or variable[0] != "%" or not variable[1].isalpha():
-            self.report(line.number, line.tokens[1].column, f"'{variable}' is no loop variable: % and one letter")
+            self.report(line.number, line.tokens[1].column, f"'{variable}' is not a loop variable (% and one letter)")
         if words[2].lower() not in ("in", "run"):
             self.report(line.number, line.tokens[2].column, f"'{words[2]}' should be 'in' or 'run'")
 
@@ -215,7 +215,7 @@ class _Linter:
             return
         is_path = any(character in first.text for character in "\\/:.%") or name.endswith(_PROGRAM_ENDS)
         if not is_path and name not in self._aliases and name not in self._own_aliases:
-            self.report(line.number, first.column, f"'{first.text}' is no command of this shell")
+            self.report(line.number, first.column, f"'{first.text}' is not a command of this shell")
 
 
 def lint_script(

@@ -15,7 +15,7 @@ _TWO_63 = 1 << 63
 
 
 class LoopError(Exception):
-    """A ``for`` statement that cannot be: the message that firmware prints."""
+    """An invalid ``for`` statement; ``str()`` is the message that firmware prints."""
 
 
 class Loop:

@@ -1,7 +1,7 @@
 """What the shell takes for a number, and its value.
 
 Two passes: decimal (``12``, ``-5``) or ``0x`` hex first, then bare hex, so that ``abc`` is a number and ``isint(abc)``
-is true. A value beyond 64 bits is no number.
+is true. A value beyond 64 bits is not a number.
 
 Source: edk2 ShellPkg/Library/UefiShellLib/UefiShellLib.c (InternalShellIsHexOrDecimalNumber,
 ShellConvertStringToUint64, ShellStrToUintn).
@@ -37,7 +37,7 @@ def looks_like_number(text: str, *, force_hex: bool = False, stop_at_space: bool
 
 
 def parse_number(text: str, *, force_hex: bool = False, stop_at_space: bool = False) -> int | None:
-    """The value of a number, or None where the text is none.
+    """The value of a number, or None where the text is not a number.
 
     Args:
         text: Decimal, ``0x`` hex, or bare hex digits. A sign is accepted and then stops the conversion at 0.
@@ -73,7 +73,7 @@ def is_number(text: str) -> bool:
 
 
 def to_uintn(text: str) -> int:
-    """The value of a word, 2^64 - 1 where it is no number (ShellStrToUintn)."""
+    """The value of a word, 2^64 - 1 where it is not a number (ShellStrToUintn)."""
     force_hex = not looks_like_number(text, stop_at_space=True)
     value = parse_number(text, force_hex=force_hex, stop_at_space=True)
     return MAX_UINTN if value is None else value

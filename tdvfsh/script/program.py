@@ -18,7 +18,7 @@ _REACHABLE = 9  # edk2 keeps no text of arguments beyond %9, so "shift" brings u
 
 
 class ScriptLine:
-    """One line that counts: its text, its number in the file, and the loop that runs on it.
+    """One effective line: its text, its number in the file, and the loop that runs on it.
 
     ``entered`` is set when the line is reached from the line before it, which starts a ``for`` anew.
     """

@@ -13,7 +13,7 @@ from tdvfsh.uefi.status import EfiStatus
 
 
 class Target(NamedTuple):
-    """Where a stream goes or comes from.
+    """Target or source of a stream.
 
     ``kind`` is ``file`` or ``variable``; ``unicode`` tells UTF-16 with a byte order mark from ASCII.
     """
@@ -34,7 +34,7 @@ class Redirection(NamedTuple):
 
 
 class RedirectionError(Exception):
-    """A redirection that cannot be; ``status`` is what the command line ends with."""
+    """An invalid redirection; ``status`` is what the command line ends with."""
 
     def __init__(self, status: EfiStatus) -> None:
         self.status = status

@@ -12,7 +12,7 @@ from tdvfsh.uefi.status import EfiStatus
 
 
 class StreamError(Exception):
-    """A redirected stream that can take no more: a full disk, a folder that vanished."""
+    """Failure to write a redirected stream: a full disk, a removed folder."""
 
     def __init__(self, status: EfiStatus) -> None:
         self.status = status

@@ -1,1 +1,1 @@
-"""Sessions: recorded as transcripts that people read, run again and compared, and shown as casts."""
+"""Sessions: recorded as readable transcripts, run again and compared, and shown as casts."""

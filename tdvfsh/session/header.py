@@ -69,7 +69,7 @@ def image_pair(name: str, path: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ReplayLimits:
-    """What a transcript, which somebody else may have written, may reach on this host.
+    """What a transcript, which may come from an untrusted source, may reach on this host.
 
     Attributes:
         scratch: An empty folder that takes what its commands write.

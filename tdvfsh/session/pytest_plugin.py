@@ -37,7 +37,7 @@ class TranscriptFile(pytest.File):
 
 
 class TranscriptItem(pytest.Item):
-    """Running a transcript again."""
+    """Test item that replays a transcript."""
 
     def runtest(self) -> None:
         """Fails with :class:`TranscriptDiffers`, or with what is wrong with the file."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 _ENCODING: Final = "utf-8"
-_ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are no UTF-8
+_ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are not UTF-8
 
 
 class Recorder:
@@ -28,7 +28,7 @@ class Recorder:
     Args:
         shell: What to record.
         folder: Where the transcript will stand: drives are named relative to it.
-        done: Told every finished step.
+        done: Called with every finished step.
     """
 
     def __init__(self, shell: Shell, folder: Path, done: Callable[[Step], None] = lambda step: None) -> None:
@@ -99,7 +99,7 @@ class Recorder:
 
 
 class FileRecorder:
-    """Records into a file of the host: step by step, and whole, images named, at the end.
+    """Recorder to a file of the host: step by step, and whole, images named, at the end.
 
     Args:
         shell: What to record.
@@ -144,13 +144,13 @@ def read_text(path: Path) -> str:
     """A transcript's text.
 
     Raises:
-        HostError: It cannot be read, or is no text.
-        FormatError: It is no file.
+        HostError: It cannot be read, or is not text.
+        FormatError: It is not a regular file.
     """
     require_file(path)
     try:
         return path.read_bytes().decode(_ENCODING, _ERRORS)
     except UnicodeDecodeError:
-        raise HostError(f"{path}: this is no text") from None
+        raise HostError(f"{path}: not a text file") from None
     except OSError as error:
         raise HostError(f"{path}: {error.strerror or error}") from None

@@ -57,7 +57,7 @@ def replay(path: Path, *, outside: bool = False, write: bool = False, scratch: P
     """Run a transcript again, in a shell that begins as its own did.
 
     Its commands see the folders that its header names and write to a scratch folder over them. The version that wrote
-    it is no difference.
+    it is not a difference.
 
     Args:
         path: The transcript.

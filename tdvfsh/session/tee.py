@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Tee:
-    """A sink that tells what goes into another one."""
+    """A sink that reports what goes into another one."""
 
     def __init__(self, sink: TextSink, told: Callable[[str], None]) -> None:
         self._sink = sink
@@ -23,14 +23,14 @@ class Tee:
         self._sink.write(text)
 
     def close(self) -> None:
-        """Close the sink behind."""
+        """Close the wrapped sink."""
         self._sink.close()
 
 
 class Listening:
-    """A shell's output is told to somebody until :meth:`stop`.
+    """Observation of a shell's output until :meth:`stop`.
 
-    Standard error is told where it goes the same way as standard output; the terminal of ``-b`` stays one.
+    Standard error is observed where it goes the same way as standard output; the terminal of ``-b`` stays one.
     """
 
     def __init__(self, shell: Shell, told: Callable[[str], None]) -> None:
@@ -44,5 +44,5 @@ class Listening:
         shell.stdout = tee
 
     def stop(self) -> None:
-        """Give the shell its own sinks back."""
+        """Restore the shell's own sinks."""
         self._shell.stdout, self._shell.stderr, self._shell.screen = self._before

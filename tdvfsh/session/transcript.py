@@ -16,13 +16,14 @@ r"""Transcripts (``*.tdt``): what was typed and what came back, as text.
     < td
     RAM         4 GiB ...
 
-A header of ``# key: value`` lines comes first: who wrote it, the TD options, the drives (``rw`` before the folder where
-commands may write; folders relative to the transcript; ``images`` for the cache of fetched images), every image file
-that was read, with size and checksum, and ``state`` (a snapshot file, packed) where the session did not begin anew.
+A header of ``# key: value`` lines comes first: the program that wrote it, the TD options, the drives (``rw`` before the
+folder where commands may write; folders relative to the transcript; ``images`` for the cache of fetched images), every
+image file that was read, with size and checksum, and ``state`` (a snapshot file, packed) where the session began from
+a snapshot.
 
-Then steps. A prompt with a line is a typed command; ``= run [name, argument...]`` with its text behind ``<`` is a
-script, ``= input [name]`` one from standard input, whose lines are not echoed. What stands below, up to the next step,
-is the exact output. ``? "key"`` is an answer that a command waited for. A line of output that would read as one of
+Then steps. A prompt with a line is a typed command; ``= run [name, argument...]`` with its text after ``<`` is a
+script, ``= input [name]`` one from standard input, whose lines are not echoed. The lines below it, up to the next step,
+are the exact output. ``? "key"`` is an answer that a command waited for. A line of output that would read as one of
 these, or begins with a backslash, has a backslash before it; ``\ no newline`` ends output that does not end a line.
 """
 
@@ -109,11 +110,11 @@ def parse_transcript(text: str, path: str) -> Transcript:
     """Read a transcript.
 
     Raises:
-        FormatError: It is none, a newer one, or damaged; the message names the line.
+        FormatError: Not a transcript, a newer version, or damaged; the message names the line.
     """
     first, _, rest = text.partition("\n")
     if not first.startswith(MAGIC):
-        raise FormatError(path, f"this is no transcript: it does not begin with '{MAGIC}{VERSION}'")
+        raise FormatError(path, f"not a transcript: it does not begin with '{MAGIC}{VERSION}'")
     number = first.removeprefix(MAGIC).strip()
     version = parse_decimal(number)
     if version is None or version > VERSION:

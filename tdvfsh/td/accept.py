@@ -92,7 +92,7 @@ def td_accept_pages(td: TrustDomain, start: int, count: int, page_size: int) -> 
 
     Returns:
         EFI_SUCCESS; EFI_INVALID_PARAMETER for bits set in ``start`` outside 51:12, another page size, or any other
-        completion; EFI_UNSUPPORTED in a machine that is no TD.
+        completion; EFI_UNSUPPORTED in a machine that is not a TD.
     """
     outcome = accept_pages_untimed(td, start, count, page_size)
     td.clock.advance(td.cost.nanoseconds(outcome))
@@ -120,7 +120,7 @@ def accept_memory_resource(td: TrustDomain, start: int, size: int, large_pages: 
         td: The trust domain.
         start: Byte address.
         size: Bytes.
-        large_pages: False gives the form of edk2-staging in 2021: everything in 4 KiB pages.
+        large_pages: False selects the behaviour of edk2-staging in 2021: everything in 4 KiB pages.
     """
     outcome = accept_range_untimed(td, start, size, large_pages)
     td.clock.advance(td.cost.nanoseconds(outcome))

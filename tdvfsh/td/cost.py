@@ -1,4 +1,4 @@
-"""A model of what accepting costs. Every figure it gives is modelled; none was measured here.
+"""A model of what accepting costs. Every figure is modelled; none was measured here.
 
 The cost of a piece of work is ``calls of 4K x accept_4k_ns + calls of 2M x accept_2m_ns + TD exits x td_exit_ns``,
 plus ``rejected_call_ns`` for every TDCALL that accepted nothing.
@@ -28,12 +28,12 @@ class AcceptCounts(Protocol):
 SOURCES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "accept_4k_ns": (
-            "derived: asterinas PR 1691 gives about 30 s for 8 GiB in 4 KiB pages, 14 us a page end to end; less the "
+            "derived: asterinas PR 1691 reports about 30 s for 8 GiB in 4 KiB pages, 14 us a page end to end; less the "
             "8 us of a TD exit (dstack PR 1220) leaves 6 us. Intel LKVS tdx_mem_test baselines, 2.4 to 4.1 s per GiB "
             "on one vCPU or 9 to 16 us a page, agree"
         ),
         "accept_2m_ns": (
-            "placeholder: no source gives the cost of a true 2 MiB accept. Derived from zeroing 2 MiB at an assumed "
+            "placeholder: no source states the cost of a true 2 MiB accept. Derived from zeroing 2 MiB at an assumed "
             "10 GiB/s, 200 us rounded; AMD SEV-SNP figures (64 GiB below 1 s with 2 MiB PVALIDATE against 57 s with "
             "4 KiB, OHCL-Linux-Kernel issue 50) only say that it is far below 512 accepts of 4 KiB"
         ),
@@ -43,7 +43,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "rejected_call_ns": (
             "placeholder: a TDCALL that finds the page accepted or of another size walks the secure EPT and zeroes "
-            "nothing; no source gives it, 1 us is an assumption"
+            "nothing; no source states it, 1 us is an assumption"
         ),
         "map_gpa_ns": "placeholder: one TD exit for the TDVMCALL, as dstack PR 1220 prices a fault",
         "serial_share": (
@@ -57,7 +57,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Modelled nanoseconds; :data:`SOURCES` tells where each default comes from.
+    """Modelled nanoseconds; :data:`SOURCES` says where each default comes from.
 
     Args:
         accept_4k_ns: A TDCALL that accepts 4 KiB, without TD exits.

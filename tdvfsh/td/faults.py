@@ -13,7 +13,7 @@ from tdvfsh.uefi.tdx import TdvmcallStatus
 
 
 class TdFaults(Protocol):
-    """What the model asks before it acts; a TD without faults has no such object and asks nothing."""
+    """Faults that the model consults before it acts; a TD without faults has no such object."""
 
     def next_tdcall(self, number: int) -> tuple[int, int] | None:
         """The first TDG.MEM.PAGE.ACCEPT from ``number`` on that fails: its number and its completion value."""

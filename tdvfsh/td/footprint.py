@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 
 class OutsideRange(NamedTuple):
-    """Bytes ``[start, end)`` that are no RAM.
+    """Bytes ``[start, end)`` that are not RAM.
 
     ``in_td`` is False for what a TD does not have: flash (its firmware is loaded into RAM), and the HyperTransport
     range that QEMU reserves for AMD processors only.
@@ -50,7 +50,7 @@ class OutsideRange(NamedTuple):
 
 
 class FirmwareCall(NamedTuple):
-    """Something firmware does between two steps of a boot.
+    """An action of firmware between two steps of a boot.
 
     Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
     ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model below 0, from the top of low RAM).
@@ -142,7 +142,7 @@ class FirmwareModel:
     Attributes:
         name: As ``--firmware-model`` names it.
         package: The package and version that was recorded.
-        edk2: The edk2 release behind it.
+        edk2: The edk2 release that it is built from.
         profile: Name of the generation whose rules it follows.
         metadata: Name of the firmware whose TDX metadata it has.
         source: What ``--firmware-model`` named: ``name``, or the path of a file that was recorded.
@@ -150,7 +150,7 @@ class FirmwareModel:
         attribute: Attribute of every RAM descriptor in a plain guest.
         bins_below: Bytes from the top of low RAM down to the top of the first bin, where that is a multiple of 2 MiB.
         bins: ``(type, pages)`` in the order of its MemoryTypeInformation.
-        outside: Ranges that are no RAM.
+        outside: Ranges that are not RAM.
         stages: ``direct`` and ``boot_loader``.
     """
 
@@ -191,7 +191,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
             both.
 
     Raises:
-        UsageError: There is none; the message lists them.
+        UsageError: Unknown name; the message lists the known ones.
     """
     if name not in FIRMWARE_MODEL_NAMES:
         raise UsageError(f"--firmware-model {name}: unknown; choose one of {', '.join(FIRMWARE_MODEL_NAMES)}")

@@ -22,7 +22,7 @@ _ENTRY_SIZES: Final = (GIB, LARGE_PAGE_SIZE, PAGE_SIZE)
 
 
 class MapGpaResult(NamedTuple):
-    """R10, and R11: where to go on after RETRY, with the shared bit as it was asked."""
+    """R10, and R11: where to continue after RETRY, with the shared bit as in the request."""
 
     r10: TdvmcallStatus
     r11: int
@@ -55,9 +55,9 @@ def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
         size: Bytes, a page multiple.
 
     Returns:
-        SUCCESS, for a range without RAM that is made shared, too; RETRY with the address to go on from, where the VMM
-        converts only so much at once; INVALID_OPERAND for a range that is misaligned or empty, that reaches from RAM
-        to where there is none, or that is made private without being RAM.
+        SUCCESS, also for a range without RAM that is made shared; RETRY with the address to continue from, where the
+        VMM converts only so much at once; INVALID_OPERAND for a range that is misaligned or empty, that reaches from
+        RAM to where there is none, or that is made private without being RAM.
 
     Source: QEMU accel/kvm/kvm-all.c (kvm_convert_memory): device registers are shared already.
     """
@@ -88,7 +88,7 @@ def set_memory_shared(td: TrustDomain, start: int, size: int) -> ConvertOutcome:
 
     Returns:
         EFI_SUCCESS; EFI_DEVICE_ERROR where the VMM refused, pointed outside the entry, or answered RETRY without
-        progress three times in a row; EFI_INVALID_PARAMETER for size 0; EFI_UNSUPPORTED in a machine that is no TD.
+        progress three times in a row; EFI_INVALID_PARAMETER for size 0; EFI_UNSUPPORTED in a machine that is not a TD.
     """
     return _set_memory(td, start, size, td.shared_mask)
 

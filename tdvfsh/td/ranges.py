@@ -44,7 +44,7 @@ class RangeMap(Generic[T]):
         return self._starts[index] if index < len(self._starts) else None
 
     def set(self, start: int, end: int, value: T) -> None:
-        """Give ``[start, end)`` a value, over whatever was there; an empty range changes nothing."""
+        """Set ``[start, end)`` to a value, over what was there; an empty range changes nothing."""
         if start >= end:
             return
         low, high = self._cut(start, end)

@@ -40,7 +40,7 @@ class SecRules:
         large_pages: Accepts in 2 MiB pages where it can; edk2-staging of 2021 had 4 KiB pages only.
         boot_processor_alone: The other vCPUs take no part: until edk2 2022.12, held by recordings of 2022.11.
         loses_ragged_end: With several vCPUs, what follows the last whole 2 MiB page of a range that they share is not
-            accepted by anybody: edk2 451521ccbc (December 2022) until b15f98e68f (September 2025), held by recordings
+            accepted at all: edk2 451521ccbc (December 2022) until b15f98e68f (September 2025), held by recordings
             of 2025.02.
         counts_added: A partial accept counts the pages that the VMM added, too.
         capped: A partial accept ends at 4 GiB.

@@ -93,7 +93,7 @@ class SecureEpt:
             yield at, end, NO_TABLE
 
     def bytes_in(self, state: SeptState) -> int:
-        """Bytes of pages in ``state``, from running counts; 0 for FREE and NL_MAPPED, which nobody counts."""
+        """Bytes of pages in ``state``, from running counts; 0 for FREE and NL_MAPPED, which are not counted."""
         if state in (SeptState.FREE, SeptState.NL_MAPPED):
             return 0
         total = sum(self._entries.total(SeptEntry(state, level)) for level in _ADDED_OR_LEAF)
@@ -171,7 +171,7 @@ class SecureEpt:
 
 
 def _expand(start: int, end: int) -> Iterator[tuple[int, int, SeptEntry]]:
-    """The pages behind a run of ONE_PENDING regions, clipped to ``[start, end)``."""
+    """The pages of a run of ONE_PENDING regions, clipped to ``[start, end)``."""
     at = start
     while at < end:
         region = align_down(at, LARGE_PAGE_SIZE)

@@ -38,7 +38,7 @@ class TrustDomain:
         firmware: Private pages outside of RAM that hold firmware, there from the start; they count as no RAM.
 
     Raises:
-        UsageError: A width, count or size that cannot be.
+        UsageError: An invalid width, count or size.
     """
 
     __slots__ = (

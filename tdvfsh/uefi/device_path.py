@@ -163,7 +163,7 @@ class HardDrive:
 
 @dataclass(frozen=True, slots=True)
 class OtherNode:
-    """A node of a kind that nobody here looks into; ``body`` is what follows its header."""
+    """A node of any other kind; ``body`` is what follows its header."""
 
     node_type: int
     subtype: int

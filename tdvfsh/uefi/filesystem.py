@@ -18,7 +18,7 @@ Parts = Sequence[str]
 
 
 class FileSystemError(Exception):
-    """A file operation failed, as the firmware's file protocol would say it."""
+    """Failure of a file operation, as the firmware's file protocol would report it."""
 
     def __init__(self, status: EfiStatus) -> None:
         self.status = status

@@ -1,4 +1,4 @@
-"""GUIDs by the names that the specifications and edk2 give them."""
+"""GUIDs by their names in the specifications and edk2."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ResourceAttribute(IntFlag):
 
 
 RESOURCE_ATTRIBUTE_KNOWN_MASK: Final = 0x0FFFFFFF
-"""Every bit that PI 1.8 gives a meaning."""
+"""Every bit that PI 1.8 defines."""
 
 RESOURCE_ATTRIBUTES_TESTED: Final = 0x7
 """PRESENT | INITIALIZED | TESTED, what QEMU writes on every entry."""

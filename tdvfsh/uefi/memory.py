@@ -90,7 +90,7 @@ EFI_CACHE_ATTRIBUTE_MASK: Final = (
 )
 
 MEMORY_DESCRIPTOR_VERSION: Final = 1
-MEMORY_DESCRIPTOR_SIZE: Final = 48  # edk2 adds 8 to the structure's 40 so that nobody relies on sizeof
+MEMORY_DESCRIPTOR_SIZE: Final = 48  # edk2 adds 8 to the structure's 40 so that no caller relies on sizeof
 _DESCRIPTOR: Final = struct.Struct("<I4xQQQQ8x")
 
 
@@ -125,7 +125,7 @@ class MemoryDescriptor(NamedTuple):
 
 
 class MemoryMapListing(tuple[MemoryDescriptor, ...]):
-    """The descriptors of a memory map, in the order in which GetMemoryMap gives them."""
+    """The descriptors of a memory map, in the order in which GetMemoryMap returns them."""
 
     __slots__ = ()
 

@@ -46,7 +46,7 @@ class TdvmcallStatus(IntEnum):
 class TdcallStatus(IntEnum):
     """Completion codes in RAX, without the low 32 bits (operand id or SEPT level).
 
-    Bit 63 tells an error from a success or warning. ``NOT_RETURNED`` is no code of the TDX module: it stands for a
+    Bit 63 tells an error from a success or warning. ``NOT_RETURNED`` is not a code of the TDX module: it stands for a
     TDCALL that never completes, because it left the TD with an EPT violation that the VMM cannot cure.
     """
 
@@ -95,7 +95,7 @@ def completion_from_name(name: str) -> TdcallStatus:
 
 
 class OperandId(IntEnum):
-    """Which register an OPERAND_* completion complains about (low 32 bits)."""
+    """The register that an OPERAND_* completion refers to (low 32 bits)."""
 
     RAX = 0
     RCX = 1

@@ -8,7 +8,7 @@ from tdvfsh.uefi.filesystem import FileInfo, Parts
 
 
 class FileWriter(Protocol):
-    """An open file that grows."""
+    """An open file that is written from its start."""
 
     def write(self, data: bytes) -> None:
         """Append bytes; raises FileSystemError."""

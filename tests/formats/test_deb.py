@@ -152,6 +152,6 @@ def test_files_that_are_larger_in_all_than_the_limit_are_not_written(tmp_path: P
     wanted = {"a": tmp_path / "a", "b": tmp_path / "b"}
     assert len(extract_members(deb, wanted, most=1200)) == 2
     (tmp_path / "b").unlink()
-    with pytest.raises(FormatError, match="b: more than 1 KiB in all, the limit"):
+    with pytest.raises(FormatError, match="b: more than 1 KiB in total, the limit"):
         extract_members(deb, wanted, most=1024)
     assert not (tmp_path / "b").exists()

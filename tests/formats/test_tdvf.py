@@ -111,8 +111,8 @@ def test_data_past_the_end_is_told_and_no_error() -> None:
         (firmware((BFV, (0, 0x2000, 0xFFFFC000, 0x1000, 1, 0))), "more data than memory"),
         (firmware((BFV, (0, 0, 0xFFFFC000, 0x1000, 1, 0))), "CFV section without data"),
         (firmware((BFV, CFV, (0, 0x10, 0x809000, 0x2000, 2, 0))), "TD_HOB section with data"),
-        (firmware(table=entry(OTHER_GUID, b"x", length=17)), "entry's length 0x11 cannot be"),
-        (firmware(table=entry(OTHER_GUID, b"x", length=500)), "entry's length 0x1f4 cannot be"),
+        (firmware(table=entry(OTHER_GUID, b"x", length=17)), "entry's length 0x11 is invalid"),
+        (firmware(table=entry(OTHER_GUID, b"x", length=500)), "entry's length 0x1f4 is invalid"),
         (firmware(table=entry(TDX_METADATA_OFFSET_GUID, b"x")), "holds no offset"),
     ],
 )
@@ -124,5 +124,5 @@ def test_what_qemu_refuses_is_refused(image: bytes, why: str) -> None:
 def test_table_whose_length_cannot_be_is_refused() -> None:
     image = bytearray(firmware())
     image[-FOOTER_END - 18 : -FOOTER_END - 16] = b"\xff\xff"
-    with pytest.raises(FormatError, match="length 0xffff cannot be"):
+    with pytest.raises(FormatError, match="length 0xffff is invalid"):
         parse_tdvf(bytes(image), "fw")

@@ -26,7 +26,7 @@ def messages(text: str) -> list[tuple[int, int, str]]:
         ("if 1 eq 1\nendif", 1, 1, "needs 'then'"),
         ("if 1 eq 1 then echo\nendif", 1, 16, "nothing may follow 'then'"),
         ('echo "open', 1, 6, "never closed"),
-        ("for a in 1 2\nendfor", 1, 5, "no loop variable"),
+        ("for a in 1 2\nendfor", 1, 5, "not a loop variable"),
         ("ls -sfo | prase T 1", 1, 11, "'prase' is no command"),
         ("if 1 eq 1 then\nfor %a in 1\nendif\nendfor", 3, 1, "'endif' has no matching 'if'"),
     ],

@@ -54,7 +54,7 @@ def test_one_that_is_none_fails_in_one_line(transcript: Path) -> None:
     transcript.write_text("nonsense\n")
     done = _pytest(transcript.parent)
     assert done.returncode == 1
-    assert "demo.tdt: this is no transcript: it does not begin with '# tdvfsh transcript 1'\n" in done.stdout
+    assert "demo.tdt: not a transcript: it does not begin with '# tdvfsh transcript 1'\n" in done.stdout
 
 
 def test_the_package_offers_the_plugin_to_pytest() -> None:

@@ -43,8 +43,8 @@ def test_a_person_can_read_it() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "this is no transcript"),
-        ("hello\n", "this is no transcript"),
+        ("", "not a transcript"),
+        ("hello\n", "not a transcript"),
         ("# tdvfsh transcript 2\n", "a transcript of version 2; this tdvfsh reads up to 1"),
         ("# tdvfsh transcript one\n", "a transcript of version one"),
         ("# tdvfsh transcript 1\n# version: 1\noutput\n", "line 3 is output of no command"),

@@ -81,7 +81,7 @@ def test_scripts_that_call_themselves_end_with_a_message(under_test: ShellUnderT
 
 def test_a_binary_given_as_a_script_is_refused(under_test: ShellUnderTest) -> None:
     under_test.files.write_file("bin.nsh", bytes(range(256)) * 8)
-    assert "no script but a binary file" in under_test.run("bin.nsh")
+    assert "not a script: looks like a binary file" in under_test.run("bin.nsh")
     assert under_test.run("echo on") == "on\n"
 
 
