@@ -55,11 +55,11 @@ def unaccepted_ranges(services: BootServices, maximum: int = NO_LIMIT) -> list[t
 
 
 def lowest_fit(services: BootServices, need: Need, extra: int = 0) -> tuple[int, int] | None:
-    """The lowest unaccepted range that can hold ``need``, cut to just what it takes; None where none can.
+    """The lowest unaccepted range that can hold ``need``, cut to the size that it requires; None where none can.
 
     Args:
         services: Whose GCD is searched.
-        need: What shall fit.
+        need: The allocation that must fit.
         extra: Bytes to accept on top, for what else will be drawn there.
     """
     size = align_up(need.size + extra, PAGE_SIZE)

@@ -1,4 +1,4 @@
-"""The ``--on-demand`` axis: the 2021 RFC's three options, and doing nothing, behind one protocol.
+"""The ``--on-demand`` axis: the 2021 RFC's three options, and doing nothing, as implementations of one protocol.
 
 A loader tells the option what a step will need before it starts the step, and when a step has failed asks whether to
 repeat it. Option 1 does not listen to loaders at all: it sits in the allocator.
@@ -77,7 +77,7 @@ class AllocatorAccept(NoAccept):
     name = "allocator"
 
     def attach(self, services: BootServices) -> None:
-        """Stand behind AllocatePages and AllocatePool."""
+        """Install the hook of AllocatePages and AllocatePool."""
         services.on_out_of_resources = accept_memory_resource
 
 
@@ -102,8 +102,8 @@ class LiteralLoaderAccept(NoAccept):
 class LoaderAccept(NoAccept):
     """``loader``, option 2 repaired: whatever step ran out of memory, accept what it lacked and repeat it.
 
-    A kernel that came back for want of memory is started anew; what its stub will ask for in the middle, the loader
-    accepts when the stub asks for the initrd's size.
+    A kernel that returned because it ran out of memory is started again; what its stub will request in the middle of
+    its work, the loader accepts when the stub asks for the initrd's size.
     """
 
     name = "loader"
@@ -130,7 +130,7 @@ class LoaderAccept(NoAccept):
             return accept_ranges(services, plan)
         if plan is not None and step == START_IMAGE_STEP and first_time:
             return True
-        # It cannot fit, or should have fitted and did not: give it what is left, and see.
+        # It cannot fit, or should have fitted and did not: accept what is left, and try.
         limit = max((need.maximum for need in needs), default=0)
         return accept_ranges(services, unaccepted_ranges(services, limit))
 
@@ -157,7 +157,7 @@ def on_demand_named(name: str) -> OnDemandAccept:
     """The option that ``--on-demand`` names.
 
     Raises:
-        UsageError: There is none; the message lists them.
+        UsageError: Unknown name; the message lists the known ones.
     """
     try:
         return _OPTIONS[name]()

@@ -65,7 +65,7 @@ def region(
     if over not in (OVER_INITRD, OVER_ACCEPT):
         raise UsageError(f"--over {over}: unknown; choose {OVER_INITRD} or {OVER_ACCEPT}")
     if not 0 < len(sizes) <= _MAX_COLUMNS:
-        raise UsageError(f"{len(sizes)} sizes to try: expected 1 to {_MAX_COLUMNS}")
+        raise UsageError(f"{len(sizes)} sizes to try: give 1 to {_MAX_COLUMNS}")
     rows = []
     done, total = 0, len(on_demands) * len(sizes)
     with _zeros(max(sizes) if over == OVER_INITRD else 0) as zeros:

@@ -24,7 +24,7 @@ from tdvfsh.images.sources import Archive, debian_archives
 from tdvfsh.images.versions import version_key
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, bytes done, bytes in all); 0 in all where the amount is not known."""
+"""Called with (what is being done, bytes done, bytes total); the total is 0 where it is not known."""
 
 ETC_APT: Final = Path("/etc/apt")
 POLL_SECONDS: Final = 0.1
@@ -78,10 +78,10 @@ class PrivateApt:
         root: Folder that holds its settings, lists and cache; kept between runs so that an update is cheap.
         suite: Debian suite, such as ``trixie``.
         etc_apt: Where the machine's own sources are.
-        keep_open: File descriptors that apt shall inherit, so that a lock lives as long as the download.
+        keep_open: File descriptors that apt inherits, so that a lock lives as long as the download.
 
     Raises:
-        HostError: There is no apt here, or the folder cannot be written.
+        HostError: apt is not installed, or the folder cannot be written.
     """
 
     def __init__(self, root: Path, suite: str, etc_apt: Path = ETC_APT, keep_open: Sequence[int] = ()) -> None:
@@ -104,7 +104,7 @@ class PrivateApt:
 
         Args:
             pattern: Glob over package names.
-            progress: Told that the index is being read.
+            progress: Progress callback while the index is read.
 
         Raises:
             HostError: No archive could be reached, or none has such a package.
@@ -128,7 +128,7 @@ class PrivateApt:
         Args:
             package: As :meth:`newest` found it.
             folder: Holds the package and what there is of it so far.
-            progress: Told how many bytes have come.
+            progress: Progress callback: bytes received so far.
 
         Returns:
             The ``.deb``; its size and SHA-256 are those of the signed index.

@@ -95,7 +95,7 @@ def stamp(path: Path, sha256: str) -> CachedFile:
 
 @contextmanager
 def locked(waiting: Callable[[], None]) -> Iterator[int]:
-    """Hold the cache's lock; gives its file descriptor, which a child may inherit to hold it too.
+    """Hold the cache's lock; yields its file descriptor, which a child may inherit to hold it too.
 
     Args:
         waiting: Called once if another process holds the lock.

@@ -1,4 +1,4 @@
-"""Fetch an image by name: from the cache, from Debian's archive, or from a package the person has."""
+"""Fetch an image by name: from the cache, from Debian's archive, or from a package file of the user's."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def fetch(
 
     Args:
         name: As in the catalogue.
-        progress: Told (what is being done, bytes done, bytes in all).
-        deb: A package the person has; no network is used then.
+        progress: Progress callback (what is being done, bytes done, bytes total).
+        deb: A package file of the user's; no network is used then.
         refresh: Ask the archive for a newer version even if there is one in the cache.
         etc_apt: Where the machine's apt sources are.
-        most: Bytes that the image's files may have in all; ten times the largest of the catalogue is the default.
+        most: Upper limit of the bytes of all files of the image; ten times the largest of the catalogue is the default.
 
     Raises:
         UsageError: No image has that name, or the package is another one.
@@ -109,7 +109,7 @@ def _image(name: str, manifest: Manifest) -> FetchedImage:
 
 
 def _described(entry: CatalogueEntry, deb: Path) -> Package:
-    """What a package of the person's says it is; refused if the catalogue means another one."""
+    """What a package of the user's says it is; refused if the catalogue means another one."""
     from tdvfsh.formats.deb import read_control
 
     control = read_control(deb)

@@ -2,7 +2,7 @@
 
 It needs nothing but the kernel: no C library, and no stack or writable memory unless it shows files. In order it
 
-1. takes standard output, or opens ``/dev/console`` where the kernel could not give it one;
+1. takes standard output, or opens ``/dev/console`` where the kernel could not open one for it;
 2. writes the message and a line feed, however many pieces the console takes them in;
 3. shows the files that it was asked for, of which those of ``/proc`` and ``/sys`` need a mount first;
 4. waits until the console has sent everything, because switching off does not wait;
@@ -57,24 +57,24 @@ _JUMP_SIZE: Final = 2
 
 
 def init_program(message: str, then: str = "power-off", show: Sequence[str] = ()) -> bytes:
-    """The program as an ELF file for x86-64; the same arguments always give the same bytes.
+    """The program as an ELF file for x86-64; the same arguments always produce the same bytes.
 
     Args:
         message: What it writes, without the line feed at the end.
         then: One of :data:`ENDINGS`: how it ends. A kernel whose first program exits panics.
-        show: Absolute paths of files that it writes behind the message; one that is not there is passed over.
+        show: Absolute paths of files that it writes after the message; missing ones are skipped.
 
     Raises:
-        UsageError: An unknown ending, a message of more than 64 KiB, or a path that cannot be.
+        UsageError: An unknown ending, a message of more than 64 KiB, or an invalid path.
     """
     if then not in ENDINGS:
-        raise UsageError(f"'{then}' is no way for /init to end (one of {', '.join(ENDINGS)})")
+        raise UsageError(f"'{then}' is not a way for /init to end (one of {', '.join(ENDINGS)})")
     text = message.encode("utf-8", "surrogateescape") + b"\n"
     if len(text) > MAX_MESSAGE_SIZE:
         raise UsageError(f"a message of {len(text)} bytes is more than {MAX_MESSAGE_SIZE}, the limit")
     for path in show:
         if not path.startswith("/") or "\0" in path:
-            raise UsageError(f"'{path}' is no absolute path for /init to show")
+            raise UsageError(f"'{path}' is not an absolute path for /init to show")
     strings = _Strings(LOAD_ADDRESS + ELF64_HEADER.size + ELF64_PROGRAM_HEADER.size)
     console, line = strings.place(_CONSOLE), strings.place(text)
     shown = _show_all(show, strings)
@@ -84,7 +84,7 @@ def init_program(message: str, then: str = "power-off", show: Sequence[str] = ()
 
 
 class _Strings:
-    """What stands before the code, from ``start`` on."""
+    """Data before the code, from ``start`` on."""
 
     def __init__(self, start: int) -> None:
         self._start = start
@@ -92,11 +92,11 @@ class _Strings:
 
     @property
     def end(self) -> int:
-        """Address behind the last one."""
+        """Address after the last one."""
         return self._start + len(self.data)
 
     def place(self, text: bytes) -> int:
-        """Add one; gives its address."""
+        """Add one; returns its address."""
         address = self.end
         self.data += text
         return address
@@ -140,7 +140,7 @@ def _jump(opcode: int, distance: int) -> bytes:
 
 
 def _find_console(path: int) -> bytes:
-    """The descriptor to write to goes into ebp: 1, or what opening the console gives."""
+    """The descriptor to write to goes into ebp: 1, or what opening the console returns."""
     opening = _call(_OPEN, path, _O_RDWR, 0) + _KEEP_DESCRIPTOR
     asking = _load(_EBP, _STDOUT) + _call(_FCNTL, _STDOUT, _F_GETFD) + _TEST_EAX
     return asking + _jump(_JNS, len(opening)) + opening

@@ -26,7 +26,7 @@ class ListedImage:
     Attributes:
         name: As in the catalogue.
         description: One line.
-        roles: What it gives, such as ``kernel`` and ``initrd``.
+        roles: What it provides, such as ``kernel`` and ``initrd``.
         state: ``fetched``, ``damaged`` (the cache holds something else than was fetched) or ``not fetched``.
         version: The package's version, empty unless fetched.
         size: Bytes of its files in the cache, 0 unless fetched.
@@ -84,7 +84,7 @@ def find_pair(
     """A real pair: the installer's if it is or can be fetched, else the host's own newest, else None.
 
     Args:
-        progress: Told about a download.
+        progress: Progress callback of a download.
         allow_fetch: Whether the network may be used.
         etc_apt: Where the machine's apt sources are.
         boot: Where the host keeps its kernels.
@@ -106,7 +106,7 @@ def find_pair(
 
 
 def _host_pair(boot: Path) -> tuple[Path, Path] | None:
-    """The newest kernel with an initrd, both readable by this person."""
+    """The newest kernel with an initrd, both readable by this user."""
     kernels = sorted(boot.glob("vmlinuz-*"), key=lambda path: version_key(path.name), reverse=True)
     for kernel in kernels:
         release = kernel.name.removeprefix("vmlinuz-")

@@ -17,7 +17,7 @@ _CONSOLE_DEVICE: Final = (5, 1)
 def make_init(
     path: str | Path, message: str = "tdvfsh: user space runs", then: str = "power-off", show: Sequence[str] = ()
 ) -> int:
-    """Write an initrd whose ``/init`` says a line, shows files, and ends; the same arguments give the same bytes.
+    """Write an initrd whose ``/init`` says a line, shows files, and ends; the same arguments produce the same bytes.
 
     Args:
         path: The file to write.

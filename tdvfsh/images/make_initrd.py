@@ -28,7 +28,7 @@ _NOTE: Final = b"This initrd was made for measuring: its size is real, its conte
 
 
 def make_initrd(path: str | Path, size: int, compress: str | None = None) -> None:
-    """Write an initrd of exactly ``size`` bytes; the same arguments always give the same bytes.
+    """Write an initrd of exactly ``size`` bytes; the same arguments always produce the same bytes.
 
     Args:
         path: The file to write; most of it is a hole.

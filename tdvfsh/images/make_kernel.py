@@ -57,7 +57,7 @@ def make_kernel(
     stub_generation: StubGeneration = StubGeneration.DECOMPRESS,
     major_image_version: int = 3,
 ) -> None:
-    """Write a kernel image whose sizes are exactly as asked; the same arguments always give the same bytes.
+    """Write a kernel image whose sizes are exactly as asked; the same arguments always produce the same bytes.
 
     Args:
         path: The file to write; most of it is a hole.
@@ -114,10 +114,10 @@ def _check(what: str, value: int, low: int, high: int) -> None:
 
 
 def _payload(start: int, end: int, output_len: int) -> Iterator[tuple[int, bytes]]:
-    """A Zstandard frame that unpacks to ``output_len`` bytes and fills ``[start, end)`` as well as it can.
+    """A Zstandard frame that unpacks to ``output_len`` bytes and fills ``[start, end)`` as far as possible.
 
     It begins with an ELF header; zeros follow, stored raw as far as there is room (they stay a hole of the file) and
-    as run-length blocks beyond. The output length stands behind it, as the kernel's build appends it.
+    as run-length blocks beyond. The output length follows it, as the kernel's build appends it.
     """
     frame_header = zstd_frame_header(output_len)
     room = end - start - len(frame_header) - 4 - (3 + _ELF_HEAD_SIZE)

@@ -40,7 +40,7 @@ class _Section(NamedTuple):
 
 
 def make_uki(path: str | Path, kernel: str | Path, initrd: str | Path | None = None, cmdline: str = "") -> None:
-    """Write a unified kernel image; the same files always give the same bytes.
+    """Write a unified kernel image; the same files always produce the same bytes.
 
     Args:
         path: The file to write; runs of zeros in what goes into it stay holes.

@@ -60,7 +60,7 @@ def debian_archives(etc_apt: Path) -> list[Archive]:
     Args:
         etc_apt: apt's folder of settings, ``/etc/apt`` on a real machine.
 
-    Files that cannot be read are passed over, as are disabled entries, other people's repositories and media.
+    Files that cannot be read are skipped, as are disabled entries, third-party repositories and media.
     """
     found = [source.archive for source in _sources(etc_apt) if source.is_debian]
     found = [archive for archive in found if not archive.uri.startswith("cdrom:")]

@@ -96,7 +96,7 @@ class _DirectBoot:
         return run_load_linux(self._flow)
 
     def _fetch_blobs(self) -> EfiStatus:
-        """QemuKernelLoaderFsDxe's entry point: pool for each blob; if one fails, none is kept and nobody is told."""
+        """QemuKernelLoaderFsDxe's entry point: pool for each blob; if one fails, none is kept, without an error."""
         flow, services = self._flow, self._services
         buffers: list[int] = []
         with services.trace.on_behalf_of("QemuKernelLoaderFsDxe"):

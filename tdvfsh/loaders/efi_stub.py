@@ -51,7 +51,7 @@ def has_efi_stub(kernel: KernelFile) -> bool:
 def stub_needs(flow: BootFlow, kernel: KernelFile | None = None) -> list[Need]:
     """What the stub will ask for up to the kernel's place, for loaders that accept before they start it.
 
-    The initrd's buffer is not among it: with KASLR the kernel may come to lie anywhere, also amid memory accepted for
+    The initrd's buffer is not among it: with KASLR the kernel may be placed anywhere, also amid memory accepted for
     the initrd. A loader accepts for that when the stub asks it, by LoadFile2, for the initrd's size.
 
     Args:

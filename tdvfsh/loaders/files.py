@@ -28,7 +28,7 @@ class KernelFile:
         path: What to call it.
         view: The file.
         pe: Its PE headers, None where it has none that firmware takes.
-        linux: Its boot header, None for an EFI program that is no Linux kernel.
+        linux: Its boot header, None for an EFI program that is not a Linux kernel.
         uki: Its sections, where it is a unified kernel image.
         inner: The kernel in it, then.
     """
@@ -47,7 +47,7 @@ class KernelFile:
 
     @property
     def image_pages_size(self) -> int:
-        """Bytes that LoadImage allocates for it; 0 where it is no PE image."""
+        """Bytes that LoadImage allocates for it; 0 where it is not a PE image."""
         if self.pe is None:
             return 0
         alignment = self.pe.section_alignment
@@ -91,7 +91,7 @@ class InitrdFile:
 
 @dataclass(frozen=True, repr=False)
 class BootFiles:
-    """Everything a loader is given."""
+    """Input of a loader."""
 
     kernel: KernelFile
     initrds: Sequence[InitrdFile] = ()
@@ -133,5 +133,5 @@ def join(views: Sequence[memoryview], padding: int) -> Pieces:
 
 
 def joined_size(pieces: Pieces) -> int:
-    """Bytes of what :func:`join` laid out, without padding behind the last."""
+    """Bytes of what :func:`join` laid out, without padding after the last."""
     return pieces[-1][0] + len(pieces[-1][1]) if pieces else 0

@@ -33,7 +33,7 @@ _MEMORY_TYPES: Final = {int(kind): kind for kind in EfiMemoryType}
 
 @dataclass(slots=True)
 class Placement:
-    """Something that a flow put into memory: bytes ``[start, end)``, and the journal's record of it."""
+    """Contents that a flow put into memory: bytes ``[start, end)``, and the journal's record of it."""
 
     what: str
     start: int
@@ -85,9 +85,9 @@ class BootFlow:
         stage: Where the boot stands.
         placements: What was put into memory, in that order.
         failure: Why the last step failed.
-        messages: What the person at the console would read.
-        hung: The guest stands still: nobody is left who could repeat a step.
-        lost_bytes: RAM that the operating system will never see, because nobody tells it what type 15 means.
+        messages: What the user at the console would read.
+        hung: The guest stands still: no code is left that could repeat a step.
+        lost_bytes: RAM that the operating system will never see, because it is not informed what type 15 means.
     """
 
     services: BootServices
@@ -139,7 +139,7 @@ class BootFlow:
     def fail(
         self, service: str, status: EfiStatus, asked: int, why: str, maximum: int = NO_LIMIT, minimum: int = 0
     ) -> EfiStatus:
-        """Remember why the flow cannot go on; gives ``status`` back."""
+        """Record why the flow cannot continue; returns ``status``."""
         self.failure = BootFailure(
             service=service,
             status=status,
@@ -223,7 +223,7 @@ def shortage(services: BootServices, asked: int, maximum: int = NO_LIMIT, minimu
 
 
 class FirmwarePlayer:
-    """Replays what firmware allocates on its own between the steps of a boot, as it was recorded."""
+    """Replay of what firmware allocates by itself between the steps of a boot, as recorded."""
 
     def __init__(self, services: BootServices, calls: Sequence[FirmwareCall]) -> None:
         self._services = services

@@ -226,7 +226,7 @@ class _Chainloader:
         if status.is_error:
             return status
         needs = program_needs(flow)
-        if flow.files.initrd_size:  # by initrd=, so nobody asks GRUB for its size
+        if flow.files.initrd_size:  # by initrd=, so the size is not requested from GRUB
             needs.append(Need("initrd", flow.files.initrd_size, _LOADER_DATA))
         return flow.run_step(START_IMAGE, needs, self._start, repeat_needs=[*image, *needs])
 

@@ -1,7 +1,7 @@
 """GRUB's ``linux``, ``initrd`` and ``boot`` by the 32-bit boot protocol: GRUB itself places kernel and initrd.
 
-Debian's 2.06 boots every kernel this way, 2.12 those without LoadFile2. GRUB leaves boot services itself, and gives the
-kernel unaccepted memory as reserved: it is lost.
+Debian's 2.06 boots every kernel this way, 2.12 those without LoadFile2. GRUB leaves boot services itself, and passes
+unaccepted memory to the kernel as reserved: it is lost.
 
 Source: GRUB 2.06 grub-core/loader/i386/linux.c; order and sizes as recorded (tests/recordings/trace/grub-2.06-*).
 """
@@ -32,11 +32,11 @@ _OUT_OF_MEMORY: Final = "error: out of memory."
 def run_grub_legacy(flow: BootFlow, build: GrubBuild) -> EfiStatus:
     """From the boot manager's LoadImage of GRUB to GRUB's own ExitBootServices.
 
-    An initrd that does not fit is no end: ``initrd`` fails, ``boot`` then starts the kernel without one.
+    An initrd that does not fit is not fatal: ``initrd`` fails, ``boot`` then starts the kernel without one.
 
     Returns:
         EFI_OUT_OF_RESOURCES: GRUB or the kernel found no room.
-        EFI_UNSUPPORTED: The file is no Linux kernel.
+        EFI_UNSUPPORTED: The file is not a Linux kernel.
     """
     grub = Grub(flow, build)
     status = grub.start()
@@ -61,7 +61,7 @@ class GrubLegacyLinux:
         linux = flow.files.kernel.linux
         if linux is None:
             flow.stage = LOAD_KERNEL
-            why = f"{flow.files.kernel.path} is no Linux kernel, and GRUB's older loader takes nothing else"
+            why = f"{flow.files.kernel.path} is not a Linux kernel, and GRUB's older loader takes nothing else"
             return flow.fail("LoadImage", EfiStatus.EFI_UNSUPPORTED, 0, why)
         if linux.version >= 0x20A:
             self._size = align_up(linux.init_size, PAGE_SIZE)
@@ -196,7 +196,7 @@ class GrubLegacyLinux:
         if status is EfiStatus.EFI_INVALID_PARAMETER:
             status = services.exit_boot_services(flow.firmware_image, relocator.read_map().map_key or 0)
         if status is SUCCESS:
-            flow.lose(services.td.unaccepted_bytes, "GRUB gives the kernel memory of type 15 as reserved")
+            flow.lose(services.td.unaccepted_bytes, "GRUB passes memory of type 15 to the kernel as reserved")
         return status
 
     def _heap_too_small(self, command: str, what: str, size: int) -> EfiStatus:

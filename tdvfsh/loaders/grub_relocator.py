@@ -1,7 +1,7 @@
 """GRUB's relocator on EFI: chunks of memory at chosen addresses, found in the memory map and taken by address.
 
 A chunk is asked for by its alignment and limits and goes to the lowest or to the highest place. Free blocks of GRUB's
-own heap serve as well as Conventional memory; the two are not joined into one chunk (recorded:
+own heap serve like Conventional memory; the two are not joined into one chunk (recorded:
 grub-2.06-bookworm-6.12-i137-1G, whose initrd ends where the heap begins).
 
 Source: GRUB 2.06 grub-core/lib/relocator.c, grub-core/lib/efi/relocator.c.

@@ -39,7 +39,7 @@ def run_load_linux(flow: BootFlow) -> EfiStatus:
     linux = flow.files.kernel.linux
     flow.stage = LOAD_IMAGE
     if linux is None or linux.version < _OLDEST_VERSION or not linux.relocatable_kernel:
-        why = f"firmware's own Linux loader takes relocatable kernels from 2.05 on, {flow.files.kernel.path} is none"
+        why = f"firmware's own Linux loader takes relocatable kernels from 2.05 on; {flow.files.kernel.path} is not one"
         return flow.fail("LoadLinux", EfiStatus.EFI_UNSUPPORTED, 0, why)
     return _LoadLinux(flow, linux).run()
 

@@ -13,7 +13,7 @@ class BlobFileSystem:
     """A flat volume of named files, as OVMF's QEMU kernel loader publishes it, or an EFI system partition.
 
     Args:
-        files: Each file as its parts; nobody needs a joined copy of several gigabytes.
+        files: Each file as its parts; a joined copy of several gigabytes is not needed.
     """
 
     def __init__(self, files: Mapping[str, Pieces]) -> None:
@@ -37,7 +37,7 @@ class InitrdLoadFile2:
     Args:
         size: Bytes of the joined initrd.
         pieces: ``(offset, bytes)`` of its parts.
-        asked_for_size: Called when somebody asks how large the file is: they are about to allocate a buffer for it.
+        asked_for_size: Called when the file's size is requested: the caller is about to allocate a buffer for it.
         on_read: Called when it is read: what reading it from a disk costs its owner.
     """
 
@@ -54,7 +54,7 @@ class InitrdLoadFile2:
         self.on_read = on_read
 
     def load_file(self, path: str, boot_policy: bool) -> FileContents:
-        """EFI_UNSUPPORTED for a boot policy, EFI_INVALID_PARAMETER for a path behind the node, else the size to come.
+        """EFI_UNSUPPORTED for a boot policy, EFI_INVALID_PARAMETER for a path after the node, else the size to come.
 
         The bytes are in ``pieces``.
         """

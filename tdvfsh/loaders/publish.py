@@ -29,10 +29,10 @@ KERNEL_ON_DISK: Final = "linux"
 def publish_initrd(
     flow: BootFlow, pieces: Pieces, on_read: Callable[[], None] = lambda: None, padding: int = 1
 ) -> int | None:
-    """Offer an initrd by LoadFile2 where Linux's EFI stub looks for it; gives the handle.
+    """Offer an initrd by LoadFile2 where Linux's EFI stub looks for it; returns the handle.
 
     When the stub asks for the size it has chosen the kernel's place: the moment for a loader that accepts to do so.
-    Where somebody else offers one already the older offer stays the one that is found, so it is withdrawn first. The
+    Where another driver offers one already, the older offer stays the one that is found, so it is withdrawn first. The
     file's size is a multiple of ``padding``.
     """
     services = flow.services
@@ -75,7 +75,7 @@ def publish_volume(flow: BootFlow, path: DevicePath, files: Mapping[str, Pieces]
 
 
 def publish_system_partition(flow: BootFlow) -> DevicePath:
-    """The disk that kernel and initrds come from; gives the kernel's path."""
+    """Make the disk that kernel and initrds come from; returns the kernel's path."""
     files: dict[str, Pieces] = {KERNEL_ON_DISK: [(0, flow.files.kernel.view)]}
     for number, initrd in enumerate(flow.files.initrds):
         files[initrd_on_disk(number)] = [(0, initrd.view)]

@@ -1,8 +1,8 @@
 """systemd-boot: a Type #1 entry (kernel, initrds and options of their own) or a unified kernel image on the ESP.
 
 It reads the initrds one after the other into pages, lets firmware load the kernel from the partition, and offers the
-initrd by LoadFile2, naming it in ``initrd=`` as well for kernels that do not ask. Where the pages come from is a matter
-of its version: see :class:`InitrdMemory`.
+initrd by LoadFile2; it also names it in ``initrd=``, for kernels that do not use LoadFile2. Where the pages come from
+depends on its version: see :class:`InitrdMemory`.
 
 Source: systemd src/boot/boot.c (257): initrd_prepare, image_start; src/boot/util.h (257.5): xmalloc_initrd_pages; the
 calls of Debian's 257.13 as run on the engine (tests/loaders/test_sd_boot.py).

@@ -1,4 +1,4 @@
-"""What all parts of the EFI stub share: whom it acts for, and how it reads the memory map."""
+"""What all parts of the EFI stub share: the machine it runs in, and how it reads the memory map."""
 
 from __future__ import annotations
 

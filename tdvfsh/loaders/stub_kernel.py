@@ -56,7 +56,7 @@ def choose_slot(memory_map: MemoryMapResult, size: int, seed: int) -> int | None
     """efi_random_alloc: the slot that ``seed`` picks among all that can hold ``size`` bytes; the lowest for seed 0.
 
     Args:
-        memory_map: As GetMemoryMap gave it; slots count in its order.
+        memory_map: As GetMemoryMap returned it; slots count in its order.
         size: Bytes.
         seed: 32 bits.
     """
@@ -103,7 +103,7 @@ def _decompress(stub: StubCalls) -> EfiStatus:
         )
         flow.messages.append("EFI stub: ERROR: Failed to decompress kernel")
         if stub.is_backport:  # 6.1.176; tests/loaders/test_efi_stub.py
-            flow.hang("the stub of 6.1 dies of an invalid opcode (#UD) here, so nobody can try again")
+            flow.hang("the stub of 6.1 dies of an invalid opcode (#UD) here, so no retry is possible")
     else:
         status, _ = flow.allocate("kernel", _ADDRESS, _LOADER_CODE, size, address)
     services.free_pool(buffer)

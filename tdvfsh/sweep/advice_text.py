@@ -1,4 +1,4 @@
-"""Advice for people, as a table for one image or for a fleet, and for programs."""
+"""Advice in readable form, as a table for one image or for a fleet, and for programs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NONE: Final = "none"
 ALIKE: Final = 0.05
 """Times that differ by less than this share count as equal: then the simpler way is recommended."""
 KASLR_SEEDS: Final = 32
-"""Real kernels take another place at each boot; a recommendation is tried with so many of them."""
+"""Real kernels take another place at each boot; a recommendation is tried with that many of them."""
 _SEED_DISTANCE: Final = 0x9E3779B9
 _NO_KASLR: Final = "nokaslr"
 _SIMPLEST_FIRST: Final = (NONE, "service", "loader", "loader-literal", "allocator")
@@ -93,11 +93,11 @@ def advise(
     Args:
         questions: What to answer.
         step: Granularity of the answer in bytes.
-        workers: Who searches.
-        tell: Told (searches done, searches in all).
+        workers: Number of worker processes, or an executor.
+        tell: Progress callback (searches done, searches total).
 
     Raises:
-        UsageError: A step that cannot be, or a machine of which not part can be accepted.
+        UsageError: An invalid step, or a machine that cannot accept a part of its memory.
         HostError: A worker died.
     """
     tasks: dict[Future[Found | None], tuple[int, str, str]] = {}
@@ -117,7 +117,7 @@ def advise(
             if tell is not None:
                 tell(len(found), total)
     except BrokenExecutor:
-        raise HostError("a worker process died: is there enough memory for so many?") from None
+        raise HostError("a worker process died: too little memory for that many workers?") from None
     finally:
         for future in tasks:
             future.cancel()

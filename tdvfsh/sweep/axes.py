@@ -54,7 +54,7 @@ def read_axes(table: Mapping[str, object], where: str) -> tuple[tuple[Value, ...
         where: What to call the grid in messages.
 
     Raises:
-        UsageError: An axis or a value that cannot be.
+        UsageError: An invalid axis or value.
     """
     values: list[tuple[Value, ...]] = []
     for axis, default in zip(AXES, default_point(), strict=True):

@@ -33,7 +33,7 @@ def compare_results(baseline: Sequence[Row], results: Sequence[Row]) -> list[Dif
     """What has changed, the worst first.
 
     Worse is what booted in the baseline and does not now, or what is not among the results at all. A scenario that
-    fails as before, though at another stage, is no difference.
+    fails as before, though at another stage, is not a difference.
     """
     before = {_place(row): row for row in baseline}
     after = {_place(row): row for row in results}

@@ -1,4 +1,4 @@
-"""Drawings: rectangles, lines, dots and words on paper, for whoever renders them; and panels laid out on it."""
+"""Drawings: rectangles, lines, dots and words on paper, for any renderer; and panels laid out on it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Drawing:
 
 
 Draw = Callable[[T, float, float], list[Shape]]
-"""Gives the shapes of a panel whose upper left corner is at (x, y)."""
+"""Returns the shapes of a panel whose upper left corner is at (x, y)."""
 
 
 def panels_drawing(

@@ -30,7 +30,7 @@ class Workers:
 
 
 class _InlineExecutor(Executor):
-    """Runs each call at once, in the process that makes it."""
+    """Executor that runs each call at once, in the calling process."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -88,7 +88,7 @@ def cluster_workers(address: str) -> Iterator[Workers]:
     """The workers of the Dask cluster whose scheduler is at ``address``, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
-        HostError: The ``cluster`` extra is not installed, or nobody answers there, or it has no workers.
+        HostError: The ``cluster`` extra is not installed, the scheduler does not answer, or it has no workers.
     """
     try:
         connect: Any = import_module("distributed").Client

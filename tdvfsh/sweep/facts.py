@@ -124,7 +124,7 @@ def _kernel_file(facts: KernelFacts) -> KernelFile:
 
 
 def _zeros(size: int) -> memoryview:
-    """``size`` zeros that cost address space only: nobody writes to them, so no page of them ever exists."""
+    """``size`` zeros that cost address space only: they are never written, so no page of them ever exists."""
     if not size:
         return memoryview(b"")
     return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ))

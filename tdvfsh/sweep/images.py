@@ -17,15 +17,15 @@ from tdvfsh.sweep.spec import ImageRequest, MadeKernel
 from tdvfsh.units import format_size
 
 Progress = Callable[[str, int, int], None]
-"""Told (image, images done, images in all)."""
+"""Progress callback (image, images done, images total)."""
 
 
 def read_images(requests: Sequence[ImageRequest], progress: Progress | None = None) -> list[ImageFacts]:
     """The facts of all images, in their order.
 
     Raises:
-        HostError, FormatError: A file that cannot be read, or is not what it should be.
-        UsageError: A made kernel, or a command line, that cannot be.
+        HostError, FormatError: A file that cannot be read, or is invalid.
+        UsageError: Invalid sizes of a made kernel, or an invalid command line.
     """
     kernels: dict[Path | MadeKernel, KernelFacts] = {}
     initrds: dict[Path, int] = {}

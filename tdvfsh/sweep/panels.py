@@ -28,7 +28,7 @@ class SuccessPanel:
         memories: Bytes of RAM.
         accepts: Policies as results name them.
         cells: For each memory and accept the outcome, or ``-`` where there is none.
-        notes: The same, for people: why, or what it costs.
+        notes: The same, in words: why, or what it costs.
     """
 
     title: str

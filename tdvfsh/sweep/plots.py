@@ -31,7 +31,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> list[Path]:
-    """Write ``success.svg`` and ``time.svg``, the same as ``.png``, or ``plots.html``; gives the files.
+    """Write ``success.svg`` and ``time.svg``, the same as ``.png``, or ``plots.html``; returns the files.
 
     Raises:
         UsageError: A format that there is not.

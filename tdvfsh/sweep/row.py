@@ -90,7 +90,7 @@ def run_scenario(facts: ImageFacts, scenario: Scenario, machines: StartedMachine
 
 
 def row_line(row: Row) -> str:
-    """A row as a line of JSON, without its end of line; equal rows give equal bytes."""
+    """A row as a line of JSON, without its end of line; equal rows make equal bytes."""
     return json.dumps(row, separators=(",", ":"))
 
 

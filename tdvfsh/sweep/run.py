@@ -21,7 +21,7 @@ _AHEAD: Final = 2
 """Batches in hand for each worker, so that none waits for the next."""
 
 Tell = Callable[[int, int], None]
-"""Told (scenarios done, scenarios in all)."""
+"""Progress callback (scenarios done, scenarios total)."""
 
 
 def scenarios(images: Sequence[ImageFacts], grids: Iterable[Grid]) -> Iterator[Scenario]:
@@ -38,14 +38,14 @@ def scenarios(images: Sequence[ImageFacts], grids: Iterable[Grid]) -> Iterator[S
 def run_sweep(
     images: Sequence[ImageFacts], grids: Sequence[Grid], store: ResultStore, workers: Workers, tell: Tell | None = None
 ) -> list[str]:
-    """Run what has no result yet; gives the keys of all scenarios in their order.
+    """Run what has no result yet; returns the keys of all scenarios in their order.
 
     Args:
         images: The facts of the images, as the grids number them.
         grids: What to run.
         store: Where results are, and go.
-        workers: Who runs it.
-        tell: Told how far it is, after each batch.
+        workers: What runs it.
+        tell: Progress callback, called after each batch.
 
     Raises:
         UsageError: The store holds results of something else.
@@ -83,7 +83,7 @@ def run_sweep(
 
 
 def _lines(future: Future[list[str]]) -> list[str]:
-    """What a batch gave. A batch itself never fails: if it did, the trouble is with who ran it."""
+    """Result of a batch. A batch itself never fails: an exception comes from the executor."""
     try:
         return future.result()
     except BrokenExecutor:

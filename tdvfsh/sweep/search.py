@@ -59,7 +59,7 @@ class Found:
 
 
 class AcceptSearch:
-    """Boots of the same files that differ in what is accepted at boot; each size is run once.
+    """Search over boots of the same files that differ in what is accepted at boot; each size is run once.
 
     Args:
         options: The machine; its own accept does not count.
@@ -67,7 +67,7 @@ class AcceptSearch:
         step: Granularity in bytes.
 
     Raises:
-        UsageError: A step that is no multiple of 4 KiB, or a machine that cannot accept in part.
+        UsageError: A step that is not a multiple of 4 KiB, or a machine that cannot accept in part.
     """
 
     def __init__(self, options: TdOptions, files: BootFiles, step: int) -> None:
@@ -162,7 +162,7 @@ def _strides(low: int, high: int) -> Iterator[int]:
 def run_trial(
     options: TdOptions, files: BootFiles, accept: int, run: Callable[[TdOptions, BootFiles], BootResult] = boot
 ) -> Trial:
-    """Boot with ``accept`` bytes accepted at boot, everything else as ``options`` say; ``run`` is who boots."""
+    """Boot with ``accept`` bytes accepted at boot, everything else as ``options`` say; ``run`` makes the boot."""
     try:
         result = run(replace(options, accept=BootAccept(format_size(accept), accept)), files)
     except UsageError as error:

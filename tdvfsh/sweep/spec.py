@@ -5,7 +5,7 @@
     [[image]]                       # real files; paths count from the spec's folder
     name = "installer"
     kernel = "linux"
-    initrd = ["initrd.gz", { size = "100M" }]   # a file, or just so many bytes
+    initrd = ["initrd.gz", { size = "100M" }]   # a file, or just a number of bytes
     cmdline = "nokaslr"
 
     [[image]]                       # files that ``tdvfsh images fetch`` has brought
@@ -84,7 +84,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class SweepSpec:
-    """Images, and what to do with them."""
+    """A parsed spec: images, and the grids to run with them."""
 
     images: tuple[ImageRequest, ...]
     grids: tuple[Grid, ...]
@@ -133,7 +133,7 @@ def parse_spec(data: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
     """A spec from TOML's values; ``folder`` is where paths count from, ``where`` is named in messages.
 
     Raises:
-        UsageError: It asks for something that cannot be.
+        UsageError: The spec is invalid.
     """
     _known(data, _SPEC_KEYS, where)
     images = [_image(entry, folder, f"{where}: image {n}") for n, entry in enumerate(_tables(data, "image", where), 1)]

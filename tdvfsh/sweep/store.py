@@ -41,7 +41,7 @@ class ResultStore:
 
     Raises:
         HostError: It cannot be made or written to, or another sweep is at work in it.
-        FormatError: A line in it, other than a torn last one, is no result.
+        FormatError: A line in it, other than an incomplete last one, is not a result.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -107,7 +107,7 @@ class ResultStore:
             yield json.loads(os.pread(self._descriptor, size, offset))
 
     def write_tables(self, rows: Sequence[Row]) -> list[Path]:
-        """Write rows as CSV, and as Parquet where pyarrow is installed; gives the files.
+        """Write rows as CSV, and as Parquet where pyarrow is installed; returns the files.
 
         Raises:
             HostError: A file cannot be written; one of that name stays as it was.
@@ -131,7 +131,7 @@ class ResultStore:
         return [path]
 
     def _take_stock(self) -> int:
-        """Where each result stands in the file; cuts a torn last line off, and gives the file's end."""
+        """Find where each result is in the file; cuts an incomplete last line off, and returns the file's end."""
         offset = 0
         for number, line in enumerate(_whole_lines(self._descriptor), 1):
             key = _key(line, self.folder / RESULTS, number)
@@ -148,8 +148,8 @@ def read_results(path: str | Path) -> list[Row]:
 
     Raises:
         HostError: It cannot be read.
-        FormatError: A line is no result.
-        UsageError: There are no results in it.
+        FormatError: A line is not a result.
+        UsageError: No results in it.
     """
     file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
     try:

@@ -71,5 +71,5 @@ def _panel_lines(panel: SuccessPanel) -> list[str]:
 
 
 def _ruler(accepts: Sequence[str]) -> str:
-    """A label at every so many columns, begun by a stroke below the column that it names."""
+    """A label every few columns, begun by a stroke below the column that it names."""
     return "".join(f"|{accept}".ljust(_RULED)[:_RULED] for accept in accepts[::_RULED]).rstrip()

@@ -13,7 +13,7 @@ from tdvfsh.ui.screen_words import ScreenWords
 
 
 class ShellCompleter(Completer):
-    """Completes a half-typed line.
+    """Completer of a half-typed line.
 
     Args:
         shell: Knows commands, options, files, names.

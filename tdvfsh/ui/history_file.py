@@ -24,7 +24,7 @@ def default_history_path() -> Path:
     """``$XDG_STATE_HOME/tdvfsh/history``, or the same below ``~/.local/state``.
 
     Raises:
-        HostError: There is no home folder.
+        HostError: No home folder.
     """
     base = os.environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(base):
@@ -40,7 +40,7 @@ class HistoryFile:
 
     Args:
         path: The file; its folder is made where it is missing. None keeps lines in memory only.
-        warn: Told once, in one line, that lines cannot be kept.
+        warn: Called once, with one line, where lines cannot be kept.
 
     Attributes:
         entries: The lines, oldest first.
@@ -75,7 +75,7 @@ class HistoryFile:
 
     @contextmanager
     def _locked(self) -> Iterator[int | None]:
-        """The file, open and locked; None where there is none. Trouble becomes a warning, once."""
+        """The file, open and locked; None where there is none. Errors become a warning, once."""
         descriptor = self._open()
         try:
             yield descriptor
@@ -136,7 +136,7 @@ class HistoryFile:
             self._shorten()
 
     def _shorten(self) -> None:
-        """Put the end of the history in the file's place; who waits for the old file's lock looks again."""
+        """Put the end of the history in the file's place; a process that waits for the old file's lock looks again."""
         assert self._path is not None
         data = b""
         for line in reversed(self.entries):

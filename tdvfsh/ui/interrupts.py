@@ -1,6 +1,6 @@
 """Ctrl-C: a running command stops at its next checkpoint, and where it has none, a little later where it stands.
 
-A signal that raised at once could leave a half-changed memory map behind; a flag alone could not stop a command that
+A signal that raised at once could leave a half-changed memory map; a flag alone could not stop a command that
 looks at no checkpoint. So the first Ctrl-C sets the flag and an alarm; the alarm, or a second Ctrl-C, raises.
 """
 
@@ -16,13 +16,13 @@ GRACE_SECONDS: Final = 1.0
 
 
 class Interrupts:
-    """Handles SIGINT while it is entered; must be entered in the main thread.
+    """Handler of SIGINT while it is entered; must be entered in the main thread.
 
     Args:
         grace: Seconds that a command has to reach a checkpoint.
 
     Attributes:
-        stopped: Whether the person stopped the command that runs, or ran last.
+        stopped: Whether the user stopped the command that runs, or ran last.
     """
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
@@ -34,7 +34,7 @@ class Interrupts:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Take SIGINT and SIGALRM over, and give them back."""
+        """Take SIGINT and SIGALRM over, and restore them."""
         old = signal.signal(signal.SIGINT, self._on_interrupt), signal.signal(signal.SIGALRM, self._on_alarm)
         try:
             yield
@@ -55,7 +55,7 @@ class Interrupts:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around waiting for the person: Ctrl-C raises KeyboardInterrupt at once."""
+        """Context of waiting for the user: Ctrl-C raises KeyboardInterrupt at once."""
         before, self._waiting = self._waiting, True
         try:
             yield
@@ -66,7 +66,7 @@ class Interrupts:
             self._waiting = before
 
     def take(self) -> bool:
-        """Whether the person wants to stop; asking takes the wish back."""
+        """Whether the user pressed Ctrl-C; asking clears the request."""
         if not self._settle():
             return False
         self.stopped = True

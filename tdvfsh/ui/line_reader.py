@@ -9,7 +9,7 @@ from tdvfsh.ui.interrupts import Interrupts
 
 
 class LineReader(Protocol):
-    """Asks the person."""
+    """Interface that reads lines and keys from the user."""
 
     def read_line(self, prompt: str, default: str = "") -> str:
         """One line without its end.
@@ -19,8 +19,8 @@ class LineReader(Protocol):
             default: What stands in it already.
 
         Raises:
-            EOFError: The person wants to leave.
-            KeyboardInterrupt: The person dropped the line.
+            EOFError: The user leaves.
+            KeyboardInterrupt: The user discarded the line.
         """
 
     def read_key(self) -> str:
@@ -28,7 +28,7 @@ class LineReader(Protocol):
 
 
 class PlainReader:
-    """Lines as the terminal itself edits them.
+    """Reader of lines that the terminal itself edits.
 
     Args:
         stdin: The terminal, for reading.

@@ -30,7 +30,7 @@ _STYLES: Final = {
     EfiMemoryType.EfiACPIMemoryNVS: "class:map.acpi",
 }
 _ADDRESS: Final = 14  # columns in front of a row's cells
-_ROOM_LOST: Final = 3  # lines of a plot that are no rows: scale, rest, the span above 4 GiB
+_ROOM_LOST: Final = 3  # lines of a plot that are not rows: scale, rest, the span above 4 GiB
 Lines = list[list[Fragment]]
 
 
@@ -96,7 +96,7 @@ def _body(machine: Machine, width: int, room: int, mode: str, *, blocks: bool) -
 
 
 def _coloured(line: str, start: int, end: int, *, blocks: bool) -> list[Fragment]:
-    """Give each mark in ``line[start:end]`` its type's style; sentences keep theirs."""
+    """Set the style of each mark in ``line[start:end]`` to its type's; sentences keep theirs."""
     styles = {mark_of(kind, blocks=blocks): style for kind, style in _STYLES.items()}
     marks = line[start:end]
     if " of " in marks or " a cell" in marks:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but newline and tab
     "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of text
-    "\ud800-\udfff]"  # bytes of a host file name that are no UTF-8
+    "\ud800-\udfff]"  # bytes of a host file name that are not UTF-8
 )
 _OVERWRITTEN: Final = re.compile("[^\n\b]\b(?=[^\n\b])")
 _ROW: Final = re.compile(r"^(\w+) +[0-9A-F]{16}-[0-9A-F]{16} .*", re.MULTILINE)
@@ -60,7 +60,7 @@ def sink_for(stream: TextIO) -> TextSink:
 
 
 class PlainSink:
-    """Text to a file or pipe, as it is; what the stream's encoding lacks is spelled with a backslash.
+    """Sink for a file or pipe that writes text as it is; what the stream's encoding lacks is spelled with a backslash.
 
     Args:
         stream: An open text stream.
@@ -79,7 +79,7 @@ class PlainSink:
 
 
 class TerminalSink:
-    """Text to a terminal: nothing in it can move the cursor.
+    """Sink for a terminal: no text in it can move the cursor.
 
     Args:
         stream: The terminal.
@@ -87,8 +87,8 @@ class TerminalSink:
 
     Attributes:
         column: Characters on the current line.
-        before_write: Called first by every write; raises KeyboardInterrupt where the person wants to stop.
-        seen: Told what is printed.
+        before_write: Called first by every write; raises KeyboardInterrupt where the user wants to stop.
+        seen: Called with what is printed.
     """
 
     def __init__(self, stream: TextIO, *, colours: bool = False) -> None:

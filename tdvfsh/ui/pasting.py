@@ -6,10 +6,10 @@ from collections import deque
 
 
 class PastedLines:
-    """What is left of a paste.
+    """Rest of a paste.
 
     Attributes:
-        tail: What follows the last end of line; it comes to stand at the prompt.
+        tail: What follows the last end of line; it is inserted at the prompt.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class PastedLines:
         Args:
             text: What was pasted, with ``\\n`` ends.
             before: What stood in front of the cursor.
-            after: What stood behind it.
+            after: What followed it.
 
         Returns:
             The first line, which is complete.

@@ -18,7 +18,7 @@ from tdvfsh.ui.terminal import is_dumb, is_terminal, shows_blocks, size_of
 from tdvfsh.units import MIB, human_size
 
 Tell = Callable[[str, int, int], None]
-"""Called with (label, done, total); 0 in all where the amount is not known."""
+"""Called with (label, done, total); the total is 0 where it is not known."""
 
 FIRST_SECONDS: Final = 0.5
 REDRAW_SECONDS: Final = 0.1
@@ -40,7 +40,7 @@ def progress_bar(
 
     Returns:
         What to call with (label, done, total); amounts in bytes, or in things where ``total`` is small. Trouble with
-        the stream ends the showing, never the work; an interrupt leaves a clean line behind.
+        the stream ends the showing, never the work; an interrupt leaves a clean line.
     """
     shown = _Progress(title, sys.stderr if stream is None else stream, clock)
     try:
@@ -85,7 +85,7 @@ class _Progress:
 
 
 def amount(done: int, total: int) -> str:
-    """How much is done, in bytes for people or, where there are few, in things."""
+    """How much is done, in readable bytes or, where there are few, in items."""
     if 0 < total < MIB:
         return f"{done} of {total}"
     return f"{human_size(done)} of {human_size(total)}" if total > 0 else human_size(done)

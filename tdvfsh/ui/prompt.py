@@ -76,7 +76,7 @@ class SharedHistory(History):
 
 
 class ShellLexer(Lexer):
-    """Colours a half-typed line.
+    """Lexer that colours a half-typed line.
 
     Args:
         shell: Knows what is a command and what is a drive.

@@ -44,7 +44,7 @@ def run_repl(
     input: Input | None = None,
     output: Output | None = None,
 ) -> int:
-    """Run the shell with a person at a terminal, until ``exit`` or Ctrl-D.
+    """Run the shell with a user at a terminal, until ``exit`` or Ctrl-D.
 
     The shell's ``stdout``, ``stderr``, ``ask``, ``clear_screen`` and ``interrupted`` are set for the terminal.
 
@@ -145,14 +145,14 @@ class _Repl:
         print(f"tdvfsh: {escape_controls(text)}", file=sys.stderr)
 
     def print_banner(self) -> None:
-        """Who this is, what it speaks, which drives there are."""
+        """Banner: name and version, language level, drives."""
         firmware = self.shell.firmware
         self._sink.write(
             f"tdvfsh {__version__}, a UEFI Interactive Shell v{firmware.shell} over a virtual trust domain\n"
             f"UEFI v{firmware.uefi} ({firmware.vendor}, 0x{firmware.revision:08X})\n"
         )
         if self.shell.drives.drives:
-            self.shell.interpreter.run_line("map")  # no line that anybody typed: not to be undone or recorded
+            self.shell.interpreter.run_line("map")  # not a line that the user typed: not to be undone or recorded
         self._sink.write(f"{self._hint}Ctrl-C stops a command; Ctrl-D leaves.\n")
 
     def run(self) -> int:
@@ -187,7 +187,7 @@ class _Repl:
         try:
             with self._interrupts.running():
                 self.shell.run_line(line)
-        except KeyboardInterrupt:  # came just behind the command's end: there is nothing left to stop
+        except KeyboardInterrupt:  # came just after the command's end: there is nothing left to stop
             pass
         except TdvfshError as error:
             self._fail(str(error))
@@ -219,11 +219,11 @@ class _Repl:
         return key
 
     def _ask_for_live_view(self) -> None:
-        """It follows the line that asks for it: its own lines are no part of that one."""
+        """Run it after the line that requests it: its own lines are not part of that line."""
         self._wants_live_view = True
 
     def _watch(self) -> None:
-        """The live view, until the person leaves it; the plain prompt goes on whatever happens in it."""
+        """Run the live view until the user leaves it; the plain prompt continues whatever happens in it."""
         from tdvfsh.ui.completer import ShellCompleter
         from tdvfsh.ui.watch import LiveView
 

@@ -1,4 +1,4 @@
-"""Addresses and sizes that were printed, for completion: what a person reads off ``memmap`` need not be typed."""
+"""Addresses and sizes that were printed, for completion: what a user reads off ``memmap`` need not be typed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _KEPT: Final = 2_000
-_LOOKED_AT: Final = 1 << 16  # characters at the end of one write: as much as a person may have read
+_LOOKED_AT: Final = 1 << 16  # characters at the end of one write: as much as a user may have read
 _NUMBER: Final = re.compile(r"\b(?:0[xX][0-9A-Fa-f]{1,16}|[0-9A-F]{8,16}|(?:\d+(?:\.\d+)?)[KMGT])\b")
 _HEX: Final = re.compile(r"(?:0[xX])?[0-9A-Fa-f]*")
 

@@ -28,10 +28,10 @@ def run_stdin(shell: Shell, *, stdin: BinaryIO | None = None, stdout: TextIO | N
         stdout: Where to print; the process's own output where None.
 
     Returns:
-        ``%lasterror%`` behind the last line, the code of ``exit``, or 141 where nobody reads the output any more.
+        ``%lasterror%`` after the last line, the code of ``exit``, or 141 where the output is no longer read.
 
     Raises:
-        HostError: Input that is no script or cannot be read, output that cannot be written.
+        HostError: Input that is not a script or cannot be read, output that cannot be written.
     """
     text = _script(_open_input() if stdin is None else stdin)
     stream = sys.stdout if stdout is None else stdout
@@ -61,9 +61,9 @@ def _script(stdin: BinaryIO | None) -> str:
     except OSError as error:
         raise HostError(f"{_NAME}: {error.strerror or error}") from error
     if len(data) > MOST_BYTES:
-        raise HostError(f"{_NAME}: more than {MOST_BYTES >> 20} MiB are no script")
+        raise HostError(f"{_NAME}: more than {MOST_BYTES >> 20} MiB: too long for a script")
     if b"\0" in data[:4096] and not data.startswith(b"\xff\xfe"):
-        raise HostError(f"{_NAME}: this is no script but a binary file")
+        raise HostError(f"{_NAME}: not a script: looks like a binary file")
     return decode_text(data)
 
 

@@ -12,7 +12,7 @@ _DEFAULT_SIZE = os.terminal_size((80, 24))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is a terminal; a stream that is closed or missing is none."""
+    """Whether a stream is a terminal; a stream that is closed or missing is not one."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -30,7 +30,7 @@ def shows_colours(stream: TextIO | None) -> bool:
 
 
 def shows_blocks(stream: TextIO | None) -> bool:
-    """Whether block characters can be shown: both the stream's encoding and the locale speak UTF-8."""
+    """Whether block characters can be shown: both the stream's encoding and the locale are UTF-8."""
     names = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
     locale = next((name for name in names if name), "")
     encoding = getattr(stream, "encoding", None) or ""
@@ -38,7 +38,7 @@ def shows_blocks(stream: TextIO | None) -> bool:
 
 
 def size_of(stream: TextIO | None) -> os.terminal_size:
-    """Columns and lines of the terminal behind a stream; 80 by 24 where that is not known.
+    """Columns and lines of a stream's terminal; 80 by 24 where that is not known.
 
     ``COLUMNS`` in the environment counts for more than what the terminal says, from 40 on.
     """

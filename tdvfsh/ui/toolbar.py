@@ -33,7 +33,7 @@ class MemoryShares:
 
 
 def memory_shares(machine: object) -> MemoryShares | None:
-    """The shares of a machine; None where it is no machine of ours."""
+    """The shares of a machine; None where it is not a machine of ours."""
     from tdvfsh.machine.machine import Machine
 
     if not isinstance(machine, Machine):
@@ -75,7 +75,7 @@ def _cells(parts: tuple[int, ...], width: int) -> list[int]:
 
 
 def clock_text(now_ns: int) -> str:
-    """The virtual clock for people: seconds and milliseconds."""
+    """The virtual clock in readable form: seconds and milliseconds."""
     milliseconds = now_ns // 1_000_000
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d} s"
 

@@ -135,7 +135,7 @@ class LiveView:
         self._app.timeoutlen = ESCAPE_SECONDS
 
     def run(self) -> None:
-        """Until the person leaves; the screen before it is there again then."""
+        """Run until the user leaves; then the screen is restored."""
         self._app.run(handle_sigint=False)
 
     def tick(self) -> None:
@@ -276,7 +276,7 @@ class LiveView:
     # --- running -----------------------------------------------------------------------------------------------
 
     def _accept(self, buffer: Buffer) -> bool:
-        """Run the line, and those that were pasted behind it."""
+        """Run the line, and those that were pasted after it."""
         self._waiting.appendleft(buffer.text)
         while self._waiting and not self._shell.exiting:
             line = self._waiting.popleft()

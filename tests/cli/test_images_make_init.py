@@ -24,5 +24,5 @@ def test_its_help_names_every_ending_and_an_unknown_one_is_one_line(tmp_path: Pa
     assert "example" in said
     done = run("images", "make", "init", "-o", "x", "--then", "sleep", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("tdvfsh: 'sleep' is no way for /init to end (one of power-off, ")
+    assert done.stderr.startswith("tdvfsh: 'sleep' is not a way for /init to end (one of power-off, ")
     assert not (tmp_path / "x").exists()

@@ -179,7 +179,7 @@ def test_an_initrd_that_shows_files_of_the_kernel_has_the_folders_to_mount_them_
 
 @pytest.mark.parametrize("path", ["proc/meminfo", "", "/a\0b"])
 def test_a_path_that_is_not_absolute_is_refused(path: str) -> None:
-    with pytest.raises(UsageError, match="no absolute path"):
+    with pytest.raises(UsageError, match="not an absolute path"):
         init_program("hello", "exit", [path])
 
 
@@ -221,7 +221,7 @@ def test_file_knows_program_and_initrd(tmp_path: Path) -> None:
 
 def test_what_cannot_be_made_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "init.cpio"
-    with pytest.raises(UsageError, match="'sleep' is no way for /init to end"):
+    with pytest.raises(UsageError, match="'sleep' is not a way for /init to end"):
         make_init(path, "hello", "sleep")
     with pytest.raises(UsageError, match="more than 65536"):
         make_init(path, "x" * 65536)

@@ -56,13 +56,13 @@ def test_no_input_is_a_script_without_lines() -> None:
 
 
 def test_a_binary_is_refused() -> None:
-    with pytest.raises(HostError, match="standard input: this is no script but a binary file"):
+    with pytest.raises(HostError, match="standard input: not a script: looks like a binary file"):
         _run(b"MZ\0\0")
 
 
 def test_input_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stdin_module, "MOST_BYTES", 1 << 20)
-    with pytest.raises(HostError, match="more than 1 MiB are no script"):
+    with pytest.raises(HostError, match="more than 1 MiB: too long for a script"):
         _run(b"#" * ((1 << 20) + 1))
 
 
