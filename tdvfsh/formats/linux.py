@@ -147,7 +147,7 @@ def parse_bzimage(view: Buffer | ByteSource, path: str) -> LinuxKernel:
     """
     source = ByteSource(view, path)
     if not is_bzimage(source):
-        raise FormatError(path, "no Linux kernel: boot flag or 'HdrS' is missing", HEADER_MAGIC_OFFSET)
+        raise FormatError(path, "not a Linux kernel: boot flag or 'HdrS' is missing", HEADER_MAGIC_OFFSET)
     head = source.peek(SETUP_HEADER_OFFSET, SETUP_HEADER_SIZE)
     fields = _fields(path, head)
     setup_size = ((fields["setup_sects"] or DEFAULT_SETUP_SECTS) + 1) * SECTOR_SIZE

@@ -193,8 +193,8 @@ def test_version_text_with_escape_sequences_comes_out_harmless(kernel_bytes: byt
 @pytest.mark.parametrize(
     ("offset", "new", "why"),
     [
-        (0x1FE, b"\0\0", "no Linux kernel"),
-        (0x202, b"HdrX", "no Linux kernel"),
+        (0x1FE, b"\0\0", "not a Linux kernel"),
+        (0x202, b"HdrX", "not a Linux kernel"),
         (0x24C, b"\xff\xff\xff\x7f", "payload"),
         (0x248, b"\xff\xff\xff\xff", "payload"),
     ],
