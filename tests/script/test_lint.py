@@ -15,7 +15,7 @@ def messages(text: str) -> list[tuple[int, int, str]]:
 @pytest.mark.parametrize(
     ("text", "line", "column", "part"),
     [
-        ("nosuch a", 1, 1, "'nosuch' is no command"),
+        ("nosuch a", 1, 1, "'nosuch' is not a command"),
         ("  ls -q", 1, 6, "'ls' has no option '-q'"),
         ("if 1 eq 1 then\necho x", 1, 1, "no matching 'endif'"),
         ("endfor", 1, 1, "no matching 'for'"),
@@ -27,7 +27,7 @@ def messages(text: str) -> list[tuple[int, int, str]]:
         ("if 1 eq 1 then echo\nendif", 1, 16, "nothing may follow 'then'"),
         ('echo "open', 1, 6, "never closed"),
         ("for a in 1 2\nendfor", 1, 5, "not a loop variable"),
-        ("ls -sfo | prase T 1", 1, 11, "'prase' is no command"),
+        ("ls -sfo | prase T 1", 1, 11, "'prase' is not a command"),
         ("if 1 eq 1 then\nfor %a in 1\nendif\nendfor", 3, 1, "'endif' has no matching 'if'"),
     ],
 )
