@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,3 +140,20 @@ def test_a_plan_accepts_each_need_once_and_nothing_for_a_need_that_is_not_there(
         assert plan is not None
         if sum(sizes) <= 2 * GIB - 16 * MIB:
             assert sum(end - start for start, end in plan) <= sum(align_up(size, PAGE_SIZE) for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("maximum", "end"), [(32 * MIB - 1, 32 * MIB), (32 * MIB - 2, 32 * MIB - PAGE_SIZE), (32 * MIB, 32 * MIB)]
+)
+def test_a_limit_is_the_last_byte_that_may_be_used(maximum: int, end: int) -> None:
+    assert unaccepted_ranges(lazy_td(2 * GIB), maximum) == [(16 * MIB, end)]
+
+
+def test_a_need_that_fills_a_range_to_its_end_fits() -> None:
+    services = lazy_td(2 * GIB)
+    assert lowest_fit(services, Need("all", 2 * GIB - 16 * MIB)) == (16 * MIB, 2 * GIB)
+    assert lowest_fit(services, Need("more", 2 * GIB - 16 * MIB + 1)) is None
+    assert lowest_fit(services, Need("low", 32 * MIB, maximum=48 * MIB - 1)) == (16 * MIB, 48 * MIB)
+    assert lowest_fit(services, Need("lower", 32 * MIB, maximum=48 * MIB - 2)) is None
+    services = lazy_td(2 * GIB, accepted=(0, 18 * MIB))
+    assert meets(services, Need("kernel", 2 * MIB, CODE, minimum=16 * MIB, alignment=2 * MIB)) == 16 * MIB

@@ -224,3 +224,53 @@ def test_option_2_takes_the_widest_limit_of_a_steps_needs_where_it_cannot_be_eno
     wanted = [Need("kernel", 8 * GIB, maximum=4 * GIB - 1), Need("initrd", 8 * GIB)]
     assert on_demand_named("loader").repeat_after(services, "load_kernel", OUT, wanted, 1)
     assert services.td.accepted_bytes == 5 * GIB  # the initrd may lie above 4 GiB, so that memory counts too
+
+
+def test_option_1_takes_a_range_that_its_rounded_size_fills_and_one_that_ends_at_the_limit() -> None:
+    services = lazy_td(2 * GIB, accepted=(0, 2 * GIB - 64 * MIB))
+    assert accept_memory_resource(services, ANY, 64 * MIB, 0) == (True, 0)
+    last = 16 * MIB + 32 * MIB - 1
+    assert accept_memory_resource(lazy_td(2 * GIB), MAX, 32 * MIB, last) == (True, last)
+    low = last - PAGE_SIZE
+    assert accept_memory_resource(lazy_td(2 * GIB), MAX, 32 * MIB, low) == (False, low)
+
+
+def test_option_1_asks_for_no_retry_where_it_cannot_accept() -> None:
+    services = lazy_td(2 * GIB)
+    assert accept_memory_resource(services, ANY, 0, 5) == (False, 5)
+    assert accept_memory_resource(services, MAX, 4096, PAGE_SIZE - 2) == (False, PAGE_SIZE - 2)
+    services.td.faults = FaultPlan(tdcalls={1: int(TdcallStatus.OPERAND_INVALID)})
+    assert accept_memory_resource(services, ANY, 4096, 5) == (False, 5)
+
+
+def test_option_2_accepts_before_the_initrd_only_in_a_second_start() -> None:
+    for step, failed, accepts in (
+        ("load_initrd", True, True), ("load_initrd", False, False), ("load_image", True, False),
+    ):  # fmt: skip
+        services = lazy_td(2 * GIB)
+        loader = on_demand_named("loader")
+        if failed:
+            loader.repeat_after(services, "start_image", OUT, [Need("kernel", 8 * MIB)], 1)
+        before = services.td.accepted_bytes
+        loader.before(services, step, NEED)
+        assert (services.td.accepted_bytes > before) == accepts, (step, failed)
+
+
+def test_option_2_starts_the_kernel_once_more_without_an_accept_where_everything_seems_to_fit() -> None:
+    services = lazy_td(2 * GIB)
+    fits = [Need("kernel", 4 * MIB)]
+    loader = on_demand_named("loader")
+    assert loader.repeat_after(services, "start_image", OUT, fits, 1)
+    assert services.td.accepted_bytes == 16 * MIB
+    assert loader.repeat_after(services, "start_image", OUT, fits, 2)  # the second time it gives what is left
+    assert services.td.accepted_bytes == 2 * GIB
+    other = lazy_td(2 * GIB)
+    assert on_demand_named("loader").repeat_after(other, "load_image", OUT, fits, 1)
+    assert other.td.accepted_bytes == 2 * GIB
+
+
+def test_option_2_does_not_repeat_after_an_accept_that_failed_or_without_a_limit() -> None:
+    services = lazy_td(2 * GIB)
+    services.td.faults = FaultPlan(tdcalls={1: int(TdcallStatus.OPERAND_INVALID)})
+    assert not on_demand_named("loader").repeat_after(services, "load_image", OUT, NEED, 1)
+    assert not on_demand_named("loader").repeat_after(lazy_td(2 * GIB), "load_image", OUT, [], 1)
