@@ -20,7 +20,7 @@ _SIGNATURE: Final = b"BOOTSERV"
 _PIECE: Final = 4 * MIB
 _OVERLAP: Final = PAGE_SIZE
 _BUFFER_SIZE: Final = 16 * PAGE_SIZE
-_ARGUMENTS_SIZE: Final = 0x100
+_ARGUMENTS_SIZE: Final = 0x40
 _STACK_SIZE: Final = 4 * PAGE_SIZE
 _CALL_SPACE: Final = 0x40
 _RSP: Final = 4
@@ -82,8 +82,8 @@ def call_get_memory_map(board: Board, table: int) -> tuple[MemoryDescriptor, ...
     cpu, state, view = board.cpu, board.cpu.state, board.ram.view
     state.load()
     before = state.image()
-    stack = (state.register(_RSP) & ~0xF) - _STACK_SIZE
-    lowest = stack - _CALL_SPACE - _ARGUMENTS_SIZE - _BUFFER_SIZE
+    stack = (state.register(_RSP) & ~0xF) - PAGE_SIZE
+    lowest = stack - _ARGUMENTS_SIZE - _CALL_SPACE - _STACK_SIZE - _BUFFER_SIZE
     if not board.ram.accepted(lowest, stack - lowest) or not board.ram.accepted(table, PAGE_SIZE):
         raise EngineError("the firmware's memory map cannot be read here: its stack is not plain memory")
     kept = bytes(view[lowest:stack])
@@ -97,16 +97,17 @@ def call_get_memory_map(board: Board, table: int) -> tuple[MemoryDescriptor, ...
 
 
 def _call(board: Board, table: int, buffer: int, stack: int) -> tuple[MemoryDescriptor, ...]:
-    """GetMemoryMap (&size, buffer, &key, &descriptor size, &version)."""
+    """GetMemoryMap (&size, buffer, &key, &descriptor size, &version): arguments, frame, its stack, the buffer below."""
     cpu, state, view = board.cpu, board.cpu.state, board.ram.view
-    arguments, frame = buffer + _BUFFER_SIZE, stack - _CALL_SPACE + 8
-    back = state.instruction_pointer
+    arguments = stack - _ARGUMENTS_SIZE
+    frame = arguments - _CALL_SPACE + 8
+    address = back = service_address(board, table, BootService.GET_MEMORY_MAP)  # code that is there, to come back to
     struct.pack_into("<4Q", view, arguments, _BUFFER_SIZE, 0, 0, 0)
     struct.pack_into("<6Q", view, frame, back, 0, 0, 0, 0, arguments + 24)
     for register, value in ((1, arguments), (2, buffer), (8, arguments + 8), (9, arguments + 16), (_RSP, frame)):
         state.set_register(register, value)
     state.system_flags &= ~_INTERRUPTS
-    address = state.instruction_pointer = service_address(board, table, BootService.GET_MEMORY_MAP)
+    state.instruction_pointer = address
     state.store()
     returned = False
 
