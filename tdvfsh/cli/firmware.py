@@ -62,7 +62,7 @@ def _accepts(arguments: Arguments) -> int:
     with (
         open_firmware(arguments.text("file")) as image,
         RunLimit(time_limit(arguments)) as limit,
-        FirmwareRun(image, options, limit=limit) as run,
+        FirmwareRun(image, options, limit=limit, real_code_only=arguments.flag("real_code_only")) as run,
     ):
         try:
             run.run_sec()
@@ -130,7 +130,16 @@ def _run(arguments: Arguments) -> int:
         RunLimit(seconds) as limit,
     ):
         serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
-        with FirmwareRun(image, options, files, output=serial.write, typed=typed, until=until, limit=limit) as run:
+        with FirmwareRun(
+            image,
+            options,
+            files,
+            output=serial.write,
+            typed=typed,
+            until=until,
+            limit=limit,
+            real_code_only=arguments.flag("real_code_only"),
+        ) as run:
             try:
                 outcome = run.run_to_end(console)
             finally:

@@ -204,6 +204,10 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _firmware_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="firmware, such as OVMF.fd or OVMF.inteltdx.fd")
+    parser.add_argument(
+        "--real-code-only", action="store_true",
+        help="let the host do nothing in the firmware's place: no unpacking, no REP MOVS and STOS; takes much longer",
+    )  # fmt: skip
     parser.add_argument("--time-limit", metavar="S", help="give the run up after so many seconds")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import lzma
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from tdvfsh.uefi.guids import Guid
@@ -56,18 +57,107 @@ class FirmwareModule(NamedTuple):
         return self.volume[self.offset : self.offset + self.size]
 
 
-def firmware_modules(data: bytes) -> tuple[FirmwareModule, ...]:
-    """All modules of an image, in the order of the file; what does not hold together is left out."""
-    view = memoryview(data)
-    found: list[FirmwareModule] = []
+class PackedSection(NamedTuple):
+    """An LZMA section that stands in an image itself: offset and size of its stream."""
+
+    offset: int
+    size: int
+
+
+class FirmwareContents:
+    """What is in a firmware image; packed sections are unpacked once, and only when they are asked for.
+
+    Args:
+        data: The image.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._view = memoryview(data)
+        self._unpacked: dict[tuple[int, int], memoryview] = {}
+
+    @cached_property
+    def modules(self) -> tuple[FirmwareModule, ...]:
+        """All modules, in the order of the file; what does not hold together is left out."""
+        return _modules(self._view, self.unpack)
+
+    @cached_property
+    def _unpacked_part(self) -> tuple[tuple[FirmwareModule, ...], tuple[PackedSection, ...]]:
+        found: list[PackedSection] = []
+
+        def note(packed: memoryview, offset: int) -> memoryview:
+            found.append(PackedSection(offset, len(packed)))
+            return memoryview(b"")
+
+        return _modules(self._view, note), tuple(found)
+
+    @property
+    def modules_in_place(self) -> tuple[FirmwareModule, ...]:
+        """The modules that run in the flash: those that are not in packed sections."""
+        return self._unpacked_part[0]
+
+    @property
+    def packed(self) -> tuple[PackedSection, ...]:
+        """The LZMA sections that are not inside others."""
+        return self._unpacked_part[1]
+
+    def unpack(self, packed: memoryview, offset: int) -> memoryview:
+        """What the LZMA stream ``packed``, ``offset`` bytes from its volume's start, holds; empty if it is broken."""
+        key = offset, len(packed)
+        if packed.obj is not self._data:
+            return _unpack(packed)
+        if key not in self._unpacked:
+            self._unpacked[key] = _unpack(packed)
+        return self._unpacked[key]
+
+    def contents(self, section: PackedSection) -> memoryview:
+        """What a packed section holds."""
+        return self.unpack(self._view[section.offset : section.offset + section.size], section.offset)
+
+
+Unpack = Callable[[memoryview, int], memoryview]
+
+
+class _File(NamedTuple):
+    """A file of a volume, or a packed section's contents in its name: ``view[start:end]`` are its sections."""
+
+    guid: Guid
+    view: memoryview
+    start: int
+    end: int
+
+    def images(self) -> Iterator[tuple[str, int, int, bool]]:
+        """Name, offset, size and kind of its executables."""
+        sections = list(_sections(self.view, self.start, self.end))
+        names = [
+            bytes(self.view[at:stop]).decode("utf-16-le", "replace").partition("\0")[0]
+            for kind, at, stop, _ in sections
+            if kind == _USER_INTERFACE
+        ]
+        name = names[0] if names and names[0] and names[0].isprintable() else str(self.guid)
+        for kind, at, stop, _ in sections:
+            if kind in (_PE32, _TE):
+                yield name, at, stop - at, kind == _TE
+
+
+def _modules(view: memoryview, unpack: Unpack) -> tuple[FirmwareModule, ...]:
+    return tuple(
+        FirmwareModule(name=name, guid=file.guid, volume=file.view, offset=at, size=size, is_te=is_te)
+        for file in _all_files(view, unpack)
+        for name, at, size, is_te in file.images()
+    )
+
+
+def _all_files(view: memoryview, unpack: Unpack) -> Iterator[_File]:
+    """The files of all volumes of an image, and those inside of their sections."""
+    data = bytes(view)
     at = 0
     while (signature := data.find(_VOLUME_SIGNATURE, at)) >= 0:
         start = signature - _SIGNATURE_OFFSET
         length = _volume_length(view, start)
         if length:
-            found += _volume_modules(view, start, length, 0)
+            yield from _volume_files(view, start, length, unpack, 0)
         at = start + length if length else signature + len(_VOLUME_SIGNATURE)
-    return tuple(found)
 
 
 def _volume_length(view: memoryview, start: int) -> int:
@@ -77,7 +167,7 @@ def _volume_length(view: memoryview, start: int) -> int:
     return length if signature == _VOLUME_SIGNATURE and _VOLUME_HEADER.size < length <= len(view) - start else 0
 
 
-def _volume_modules(view: memoryview, start: int, length: int, depth: int) -> Iterator[FirmwareModule]:
+def _volume_files(view: memoryview, start: int, length: int, unpack: Unpack, depth: int) -> Iterator[_File]:
     _, _, _, header_length, _, extended = _VOLUME_HEADER.unpack_from(view, start)
     at, end = start + header_length, start + length
     if extended and start + extended + _EXTENDED_HEADER_SIZE.size <= end:
@@ -89,23 +179,27 @@ def _volume_modules(view: memoryview, start: int, length: int, depth: int) -> It
             size, header = struct.unpack_from("<Q", view, at + _FILE_HEADER.size)[0], _LARGE_HEADER_SIZE
         if size < header or at + size > end:
             return
-        yield from _file_modules(Guid(bytes_le=raw_guid), view, at + header, at + size, depth)
+        yield from _with_nested(_File(Guid(bytes_le=raw_guid), view, at + header, at + size), unpack, depth)
         at += size
 
 
-def _file_modules(guid: Guid, view: memoryview, start: int, end: int, depth: int) -> Iterator[FirmwareModule]:
-    images: list[tuple[int, int, bool]] = []
-    name = ""
-    for kind, at, stop, header in _sections(view, start, end):
-        if kind == _USER_INTERFACE:
-            name = bytes(view[at:stop]).decode("utf-16-le", "replace").partition("\0")[0]
-        elif kind in (_PE32, _TE):
-            images.append((at, stop - at, kind == _TE))
-        elif depth < _DEEPEST:
-            yield from _nested(guid, view, kind, at, stop, header, depth)
-    shown = name if name.isprintable() and name else str(guid)
-    for at, size, is_te in images:
-        yield FirmwareModule(name=shown, guid=guid, volume=view, offset=at, size=size, is_te=is_te)
+def _with_nested(file: _File, unpack: Unpack, depth: int) -> Iterator[_File]:
+    yield file
+    if depth == _DEEPEST:
+        return
+    view = file.view
+    for kind, at, stop, header in _sections(view, file.start, file.end):
+        if kind == _VOLUME:
+            length = _volume_length(view[:stop], at)
+            if length:
+                yield from _volume_files(view, at, length, unpack, depth + 1)
+        elif kind == _GUID_DEFINED and at + _GUID_SECTION.size <= stop:
+            section, offset, _ = _GUID_SECTION.unpack_from(view, at)
+            inner = view, header + offset, stop
+            if section == LZMA_SECTION_GUID.bytes_le:
+                unpacked = unpack(view[header + offset : stop], header + offset)
+                inner = unpacked, 0, len(unpacked)
+            yield from _with_nested(_File(file.guid, *inner), unpack, depth + 1)
 
 
 def _sections(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -119,23 +213,6 @@ def _sections(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int
             return
         yield view[at + 3], at + header, at + size, at
         at = start + align_up(at + size - start, 4)
-
-
-def _nested(
-    guid: Guid, view: memoryview, kind: int, at: int, stop: int, header: int, depth: int
-) -> Iterator[FirmwareModule]:
-    if kind == _VOLUME:
-        length = _volume_length(view[:stop], at)
-        if length:
-            yield from _volume_modules(view, at, length, depth + 1)
-    elif kind == _GUID_DEFINED and at + _GUID_SECTION.size <= stop:
-        section, offset, _ = _GUID_SECTION.unpack_from(view, at)
-        packed = view[header + offset : stop]
-        if section == LZMA_SECTION_GUID.bytes_le:
-            unpacked = _unpack(packed)
-            yield from _file_modules(guid, unpacked, 0, len(unpacked), depth + 1)
-        else:
-            yield from _file_modules(guid, view, header + offset, stop, depth + 1)
 
 
 def _unpack(packed: memoryview) -> memoryview:

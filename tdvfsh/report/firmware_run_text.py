@@ -60,12 +60,26 @@ def run_lines(run: FirmwareRun) -> list[str]:
     counts = run.board.counts
     times = ", ".join(f"{counts[name]:,} × {name}" for name in sorted(counts))
     lines.append(f"virtual time {td.clock.now_ns / 1e9:.3f} s" + (f"; {times}" if times else ""))
+    lines += _shortcut_lines(run)
     missing = run.board.devices.missing
     if missing:
         shown = [f"{name} × {count}" for name, count in missing.most_common(_MOST_MISSING)]
         more = f", and {len(missing) - _MOST_MISSING} more" if len(missing) > _MOST_MISSING else ""
         lines.append(f"no device answered: {', '.join(shown)}{more}")
     return lines
+
+
+def _shortcut_lines(run: FirmwareRun) -> list[str]:
+    """What the host did in the firmware's place."""
+    if run.strings is None or run.unpacking is None:
+        return ["by the host: nothing (--real-code-only)"]
+    sections = len(run.unpacking.unpacked)
+    done = [f"{run.strings.count:,} REP MOVS and STOS of {human_size(run.strings.bytes)}"]
+    done += [f"{sections} packed section{'s' * (sections != 1)}"] if sections else []
+    if run.kernel is not None:
+        outcome = run.kernel.outcome
+        done.append(f"the kernel by {outcome.function}" if outcome.taken else f"not the kernel: {outcome.why}")
+    return [f"by the host: {', '.join(done)}"]
 
 
 def _cells(tally: AcceptTally) -> list[str]:

@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Final
 
 from tdvfsh.engine.board.vcpus import Vcpu
-from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.cpu import Cpu, StopKind
 
 _TOO_OFTEN: Final = 200
 _UPPER_HALF: Final = 1 << 63
@@ -32,15 +32,17 @@ class SpinWatch:
         self._seen: Counter[int] = Counter()
         self._in_system: set[int] = set()
         self._watched: Vcpu | None = None
+        self._hook: object = None
 
     def resume(self, vcpu: Vcpu) -> None:
         """A vCPU is about to run on after a stop."""
         self._seen.clear()
         watch = vcpu.number != 0 and vcpu.number not in self._in_system
-        if watch and self._watched is None:
-            self._cpu.watch_blocks(self._spins)
-        elif not watch and self._watched is not None:
-            self._cpu.unwatch_blocks()
+        if watch and self._hook is None:
+            self._hook = self._cpu.watch_blocks(self._spins, StopKind.SPIN)
+        elif not watch and self._hook is not None:
+            self._cpu.unwatch_blocks(self._hook)
+            self._hook = None
         self._watched = vcpu if watch else None
 
     def entered_system(self, address: int) -> bool:

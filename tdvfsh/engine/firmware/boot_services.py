@@ -6,6 +6,7 @@ Source: UEFI 2.10 4.3 and 4.4 (signatures, order of the services), 7.2.3 (GetMem
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -25,6 +26,7 @@ _STACK_SIZE: Final = 4 * PAGE_SIZE
 _CALL_SPACE: Final = 0x40
 _RSP: Final = 4
 _INTERRUPTS: Final = 1 << 9
+_SELDOM: Final = 4096
 _DESCRIPTOR: Final = struct.Struct("<I4xQQQQ")
 
 
@@ -38,6 +40,60 @@ class BootService(IntEnum):
     LOAD_IMAGE = 0xC8
     START_IMAGE = 0xD0
     EXIT_BOOT_SERVICES = 0xE8
+
+
+class ServiceWatch:
+    """Boot services whose calls are noticed, before they do anything.
+
+    Firmware has them once its DXE core runs: :meth:`look` is called now and then until they are found.
+
+    Args:
+        board: Where the firmware runs.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._wanted: dict[BootService, Callable[[], None]] = {}
+        self._stops: dict[BootService, object] = {}
+        self._looks = 0
+
+    def watch(self, service: BootService, called: Callable[[], None]) -> None:
+        """Have ``called`` called at each call of a service. Only while no guest code runs."""
+        self._wanted[service] = called
+
+    def unwatch(self, service: BootService) -> None:
+        """No longer. Only while no guest code runs."""
+        del self._wanted[service]
+        stop = self._stops.pop(service, None)
+        if stop is not None:
+            self._board.no_stand_in(stop)
+
+    def look(self) -> None:
+        """Look for the services, which takes long: at the first calls, and then seldom."""
+        self._looks += 1
+        if self._looks & self._looks - 1 and self._looks % _SELDOM:
+            return
+        missing = [service for service in self._wanted if service not in self._stops]
+        table = find_boot_services(self._board) if missing else None
+        if table is not None:
+            for service in missing:
+                self._stops[service] = self._stand_in(service_address(self._board, table, service), service)
+
+    def _stand_in(self, address: int, service: BootService) -> object:
+        passing = False
+
+        def reached() -> bool:
+            nonlocal passing
+            passing, before = False, passing
+            return not before
+
+        def serve() -> int:
+            nonlocal passing
+            passing = True
+            self._wanted[service]()
+            return address
+
+        return self._board.stand_in(address, reached, serve)
 
 
 def find_boot_services(board: Board) -> int | None:

@@ -7,7 +7,7 @@ headers, which stand before its code.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, follows_call
-from tdvfsh.formats.firmware_modules import FirmwareModule, firmware_modules
+from tdvfsh.formats.firmware_modules import FirmwareContents, FirmwareModule
 from tdvfsh.units import MIB, PAGE_SIZE
 
 _TOP: Final = 1 << 32
@@ -46,12 +46,14 @@ class FirmwareCode:
         image: The file.
 
     Attributes:
+        contents: What is in the file.
         ram: The machine's memory, once there is one.
         translate: Physical address of a linear page, None where it is not mapped.
     """
 
     def __init__(self, image: FirmwareImage) -> None:
         self._image = image
+        self.contents = FirmwareContents(image.data)
         self.ram: GuestRam | None = None
         self.translate: Callable[[int], int | None] = lambda page: page
         self._known: dict[int, str] = {}
@@ -60,15 +62,10 @@ class FirmwareCode:
         """The machine that the firmware runs in."""
         self.ram, self.translate = ram, translate
 
-    @cached_property
+    @property
     def modules(self) -> tuple[FirmwareModule, ...]:
         """All modules of the file."""
-        return firmware_modules(self._image.data)
-
-    @cached_property
-    def _unpacked(self) -> list[FirmwareModule]:
-        """Modules that run in the flash."""
-        return [module for module in self.modules if module.volume.obj is self._image.data]
+        return self.contents.modules
 
     @cached_property
     def _by_header(self) -> dict[bytes, FirmwareModule]:
@@ -105,7 +102,7 @@ class FirmwareCode:
         return None if page is None else self._loaded(page + address % PAGE_SIZE)
 
     @staticmethod
-    def _in_place(offset: int, modules: list[FirmwareModule]) -> Place | None:
+    def _in_place(offset: int, modules: Sequence[FirmwareModule]) -> Place | None:
         for module in modules:
             if module.offset <= offset < module.offset + module.size:
                 return Place(module.name, offset - module.offset)

@@ -21,14 +21,16 @@ from tdvfsh.engine.devices.keyboard_controller import COMMAND, DATA, KeyboardCon
 from tdvfsh.engine.errors import EngineError, GuestStopped
 from tdvfsh.engine.firmware.boot_services import (
     BootService,
+    ServiceWatch,
     call_get_memory_map,
     find_boot_services,
-    service_address,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
 from tdvfsh.engine.firmware.configuration import boot_files, boot_items, machine_files, machine_items
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
+from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
 from tdvfsh.engine.firmware.memory import DmaView
+from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
 from tdvfsh.engine.violation import Violation
@@ -44,7 +46,6 @@ from tdvfsh.uefi.memory import MemoryDescriptor
 
 _UPPER_HALF: Final = 1 << 63
 _DEATHS: Final = ("fatal error", "violation", "dead")
-_SELDOM: Final = 4096  # bytes between two searches, which take long, where firmware says much before DXE
 
 
 class MapGpaCall(NamedTuple):
@@ -121,10 +122,14 @@ class FirmwareRun:
         typed: What is typed at that console; None for nothing.
         until: A regular expression; the run ends with the first console line that it is found in.
         limit: When to give up.
+        real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
 
     Attributes:
         td: The trust domain or plain VM.
         board: Its board.
+        services: The firmware's boot services, as far as they are watched.
+        strings: The string instructions that the host did; None where it does none.
+        unpacking: The packed sections that the host unpacked; None where it unpacks none.
         accepts: Every accept so far, in order.
         conversions: Every MapGPA so far, in order.
 
@@ -143,6 +148,7 @@ class FirmwareRun:
         typed: SerialInput | None = None,
         until: re.Pattern[str] | None = None,
         limit: RunLimit | None = None,
+        real_code_only: bool = False,
     ) -> None:
         self.image = image
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
@@ -164,10 +170,7 @@ class FirmwareRun:
         self.code = FirmwareCode(image)
         self._console = SystemConsole(output or (lambda data: None), until)
         self._boots_kernel = files is not None
-        self._sent_bytes = 0
-        self._wanted: BootService | None = None
-        self._watching: object = None
-        self._passing = self._paused = False
+        self._paused = False
         self.board = Board(
             td,
             self.trace,
@@ -177,12 +180,18 @@ class FirmwareRun:
             limit=limit,
             cmos=memory_registers(ram, options.vcpus),
         )
+        self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
         self._attach_devices(files)
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
         self._address = self.board.power_on(self._begin)
+        self.strings = None if real_code_only else self.board.cpu.help_string_instructions(td)
+        self.kernel: KernelUnpacking | None = None
+        if files is not None and not real_code_only:
+            self.kernel = KernelUnpacking(self.board, self.services, files.kernel)
+        self.unpacking = None if real_code_only else HostUnpacking(self.board, image, self.code.contents)
 
     def __enter__(self) -> FirmwareRun:
         return self
@@ -251,6 +260,9 @@ class FirmwareRun:
             if stop.kind is StopKind.WATCHED:
                 self._address = stop.address
                 raise Paused
+            if stop.kind is StopKind.UNPACK and self.unpacking is not None:
+                self._address = self.unpacking.serve(stop.address)
+                continue
             self._address = board.after(stop)
             if self._paused:
                 self._paused = False
@@ -276,12 +288,14 @@ class FirmwareRun:
         Raises:
             EngineError: The run ended before.
         """
-        self._wanted = service
+        self.services.watch(service, self._pause)
         try:
             self.run()
         except Paused:
-            self._wanted = None
-            self.board.no_stand_in(self._watching)
+            self.services.unwatch(service)
+
+    def _pause(self) -> None:
+        self._paused = True
 
     def run_to_end(self, console: bool = True) -> FirmwareOutcome:
         """Run until it ends, and tell how.
@@ -318,27 +332,8 @@ class FirmwareRun:
     # ---- console ------------------------------------------------------------------------------------------------
 
     def _sent(self, byte: int) -> None:
-        self._sent_bytes += 1
-        seldom = self._sent_bytes % _SELDOM == 0 or not self._sent_bytes & self._sent_bytes - 1
-        if seldom and self._wanted is not None and self._watching is None:
-            self._watch(self._wanted)
+        self.services.look()
         self._console.put(byte)
-
-    def _watch(self, service: BootService) -> None:
-        table = find_boot_services(self.board)
-        if table is None:
-            return
-        address = service_address(self.board, table, service)
-
-        def reached() -> bool:
-            passing, self._passing = self._passing, False
-            return not passing
-
-        def pause() -> int:
-            self._paused = self._passing = True
-            return address
-
-        self._watching = self.board.stand_in(address, reached, pause)
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

@@ -93,11 +93,11 @@ class FastDecompression:
 
     # ---- watching -----------------------------------------------------------------------------------------------
 
-    def watch(self, buffer: Placement, base: int | None) -> None:
-        """The stub has allocated a buffer for the kernel.
+    def watch(self, buffer: Placement | None, base: int | None) -> None:
+        """The stub has allocated a buffer for the kernel, or is about to run.
 
         Args:
-            buffer: The buffer.
+            buffer: The buffer; None where nobody has seen it allocated: any accepted memory will do then.
             base: Where the stub's image lies; None where nobody knows.
         """
         self.end()
@@ -173,7 +173,11 @@ class FastDecompression:
         buffer = self._buffer
         if any(work.offset == done.offset for _, done, _ in self._answered):
             return False
-        if buffer is None or work.target != buffer.start + work.offset or work.target + work.size > buffer.end:
+        if buffer is None:
+            first = self._answered[0][1] if self._answered else work
+            if work.target - work.offset != first.target - first.offset:
+                return False
+        elif work.target != buffer.start + work.offset or work.target + work.size > buffer.end:
             return False
         return self._ram.accessible(work.target, work.size)
 

@@ -21,6 +21,8 @@ from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFE
 from tdvfsh.engine.x86.port_code import PortCode
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.engine.x86.string_instructions import StringInstructions
+from tdvfsh.td.trust_domain import TrustDomain
 
 CYCLES_PER_NANOSECOND: Final = 2
 """The time stamp counter runs at 2 GHz of virtual time."""
@@ -46,6 +48,7 @@ class StopKind(Enum):
     PORT = "IN or OUT"
     CALL = "a call that the host answers"
     SPIN = "a loop that waits without PAUSE"
+    UNPACK = "a call that unpacks firmware"
 
 
 class Stop(NamedTuple):
@@ -98,15 +101,14 @@ class Cpu:
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
         self._failure: BaseException | None = None
         self._watch: int | None = None
-        self._blocks: int | None = None
         self._hooks: list[object] = []
-        self._ports_found: list[int] = []
+        self._searches: list[tuple[Callable[[bytes, int], list[int]], Callable[[int], None]]] = []
+        self._found: list[tuple[Callable[[int], None], int]] = []
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
         self._closed = threading.Event()
         self._passing_port = False
-        self._hook_ports: Callable[[], None] = lambda: None
         self._add_hooks()
         self._timer: threading.Thread | None = None
 
@@ -203,36 +205,39 @@ class Cpu:
         """No longer stop there. Only outside of :meth:`run`."""
         self.uc.hook_del(stop)
 
-    def watch_blocks(self, spins: Callable[[int], bool]) -> None:
-        """Call ``spins`` with the address of each block of code before it runs; where it gives True, stop there."""
+    def watch_blocks(self, wanted: Callable[[int], bool], kind: StopKind, start: int = 1, end: int = 1) -> object:
+        """Call ``wanted`` with the address of each block of code before it runs; where it gives True, stop there.
+
+        Args:
+            wanted: As above.
+            kind: What such a stop is.
+            start: First address that is watched; all are where ``end`` is not above it.
+            end: First address that is not watched.
+
+        Returns:
+            What :meth:`unwatch_blocks` takes.
+        """
 
         def reached(uc: object, address: int, size: int, data: object) -> None:
-            if self._stop is None and spins(address):
-                self._stop = Stop(StopKind.SPIN, address)
+            if self._stop is None and wanted(address):
+                self._stop = Stop(kind, address)
                 self.uc.emu_stop()
 
-        self._blocks = self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached)
+        hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_BLOCK, reached, begin=start, end=end - 1)
         self.uc.ctl_flush_tb()
+        return hook
 
-    def unwatch_blocks(self) -> None:
+    def unwatch_blocks(self, hook: object) -> None:
         """No longer watch blocks. Only outside of :meth:`run`."""
-        if self._blocks is not None:
-            self.uc.hook_del(self._blocks)
-            self._blocks = None
-            self.uc.ctl_flush_tb()
+        self.uc.hook_del(hook)
+        self.uc.ctl_flush_tb()
 
     def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
         """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
 
         The emulator has no intercept for them, so that code is looked through when it is translated.
         """
-        code, known = PortCode(), set[int]()
-
-        def translated(uc: object, block: Any, before: object, data: object) -> None:
-            found = [at for at in code.places(self._fetched(block.pc, block.size), block.pc) if at not in known]
-            if found:
-                self._ports_found = found
-                self.uc.emu_stop()
+        code = PortCode()
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if self._passing_port:
@@ -241,16 +246,52 @@ class Cpu:
                 self._stop = Stop(StopKind.PORT, at)
                 self.uc.emu_stop()
 
-        def hook_found() -> None:
-            for at in self._ports_found:
-                known.add(at)
-                self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
-                self.uc.ctl_remove_cache(at, at + 1)
-            self._ports_found = []
+        self._look_through_code(code.places, reached)
 
-        self._hook_ports = hook_found
-        self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, translated)
+    def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
+        """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
+        strings = StringInstructions(self.uc, self._ram, td, self.read)
+
+        def places(code: bytes, address: int) -> list[int]:
+            strings.translated(address, len(code))
+            return strings.places(code, address)
+
+        def reached(uc: object, at: int, size: int, data: object) -> None:
+            strings.reached(at, self._fetched(at, size))
+
+        self._look_through_code(places, reached)
+        return strings
+
+    def _look_through_code(
+        self, places: Callable[[bytes, int], list[int]], reached: Callable[[object, int, int, object], None]
+    ) -> None:
+        """Call ``reached`` before each instruction that ``places`` finds in a block of code that is translated."""
+        known = set[int]()
+
+        def find(code: bytes, address: int) -> list[int]:
+            return [at for at in places(code, address) if at not in known]
+
+        def hook(at: int) -> None:
+            known.add(at)
+            self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
+            self.uc.ctl_remove_cache(at, at + 1)
+
+        if not self._searches:
+            self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, self._translated)
+        self._searches.append((find, hook))
         self.uc.ctl_flush_tb()
+
+    def _translated(self, uc: object, block: Any, before: object, data: object) -> None:
+        code = self._fetched(block.pc, block.size)
+        found = [(hook, at) for find, hook in self._searches for at in find(code, block.pc)]
+        if found:
+            self._found += found
+            self.uc.emu_stop()
+
+    def _hook_found(self) -> None:
+        found, self._found = self._found, []
+        for hook, at in found:
+            hook(at)
 
     def pass_port(self) -> None:
         """Carry out the instruction that the processor has just stopped before."""
@@ -289,8 +330,8 @@ class Cpu:
         self._running = True
         try:
             self._emulate(address)
-            while self._ports_found and self._why().kind is StopKind.HALT:
-                self._hook_ports()
+            while self._found and self._why().kind is StopKind.HALT:
+                self._hook_found()
                 self._emulate(self.read("RIP"))
         finally:
             self._running = False

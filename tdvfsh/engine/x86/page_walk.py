@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 _ENTRY: Final = struct.Struct("<Q")
 _ADDRESS: Final = 0x000F_FFFF_FFFF_F000
 _PRESENT: Final = 1
+_WRITABLE: Final = 1 << 1
 _LARGE: Final = 1 << 7
 _LEVELS: Final = (48, 39, 30, 21, 12)
 _LARGEST: Final = 30
@@ -25,12 +26,14 @@ class Mapping(NamedTuple):
         entry: Address of the entry that maps it.
         value: That entry.
         size: Bytes that it maps.
+        writable: Whether no entry on the way to it forbids writes.
     """
 
     physical: int
     entry: int
     value: int
     size: int
+    writable: bool = True
 
 
 def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0, cr4: int = 0) -> Mapping | None:
@@ -49,6 +52,7 @@ def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0, cr4: int
         return None
     table = cr3 & _ADDRESS & ~shared_mask
     end = len(view)
+    permissions = _WRITABLE
     for shift in levels:
         at = table + (linear >> shift & 511) * 8
         if at + 8 > end:
@@ -56,8 +60,10 @@ def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0, cr4: int
         value = _ENTRY.unpack_from(view, at)[0]
         if not value & _PRESENT or (shift > _LARGEST and value & _LARGE):
             return None
+        permissions &= value
         if shift == 12 or value & _LARGE:
             size = 1 << shift
-            return Mapping((value & _ADDRESS & -size) | (linear & (size - 1)), at, value, size)
+            physical = (value & _ADDRESS & -size) | (linear & (size - 1))
+            return Mapping(physical, at, value, size, bool(permissions))
         table = value & _ADDRESS & ~shared_mask
     return None

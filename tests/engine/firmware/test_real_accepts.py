@@ -7,14 +7,18 @@ from typing import Final
 
 import pytest
 
+from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.firmware.image import open_firmware
+from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.machine import TdOptions
-from tdvfsh.units import parse_size
+from tdvfsh.units import GIB, MIB, parse_size
 from tests.conformance.tdvf import accepts_of_engine, compare
 from tests.engine.runs.test_real_programs import image
 
 pytestmark = pytest.mark.images
 RECORDINGS: Final = Path(__file__).resolve().parents[2] / "recordings" / "tdvf"
 FIRMWARE: Final = {"t": "ovmf-2025.02", "b": "ovmf-2022.11", "s": "ovmf-inteltdx"}
+UNPACKED: Final = 10 * MIB  # where OvmfPkg puts the volumes of PEI and DXE
 LISTS: Final = sorted(RECORDINGS.glob("sec-*.accepts.tsv"))
 
 
@@ -25,3 +29,24 @@ def test_sec_accepts_what_was_recorded(path: Path) -> None:
     tally = compare(path, accepts_of_engine(options, str(image(FIRMWARE[firmware], "firmware"))))
     assert tally.differences == []
     assert tally.agree > 1500
+
+
+def test_the_host_changes_nothing_where_it_takes_the_place_of_firmware_s_code() -> None:
+    path = str(image("ovmf-2025.02", "firmware"))
+    found = []
+    for real_code_only in (False, True):
+        with (
+            open_firmware(path) as firmware,
+            RunLimit() as limit,
+            FirmwareRun(firmware, TdOptions(memory=GIB), limit=limit, real_code_only=real_code_only) as run,
+        ):
+            run.run_sec()
+            state, view = run.board.cpu.state, run.board.ram.view
+            state.load()
+            volumes = bytes(view[UNPACKED : UNPACKED + 16 * MIB])
+            unpacked = run.unpacking.unpacked if run.unpacking is not None else []
+            found.append((run.accepts, state.registers(), volumes, len(unpacked)))
+    fast, slow = found
+    assert (fast[3], slow[3]) == (1, 0)
+    assert fast[:3] == slow[:3]
+    assert fast[2].count(b"_FVH") > 1
