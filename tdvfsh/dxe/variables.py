@@ -207,14 +207,14 @@ class VariableStore:
 
         Returns:
             EFI_UNSUPPORTED: No known attribute, or one that this firmware lacks.
-            EFI_INVALID_PARAMETER: No attribute; runtime access without boot-service access; a volatile hardware error
-                record; after ExitBootServices, no runtime access.
+            EFI_INVALID_PARAMETER: No attribute; no boot-service access; a volatile hardware error record; after
+                ExitBootServices, no runtime access.
         """
         if not attributes:
             return VariableInfo(_INVALID)
         if not attributes & _KNOWN:
             return VariableInfo(EfiStatus.EFI_UNSUPPORTED)
-        if attributes & _ACCESS == EFI_VARIABLE_RUNTIME_ACCESS:
+        if not attributes & EFI_VARIABLE_BOOTSERVICE_ACCESS:
             return VariableInfo(_INVALID)
         if at_runtime and not attributes & EFI_VARIABLE_RUNTIME_ACCESS:
             return VariableInfo(_INVALID)

@@ -47,6 +47,26 @@ _POOL: Final = fields(
         "pages": items(row(NUMBER, _MEMORY_TYPE)),
     }
 )
+_TIME: Final = whole(1 << 80)
+_EVENTS: Final = fields(
+    {
+        "next": _COUNT, "tpl": whole(31), "watchdog": maybe(row(_TIME, NUMBER)), "queue": items(_COUNT),
+        "ready": items(_COUNT),
+        "events": items(
+            row(
+                _COUNT, whole(0xFFFFFFFF), whole(31), maybe(row(NUMBER, NUMBER)), maybe(text), flag, maybe(_TIME),
+                _TIME,
+            )
+        ),
+    }
+)  # fmt: skip
+
+
+def _events(value: object, field: str) -> None:
+    """Events; of version 1 the number of the next one."""
+    (_COUNT if type(value) is int else _EVENTS)(value, field)
+
+
 _CORE: Final = fields(
     {
         "map_key": _COUNT,
@@ -62,18 +82,21 @@ _CORE: Final = fields(
         "fault_plan": maybe(
             fields({"faults": items(row(text, NUMBER, text)), "calls": mapping(NUMBER), "met": items(text)})
         ),
-        "events": _COUNT,
+        "events": _events,
     },
     {
         "variables": items(row(text, text, whole(0xFFFFFFFF), text)),
         "real_time_clock": fields(
             {
-                "start_ns": whole(1 << 68), "time_zone": whole(0x7FF, least=-1440), "daylight": whole(0xFF),
+                "start_ns": whole(1 << 80, least=-(1 << 80)),
+                "time_zone": whole(0x7FF, least=-1440), "daylight": whole(0xFF),
                 "wakeup": maybe(text), "wakeup_enabled": flag, "wakeup_pending": flag,
             }
         ),
         "monotonic_count": NUMBER,
         "system_table": maybe(NUMBER),
+        "opens": items(row(NUMBER, text, items(row(NUMBER, NUMBER, whole(0xFF), _COUNT)))),
+        "notifies": items(row(_COUNT, text, _COUNT, items(NUMBER))),
     },
 )  # fmt: skip
 
@@ -87,6 +110,5 @@ MACHINE: Final[Shape] = fields(
         "next_handle": _COUNT,
         "handles": items(row(whole(), items(row(text, anything)))),  # an interface by who decodes it
         "trace": items(anything),  # by the journal's own reader
-    },
-    {"opens": items(row(NUMBER, text, items(row(NUMBER, maybe(NUMBER), whole(0xFF), _COUNT))))},
+    }
 )

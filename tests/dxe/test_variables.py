@@ -130,6 +130,7 @@ def test_the_firmware_s_own_variables_can_be_read_only() -> None:
     [
         (0, INVALID),
         (0x100, EfiStatus.EFI_UNSUPPORTED),
+        (NV, INVALID),
         (RT, INVALID),
         (NV | RT, INVALID),
         (BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, INVALID),
