@@ -7,7 +7,7 @@ for type checkers too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
 
 from tdvfsh.errors import UsageError
@@ -137,6 +137,10 @@ class Option(Generic[Held, Given]):
         """Values to complete from."""
         return self.choices() or self.samples
 
+    def meaning(self, value: str) -> str:
+        """What one of the proposals means."""
+        return self.summary
+
     def line(self) -> str:
         """Summary, values and default, for help."""
         choices = self.choices() + ((f"FILE{self.suffix}",) if self.suffix else ())
@@ -218,10 +222,17 @@ class Size(Number):
 
 
 class Word(Option[str, str]):
-    """One of some names, or with ``or_file`` a file whose name ends so."""
+    """One of ``names``, each with its meaning, or with ``or_file`` a file whose name ends so."""
 
     def __init__(
-        self, summary: str, *, default: str, form: str, names: tuple[str, ...], or_file: str = "", **more: Unpack[More]
+        self,
+        summary: str,
+        *,
+        default: str,
+        form: str,
+        names: Mapping[str, str],
+        or_file: str = "",
+        **more: Unpack[More],
     ) -> None:
         super().__init__(summary, default=default, form=form, **more)
         self._names = names
@@ -242,14 +253,26 @@ class Word(Option[str, str]):
 
     def choices(self) -> tuple[str, ...]:
         """See :meth:`Option.choices`."""
-        return self._names
+        return tuple(self._names)
+
+    def meaning(self, value: str) -> str:
+        """See :meth:`Option.meaning`."""
+        return self._names.get(value, self.summary)
 
 
 class Policy(Option["BootAccept", "BootAccept | str | int"]):
-    """What is accepted at boot; a number is a size in bytes."""
+    """What is accepted at boot; a number is a size in bytes. ``examples`` are values with their meaning."""
 
     given_as = "str | int"
     is_size = True
+
+    def __init__(self, summary: str, *, default: str, form: str, examples: Mapping[str, str], sweep: bool) -> None:
+        super().__init__(summary, default=default, form=form, samples=tuple(examples), sweep=sweep)
+        self._examples = examples
+
+    def meaning(self, value: str) -> str:
+        """See :meth:`Option.meaning`."""
+        return self._examples.get(value, self.summary)
 
     def read(self, value: object) -> BootAccept:
         """See :meth:`Option.read`."""

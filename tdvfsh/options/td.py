@@ -27,19 +27,63 @@ else:
         return lambda cls: cls
 
 
-LOADER_NAMES: Final = (
-    "direct", "direct-legacy", "grub2.06", "grub2.12", "grub2.12-debian", "grub2.14", "grub2.14-debian", "grub-rh",
-    "chainloader", "sd-boot", "sd-boot256", "sd-boot256.7",
-)  # fmt: skip
-_ON_DEMAND: Final = ("none", "allocator", "loader", "loader-literal", "service")
+_LOADERS: Final = {
+    "direct": "QEMU direct boot by OVMF's image services",
+    "direct-legacy": "QEMU direct boot by OVMF's own Linux loader of old",
+    "grub2.06": "GRUB 2.06",
+    "grub2.12": "GRUB 2.12",
+    "grub2.12-debian": "GRUB 2.12 with Debian's PE loader",
+    "grub2.14": "GRUB 2.14",
+    "grub2.14-debian": "GRUB 2.14 with Debian's PE loader",
+    "grub-rh": "Red Hat's GRUB with its own kernel loader",
+    "chainloader": "GRUB starts the kernel as an EFI program",
+    "sd-boot": "systemd-boot 257.5 and later with a Type #1 entry",
+    "sd-boot256": "systemd-boot up to 256.6: the initrds in pool memory",
+    "sd-boot256.7": "systemd-boot 256.7 to 257.4: the initrds below 4 GiB only",
+}
+LOADER_NAMES: Final = tuple(_LOADERS)
+_ON_DEMAND: Final = {
+    "none": "nothing does: allocations fail",
+    "allocator": "option 1: the DXE allocator, before it would fail",
+    "loader": "option 2 repaired: the loader, after any step that failed",
+    "loader-literal": "option 2 to the letter: after LoadImage's OUT_OF_RESOURCES, once",
+    "service": "option 3: the loader calls AcceptMemory() before each step",
+}
 AUTOMATIC: Final = "auto"
 """As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""
-_PROFILES: Final = (AUTOMATIC, "rfc2021", "lazy-v2", "bookworm", "trixie", "sid", "upstream")
-_FIRMWARE_MODELS: Final = (AUTOMATIC, "inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
+_PROFILES: Final = {
+    AUTOMATIC: "that of the firmware, else upstream",
+    "rfc2021": "the lazy-accept series of 2021",
+    "lazy-v2": "Lazyaccept.v2 of 2022",
+    "bookworm": "edk2-stable202211",
+    "trixie": "edk2-stable202502",
+    "sid": "edk2-stable202608",
+    "upstream": "edk2's head of 2026",
+}
+_FIRMWARE_MODELS: Final = {
+    AUTOMATIC: "that of the firmware, else the one that goes with the profile",
+    "inteltdx": "Debian's TDVF of 2026.08",
+    "lazy-v2": "Lazyaccept.v2, as a TD",
+    "ovmf-2022.11": "Debian 12's OVMF",
+    "ovmf-2025.02": "Debian 13's OVMF",
+    "ovmf-2026.08": "Debian's OVMF of 2026.08",
+}
 PLAIN_VM: Final = "plain VM"
 NO_ACCEPT_AT_EXIT: Final = "none"
 UNLESS_OBJECTED: Final = "unless-objected"
-ACCEPT_AT_EXIT_NAMES: Final = (NO_ACCEPT_AT_EXIT, UNLESS_OBJECTED)
+_ACCEPT_AT_EXIT: Final = {
+    NO_ACCEPT_AT_EXIT: "what is left stays unaccepted",
+    UNLESS_OBJECTED: "firmware accepts the rest, unless the OS objects",
+}
+ACCEPT_AT_EXIT_NAMES: Final = tuple(_ACCEPT_AT_EXIT)
+_POLICIES: Final = {
+    "eager": "all memory",
+    "below-4g": "what lies below 4 GiB, as edk2 ships",
+    "presize": "512M, and the sizes of kernel, command line and initrd",
+    "256M": "the first 256 MiB",
+    "512M": "the first 512 MiB",
+    "1G": "the first 1 GiB",
+}
 _MOST_VCPUS: Final = 4096
 """Source: QEMU hw/i386/pc_q35.c (max_cpus, since 9.0); KVM has the same limit."""
 _MOST_BYTES: Final = 1 << 52
@@ -59,10 +103,10 @@ class TdOptions:
     )
     accept: Policy = Policy(
         "accepted at boot: eager, SIZE, presize[:SIZE], below-4g",
-        default="512M", form="POLICY", samples=("eager", "below-4g", "presize", "256M", "512M", "1G"), sweep=True,
+        default="512M", form="POLICY", examples=_POLICIES, sweep=True,
     )  # fmt: skip
     on_demand: Word = Word("what accepts memory on demand", default="none", form="OPTION", names=_ON_DEMAND, sweep=True)
-    loader: Word = Word("boot flow", default="direct", form="FLOW", names=LOADER_NAMES, sweep=True)
+    loader: Word = Word("boot flow", default="direct", form="FLOW", names=_LOADERS, sweep=True)
     vcpus: Number = Number(
         "virtual CPUs", default="1", least=1, most=_MOST_VCPUS, samples=("1", "2", "4", "8"), sweep=True
     )
@@ -84,7 +128,7 @@ class TdOptions:
     sept_ve_disable: OnOff = OnOff("touching unaccepted memory leaves the TD instead of raising #VE", default="on")
     accept_at_exit: Word = Word(
         "firmware accepts the rest at ExitBootServices",
-        default=NO_ACCEPT_AT_EXIT, form="POLICY", names=ACCEPT_AT_EXIT_NAMES, sweep=True,
+        default=NO_ACCEPT_AT_EXIT, form="POLICY", names=_ACCEPT_AT_EXIT, sweep=True,
     )  # fmt: skip
     os_workload: Size = Size(
         "memory that the OS uses after boot, for the modelled OS side",

@@ -107,7 +107,7 @@ def _td_values(shell: Shell, name: str, option: TableOption[Any, Any], raw: str,
     cut = raw.rfind(",") + 1 if several else 0
     wanted = raw[cut:].lower()
     values = (value for value in option.proposals() if value.lower().startswith(wanted))
-    found = [Completion(value, start + cut, option.summary) for value in values]
+    found = [Completion(value, start + cut, option.meaning(value)) for value in values]
     if option.suffix and raw:
         files = _files(shell, raw[cut:], start + cut, directories_only=False)
         found += [item for item in files if item.meta == "directory" or option.names_file(item.text.rstrip('"'))]

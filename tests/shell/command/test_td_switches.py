@@ -95,7 +95,10 @@ def test_a_new_td_keeps_what_was_not_given_and_files_are_of_the_shells_drives(
 
 def test_a_value_behind_an_equals_sign_completes_and_ends_its_option(under_test: ShellUnderTest) -> None:
     line = "boot x --on-demand=lo"
-    assert proposals(under_test, line) == dict.fromkeys(("loader", "loader-literal"), OPTIONS["on_demand"].summary)
+    assert proposals(under_test, line) == {
+        "loader": "option 2 repaired: the loader, after any step that failed",
+        "loader-literal": "option 2 to the letter: after LoadImage's OUT_OF_RESOURCES, once",
+    }
     assert {found.start for found in under_test.shell.complete(line, len(line))} == {line.index("=") + 1}
     assert "fs0:" not in proposals(under_test, "boot x --no-td=")
     assert proposals(under_test, "boot x --nosuch=") == {}
@@ -158,6 +161,7 @@ def test_options_complete_in_as_many_dashes_as_were_typed(under_test: ShellUnder
 def test_values_complete_where_an_option_waits_for_one(with_files: ShellUnderTest, command: str, name: str) -> None:
     option = OPTIONS[name]
     found = proposals(with_files, f"{command} x --{option.spelling} " + ("fs1:\\" if option.is_file else ""))
+    assert all(found.values())
     assert list(found) == (["fs1:\\linux", "fs1:\\small.cpio"] if option.is_file else list(option.proposals()))
     if option.proposals() and (name in use_of(command).several or option.repeats):
         line = f"{command} -{option.spelling} x,{option.proposals()[-1][:2]}"
