@@ -21,6 +21,7 @@ from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, human_size
 FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
 DIRECT: Final = "direct"
 BOOT_LOADER: Final = "boot_loader"
+SHELL: Final = "shell"
 
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _MODELS: Final = Path(__file__).with_name("firmware_models")  # importlib.resources takes longer than all of this
@@ -219,7 +220,11 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
             )
             for entry in data["outside"]
         ),
-        stages={stage: _stage(data[stage], data.get("aligned_below", 0)) for stage in (DIRECT, BOOT_LOADER)},
+        stages={
+            stage: _stage(data[stage], data.get("aligned_below", 0))
+            for stage in (DIRECT, BOOT_LOADER, SHELL)
+            if stage in data
+        },
     )
 
 

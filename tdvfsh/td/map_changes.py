@@ -55,42 +55,40 @@ def map_changes(before: Sequence[Typed], maps: Iterable[Sequence[Typed]]) -> lis
         current = sorted(each)
         starts = [entry[0] for entry in current]
         for start, end in waiting:
+            of_one: list[MapChange] = []
             for low, high, after in _within(current, starts, start, end):
                 if after is None:
                     continue
                 known = [entry[0] for entry in state]
                 for at, to, old in list(_within(state, known, low, high)):
                     if old is not None and old != after:
-                        changes.append(MapChange(at, to, old, after))
+                        of_one.append(MapChange(at, to, old, after))
                 state = _with(state, (low, high, after))
+            changes += _join_neighbours(of_one)
         waiting = [hole for span in covered for hole in _holes(current, starts, *span)]
-    return _join_neighbours(changes)
+    return changes
 
 
-def without_detours(changes: Sequence[MapChange]) -> list[MapChange]:
+def without_detours(before: Sequence[Typed], changes: Sequence[MapChange]) -> list[MapChange]:
     """``changes`` less every stretch at whose end the map is as at its start: buffers that come and go.
 
     A stretch with a mark in it stays.
     """
+    state = _merged(before)
     kept: list[MapChange] = []
-    seen: dict[frozenset[tuple[int, int, int]], int] = {frozenset(): 0}
-    moved: dict[tuple[int, int], tuple[int, int]] = {}
+    seen = {tuple(state): 0}
     for change in changes:
         kept.append(change)
+        if change.start < change.end:
+            state = _merged(_with(state, (change.start, change.end, change.after)))
+        key = tuple(state)
         if change.mark is not None:
-            seen = {}
-        else:
-            key = change.start, change.end
-            first = moved.pop(key, None)
-            origin = change.before if first is None else first[0]
-            if origin != change.after:
-                moved[key] = origin, change.after
-        state = frozenset((start, end, after) for (start, end), (_, after) in moved.items())
-        if state in seen:
-            del kept[seen[state] :]
+            seen = {key: len(kept)}
+        elif key in seen:
+            del kept[seen[key] :]
             seen = {known: length for known, length in seen.items() if length <= len(kept)}
         else:
-            seen[state] = len(kept)
+            seen[key] = len(kept)
     return kept
 
 
@@ -213,6 +211,17 @@ def _with(entries: Sequence[Typed], new: Typed) -> list[Typed]:
             out.append((end, high, kind))
     out.append(new)
     return sorted(out)
+
+
+def _merged(entries: Sequence[Typed]) -> list[Typed]:
+    """The same with neighbours of one type as one."""
+    merged: list[Typed] = []
+    for start, end, kind in entries:
+        if merged and merged[-1][1] == start and merged[-1][2] == kind:
+            merged[-1] = (merged[-1][0], end, kind)
+        else:
+            merged.append((start, end, kind))
+    return merged
 
 
 def _join_neighbours(changes: Sequence[MapChange]) -> list[MapChange]:
