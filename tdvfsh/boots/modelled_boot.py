@@ -30,7 +30,7 @@ from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html
 from tdvfsh.td.footprint import DIRECT
-from tdvfsh.trace.records import PageAccept
+from tdvfsh.trace.records import DmaAccept, PageAccept
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import human_size
@@ -139,6 +139,21 @@ class BootResult:
         return sum(int(getattr(record, size)) for record in self.machine.trace if isinstance(record, PageAccept))
 
     @property
+    def dma_pages(self) -> int:
+        """Pages of 4 KiB that were shared for DMA and accepted again."""
+        return sum(record.pages for record in self.machine.trace if isinstance(record, DmaAccept))
+
+    @property
+    def dma_seconds(self) -> float:
+        """Modelled seconds of those accepts."""
+        return sum(record.duration_ns for record in self.machine.trace if isinstance(record, DmaAccept)) / 1e9
+
+    @property
+    def accept_seconds(self) -> float:
+        """Modelled seconds of all accepts before the operating system."""
+        return self.boot_accept_seconds + self.on_demand_seconds + self.dma_seconds
+
+    @property
     def accept_calls(self) -> int:
         """TDCALLs that accept, made so far."""
         return self.machine.td.tdcall.calls
@@ -156,8 +171,8 @@ class BootResult:
 
     @property
     def on_demand_seconds(self) -> float:
-        """Modelled seconds of all later accepts."""
-        return self.machine.clock.seconds - self.boot_accept_seconds
+        """Modelled seconds of all later accepts but those after DMA."""
+        return self.machine.clock.seconds - self.boot_accept_seconds - self.dma_seconds
 
 
 def boot(options: TdOptions, files: BootFiles) -> BootResult:
@@ -192,6 +207,7 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         firmware_image=machine.firmware_image,
         firmware_calls=machine.firmware_calls,
         kaslr_seed=options.kaslr_seed,
+        dma=machine.dma,
     )
 
     machine.services.images.program_for = program_finder(flow)

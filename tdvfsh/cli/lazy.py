@@ -76,7 +76,7 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
     from tdvfsh.report.os_run_text import os_run_dict
     from tdvfsh.report.shortcut_text import shortcut_dict
 
-    before = result.boot_accept_seconds + result.on_demand_seconds
+    before = result.accept_seconds
     found: dict[str, Any] = {
         "memory": memory,
         "accept": accept,

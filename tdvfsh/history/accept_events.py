@@ -11,6 +11,7 @@ from tdvfsh.trace.records import (
     AllocatePagesCall,
     AllocatePoolCall,
     BootAccept,
+    DmaAccept,
     PageAccept,
     TraceRecord,
 )
@@ -52,6 +53,18 @@ def accept_events(records: Sequence[TraceRecord]) -> Iterator[AcceptEvent]:
             yield _event(record, "at boot, before DXE", None, record.accepted_bytes)
         elif isinstance(record, PageAccept) and record.accepted is not None:
             yield _event(record, _why(record, records), record.start, record.new_bytes)
+        elif isinstance(record, DmaAccept):
+            yield AcceptEvent(
+                record.number,
+                record.time_ns,
+                record.duration_ns,
+                record.caller,
+                f"again, after DMA: {record.why}",
+                None,
+                0,
+                record.pages,
+                "" if record.status is None else record.status.name,
+            )
 
 
 def _event(record: BootAccept | PageAccept, why: str, start: int | None, accepted_bytes: int) -> AcceptEvent:

@@ -111,7 +111,8 @@ class _DirectBoot:
                 record = services.allocate_pool(_BS_DATA, _BLOB_RECORD_SIZE)
                 status, buffer = services.allocate_pool(_BS_DATA, size)
                 if status is not SUCCESS or not buffer:
-                    why = f"the firmware has no room for the {what.removesuffix('_file')}: {shortage(services, size)}"
+                    short = shortage(services, size + _POOL_OVERHEAD)
+                    why = f"the firmware has no room for the {what.removesuffix('_file')}: {short}"
                     flow.fail("AllocatePool", status, size, why)
                     for held in reversed(buffers):
                         services.free_pool(held)
@@ -124,8 +125,21 @@ class _DirectBoot:
                 for offset, view in pieces:
                     services.contents.map_view(buffer + offset, view)
                 flow.place(what, buffer, size, _BS_DATA)
+                self._transferred(what, size)
             self._publish()
+        if flow.dma is not None:
+            flow.dma.blobs_are_there()
         return SUCCESS
+
+    def _transferred(self, what: str, size: int) -> None:
+        """A bzImage comes as two items: its setup part and the rest."""
+        flow = self._flow
+        if flow.dma is None:
+            return
+        linux = flow.files.kernel.linux
+        setup = 0 if linux is None or what != "kernel_file" else min(size, linux.setup_size)
+        flow.dma.transferred(what.replace("_", " "), setup)
+        flow.dma.transferred(what.replace("_", " "), size - setup)
 
     def _publish(self) -> None:
         files = self._flow.files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.accept.on_demand import OnDemandAccept
@@ -28,6 +28,7 @@ DEFAULT_KASLR_SEED: Final = 0x6A09E667
 """Any fixed number would do: results repeat, and ``--kaslr-seed`` changes it."""
 
 _MAXIMUM_ATTEMPTS: Final = 64
+_HARDLY_LESS: Final = 16 * PAGE_SIZE
 _MEMORY_TYPES: Final = {int(kind): kind for kind in EfiMemoryType}
 
 
@@ -69,6 +70,16 @@ class BootFailure:
     why: str
 
 
+class BlobTransfers(Protocol):
+    """What a TD's IOMMU driver has to do with blobs of fw_cfg."""
+
+    def transferred(self, what: str, size: int) -> None:
+        """``size`` bytes of ``what`` have been read."""
+
+    def blobs_are_there(self) -> None:
+        """All have."""
+
+
 @dataclass
 class BootFlow:
     """State of one boot.
@@ -80,6 +91,7 @@ class BootFlow:
         firmware_image: Handle of the firmware's own image, the parent of what it loads.
         firmware_calls: What firmware allocates on its own between the steps.
         kaslr_seed: 32-bit seed of the EFI stub's choice.
+        dma: Hears of what is read from fw_cfg.
 
     Attributes:
         stage: Where the boot stands.
@@ -96,6 +108,7 @@ class BootFlow:
     firmware_image: int
     firmware_calls: Sequence[FirmwareCall] = ()
     kaslr_seed: int = DEFAULT_KASLR_SEED
+    dma: BlobTransfers | None = None
     stage: str = FETCH_BLOBS
     status: EfiStatus = SUCCESS
     placements: list[Placement] = field(default_factory=list)
@@ -217,9 +230,13 @@ def shortage(services: BootServices, asked: int, maximum: int = NO_LIMIT, minimu
     found = largest_free(services, maximum, minimum)
     left = services.td.unaccepted_bytes
     tail = f"{human_size(left)} of RAM is still unaccepted" if left else "no RAM is left to accept"
-    return (
-        f"it needs {human_size(asked)} in one piece, the largest free piece in its reach is {human_size(found)}, {tail}"
-    )
+    needed, there = human_size(asked), human_size(found)
+    if 0 < asked - found < _HARDLY_LESS:  # sizes for people would not show what is lacking
+        rest = asked % PAGE_SIZE
+        more = pages_for(asked) - (found >> PAGE_SHIFT)
+        needed = f"{human_size(asked - rest)} and {rest} bytes" if rest else needed
+        there += f", {more} page{'s' if more > 1 else ''} less"
+    return f"it needs {needed} in one piece, the largest free piece in its reach is {there}, {tail}"
 
 
 class FirmwarePlayer:

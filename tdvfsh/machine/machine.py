@@ -18,12 +18,14 @@ from tdvfsh.dxe.memory_map import MapEntry
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
+from tdvfsh.machine.dma_accepts import DmaAccepts
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
 from tdvfsh.notebook import table_html
 from tdvfsh.td.clock import VirtualClock
+from tdvfsh.td.dma import NO_DMA
 from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, check_room
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import SecAccept, sec_accept
@@ -69,6 +71,7 @@ class Machine:
         boot_accept: What SEC accepted.
         boot_bytes: Bytes accepted before DXE, those that the VMM added included.
         broken: Why the firmware dies before it boots anything, or None.
+        dma: The accepts of its IOMMU driver.
         firmware_image: Handle of the firmware's own image.
 
     Raises:
@@ -109,6 +112,8 @@ class Machine:
         self.firmware_image = self._install_firmware_handles()
         if options.td and options.accept_at_exit == UNLESS_OBJECTED:
             AcceptUnlessObjected(self.services).install()
+        self.dma = DmaAccepts(self.services, self.start.dma if options.td else NO_DMA)
+        self.dma.install()
         set_faults(self, faults)
 
     def __repr__(self) -> str:

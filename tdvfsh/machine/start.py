@@ -10,6 +10,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import AUTOMATIC
 from tdvfsh.td.added import added_spans, td_hob_section
+from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.footprint import FirmwareModel, firmware_model, is_recorded_file
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
@@ -41,6 +42,12 @@ class MachineStart:
     hob_entries: tuple[TdHobEntry, ...]
     firmware: FirmwareFacts | None = None
     imported: ImportedMap | None = None
+
+    @property
+    def dma(self) -> DmaRules:
+        """What the firmware makes shared for DMA; nothing is known of firmware whose map was imported."""
+        unknown = self.imported is not None and self.imported.descriptors is not None and not self.imported.firmware
+        return NO_DMA if unknown else self.model.dma
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "boot_bytes": result.boot_bytes,
             "on_demand_bytes": result.on_demand_bytes,
             "calls": result.accept_calls,
+            "dma_pages": result.dma_pages,
             "pages_4k": (boot.outcome.pages_4k if boot else 0) + result.on_demand_pages("pages_4k"),
             "pages_2m": (boot.outcome.pages_2m if boot else 0) + result.on_demand_pages("pages_2m"),
             "left_to_os_bytes": result.left_to_os_bytes,
@@ -69,6 +70,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
         "modelled_seconds": {
             "boot_accept": result.boot_accept_seconds,
             "on_demand_accept": result.on_demand_seconds,
+            "dma_accept": result.dma_seconds,
         },
         "sec": None if boot is None else sec_object(boot),
         "os_side": _os_side(result.os_side),

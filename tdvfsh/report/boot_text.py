@@ -122,12 +122,24 @@ def account_lines(result: BootResult) -> list[str]:
     """Who accepted how much, and the modelled time."""
     if not result.machine.options.td:
         return labelled("accepted", "a plain VM accepts nothing")
-    return _sec_lines(result) + labelled(
-        "accepted",
-        f"{human_size(result.boot_bytes)} at boot (modelled {result.boot_accept_seconds:.3f} s) "
-        f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
-        f"+ {human_size(result.left_to_os_bytes)} left to the OS = {human_size(result.machine.td.ram.memory)}",
+    return (
+        _sec_lines(result)
+        + labelled(
+            "accepted",
+            f"{human_size(result.boot_bytes)} at boot (modelled {result.boot_accept_seconds:.3f} s) "
+            f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
+            f"+ {human_size(result.left_to_os_bytes)} left to the OS = {human_size(result.machine.td.ram.memory)}",
+        )
+        + _dma_lines(result)
     )
+
+
+def _dma_lines(result: BootResult) -> list[str]:
+    """What was accepted a second time, because a device had to see it."""
+    if not result.dma_pages:
+        return []
+    pages = f"{result.dma_pages:,} pages of 4 KiB were shared for DMA and accepted again"
+    return labelled("DMA", f"{pages} (modelled {result.dma_seconds:.3f} s)")
 
 
 def os_lines(side: OsSide | None) -> list[str]:

@@ -28,6 +28,12 @@ class ComparedRow(NamedTuple):
     why: str = ""
     memory: int = 0
     firmware_model: str = ""
+    dma_accept_seconds: float = 0.0
+
+    @property
+    def accept_seconds(self) -> float:
+        """Modelled seconds of all accepts before the operating system."""
+        return self.boot_accept_seconds + self.on_demand_accept_seconds + self.dma_accept_seconds
 
     @property
     def booted(self) -> bool:
@@ -67,6 +73,7 @@ def _row(compared: ComparedBoot) -> ComparedRow:
         left_to_os_bytes=result.left_to_os_bytes,
         boot_accept_seconds=result.boot_accept_seconds,
         on_demand_accept_seconds=result.on_demand_seconds,
+        dma_accept_seconds=result.dma_seconds,
         why=result.failure.why if result.failure is not None else "",
     )
 
@@ -96,7 +103,7 @@ def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
     before = ("", "")
     for row, options in alike_rows(rows):
         axes = (row.accept, row.loader)
-        seconds = row.boot_accept_seconds + row.on_demand_accept_seconds
+        seconds = row.accept_seconds
         cells.append(
             (
                 row.accept if row.accept != before[0] else "",

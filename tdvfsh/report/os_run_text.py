@@ -72,7 +72,7 @@ def _cells(rows: Sequence[AcceptRow]) -> list[tuple[str, ...]]:
 
 
 def _cost(result: CpuBootResult, run: OsRun) -> str:
-    before = result.boot_accept_seconds + result.on_demand_seconds
+    before = result.accept_seconds
     done = before + run.accept_seconds
     return (
         f"{done:.3f} s of accepting so far, {before:.3f} s of them before the kernel; all of it at once would take "

@@ -65,7 +65,7 @@ def page_values(facts: JournalFacts, compared: Sequence[ComparedRow] = ()) -> di
 
 
 def _compared_values(row: ComparedRow) -> list[object]:
-    seconds = row.boot_accept_seconds + row.on_demand_accept_seconds
+    seconds = row.accept_seconds
     return [
         row.accept, row.loader, row.on_demand, int(row.booted), row.status, row.stage, row.boot_bytes,
         row.on_demand_bytes, row.left_to_os_bytes, seconds,

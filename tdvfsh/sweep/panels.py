@@ -95,9 +95,12 @@ def _runs(rows: Sequence[Row]) -> tuple[Run, ...]:
     return tuple(tuple((size, seconds) for size, seconds, _ in run) for boots, run in runs if boots)
 
 
+_SECONDS: Final = ("boot_accept_seconds", "on_demand_accept_seconds", "dma_accept_seconds")
+
+
 def total_seconds(row: Row) -> float:
     """Modelled seconds of all accepting until the operating system."""
-    return _float(row["boot_accept_seconds"]) + _float(row["on_demand_accept_seconds"])
+    return sum(_float(row.get(name)) for name in _SECONDS)
 
 
 def _groups(rows: Sequence[Row], plotted: Sequence[str]) -> list[tuple[str, list[Row]]]:

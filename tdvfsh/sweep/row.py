@@ -22,7 +22,8 @@ ERROR: Final = "error"
 
 RESULT_COLUMNS: Final = (
     "outcome", "status", "stage", "boot_bytes", "on_demand_bytes", "left_to_os_bytes", "lost_bytes", "calls",
-    "pages_4k", "pages_2m", "boot_accept_seconds", "on_demand_accept_seconds", "kernel_start", "initrd_start",
+    "pages_4k", "pages_2m", "boot_accept_seconds", "on_demand_accept_seconds", "dma_accept_seconds",
+    "kernel_start", "initrd_start",
     "failed_service", "asked_bytes", "largest_free_bytes", "unaccepted_bytes", "why",
 )  # fmt: skip
 COLUMNS: Final = ("key", "image", *AXIS_NAMES, *RESULT_COLUMNS)
@@ -114,6 +115,7 @@ def _outcome(result: BootResult) -> Row:
         "pages_2m": (accepted.outcome.pages_2m if accepted else 0) + result.on_demand_pages("pages_2m"),
         "boot_accept_seconds": result.boot_accept_seconds,
         "on_demand_accept_seconds": result.on_demand_seconds,
+        "dma_accept_seconds": result.dma_seconds,
         "kernel_start": _start(result, "kernel"),
         "initrd_start": _start(result, "initrd"),
         "failed_service": failure.service if failure else None,

@@ -174,7 +174,7 @@ def run_trial(
         ending=_ending(result),
         boot_bytes=result.boot_bytes,
         on_demand_bytes=result.on_demand_bytes,
-        seconds=result.boot_accept_seconds + result.on_demand_seconds,
+        seconds=result.accept_seconds,
         held_bytes=sum(entry.size for entry in result.placements if entry.what in _HELD and not entry.freed),
     )
 

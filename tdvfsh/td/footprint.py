@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import UsageError
+from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, human_size
 
@@ -152,7 +153,8 @@ class FirmwareModel:
         bins_below: Bytes from the top of low RAM down to the top of the first bin, where that is a multiple of 2 MiB.
         bins: ``(type, pages)`` in the order of its MemoryTypeInformation.
         outside: Ranges that are not RAM.
-        stages: ``direct`` and ``boot_loader``.
+        stages: ``direct`` and ``boot_loader``; ``shell`` where the firmware's own Shell was recorded at its prompt.
+        dma: What it makes shared for DMA in a TD.
     """
 
     name: str
@@ -167,6 +169,7 @@ class FirmwareModel:
     bins: tuple[tuple[EfiMemoryType, int], ...]
     outside: tuple[OutsideRange, ...]
     stages: dict[str, FirmwareStage]
+    dma: DmaRules = NO_DMA
 
     def bins_top(self, top: int) -> int:
         """Where the first bin ends under a top of low RAM at ``top``."""
@@ -225,6 +228,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
             for stage in (DIRECT, BOOT_LOADER, SHELL)
             if stage in data
         },
+        dma=DmaRules(**data["dma"]) if "dma" in data else NO_DMA,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Final
 
+from tdvfsh.td.dma import NO_DMA
 from tdvfsh.td.footprint import DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, Piece
 from tdvfsh.units import PAGE_SHIFT
 
@@ -62,6 +64,14 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
             f'type = "{outside.memory_type.name}", attribute = {outside.attribute:#x} }},'
         )
     yield "]"
+    if model.dma != NO_DMA:
+        yield ""
+        yield "# Pages made shared for DMA and accepted again: see tdvfsh.td.dma."
+        yield "[dma]"
+        for field in fields(model.dma):
+            value = getattr(model.dma, field.name)
+            if value != field.default:
+                yield f"{field.name} = {str(value).lower()}"
     for name, stage in model.stages.items():
         yield ""
         yield from _stage_lines(name, stage)

@@ -15,6 +15,7 @@ from tdvfsh.uefi.service_names import (
     ACCEPT_PROTOCOL,
     ALLOCATE_PAGES,
     ALLOCATE_POOL,
+    DMA_ACCEPT,
     FREE_PAGES,
     FREE_POOL,
     GET_MEMORY_MAP,
@@ -373,6 +374,27 @@ class PageAccept(TraceRecord):
         return (self.start, self.start + size) if size else None
 
 
+class DmaAccept(TraceRecord):
+    """Pages that were shared for DMA are made private and accepted again, each by a TDCALL of its own.
+
+    Attributes:
+        pages: Pages of 4 KiB.
+        why: What they were shared for.
+        duration_ns: Modelled nanoseconds that it took.
+    """
+
+    __slots__ = ("duration_ns", "pages", "why")
+    KIND = "dma_accept"
+    ARGUMENTS = (number("pages"), text("why"))
+    RESULTS = (number("duration_ns"),)
+    service = DMA_ACCEPT
+
+    def __init__(self, pages: int, why: str) -> None:
+        self.pages = pages
+        self.why = why
+        self.duration_ns = 0
+
+
 class PlacementMade(TraceRecord):
     """Something that a boot has put into memory: bytes ``[start, end)``.
 
@@ -417,7 +439,8 @@ KINDS: Final[dict[str, type[TraceRecord]]] = {
     kind.KIND: kind
     for kind in (
         ServiceCall, AllocatePagesCall, FreePagesCall, AllocatePoolCall, FreePoolCall, GetMemoryMapCall,
-        AcceptMemoryCall, LoadImageCall, ProtocolAccept, BootAccept, PageAccept, PlacementMade, PlacementGone,
+        AcceptMemoryCall, LoadImageCall, ProtocolAccept, BootAccept, PageAccept, DmaAccept, PlacementMade,
+        PlacementGone,
     )
 }  # fmt: skip
 """Record kinds by their name in files."""

@@ -70,6 +70,8 @@ QUERY_VARIABLE_INFO: Final = "QueryVariableInfo"
 
 ACCEPT_PROTOCOL: Final = "EdkiiMemoryAcceptProtocol.AcceptMemory"
 PAGE_ACCEPT: Final = "TDG.MEM.PAGE.ACCEPT"
+DMA_ACCEPT: Final = "EdkiiIoMmuProtocol.Unmap"
+"""A DMA buffer made private again: one accept for each of its pages."""
 ACCEPT_AT_BOOT: Final = "AcceptMemory at boot"
 """SEC's accept, before there are services."""
 ACCEPT_AT_EXIT: Final = "AcceptAllMemory"

@@ -36,8 +36,8 @@ def test_the_landing_that_was_recorded_on_inteltdx_with_2_gib_comes_out_to_the_b
         (100, SUCCESS, "exit_boot_services"),
         (300, EfiStatus.EFI_OUT_OF_RESOURCES, "load_initrd"),
         (360, EfiStatus.EFI_OUT_OF_RESOURCES, "load_kernel"),
-        (415, EfiStatus.EFI_OUT_OF_RESOURCES, "load_image"),
-        (425, EfiStatus.EFI_NOT_FOUND, "load_image"),
+        (424, EfiStatus.EFI_OUT_OF_RESOURCES, "load_image"),
+        (435, EfiStatus.EFI_NOT_FOUND, "load_image"),
         (450, EfiStatus.EFI_OUT_OF_RESOURCES, "fetch_blobs"),
     ],
 )
@@ -62,7 +62,7 @@ def test_where_a_blob_does_not_fit_all_blobs_are_given_back_and_no_volume_appear
 
 
 def test_an_exhausted_file_buffer_is_hidden_as_not_found(run: Run) -> None:
-    result = run("direct", 425 * MIB)
+    result = run("direct", 435 * MIB)
     assert result.failure is not None
     assert "because its buffer for the kernel file found no room" in result.failure.why
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_efi_image_goes_to_firmwares_own_linux_loader(run: Run
 
 def test_boot_bytes_on_demand_bytes_and_bytes_left_are_the_ram(run: Run) -> None:
     for on_demand in ("none", "allocator", "loader-literal", "loader", "service"):
-        for size in (38, 300, 415, 450):
+        for size in (38, 300, 424, 450):
             result = run("direct", size * MIB, on_demand=on_demand)
             assert result.boot_bytes + result.on_demand_bytes + result.left_to_os_bytes == 2 << 30
 

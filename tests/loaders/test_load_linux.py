@@ -37,7 +37,7 @@ def test_without_a_handover_entry_firmware_leaves_boot_services_itself_and_unacc
 
 
 def test_the_grid_without_a_free_place_is_out_of_resources_and_option_1_is_never_asked(run: Run) -> None:
-    result = run("direct-legacy", 380 * MIB, accept="512M", on_demand="allocator")
+    result = run("direct-legacy", 392 * MIB, accept="512M", on_demand="allocator")
     assert (result.status, result.stage) == (EfiStatus.EFI_OUT_OF_RESOURCES, "load_kernel")
     assert result.on_demand_bytes == 0
     assert result.failure is not None

@@ -10,6 +10,7 @@ from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 
 FIRMWARE: Final = "firmware"
 LOADER: Final = "on demand"
+DMA: Final = "after DMA"
 
 
 class AcceptRow(NamedTuple):
@@ -48,13 +49,16 @@ def accept_account(result: BootResult, tallies: Mapping[Acceptor, AcceptTally]) 
         )
         rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
     later = AcceptTally(
-        result.accept_calls - (boot.outcome.calls if boot is not None else 0),
+        result.accept_calls - result.dma_pages - (boot.outcome.calls if boot is not None else 0),
         result.on_demand_pages("pages_4k"),
         result.on_demand_pages("pages_2m"),
         ns=round(result.on_demand_seconds * 1e9),
     )
     if later.calls:
         rows.append(AcceptRow(LOADER, 0, 1, later))
+    if result.dma_pages:
+        again = AcceptTally(result.dma_pages, result.dma_pages, ns=round(result.dma_seconds * 1e9))
+        rows.append(AcceptRow(DMA, 0, 1, again))
     phases = list(dict.fromkeys(acceptor.phase for acceptor in tallies))
     by_phase = sorted(tallies.items(), key=lambda item: (phases.index(item[0].phase), item[0].vcpu))
     return (*rows, *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally) for acceptor, tally in by_phase))

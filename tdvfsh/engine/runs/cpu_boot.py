@@ -101,7 +101,9 @@ class CpuBootResult(BootResult):
         """Modelled seconds of all accepts between the firmware's own and the operating system's."""
         if self.at_exit is None:
             return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
-        return max(0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds)
+        return max(
+            0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds - self.dma_seconds
+        )
 
     @property
     def accept_account(self) -> tuple[AcceptRow, ...]:
@@ -441,4 +443,5 @@ def _flow(machine: Machine, files: BootFiles) -> BootFlow:
         firmware_image=machine.firmware_image,
         firmware_calls=machine.firmware_calls,
         kaslr_seed=machine.options.kaslr_seed,
+        dma=machine.dma,
     )

@@ -1,0 +1,69 @@
+"""What DMA costs a TD: pages that a device may see are shared ones, and have to be accepted again afterwards.
+
+IoMmuDxe copies what a device reads or writes through pages that it has made shared by MapGPA. Until edk2 2022.11 it
+takes them anew for each transfer and makes them private again behind it, in 4 KiB pages. Later releases convert a pool
+at their start and give it back at ExitBootServices.
+
+Source: edk2 OvmfPkg/IoMmuDxe/CcIoMmu.c and IoMmuBuffer.c; QemuFwCfgDxe.c (a transfer of fw_cfg has one page of its own
+for the access structure). Recorded of 2022.11, 2025.02 and pull request 3245 running as TDs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.td.accept import AcceptOutcome
+from tdvfsh.units import MIB, pages_for
+
+if TYPE_CHECKING:
+    from tdvfsh.td.trust_domain import TrustDomain
+
+FW_CFG_CHUNK: Final = MIB
+"""QemuKernelLoaderFsDxe reads a blob in pieces of this many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DmaRules:
+    """What a firmware makes shared, and when it accepts it again. All numbers are pages of 4 KiB.
+
+    Attributes:
+        pool: A pool converted at the start and accepted again at ExitBootServices.
+        pool_calls: MapGPA calls that convert the pool once.
+        each_transfer: There is no pool: each transfer converts its own pages and accepts them again.
+        before_blobs: Accepted again before the kernel loader asks for the first blob.
+        after_blobs: Accepted again from the last blob to the operating system.
+    """
+
+    pool: int = 0
+    pool_calls: int = 0
+    each_transfer: bool = False
+    before_blobs: int = 0
+    after_blobs: int = 0
+
+    def pages_of(self, size: int) -> int:
+        """Pages accepted again after fw_cfg has given ``size`` bytes of an item."""
+        if not self.each_transfer or size <= 0:
+            return 0
+        whole, rest = divmod(size, FW_CFG_CHUNK)
+        return whole * (pages_for(FW_CFG_CHUNK) + 1) + (pages_for(rest) + 1 if rest else 0)
+
+
+NO_DMA: Final = DmaRules()
+
+
+def accept_again(td: TrustDomain, pages: int, calls: int) -> int:
+    """Convert ``pages`` with ``calls`` MapGPA calls in all, and accept them; the TD's clock advances.
+
+    They were accepted before and are afterwards, so that of RAM no byte counts twice.
+
+    Returns:
+        Modelled nanoseconds that it took.
+    """
+    work = AcceptOutcome(pages_4k=pages, calls=pages, td_exits=pages)
+    took = td.cost.nanoseconds(work) + calls * td.cost.map_gpa_ns
+    td.tdcall.calls += pages
+    td.tdcall.exits += pages
+    td.map_gpa_calls += calls
+    td.clock.advance(took)
+    return took
