@@ -146,7 +146,11 @@ class BootResult:
     @property
     def dma_seconds(self) -> float:
         """Modelled seconds of those accepts."""
-        return sum(record.duration_ns for record in self.machine.trace if isinstance(record, DmaAccept)) / 1e9
+        return self._dma_ns / 1e9
+
+    @property
+    def _dma_ns(self) -> int:
+        return sum(record.duration_ns for record in self.machine.trace if isinstance(record, DmaAccept))
 
     @property
     def accept_seconds(self) -> float:
@@ -172,7 +176,9 @@ class BootResult:
     @property
     def on_demand_seconds(self) -> float:
         """Modelled seconds of all later accepts but those after DMA."""
-        return self.machine.clock.seconds - self.boot_accept_seconds - self.dma_seconds
+        boot = self.machine.boot_accept
+        before = 0 if boot is None else boot.serial_ns + boot.parallel_ns
+        return (self.machine.clock.now_ns - before - self._dma_ns) / 1e9
 
 
 def boot(options: TdOptions, files: BootFiles) -> BootResult:

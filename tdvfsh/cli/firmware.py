@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
@@ -164,4 +165,34 @@ def _boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
         yield opened.boot
 
 
-_ACTIONS: Final = {"accepts": _accepts, "run": _run}
+def _record(arguments: Arguments) -> int:
+    """A footprint model of this binary."""
+    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.engine.board.limit import RunLimit
+    from tdvfsh.engine.firmware.image import open_firmware
+    from tdvfsh.engine.firmware.record import record_footprint
+    from tdvfsh.machine.firmware_file import read_firmware
+    from tdvfsh.td.footprint_text import footprint_text
+    from tdvfsh.units import human_size
+    from tdvfsh.whole_file import write_whole
+
+    options, output, path = arguments.td_options(), arguments.text("output"), arguments.text("file")
+    if not options.td:
+        raise UsageError("--no-td: what a TD's firmware occupies is recorded from a TD")
+    if not output.endswith(".toml"):
+        raise UsageError(f"-o {output}: a model's name ends in .toml, by which --firmware-model knows it")
+    with open_firmware(path) as image, RunLimit(time_limit(arguments)) as limit:
+        print_notes([f"tdvfsh: {path} runs twice, which takes a minute or more"])
+        model = record_footprint(image, read_firmware(path), options, Path(output).stem, limit)
+    how = [
+        f"firmware   {Path(path).name}",
+        f"machine    a TD of {human_size(options.memory)}, vCPUs: {options.vcpus}, without disks and network",
+        "how        tdvfsh firmware record: the DXE core's own list of memory descriptors, read at each change of it",
+    ]
+    write_whole(output, footprint_text(model, how).encode())
+    stages = ", ".join(f"{name} {len(stage.fixed) + len(stage.top)}" for name, stage in model.stages.items())
+    print_lines([f"{output}: descriptors by stage: {stages}"])
+    return 0
+
+
+_ACTIONS: Final = {"accepts": _accepts, "record": _record, "run": _run}

@@ -230,8 +230,19 @@ def _firmware_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
 
 
+def _firmware_record(parser: argparse.ArgumentParser) -> None:
+    _firmware_file(parser)
+    parser.add_argument("-o", dest="output", metavar="MODEL.toml", required=True, help="where the model goes")
+
+
 _FIRMWARE_ACTIONS: Final = MappingProxyType(
     {
+        "record": Subcommand(
+            "write what this firmware occupies in memory as a model for --firmware-model",
+            "tdvfsh firmware record OVMF.fd --memory 2G -o my-tdvf.toml",
+            _firmware_record,
+            td=True,
+        ),
         "run": Subcommand(
             "run it, its serial console on standard output; with a kernel it goes on through the operating system",
             "printf 'memmap\\nreset -s\\n' | tdvfsh firmware run OVMF.fd --memory 2G --console",

@@ -111,7 +111,7 @@ class _DirectBoot:
                 record = services.allocate_pool(_BS_DATA, _BLOB_RECORD_SIZE)
                 status, buffer = services.allocate_pool(_BS_DATA, size)
                 if status is not SUCCESS or not buffer:
-                    short = shortage(services, size + _POOL_OVERHEAD)
+                    short = shortage(services, size, overhead=_POOL_OVERHEAD)
                     why = f"the firmware has no room for the {what.removesuffix('_file')}: {short}"
                     flow.fail("AllocatePool", status, size, why)
                     for held in reversed(buffers):

@@ -225,16 +225,21 @@ def largest_free(services: BootServices, maximum: int = NO_LIMIT, minimum: int =
     return max(0, *pieces, 0)
 
 
-def shortage(services: BootServices, asked: int, maximum: int = NO_LIMIT, minimum: int = 0) -> str:
-    """``needs X contiguous, largest free Y, Z still unaccepted``: the numbers of a failure in words."""
+def shortage(
+    services: BootServices, asked: int, maximum: int = NO_LIMIT, minimum: int = 0, *, overhead: int = 0
+) -> str:
+    """``needs X contiguous, largest free Y, Z still unaccepted``: the numbers of a failure in words.
+
+    ``overhead`` bytes come on top of what was asked for; they are named where they are what is too much.
+    """
     found = largest_free(services, maximum, minimum)
     left = services.td.unaccepted_bytes
     tail = f"{human_size(left)} of RAM is still unaccepted" if left else "no RAM is left to accept"
     needed, there = human_size(asked), human_size(found)
-    if 0 < asked - found < _HARDLY_LESS:  # sizes for people would not show what is lacking
-        rest = asked % PAGE_SIZE
-        more = pages_for(asked) - (found >> PAGE_SHIFT)
-        needed = f"{human_size(asked - rest)} and {rest} bytes" if rest else needed
+    if 0 < asked + overhead - found < _HARDLY_LESS:  # sizes for people would not show what is lacking
+        rest = (asked + overhead) % PAGE_SIZE
+        more = pages_for(asked + overhead) - (found >> PAGE_SHIFT)
+        needed = f"{human_size(asked + overhead - rest)} and {rest} bytes" if rest else needed
         there += f", {more} page{'s' if more > 1 else ''} less"
     return f"it needs {needed} in one piece, the largest free piece in its reach is {there}, {tail}"
 

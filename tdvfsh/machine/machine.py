@@ -26,7 +26,7 @@ from tdvfsh.machine.start import start_of
 from tdvfsh.notebook import table_html
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.dma import NO_DMA
-from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, check_room
+from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, SHELL, FirmwareCall, FirmwareModel, FirmwareStage, check_room
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import SecAccept, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
@@ -60,6 +60,9 @@ class Machine:
     Args:
         options: What to make; a TD of the defaults where None.
         image_bytes: Sizes of the boot blobs in fw_cfg, in sum; ``presize`` counts them.
+        at_shell: Firmware has come as far as its Shell's prompt, with the Shell's image and all drivers in memory, and
+            not only to where the flow that the options name begins. Firmware of which no Shell was recorded is as it
+            is where that flow begins.
 
     Attributes:
         options: What it was made from; a file that was imported or read has its say in them.
@@ -78,7 +81,8 @@ class Machine:
         UsageError: RAM that cannot be, or too little accepted for the firmware itself.
     """
 
-    def __init__(self, options: TdOptions | None = None, image_bytes: int = 0) -> None:
+    def __init__(self, options: TdOptions | None = None, image_bytes: int = 0, *, at_shell: bool = False) -> None:
+        self.at_shell = at_shell
         options = options if options is not None else TdOptions()
         self.start = start_of(options)
         self._model = self.start.model
@@ -156,8 +160,8 @@ class Machine:
 
     @property
     def stage_name(self) -> str:
-        """:func:`stage_of` the flow that the options name."""
-        return stage_of(self.options.loader)
+        """How far firmware had come when the machine began: its Shell, or :func:`stage_of` the options' flow."""
+        return SHELL if self.at_shell and SHELL in self._model.stages else stage_of(self.options.loader)
 
     @property
     def imported_map(self) -> Sequence[MemoryDescriptor] | None:

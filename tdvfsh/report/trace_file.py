@@ -20,7 +20,7 @@ def trace_of_machine(machine: Machine, image_bytes: int = 0, boot: dict[str, Any
         image_bytes: Sizes of the boot blobs, as the machine was made with.
         boot: The boot as plain values.
     """
-    twin = Machine(machine.options, image_bytes)
+    twin = Machine(machine.options, image_bytes, at_shell=machine.at_shell)
     return TraceFile(
         machine.options.as_dict(),
         tuple((span.start, span.end) for span in machine.td.ram.spans),

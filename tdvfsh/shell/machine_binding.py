@@ -60,7 +60,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     """
     from tdvfsh.machine import Machine
 
-    machine = Machine(options)
+    machine = Machine(options, at_shell=True)
     core, before = machine.services.core, running_machine(shell)
     if before is None:
         machine.clock.advance(shell.clock.now_ns)

@@ -79,8 +79,7 @@ def without_detours(before: Sequence[Typed], changes: Sequence[MapChange]) -> li
     seen = {tuple(state): 0}
     for change in changes:
         kept.append(change)
-        if change.start < change.end:
-            state = _merged(_with(state, (change.start, change.end, change.after)))
+        state = changed(state, change)
         key = tuple(state)
         if change.mark is not None:
             seen = {key: len(kept)}
@@ -159,6 +158,13 @@ def split_layout(pieces: Sequence[Piece], top: int) -> tuple[tuple[Piece, ...], 
         piece._replace(start=piece.start - top, end=piece.end - top) for piece in low if piece.start >= middle.end
     )
     return fixed, moving
+
+
+def changed(entries: Sequence[Typed], change: MapChange) -> list[Typed]:
+    """The map after ``change``, neighbours of one type as one."""
+    if change.start == change.end:
+        return list(entries)
+    return _merged(_with(entries, (change.start, change.end, change.after)))
 
 
 def _joined(entries: Sequence[Typed]) -> Iterator[tuple[int, int]]:

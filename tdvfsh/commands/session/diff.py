@@ -94,7 +94,7 @@ def _as_made(moment: Moment) -> MachineSnapshot | None:
     """The moment's machine as it was when it was made: the same options make the same machine."""
     from tdvfsh.machine import Machine
 
-    return None if moment.snapshot is None else Machine(moment.snapshot.options).snapshot()
+    return None if moment.snapshot is None else Machine(moment.snapshot.options, at_shell=True).snapshot()
 
 
 def _lines(before: Moment, after: Moment, *, sfo: bool) -> list[str]:

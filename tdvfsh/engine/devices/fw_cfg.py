@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -92,6 +92,7 @@ class FwCfg:
 
     Attributes:
         moved: Bytes that the guest has read, by item.
+        selected: Called with an item's number when the guest selects it.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class FwCfg:
         self._at = 0
         self._descriptor = 0
         self.moved: Counter[int] = Counter()
+        self.selected: Callable[[int], None] | None = None
 
     def _directory(self) -> bytes:
         entries = [
@@ -145,6 +147,8 @@ class FwCfg:
 
     def _select(self, key: int) -> None:
         self._key, self._at = key & _KEY_MASK, 0
+        if self.selected is not None:
+            self.selected(self._key)
         if self._key not in self._items and self._key not in _KNOWN:
             self._missing[f"fw_cfg item {self._key:#x}"] += 1
 

@@ -132,6 +132,7 @@ class FirmwareRun:
         unpacking: The packed sections that the host unpacked; None where it unpacks none.
         accepts: Every accept so far, in order.
         conversions: Every MapGPA so far, in order.
+        fw_cfg: Its configuration device.
 
     Raises:
         FormatError: The firmware does not start as a TD.
@@ -213,7 +214,8 @@ class FirmwareRun:
         if files is not None:
             items |= boot_items(files)
             names |= boot_files()
-        devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", FwCfg(items, names, memory, devices.missing))
+        self.fw_cfg = FwCfg(items, names, memory, devices.missing)
+        devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)
         keyboard = KeyboardController(devices.missing)
         devices.ports.attach(DATA, 1, "keyboard controller", keyboard)
         devices.ports.attach(COMMAND, 1, "keyboard controller", _Second(keyboard, COMMAND - DATA))
