@@ -16,6 +16,7 @@ ACPI_DATA_SIZE: Final = 0x28000
 _ABOVE_4G: Final = 1 << 1  # xloadflags: CAN_BE_LOADED_ABOVE_4G
 _NO_LIMIT: Final = 0xFFFFFFFF
 _OLD_LIMIT: Final = 0x37FFFFFF
+_HEADER_KNOWS_INITRD: Final = 0x200
 _HEADER_HAS_LIMIT: Final = 0x203
 
 
@@ -23,9 +24,15 @@ def check_initrd(ram: RamLayout, files: BootFiles) -> None:
     """Refuse an initrd that QEMU does not take with ``-initrd``.
 
     Raises:
-        UsageError: It is not smaller than the kernel's limit and the RAM below 4 GiB, less what ACPI tables take.
+        UsageError: The kernel has no boot protocol header that knows initrds, as a unified kernel image; or the initrd
+            is not smaller than the kernel's limit and the RAM below 4 GiB, less what ACPI tables take.
     """
     linux = files.kernel.linux
+    if files.initrds and (linux is None or linux.version < _HEADER_KNOWS_INITRD):
+        raise UsageError(
+            "QEMU does not start: 'linux kernel too old to load a ram disk': it takes -initrd only with a kernel that "
+            f"has a boot protocol header, and {files.kernel.path} has none"
+        )
     if linux is None or not files.initrd_size:
         return
     limit = _OLD_LIMIT

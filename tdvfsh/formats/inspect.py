@@ -16,6 +16,7 @@ from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.linux import is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe_findings import findings
 from tdvfsh.formats.tdvf import find_tdvf, parse_tdvf
 from tdvfsh.formats.uki import parse_uki
 from tdvfsh.uefi.status import SUCCESS
@@ -82,7 +83,8 @@ def _inspect(
 def _pe(source: ByteSource) -> dict[str, object]:
     verdict = parse_pe(source)
     if isinstance(verdict, PeImage):
-        return {"status": SUCCESS.name, **_plain(asdict(verdict))}
+        wrong = [{"what": finding.what, "effect": finding.effect} for finding in findings(verdict)]
+        return {"status": SUCCESS.name, **_plain(asdict(verdict)), "findings": wrong}
     return {"status": verdict.status.name, "image_error": int(verdict.image_error), "why": verdict.why}
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.formats.pe_findings import Overwrite, overwritten_code
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs
+from tdvfsh.uefi.status import EfiStatus
 
 
 def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
@@ -26,11 +28,21 @@ def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
 def kernel_program(flow: BootFlow) -> Program | None:
     """What the boot's kernel file does when it is started as an EFI image; None where that is not modelled."""
     kernel = flow.files.kernel
+    damage = None if kernel.pe is None else overwritten_code(kernel.pe)
+    if damage is not None:
+        return lambda _: _crash(flow, damage)
     if kernel.inner is not None:
         return lambda handle: run_sd_stub(flow, handle)
     if has_efi_stub(kernel):
         return lambda handle: run_efi_stub(flow, handle)
     return None
+
+
+def _crash(flow: BootFlow, damage: Overwrite) -> EfiStatus:
+    """The image's own code is not what its file holds: it runs into whatever lies there."""
+    why = f"{damage} of {flow.files.kernel.path} in memory: what runs is not the program of the file"
+    flow.hang("the image has crashed")
+    return flow.fail("StartImage", EfiStatus.EFI_LOAD_ERROR, 0, why)
 
 
 def program_needs(flow: BootFlow) -> list[Need]:

@@ -14,6 +14,7 @@ from typing import Final
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe import PeRejection
+from tdvfsh.formats.pe_findings import overwrites
 from tdvfsh.formats.pe_load import load_pe
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING, KernelFile, Pieces, join, joined_size
@@ -105,7 +106,9 @@ class _SdStub:
         status, handle = self._place_kernel(inner)
         if not status.is_error:
             assert handle is not None
-            status = run_efi_stub(flow, handle, inner)
+            status = self._damage()
+            if not status.is_error:
+                status = run_efi_stub(flow, handle, inner)
             if status.is_error:
                 self._discard(handle)
         if status.is_error and joined:
@@ -113,6 +116,19 @@ class _SdStub:
             self._services.free_pages(joined, pages_for(size))
             flow.mark_freed("joined_initrd")
         return status
+
+    def _damage(self) -> EfiStatus:
+        """Sections of the image that overwrite each other in memory, where the stub has read them from."""
+        flow, pe = self._flow, self._flow.files.kernel.pe
+        for damage in [] if pe is None else overwrites(pe):
+            if damage.name == ".linux":
+                flow.stage = LOAD_KERNEL
+                flow.hang("the kernel has crashed before it said a word")
+                why = f"{damage} in memory: the loaded kernel is not the kernel of {flow.files.kernel.path}"
+                return flow.fail("StartImage", EfiStatus.EFI_LOAD_ERROR, 0, why)
+            if damage.name in (".initrd", ".ucode", ".cmdline"):
+                flow.messages.append(f"{damage} in memory: the kernel gets a damaged {damage.name}")
+        return SUCCESS
 
     def _join_initrds(self) -> tuple[EfiStatus, int, int]:
         """One buffer below 4 GiB, else anywhere, even for a single part (run: 257 on x86); else the stub halts."""

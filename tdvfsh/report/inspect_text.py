@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any, Final
 
 from tdvfsh.report.table import printable, table_lines
@@ -32,6 +33,7 @@ _MACHINES: Final = {
 }
 _SUBSYSTEMS: Final = {10: "EFI application", 11: "EFI boot service driver", 12: "EFI runtime driver", 13: "EFI ROM"}
 _MOST_SEGMENTS: Final = 16
+_WIDTH: Final = 100
 
 
 def inspect_lines(facts: Mapping[str, object]) -> list[str]:
@@ -72,7 +74,16 @@ def _pe(facts: Facts) -> list[str]:
         ("alignment", f"sections {int(facts['section_alignment']):#x}, file {int(facts['file_alignment']):#x}"),
         ("relocatable", relocations),
     ]
-    return [*_block(rows), *_pe_sections(facts)]
+    return [*_block(rows), *_pe_sections(facts), *_pe_findings(facts)]
+
+
+def _pe_findings(facts: Facts) -> list[str]:
+    """What is wrong with it, a block each, wrapped."""
+    lines: list[str] = []
+    for finding in _sequence(facts.get("findings")):
+        text = f"{printable(str(finding['what']))}: {finding['effect']}"
+        lines += wrap(text, _WIDTH, initial_indent="  warning  ", subsequent_indent=" " * 11)
+    return lines
 
 
 def _pe_sections(facts: Facts) -> list[str]:

@@ -85,7 +85,7 @@ def test_a_command_line_of_blanks_is_none(made: MadeImages, made_uki: Path) -> N
 
 
 def test_a_stub_that_cannot_join_its_initrds_halts(run: Run, made: MadeImages) -> None:
-    result = run("direct", 100 * MIB, kernel=made.uki("6.12-cloud", 8 * MIB), memory="300M", td=False)
+    result = run("sd-boot", 100 * MIB, kernel=made.uki("6.12-cloud", 8 * MIB), memory="300M", td=False)
     assert (result.status, result.stage) == (EfiStatus.EFI_OUT_OF_RESOURCES, "load_initrd")
     assert any("assertion" in message for message in result.messages)
 
