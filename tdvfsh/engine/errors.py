@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class EngineError(TdvfshError):
-    """The run cannot go on: one line that says why."""
+    """A run that cannot continue; ``str()`` is one line that says why."""
 
 
 class GuestStopped(EngineError):
-    """The guest touched memory that is not there for it, or raised an exception that nobody handles.
+    """The guest touched memory that it cannot access, or raised an exception without a handler.
 
     Args:
         violation: What happened, with all that is known about the place.
@@ -36,7 +36,7 @@ class GuestReset(EngineError):
 
     Args:
         kind: ``cold``, ``warm``, ``shutdown`` or ``platform``.
-        status: What it gave as reason.
+        status: The reason that it passed.
     """
 
     def __init__(self, kind: str, status: EfiStatus | int) -> None:
@@ -58,7 +58,7 @@ class WatchdogExpired(EngineError):
 
 
 class GuestFatal(EngineError):
-    """The guest told its VMM of a fatal error (TDG.VP.VMCALL<ReportFatalError>).
+    """The guest reported a fatal error to its VMM (TDG.VP.VMCALL<ReportFatalError>).
 
     Args:
         code: Its error code.
@@ -86,4 +86,4 @@ class InaccessibleMemory(Exception):
 
 
 class ReachedOperatingSystem(Exception):
-    """The kernel runs; unwinds to whoever started the outermost image."""
+    """The kernel runs; unwinds to the start of the outermost image."""

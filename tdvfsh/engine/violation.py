@@ -19,7 +19,7 @@ class Violation:
         place: Image, section and offset of the instruction.
         call_stack: Places that the stack says were called from, the innermost first.
         service: The service that the access was made in, if it was firmware's own.
-        vcpu: Number of the vCPU, where others run as well.
+        vcpu: Number of the vCPU, where others run too.
     """
 
     what: str

@@ -37,9 +37,9 @@ class GuestContext:
         heap: The firmware's own memory, for structures.
         stubs: Entry points of services.
         interfaces: Structures of protocol interfaces.
-        call: Calls guest code with 64-bit arguments; gives RAX.
+        call: Calls guest code with 64-bit arguments; returns RAX.
         wrote: Called after a service wrote ``(address, size)`` that may have held code.
-        check_limit: Gives the run up where its time is over.
+        check_limit: Aborts the run where its time is over.
     """
 
     machine: Machine

@@ -50,7 +50,7 @@ def parse_device_path(ram: GuestRam, address: int) -> DevicePath:
 
 
 def parse_instances(ram: GuestRam, address: int, most: int = 1 << 10) -> list[DevicePath]:
-    """The instances of the device path at ``address``, at most so many; raises :class:`InaccessibleMemory`."""
+    """The instances of the device path at ``address``, up to a limit; raises :class:`InaccessibleMemory`."""
     found: list[DevicePath] = []
     nodes: list[DevicePathNode] = []
     at = address
@@ -105,7 +105,7 @@ def device_path_text(paths: Sequence[DevicePath]) -> str:
 
 
 def device_paths_from_text(text: str) -> list[DevicePath]:
-    """The instances of a device path from its text form; what is no known node is a file's name."""
+    """The instances of a device path from its text form; what is not a known node is a file's name."""
     return [
         DevicePath(tuple(node_from_text(part) for part in _SEPARATOR.split(instance) if part))
         for instance in _BETWEEN_INSTANCES.split(text)

@@ -74,7 +74,7 @@ class Interfaces:
         return address
 
     def structure(self, fields: Sequence[Field]) -> int:
-        """Build a structure in the firmware's own memory; gives its address."""
+        """Build a structure in the firmware's own memory; returns its address."""
         packed = self.pack(fields)
         address = self._heap.allocate(len(packed))
         self._ram.write(address, packed)

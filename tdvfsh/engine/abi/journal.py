@@ -23,7 +23,7 @@ _LONGEST_STRING: Final = 256
 
 
 class CallJournal:
-    """Serves calls and writes them down; a poll that only repeats is counted where it stands already.
+    """Server of calls that records them; a poll that only repeats is counted where it stands already.
 
     Args:
         machine: The machine whose journal it is.

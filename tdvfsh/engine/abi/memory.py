@@ -80,7 +80,7 @@ class FirmwareHeap:
         return address
 
     def free(self, address: int) -> None:
-        """Give a piece back; an address that is none is ignored."""
+        """Free a piece; an address that is not one is ignored."""
         size = self._sizes.pop(address, None)
         if size is not None:
             self._free.setdefault(size, []).append(address)

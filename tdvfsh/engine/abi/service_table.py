@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 Answer = EfiStatus | int | None
-"""What a service gives in RAX: a status, a number, or nothing (VOID)."""
+"""What a service returns in RAX: a status, a number, or nothing (VOID)."""
 
 Argument = Callable[[int], int]
 """A variadic service's way to its arguments: 64 bits by position, from 0."""
@@ -102,5 +102,5 @@ def unsupported(name: str) -> Service:
 
 
 def status_of(value: int) -> EfiStatus:
-    """A program's return value as a status: what is none becomes EFI_ABORTED or EFI_SUCCESS, by its error bit."""
+    """A program's return value as a status: any other value becomes EFI_ABORTED or EFI_SUCCESS, by its error bit."""
     return _STATUSES[value] if value in _STATUSES else (EfiStatus.EFI_ABORTED if value & _ERROR else SUCCESS)

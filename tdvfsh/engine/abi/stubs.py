@@ -1,7 +1,7 @@
 """Trap stubs: the few instructions at the address of each service that hand a call over to the host.
 
 A stub spills the register arguments to the caller's home space, stores the stack pointer and its own number in cells,
-and halts; the host serves the call, puts the answer in a cell, and goes on behind the ``hlt``. The number tells our
+and halts; the host serves the call, puts the answer in a cell, and continues after the ``hlt``. The number tells our
 ``hlt`` from one of the guest's. Cells and stubs lie in one block and refer to each other relatively.
 """
 
@@ -23,7 +23,7 @@ _STACK_CELL: Final = 8
 _ANSWER_CELL: Final = 16
 _FIRST_STUB: Final = 64
 _STUB_SIZE: Final = 48
-_RESUME: Final = 38  # offset behind the hlt
+_RESUME: Final = 38  # offset after the hlt
 _SPILL: Final = bytes.fromhex("48894c2408 4889542410 4c89442418 4c894c2420")  # mov [rsp+8..], rcx rdx r8 r9
 _NUMBER: Final = struct.Struct("<I")
 _WORD: Final = struct.Struct("<Q")
@@ -88,7 +88,7 @@ class Stubs:
         return int(_WORD.unpack_from(self._ram.view, self._start + _ANSWER_CELL)[0])
 
     def answer_with(self, number: int, value: int) -> int:
-        """Store a service's answer; gives the address to go on at, in the mapping that the call was made in."""
+        """Store a service's answer; returns the address to continue at, in the mapping that the call was made in."""
         _WORD.pack_into(self._ram.view, self._start + _ANSWER_CELL, value & ((1 << 64) - 1))
         return self._address(number) + _RESUME + self._called_moved
 

@@ -1,6 +1,6 @@
 """EFI_SYSTEM_TABLE, EFI_BOOT_SERVICES and EFI_RUNTIME_SERVICES in guest memory, with their checksums.
 
-Source: UEFI 2.10 chapter 4; AcceptMemory stands behind CreateEventEx, and ``Hdr.HeaderSize`` grows with it.
+Source: UEFI 2.10 chapter 4; AcceptMemory follows CreateEventEx, and ``Hdr.HeaderSize`` grows with it.
 """
 
 from __future__ import annotations

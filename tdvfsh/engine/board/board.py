@@ -61,7 +61,7 @@ class Board:
         console: Takes each byte that the serial port sends; they are dropped where None.
         typed: What is typed at the serial port; None for nothing.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
-        limit: When to give up; None for never.
+        limit: When to abort; None for never.
         cmos: CMOS registers that are set from the start, for firmware that reads them.
 
     Attributes:
@@ -168,7 +168,7 @@ class Board:
         """Start real firmware at its reset vector: all vCPUs of a TD, the first one of a plain VM.
 
         Args:
-            begin: Gives the state in which a vCPU begins, by its number; it may change the processor's.
+            begin: Returns the state in which a vCPU begins, by its number; it may change the processor's.
 
         Returns:
             The address to run at.
@@ -197,7 +197,7 @@ class Board:
         Args:
             function: Linear address of the function; it may not have a stand-in yet.
             wanted: Called at its first instruction: whether the host takes this call.
-            serve: Does the work of such a call; gives the address to go on at.
+            serve: Does the work of such a call; returns the address to continue at.
 
         Returns:
             What :meth:`no_stand_in` takes.
@@ -215,7 +215,7 @@ class Board:
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def map_accepted(self) -> bool:
-        """Let the processor see what was accepted from outside; gives whether there was anything new."""
+        """Let the processor see what was accepted from outside; returns whether there was anything new."""
         return self._hardware.map_accepted()
 
     def wrote(self, address: int, size: int) -> None:
@@ -235,7 +235,7 @@ class Board:
         return self._guest.describe(what, address, kind, service=service, pointer=pointer)
 
     def check_limit(self) -> None:
-        """Give up where the run's time is over.
+        """Abort where the run's time is over.
 
         Raises:
             KeyboardInterrupt, EngineError: It is.
@@ -313,7 +313,7 @@ class Board:
             address = self.after(self.cpu.run(address))
 
     def after(self, stop: Stop) -> int:
-        """What a stop leads to; gives the address to go on at.
+        """Handle a stop; returns the address to continue at.
 
         Raises:
             EngineError: The run has ended: the guest was stopped, is dead, reset the machine, or its time is over.

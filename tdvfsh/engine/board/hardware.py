@@ -48,7 +48,7 @@ class Hardware:
         self.cpu.close()
 
     def map_accepted(self) -> bool:
-        """Let the processor see what was accepted; gives whether there was anything new."""
+        """Let the processor see what was accepted; returns whether there was anything new."""
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         changed = accepted != self._accepted
         if changed:

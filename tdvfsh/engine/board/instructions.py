@@ -32,7 +32,7 @@ _LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
 
 class Instructions:
-    """What becomes of them.
+    """Emulates instructions that exit or that Unicorn lacks.
 
     Args:
         guest: The guest.
@@ -137,7 +137,7 @@ class Instructions:
         """A write to one of SYSCALL's registers: done here, since SYSCALL is."""
         state = self._state
         value = state.register(RAX) & 0xFFFFFFFF | (state.register(RDX) & 0xFFFFFFFF) << 32
-        state.hidden_flags &= ~INTERCEPTING  # the emulator's own write would exit as well
+        state.hidden_flags &= ~INTERCEPTING  # the emulator's own write would exit too
         state.store()
         self._cpu.uc.msr_write(number, value)
         state.load()
@@ -169,7 +169,7 @@ class Instructions:
         """IN, OUT and their string forms: #GP where the privilege level has no ports, #VE in a TD.
 
         Raises:
-            GuestDead: There is no handler of #VE: the kernel has never asked what TD it runs in.
+            GuestDead: No #VE handler: the kernel has never asked what TD it runs in.
         """
         state, guest = self._state, self._guest
         instruction = decode_port_instruction(guest.code())
@@ -187,7 +187,7 @@ class Instructions:
         guest.counts[instruction.name] += 1
         if guest.is_linux and not self._module.informed:
             what = f"{instruction.name} of port {port:#x}"
-            raise GuestDead(f"{what} raises #VE, and this kernel has no handler: it is no TDX guest")
+            raise GuestDead(f"{what} raises #VE, but the kernel has no #VE handler; it does not support TDX")
         guest.exit_to_vmm(exits.IO, instruction.qualification(port), instruction.length)
 
     # ---- what the emulator does not know ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""When a run is given up: after so many real seconds, or when the user presses Ctrl-C.
+"""When a run is aborted: after a number of real seconds, or when the user presses Ctrl-C.
 
 While guest code runs no Python does, so a signal's handler would wait for the guest; the wakeup descriptor, which the
 C level writes, tells the timer's thread at once.
@@ -17,7 +17,7 @@ from tdvfsh.engine.errors import EngineError
 
 
 class RunLimit:
-    """A context in which runs can be given up.
+    """A context in which runs can be aborted.
 
     Args:
         seconds: Real seconds from now; None for no limit.

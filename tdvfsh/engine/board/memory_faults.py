@@ -1,4 +1,4 @@
-"""Accesses to memory that is not plain accepted RAM: shared pages, device registers, pages that nobody accepted."""
+"""Accesses to memory that is not plain accepted RAM: shared pages, device registers, unaccepted pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
 
 
 class MemoryFaults:
-    """What becomes of them.
+    """Emulates accesses to shared pages, device registers and unaccepted pages.
 
     Args:
         guest: The guest.

@@ -70,7 +70,7 @@ class SharedAlias:
         self._shown.set(start, end, True)
 
     def restore(self) -> None:
-        """Give the entries back, with what the processor has marked in them meanwhile."""
+        """Restore the entries, with what the processor has marked in them meanwhile."""
         for address, value in self._pointed:
             changed = _ENTRY.unpack_from(self._ram.view, address)[0]
             if changed & self._alias:

@@ -21,7 +21,7 @@ _UPPER_HALF: Final = 1 << 63
 
 
 class SpinWatch:
-    """Watches all vCPUs but the first until an operating system has them.
+    """Watch over all vCPUs but the first until an operating system has them.
 
     Args:
         cpu: The processor.

@@ -15,7 +15,7 @@ from tdvfsh.engine.x86.real_mode import begin_in_real_mode
 
 
 class VcpuStarts:
-    """Starts the vCPUs that have been asked for.
+    """Starter of the vCPUs that were requested.
 
     Args:
         cpu: The processor, as after its reset with intercepts on: that is what a vCPU begins with.
@@ -48,7 +48,7 @@ class VcpuStarts:
                 self.start(vcpu, partial(begin_in_real_mode, self._cpu, page))
 
     def reset(self) -> None:
-        """Give the vCPU that runs the state after a reset."""
+        """Set the running vCPU to the state after a reset."""
         self._state.set_image(self._new)
         self._state.store()
 

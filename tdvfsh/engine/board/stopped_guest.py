@@ -72,7 +72,7 @@ class RunningGuest:
         self._translations.clear()
 
     def store(self) -> None:
-        """The stop is over: give it back."""
+        """The stop is over: release it."""
         self.state.store()
         self._loaded = False
 
@@ -110,7 +110,7 @@ class RunningGuest:
         return code + (rest or b"")
 
     def skip(self) -> None:
-        """Go on behind the instruction that exited."""
+        """Continue after the instruction that exited."""
         self.state.instruction_pointer += intercepts.instruction_length(self.code())
 
     # ---- exceptions ---------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class RunningGuest:
         """Deliver an exception or interrupt.
 
         Raises:
-            GuestStopped: There is no handler, or no stack for it.
+            GuestStopped: No handler, or no stack for it.
         """
         if not self.deliver(vector, error_code):
             what, address, kind = f"exception {exception_name(vector)}", self.state.instruction_pointer, "exception"
@@ -138,7 +138,7 @@ class RunningGuest:
             self.stop(what, address, kind)
 
     def stop(self, what: str, address: int, kind: str) -> None:
-        """End the run at a place that is no memory for the guest, or whose exception nobody handles.
+        """End the run at an address that is not memory of the guest, or at an exception without a handler.
 
         Raises:
             GuestStopped: Always.

@@ -49,14 +49,14 @@ class Vcpu:
 
 
 class Vcpus:
-    """Who runs.
+    """Round-robin scheduler of the vCPUs.
 
     Args:
         vcpus: All of them; the first one runs.
         clock: Virtual time.
         state: The state of the one that runs, loaded.
-        changed: Told when another one runs, its state loaded.
-        idle: Told when all wait, until when (None for ever): gives when to look again, no later.
+        changed: Called when another vCPU runs, its state loaded.
+        idle: Called when all wait, with the time until when (None: for ever); returns when to look again, no later.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Vcpus:
         return False
 
     def settle(self) -> None:
-        """Decide who runs on, at the end of a stop.
+        """Select the vCPU that runs on, at the end of a stop.
 
         Raises:
             GuestDead: All wait, and nothing will wake one.

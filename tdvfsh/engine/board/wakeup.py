@@ -22,7 +22,7 @@ _MAILBOX: Final = struct.Struct("<HHIQ")
 _COMMAND: Final = struct.Struct("<H")
 _NOOP: Final = 0
 _WAKEUP: Final = 1
-_INTERRUPT_TABLE: Final = PAGE_SIZE // 2  # behind the descriptor table, and as empty as it can be
+_INTERRUPT_TABLE: Final = PAGE_SIZE // 2  # after the descriptor table, and as empty as it can be
 
 
 def _end(ram: GuestRam) -> int:
@@ -37,7 +37,7 @@ class Wakeup(NamedTuple):
 
 
 class WakeupMailbox:
-    """The mailbox, and the tables of those who wait at it.
+    """The mailbox, and the tables of the vCPUs that wait at it.
 
     Args:
         ram: The machine's memory.
@@ -62,7 +62,7 @@ class WakeupMailbox:
         return page_tables_size(_end(ram)) + 2 * PAGE_SIZE
 
     def asked(self, waiting: list[Vcpu]) -> Wakeup | None:
-        """The command to wake up one that waits, which acknowledges it; a command for nobody stays."""
+        """The command to wake up one that waits, which acknowledges it; a command for no vCPU stays."""
         data = self._ram.read_physical(self.address, _MAILBOX.size) if waiting else None
         if data is None:
             return None

@@ -27,10 +27,10 @@ class Key(NamedTuple):
 
 
 class KeySource(Protocol):
-    """Where keys come from.
+    """Source of keys.
 
     Attributes:
-        live: A person may still type: waiting takes real time.
+        live: The user may still type: waiting takes real time.
         ended: No key will ever come again.
     """
 

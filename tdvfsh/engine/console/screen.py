@@ -1,4 +1,4 @@
-"""The 80x25 cell screen behind ConOut, and displays that it is shown on.
+"""The 80x25 cell screen of ConOut, and displays that it is shown on.
 
 Source: UEFI 2.10 12.4; what OutputString does at the edges, as edk2 MdeModulePkg/Universal/Console.
 """
@@ -159,7 +159,7 @@ class Screen:
 
 
 class Writer(Protocol):
-    """Where text goes."""
+    """Destination of text."""
 
     def write(self, text: str) -> object:
         """Take it."""
@@ -249,5 +249,5 @@ class AnsiDisplay(NoDisplay):
         self._output.write("\x1b[?25h" if visible else "\x1b[?25l")
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
         self._output.write(f"\x1b[r\x1b[0m\x1b[?25h\x1b[{ROWS};1H\n")

@@ -1,6 +1,6 @@
-"""What is typed at an operating system's serial console: by a person, or known in advance.
+"""What is typed at an operating system's serial console: by a user, or known in advance.
 
-It arrives while the system waits. A person's waiting takes real time, which passes for the system as well. Lines that
+It arrives while the system waits. Waiting for the user takes real time, which passes for the system too. Lines that
 are known are typed one by one, each when the system has waited and said nothing for a moment; where they have come to
 their end and it goes on waiting, so has the run.
 """
@@ -26,17 +26,17 @@ _PROMPT: Final = re.compile(rb"[^\r\n]*[>#$:] ?\Z")
 
 
 class InputEnded(EngineError):
-    """All was typed, and the system goes on waiting."""
+    """All input was typed, and the system still waits."""
 
 
 class SerialInput(Protocol):
-    """Where input comes from; times are virtual nanoseconds."""
+    """Source of input; times are virtual nanoseconds."""
 
     def heard(self, now: int, byte: int) -> None:
         """The system sends a byte."""
 
     def waits(self, now: int, until: int | None) -> int | None:
-        """The system waits until then, None for ever; gives when to look again, no later.
+        """The system waits until then, None for ever; returns when to look again, no later.
 
         Raises:
             InputEnded: There is nothing to wait for.
@@ -113,7 +113,7 @@ class LinesAtPrompts(TypedLines):
 
 
 class TypedAtTerminal:
-    """A person at a terminal.
+    """Input of a user at a terminal.
 
     Args:
         terminal: The terminal, in character mode.
@@ -124,7 +124,7 @@ class TypedAtTerminal:
         self._typed = b""
 
     def heard(self, now: int, byte: int) -> None:
-        """The person sees it."""
+        """The user sees it."""
 
     def waits(self, now: int, until: int | None) -> int | None:
         """Wait for a key, a moment at most."""

@@ -1,7 +1,7 @@
 """An address space of device registers: I/O ports, or addresses outside of RAM.
 
-Each range has one device. Where none answers, reads give all ones and writes are lost, as on q35; both are counted, so
-that a run can name what its guest looked for and the board lacks.
+Each range has one device. Where none answers, reads return all ones and writes are lost, as on q35; both are
+counted, so that a run can name what its guest looked for and the board lacks.
 
 Source: QEMU system/physmem.c (unassigned_io_ops, unassigned_mem_ops).
 """
@@ -28,7 +28,7 @@ class Device(Protocol):
 
 
 class Overlap(TdvfshError):
-    """Two devices want the same addresses."""
+    """Error: two devices at the same addresses."""
 
 
 class Region(NamedTuple):

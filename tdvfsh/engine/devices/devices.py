@@ -29,7 +29,7 @@ class Devices:
         bus: Where their interrupts go.
         console: Takes each byte that the serial port sends.
         date: The date and time.
-        now: Virtual nanoseconds, for one who polls.
+        now: Virtual nanoseconds, for a guest that polls.
         cmos: CMOS registers that are set from the start.
 
     Attributes:

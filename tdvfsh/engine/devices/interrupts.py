@@ -1,7 +1,8 @@
 """When a vCPU takes an interrupt: where time passes, and where the guest turns interrupts on again.
 
-The emulator tells nobody of STI. Where the guest has waited with interrupts off and turns them on without a stop in
-between, as an idle loop does, it is single-stepped to that place, which is a stop from then on for whoever waits there.
+The emulator does not report STI. Where the guest has waited with interrupts off and turns them on without a stop in
+between, as an idle loop does, it is single-stepped to that place, which is a stop from then on for every vCPU
+that waits there.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Interrupts:
             self._pushes = self._cpu.memory.read(self._state.instruction_pointer, 1) == bytes((_PUSHF,))
 
     def give_up_stepping(self) -> None:
-        """An exception comes in between: its handler and whoever it returns to are not to see the trap flag."""
+        """An exception comes in between: its handler and the code it returns to must not see the trap flag."""
         if self._steps:
             self._steps = 0
             self._state.system_flags &= ~_TRAP

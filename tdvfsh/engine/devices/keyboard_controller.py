@@ -1,4 +1,4 @@
-"""The i8042 with a keyboard and a mouse on which nobody presses anything: firmware finds and initialises both.
+"""The i8042 with a keyboard and a mouse without any input: firmware finds and initialises both.
 
 Source: IBM PS/2 technical reference, keyboard controller; QEMU hw/input/pckbd.c and hw/input/ps2.c.
 """

@@ -69,7 +69,7 @@ class LocalApic:
     Attributes:
         nmi: Whether a non-maskable interrupt has arrived that was not taken.
         start_page: Number of the page that a start-up message has named last; None before one came.
-        ended: Told of the vector of a level-triggered interrupt that is over.
+        ended: Called with the vector of a level-triggered interrupt that is over.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class LocalApic:
     # ---- interrupts ---------------------------------------------------------------------------------------------
 
     def request(self, vector: int, level: bool = False) -> None:
-        """An interrupt arrives; a level-triggered one is told of when it ends. Disabled by software, none is taken."""
+        """An interrupt arrives; the end of a level-triggered one is reported. Disabled by software, none is taken."""
         if vector < _FIRST_VECTOR or not self._spurious & _ENABLED:
             return
         bit = 1 << vector

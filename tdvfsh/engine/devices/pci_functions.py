@@ -21,7 +21,7 @@ _HEADER_TYPE: Final = 0x0E
 
 @dataclass(frozen=True, slots=True)
 class PciFunction:
-    """A function on bus 0: where it is, and what it says of itself."""
+    """A function on bus 0: where it is, and its identification."""
 
     device: int
     function: int

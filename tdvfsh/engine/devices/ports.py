@@ -25,7 +25,7 @@ class Ports(DeviceBus):
     Args:
         serial: COM1.
         clock: The CMOS.
-        now: Virtual nanoseconds, for one who polls.
+        now: Virtual nanoseconds, for a guest that polls.
         missing: Counts accesses that nothing answers.
     """
 

@@ -30,7 +30,7 @@ class PowerManagement:
     """The block.
 
     Args:
-        now: Virtual nanoseconds; one who polls the timer lets some pass.
+        now: Virtual nanoseconds; a poll of the timer lets some pass.
         missing: Counts what is asked for and lacking.
     """
 

@@ -30,7 +30,7 @@ class SerialPort:
 
     Args:
         output: Takes each byte that is sent.
-        set_line: Told the level of the interrupt line.
+        set_line: Called with the level of the interrupt line.
     """
 
     def __init__(self, output: Callable[[int], None], set_line: Callable[[bool], None]) -> None:

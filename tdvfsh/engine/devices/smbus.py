@@ -1,4 +1,4 @@
-"""The ICH9's SMBus controller; QEMU's q35 with no devices has memory modules' EEPROMs behind it, this one nothing.
+"""The ICH9's SMBus controller; QEMU's q35 with no devices has memory modules' EEPROMs on it, this one nothing.
 
 Source: Intel ICH9 datasheet, 20.2; QEMU hw/i2c/smbus_ich9.c, hw/i2c/pm_smbus.c.
 """

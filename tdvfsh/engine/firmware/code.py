@@ -25,7 +25,7 @@ _STACK_WORDS: Final = 1024
 _FRAMES: Final = 10
 _UPPER_HALF: Final = 1 << 63
 _PE_OFFSET: Final = 0x3C
-_IMAGE_BASE: Final = slice(24 + 24, 24 + 32)  # of a PE32+ image, behind its signature: relocation writes it
+_IMAGE_BASE: Final = slice(24 + 24, 24 + 32)  # of a PE32+ image, after its signature: relocation writes it
 _HEADER_SIZE: Final = 24 + 112
 _VOLUME_HEADER: Final = 72
 _OTHER: Final = "firmware"
@@ -149,7 +149,7 @@ class FirmwareCode:
         return self.name(cpu.read("RIP"))
 
     def call_stack(self, cpu: Cpu, ram: GuestRam) -> tuple[str, ...]:
-        """Return addresses on the stack that lie behind a call in a module, the innermost first."""
+        """Return addresses on the stack that follow a call in a module, the innermost first."""
         at = cpu.read("RSP") & ~7
         places: list[str] = []
         for _ in range(_STACK_WORDS):

@@ -62,7 +62,7 @@ WAITS: Final = "waits for input"
 
 
 class Paused(EngineError):
-    """A run has come to where it was to stop; it can go on."""
+    """A run has reached the point where it was to stop; it can continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class FirmwareOutcome:
 
     @property
     def died(self) -> bool:
-        """Whether the guest cannot go on: it was stopped, or has come to where nothing will wake it."""
+        """Whether the guest cannot continue: it was stopped, or nothing will wake it."""
         return self.ending in _DEATHS
 
 
@@ -121,7 +121,7 @@ class FirmwareRun:
         output: Takes the serial console's bytes as they come; they are dropped where None.
         typed: What is typed at that console; None for nothing.
         until: A regular expression; the run ends with the first console line that it is found in.
-        limit: When to give up.
+        limit: When to abort.
         real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
 
     Attributes:
@@ -136,7 +136,7 @@ class FirmwareRun:
 
     Raises:
         FormatError: The firmware does not start as a TD.
-        UsageError: A machine that cannot be, or a kernel that QEMU does not take.
+        UsageError: An invalid machine, or a kernel that QEMU does not take.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class FirmwareRun:
         """Run until it ends, and tell how.
 
         Args:
-            console: Whether somebody types at the console; waiting for input is an end like others then.
+            console: Whether a user types at the console; waiting for input is an end like others then.
 
         Raises:
             KeyboardInterrupt: The user has given it up.
@@ -343,7 +343,7 @@ class FirmwareRun:
         """The map by the firmware's own GetMemoryMap, called where the run stands.
 
         Raises:
-            EngineError: There are no boot services yet, or they are over.
+            EngineError: Boot services do not exist yet, or have ended.
         """
         table = find_boot_services(self.board)
         if table is None or self._system_runs:

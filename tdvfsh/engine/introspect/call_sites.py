@@ -2,7 +2,7 @@
 
 An address of x86-64 code is a displacement of 32 bits from the end of its instruction, wherever in the instruction it
 stands; so each four bytes are tried as one, and no instruction needs to be decoded. What is found too much does no
-harm: whoever asks looks at each call again when it happens.
+harm: the caller checks each call again when it happens.
 
 Source: Intel SDM volume 2, 2.2.1.6 (RIP-relative addressing) and CALL (E8).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 _WIDTH: Final = 4
-_IMMEDIATE: Final = 4  # behind the displacement: cmp dword ptr [rip + x], imm32
+_IMMEDIATE: Final = 4  # after the displacement: cmp dword ptr [rip + x], imm32
 _HEAD: Final = 16
 _NEAR: Final = 0x400
 _CALL: Final = 0xE8
@@ -28,7 +28,7 @@ def functions_called_near(code: bytes, start: int, data: int) -> list[int]:
         data: Address of what is referred to: its first bytes.
 
     Returns:
-        Addresses in the code, in order, without those that nobody could count on: at most 256.
+        Addresses in the code, in order, at most 256; unreliable ones are left out.
     """
     targets: set[int] = set()
     for site in _references(code, data - start):

@@ -11,7 +11,7 @@ from typing import Final
 from tdvfsh.dxe.loaded_image import LoadedImage
 
 _NEW_HEADER: Final = 60
-_TABLE: Final = 12  # behind the signature and machine, sections, time stamp
+_TABLE: Final = 12  # after the signature and machine, sections, time stamp
 _SYMBOL: Final = struct.Struct("<8sIhHBB")
 _EXTERNAL: Final = 2
 _STATIC: Final = 3
@@ -19,7 +19,7 @@ _LONGEST: Final = 256
 
 
 def symbol_at(image: LoadedImage, offset: int) -> str | None:
-    """The symbol that ``offset`` from the image's base lies behind, as ``name+0x12``; None where there is none.
+    """The last symbol at or before ``offset`` from the image's base, as ``name+0x12``; None where there is none.
 
     Only symbols of the same section count; names that begin with a dot are those of sections.
     """

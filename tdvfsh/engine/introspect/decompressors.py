@@ -1,8 +1,8 @@
 """What the decompressors of a Linux kernel's EFI stub promise to their callers, one contract for each function.
 
 A contract looks at a call's registers and memory. Where they are exactly those of a call that unpacks the kernel, it
-says what the function would do: which bytes it would unpack to where, what it would give back and store besides.
-Anything else is no such call.
+says what the function would do: which bytes it would unpack to where, what it would return and store besides.
+Anything else is not such a call.
 
 Source: the functions' own documentation: include/linux/{zstd,xz,lz4,decompress/generic}.h; lib/decompress_unlz4.c
 for the chunks of lz4; System V ABI AMD64 3.2.3 for the registers.
@@ -31,7 +31,7 @@ class Payload:
 
     Attributes:
         start: Its address.
-        size: Its bytes, with the word behind it that says what it unpacks to.
+        size: Its bytes, with the word after it that says what it unpacks to.
         output_len: That word.
         codec: Its compression.
     """
@@ -43,7 +43,7 @@ class Payload:
 
     @property
     def stream_size(self) -> int:
-        """Bytes of the compressed stream: the word stands behind it, or is gzip's own last one."""
+        """Bytes of the compressed stream: the word follows it, or is gzip's own last one."""
         return self.size if self.codec.name == "gzip" else self.size - _OUTPUT_LENGTH_SIZE
 
     @property
@@ -57,7 +57,7 @@ class Call:
     """A call that has just arrived at its function.
 
     Attributes:
-        register: Gives a register's value by its name.
+        register: Returns a register's value by its name.
         ram: Guest memory.
         payload: The packed kernel.
     """
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a call asks for.
+    """The work that a call requests.
 
     Attributes:
         start: First packed byte that the host unpacks.
@@ -77,7 +77,7 @@ class Work:
         target: Where the unpacked bytes go.
         offset: Their place in the unpacked kernel.
         size: How many there must be.
-        answer: What the function gives back.
+        answer: What the function returns.
         stores: Addresses of 64-bit words and what the function puts there.
     """
 
@@ -97,7 +97,7 @@ class Contract:
     Attributes:
         function: Its name in the kernel's sources.
         formats: Compressions that it unpacks; None for all.
-        work: Says what a call asks for, or None where it is no call that unpacks the kernel.
+        work: Says what a call asks for, or None where it is not a call that unpacks the kernel.
     """
 
     function: str
@@ -113,7 +113,7 @@ def _whole(payload: Payload, target: int, answer: int, stores: tuple[tuple[int, 
 
 
 def _zstd(call: Call) -> Work | None:
-    """``size_t zstd_decompress_dctx(dctx, dst, dst_capacity, src, src_size)``: gives the unpacked size."""
+    """``size_t zstd_decompress_dctx(dctx, dst, dst_capacity, src, src_size)``: returns the unpacked size."""
     register, payload = call.register, call.payload
     if register("RCX") != payload.start or register("R8") != payload.stream_size:
         return None
@@ -123,7 +123,7 @@ def _zstd(call: Call) -> Work | None:
 
 
 def _xz(call: Call) -> Work | None:
-    """``enum xz_ret xz_dec_run(struct xz_dec *s, struct xz_buf *b)``: moves both positions, gives XZ_STREAM_END."""
+    """``enum xz_ret xz_dec_run(struct xz_dec *s, struct xz_buf *b)``: moves both positions, returns XZ_STREAM_END."""
     payload, ram, buffer = call.payload, call.ram, call.register("RSI")
     if not ram.accessible(buffer, _POINTER * len(_XZ_BUF)) or not ram.accessible(call.register("RDI"), _POINTER):
         return None
@@ -138,7 +138,7 @@ def _xz(call: Call) -> Work | None:
 
 
 def _lz4(call: Call) -> Work | None:
-    """``int LZ4_decompress_fast(source, dest, originalSize)``, once for each chunk: gives the packed bytes it used."""
+    """``int LZ4_decompress_fast(source, dest, originalSize)``, once for each chunk: returns the packed bytes."""
     register, payload = call.register, call.payload
     source = register("RDI")
     if not payload.start < source < payload.start + payload.size:
@@ -156,7 +156,7 @@ def _lz4(call: Call) -> Work | None:
 
 
 def _lz4_chunks(ram: GuestRam, payload: Payload) -> Iterator[tuple[int, int, int]]:
-    """Address, packed size and place in the unpacked kernel of each chunk, behind whose size it stands."""
+    """Address, packed size and place in the unpacked kernel of each chunk, which follows its size."""
     if ram.u32(payload.start) != LZ4_LEGACY_MAGIC:
         return
     at, end, offset = payload.start + _WORD, payload.start + payload.stream_size, 0
@@ -171,7 +171,7 @@ def _lz4_chunks(ram: GuestRam, payload: Payload) -> Iterator[tuple[int, int, int
 
 
 def _decompress(call: Call) -> Work | None:
-    """``int __decompress(buf, len, fill, flush, out_buf, out_len, pos, error)``, not in pieces: gives 0."""
+    """``int __decompress(buf, len, fill, flush, out_buf, out_len, pos, error)``, not in pieces: returns 0."""
     register, payload = call.register, call.payload
     if register("RDI") != payload.start or register("RSI") not in payload.sizes or register("R9") < payload.output_len:
         return None

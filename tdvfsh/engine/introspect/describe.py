@@ -49,7 +49,7 @@ class StopScene:
             access: ``read``, ``write``, ``fetch``, or ``exception``.
             service: The service that firmware touched it for.
             pointer: Where it happened; RIP where None.
-            vcpu: Number of the vCPU, where others run as well.
+            vcpu: Number of the vCPU, where others run too.
         """
         pointer = self.cpu.read("RIP") if pointer is None else pointer
         return Violation(

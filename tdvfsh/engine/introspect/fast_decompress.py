@@ -32,7 +32,7 @@ _OUTPUT_LENGTH_SIZE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """What became of ``--fast-decompress``.
+    """Outcome of ``--fast-decompress``.
 
     Attributes:
         taken: Whether the host unpacked all of the kernel.
@@ -62,7 +62,7 @@ class StandIns(Protocol):
     ram: GuestRam
 
     def stand_in(self, function: int, wanted: Callable[[], bool], serve: Callable[[], int]) -> object:
-        """Take calls of ``function`` that are wanted; gives what ends that."""
+        """Take calls of ``function`` that are wanted; returns what ends that."""
 
     def no_stand_in(self, stand_in: object) -> None:
         """End it. Only while no guest code runs."""
@@ -98,7 +98,7 @@ class FastDecompression:
 
         Args:
             buffer: The buffer; None where nobody has seen it allocated: any accepted memory will do then.
-            base: Where the stub's image lies; None where nobody knows.
+            base: Where the stub's image lies; None where that is unknown.
         """
         self.end()
         self._buffer = buffer
@@ -185,7 +185,7 @@ class FastDecompression:
         return self._base <= self._ram.u64(self._cpu.read("RSP")) < self._image_end
 
     def _serve(self) -> int:
-        """Do the work of the call that stopped the processor; gives the address to go on at."""
+        """Do the work of the call that stopped the processor; returns the address to continue at."""
         cpu, ram = self._cpu, self._ram
         assert self._found is not None
         (contract, work), self._found = self._found, None

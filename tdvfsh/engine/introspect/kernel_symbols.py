@@ -1,10 +1,11 @@
-"""Names for a running Linux kernel's code, by the symbol table in its memory, and who accepts memory in it.
+"""Names for a running Linux kernel's code, by the symbol table in its memory, and which code accepts memory in it.
 
 The kernel's own unwinding tables are not read: a word on the stack counts as a return address where it lies in the
-kernel's code behind a call. Of several candidates near each other one that stands behind a call of the function
+kernel's code after a call. Of several candidates near each other one that follows a call of the function
 that is being returned from is believed first, since what the others called has ended: they are left over.
 
-Source, for who calls accept_memory(): Linux 6.12 and 7.2, found in Debian's kernels as calls and jumps in the code.
+Source, for the callers of accept_memory(): Linux 6.12 and 7.2, found in Debian's kernels as calls and jumps in
+the code.
 
 - mm/memblock.c: memblock_alloc_range_nid() and memblock_double_array() accept what early boot allocates.
 - mm/page_alloc.c: get_page_from_freelist() and the bulk allocator go through cond_accept_memory() to __accept_page()
@@ -140,13 +141,13 @@ class KernelSymbols:
     def call_chain(
         self, rsp: int, read: Callable[[int, int], bytes | None], rip: int | None = None, frames: int = FRAMES
     ) -> tuple[str, ...]:
-        """Who called, the innermost first.
+        """The callers, the innermost first.
 
         Args:
             rsp: The stack pointer.
             read: Bytes at a linear address, None where they cannot be read; it is asked for parts of one page.
             rip: The instruction pointer. With it the chain begins with its name, if it is in the kernel's code.
-            frames: The most names to give.
+            frames: Maximum number of names.
         """
         return tuple(islice(self.callers(rsp, read, rip), frames))
 
@@ -206,10 +207,10 @@ def _stack(address: int, read: Callable[[int, int], bytes | None]) -> Iterable[i
 def accept_phase(names: Iterable[str]) -> str:
     """What part of the kernel makes an accept.
 
-    The kernel's decompressor and its EFI stub are no part of the running kernel and have no names there.
+    The kernel's decompressor and its EFI stub are not part of the running kernel and have no names there.
 
     Args:
-        names: The call chain, the innermost first, as :meth:`KernelSymbols.call_chain` gives it.
+        names: The call chain, the innermost first, as :meth:`KernelSymbols.call_chain` returns it.
 
     Returns:
         ``memblock``, ``page allocator``, ``eager``, ``hotplug``, ``conversion``; ``other`` where no name tells.

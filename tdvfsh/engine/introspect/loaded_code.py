@@ -66,7 +66,7 @@ class LoadedCode:
         return f"{name}{_section(image, offset)}+{offset:#x}{f' <{symbol}>' if symbol else ''} ({address:#x})"
 
     def call_stack(self, cpu: Cpu, ram: GuestRam) -> tuple[str, ...]:
-        """Return addresses on the stack that lie behind a call in a loaded image, or in the running kernel."""
+        """Return addresses on the stack that follow a call in a loaded image, or in the running kernel."""
         at = cpu.read("RSP") & ~7
         pointer = cpu.read("RIP")
         if self.kernel is not None and self.kernel.contains(pointer):

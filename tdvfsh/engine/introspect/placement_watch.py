@@ -33,7 +33,7 @@ _DATA: Final = EfiMemoryType.EfiLoaderData
 
 
 class CallReader(Protocol):
-    """What knows the habits of one program."""
+    """Interface that knows the habits of one program."""
 
     def read(self, record: TraceRecord) -> None:
         """Look at one more record of the journal."""
@@ -41,7 +41,7 @@ class CallReader(Protocol):
 
 
 class PlacementWatch:
-    """Shows each record of the journal to the readers once, in order.
+    """Distributor of the journal's records: shows each to the readers once, in order.
 
     Args:
         flow: The boot.

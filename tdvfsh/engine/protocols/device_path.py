@@ -36,7 +36,7 @@ _LIMIT: Final = 1 << 16
 
 
 class DevicePathProtocols:
-    """The three protocols. Results are pool buffers that the caller frees; 0 where there is nothing to give."""
+    """The three protocols. Results are pool buffers that the caller frees; 0 where there is no result."""
 
     def __init__(self, context: GuestContext) -> None:
         self._context = context

@@ -20,7 +20,7 @@ _TIME: Final = struct.Struct("<HBBBBBxI4x")
 
 
 class FileChange(NamedTuple):
-    """What SetInfo asks for.
+    """The changes that SetInfo requests.
 
     Attributes:
         size: Bytes.
@@ -48,7 +48,7 @@ def pack_file_info(info: FileInfo) -> bytes:
 
 
 def read_file_change(ram: GuestRam, address: int) -> FileChange | None:
-    """The structure at ``address`` as a wish; None where a date in it is none."""
+    """The requested changes of the structure at ``address``; None where a date in it is invalid."""
     _, size, _, created, _, modified, attributes = _FIXED.unpack(ram.read(address, _FIXED.size))
     try:
         made, changed = _seconds(created), _seconds(modified)

@@ -1,6 +1,6 @@
 """EFI_HII_DATABASE_PROTOCOL and EFI_HII_STRING_PROTOCOL, as far as programs bring texts with them.
 
-What nobody here needs (forms, fonts, keyboard layouts, exporting) answers EFI_UNSUPPORTED.
+What is not needed here (forms, fonts, keyboard layouts, exporting) returns EFI_UNSUPPORTED.
 
 Source: UEFI 2.10 34.3 and 34.8; edk2 MdeModulePkg/Universal/HiiDatabaseDxe.
 """
@@ -24,7 +24,7 @@ _STRING: Final = "EFI_HII_STRING_PROTOCOL"
 
 @dataclass(slots=True)
 class _PackageList:
-    """One list: who brought it, and its texts by language."""
+    """One list: its owner, and its texts by language."""
 
     driver_handle: int
     strings: list[StringPackage] = field(default_factory=list)
@@ -87,7 +87,7 @@ class HiiProtocols:
 
     @service("EFI_HII_DATABASE_PROTOCOL.GetPackageListHandle", "qqq")
     def get_package_list_handle(self, this: int, package_list_handle: int, driver_handle: int) -> EfiStatus:
-        """Who brought a list."""
+        """The owner of a list."""
         known = self._lists.get(package_list_handle)
         if known is None or not driver_handle:
             return _INVALID

@@ -18,7 +18,7 @@ from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 @runtime_checkable
 class PiecedFile(Protocol):
-    """A file as pieces of others: ``(offset, bytes)``, zeros between; it wants to know who asks and who reads."""
+    """A file as pieces of others: ``(offset, bytes)``, zeros between; it is notified of size requests and reads."""
 
     @property
     def size(self) -> int:
@@ -31,7 +31,7 @@ class PiecedFile(Protocol):
         ...
 
     def load_file(self, path: str, boot_policy: bool) -> FileContents:
-        """EFI_BUFFER_TOO_SMALL for one who asks for the size, or why not."""
+        """EFI_BUFFER_TOO_SMALL for a request of the size, or the error."""
         ...
 
     def on_read(self) -> None:
@@ -39,7 +39,7 @@ class PiecedFile(Protocol):
 
 
 class LoadFile2Protocol:
-    """One file behind LoadFile."""
+    """One file by LoadFile."""
 
     def __init__(self, context: GuestContext, file: PiecedFile) -> None:
         self._context = context

@@ -34,8 +34,8 @@ class Console:
     """The console of a run.
 
     Attributes:
-        screen: Behind ConOut and StdErr.
-        keys: Behind ConIn.
+        screen: The screen of ConOut and StdErr.
+        keys: The keys of ConIn.
         create_ready_event: Makes an event that is signaled whenever the function that it is called with says so.
         polled: Called when guest code has asked for a key in vain.
     """
@@ -137,7 +137,7 @@ class TextOutput:
 
 @dataclass(frozen=True, slots=True)
 class _Registration:
-    """A key that a guest wants to hear of."""
+    """A key that a guest is notified of."""
 
     key: Key
     shift_state: int
@@ -262,7 +262,7 @@ def _matches(registration: _Registration, key: Key) -> bool:
 
 
 def install_console(context: GuestContext, console: Console) -> tuple[int, int, int, int, int, int]:
-    """Make the console's handles; gives handles and interfaces of ConIn, ConOut and StdErr for the system table."""
+    """Make the console's handles; returns handles and interfaces of ConIn, ConOut and StdErr for the system table."""
     text_input = TextInput(context, console)
     text_output = TextOutput(context, console.screen)
     interfaces, handles = context.interfaces, context.services.handles

@@ -350,7 +350,7 @@ class CpuBoot(RunObserver):
         )
 
     def _failed_calls(self) -> list[AllocatePagesCall | AllocatePoolCall]:
-        """The program's memory requests that were refused; a map that needs a larger buffer is no failure."""
+        """The program's memory requests that were refused; a map that needs a larger buffer is not a failure."""
         callers = (STUB, GRUB) if self.grub else (STUB,)
         return [
             record
@@ -385,15 +385,15 @@ def boot_on_cpu(
             unless a real GRUB is given.
         files: What is booted.
         grub: A real GRUB's file, which reads everything from a disk.
-        screen: Behind ConOut; an unseen one where None.
-        keys: Behind ConIn.
+        screen: The screen of ConOut; an unseen one where None.
+        keys: The keys of ConIn.
         violation_ve: Deliver #VE for pages that are not accepted.
         time_limit: Real seconds after which the run is given up.
         through_os: Run the operating system on; None to end with ExitBootServices.
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
 
     Raises:
-        UsageError: A TD that cannot be or does not start.
+        UsageError: Invalid TD options, or a TD that does not start.
         HostError: The extra is not installed.
     """
     if grub is not None:

@@ -38,7 +38,7 @@ def boot_disk(grub: memoryview, files: BootFiles) -> ViewVolume:
 
 
 def grub_cfg(files: BootFiles) -> str:
-    """What GRUB is told: load, boot, and leave where that fails."""
+    """GRUB's configuration: load, boot, and exit where that fails."""
     words = " ".join(_quoted(word) for word in files.cmdline.split())
     lines = [f"linux /{_KERNEL} {words}".rstrip()]
     if files.initrds:
@@ -55,7 +55,7 @@ def run_grub(firmware: GuestFirmware, grub: memoryview, files: BootFiles) -> Efi
     """What the boot manager does, and then GRUB itself.
 
     Returns:
-        What LoadImage or GRUB gave back; EFI_SUCCESS where the operating system was reached.
+        What LoadImage or GRUB returned; EFI_SUCCESS where the operating system was reached.
     """
     machine, services = firmware.machine, firmware.services
     attach_volume(machine, 0, boot_disk(grub, files))

@@ -1,4 +1,4 @@
-"""Firmware for guest code: a machine's boot services behind trap stubs, on an emulated processor."""
+"""Firmware for guest code: a machine's boot services by trap stubs, on an emulated processor."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class GuestFirmware:
 
     Args:
         machine: The machine; its contents become live memory.
-        screen: Behind ConOut; an unseen one where None.
-        keys: Behind ConIn; none will come where None.
+        screen: The screen of ConOut; an unseen one where None.
+        keys: The keys of ConIn; none will come where None.
         violation_ve: Deliver #VE to the guest for a page that is not accepted, instead of stopping.
-        limit: When to give up.
+        limit: When to abort.
         serial: Takes what an operating system sends to its serial port; none is run on where None.
         typed: What is typed at that port.
         observer: What the run is for; one that changes nothing where None.

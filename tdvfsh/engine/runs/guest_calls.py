@@ -23,11 +23,11 @@ _SHOWN: Final = 4
 
 
 class GuestCalls:
-    """Runs guest code until it returns, serving what it calls.
+    """Executor of guest code until it returns, which serves what it calls.
 
     Args:
         machine: The machine; its journal names the caller of each service.
-        board: The board; stops that are no calls are its.
+        board: The board; it handles stops that are not calls.
         stubs: The services.
         code: Names for callers; it learns of the kernel.
         observer: Notified of services and of an operating system.
@@ -114,7 +114,7 @@ class GuestCalls:
         return stop.address
 
     def _serve(self, number: int, stack: int) -> int:
-        """Serve the call of stub ``number``; gives RAX."""
+        """Serve the call of stub ``number``; returns RAX."""
         services = self._stubs.services
         service = services[number] if number < len(services) else None
         if service is None:

@@ -44,5 +44,5 @@ class RunObserver:
         return None
 
     def entering_system(self) -> KernelSymbols | None:
-        """The operating system's first instruction comes next; gives its names, None where it is not a Linux kernel."""
+        """The operating system's first instruction comes next; returns its names, None for no Linux kernel."""
         return None

@@ -89,7 +89,7 @@ class OsRun:
         ending: ``power off``, ``reset``, ``matched``, ``input ended``, ``panic``, ``fatal error``, ``violation``,
             ``dead`` or ``given up``.
         why: One sentence.
-        tallies: Accepts by who made them, in order.
+        tallies: Accepts by acceptor, in order.
         unaccepted_before: Bytes at ExitBootServices.
         unaccepted_after: Bytes in the end.
         shared_bytes: Bytes that are shared in the end.
@@ -125,7 +125,7 @@ class OsRun:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended as a system should, or where it was told to."""
+        """Whether it ended as a system should, or where it was requested to."""
         return self.ending in (POWER_OFF, RESET, MATCHED, INPUT_ENDED)
 
     @property

@@ -22,7 +22,7 @@ from tdvfsh.uefi.volume import Volume
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnd:
-    """How a program ended: LoadImage's status, what it gave back, and whether it made way for an operating system."""
+    """How a program ended: LoadImage's status, what it returned, and whether it made way for an operating system."""
 
     load_status: EfiStatus
     exit_code: int
@@ -43,7 +43,7 @@ class ProgramRun(RunObserver):
 
 
 def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | Disk]) -> None:
-    """Give the machine its disks, in the order of their SATA ports."""
+    """Attach the machine's disks, in the order of their SATA ports."""
     for port, disk in enumerate(disks):
         if isinstance(disk, Disk):
             attach_disk(firmware.machine, port, disk)
@@ -65,7 +65,7 @@ def run_program(
 
     Raises:
         HostError, FormatError: The file cannot be read.
-        GuestStopped, GuestIdle, GuestReset: It did not come to its own end.
+        GuestStopped, GuestIdle, GuestReset: It did not end by itself.
     """
     machine, services = firmware.machine, firmware.services
     mapped = open_mapped(path)

@@ -59,13 +59,13 @@ def run_efi_program(
 
     Args:
         path: The program's file.
-        arguments: Words of its load options, behind its name.
+        arguments: Words of its load options, after its name.
         options: The TD; the defaults where None.
         typed: What is typed at the console; ``\\n`` is Enter.
         time_limit: Real seconds after which the run is aborted.
 
     Raises:
-        UsageError: A TD that cannot be or does not start.
+        UsageError: Invalid TD options, or a TD that does not start.
         HostError, FormatError: The file cannot be read, or the ``cpu`` extra is not installed.
     """
     machine, screen, name = Machine(options), Screen(NoDisplay()), str(path)

@@ -1,4 +1,4 @@
-"""The model held against real code: the same boot twice, and what differs.
+"""The model compared with real code: the same boot twice, and what differs.
 
 Compared are the stub's calls of the memory services with their sizes, types and results, what it placed where, the
 final memory map, and the unaccepted-memory bitmap.
@@ -112,7 +112,7 @@ def _parts(result: BootResult, bitmap: list[str]) -> dict[str, list[str]]:
 
 
 def verification_lines(result: Verification) -> list[str]:
-    """The comparison for people."""
+    """The comparison in readable form."""
     seconds = f"the real stub took {result.real.seconds:.1f} s"
     counts = ", ".join(f"{count} {kind}" for kind, count in result.agreed.items() if kind != "outcome")
     lines = [f"outcome   {_outcome(result.model)[0]}", f"agree     {counts}; {seconds}"]

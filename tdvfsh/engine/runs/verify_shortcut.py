@@ -1,7 +1,7 @@
-"""``--fast-decompress`` held against the slow path: the same boot again with it, and whatever differs.
+"""``--fast-decompress`` compared with the slow path: the same boot again with it, and whatever differs.
 
 Compared are the bytes of the kernel's buffer at the kernel's first instruction, the virtual clock, and all that the
-model is held against: calls, placements, memory map, bitmap.
+model is compared in: calls, placements, memory map, bitmap.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class DriverServices:
         self._ram = context.ram
 
     def binding_of(self, interface: object) -> GuestDriverBinding | None:
-        """The driver binding behind an interface of the handle database."""
+        """The driver binding of an interface in the handle database."""
         if not isinstance(interface, GuestInterface) or not interface.address:
             return None
         return GuestDriverBinding(self._context, interface.address)

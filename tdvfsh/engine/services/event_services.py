@@ -132,7 +132,7 @@ class EventServices:
 
     @service("RaiseTPL", "q")
     def raise_tpl(self, new_tpl: int) -> int:
-        """EFI_RAISE_TPL: gives the old priority."""
+        """EFI_RAISE_TPL: returns the old priority."""
         return self._events.raise_tpl(new_tpl)
 
     @service("RestoreTPL", "q")

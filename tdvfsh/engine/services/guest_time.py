@@ -28,12 +28,12 @@ class GuestTime:
         return self._context.core.events
 
     def set_watchdog(self, seconds: int) -> None:
-        """End the run after so many virtual seconds from now; 0: never."""
+        """End the run after that many virtual seconds from now; 0: never."""
         now = self._context.clock.now_ns
         self._events.watchdog = (now + seconds * _SECOND_NS, seconds) if seconds else None
 
     def next_due(self) -> int | None:
-        """When the next timer fires, in virtual nanoseconds; the watchdog is none."""
+        """When the next timer fires, in virtual nanoseconds, without the watchdog."""
         return self._events.next_due()
 
     def advance(self, ns: int) -> None:

@@ -117,7 +117,7 @@ class ImageServices:
 
     @service("StartImage", "qqq", own_record=True)
     def start_image(self, image_handle: int, exit_data_size: int, exit_data: int) -> Answer:
-        """EFI_IMAGE_START: what the image gave back, as it gave it."""
+        """EFI_IMAGE_START: the image's return value, unchanged."""
         self.exit_code = 0
         status, data = self._services.start_image(image_handle)
         if exit_data_size and exit_data:

@@ -69,5 +69,5 @@ class MemoryServices:
 
     @service("AcceptMemory", "qq", own_record=True)
     def accept_memory(self, start_address: int, size: int) -> EfiStatus:
-        """AcceptMemory, the RFC's option 3: the entry behind CreateEventEx."""
+        """AcceptMemory, the RFC's option 3: the entry after CreateEventEx."""
         return self._services.accept_memory(start_address, size)

@@ -1,4 +1,4 @@
-"""HandleProtocol to ProtocolsPerHandle: asking for the protocols of a handle, and who has opened them.
+"""HandleProtocol to ProtocolsPerHandle: asking for the protocols of a handle, and which agents have opened them.
 
 Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
 """
@@ -67,7 +67,7 @@ class OpenServices:
         return self._open(handle, self._ram.guid(protocol), where, (agent_handle, controller_handle, attributes))
 
     def _open(self, handle: int, protocol: Guid, interface: int, use: tuple[int, int, int]) -> EfiStatus:
-        """Give the interface's address and note the use; ``interface`` 0 gives none."""
+        """Store the interface's address and note the use; with ``interface`` 0 nothing is stored."""
         status, thing = self._handles.handle_protocol(handle, protocol)
         address = self._context.interfaces.address_of(handle, protocol, thing) if status is SUCCESS else None
         if status is SUCCESS and address is None:

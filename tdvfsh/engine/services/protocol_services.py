@@ -1,4 +1,4 @@
-"""Installing protocols, being told of them, and locating them, over the DXE core's handle database.
+"""Installing protocols, notification of them, and locating them, over the DXE core's handle database.
 
 Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/{Handle,Locate,Notify}.c.
 """
@@ -61,7 +61,7 @@ class ProtocolServices:
         return GuestInterface(address)
 
     def announce(self, handle: int) -> None:
-        """The firmware has made a handle: tell those who wait for what is on it."""
+        """The firmware has made a handle: notify the registrations of its protocols."""
         for protocol in self._services.handles.protocols(handle):
             self._notify(handle, protocol)
 

@@ -1,4 +1,4 @@
-"""SetVirtualAddressMap and ConvertPointer: an operating system gives the runtime services addresses of its own.
+"""SetVirtualAddressMap and ConvertPointer: an operating system moves the runtime services to addresses of its own.
 
 Source: UEFI 2.10 8.4; edk2 MdeModulePkg/Core/RuntimeDxe/Runtime.c for the order and the statuses.
 """

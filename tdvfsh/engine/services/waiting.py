@@ -38,7 +38,7 @@ class Idleness:
             self._polls = 0
 
     def polled(self) -> bool:
-        """The guest polls; gives whether it has done so for too long."""
+        """The guest polls; returns whether it has done so for too long."""
         self._polls += 1
         return self._polls > _IDLE_POLLS
 

@@ -1,1 +1,1 @@
-"""Volumes and disks behind the file and block protocols."""
+"""Volumes and disks of the file and block protocols."""

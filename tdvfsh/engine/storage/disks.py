@@ -28,7 +28,7 @@ def disk_path(port: int) -> DevicePath:
 
 
 def attach_volume(machine: Machine, port: int, volume: Volume) -> int:
-    """A disk that is a volume: a file system, and a FAT disk made from it; gives the handle."""
+    """A disk that is a volume: a file system, and a FAT disk made from it; returns the handle."""
     handle = attach_disk(machine, port, FatDisk(volume))
     machine.services.handles.install_protocol_interface(
         handle, EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, VolumeFileSystem(volume)
@@ -37,7 +37,7 @@ def attach_volume(machine: Machine, port: int, volume: Volume) -> int:
 
 
 def attach_disk(machine: Machine, port: int, disk: Disk) -> int:
-    """A bare disk; gives the handle."""
+    """A bare disk; returns the handle."""
     handles = machine.services.handles
     handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, disk_path(port)).handle
     assert handle is not None

@@ -38,7 +38,7 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Bytes ``[start, start + size)`` of the disk, and who reads them by offset and size."""
+    """Bytes ``[start, start + size)`` of the disk, and the function that reads them by offset and size."""
 
     start: int
     size: int
@@ -77,7 +77,7 @@ class FatDisk:
         """Sectors; what belongs to nothing is zero.
 
         Raises:
-            FileSystemError: A file is no longer as it was when the disk was laid out.
+            FileSystemError: A file has changed since the disk was laid out.
         """
         self._lay_out()
         data = bytearray(size)
@@ -115,7 +115,7 @@ class _Node:
 
 
 class _Layout:
-    """Where everything goes."""
+    """The disk's layout."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume

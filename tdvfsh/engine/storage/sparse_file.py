@@ -64,7 +64,7 @@ class SparseFile:
         return b"".join(pieces)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Store bytes, with a hole before them where ``offset`` is behind the end; raises FileSystemError."""
+        """Store bytes, with a hole before them where ``offset`` is after the end; raises FileSystemError."""
         done = 0
         while done < len(data):
             number, at = divmod(offset + done, CHUNK)

@@ -16,7 +16,7 @@ from tdvfsh.uefi.volume import FileWriter, Volume
 
 @runtime_checkable
 class OnVolume(Protocol):
-    """Something with a volume behind it."""
+    """Something that is on a volume."""
 
     @property
     def volume(self) -> Volume:

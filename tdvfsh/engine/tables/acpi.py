@@ -58,7 +58,7 @@ class AcpiTables(NamedTuple):
     """The tables as one piece of memory.
 
     Attributes:
-        data: Whole pages, to stand where :func:`acpi_tables` was told.
+        data: Whole pages, to stand at the ``base`` of :func:`acpi_tables`.
         rsdp: Address of the RSDP, for the ACPI 2.0 configuration table.
         nvs_size: How many bytes at the beginning (FACS) the OS and firmware share for good and belong in
             EfiACPIMemoryNVS; the rest is EfiACPIReclaimMemory.

@@ -1,4 +1,4 @@
-"""As much ACPI Machine Language as a small DSDT is made of: every function gives the bytes of one object.
+"""As much ACPI Machine Language as a small DSDT is made of: every function returns the bytes of one object.
 
 Source: ACPI 6.5 chapter 20 (ACPI Machine Language) and 6.4.2 (small resource descriptors), 19.3.4 (EISA identifiers).
 """

@@ -18,7 +18,7 @@ from tdvfsh.uefi.memory import EfiMemoryType
 def install_machine_tables(machine: Machine, ram: GuestRam, area: int, vcpus: int, mailbox: int) -> None:
     """Write both.
 
-    SMBIOS stands behind the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
+    SMBIOS follows the system table in runtime memory: Linux maps tables that lie elsewhere as shared memory.
 
     Args:
         machine: The machine.

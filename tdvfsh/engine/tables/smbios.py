@@ -1,7 +1,7 @@
 """SMBIOS of a TD: the 64-bit entry point and the structures that every machine has, said as plainly as may be.
 
 Kernels print vendor, product and firmware version from here ("DMI: ...") and read the firmware's year; nothing else
-decides anything. Texts and the date are fixed, so that the same TD always gives the same bytes.
+decides anything. Texts and the date are fixed, so that the same TD always has the same bytes.
 
 Source: SMBIOS 3.0 (DSP0134): 5.2.2 (entry point), 6.1 (structures), chapter 7 (each type); the set of types is that of
 QEMU's hw/smbios/smbios.c.
@@ -19,7 +19,7 @@ from tdvfsh.units import KIB, MIB
 VENDOR: Final = "tdvfsh"
 PRODUCT: Final = "Virtual trust domain"
 FIRMWARE_VERSION: Final = "modelled"
-FIRMWARE_DATE: Final = "02/02/2022"  # the date that edk2 gives where its build sets none; kernels parse the year
+FIRMWARE_DATE: Final = "02/02/2022"  # the date that edk2 uses where its build sets none; kernels parse the year
 
 _ENTRY_POINT_SIZE: Final = 24
 _ALIGNMENT: Final = 16
@@ -53,7 +53,7 @@ class SmbiosTables(NamedTuple):
     """The tables as one piece of memory.
 
     Attributes:
-        data: Whole pages, to stand where :func:`smbios_tables` was told.
+        data: Whole pages, to stand at the ``base`` of :func:`smbios_tables`.
         entry_point: Address of the entry point, for the SMBIOS 3 configuration table.
     """
 
@@ -71,7 +71,7 @@ def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan]
         ram: Where the RAM lies; in one span from 0 where nothing is given.
 
     Raises:
-        ValueError: ``base`` is no multiple of 16, or there is no memory or no vCPU.
+        ValueError: ``base`` is not a multiple of 16, or there is no memory or no vCPU.
     """
     if base % _ALIGNMENT or memory < 1 or vcpus < 1:
         raise ValueError(f"no tables for {vcpus} vCPUs and {memory} bytes at {base:#x}")

@@ -71,7 +71,7 @@ class TdCpuid:
         self._td = td
 
     def answer(self, leaf: int, subleaf: int, cr4: int = 0, vcpu: int = 0) -> Registers | None:
-        """What the instruction gives on a vCPU by its number, or None where it raises #VE."""
+        """What the instruction returns on a vCPU by its number, or None where it raises #VE."""
         if leaf in HYPERVISOR_LEAVES:
             return None if self._td else self.hypervisor(leaf)
         if self._td:

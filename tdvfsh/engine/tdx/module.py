@@ -48,7 +48,7 @@ class TdxModule:
         state: Its state, loaded.
         read: Bytes of private memory by physical address, or None where it is not accepted.
         write: Stores bytes likewise.
-        accept: One TDG.MEM.PAGE.ACCEPT with a raw RCX; gives RAX.
+        accept: One TDG.MEM.PAGE.ACCEPT with a raw RCX; returns RAX.
         vmcall: Hands TDG.VP.VMCALL to the VMM.
 
     Attributes:
@@ -81,7 +81,7 @@ class TdxModule:
         }  # fmt: skip
 
     def tdcall(self) -> int:
-        """Carry out the TDCALL that RAX names: leaf in bits 15:0, version in 23:16; gives the leaf's number."""
+        """Carry out the TDCALL that RAX names: leaf in bits 15:0, version in 23:16; returns the leaf's number."""
         state = self._state
         rax = state.register(RAX)
         leaf = rax & _LEAF_MASK

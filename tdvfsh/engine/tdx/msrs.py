@@ -51,7 +51,7 @@ _WRITE_BACK: Final = 1 << 11 | 6
 
 
 class Owner(Enum):
-    """Who answers an access."""
+    """The part that handles an access."""
 
     PROCESSOR = "the processor"
     MODULE = "the TDX module"
@@ -75,7 +75,7 @@ class TdMsrs:
             self._stored |= {control: _ONES, control + 1: 0, control + 2: 0, control + 3: 0}
 
     def owner(self, msr: int) -> Owner:
-        """Who answers for a register."""
+        """The part that handles a register."""
         if msr in _PROCESSORS:
             return Owner.PROCESSOR
         if msr in _MODULES_APIC or msr in (_APIC_BASE, _ARCH_CAPABILITIES, _MISC_ENABLE):

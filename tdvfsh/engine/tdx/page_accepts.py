@@ -26,7 +26,7 @@ from tdvfsh.uefi.tdx import (
 
 
 class Acceptor(NamedTuple):
-    """Who accepts: a phase of the run, and the vCPU that executes it."""
+    """An acceptor: a phase of the run, and the vCPU that executes it."""
 
     phase: str
     vcpu: int = 0
@@ -71,7 +71,7 @@ class PageAccepts:
     Args:
         td: The trust domain; its clock advances.
         trace: The journal.
-        caller: Names who accepts.
+        caller: Returns the current acceptor.
 
     Attributes:
         drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
@@ -90,10 +90,10 @@ class PageAccepts:
         self.called: Callable[[int, int], None] | None = None
 
     def accept(self, rcx: int) -> int:
-        """One call with a raw RCX; gives RAX.
+        """One call with a raw RCX; returns RAX.
 
         Raises:
-            GuestDead: The call never returns: there is no RAM that the VMM could add.
+            GuestDead: The call never returns: the VMM has no RAM to add.
         """
         self._calls += 1
         start, level = rcx & ACCEPT_GPA_MASK, rcx & ACCEPT_LEVEL_MASK

@@ -34,7 +34,7 @@ class Measurements:
         self.rtmrs[index] = hashlib.sha384(self.rtmrs[index] + digest).digest()
 
     def report(self, report_data: bytes) -> bytes:
-        """A TDREPORT over 64 bytes of the caller's; its MAC is zero, so that nobody can take it for evidence."""
+        """A TDREPORT over 64 bytes of the caller's; its MAC is zero, so that it cannot be taken for evidence."""
         td_info = struct.pack("<QQ", self._attributes, _X87_SSE) + bytes(4 * DIGEST_SIZE) + b"".join(self.rtmrs)
         td_info = td_info.ljust(512, b"\0")
         tcb_digest = hashlib.sha384(bytes(_TCB_INFO_SIZE)).digest()

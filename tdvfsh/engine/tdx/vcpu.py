@@ -12,7 +12,7 @@ from tdvfsh.engine.tdx.msrs import TdMsrs
 
 @dataclass(frozen=True, slots=True)
 class VirtualizationInfo:
-    """What TDG.VP.VEINFO.GET tells of a #VE."""
+    """What TDG.VP.VEINFO.GET returns about a #VE."""
 
     exit_reason: int
     exit_qualification: int = 0
@@ -29,7 +29,7 @@ class TdVcpu:
     Attributes:
         index: Its number, from 0.
         msrs: Its registers that are not the processor's.
-        virtualization: What the guest has not asked yet about its last #VE.
+        virtualization: Information about the last #VE that the guest has not read yet.
     """
 
     index: int

@@ -54,7 +54,7 @@ class Vmm:
         ports: I/O ports.
         memory_mapped: Devices in the address space.
         halt: Waits for an interrupt, or with True for an NMI only.
-        converted: Told when memory became shared or private.
+        converted: Called when memory became shared or private.
 
     Attributes:
         vcpu: The vCPU that runs.

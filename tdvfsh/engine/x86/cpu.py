@@ -1,6 +1,6 @@
 """The processor: Unicorn in long mode over accepted RAM, stopped by a timer and never by counting instructions.
 
-The timer stops a run for good. Unicorn 2.1.4 may stop behind the store of an instruction that reads, changes and writes
+The timer stops a run for good. Unicorn 2.1.4 may stop after the store of an instruction that reads, changes and writes
 memory, and would do it a second time after resuming (a kernel's decompression then ends in "corrupt data"), so a run
 that was stopped from outside is not resumed.
 """
@@ -35,7 +35,7 @@ _TSC_AUX: Final = 0xC0000103
 
 
 class StopKind(Enum):
-    """Why the processor stopped."""
+    """Reason for which the processor stopped."""
 
     HALT = "hlt"
     LIMIT = "the timer"
@@ -148,7 +148,7 @@ class Cpu:
         self._word.value = 0
         self._library.uc_reg_read(
             self._handle, number, self._word_pointer
-        )  # the binding's own reading takes thrice as long
+        )  # the binding's reg_read is three times slower
         return self._word.value
 
     def forget_translations(self) -> None:
@@ -190,7 +190,7 @@ class Cpu:
             self._watch = None
 
     def stop_at(self, address: int, wanted: Callable[[], bool], kind: StopKind = StopKind.TIME) -> object:
-        """Stop before the instruction at ``address``, whenever ``wanted`` says so; gives what ends that."""
+        """Stop before the instruction at ``address``, whenever ``wanted`` says so; returns what ends that."""
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if wanted():
@@ -353,7 +353,7 @@ class Cpu:
         self.uc.emu_stop()
 
     def _why(self) -> Stop:
-        """What a hook noted, else who stopped the processor."""
+        """What a hook noted, else what stopped the processor."""
         if self._stop is not None:
             return self._stop
         return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)

@@ -6,7 +6,7 @@ from typing import Final
 
 from tdvfsh.td.clock import VirtualClock
 
-_READ_NS: Final = 100  # a loop that only reads the time must come to its end
+_READ_NS: Final = 100  # a loop that only reads the time must end
 _UNEVEN_NS: Final = 63
 _POLL_NS: Final = 1_000
 _LONG_POLL_NS: Final = 100_000
@@ -25,7 +25,7 @@ class GuestClock:
 
     Attributes:
         uneven: Whether reading the time takes a little more now and less then, the same in every run. A kernel gathers
-            entropy from that and does not go on where there is none.
+            entropy from that and does not continue where there is none.
         waited_ns: Nanoseconds that passed because the guest waited or read the time, not because memory was accepted.
     """
 
@@ -48,12 +48,12 @@ class GuestClock:
         self.waited_ns += ns
 
     def read(self) -> int:
-        """The time, for one who polls it: reading takes a moment."""
+        """The time, for a guest that polls it: reading takes a moment."""
         self.advance(_READ_NS + (self._unevenness() if self.uneven else 0))
         return self._clock.now_ns
 
     def poll(self) -> int:
-        """The time, for one who reads a counter by an exit: where little else lets time pass, a read takes longer.
+        """The time, for a guest that reads a counter by an exit: where little else lets time pass, a read takes longer.
 
         Firmware waits so for seconds, with PAUSE in between, and each read would take but a microsecond of them.
         """

@@ -1,7 +1,8 @@
 """Instructions that leave the guest instead of being executed: the emulated processor's own virtualization.
 
-Unicorn emulates AMD's intercepts, and its hook for interrupts is told of the exit that follows. That gives exact stops
-before CPUID, HLT, PAUSE, RDMSR and WRMSR at no cost to other code. I/O instructions cannot be intercepted there.
+Unicorn emulates AMD's intercepts, and its hook for interrupts is called with the exit that follows. That makes
+exact stops before CPUID, HLT, PAUSE, RDMSR and WRMSR at no cost to other code. I/O instructions cannot be
+intercepted there.
 
 Source: AMD64 APM volume 2, 15.9 to 15.11, appendix B.
 """

@@ -19,7 +19,7 @@ class LiveContents(Contents):
     Args:
         ram: The mapping.
         before: What stood in memory before the processor came; it is copied in.
-        written: Told the range of every write, so that translated code can be dropped.
+        written: Called with the range of every write, so that translated code can be dropped.
     """
 
     __slots__ = ("_ram", "_written")

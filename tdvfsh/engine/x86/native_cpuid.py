@@ -11,7 +11,7 @@ _ADDRESS = 0x1000
 
 
 class NativeCpuid:
-    """Answers by executing the instruction; each leaf once.
+    """CPUID leaves as the host's instruction returns them, each executed once.
 
     Args:
         model: Unicorn's number of the processor model.

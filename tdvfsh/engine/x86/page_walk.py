@@ -37,13 +37,13 @@ class Mapping(NamedTuple):
 
 
 def walk(view: memoryview, cr3: int, linear: int, shared_mask: int = 0, cr4: int = 0) -> Mapping | None:
-    """The mapping of ``linear`` in 4- or 5-level paging, or None where it is not present or is no address.
+    """The mapping of ``linear`` in 4- or 5-level paging, or None where it is not present or is not an address.
 
     Args:
         view: RAM by guest physical address.
         cr3: CR3.
         linear: The address.
-        shared_mask: The shared bit, which is no address bit where tables are read.
+        shared_mask: The shared bit, which is not an address bit where tables are read.
         cr4: CR4, which says how many levels there are.
     """
     levels = _LEVELS if cr4 & _FIVE_LEVELS else _LEVELS[1:]

@@ -16,7 +16,7 @@ _NAMES: Final = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw"
 
 
 class PortCode:
-    """Looks through blocks of code."""
+    """Scanner of blocks of code."""
 
     def __init__(self) -> None:
         capstone: Any = cpu_extra("capstone")

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.errors import HostError
 
-_REGISTERS: Final = 40  # behind the context's own header
+_REGISTERS: Final = 40  # after the context's own header
 _INSTRUCTION_POINTER: Final = _REGISTERS + 16 * 8
 _FLAGS: Final = _INSTRUCTION_POINTER + 8
 _HIDDEN_FLAGS: Final = _FLAGS + 8 + 3 * 8 + 2 * 4
@@ -108,7 +108,7 @@ class ProcessorState:
         self._uc.context_update(self._context)
 
     def store(self) -> None:
-        """Give the state back to the processor."""
+        """Store the state to the processor."""
         self._uc.context_restore(self._context)
 
     def image(self) -> bytes:
@@ -116,7 +116,7 @@ class ProcessorState:
         return bytes(self._view)
 
     def set_image(self, image: bytes) -> None:
-        """Set the whole state to one that :meth:`image` gave."""
+        """Set the whole state to one that :meth:`image` returned."""
         self._view[:] = image
 
     def _word(self, offset: int) -> int:
@@ -200,11 +200,11 @@ class ProcessorState:
 
     @property
     def software_interrupt(self) -> bool:
-        """Whether the last exception was an INT n or INT3, behind which the instruction pointer stands."""
+        """Whether the last exception was an INT n or INT3, after which the instruction pointer is."""
         return bool(_HALF.unpack_from(self._view, self._size + _SOFTWARE_INTERRUPT)[0])
 
     def exception_delivered(self) -> None:
-        """The last exception is over: the next one is no double fault, and does not go on behind the last INT."""
+        """The last exception is over: the next one is not a double fault, and does not continue after the last INT."""
         _HALF.pack_into(self._view, self._size + _SOFTWARE_INTERRUPT, 0)
         _SIGNED.pack_into(self._view, self._size + _EARLIER_EXCEPTION, -1)
 

@@ -40,7 +40,8 @@ class GuestRam:
     Attributes:
         view: All of RAM, holes included; accesses through it are not checked.
         host_address: Address of guest address 0 in this process.
-        lowest: First byte that the guest may touch. Page 0 stays out before an operating system runs: nobody means it.
+        lowest: First byte that the guest may touch. Page 0 stays out before an operating system runs: an
+            access to it is an error.
         paging: Translates a linear page address to a physical one, or to None; None while memory is identity mapped.
     """
 

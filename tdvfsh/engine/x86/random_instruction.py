@@ -41,7 +41,7 @@ def decode_rdrand(code: bytes) -> RandomInstruction | None:
 
 
 class RandomSequence:
-    """Numbers that nobody could guess from each other, and that are the same in every run."""
+    """A sequence of numbers that cannot be guessed from each other and are the same in every run."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -18,7 +18,7 @@ _LIMIT: Final = 0xFFFFFFFF
 
 
 def enter_system_call(state: ProcessorState, flags: int, star: int, entry: int, mask: int) -> None:
-    """Change ``state``, whose RIP is behind the instruction, to where the kernel begins.
+    """Change ``state``, whose RIP is after the instruction, to where the kernel begins.
 
     Args:
         state: The loaded state.

@@ -233,7 +233,7 @@ def test_a_plain_vm_runs_the_same_kernel_and_ends_where_a_line_was_waited_for(in
 def test_a_kernel_that_knows_no_tdx_ends_early_and_the_report_says_why(init: Path) -> None:
     older = boot_through("kernel-6.1", init)
     assert (older.run.ending, older.run.succeeded) == ("dead", False)
-    assert "it is no TDX guest" in older.run.why
+    assert "it does not support TDX" in older.run.why
     assert "tdx: Guest detected" not in older.console
     assert older.run.total.calls == 0
     assert older.run.unaccepted_before == older.run.unaccepted_after > 0
