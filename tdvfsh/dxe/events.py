@@ -240,7 +240,7 @@ class EventServices:
         return SUCCESS
 
     def next_due(self) -> int | None:
-        """When the next timer fires, in virtual nanoseconds; the watchdog is none."""
+        """When the next timer fires, in virtual nanoseconds, without the watchdog."""
         return min((event.due_ns for event in self._events.values() if event.due_ns is not None), default=None)
 
     def fire(self, due_ns: int) -> None:

@@ -66,7 +66,7 @@ class ProtocolNotifies:
                 one.waiting = [waiting for waiting in one.waiting if waiting != handle]
 
     def event_closed(self, event: int) -> None:
-        """Nobody hears of protocols by an event that is closed."""
+        """Drop the registrations of a closed event."""
         self._registrations = {key: one for key, one in self._registrations.items() if one.event != event}
 
     def next_handle(self, key: int) -> list[int] | None:
