@@ -37,7 +37,8 @@ def acpi_files(vcpus: int) -> dict[str, bytes]:
         vcpus: Processors. Firmware of a TD adds the wakeup mailbox by itself.
     """
     made = acpi_tables(0, vcpus)
-    tables, rsdp = made.data[: made.rsdp], made.data[made.rsdp : made.rsdp + _RSDP_SIZE]
+    tables = bytearray(made.data[: made.rsdp])
+    rsdp = bytearray(made.data[made.rsdp : made.rsdp + _RSDP_SIZE])
     commands = [_allocate(_RSDP, 16, _SEGMENT_F), _allocate(_TABLES, 64, _HIGH)]
     for at, signature, size in _places(tables, made.nvs_size):
         pointers: tuple[tuple[int, int], ...] = _POINTERS.get(signature, ())
@@ -45,11 +46,11 @@ def acpi_files(vcpus: int) -> dict[str, bytes]:
             pointers = tuple((offset, 8) for offset in range(_HEADER_SIZE, size, 8))
         commands += [_pointer(_TABLES, at + offset, width) for offset, width in pointers]
         if signature != _NO_CHECKSUM:
-            commands.append(_checksum(_TABLES, at + _CHECKSUM_OFFSET, at, size))
-    commands += [_pointer(_RSDP, 24, 8), _checksum(_RSDP, 8, 0, 20), _checksum(_RSDP, 32, 0, _RSDP_SIZE)]
+            commands.append(_checksum(_TABLES, tables, at + _CHECKSUM_OFFSET, at, size))
+    commands += [_pointer(_RSDP, 24, 8), _checksum(_RSDP, rsdp, 8, 0, 20), _checksum(_RSDP, rsdp, 32, 0, _RSDP_SIZE)]
     return {
-        _TABLES: tables.ljust(_TABLES_SIZE, b"\0"),
-        _RSDP: rsdp,
+        _TABLES: bytes(tables.ljust(_TABLES_SIZE, b"\0")),
+        _RSDP: bytes(rsdp),
         _LOADER: b"".join(commands).ljust(_LOADER_SIZE, b"\0"),
     }
 
@@ -60,13 +61,13 @@ def smbios_files(ram: RamLayout, vcpus: int) -> dict[str, bytes]:
     return {"etc/smbios/smbios-anchor": made[:_ENTRY_POINT_SIZE], "etc/smbios/smbios-tables": made[_STRUCTURES_OFFSET:]}
 
 
-def _places(tables: bytes, first: int) -> list[tuple[int, bytes, int]]:
+def _places(tables: bytearray, first: int) -> list[tuple[int, bytes, int]]:
     """Offset, signature and size of each table: FACS first, then those with headers, one after the other."""
-    places = [(0, tables[:4], int.from_bytes(tables[4:8], "little"))]
+    places = [(0, bytes(tables[:4]), int.from_bytes(tables[4:8], "little"))]
     at = align_up(first, PAGE_SIZE)
     while at + _HEADER_SIZE <= len(tables) and tables[at : at + 4].strip(b"\0"):
         size = int.from_bytes(tables[at + 4 : at + 8], "little")
-        places.append((at, tables[at : at + 4], size))
+        places.append((at, bytes(tables[at : at + 4]), size))
         at = align_up(at + size, 16)
     return places
 
@@ -83,5 +84,7 @@ def _pointer(destination: str, offset: int, size: int) -> bytes:
     return _command("<I56s56sIB", _ADD_POINTER, destination.encode(), _TABLES.encode(), offset, size)
 
 
-def _checksum(file: str, result: int, start: int, size: int) -> bytes:
+def _checksum(file: str, data: bytearray, result: int, start: int, size: int) -> bytes:
+    """Firmware adds the byte up that it replaces: it is 0 until then."""
+    data[result] = 0
     return _command("<I56sIII", _ADD_CHECKSUM, file.encode(), result, start, size)
