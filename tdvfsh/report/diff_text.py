@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.machine.difference import GCD, MEMORY_MAP, SEPT, SHARED
 from tdvfsh.report.sfo import sfo_header, sfo_row
+from tdvfsh.report.span import span
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.td_text import modelled_time
 from tdvfsh.units import human_size
@@ -68,29 +69,29 @@ def diff_sfo(found: MachineDifference | None, before: Variables, after: Variable
 
 
 def _range_row(change: RangeChange) -> tuple[str, str, str]:
-    span = f"{change.start:016X}-{change.end - 1:016X}"
+    shown = span(change.start, change.end)
     if change.before is None:
         what = f"new: {change.after}"
     elif change.after is None:
         what = f"gone: {change.before}"
     else:
         what = f"{change.before} -> {change.after}" + (" (accepted)" if change.accepted else "")
-    return span, human_size(change.end - change.start), what
+    return shown, human_size(change.end - change.start), what
 
 
 def _handle_texts(change: HandleChange, name_of: Namer) -> Iterable[str]:
     names = ", ".join(map(name_of, change.after or change.before))
     if not change.before:
-        yield f"+ {change.handle:X}  {names}"
+        yield f"+ {change.handle:#x}  {names}"
     elif not change.after:
-        yield f"- {change.handle:X}  {names}"
+        yield f"- {change.handle:#x}  {names}"
     else:
         for protocol in change.after:
             if protocol not in change.before:
-                yield f"+ {change.handle:X}  {name_of(protocol)}"
+                yield f"+ {change.handle:#x}  {name_of(protocol)}"
         for protocol in change.before:
             if protocol not in change.after:
-                yield f"- {change.handle:X}  {name_of(protocol)}"
+                yield f"- {change.handle:#x}  {name_of(protocol)}"
 
 
 def _variable_texts(before: Variables, after: Variables) -> Iterable[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.sfo import sfo_header, sfo_row
+from tdvfsh.report.span import span as span_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import PAGE_SIZE, human_size
 
@@ -20,7 +21,7 @@ def td_lines(machine: Machine) -> list[str]:
     for number, span in enumerate(td.ram.spans):
         name = "" if number else "RAM"
         size = f"{human_size(td.ram.memory)}" if name else ""
-        rows.append((name, f"{size:<12}{span.start:016X}-{span.end - 1:016X} {human_size(span.size)}"))
+        rows.append((name, f"{size:<12}{span_text(span.start, span.end)} {human_size(span.size)}"))
     rows.append(("vCPUs", str(td.vcpus)))
     if td.is_td:
         rows.append(("GPAW", f"{td.gpaw}, shared bit {td.gpaw - 1}"))

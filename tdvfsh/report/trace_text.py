@@ -63,14 +63,14 @@ def trace_sfo(records: Sequence[TraceRecord]) -> list[str]:
 
 
 def values_text(values: dict[str, Value]) -> str:
-    """``memory=1000000, pages=10``: numbers in hex, but what counts calls and pages accepted in decimal."""
+    """``memory=0x1000000, pages=0x10``: numbers in hex, but what counts calls and pages accepted in decimal."""
     return ", ".join(f"{name}={_value_text(name, value)}" for name, value in values.items() if value is not None)
 
 
 def _value_text(name: str, value: Value) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
-    return str(value) if name in _COUNTS else f"{value:X}"
+    return str(value) if name in _COUNTS else f"{value:#x}"
 
 
 def _depth(trace: Trace, record: TraceRecord) -> int:

@@ -30,7 +30,7 @@ def touch(td: TrustDomain, start: int, end: int) -> None:
     while at < end:
         span = td.ram.span_at(at)
         if span is None:
-            raise MemoryFault(f"{at:016X} is no RAM", ShellStatus.NOT_FOUND)
+            raise MemoryFault(f"{at:#x} is not RAM", ShellStatus.NOT_FOUND)
         stop = min(end, span.end)
         _touch_span(td, at, stop)
         at = stop
@@ -45,7 +45,7 @@ def _touch_span(td: TrustDomain, start: int, end: int) -> None:
         if result.kind is AccessKind.TD_TERMINATED
         else "the guest takes a #VE exception"
     )
-    raise MemoryFault(f"{result.gpa:016X} is unaccepted memory: on touching it {what}", ShellStatus.ACCESS_DENIED)
+    raise MemoryFault(f"{result.gpa:#x} is unaccepted memory: on touching it {what}", ShellStatus.ACCESS_DENIED)
 
 
 def read(td: TrustDomain, start: int, size: int) -> bytes:
@@ -56,7 +56,7 @@ def read(td: TrustDomain, start: int, size: int) -> bytes:
     """
     for low, _, view in td.contents.views(start, start + size):
         if view is not None and not _is_whole(view):
-            raise MemoryFault(f"{low:016X} holds a file that became shorter on the host", ShellStatus.VOLUME_CORRUPTED)
+            raise MemoryFault(f"{low:#x} holds a file that became shorter on the host", ShellStatus.VOLUME_CORRUPTED)
     return td.contents.read(start, size)
 
 

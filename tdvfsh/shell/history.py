@@ -96,7 +96,9 @@ class Moment:
         for name in _STATUS_VARIABLES:
             mine.pop(name, None)
             theirs.pop(name, None)
-        if mine != theirs or now.machine is not self.machine or not _same(self._state, now._state):
+        if [*mine.items()] != [*theirs.items()] or now.machine is not self.machine:
+            return False
+        if not _same(self._state, now._state):
             return False
         if self._shell[:4] != now._shell[:4] or self._shell[5:] != now._shell[5:]:
             return False

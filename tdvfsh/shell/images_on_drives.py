@@ -172,7 +172,7 @@ def run_program(shell: Shell, path: str, command_line: str) -> tuple[EfiStatus, 
     started = services.start_image(handle).status
     if started is EfiStatus.EFI_UNSUPPORTED and not image.started:
         if image.pe is not None and image.pe.machine == IMAGE_FILE_MACHINE_X64:
-            _remark(shell, f"{found[0].full_name}: Loaded at {image.image_base:X}, not started: {NEEDS_ENGINE}")
+            _remark(shell, f"{found[0].full_name}: Loaded at {image.image_base:#x}, not started: {NEEDS_ENGINE}")
         services.unload_image(handle)
     return SUCCESS, started.code
 

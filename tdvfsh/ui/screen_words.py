@@ -44,7 +44,7 @@ class ScreenWords:
 
     def addresses(self) -> list[str]:
         """All addresses, as ``0x`` numbers."""
-        return [f"0x{value:X}" for value in reversed(self._addresses)]
+        return [f"{value:#x}" for value in reversed(self._addresses)]
 
     def sizes(self) -> list[str]:
         """All sizes with a suffix."""

@@ -30,8 +30,8 @@ def test_an_imported_map_shows_every_piece_of_ram_and_where_it_came_from() -> No
     machine = Machine(TdOptions(map=str(RECORDED)))
     lines = td_lines(machine)
     assert [line.split()[-3] for line in lines[:2]] == [
-        "0000000000000000-000000000009FFFF",
-        "0000000000100000-000000001FFFFFFF",
+        "0x0-0x9ffff",
+        "0x100000-0x1fffffff",
     ]
     rows = _rows(machine)
     assert rows["Firmware"].startswith("ovmf-2025.02")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+from tdvfsh.report.span import span
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Address, BadArgument, Flag, Kind, Size, read_address
@@ -79,7 +80,7 @@ def accept(shell: Shell, start: UnacceptedStart, size: UnacceptedSize) -> ShellS
         shell.print(f"accept: {status.phrase} - {_why(machine, status, first_record)}\n")
         return ShellStatus(status.code)
     done = _Meter.of(machine).since(before)
-    shell.print(f"Accepted {start:016X}-{start + size - 1:016X}: {status.phrase}\n")
+    shell.print(f"Accepted {span(start, start + size)}: {status.phrase}\n")
     shell.print(f"  {_account(machine, done, first_record)}\n")
     return ShellStatus.SUCCESS
 
@@ -169,13 +170,18 @@ def sept(shell: Shell, address: Address | None = None, size: Size | None = None,
         return ShellStatus.UNSUPPORTED
     limit = td.shared_mask
     if address is not None and (size == 0 or address + (size or 1) > limit):
-        shell.print(f"sept: '{address:X}{f' {size:X}' if size is not None else ''}' is not private memory of this TD\n")
+        shell.print(
+            f"sept: '{address:#x}{f' {size:#x}' if size is not None else ''}' is not private memory of this TD\n"
+        )
         return ShellStatus.INVALID_PARAMETER
-    shell.print('ShellCommand,"sept"\n' if sfo else f"{'State':<15} Level {'Start':<16} {'End':<16} Size\n")
+    shell.print('ShellCommand,"sept"\n' if sfo else f"{'State':<15} Level {'Range':<{_RANGE}} Size\n")
     for row in _rows(td, address, size):
         shell.checkpoint()
         shell.print((row.sfo() if sfo else row.text()) + "\n")
     return ShellStatus.SUCCESS
+
+
+_RANGE = 27  # columns of a range below 1 TiB
 
 
 class _SeptRow(NamedTuple):
@@ -185,8 +191,8 @@ class _SeptRow(NamedTuple):
     level: str
 
     def text(self) -> str:
-        span = f"{self.start:016X}-{self.end - 1:016X}"
-        return f"{self.state:<15} {self.level:<5} {span} {human_size(self.end - self.start)}"
+        shown = span(self.start, self.end)
+        return f"{self.state:<15} {self.level:<5} {shown:<{_RANGE}} {human_size(self.end - self.start)}"
 
     def sfo(self) -> str:
         from tdvfsh.report.sfo import sfo_row
@@ -257,11 +263,11 @@ def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: UnacceptedStart, level: Leve
     result = _raw_accept(machine, rcx)
     code = completion_code(result.status)
     exits = "1 TD exit" if result.exits == 1 else f"{result.exits} TD exits"
-    shell.print(f"{PAGE_ACCEPT} RCX={rcx:016X}\n")
+    shell.print(f"{PAGE_ACCEPT} RCX={rcx:#x}\n")
     if code == TdcallStatus.NOT_RETURNED:
         shell.print(f"  does not return: no memory there, {exits} that the VMM cannot cure\n")
         return ShellStatus.DEVICE_ERROR
-    shell.print(f"  RAX={result.status:016X} {completion_name(result.status)}, {exits}\n")
+    shell.print(f"  RAX={result.status:#x} {completion_name(result.status)}, {exits}\n")
     return _STATUSES.get(code, ShellStatus.DEVICE_ERROR)
 
 

@@ -62,7 +62,7 @@ class Service(NamedTuple):
 
 def address(value: int) -> str:
     """A number as addresses are shown."""
-    return f"{value:016X}"
+    return f"{value:#x}"
 
 
 # --- reading arguments -----------------------------------------------------------------------------------------------
@@ -166,11 +166,11 @@ def _get_memory_map(call: Call, size: int | None) -> Outcome:
         return Outcome(result.status)
     found: list[tuple[str, str]] = [("MemoryMapSize", address(result.memory_map_size))]
     if result.status is SUCCESS:
-        found.append(("Descriptors", address(len(result.descriptors))))
+        found.append(("Descriptors", f"{len(result.descriptors):,}"))
     if result.map_key is not None:
         found.append(("MapKey", address(result.map_key)))
     found.append(("DescriptorSize", address(result.descriptor_size)))
-    found.append(("DescriptorVersion", address(result.descriptor_version or 0)))
+    found.append(("DescriptorVersion", f"{result.descriptor_version or 0}"))
     return Outcome(result.status, tuple(found))
 
 
@@ -205,7 +205,7 @@ def _load_image(call: Call, path: str) -> Outcome:
     return Outcome(
         status,
         (
-            ("ImageHandle", f"{handle:X}"),
+            ("ImageHandle", f"{handle:#x}"),
             ("ImageBase", address(image.image_base)),
             ("ImageSize", address(image.image_size)),
             ("EntryPoint", address(image.entry_point)),
@@ -247,7 +247,7 @@ def _exit_boot_services(call: Call, map_key: int, handle: int | None) -> Outcome
 
 def _install_protocol_interface(call: Call, handle: int, protocol: Guid) -> Outcome:
     status, made = call.services.install_protocol_interface(handle or None, protocol, None)
-    return Outcome(status, () if made is None else (("Handle", f"{made:X}"),))
+    return Outcome(status, () if made is None else (("Handle", f"{made:#x}"),))
 
 
 def _uninstall_protocol_interface(call: Call, handle: int, protocol: Guid) -> Outcome:
@@ -263,7 +263,7 @@ def _locate_handle_buffer(call: Call, protocol: Guid | None) -> Outcome:
     found = call.services.handles.locate_handles(protocol)
     if not found:
         return Outcome(EfiStatus.EFI_NOT_FOUND)
-    return Outcome(SUCCESS, (("NoHandles", address(len(found))), ("Buffer", " ".join(f"{one:X}" for one in found))))
+    return Outcome(SUCCESS, (("NoHandles", f"{len(found):,}"), ("Buffer", " ".join(f"{one:#x}" for one in found))))
 
 
 def _locate_protocol(call: Call, protocol: Guid) -> Outcome:
@@ -271,7 +271,7 @@ def _locate_protocol(call: Call, protocol: Guid) -> Outcome:
     if status is not SUCCESS:
         return Outcome(status)
     first = call.services.handles.locate_handles(protocol)[0]
-    return Outcome(status, (("Protocol", protocol_name(protocol)), ("On handle", f"{first:X}")))
+    return Outcome(status, (("Protocol", protocol_name(protocol)), ("On handle", f"{first:#x}")))
 
 
 def _install_configuration_table(call: Call, guid: Guid, table: int) -> Outcome:

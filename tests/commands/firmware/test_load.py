@@ -71,7 +71,7 @@ def test_a_program_is_loaded_and_the_shell_says_why_it_does_not_run(small: Shell
     remarks = MemorySink()
     small.shell.stderr = remarks
     assert small.run("S00-child.efi one two") == ""
-    assert re.fullmatch(r"FS0:\\S00-child\.efi: Loaded at [0-9A-F]+, not started: .*CPU engine.*\n", remarks.text)
+    assert re.fullmatch(r"FS0:\\S00-child\.efi: Loaded at 0x[0-9a-f]+, not started: .*CPU engine.*\n", remarks.text)
     assert small.shell.last_error_code == 3
     assert small.run("dh -p LoadedImage") == "Handle dump by protocol 'LoadedImage'\n01: LoadedImage\n"
 
@@ -182,11 +182,11 @@ def test_dh_shows_disks_with_the_device_paths_that_map_shows(small: ShellUnderTe
 
 
 def test_dh_v_shows_a_loaded_image(small: ShellUnderTest) -> None:
-    base = re.search(r"ImageBase +0*(\w+)", small.run("bs LoadImage S00-child.efi"))
+    base = re.search(r"ImageBase +0x(\w+)", small.run("bs LoadImage S00-child.efi"))
     assert base is not None
     lines = [line.strip() for line in small.run("dh 5 -v").splitlines()]
     assert lines[:2] == ["05:", "LoadedImage 5B1B31A1-9562-11D2-8E3F-00A0C969723B"]
-    assert f"ImageBase.....: {base[1]}" in lines
+    assert f"ImageBase.....: {base[1].upper()}" in lines
     assert "ImageSize.....: 3000" in lines
     assert "CodeType......: EfiLoaderCode" in lines
     assert "DeviceHandle..: 3" in lines

@@ -116,7 +116,7 @@ def test_dmem_and_mm_answer_as_recorded(small: ShellUnderTest, line: str, text: 
 def test_touching_unaccepted_memory_is_a_fault_and_shows_nothing(small: ShellUnderTest, line: str) -> None:
     name = line.split()[0]
     assert small.run(line) == (
-        f"{name}: 0000000020000000 is unaccepted memory: on touching it the TD leaves and does not come back\n"
+        f"{name}: 0x20000000 is unaccepted memory: on touching it the TD leaves and does not come back\n"
     )
     assert small.shell.last_error_code == 0xF
 
@@ -124,7 +124,7 @@ def test_touching_unaccepted_memory_is_a_fault_and_shows_nothing(small: ShellUnd
 def test_without_sept_ve_disable_the_guest_takes_an_exception(small: ShellUnderTest) -> None:
     machine_of(small.shell).td.sept_ve_disable = False
     assert small.run("mm 20000000") == (
-        "mm: 0000000020000000 is unaccepted memory: on touching it the guest takes a #VE exception\n"
+        "mm: 0x20000000 is unaccepted memory: on touching it the guest takes a #VE exception\n"
     )
 
 
@@ -134,7 +134,7 @@ def test_accepted_memory_can_be_touched_where_it_was_a_fault(small: ShellUnderTe
 
 
 def test_memory_that_is_not_there_is_not_zero(small: ShellUnderTest) -> None:
-    assert small.run("dmem C0000000 1") == "dmem: 00000000C0000000 is no RAM\n"
+    assert small.run("dmem C0000000 1") == "dmem: 0xc0000000 is not RAM\n"
     assert small.shell.last_error_code == 0xE
 
 
@@ -148,5 +148,5 @@ def test_a_loaded_file_that_shrinks_on_the_host_is_reported(small: ShellUnderTes
     assert "07 07" in small.run(f"dmem {address[1]} 10")
     os.truncate(path, 16)
     assert small.run(f"dmem {address[1]} 10") == (
-        f"dmem: {int(address[1], 16):016X} holds a file that became shorter on the host\n"
+        f"dmem: {int(address[1], 16):#x} holds a file that became shorter on the host\n"
     )

@@ -14,11 +14,11 @@ from tests.shell.under_test import ShellUnderTest
 
 ACCEPTED = """\
 Memory map (key 142 -> 143)
-  0000000020000000-000000002FFFFFFF  256 MiB  Unaccepted -> Available
+  0x20000000-0x2fffffff  256 MiB  Unaccepted -> Available
 GCD map
-  0000000020000000-000000002FFFFFFF  256 MiB  Unaccepted -> SystemMemory
+  0x20000000-0x2fffffff  256 MiB  Unaccepted -> SystemMemory
 Secure EPT
-  0000000020000000-000000002FFFFFFF  256 MiB  FREE -> MAPPED (accepted)
+  0x20000000-0x2fffffff  256 MiB  FREE -> MAPPED (accepted)
 +26.624 ms modelled; +256 MiB accepted; +128 TDCALLs; +3 records in the journal
 """
 
@@ -51,7 +51,7 @@ def test_a_command_that_made_the_machine_is_held_against_the_machine_as_made(und
     under_test.run("accept 512M 256M")
     lines = under_test.run("diff").splitlines()
     assert lines[0] == "Machine: made"
-    assert "  0000000020000000-000000002FFFFFFF  256 MiB  FREE -> MAPPED (accepted)" in lines
+    assert "  0x20000000-0x2fffffff  256 MiB  FREE -> MAPPED (accepted)" in lines
     under_test.run("undo 2")
     assert under_test.shell.machine is None
 
@@ -59,9 +59,9 @@ def test_a_command_that_made_the_machine_is_held_against_the_machine_as_made(und
 def test_handles_and_options_show(under_test: ShellUnderTest) -> None:
     under_test.put("i.txt", "text")
     under_test.run("td new -memory 2G", "snap save a", "initrd i.txt")
-    assert "Handles\n  + 4  DevicePath, LoadFile2\n" in under_test.run("diff")
+    assert "Handles\n  + 0x4  DevicePath, LoadFile2\n" in under_test.run("diff")
     under_test.run("initrd -u")
-    assert "Handles\n  - 4  DevicePath, LoadFile2\n" in under_test.run("diff")
+    assert "Handles\n  - 0x4  DevicePath, LoadFile2\n" in under_test.run("diff")
     under_test.run("td new -memory 3G")
     text = under_test.run("diff a")
     assert text.startswith("memory: 2147483648 -> 3221225472\n")

@@ -31,10 +31,10 @@ def test_calls_stand_in_columns_with_arguments_and_results(busy: ShellUnderTest)
     assert lines[0].startswith("2 of 2 records, ")
     assert lines[1].split() == ["No", "ms", "Caller", "Call", "Status", "Results"]
     assert (
-        "shell   AllocatePages(allocate_type=AllocateAddress, memory_type=EfiLoaderData, pages=10, memory=1000000)"
+        "shell   AllocatePages(allocate_type=AllocateAddress, memory_type=EfiLoaderData, pages=0x10, memory=0x1000000)"
         in lines[2]
     )
-    assert lines[2].endswith("Success           memory=1000000")
+    assert lines[2].endswith("Success           memory=0x1000000")
     assert len({line.find("AllocatePages(") for line in lines[2:]}) == 1
 
 
@@ -59,21 +59,21 @@ def test_failures_are_found_by_status(busy: ShellUnderTest) -> None:
 def test_who_called_can_be_asked_for(busy: ShellUnderTest) -> None:
     text = busy.run("trace -caller sec")
     assert text.startswith("1 of 1 records, ")
-    assert "AcceptMemory at boot(end_address=20000000)" in text
+    assert "AcceptMemory at boot(end_address=0x20000000)" in text
     assert busy.run("trace -caller nobody").startswith("0 of 0 records, ")
 
 
 def test_a_tree_shows_what_caused_what(busy: ShellUnderTest) -> None:
     lines = busy.run("trace -tree -n 0").splitlines()
     column = lines[1].index("Call ", lines[1].index("Caller") + 6)
-    accept = next(line for line in lines if line[column:].startswith("AcceptMemory(start_address=20000000"))
+    accept = next(line for line in lines if line[column:].startswith("AcceptMemory(start_address=0x20000000"))
     below = lines[lines.index(accept) + 1 :]
-    assert any(line[column:].startswith("    TDG.MEM.PAGE.ACCEPT(start=20000000") for line in below)
+    assert any(line[column:].startswith("    TDG.MEM.PAGE.ACCEPT(start=0x20000000") for line in below)
 
 
 def test_sfo_rows_can_be_parsed(busy: ShellUnderTest) -> None:
     assert busy.run("trace -service AllocatePages -sfo | parse Call 8") == "EFI_SUCCESS\nEFI_OUT_OF_RESOURCES\n"
-    assert busy.run("trace -service AllocatePages -sfo | parse Call 9 -i 1") == "memory=1000000\n"
+    assert busy.run("trace -service AllocatePages -sfo | parse Call 9 -i 1") == "memory=0x1000000\n"
 
 
 def test_no_terminal_escapes_come_through(busy: ShellUnderTest) -> None:
@@ -90,9 +90,9 @@ def test_no_terminal_escapes_come_through(busy: ShellUnderTest) -> None:
 
 def test_calls_that_touch_a_range_are_found_by_what_they_gave_back(busy: ShellUnderTest) -> None:
     for words in ("1000000", "100F000-100FFFF", "16M+4K", "FFFFFF-1000000"):
-        assert "memory=1000000" in busy.run(f"trace -address {words}")
+        assert "memory=0x1000000" in busy.run(f"trace -address {words}")
     assert busy.run("trace -address 1010000+4K").startswith("0 of 0 records, ")
-    assert "AcceptMemory(start_address=20000000" in busy.run("trace -address 513M")
+    assert "AcceptMemory(start_address=0x20000000" in busy.run("trace -address 513M")
     for words in ("2000-1000", "1M+0", "x"):
         assert busy.run(f"trace -address {words}") == f"trace: Bad value - '{words}' for flag - '-address'\n"
 

@@ -41,7 +41,7 @@ def test_allocated_pages_stand_in_the_map_until_they_are_freed(small: ShellUnder
 
 def test_results_line_up_in_hex(small: ShellUnderTest) -> None:
     assert small.run("bs AllocatePages Address LoaderData 10 1000000") == (
-        "Status: Success\n  Memory     0000000001000000\n  Last byte  000000000100FFFF\n"
+        "Status: Success\n  Memory     0x1000000\n  Last byte  0x100ffff\n"
     )
 
 

@@ -29,7 +29,7 @@ def map_key(shell: ShellUnderTest) -> int:
 
 def test_td_shows_ram_policy_and_what_is_accepted(small: ShellUnderTest) -> None:
     text = small.run("td")
-    assert "RAM         1 GiB       0000000000000000-000000003FFFFFFF 1 GiB\n" in text
+    assert "RAM         1 GiB       0x0-0x3fffffff 1 GiB\n" in text
     assert "Accept      512M at boot, on demand: none\n" in text
     assert "Unaccepted  512 MiB      50.0 % (536,870,912 bytes)\n" in text
     assert "modelled" in text
@@ -104,7 +104,7 @@ def test_the_clock_goes_on_into_the_first_machine_and_the_date_into_the_next(und
 def test_accept_moves_memory_from_unaccepted_to_available_and_the_key_rises(small: ShellUnderTest) -> None:
     key = map_key(small)
     assert small.run("accept 20000000 10000000") == (
-        "Accepted 0000000020000000-000000002FFFFFFF: Success\n"
+        "Accepted 0x20000000-0x2fffffff: Success\n"
         "  256 MiB newly accepted in 128 TDCALLs (0 x 4K, 128 x 2M), 26.624 ms modelled\n"
     )
     assert small.shell.last_error_code == 0
@@ -164,17 +164,15 @@ def test_an_injected_tdcall_fault_is_named(small: ShellUnderTest) -> None:
 def test_sept_shows_ranges_of_like_pages(small: ShellUnderTest) -> None:
     small.run("accept 512M 4M", "tdcall accept 20600000 2M")
     assert small.run("sept 512M 8M") == (
-        "State           Level Start            End              Size\n"
-        "MAPPED          2M    0000000020000000-00000000203FFFFF 4 MiB\n"
-        "FREE            2M    0000000020400000-00000000205FFFFF 2 MiB\n"
-        "MAPPED          2M    0000000020600000-00000000207FFFFF 2 MiB\n"
+        "State           Level Range                       Size\n"
+        "MAPPED          2M    0x20000000-0x203fffff       4 MiB\n"
+        "FREE            2M    0x20400000-0x205fffff       2 MiB\n"
+        "MAPPED          2M    0x20600000-0x207fffff       2 MiB\n"
     )
 
 
 def test_sept_of_an_address_shows_the_range_around_it(small: ShellUnderTest) -> None:
-    assert small.run("sept 20400123").splitlines()[1:] == [
-        "FREE            2M    0000000020000000-000000003FFFFFFF 512 MiB"
-    ]
+    assert small.run("sept 20400123").splitlines()[1:] == ["FREE            2M    0x20000000-0x3fffffff       512 MiB"]
 
 
 def test_touched_memory_becomes_pending(small: ShellUnderTest) -> None:
@@ -184,18 +182,19 @@ def test_touched_memory_becomes_pending(small: ShellUnderTest) -> None:
 
 @pytest.mark.parametrize("words", ["FFFFFFFFFFFFFFFF", "0 0", "800000000000", "7FFFFFFFFFFF 2"])
 def test_sept_refuses_what_is_no_private_memory(small: ShellUnderTest, words: str) -> None:
-    assert small.run(f"sept {words}") == f"sept: '{words}' is not private memory of this TD\n"
+    shown = " ".join(f"{int(word, 16):#x}" for word in words.split())
+    assert small.run(f"sept {words}") == f"sept: '{shown}' is not private memory of this TD\n"
     assert small.shell.last_error_code == 2
 
 
 @pytest.mark.parametrize(
     ("words", "text", "status"),
     [
-        ("accept 20000000", "RCX=0000000020000000\n  RAX=0000000000000000 SUCCESS, 1 TD exit\n", 0),
-        ("accept 20000000 2M", "RCX=0000000020000001\n  RAX=0000000000000000 SUCCESS, 1 TD exit\n", 0),
-        ("accept 0 1", "RCX=0000000000000001\n  RAX=00000B0A00000001 PAGE_ALREADY_ACCEPTED, 0 TD exits\n", 0),
-        ("accept 20001000 1", "RCX=0000000020001001\n  RAX=C000010000000001 OPERAND_INVALID, 0 TD exits\n", 2),
-        ("accept 20000000 7", "RCX=0000000020000007\n  RAX=C000010000000001 OPERAND_INVALID, 0 TD exits\n", 2),
+        ("accept 20000000", "RCX=0x20000000\n  RAX=0x0 SUCCESS, 1 TD exit\n", 0),
+        ("accept 20000000 2M", "RCX=0x20000001\n  RAX=0x0 SUCCESS, 1 TD exit\n", 0),
+        ("accept 0 1", "RCX=0x1\n  RAX=0xb0a00000001 PAGE_ALREADY_ACCEPTED, 0 TD exits\n", 0),
+        ("accept 20001000 1", "RCX=0x20001001\n  RAX=0xc000010000000001 OPERAND_INVALID, 0 TD exits\n", 2),
+        ("accept 20000000 7", "RCX=0x20000007\n  RAX=0xc000010000000001 OPERAND_INVALID, 0 TD exits\n", 2),
     ],
 )
 def test_tdcall_shows_operand_and_completion(small: ShellUnderTest, words: str, text: str, status: int) -> None:
