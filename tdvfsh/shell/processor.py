@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from tdvfsh.dxe.driver_support import DriverBinding
     from tdvfsh.dxe.images import Program
     from tdvfsh.dxe.loaded_image import LoadedImage
     from tdvfsh.engine.board.limit import RunLimit
@@ -55,6 +56,7 @@ def choose_engine(shell: Shell, engine: str) -> None:
         else:
             shell.machine.services.images.program_for = lambda image: None
             shell.machine.services.core.events.call = None
+            shell.machine.services.drivers.binding_of = lambda interface: None
 
 
 def connect_processor(shell: Shell, machine: Machine, own: Iterable[tuple[int, Guid, object]] = ()) -> None:
@@ -123,6 +125,7 @@ class _Processor:
             self._contents = machine.td.contents
         machine.services.images.program_for = self.program_for
         machine.services.core.events.call = self._call
+        machine.services.drivers.binding_of = self._binding_of
         return self._firmware
 
     def owns(self, handle: int, protocol: Guid, interface: object) -> bool:
@@ -153,6 +156,14 @@ class _Processor:
             return firmware.context.call(function, *arguments)
         return self._guarded(lambda: firmware.context.call(function, *arguments))
 
+    def _binding_of(self, interface: object) -> DriverBinding | None:
+        """A program's driver binding."""
+        firmware = self.connect()
+        binding = firmware.driver_services.binding_of(interface)
+        if binding is None or firmware.image_services.running:
+            return binding
+        return _GuardedBinding(binding, self._guarded)
+
     def _guarded(self, run: Callable[[], _Answer]) -> _Answer | EfiStatus:
         """Run code of a program; what is stopped ends with EFI_ABORTED and a report."""
         from tdvfsh.engine.errors import EngineError, GuestStopped
@@ -167,6 +178,36 @@ class _Processor:
         except EngineError as error:
             self._shell.print(f"{error}\n")
         return EfiStatus.EFI_ABORTED
+
+
+class _GuardedBinding:
+    """A driver binding that is called from the prompt.
+
+    Args:
+        binding: The program's.
+        guarded: Runs its code.
+    """
+
+    def __init__(self, binding: DriverBinding, guarded: Callable[[Callable[[], EfiStatus]], EfiStatus]) -> None:
+        self._binding = binding
+        self._guarded = guarded
+
+    @property
+    def version(self) -> int:
+        """Version."""
+        return self._binding.version
+
+    def supported(self, controller: int, remaining: int) -> EfiStatus:
+        """Supported()."""
+        return self._guarded(lambda: self._binding.supported(controller, remaining))
+
+    def start(self, controller: int, remaining: int) -> EfiStatus:
+        """Start()."""
+        return self._guarded(lambda: self._binding.start(controller, remaining))
+
+    def stop(self, controller: int, children: Sequence[int]) -> EfiStatus:
+        """Stop()."""
+        return self._guarded(lambda: self._binding.stop(controller, children))
 
 
 class _Printer:

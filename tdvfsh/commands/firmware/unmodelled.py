@@ -63,11 +63,9 @@ class Unmodelled:
 
 
 UNMODELLED: dict[str, Unmodelled] = {
-    "connect": Unmodelled("Driver1", 0, "-c -r", "", "driver bindings", first_is_handle=True),
     "dblk": Unmodelled("Debug1", 1, "", "", "block devices"),
     "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices"),
     "devtree": Unmodelled("Driver1", 0, "-b -d", "-l", "devices"),
-    "disconnect": Unmodelled("Driver1", 1, "-r -nc", "", "driver bindings", first_is_handle=True),
     "drivers": Unmodelled("Driver1", 0, "-sfo", "-l", "driver bindings"),
     "drvcfg": Unmodelled("Driver1", 0, "-s -c", "-l -f -v -i -o", "driver configuration"),
     "drvdiag": Unmodelled("Driver1", 0, "-c -s -e -m", "-l", "driver diagnostics"),
@@ -118,7 +116,6 @@ UNMODELLED: dict[str, Unmodelled] = {
         lacking="Ping6: Invalid input, please type 'Ping6 -?'for help",
         unknown="Ping6: Invalid input, please type 'Ping6 -?'for help",
     ),
-    "reconnect": Unmodelled("Driver1", 1, "-r", "", "driver bindings", first_is_handle=True),
     "sermode": Unmodelled("Debug1", 0, "", "", "serial ports"),
     "tftp": Unmodelled("tftp", 2, "", "-i -l -r -c -t -s -w", "network", most=3),
 }

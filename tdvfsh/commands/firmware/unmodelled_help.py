@@ -8,21 +8,6 @@ HANDLES = """
         ChildHandle: Handle of one of the device's children, in hex."""
 
 HELP: dict[str, str] = {
-    "connect": f"""Bind drivers to devices and start them.
-
-    SYNOPSIS:
-        connect [[DeviceHandle] [DriverHandle] | [-c] | [-r]]
-
-    OPTIONS:
-        -c: Connect the consoles.
-        -r: Connect all below, too.{HANDLES}
-
-    EXAMPLES:
-        Connect everything:
-        connect -r
-        Connect driver 17 to device 19:
-        connect 19 17
-""",
     "dblk": """Show blocks of a block device.
 
     SYNOPSIS:
@@ -70,22 +55,6 @@ HELP: dict[str, str] = {
         devtree
         Show what is below handle 28:
         devtree 28
-""",
-    "disconnect": f"""Take drivers off devices.
-
-    SYNOPSIS:
-        disconnect DeviceHandle [DriverHandle [ChildHandle]]
-        disconnect -r [-nc]
-
-    OPTIONS:
-        -r: All drivers, from all devices.
-        -nc: The consoles too, which are connected again without it.{HANDLES}
-
-    EXAMPLES:
-        Disconnect everything, and connect the consoles again:
-        disconnect -r
-        Take driver 17 off device 28:
-        disconnect 28 17
 """,
     "drivers": """List the drivers.
 
@@ -333,23 +302,6 @@ HELP: dict[str, str] = {
     EXAMPLES:
         Send one request:
         ping6 -n 1 fe80::1
-""",
-    "reconnect": f"""Take drivers off a device and connect them again.
-
-    SYNOPSIS:
-        reconnect DeviceHandle [DriverHandle [ChildHandle]]
-        reconnect -r
-
-    OPTIONS:
-        -r: All drivers, to all devices.{HANDLES}
-
-    EXAMPLES:
-        Reconnect everything:
-        reconnect -r
-        Reconnect one device:
-        reconnect 28
-        Reconnect one driver of it:
-        reconnect 28 17
 """,
     "sermode": """Show or set what serial ports use.
 

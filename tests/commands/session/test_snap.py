@@ -141,7 +141,7 @@ def test_a_snapshot_file_is_json_of_a_version() -> None:
     under_test.run("cd \\", "snap save one -file s.json")
     data = json.loads(under_test.files.read(["s.json"]))
     assert (data["format"], data["version"]) == ("tdvfsh-snapshot", 2)
-    assert data["machine"]["options"] == {"memory": 2 << 30}
+    assert data["machine"]["options"]["memory"] == 2 << 30
     assert [512 << 20, 576 << 20, "MAPPED", 1] in [
         [max(low, 512 << 20), min(high, 576 << 20), state, level]
         for low, high, state, level in data["machine"]["td"]["sept"]

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TIMER_PERIODIC, TPL_CALLBACK
+from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER
 from tdvfsh.script.streams import MemorySink
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.processor import choose_engine
 from tdvfsh.shell.shell import Shell
-from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
+from tdvfsh.uefi.guids import (
+    EFI_DRIVER_BINDING_PROTOCOL_GUID,
+    EFI_GLOBAL_VARIABLE_GUID,
+    EFI_PCI_IO_PROTOCOL_GUID,
+)
 from tests.engine.assembler import SCRATCH, Program, pe_image
 from tests.engine.runs.test_real_programs import image
 
@@ -120,6 +125,74 @@ def test_timers_of_a_driver_go_on_after_going_back_and_from_a_file(folder: Path)
     assert model.run("snap load a -file a.json", "snap restore a", "stall 5000000") == ""
     assert model.run("td -engine cpu", "wait.efi").endswith("tick tick tick tick tick tick tick ")
     assert prompt.run("undo 9", "wait.efi").endswith("\n")
+
+
+def pci_driver() -> bytes:
+    """A driver that stays and manages every PCI function: Start opens EFI_PCI_IO_PROTOCOL, Stop closes it."""
+    program = Program().lea("r10", "binding")
+    for at, function in enumerate(("supported", "start", "stop")):
+        program.lea("rax", function).store("r10", 8 * at, "rax")
+    program.mov("rax", 16).store("r10", 24, "rax").store("r10", 32, "rdi").store("r10", 40, "rdi")
+    program.store("rsp", SCRATCH, "rdi").lea("rax", "services").store("rax", 0, "rsi")
+    program.address("rcx", "rsp", SCRATCH).lea("rdx", "guid").mov("r8", 0).lea("r9", "binding")
+    program.boot("InstallProtocolInterface").ret()
+    for function in ("supported", "start", "stop"):
+        program.label(function).raw("56 57 4883EC48").copy("rdi", "rdx").lea("rax", "services").load("rsi", "rax")
+        if function != "stop":
+            program.copy("rcx", "rdi").lea("rdx", "pci").lea("r8", "room").lea("rax", "binding").load("r9", "rax", 40)
+            program.stack_argument(4, "rdi").stack_argument(5, EFI_OPEN_PROTOCOL_BY_DRIVER).boot("OpenProtocol")
+            program.jump_if_error(f"end of {function}")
+        if function != "start":
+            program.copy("rcx", "rdi").lea("rdx", "pci").lea("rax", "binding").load("r8", "rax", 40).copy("r9", "rdi")
+            program.boot("CloseProtocol")
+        program.label(f"end of {function}").raw("4883C448 5F 5E C3")
+    program.data("guid", EFI_DRIVER_BINDING_PROTOCOL_GUID.bytes_le).data("pci", EFI_PCI_IO_PROTOCOL_GUID.bytes_le)
+    program.data("binding", bytes(48)).data("services", bytes(8)).data("room", bytes(8))
+    return pe_image(program.code(), subsystem=11)
+
+
+def driver_lines(prompt: Prompt) -> tuple[str, ...]:
+    """Commands that connect and disconnect, with the numbers of a PCI function and of the driver."""
+    dump = prompt.run("dh").splitlines()
+    pci = next(line[:2] for line in dump if "PciIO" in line)
+    driver = next(line[:2] for line in dump if "DriverBinding" in line)
+    words = (
+        "connect 3", "connect PCI", "connect PCI", "disconnect PCI 3", "disconnect PCI DRV 3", "disconnect PCI DRV",
+        "reconnect PCI", "disconnect PCI", "connect DRV", "disconnect -r",
+    )  # fmt: skip
+    return tuple(word.replace("PCI", pci).replace("DRV", driver) for word in words)
+
+
+def test_a_loaded_driver_is_connected_at_the_prompt_and_undo_lets_go_of_the_device(folder: Path) -> None:
+    (folder / "pci.efi").write_bytes(pci_driver())
+    prompt = Prompt(folder)
+    assert prompt.run("connect") == "Connect No drivers could be connected.\n"
+    prompt.run("load pci.efi")
+    (_, connect, *_) = driver_lines(prompt)
+    pci = connect.split()[1]
+    assert prompt.run(connect) == f"Connect - Handle [{pci}] Result Success.\n"
+    assert " Driver " in prompt.run(f"openinfo {pci}")
+    prompt.run("snap save a -file a.json", "undo 2")
+    assert " Driver " not in prompt.run(f"openinfo {pci}")
+    assert prompt.run(connect) == f"Connect - Handle [{pci}] Result Success.\n"
+    other = Prompt(folder)
+    other.run("snap load a -file a.json", "snap restore a")
+    assert " Driver " in other.run(f"openinfo {pci}")
+    assert other.run(f"disconnect {pci}") == f"Disconnect - ({pci},00,00) Result Success.\n"
+    assert other.run("td -engine model", "connect").endswith("Connect No drivers could be connected.\n")
+    assert Prompt(folder, "model").run("connect") == "connect: Not modelled: this machine has no driver bindings.\n"
+
+
+@pytest.mark.images
+def test_the_prompt_connects_drivers_as_the_real_shell_does(with_shell: Path) -> None:
+    (with_shell / "pci.efi").write_bytes(pci_driver())
+    prompts = [Prompt(with_shell), Prompt(with_shell)]
+    for prompt in prompts:
+        prompt.run("load pci.efi")
+    for line in driver_lines(prompts[0]):
+        ours = prompts[0].run(line, "set lasterror").replace(" ", "")
+        real = prompts[1].run(REAL + line, "set lasterror").replace(" ", "")
+        assert ours == real, line
 
 
 def test_a_program_is_asked_for_its_start_date_and_the_prompt_says_the_same(folder: Path) -> None:
