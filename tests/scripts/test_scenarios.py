@@ -62,19 +62,19 @@ DIRECT = {
         (BOOTS, "416 MiB"),
         (BOOTS, "416 MiB"),
     ),
-    415: (
+    424: (
         (f"{NO_ROOM} load_image", "0 B"),
         (f"{NO_ROOM} load_kernel", "32 MiB"),
         (f"{NO_ROOM} load_kernel", "11.56 MiB"),
-        (BOOTS, "494.12 MiB"),
-        (BOOTS, "482.56 MiB"),
+        (BOOTS, "503.12 MiB"),
+        (BOOTS, "491.56 MiB"),
     ),
-    425: (
+    435: (
         ("EFI_NOT_FOUND at load_image", "0 B"),
         (f"{NO_ROOM} load_kernel", "32 MiB"),
         ("EFI_NOT_FOUND at load_image", "0 B"),
-        (BOOTS, "526.46 MiB"),
-        (BOOTS, "503.73 MiB"),
+        (BOOTS, "536.46 MiB"),
+        (BOOTS, "513.73 MiB"),
     ),
     450: (
         (f"{NO_ROOM} fetch_blobs", "0 B"),
@@ -111,7 +111,7 @@ def test_scenario_9_grub_2_06_starts_the_kernel_without_an_initrd_that_its_heap_
     for option in ("none", "allocator", "loader-literal"):
         text = found[f"90 MiB, on demand: {option}"]
         assert result(text) == WITHOUT_INITRD
-        assert "the heap of 110.44 MiB was sized when GRUB started" in text
+        assert "the heap of 115.16 MiB was sized when GRUB started" in text
     for option in ("loader", "service"):
         assert result(found[f"90 MiB, on demand: {option}"]) == BOOTS
 
@@ -180,11 +180,12 @@ def test_scenario_17_the_five_stages_of_the_ladder(cache: str) -> None:
         for title, text in found.items()
     }
     direct = rungs["direct"]
-    for stage, predicted in {"initrd_file": 120, "image": 144, "kernel": 208, "boots": 247}.items():
+    # Predicted for a plain guest and moved by what firmware takes less, or more, in a TD: 10, 15 and -10 MiB.
+    for stage, predicted in {"initrd_file": 110, "image": 134, "kernel": 198, "boots": 237}.items():
         assert abs(direct[stage] - predicted) <= 4
-    for stage, predicted in {"image": 134, "kernel": 198, "boots": 237}.items():
+    for stage, predicted in {"image": 119, "kernel": 183, "boots": 222}.items():
         assert abs(rungs["grub2.12-debian"][stage] - predicted) <= 4
-    for stage, recorded in {"image": 128, "kernel": 184, "boots": 224}.items():
+    for stage, recorded in {"image": 138, "kernel": 194, "boots": 234}.items():
         assert abs(rungs["direct, OvmfPkgX64 2025.02"][stage] - recorded) <= 4
     assert "Not monotone: boots" in found["direct, with option 1 and an initrd of 400 MiB: not monotone"]
 
@@ -247,3 +248,17 @@ def test_a_vmm_that_makes_no_progress_is_given_up_on_after_three_answers(cache: 
     assert "4 MiB shared: 4 MapGPA, 2 RETRY" in found["two RETRY"]
     assert "Device Error - 3 MapGPA, 3 RETRY" in found["three RETRY"]
     assert "lasterror 0x7" in found["three RETRY"]
+
+
+def test_the_rfc_author_s_own_code_boots_small_and_huge_initrds_but_not_multiples_of_32_mib(cache: str) -> None:
+    found = sections("scenario-rfc", cache)
+    built = {title.split(",")[0]: text for title, text in found.items() if "what its author built" in title}
+    boots = {size for size, text in built.items() if result(text) == BOOTS}
+    assert boots == {"40M", "200M", "342M", "429M", "600M"}
+    assert result(built["343M"]) == f"{NO_ROOM} load_kernel"
+    assert "it needs 448 MiB and 40 bytes in one piece" in built["448M"]
+    assert "157,384 pages of 4 KiB were shared for DMA and accepted again" in built["600M"]
+    others = {title.rpartition(": ")[2]: text for title, text in found.items() if "other ways" in title}
+    assert {name for name, text in others.items() if result(text) == BOOTS} == {"loader", "service"}
+    taken = [text for title, text in found.items() if "what edk2 took" in title]
+    assert [result(text) for text in taken] == [BOOTS, BOOTS]

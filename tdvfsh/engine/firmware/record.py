@@ -17,6 +17,7 @@ from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.devices.fw_cfg import FwCfgItem
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.firmware.boot_services import BootService, find_boot_services, service_address
 from tdvfsh.engine.firmware.core_map import CoreMap, change_sites, find_core_map, read_bins, read_core_map
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.firmware.run import FirmwareRun
@@ -53,11 +54,16 @@ _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
 _LOAD: Final = tuple(FirmwareCall(do=mark) for mark in ("file-buffer", "image", "free-file-buffer"))
 
 
+class _ImageStarts(EngineError):
+    """The image of the made kernel is about to start: nothing more is to be recorded."""
+
+
 class _Recording:
     """One run: the map when the kernel loader asks for its first blob, and at each change from there on."""
 
-    def __init__(self, run: FirmwareRun) -> None:
+    def __init__(self, run: FirmwareRun, until_image: bool = False) -> None:
         self._run = run
+        self._until_image = until_image
         self.core: CoreMap | None = None
         self.before: list[Piece] = []
         self.maps: list[list[Typed]] = []
@@ -85,6 +91,15 @@ class _Recording:
         self.accepts_before = len(self._run.accepts)
         for site in change_sites(board, core):
             board.cpu.stop_at(site, self._changing)
+        table = find_boot_services(board) if self._until_image else None
+        if table is not None:
+            board.stand_in(service_address(board, table, BootService.START_IMAGE), self._has_image, self._starts)
+
+    def _has_image(self) -> bool:
+        return any(piece.memory_type == _LOADER_CODE for piece in self.last())
+
+    def _starts(self) -> int:
+        raise _ImageStarts("the image starts")
 
     def _changing(self) -> bool:
         """Note the map where a part of it is missing: it is about to change."""
@@ -96,7 +111,7 @@ class _Recording:
 
     def changes(self) -> list[MapChange]:
         """What changed since."""
-        return map_changes(_typed(self.before), self.maps)
+        return map_changes(_typed(self.before), [*self.maps, _typed(self.last())])
 
     def last(self) -> list[Piece]:
         """The map now."""
@@ -133,7 +148,7 @@ def _record_direct(
     image: FirmwareImage, options: TdOptions, files: BootFiles, nearest: FirmwareModel, limit: RunLimit
 ) -> FirmwareModel:
     with FirmwareRun(image, options, files, limit=limit) as run:
-        recording = _Recording(run)
+        recording = _Recording(run, until_image=True)
         recording.run_to_end()
         top = run.td.ram.low.end
         _need(recording, image)
