@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, FirmwarePlayer, shortage
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up, pages_for
@@ -41,7 +42,7 @@ def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int, i
         status, buffer = services.allocate_pool(_BS_DATA, file_size)
         if status is not SUCCESS or not buffer:
             why = f"the firmware has no room for {what}'s file: {shortage(services, file_size)}"
-            return flow.fail("LoadImage", EfiStatus.EFI_NOT_FOUND, file_size, why)
+            return flow.fail(service_names.LOAD_IMAGE, EfiStatus.EFI_NOT_FOUND, file_size, why)
         player.run_to("image")
         status, start = EfiStatus.EFI_NOT_FOUND, 0
         pages = pages_for(image_size)
@@ -54,6 +55,6 @@ def load_from_disk(flow: BootFlow, what: str, file_size: int, image_size: int, i
         services.free_pool(buffer)
         if status.is_error:
             why = f"{what}'s own image found no room: {shortage(services, image_size)}"
-            return flow.fail("LoadImage", status, image_size, why)
+            return flow.fail(service_names.LOAD_IMAGE, status, image_size, why)
         player.run_to_end()
     return SUCCESS

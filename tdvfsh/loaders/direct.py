@@ -23,6 +23,7 @@ from tdvfsh.loaders.load_linux import run_load_linux
 from tdvfsh.loaders.programs import program_needs
 from tdvfsh.loaders.publish import note_image, publish_initrd, publish_volume
 from tdvfsh.trace.records import PlacementMade
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.device_path import DevicePath, FilePath, VenMedia
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT, QEMU_KERNEL_LOADER_FS_MEDIA_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -113,7 +114,7 @@ class _DirectBoot:
                 if status is not SUCCESS or not buffer:
                     short = shortage(services, size, overhead=_POOL_OVERHEAD)
                     why = f"the firmware has no room for the {what.removesuffix('_file')}: {short}"
-                    flow.fail("AllocatePool", status, size, why)
+                    flow.fail(service_names.ALLOCATE_POOL, status, size, why)
                     for held in reversed(buffers):
                         services.free_pool(held)
                     if record.buffer:
@@ -167,7 +168,7 @@ class _DirectBoot:
             flow.failure = None
         elif file_buffer is None and result.status is EfiStatus.EFI_NOT_FOUND:
             flow.fail(
-                "LoadImage",
+                service_names.LOAD_IMAGE,
                 result.status,
                 kernel.size,
                 "LoadImage answers NOT_FOUND because its buffer for the kernel file found no room: "
@@ -175,10 +176,15 @@ class _DirectBoot:
             )
         elif result.status in (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND):
             asked = kernel.image_pages_size
-            flow.fail("LoadImage", result.status, asked, f"the image found no room: {shortage(services, asked)}")
+            flow.fail(
+                service_names.LOAD_IMAGE, result.status, asked, f"the image found no room: {shortage(services, asked)}"
+            )
         else:
             flow.fail(
-                "LoadImage", result.status, 0, f"the firmware does not take {kernel.path} for an image it can load"
+                service_names.LOAD_IMAGE,
+                result.status,
+                0,
+                f"the firmware does not take {kernel.path} for an image it can load",
             )
         return result.status
 

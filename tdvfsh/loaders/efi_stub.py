@@ -15,6 +15,7 @@ from tdvfsh.loaders.stub_calls import StubCalls
 from tdvfsh.loaders.stub_initrd import load_initrd
 from tdvfsh.loaders.stub_kernel import kernel_need, place_kernel
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE, table_span, unaccepted_table
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import (
     LINUX_EFI_BOOT_MEMMAP_GUID,
     LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID,
@@ -117,14 +118,14 @@ class _EfiStub:
         if not self._handover:
             status, _ = flow.allocate("boot_params", _MAX, _LOADER_DATA, _BOOT_PARAMS_SIZE)
             if status.is_error:
-                return stub.no_room("AllocatePages", status, _BOOT_PARAMS_SIZE, "boot_params")
+                return stub.no_room(service_names.ALLOCATE_PAGES, status, _BOOT_PARAMS_SIZE, "boot_params")
             status, _ = self._services.allocate_pool(_LOADER_DATA, text)
             if status.is_error:
-                return stub.no_room("AllocatePool", status, text, "the command line")
+                return stub.no_room(service_names.ALLOCATE_POOL, status, text, "the command line")
         if stub.decompresses:
             status, _ = flow.allocate("trampoline", _MAX, _LOADER_DATA, _TRAMPOLINE_SIZE, _BELOW_4G)
             if status.is_error:
-                return stub.no_room("AllocatePages", status, _TRAMPOLINE_SIZE, "the paging trampoline")
+                return stub.no_room(service_names.ALLOCATE_PAGES, status, _TRAMPOLINE_SIZE, "the paging trampoline")
         options = self._services.allocate_pool(_LOADER_DATA, text)
         if options.buffer:
             self._services.free_pool(options.buffer)
@@ -161,7 +162,7 @@ class _EfiStub:
             return self._allocate_unaccepted_table() if stub.supports_unaccepted and not status.is_error else status
         memory_map, buffer = stub.read_memory_map(_LOADER_DATA)
         if memory_map.status.is_error:
-            return stub.no_room("GetMemoryMap", memory_map.status, 0, "the memory map")
+            return stub.no_room(service_names.GET_MEMORY_MAP, memory_map.status, 0, "the memory map")
         status = self._allocate_e820_overflow(len(memory_map.descriptors))
         if stub.supports_unaccepted and not status.is_error:
             status = self._allocate_unaccepted_table()
@@ -176,7 +177,7 @@ class _EfiStub:
         size = _SETUP_DATA_HEADER + overflow * _E820_ENTRY_SIZE
         status, buffer = self._services.allocate_pool(_LOADER_DATA, size)
         if status.is_error or not buffer:
-            return self._stub.no_room("AllocatePool", status, size, "the e820 overflow")
+            return self._stub.no_room(service_names.ALLOCATE_POOL, status, size, "the e820 overflow")
         self._flow.place("setup_data", buffer, size, _LOADER_DATA)
         return SUCCESS
 
@@ -189,7 +190,7 @@ class _EfiStub:
         size = TABLE_HEADER_SIZE + span[1]
         status, buffer = services.allocate_pool(_ACPI_RECLAIM, size)
         if status.is_error or not buffer:
-            return self._stub.no_room("AllocatePool", status, size, "the unaccepted-memory table")
+            return self._stub.no_room(service_names.ALLOCATE_POOL, status, size, "the unaccepted-memory table")
         self._flow.place("unaccepted_table", buffer, size, _ACPI_RECLAIM)
         return services.install_configuration_table(LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID, buffer)
 
@@ -200,7 +201,7 @@ class _EfiStub:
             _ACPI_RECLAIM if stub.decompresses else _LOADER_DATA, LINUX_EFI_BOOT_MEMMAP_GUID
         )
         if memory_map.status.is_error:
-            return stub.no_room("GetMemoryMap", memory_map.status, 0, "the final memory map")
+            return stub.no_room(service_names.GET_MEMORY_MAP, memory_map.status, 0, "the final memory map")
         status = services.exit_boot_services(stub.handle, memory_map.map_key or 0)
         if status is EfiStatus.EFI_INVALID_PARAMETER:
             memory_map = services.get_memory_map(stub.buffer_size(memory_map))

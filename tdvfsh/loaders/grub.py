@@ -25,6 +25,7 @@ from tdvfsh.loaders.publish import (
     publish_system_partition,
     start_with_initrds_on_disk,
 )
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.device_path import DevicePath, MemoryMapped
 from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
@@ -108,7 +109,7 @@ class _GrubLinux:
         if status.is_error:
             numbers = shortage(services, kernel.size, limit)
             why = f"GRUB's linux command has no room for the kernel's file below 4 GiB ('out of memory'): {numbers}"
-            return flow.fail("AllocatePages", status, kernel.size, why, limit)
+            return flow.fail(service_names.ALLOCATE_PAGES, status, kernel.size, why, limit)
         services.contents.map_view(start, kernel.view)
         flow.place("kernel_file", start, kernel.size, _LOADER_DATA)
         self._grub.read_file(kernel.size)
@@ -136,7 +137,7 @@ class _GrubLinux:
             note_image(flow, self._image)
         else:
             why = f"GRUB cannot load the kernel's image ('cannot load image'): {shortage(services, asked)}"
-            flow.fail("LoadImage", status, asked, why)
+            flow.fail(service_names.LOAD_IMAGE, status, asked, why)
         return status
 
     def _load_by_itself(self, size: int) -> tuple[EfiStatus, int | None]:
@@ -186,7 +187,9 @@ class _GrubLinux:
         options = 2 * (len(image.load_options) + 1)
         status, start = self._grub.allocate_pages(_MAX, _LOADER_DATA, options, limit)
         if status.is_error:
-            return flow.fail("AllocatePages", status, options, "GRUB has no room for the kernel's command line", limit)
+            return flow.fail(
+                service_names.ALLOCATE_PAGES, status, options, "GRUB has no room for the kernel's command line", limit
+            )
         flow.place("cmdline", start, options, _LOADER_DATA)
         handle = self._image
         program = kernel_program(flow)
@@ -236,7 +239,7 @@ class _Chainloader:
         status, start = services.allocate_pages(_ANY, _LOADER_CODE, pages_for(kernel.size), 0)
         if status.is_error:
             why = f"GRUB's chainloader has no room for the file ('out of resources'): {shortage(services, kernel.size)}"
-            return flow.fail("AllocatePages", status, kernel.size, why)
+            return flow.fail(service_names.ALLOCATE_PAGES, status, kernel.size, why)
         flow.place("kernel_file", start, kernel.size, _LOADER_CODE)
         self._grub.read_file(kernel.size)
         services.contents.map_view(start, kernel.view)
@@ -246,7 +249,7 @@ class _Chainloader:
         else:
             asked = kernel.image_pages_size
             why = f"firmware cannot load the image ('{_chain_error(status)}'): {shortage(services, asked)}"
-            flow.fail("LoadImage", status, asked, why)
+            flow.fail(service_names.LOAD_IMAGE, status, asked, why)
         services.free_pages(start, pages_for(kernel.size))
         flow.mark_freed("kernel_file")
         return status

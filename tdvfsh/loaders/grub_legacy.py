@@ -14,6 +14,7 @@ from tdvfsh.accept.needs import Need
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
 from tdvfsh.loaders.grub_relocator import Relocator
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB, PAGE_SIZE, align_down, align_up, human_size
@@ -62,7 +63,7 @@ class GrubLegacyLinux:
         if linux is None:
             flow.stage = LOAD_KERNEL
             why = f"{flow.files.kernel.path} is not a Linux kernel, and GRUB's older loader takes nothing else"
-            return flow.fail("LoadImage", EfiStatus.EFI_UNSUPPORTED, 0, why)
+            return flow.fail(service_names.LOAD_IMAGE, EfiStatus.EFI_UNSUPPORTED, 0, why)
         if linux.version >= 0x20A:
             self._size = align_up(linux.init_size, PAGE_SIZE)
             self._space = self._size
@@ -210,4 +211,4 @@ class GrubLegacyLinux:
 
     def _fail(self, asked: int, why: str, minimum: int = 0, maximum: int | None = None) -> EfiStatus:
         limit = self._grub.limit if maximum is None else maximum
-        return self._flow.fail("GetMemoryMap", EfiStatus.EFI_OUT_OF_RESOURCES, asked, why, limit, minimum)
+        return self._flow.fail(service_names.GET_MEMORY_MAP, EfiStatus.EFI_OUT_OF_RESOURCES, asked, why, limit, minimum)

@@ -13,6 +13,7 @@ from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.boot_services import MemoryMapResult
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.flow import START_IMAGE, BootFlow, shortage
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, KIB, MIB, PAGE_SIZE, align_down, align_up, pages_for
@@ -205,7 +206,7 @@ class Grub:
         if left:
             status = EfiStatus.EFI_OUT_OF_RESOURCES
             why = f"GRUB cannot have its heap: {shortage(self._services, left, self.limit)}"
-            return self._flow.fail("AllocatePages", status, left, why, self.limit)
+            return self._flow.fail(service_names.ALLOCATE_PAGES, status, left, why, self.limit)
         return SUCCESS
 
     def _take_heap(self, size: int | None, in_one_piece: bool = False) -> int:

@@ -13,6 +13,7 @@ from tdvfsh.loaders.efi_stub import run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING
 from tdvfsh.loaders.flow import LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up, pages_for
@@ -41,7 +42,7 @@ def run_grub_red_hat(flow: BootFlow, build: GrubBuild) -> EfiStatus:
     if linux is None or not _has_handover(linux):
         flow.stage = LOAD_KERNEL
         why = f"GRUB's linuxefi does not take {flow.files.kernel.path}: no 64-bit kernel with an EFI handover entry"
-        return flow.fail("LoadImage", EfiStatus.EFI_UNSUPPORTED, 0, why)
+        return flow.fail(service_names.LOAD_IMAGE, EfiStatus.EFI_UNSUPPORTED, 0, why)
     with flow.services.trace.on_behalf_of("grub"):
         return _RedHatLinux(flow, grub, linux).run()
 
@@ -90,7 +91,7 @@ class _RedHatLinux:
         status = self._grub.hold_file(size)
         if status.is_error:
             why = f"GRUB's heap cannot hold the kernel's file ('out of memory'): {shortage(flow.services, size)}"
-            return flow.fail("AllocatePages", status, size, why, self._grub.limit)
+            return flow.fail(service_names.ALLOCATE_PAGES, status, size, why, self._grub.limit)
         for what, length in (("boot_params", _PARAMS_SIZE), ("cmdline", linux.cmdline_size + 1)):
             if not status.is_error:
                 limits = (self._grub.limit, self._high)
@@ -138,4 +139,4 @@ class _RedHatLinux:
                 flow.place(what, start, pages_for(size) * PAGE_SIZE, memory_type)
                 return status
         why = f"GRUB has no room ('{message}'): {shortage(flow.services, size, limits[-1])}"
-        return flow.fail("AllocatePages", status, size, why, limits[-1])
+        return flow.fail(service_names.ALLOCATE_PAGES, status, size, why, limits[-1])

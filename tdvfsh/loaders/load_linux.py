@@ -15,6 +15,7 @@ from tdvfsh.formats.linux import LinuxKernel
 from tdvfsh.loaders.efi_stub import run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_IMAGE, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
 from tdvfsh.loaders.publish import offered_initrd
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, PAGE_SIZE, pages_for
@@ -116,7 +117,9 @@ class _LoadLinux:
         status, start = flow.allocate(what, _MAX, _LOADER_DATA, size, limit)
         if status.is_error:
             why = f"firmware's own Linux loader has no room for the {what} below {limit + 1:#x}: "
-            return flow.fail("AllocatePages", status, size, why + shortage(flow.services, size, limit), limit)
+            return flow.fail(
+                service_names.ALLOCATE_PAGES, status, size, why + shortage(flow.services, size, limit), limit
+            )
         if what == self._initrd_name:
             for offset, view in flow.files.initrd_pieces():
                 flow.services.contents.map_view(start + offset, view)
@@ -138,7 +141,7 @@ class _LoadLinux:
             f"{shortage(flow.services, self._size)}; it asks by address only, so an accept inside the allocator is "
             "never tried"
         )
-        return flow.fail("AllocatePages", status, self._size, why, minimum=step)
+        return flow.fail(service_names.ALLOCATE_PAGES, status, self._size, why, minimum=step)
 
     def _start(self) -> EfiStatus:
         flow, services = self._flow, self._flow.services

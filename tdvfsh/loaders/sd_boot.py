@@ -23,6 +23,7 @@ from tdvfsh.loaders.publish import (
     publish_system_partition,
     start_with_initrds_on_disk,
 )
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, PAGE_SHIFT, pages_for
@@ -117,7 +118,7 @@ class _SdBoot:
             if not size:
                 why = "the entry's initrd is empty: systemd-boot asks for no pages, which firmware refuses"
             flow.messages.append("systemd-boot: assertion in xmalloc_pages() failed, halting")
-            return flow.fail("AllocatePages", status, size, why, *limits)
+            return flow.fail(service_names.ALLOCATE_PAGES, status, size, why, *limits)
         flow.place("initrd_file", start, pages_for(size) << PAGE_SHIFT, _LOADER_DATA)
         self._offer(start)
         return SUCCESS
@@ -149,7 +150,7 @@ class _SdBoot:
             status, buffer = services.allocate_pool(_LOADER_DATA, total)
             if status.is_error or not buffer:
                 why = f"systemd-boot has no room for the initrd's file: {shortage(services, total)}"
-                flow.fail("AllocatePool", status, total, why)
+                flow.fail(service_names.ALLOCATE_POOL, status, total, why)
                 if held:
                     services.free_pool(held)
                     flow.mark_freed("initrd_file")
@@ -174,7 +175,7 @@ class _SdBoot:
         why = f"LoadImage answers {status.short_name} to systemd-boot: no room for {what}: {shortage(services, asked)}"
         if status not in (EfiStatus.EFI_NOT_FOUND, EfiStatus.EFI_OUT_OF_RESOURCES):
             asked, why = 0, f"the firmware does not take {kernel.path} for an image it can load"
-        return flow.fail("LoadImage", status, asked, why)
+        return flow.fail(service_names.LOAD_IMAGE, status, asked, why)
 
     def _start_image(self) -> EfiStatus:
         flow = self._flow

@@ -20,6 +20,7 @@ from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING, KernelFile, Pieces, join, joined_size
 from tdvfsh.loaders.flow import LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage
 from tdvfsh.loaders.publish import offered_initrd, publish_initrd, withdraw_initrd
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -99,7 +100,7 @@ class _SdStub:
         if not has_efi_stub(inner):
             flow.stage = LOAD_KERNEL
             why = f"the .linux section of {flow.files.kernel.path} holds no kernel with an EFI stub"
-            return flow.fail("LoadImage", EfiStatus.EFI_UNSUPPORTED, 0, why)
+            return flow.fail(service_names.LOAD_IMAGE, EfiStatus.EFI_UNSUPPORTED, 0, why)
         status, joined, size = self._join_initrds()
         if status.is_error:
             return status
@@ -144,7 +145,7 @@ class _SdStub:
         if status.is_error:
             why = f"systemd's stub has no room to join the initrds: {shortage(self._services, size)}"
             flow.hang("systemd's stub: an assertion fails, and it halts")
-            return flow.fail("AllocatePages", status, size, why), 0, 0
+            return flow.fail(service_names.ALLOCATE_PAGES, status, size, why), 0, 0
         for offset, view in pieces:
             self._services.contents.map_view(start + offset, view)
         publish_initrd(flow, pieces, padding=INITRD_PADDING)
@@ -161,13 +162,15 @@ class _SdStub:
         if status.is_error:
             why = f"systemd's stub has no room for the kernel's image: {shortage(services, size)}"
             flow.messages.append("Error loading kernel image: Out of resources")
-            return flow.fail("AllocatePages", status, size, why), None
+            return flow.fail(service_names.ALLOCATE_PAGES, status, size, why), None
         address = align_up(base, max(inner.pe.section_alignment, PAGE_SIZE))
         load = load_pe(inner.pe, inner.view, address)
         if isinstance(load, PeRejection):
             services.free_pages(base, pages_for(size))
             flow.mark_freed("inner_image")
-            return flow.fail("LoadImage", load.status, 0, f"systemd's stub cannot load the kernel: {load.why}"), None
+            return flow.fail(
+                service_names.LOAD_IMAGE, load.status, 0, f"systemd's stub cannot load the kernel: {load.why}"
+            ), None
         for rva, length, offset in load.pieces:
             if offset is not None:
                 services.contents.map_view(address + rva, inner.view[offset : offset + length])

@@ -14,6 +14,7 @@ from tdvfsh.loaders.flow import LOAD_INITRD, shortage
 from tdvfsh.loaders.media import BlobFileSystem, InitrdLoadFile2
 from tdvfsh.loaders.publish import offered_initrd
 from tdvfsh.loaders.stub_calls import StubCalls
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -124,4 +125,4 @@ def _no_room(stub: StubCalls, status: EfiStatus, size: int, maximum: int = NO_LI
     why = f"the EFI stub finds no room for the initrd: {shortage(stub.flow.services, size, maximum)}"
     if not size:
         why = "the initrd on offer is empty: the EFI stub asks for no pages, which firmware refuses"
-    return stub.flow.fail("AllocatePages", status, size, why, maximum)
+    return stub.flow.fail(service_names.ALLOCATE_PAGES, status, size, why, maximum)

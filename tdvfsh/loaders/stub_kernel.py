@@ -15,6 +15,7 @@ from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import LOAD_KERNEL, shortage
 from tdvfsh.loaders.stub_calls import StubCalls
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import MIB, PAGE_SIZE, align_down, align_up, pages_for
@@ -86,7 +87,7 @@ def _decompress(stub: StubCalls) -> EfiStatus:
     size = stub.kernel.kernel_buffer_size
     memory_map, buffer = stub.read_memory_map(_LOADER_DATA)
     if memory_map.status.is_error:
-        return stub.no_room("GetMemoryMap", memory_map.status, 0, "the memory map")
+        return stub.no_room(service_names.GET_MEMORY_MAP, memory_map.status, 0, "the memory map")
     seed = 0 if _NO_KASLR.search(stub.cmdline) else flow.kaslr_seed
     address = choose_slot(memory_map, size, seed)
     status = SUCCESS
@@ -94,7 +95,7 @@ def _decompress(stub: StubCalls) -> EfiStatus:
         status = EfiStatus.EFI_OUT_OF_RESOURCES
         numbers = shortage(services, size, minimum=LOAD_PHYSICAL_ADDRESS)
         flow.fail(
-            "GetMemoryMap",
+            service_names.GET_MEMORY_MAP,
             status,
             size,
             f"the EFI stub finds no 2 MiB aligned place at or above 16 MiB for the kernel: {numbers}; it reads the "
@@ -129,7 +130,7 @@ def _stay_or_move(stub: StubCalls) -> EfiStatus:
     if status.is_error:
         numbers = shortage(flow.services, size, minimum=LOAD_PHYSICAL_ADDRESS)
         flow.fail(
-            "GetMemoryMap",
+            service_names.GET_MEMORY_MAP,
             status,
             size,
             f"the EFI stub cannot have {linux.pref_address:#x} and finds no other place at or above 16 MiB for the "

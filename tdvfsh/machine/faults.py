@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
 from tdvfsh.td.faults import FaultPlan
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.tdx import TdcallStatus, TdvmcallStatus, completion_from_name, completion_name
 from tdvfsh.units import parse_decimal
@@ -32,8 +33,13 @@ if TYPE_CHECKING:
     from tdvfsh.machine.machine import Machine
 
 FAULTING_SERVICES: Final = (
-    "AllocatePages", "AllocatePool", "LoadImage", "StartImage", "AcceptMemory", "ExitBootServices",
-)  # fmt: skip
+    service_names.ALLOCATE_PAGES,
+    service_names.ALLOCATE_POOL,
+    service_names.LOAD_IMAGE,
+    service_names.START_IMAGE,
+    service_names.ACCEPT_MEMORY,
+    service_names.EXIT_BOOT_SERVICES,
+)
 ACCEPT: Final = "accept"
 TDCALL: Final = "tdcall"
 SEC_ACCEPT: Final = "sec-accept"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final, Self
 
-from tdvfsh.engine.abi.system_table import BOOT_SERVICES
+from tdvfsh.uefi.service_names import BOOT_SERVICES
 
 REGISTERS: Final = {
     name: number

@@ -13,9 +13,9 @@ from __future__ import annotations
 import struct
 from typing import Final, Self
 
-from tdvfsh.engine.abi.system_table import RUNTIME_SERVICES
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
+from tdvfsh.uefi.service_names import RUNTIME_SERVICES
 from tests.engine.assembler import REGISTERS, SCRATCH, Program
 
 BASE: Final = 0x10000000

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 
-from tdvfsh.engine.abi.system_table import BOOT_SERVICES, RUNTIME_SERVICES
 from tdvfsh.engine.console.keys import ScriptedKeys
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.service_names import BOOT_SERVICES, RUNTIME_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 TABLE_HEADER = 24

@@ -76,6 +76,9 @@ def test_the_first_map_of_a_boot_is_the_one_before_its_first_call(opened: Opener
         (lambda text: text.replace('"EFI_SUCCESS"', '"EFI_NONSENSE"', 1), "line 2: 'status' is not an EFI status"),
         (lambda text: text.replace('"number": 1,', '"number": 7,', 1), "line 3: 'number' is 7, but the record is"),
         (lambda text: text.replace('"parent": -1', '"parent": 12', 1), "line 2: 'parent' is 12, which does not stand"),
+        (lambda text: text.replace('"parent": -1', '"parent": 0', 1), "line 2: 'parent' is 0, which does not stand"),
+        (lambda text: text.replace('"kind": "accept_at_boot"', '"kind": "x"', 1), "'kind' is not a kind of record"),
+        (lambda text: text.replace('"kind": "allocate_pool"', '"kind": "free_pool"', 1), "'service' is not FreePool"),
         (lambda text: "[" * 100_000, "not a trace"),
     ],
 )

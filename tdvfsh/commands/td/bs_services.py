@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.commands.firmware.protocol_names import guid_named, protocol_name, protocol_names
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.shell.command.types import BadArgument, read_address, read_memory_type
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -295,33 +296,35 @@ _EXIT_STATUS: Final = Parameter(
 
 SERVICES: Final = (
     Service(
-        "AllocatePages", (_allocate_type(), _memory_type("MemoryType"), _number("Pages"), _MEMORY), _allocate_pages
+        service_names.ALLOCATE_PAGES,
+        (_allocate_type(), _memory_type("MemoryType"), _number("Pages"), _MEMORY),
+        _allocate_pages,
     ),
-    Service("FreePages", (_number("Memory", kind="address"), _number("Pages")), _free_pages),
-    Service("GetMemoryMap", (_number("MemoryMapSize", optional=True),), _get_memory_map),
-    Service("AllocatePool", (_memory_type("PoolType"), _number("Size")), _allocate_pool),
-    Service("FreePool", (_number("Buffer", kind="address"),), _free_pool),
+    Service(service_names.FREE_PAGES, (_number("Memory", kind="address"), _number("Pages")), _free_pages),
+    Service(service_names.GET_MEMORY_MAP, (_number("MemoryMapSize", optional=True),), _get_memory_map),
+    Service(service_names.ALLOCATE_POOL, (_memory_type("PoolType"), _number("Size")), _allocate_pool),
+    Service(service_names.FREE_POOL, (_number("Buffer", kind="address"),), _free_pool),
     Service(
-        "AcceptMemory",
+        service_names.ACCEPT_MEMORY,
         (_number("StartAddress", kind="unaccepted_start"), _number("Size", kind="unaccepted_size")),
         _accept_memory,
     ),
-    Service("LoadImage", (_FILE,), _load_image),
-    Service("StartImage", (_HANDLE,), _start_image),
-    Service("UnloadImage", (_HANDLE,), _unload_image),
-    Service("Exit", (_HANDLE, _EXIT_STATUS), _exit),
+    Service(service_names.LOAD_IMAGE, (_FILE,), _load_image),
+    Service(service_names.START_IMAGE, (_HANDLE,), _start_image),
+    Service(service_names.UNLOAD_IMAGE, (_HANDLE,), _unload_image),
+    Service(service_names.EXIT, (_HANDLE, _EXIT_STATUS), _exit),
     Service(
-        "ExitBootServices",
+        service_names.EXIT_BOOT_SERVICES,
         (_number("MapKey", kind="map_key"), _number("ImageHandle", optional=True, kind="handle")),
         _exit_boot_services,
     ),
-    Service("InstallProtocolInterface", (_HANDLE, _guid("Protocol")), _install_protocol_interface),
-    Service("UninstallProtocolInterface", (_HANDLE, _guid("Protocol")), _uninstall_protocol_interface),
-    Service("HandleProtocol", (_HANDLE, _guid("Protocol")), _handle_protocol),
-    Service("LocateHandleBuffer", (_guid("Protocol", optional=True),), _locate_handle_buffer),
-    Service("LocateProtocol", (_guid("Protocol"),), _locate_protocol),
-    Service("InstallConfigurationTable", (_guid("Guid"), _TABLE), _install_configuration_table),
-    Service("Stall", (_number("Microseconds"),), _stall),
+    Service(service_names.INSTALL_PROTOCOL_INTERFACE, (_HANDLE, _guid("Protocol")), _install_protocol_interface),
+    Service(service_names.UNINSTALL_PROTOCOL_INTERFACE, (_HANDLE, _guid("Protocol")), _uninstall_protocol_interface),
+    Service(service_names.HANDLE_PROTOCOL, (_HANDLE, _guid("Protocol")), _handle_protocol),
+    Service(service_names.LOCATE_HANDLE_BUFFER, (_guid("Protocol", optional=True),), _locate_handle_buffer),
+    Service(service_names.LOCATE_PROTOCOL, (_guid("Protocol"),), _locate_protocol),
+    Service(service_names.INSTALL_CONFIGURATION_TABLE, (_guid("Guid"), _TABLE), _install_configuration_table),
+    Service(service_names.STALL, (_number("Microseconds"),), _stall),
 )
 
 

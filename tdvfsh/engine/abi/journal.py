@@ -9,15 +9,20 @@ from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.machine.machine import Machine
 from tdvfsh.trace import TraceRecord, Value
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import guid_name
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 POLLING: Final = frozenset(
     (
-        "CheckEvent", "Stall", "RaiseTPL", "RestoreTPL", "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
+        service_names.CHECK_EVENT,
+        service_names.STALL,
+        service_names.RAISE_TPL,
+        service_names.RESTORE_TPL,
+        "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
         "EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx",
     )
-)  # fmt: skip
+)
 """Services that a waiting guest calls without end; the journal counts repetitions instead of listing them."""
 _LONGEST_STRING: Final = 256
 

@@ -12,22 +12,8 @@ from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import Service, unsupported
+from tdvfsh.uefi.service_names import BOOT_SERVICES, RUNTIME_SERVICES
 
-BOOT_SERVICES: Final = (
-    "RaiseTPL", "RestoreTPL", "AllocatePages", "FreePages", "GetMemoryMap", "AllocatePool", "FreePool", "CreateEvent",
-    "SetTimer", "WaitForEvent", "SignalEvent", "CloseEvent", "CheckEvent", "InstallProtocolInterface",
-    "ReinstallProtocolInterface", "UninstallProtocolInterface", "HandleProtocol", "Reserved",
-    "RegisterProtocolNotify", "LocateHandle", "LocateDevicePath", "InstallConfigurationTable", "LoadImage",
-    "StartImage", "Exit", "UnloadImage", "ExitBootServices", "GetNextMonotonicCount", "Stall", "SetWatchdogTimer",
-    "ConnectController", "DisconnectController", "OpenProtocol", "CloseProtocol", "OpenProtocolInformation",
-    "ProtocolsPerHandle", "LocateHandleBuffer", "LocateProtocol", "InstallMultipleProtocolInterfaces",
-    "UninstallMultipleProtocolInterfaces", "CalculateCrc32", "CopyMem", "SetMem", "CreateEventEx", "AcceptMemory",
-)  # fmt: skip
-RUNTIME_SERVICES: Final = (
-    "GetTime", "SetTime", "GetWakeupTime", "SetWakeupTime", "SetVirtualAddressMap", "ConvertPointer", "GetVariable",
-    "GetNextVariableName", "SetVariable", "GetNextHighMonotonicCount", "ResetSystem", "UpdateCapsule",
-    "QueryCapsuleCapabilities", "QueryVariableInfo",
-)  # fmt: skip
 REVISION: Final = 2 << 16 | 70
 VENDOR: Final = "tdvfsh"
 

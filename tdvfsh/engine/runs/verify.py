@@ -17,13 +17,19 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.unaccepted import unaccepted_table
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.trace import TraceRecord
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import MemoryDescriptor, memory_type_name
 from tdvfsh.units import human_size
 
 _COMPARED: Final = (
-    "AllocatePages", "FreePages", "AllocatePool", "FreePool", "GetMemoryMap", "InstallConfigurationTable",
-    "ExitBootServices",
-)  # fmt: skip
+    service_names.ALLOCATE_PAGES,
+    service_names.FREE_PAGES,
+    service_names.ALLOCATE_POOL,
+    service_names.FREE_POOL,
+    service_names.GET_MEMORY_MAP,
+    service_names.INSTALL_CONFIGURATION_TABLE,
+    service_names.EXIT_BOOT_SERVICES,
+)
 _ARGUMENTS: Final = (
     "allocate_type",
     "memory_type",

@@ -12,6 +12,7 @@ from typing import Final
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service, status_of
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import EfiStatus
 
 _SUPPORTED: Final = 0
@@ -79,7 +80,7 @@ class DriverServices:
             return None
         return GuestDriverBinding(self._context, interface.address)
 
-    @service("ConnectController", "qqqb")
+    @service(service_names.CONNECT_CONTROLLER, "qqqb")
     def connect_controller(
         self, controller_handle: int, driver_image_handle: int, remaining_device_path: int, recursive: int
     ) -> EfiStatus:
@@ -95,7 +96,7 @@ class DriverServices:
             recursive=bool(recursive),
         )
 
-    @service("DisconnectController", "qqq")
+    @service(service_names.DISCONNECT_CONTROLLER, "qqq")
     def disconnect_controller(self, controller_handle: int, driver_image_handle: int, child_handle: int) -> EfiStatus:
         """EFI_DISCONNECT_CONTROLLER."""
         return self._context.services.drivers.disconnect(

@@ -21,6 +21,7 @@ from tdvfsh.dxe.events import EventServices as CoreEvents
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.services.waiting import Waiting
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,
     EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE,
@@ -59,14 +60,14 @@ class EventServices:
         """The present ones: going back to a snapshot replaces them."""
         return self._context.core.events
 
-    @service("CreateEvent", "dqqqq")
+    @service(service_names.CREATE_EVENT, "dqqqq")
     def create_event(
         self, event_type: int, notify_tpl: int, notify_function: int, notify_context: int, event: int
     ) -> EfiStatus:
         """EFI_CREATE_EVENT."""
         return self._create(event_type, notify_tpl, notify_function, notify_context, _GROUPS.get(event_type), event)
 
-    @service("CreateEventEx", "dqqqgq")
+    @service(service_names.CREATE_EVENT_EX, "dqqqgq")
     def create_event_ex(
         self, event_type: int, notify_tpl: int, notify_function: int, notify_context: int, event_group: int, event: int
     ) -> EfiStatus:
@@ -87,7 +88,7 @@ class EventServices:
         self._ram.put_u64(event, made)
         return SUCCESS
 
-    @service("CloseEvent", "q")
+    @service(service_names.CLOSE_EVENT, "q")
     def close_event(self, event: int) -> EfiStatus:
         """EFI_CLOSE_EVENT."""
         status = self._events.close_event(event)
@@ -95,12 +96,12 @@ class EventServices:
             self._context.services.handles.notifies.event_closed(event)
         return status
 
-    @service("SignalEvent", "q")
+    @service(service_names.SIGNAL_EVENT, "q")
     def signal_event(self, event: int) -> EfiStatus:
         """EFI_SIGNAL_EVENT."""
         return self._events.signal_event(event)
 
-    @service("CheckEvent", "q")
+    @service(service_names.CHECK_EVENT, "q")
     def check_event(self, event: int) -> EfiStatus:
         """EFI_CHECK_EVENT; asking in vain takes a moment."""
         status = self._events.check_event(event)
@@ -108,7 +109,7 @@ class EventServices:
             self._waiting.polled()
         return status
 
-    @service("WaitForEvent", "qqq")
+    @service(service_names.WAIT_FOR_EVENT, "qqq")
     def wait_for_event(self, number_of_events: int, event: int, index: int) -> EfiStatus:
         """EFI_WAIT_FOR_EVENT: time passes until one is signaled."""
         if not number_of_events or not event or not index:
@@ -125,17 +126,17 @@ class EventServices:
                     return status
             self._waiting.blocked()
 
-    @service("SetTimer", "qdq")
+    @service(service_names.SET_TIMER, "qdq")
     def set_timer(self, event: int, timer_type: int, trigger_time: int) -> EfiStatus:
         """EFI_SET_TIMER; ``trigger_time`` counts 100 ns."""
         return self._events.set_timer(event, timer_type, trigger_time * 100, self._context.clock.now_ns)
 
-    @service("RaiseTPL", "q")
+    @service(service_names.RAISE_TPL, "q")
     def raise_tpl(self, new_tpl: int) -> int:
         """EFI_RAISE_TPL: returns the old priority."""
         return self._events.raise_tpl(new_tpl)
 
-    @service("RestoreTPL", "q")
+    @service(service_names.RESTORE_TPL, "q")
     def restore_tpl(self, old_tpl: int) -> None:
         """EFI_RESTORE_TPL: what was queued meanwhile is called now."""
         self._events.restore_tpl(old_tpl)

@@ -16,6 +16,7 @@ from tdvfsh.engine.abi.service_table import Answer, service, status_of
 from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.services.protocol_services import ProtocolServices
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
@@ -99,7 +100,7 @@ class ImageServices:
             context.core.events.tpl = tpl
         return status_of(self.exit_code)
 
-    @service("LoadImage", "bqqqqq", own_record=True)
+    @service(service_names.LOAD_IMAGE, "bqqqqq", own_record=True)
     def load_image(
         self, boot_policy: int, parent_image_handle: int, device_path: int, source_buffer: int, source_size: int,
         image_handle: int,
@@ -115,7 +116,7 @@ class ImageServices:
             self._protocols.announce(handle)
         return status
 
-    @service("StartImage", "qqq", own_record=True)
+    @service(service_names.START_IMAGE, "qqq", own_record=True)
     def start_image(self, image_handle: int, exit_data_size: int, exit_data: int) -> Answer:
         """EFI_IMAGE_START: the image's return value, unchanged."""
         self.exit_code = 0
@@ -130,14 +131,14 @@ class ImageServices:
         self._ram.put_u64(size, len(text) if address else 0)
         self._ram.put_u64(pointer, address)
 
-    @service("Exit", "qqqq", own_record=True)
+    @service(service_names.EXIT, "qqqq", own_record=True)
     def exit(self, image_handle: int, exit_status: int, exit_data_size: int, exit_data: int) -> EfiStatus:
         """EFI_EXIT: does not return to an image that runs."""
         text = self._ram.utf16(exit_data) if exit_data and exit_data_size else None
         self.exit_code = exit_status
         return self._services.exit(image_handle, status_of(exit_status), text)
 
-    @service("UnloadImage", "q", own_record=True)
+    @service(service_names.UNLOAD_IMAGE, "q", own_record=True)
     def unload_image(self, image_handle: int) -> EfiStatus:
         """EFI_IMAGE_UNLOAD."""
         image = self._services.images.loaded_image(image_handle)
@@ -146,7 +147,7 @@ class ImageServices:
             image.unload = None if not unload else lambda: status_of(self._context.call(unload, image_handle))
         return self._services.unload_image(image_handle)
 
-    @service("ExitBootServices", "qq", own_record=True)
+    @service(service_names.EXIT_BOOT_SERVICES, "qq", own_record=True)
     def exit_boot_services(self, image_handle: int, map_key: int) -> EfiStatus:
         """EFI_EXIT_BOOT_SERVICES."""
         status = self._services.exit_boot_services(image_handle, map_key)
@@ -154,7 +155,7 @@ class ImageServices:
             self._host.left_boot_services()
         return status
 
-    @service("InstallConfigurationTable", "qq", own_record=True)
+    @service(service_names.INSTALL_CONFIGURATION_TABLE, "qq", own_record=True)
     def install_configuration_table(self, guid: int, table: int) -> EfiStatus:
         """EFI_INSTALL_CONFIGURATION_TABLE."""
         if not guid:

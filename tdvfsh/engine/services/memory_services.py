@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _INVALID = EfiStatus.EFI_INVALID_PARAMETER
@@ -19,7 +20,7 @@ class MemoryServices:
         self._services = context.services
         self._ram = context.ram
 
-    @service("AllocatePages", "ddqq", own_record=True)
+    @service(service_names.ALLOCATE_PAGES, "ddqq", own_record=True)
     def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int) -> EfiStatus:
         """EFI_ALLOCATE_PAGES."""
         asked = self._ram.u64(memory) if memory else None
@@ -28,12 +29,12 @@ class MemoryServices:
             self._ram.put_u64(memory, start)
         return status
 
-    @service("FreePages", "qq", own_record=True)
+    @service(service_names.FREE_PAGES, "qq", own_record=True)
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
         """EFI_FREE_PAGES."""
         return self._services.free_pages(memory, pages)
 
-    @service("AllocatePool", "dqq", own_record=True)
+    @service(service_names.ALLOCATE_POOL, "dqq", own_record=True)
     def allocate_pool(self, pool_type: int, size: int, buffer: int) -> EfiStatus:
         """EFI_ALLOCATE_POOL."""
         status, start = self._services.allocate_pool(pool_type, size, has_buffer=bool(buffer))
@@ -41,12 +42,12 @@ class MemoryServices:
             self._ram.put_u64(buffer, start or 0)
         return status
 
-    @service("FreePool", "q", own_record=True)
+    @service(service_names.FREE_POOL, "q", own_record=True)
     def free_pool(self, buffer: int) -> EfiStatus:
         """EFI_FREE_POOL; FreePool(NULL) is an error that loaders make on their normal way."""
         return self._services.free_pool(buffer)
 
-    @service("GetMemoryMap", "qqqqq", own_record=True)
+    @service(service_names.GET_MEMORY_MAP, "qqqqq", own_record=True)
     def get_memory_map(
         self, memory_map_size: int, memory_map: int, map_key: int, descriptor_size: int, descriptor_version: int
     ) -> EfiStatus:
@@ -67,7 +68,7 @@ class MemoryServices:
             ram.put_u32(descriptor_version, result.descriptor_version)
         return result.status
 
-    @service("AcceptMemory", "qq", own_record=True)
+    @service(service_names.ACCEPT_MEMORY, "qq", own_record=True)
     def accept_memory(self, start_address: int, size: int) -> EfiStatus:
         """AcceptMemory, the RFC's option 3: the entry after CreateEventEx."""
         return self._services.accept_memory(start_address, size)

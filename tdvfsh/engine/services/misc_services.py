@@ -12,6 +12,7 @@ from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.services.waiting import Waiting
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _MICROSECOND: Final = 1_000
@@ -32,19 +33,19 @@ class PlainServices:
         self._waiting = waiting
         self._ram = context.ram
 
-    @service("Stall", "q")
+    @service(service_names.STALL, "q")
     def stall(self, microseconds: int) -> EfiStatus:
         """EFI_STALL: virtual time passes."""
         self._waiting.stall(microseconds * _MICROSECOND)
         return SUCCESS
 
-    @service("SetWatchdogTimer", "qqqq")
+    @service(service_names.SET_WATCHDOG_TIMER, "qqqq")
     def set_watchdog_timer(self, timeout: int, watchdog_code: int, data_size: int, watchdog_data: int) -> EfiStatus:
         """EFI_SET_WATCHDOG_TIMER: in ``timeout`` virtual seconds the run ends; 0 switches the watchdog off."""
         self._time.set_watchdog(timeout)
         return SUCCESS
 
-    @service("CopyMem", "qqq")
+    @service(service_names.COPY_MEM, "qqq")
     def copy_mem(self, destination: int, source: int, length: int) -> None:
         """EFI_COPY_MEM: overlapping is fine."""
         self._ram.check(source, length)
@@ -54,7 +55,7 @@ class PlainServices:
             self._ram.write(destination + offset, self._ram.read(source + offset, size))
         self._context.wrote(destination, length)
 
-    @service("SetMem", "qqb")
+    @service(service_names.SET_MEM, "qqb")
     def set_mem(self, buffer: int, size: int, value: int) -> None:
         """EFI_SET_MEM."""
         self._ram.check(buffer, size, write=True)
@@ -62,7 +63,7 @@ class PlainServices:
             self._ram.write(buffer + offset, bytes((value,)) * length)
         self._context.wrote(buffer, size)
 
-    @service("CalculateCrc32", "qqq")
+    @service(service_names.CALCULATE_CRC32, "qqq")
     def calculate_crc32(self, data: int, data_size: int, crc32: int) -> EfiStatus:
         """EFI_CALCULATE_CRC32."""
         if not data or not data_size or not crc32:
@@ -74,7 +75,7 @@ class PlainServices:
         self._ram.put_u32(crc32, checksum)
         return SUCCESS
 
-    @service("GetNextMonotonicCount", "q")
+    @service(service_names.GET_NEXT_MONOTONIC_COUNT, "q")
     def get_next_monotonic_count(self, count: int) -> EfiStatus:
         """EFI_GET_NEXT_MONOTONIC_COUNT."""
         if not count:
@@ -82,7 +83,7 @@ class PlainServices:
         self._ram.put_u64(count, self._context.core.monotonic_counter.get_next_monotonic_count())
         return SUCCESS
 
-    @service("GetNextHighMonotonicCount", "q")
+    @service(service_names.GET_NEXT_HIGH_MONOTONIC_COUNT, "q")
     def get_next_high_monotonic_count(self, high_count: int) -> EfiStatus:
         """EFI_GET_NEXT_HIGH_MONO_COUNT."""
         if not high_count:

@@ -18,6 +18,7 @@ from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_TEST_PROTOCOL as TEST_PR
 from tdvfsh.engine.abi.buffers import give_array
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -43,14 +44,14 @@ class OpenServices:
         """The present one: going back to a snapshot replaces it."""
         return self._context.services.handles
 
-    @service("HandleProtocol", "qgq")
+    @service(service_names.HANDLE_PROTOCOL, "qgq")
     def handle_protocol(self, handle: int, protocol: int, interface: int) -> EfiStatus:
         """EFI_HANDLE_PROTOCOL: OpenProtocol on behalf of the context."""
         if not interface or not protocol:
             return _INVALID
         return self._open(handle, self._ram.guid(protocol), interface, (self._context.machine.firmware_image, 0, 1))
 
-    @service("OpenProtocol", "qgqqqd")
+    @service(service_names.OPEN_PROTOCOL, "qgqqqd")
     def open_protocol(
         self, handle: int, protocol: int, interface: int, agent_handle: int, controller_handle: int, attributes: int
     ) -> EfiStatus:
@@ -95,7 +96,7 @@ class OpenServices:
             return EfiStatus.EFI_ACCESS_DENIED
         return SUCCESS
 
-    @service("CloseProtocol", "qgqq")
+    @service(service_names.CLOSE_PROTOCOL, "qgqq")
     def close_protocol(self, handle: int, protocol: int, agent_handle: int, controller_handle: int) -> EfiStatus:
         """EFI_CLOSE_PROTOCOL."""
         handles = self._handles
@@ -106,7 +107,7 @@ class OpenServices:
         closed = handles.opens.close(handle, self._ram.guid(protocol), agent_handle, controller_handle)
         return SUCCESS if closed else EfiStatus.EFI_NOT_FOUND
 
-    @service("OpenProtocolInformation", "qgqq")
+    @service(service_names.OPEN_PROTOCOL_INFORMATION, "qgqq")
     def open_protocol_information(self, handle: int, protocol: int, entry_buffer: int, entry_count: int) -> EfiStatus:
         """EFI_OPEN_PROTOCOL_INFORMATION."""
         if not protocol or not entry_buffer or not entry_count:
@@ -118,7 +119,7 @@ class OpenServices:
         data = b"".join(struct.pack("<QQII", *use) for use in uses)
         return give_array(self._context, data, entry_buffer, entry_count, len(uses))
 
-    @service("ProtocolsPerHandle", "qqq")
+    @service(service_names.PROTOCOLS_PER_HANDLE, "qqq")
     def protocols_per_handle(self, handle: int, protocol_buffer: int, protocol_buffer_count: int) -> EfiStatus:
         """EFI_PROTOCOLS_PER_HANDLE: pointers to GUIDs."""
         if handle not in self._handles or not protocol_buffer or not protocol_buffer_count:

@@ -14,6 +14,7 @@ from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import Argument, service
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -38,7 +39,7 @@ class ProtocolServices:
 
     # ---- installing ---------------------------------------------------------------------------------------------
 
-    @service("InstallProtocolInterface", "qgdq", own_record=True)
+    @service(service_names.INSTALL_PROTOCOL_INTERFACE, "qgdq", own_record=True)
     def install_protocol_interface(self, handle: int, protocol: int, interface_type: int, interface: int) -> EfiStatus:
         """EFI_INSTALL_PROTOCOL_INTERFACE."""
         if not handle or not protocol or interface_type:
@@ -74,7 +75,7 @@ class ProtocolServices:
         """The present ones: going back to a snapshot replaces them."""
         return self._services.handles.notifies
 
-    @service("ReinstallProtocolInterface", "qgqq")
+    @service(service_names.REINSTALL_PROTOCOL_INTERFACE, "qgqq")
     def reinstall_protocol_interface(
         self, handle: int, protocol: int, old_interface: int, new_interface: int
     ) -> EfiStatus:
@@ -93,7 +94,7 @@ class ProtocolServices:
         self._notify(handle, guid)
         return SUCCESS
 
-    @service("UninstallProtocolInterface", "qgq", own_record=True)
+    @service(service_names.UNINSTALL_PROTOCOL_INTERFACE, "qgq", own_record=True)
     def uninstall_protocol_interface(self, handle: int, protocol: int, interface: int) -> EfiStatus:
         """EFI_UNINSTALL_PROTOCOL_INTERFACE."""
         return self._uninstall(handle, self._ram.guid(protocol), interface) if protocol else _INVALID
@@ -116,7 +117,7 @@ class ProtocolServices:
         address = self._context.interfaces.address_of(handle, protocol, protocols[protocol])
         return SUCCESS if address == interface else EfiStatus.EFI_NOT_FOUND
 
-    @service("InstallMultipleProtocolInterfaces", "*")
+    @service(service_names.INSTALL_MULTIPLE_PROTOCOL_INTERFACES, "*")
     def install_multiple_protocol_interfaces(self, argument: Argument) -> EfiStatus:
         """EFI_INSTALL_MULTIPLE_PROTOCOL_INTERFACES: all or none, and no device path a second time."""
         handle = argument(0)
@@ -142,7 +143,7 @@ class ProtocolServices:
         status, _, rest = self._services.handles.locate_device_path(protocol, path)
         return status is SUCCESS and not rest.nodes
 
-    @service("UninstallMultipleProtocolInterfaces", "*")
+    @service(service_names.UNINSTALL_MULTIPLE_PROTOCOL_INTERFACES, "*")
     def uninstall_multiple_protocol_interfaces(self, argument: Argument) -> EfiStatus:
         """EFI_UNINSTALL_MULTIPLE_PROTOCOL_INTERFACES: all or none."""
         handle = argument(0)
@@ -167,7 +168,7 @@ class ProtocolServices:
             position += 2
         return pairs
 
-    @service("RegisterProtocolNotify", "gqq")
+    @service(service_names.REGISTER_PROTOCOL_NOTIFY, "gqq")
     def register_protocol_notify(self, protocol: int, event: int, registration: int) -> EfiStatus:
         """EFI_REGISTER_PROTOCOL_NOTIFY."""
         if not protocol or not event or not registration:
@@ -177,7 +178,7 @@ class ProtocolServices:
 
     # ---- locating -----------------------------------------------------------------------------------------------
 
-    @service("LocateHandle", "dgqqq")
+    @service(service_names.LOCATE_HANDLE, "dgqqq")
     def locate_handle(
         self, search_type: int, protocol: int, search_key: int, buffer_size: int, buffer: int
     ) -> EfiStatus:
@@ -198,7 +199,7 @@ class ProtocolServices:
             self._notifies.take(search_key)
         return SUCCESS
 
-    @service("LocateHandleBuffer", "dgqqq")
+    @service(service_names.LOCATE_HANDLE_BUFFER, "dgqqq")
     def locate_handle_buffer(
         self, search_type: int, protocol: int, search_key: int, no_handles: int, buffer: int
     ) -> EfiStatus:
@@ -227,7 +228,7 @@ class ProtocolServices:
             return _INVALID, []
         return (SUCCESS if found else EfiStatus.EFI_NOT_FOUND), found
 
-    @service("LocateProtocol", "gqq", own_record=True)
+    @service(service_names.LOCATE_PROTOCOL, "gqq", own_record=True)
     def locate_protocol(self, protocol: int, registration: int, interface: int) -> EfiStatus:
         """EFI_LOCATE_PROTOCOL."""
         if not interface or not protocol:
@@ -245,7 +246,7 @@ class ProtocolServices:
         self._ram.put_u64(interface, address or 0)
         return SUCCESS if address is not None else EfiStatus.EFI_NOT_FOUND
 
-    @service("LocateDevicePath", "gqq")
+    @service(service_names.LOCATE_DEVICE_PATH, "gqq")
     def locate_device_path(self, protocol: int, device_path: int, device: int) -> EfiStatus:
         """EFI_LOCATE_DEVICE_PATH: the path moves on to what the handle does not cover."""
         if not protocol or not device_path or not self._ram.u64(device_path):

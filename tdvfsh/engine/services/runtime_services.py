@@ -11,6 +11,7 @@ from typing import Final
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.errors import GuestReset
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.efi_time import EFI_TIME, EfiTime
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -26,7 +27,7 @@ class RuntimeServices:
         self._context = context
         self._ram = context.ram
 
-    @service("GetTime", "qq")
+    @service(service_names.GET_TIME, "qq")
     def get_time(self, time: int, capabilities: int) -> EfiStatus:
         """EFI_GET_TIME; asking takes a moment."""
         if not time:
@@ -39,14 +40,14 @@ class RuntimeServices:
             self._ram.write(capabilities, _CAPABILITIES)
         return SUCCESS
 
-    @service("SetTime", "q")
+    @service(service_names.SET_TIME, "q")
     def set_time(self, time: int) -> EfiStatus:
         """EFI_SET_TIME."""
         if not time:
             return _INVALID
         return self._context.core.real_time_clock.set_time(self._time(time), self._context.clock.now_ns)
 
-    @service("GetWakeupTime", "qqq")
+    @service(service_names.GET_WAKEUP_TIME, "qqq")
     def get_wakeup_time(self, enabled: int, pending: int, time: int) -> EfiStatus:
         """EFI_GET_WAKEUP_TIME."""
         if not enabled or not pending or not time:
@@ -59,7 +60,7 @@ class RuntimeServices:
         self._ram.write(time, result.time.pack())
         return SUCCESS
 
-    @service("SetWakeupTime", "bq")
+    @service(service_names.SET_WAKEUP_TIME, "bq")
     def set_wakeup_time(self, enable: int, time: int) -> EfiStatus:
         """EFI_SET_WAKEUP_TIME."""
         wanted = self._time(time) if enable and time else None
@@ -68,7 +69,7 @@ class RuntimeServices:
     def _time(self, address: int) -> EfiTime:
         return EfiTime.unpack(self._ram.read(address, EFI_TIME.size))
 
-    @service("ResetSystem", "dqqq")
+    @service(service_names.RESET_SYSTEM, "dqqq")
     def reset_system(self, reset_type: int, reset_status: int, data_size: int, reset_data: int) -> None:
         """EFI_RESET_SYSTEM: the run ends."""
         kind = _RESETS[reset_type] if reset_type < len(_RESETS) else f"type {reset_type}"

@@ -11,6 +11,7 @@ from tdvfsh.dxe.variables import MAXIMUM_DATA_BYTES
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
@@ -27,7 +28,7 @@ class VariableServices:
         self._context = context
         self._ram = context.ram
 
-    @service("GetVariable", "sgqqq")
+    @service(service_names.GET_VARIABLE, "sgqqq")
     def get_variable(
         self, variable_name: int, vendor_guid: int, attributes: int, data_size: int, data: int
     ) -> EfiStatus:
@@ -43,7 +44,7 @@ class VariableServices:
             self._ram.put_u32(attributes, variable.attributes)
         return fill_buffer(self._ram, data_size, data, variable.data)
 
-    @service("GetNextVariableName", "qsg")
+    @service(service_names.GET_NEXT_VARIABLE_NAME, "qsg")
     def get_next_variable_name(self, variable_name_size: int, variable_name: int, vendor_guid: int) -> EfiStatus:
         """EFI_GET_NEXT_VARIABLE_NAME."""
         if not variable_name_size or not variable_name or not vendor_guid:
@@ -63,7 +64,7 @@ class VariableServices:
             self._ram.write(vendor_guid, variable.vendor.bytes_le)
         return status
 
-    @service("SetVariable", "sgdqq")
+    @service(service_names.SET_VARIABLE, "sgdqq")
     def set_variable(
         self, variable_name: int, vendor_guid: int, attributes: int, data_size: int, data: int
     ) -> EfiStatus:
@@ -77,7 +78,7 @@ class VariableServices:
         value = self._ram.read(data, data_size) if data_size else b""
         return core.variables.set_variable(name, vendor, attributes, value, at_runtime=core.at_runtime)
 
-    @service("QueryVariableInfo", "dqqq")
+    @service(service_names.QUERY_VARIABLE_INFO, "dqqq")
     def query_variable_info(
         self, attributes: int, maximum_storage_size: int, remaining_storage_size: int, maximum_variable_size: int
     ) -> EfiStatus:

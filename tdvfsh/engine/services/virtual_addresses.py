@@ -11,6 +11,7 @@ from typing import Final
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.abi.system_table import SystemTables
+from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -36,7 +37,7 @@ class VirtualAddressServices:
         self._map: list[tuple[int, int, int]] | None = None
         self._changing = False
 
-    @service("SetVirtualAddressMap", "qqdq")
+    @service(service_names.SET_VIRTUAL_ADDRESS_MAP, "qqdq")
     def set_virtual_address_map(self, size: int, descriptor_size: int, version: int, address_map: int) -> EfiStatus:
         """EFI_SET_VIRTUAL_ADDRESS_MAP."""
         context = self._context
@@ -63,7 +64,7 @@ class VirtualAddressServices:
                 return address - start + virtual
         return None
 
-    @service("ConvertPointer", "qq")
+    @service(service_names.CONVERT_POINTER, "qq")
     def convert_pointer(self, debug_disposition: int, address: int) -> EfiStatus:
         """EFI_CONVERT_POINTER."""
         if not self._changing:

@@ -8,6 +8,7 @@ from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.errors import GuestIdle
 from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.x86.guest_clock import GuestClock
+from tdvfsh.uefi import service_names
 
 _POLL_NS: Final = 1_000_000
 _POLL_SECONDS: Final = 0.002
@@ -17,13 +18,23 @@ _IDLE_POLLS: Final = 60_000
 
 _NOT_PROGRESS: Final = frozenset(
     (
-        "CheckEvent", "Stall", "RaiseTPL", "RestoreTPL", "GetTime", "SetTimer", "CreateEvent", "CloseEvent",
-        "GetVariable", "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
-        "EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx", "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetCursorPosition",
-        "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.EnableCursor", "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetAttribute",
+        service_names.CHECK_EVENT,
+        service_names.STALL,
+        service_names.RAISE_TPL,
+        service_names.RESTORE_TPL,
+        service_names.GET_TIME,
+        service_names.SET_TIMER,
+        service_names.CREATE_EVENT,
+        service_names.CLOSE_EVENT,
+        service_names.GET_VARIABLE,
+        "EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke",
+        "EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx",
+        "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetCursorPosition",
+        "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.EnableCursor",
+        "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetAttribute",
         "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode",
     )
-)  # fmt: skip
+)
 
 
 class Idleness:

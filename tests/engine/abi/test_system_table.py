@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tdvfsh.engine.abi.system_table import BOOT_SERVICES, RUNTIME_SERVICES
+from tdvfsh.uefi.service_names import BOOT_SERVICES, RUNTIME_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.programs import Caller, guest
 

@@ -7,10 +7,10 @@ import struct
 import pytest
 
 from tdvfsh.dxe.time import START_OF_TIME
-from tdvfsh.engine.abi.system_table import RUNTIME_SERVICES
 from tdvfsh.engine.errors import GuestDead, GuestFatal, GuestReset
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
+from tdvfsh.uefi.service_names import RUNTIME_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.operating_system import (
     BASE,

@@ -10,7 +10,6 @@ from zlib import crc32
 import pytest
 
 from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
-from tdvfsh.engine.abi.system_table import BOOT_SERVICES
 from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.uefi.efi_time import EfiTime
@@ -30,6 +29,7 @@ from tdvfsh.uefi.guids import (
     EFI_UNICODE_COLLATION_PROTOCOL2_GUID,
     Guid,
 )
+from tdvfsh.uefi.service_names import BOOT_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.programs import Caller, guest
 from tests.engine.protocols.test_texts import string_package

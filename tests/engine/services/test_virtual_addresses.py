@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tdvfsh.engine.abi.system_table import RUNTIME_SERVICES
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME, EfiMemoryType
+from tdvfsh.uefi.service_names import RUNTIME_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program
 from tests.engine.programs import TABLE_HEADER, Caller, guest
