@@ -22,6 +22,7 @@ from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
 from tdvfsh.engine.console.serial_input import SerialInput
+from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.devices import Devices
 from tdvfsh.engine.devices.interrupt_bus import InterruptBus
 from tdvfsh.engine.devices.interrupts import Interrupts, Windows
@@ -41,7 +42,9 @@ from tdvfsh.engine.x86.exceptions import takes_error_code
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
+from tdvfsh.uefi.tdx import SeptState
 
+_4_GIB: Final = 1 << 32
 _INT3: Final = b"\xcc"
 _DEBUG: Final = 1
 _BREAKPOINT: Final = 3
@@ -49,6 +52,14 @@ _INVALID_OPCODE: Final = 6
 _PAGE_FAULT: Final = 14
 _FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its terminal
+
+
+def _read_at(memory: DeviceBus, base: int, offset: int, size: int) -> int:
+    return memory.read(base + offset, size)
+
+
+def _write_at(memory: DeviceBus, base: int, offset: int, size: int, value: int) -> None:
+    memory.write(base + offset, size, value)
 
 
 class Board:
@@ -178,6 +189,8 @@ class Board:
         self.clock.uneven = True
         self.cpu.mapped.map_accepted()
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        if not self.td.is_td:
+            self._map_devices()
         state = self._state
         if self.td.is_td and self.td.vcpus > 1:
             self._spins = SpinWatch(self.cpu)
@@ -211,6 +224,18 @@ class Board:
         function, stop = stand_in
         del self._stand_ins[function]
         self.cpu.no_stop_at(stop)
+
+    def _map_devices(self) -> None:
+        """A plain VM reaches devices by plain accesses, wherever there is no RAM below 4 GiB and no firmware."""
+        memory, td = self.devices.memory, self.td
+        spans = td.sept.spans(td.ram.low.end, _4_GIB)
+        taken = [(start, end) for start, end, entry in spans if entry.state is SeptState.MAPPED]
+        taken += [(IO_APIC_ADDRESS, IO_APIC_ADDRESS + IO_APIC_SIZE), (_4_GIB, _4_GIB)]
+        at = td.ram.low.end
+        for start, end in sorted(taken):
+            if at < start:
+                self.cpu.map_device(at, start - at, partial(_read_at, memory, at), partial(_write_at, memory, at))
+            at = max(at, end)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 

@@ -63,3 +63,15 @@ def test_firmware_that_waits_for_input_without_a_console_says_so(
 ) -> None:
     assert run("--memory", "1G") == 1
     assert "the firmware waits for input; --console types at it" in capfd.readouterr().err
+
+
+def test_the_same_firmware_runs_as_a_plain_vm(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    type_at(monkeypatch, "memmap\nreset -s\n")
+    assert run("--memory", "512M", "--no-td", "--console") == 0
+    shown, reports = capfd.readouterr()
+    rows = ROW.findall(shown)
+    assert len(rows) > 80
+    assert rows[0] == ("BS_Code", "0000000000000000", "0000000000000FFF", "0000000000000001")
+    assert "accepted by" not in reports
