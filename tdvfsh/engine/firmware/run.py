@@ -314,7 +314,11 @@ class FirmwareRun:
             if console:
                 return self.ended(ended)
             who = "the operating system" if self._system_runs else "the firmware"
-            return FirmwareOutcome(WAITS, f"{who} waits for input; --console types at it", self._system_runs)
+            why = f"{who} waits for input; --console types at it"
+            refused = self._boots_kernel and not self._system_runs
+            if refused:
+                why = "the firmware has not started the kernel, its console says why, and waits for input"
+            return FirmwareOutcome(WAITS, why, self._system_runs, refused=refused)
         except EngineError as error:
             return self.ended(error)
         raise AssertionError("a run ends by an exception")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
+from tdvfsh.images.make_init import make_init
 from tests.engine.runs.test_real_programs import image
 
 pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real firmware")]
@@ -21,8 +22,8 @@ def type_at(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
-def run(*words: str) -> int:
-    return main(["firmware", "run", str(image("ovmf-2025.02", "firmware")), "--time-limit", "300", *words])
+def run(*words: str, firmware: str = "ovmf-2025.02") -> int:
+    return main(["firmware", "run", str(image(firmware, "firmware")), "--time-limit", "300", *words])
 
 
 def test_a_session_in_the_shell_shows_the_map_and_switches_off(
@@ -73,5 +74,30 @@ def test_the_same_firmware_runs_as_a_plain_vm(
     shown, reports = capfd.readouterr()
     rows = ROW.findall(shown)
     assert len(rows) > 80
-    assert rows[0] == ("BS_Code", "0000000000000000", "0000000000000FFF", "0000000000000001")
+    assert rows[0] == ("Available", "0000000000000000", "000000000009FFFF", "00000000000000A0")
     assert "accepted by" not in reports
+
+
+def test_a_kernel_goes_from_the_firmware_to_user_space_and_switches_off(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    init = tmp_path / "init.cpio"
+    make_init(init, "greetings from user space")
+    kernel = str(image("kernel-6.12-cloud", "kernel"))
+    words = ["--kernel", kernel, "--initrd", str(init), "--cmdline", "console=ttyS0 quiet"]
+    assert run("--memory", "4G", "--vcpus", "2", *words) == 0
+    shown, reports = capfd.readouterr()
+    assert "greetings from user space" in shown
+    assert re.search(r"TdxDxe +0 +1,412 +1,412 +0 +5.52 MiB", reports)
+    assert "converted: 1420 × to shared" in reports
+    assert "operating system     0" in reports
+    assert "the kernel by zstd_decompress_dctx" in reports
+
+
+def test_secure_boot_refuses_a_kernel_that_nobody_signed_for_it(capfd: pytest.CaptureFixture[str]) -> None:
+    kernel = str(image("kernel-6.12-cloud", "kernel"))
+    assert run("--memory", "2G", "--kernel", kernel, firmware="ovmf-inteltdx") == 1
+    shown, reports = capfd.readouterr()
+    assert "Secure boot image verification failed" in shown
+    assert "not using insecure legacy linux kernel loader" in shown
+    assert "the firmware has not started the kernel" in reports
