@@ -25,7 +25,7 @@ class AskedStep(NamedTuple):
 
 
 def asked_steps(result: BootResult) -> list[AskedStep]:
-    """The placements of a boot with the calls behind them."""
+    """The placements of a boot with the calls that made them."""
     return [
         AskedStep(placement.what, placement.size, _call_of(placement, result.machine.trace), placement.start,
                   placement.freed)

@@ -22,13 +22,13 @@ def why_option(name: str, result: BootResult) -> str:
 
 def _why_it_boots(name: str, result: BootResult, accepts: int) -> str:
     if result.lacks_initrd:
-        return "what failed is no step that a boot depends on: GRUB starts the kernel all the same"
+        return "the failed step is not one that a boot depends on: GRUB starts the kernel all the same"
     if not accepts:
         return "nothing more had to be accepted"
     times = {1: "once", 2: "twice"}.get(accepts, f"{accepts} times")
     at_exit = any(record.service == ACCEPT_AT_EXIT for record in result.machine.trace)
     if name == "none" or (at_exit and accepts == len(result.machine.td.ram.spans)):
-        return "firmware accepted the rest at ExitBootServices, nobody before"
+        return "firmware accepted the rest only at ExitBootServices"
     if name == "allocator":
         return f"the allocator, about to say OUT_OF_RESOURCES, accepted {times} instead, in multiples of 32 MiB"
     if name == "service":
@@ -49,7 +49,7 @@ def _why_it_fails(name: str, result: BootResult, accepts: int) -> str:
         return f"{got_further}{result.status.short_name} is nothing that memory cures"
     asked = human_size(failure.asked_bytes)
     if name == "none":
-        return f"nobody accepts anything after boot, and {asked} find no room"
+        return f"nothing accepts memory after boot, and {asked} do not fit"
     if name == "allocator":
         return got_further + _why_allocator_fails(result)
     if name == "loader-literal":

@@ -19,7 +19,7 @@ FILE_SYSTEMS: Final = 10
 
 
 class Arguments:
-    """What was asked for: the subcommand, its values, and the TD options where they were given.
+    """The parsed command line: the subcommand, its values, and the TD options where they were given.
 
     Args:
         values: By name.
@@ -85,7 +85,7 @@ class Arguments:
         return TdOptions(**(self._given() | changes))
 
     def td_options_or_none(self) -> TdOptions | None:
-        """The TD options, or None where none was given: then nobody needs the machine's modules yet."""
+        """The TD options, or None where none was given: the machine's modules are not needed then."""
         return self.td_options() if self._given() else None
 
     def check(self) -> None:

@@ -22,7 +22,7 @@ from tdvfsh.loaders.files import BootFiles
 
 
 class RealCodeReport(NamedTuple):
-    """What only real code has to tell: whether its operating system ended well, lines, and members of the JSON."""
+    """Results that only real code has: whether its operating system ended well, lines, and members of the JSON."""
 
     succeeded: bool
     lines: list[str]
@@ -98,7 +98,7 @@ def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:
     """``--until``, compiled.
 
     Raises:
-        UsageError: It is no regular expression.
+        UsageError: It is not a regular expression.
     """
     until = arguments.optional("until")
     try:

@@ -38,7 +38,7 @@ _CURES: Final = (
 
 
 def run_demo(arguments: Arguments) -> int:
-    """The comparison of all policies on a real pair, one failure told whole, and its three cures."""
+    """The comparison of all policies on a real pair, one failure in full, and its three cures."""
     options = replace(arguments.td_options(), memory=_MEMORY)
     with (
         _pair(arguments.flag("offline")) as pair,
@@ -64,9 +64,9 @@ def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], sourc
     accepts = ("eager", "below-4g", "512M", "presize:192M", small)
     print_lines([*compare_lines(compared_rows(compared_boots(options, files, accepts))), ""])
     if failure is None:
-        print_lines(["With this pair nothing fails, however little is accepted: there is no failure to tell."])
+        print_lines(["With this pair nothing fails, however little is accepted: there is no failure to show."])
         return
-    print_lines([f"2. A failure: only {small} are accepted at boot, and nobody accepts more", ""])
+    print_lines([f"2. A failure: only {small} are accepted at boot, and nothing accepts more", ""])
     print_lines([*story_lines(failure, initrds)[len(files_lines(failure, initrds)) :], ""])
     print_lines(["3. Its cures", ""])
     for name, what in _CURES:
@@ -95,7 +95,7 @@ def _accepts(result: BootResult) -> str:
 
 
 def _first_failure(options: TdOptions, files: BootFiles) -> BootResult | None:
-    """The boot with the most memory accepted, in steps of 16 MiB, that fails for want of room for the initrd."""
+    """The boot with the most memory accepted, in steps of 16 MiB, that fails because the initrd does not fit."""
     for size in range(_MEMORY - _STEP, 0, -_STEP):
         chosen = replace(options, accept=parse_boot_accept(f"{size // MIB}M"), on_demand="none", loader="direct")
         try:

@@ -24,7 +24,7 @@ _MAXIMUM_INPUT: Final = 16 << 20
 
 
 def run_exec(arguments: Arguments) -> int:
-    """Run it; the exit status is the low byte of what it gave back, and never 0 for an error."""
+    """Run it; the exit status is the low byte of what it returned, and never 0 for an error."""
     from tdvfsh.engine.extra import cpu_extra
     from tdvfsh.machine import Machine
 
@@ -137,7 +137,7 @@ def console() -> Iterator[tuple[Screen, KeySource]]:
 
 
 def standard_input_text() -> str:
-    """All that comes from standard input; nothing from a terminal, at which somebody would have to sit."""
+    """All that comes from standard input; nothing from a terminal, which would wait for a user."""
     if sys.stdin is None or sys.stdin.isatty():
         return ""
     return sys.stdin.buffer.read(_MAXIMUM_INPUT).decode("utf-8", "replace")
@@ -152,7 +152,7 @@ class _Flushing:
 
 
 def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:
-    """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own behind them."""
+    """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own after them."""
     from tdvfsh.shell.drives.hostfolder import HostFolder
 
     folders = arguments.file_systems() or {0: "."}

@@ -35,7 +35,7 @@ def run_firmware(arguments: Arguments) -> int:
 
 
 def _refuse_model_options(arguments: Arguments) -> None:
-    """Real firmware decides by itself what the model is told."""
+    """Reject options of the model: real firmware decides these by itself."""
     for name in _FIRMWARE_S_OWN:
         if arguments.is_given(name):
             option = f"--{name.replace('_', '-')}"
@@ -43,7 +43,7 @@ def _refuse_model_options(arguments: Arguments) -> None:
 
 
 def _accepts(arguments: Arguments) -> int:
-    """SEC only: who accepted what. Exit status 1 where SEC did not come to its end."""
+    """SEC only: which vCPU accepted what. Exit status 1 where SEC did not reach its end."""
     from tdvfsh.cli.exec import time_limit
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError

@@ -30,7 +30,7 @@ _COLUMNS: Final = 80
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Knows the terminal's width: argparse looks it up anew for every option, and imports shutil to do so."""
+    """Help formatter that knows the terminal's width: argparse imports shutil and looks it up for each option."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
@@ -62,7 +62,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     if named.isdisjoint(("-h", "--help")):  # help names every subcommand
         with suppress(UsageError):
             values = vars(_build_parser(named, with_help=False).parse_args(words))
-    if values is None:  # and so does what is said of a mistake
+    if values is None:  # and so do error messages
         values = vars(_build_parser(SUBCOMMANDS, with_help=True).parse_args(words))
     if values.get("subcommand") is None:
         values["subcommand"] = "shell"

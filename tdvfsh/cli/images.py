@@ -44,7 +44,7 @@ def _fetch(arguments: Arguments) -> int:
     names = arguments.words("names")
     deb = arguments.optional("deb")
     if deb is not None and len(names) != 1:
-        raise UsageError("images fetch --deb: one package file gives one image; name just one")
+        raise UsageError("images fetch --deb: one package file is one image; name just one")
     most = parse_size(arguments.text("max_size"))
     fetched = []
     for name in names:

@@ -9,7 +9,7 @@ from tdvfsh.formats.inspect import inspect_file
 
 
 def run_inspect(arguments: Arguments) -> int:
-    """What a file is, for people or as the contract's JSON."""
+    """What a file is, in readable form or as the contract's JSON."""
     path = arguments.text("file")
     with unpack_progress() as progress:
         facts = inspect_file(path, lambda done, total: progress(path, done, total), arguments.unpack_limits())

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop(sys.stdout)
         return _BROKEN_PIPE
     except MemoryError:
-        _complain("this host has not enough memory for that")
+        _complain("out of memory on the host")
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -124,7 +124,7 @@ def _complain(text: str) -> None:
 
     try:
         print_notes([f"tdvfsh: {printable(text)}"])  # one line, whatever it quotes
-    except OSError:  # full or gone as well: the status has to tell
+    except OSError:  # full or gone, too: only the status is left
         _drop(sys.stderr)
 
 

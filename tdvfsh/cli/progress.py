@@ -11,14 +11,14 @@ Tell = Callable[[str, int, int], None]
 
 @contextmanager
 def unpack_progress() -> Iterator[Tell]:
-    """A callback for (label, done, total), behind which a bar appears after a second."""
+    """A callback for (label, done, total), which shows a bar after a second."""
     with progress_on(sys.stderr.isatty()) as tell:
         yield tell
 
 
 @contextmanager
 def progress_on(terminal: bool) -> Iterator[Tell]:
-    """:func:`unpack_progress` for a known answer to whether a person is watching."""
+    """:func:`unpack_progress` for a known answer to whether a user is watching."""
     if not terminal:
         yield lambda label, done, total: None
         return

@@ -72,7 +72,7 @@ def make_shell(arguments: Arguments) -> Shell:
     """A shell with its file systems mounted; its machine is made when a command needs it.
 
     Raises:
-        UsageError: A TD option or a folder that cannot be.
+        UsageError: An invalid TD option or folder.
     """
     shell = Shell(sink_for(sys.stdout))
     if is_terminal(sys.stdout):
@@ -103,7 +103,7 @@ def read_script(path: str) -> str:
     """The text of a host's script.
 
     Raises:
-        HostError, FormatError: It cannot be read, or is no text.
+        HostError, FormatError: It cannot be read, or is not text.
     """
     try:
         found = os.stat(path)

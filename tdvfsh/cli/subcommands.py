@@ -88,7 +88,7 @@ def _boot(parser: argparse.ArgumentParser) -> None:
 def _lazy(parser: argparse.ArgumentParser) -> None:
     _booting(parser, "lazy")
     parser.add_argument("--until", metavar="REGEX", help="end each run where a console line matches")
-    parser.add_argument("--time-limit", metavar="S", help="give each run up after so many seconds")
+    parser.add_argument("--time-limit", metavar="S", help="abort each run after S seconds")
     _add_fast_decompress(parser)
 
 
@@ -195,7 +195,7 @@ def _add_run_limits(parser: argparse.ArgumentParser) -> None:
         "--violation", choices=("stop", "ve"), default="stop",
         help="touching unaccepted memory stops the run, or raises #VE in the guest (default stop)",
     )  # fmt: skip
-    parser.add_argument("--time-limit", metavar="S", help="give a run up after so many seconds")
+    parser.add_argument("--time-limit", metavar="S", help="abort a run after S seconds")
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:
@@ -208,7 +208,7 @@ def _firmware_file(parser: argparse.ArgumentParser) -> None:
         "--real-code-only", action="store_true",
         help="let the host do nothing in the firmware's place: no unpacking, no REP MOVS and STOS; takes much longer",
     )  # fmt: skip
-    parser.add_argument("--time-limit", metavar="S", help="give the run up after so many seconds")
+    parser.add_argument("--time-limit", metavar="S", help="abort the run after S seconds")
 
 
 def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
@@ -250,7 +250,7 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
             td=True,
         ),
         "accepts": Subcommand(
-            "run SEC only: who accepted what, in which order, by which vCPU",
+            "run SEC only: what was accepted, in which order, by which vCPU",
             "tdvfsh firmware accepts OVMF.fd --memory 2G --vcpus 2",
             _firmware_accepts,
             td=True,
@@ -300,7 +300,7 @@ def _images(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("names", metavar="NAME", nargs="+")
     fetch.add_argument("--deb", metavar="FILE", help="take the package from this file")
     fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
-    fetch.add_argument("--max-size", metavar="SIZE", default="1G", help="what its files may have in all (default 1G)")
+    fetch.add_argument("--max-size", metavar="SIZE", default="1G", help="limit of the total size of its files (default 1G)")
     fetch.add_argument("--json", action="store_true", help="print JSON")
     make = actions.add_parser(
         "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
@@ -326,7 +326,7 @@ def _images(parser: argparse.ArgumentParser) -> None:
         "  tdvfsh images make init -o meminfo.cpio --show /proc/meminfo",
     )
     init.add_argument("--message", metavar="TEXT", default="tdvfsh: user space runs", help="the line")
-    init.add_argument("--show", metavar="FILE", action="append", help="write FILE behind it, such as /proc/meminfo")
+    init.add_argument("--show", metavar="FILE", action="append", help="write FILE after it, such as /proc/meminfo")
     init.add_argument(
         "--then", metavar="ENDING", default="power-off", help="power-off (default), halt, restart, loop, exit"
     )
@@ -338,7 +338,7 @@ SUBCOMMANDS: Final = {
     "run": Subcommand("run an .nsh script", "tdvfsh run scripts/tour.nsh", _run, td=True, shell=True),
     "demo": Subcommand("the main job on real images, in one go", "tdvfsh demo", _demo, td=True),
     "boot": Subcommand(
-        "one boot, told as a story",
+        "one boot, step by step",
         "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service",
         _boot,
         td=True,

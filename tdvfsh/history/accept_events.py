@@ -1,4 +1,4 @@
-"""Who accepted what, when and why, out of a journal."""
+"""What was accepted, when, by which caller and why, from a journal."""
 
 from __future__ import annotations
 

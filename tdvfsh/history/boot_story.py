@@ -1,4 +1,4 @@
-"""The steps of a boot that a person wants to see, out of a journal: large requests, images, accepts, failures."""
+"""The steps of a boot that matter to a user, from a journal: large requests, images, accepts, failures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StoryStep(NamedTuple):
     Attributes:
         number: Its record.
         time_ns: Virtual time, modelled.
-        caller: Who called.
+        caller: The caller.
         service: What was called.
         what: What it was for, where known.
         size: Bytes asked for or accepted; 0 where there is no such thing.

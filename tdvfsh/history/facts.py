@@ -15,7 +15,7 @@ _UNACCEPTED: Final = int(EfiMemoryType.EfiUnacceptedMemoryType)
 
 
 class JournalFacts:
-    """A trace, looked at once.
+    """Facts of a trace, computed once.
 
     Attributes:
         file: The trace.
@@ -46,12 +46,12 @@ class JournalFacts:
 
     @property
     def boot_bytes(self) -> int:
-        """Bytes accepted before DXE, or by whoever made the first map."""
+        """Bytes accepted before DXE, or by the firmware that made the first map."""
         return self.ram_bytes - _bytes_of(self.first, _UNACCEPTED)
 
     @property
     def left_bytes(self) -> int:
-        """Bytes that nobody has accepted in the end."""
+        """Bytes that are unaccepted in the end."""
         return _bytes_of(self.last, _UNACCEPTED)
 
     @property

@@ -80,7 +80,7 @@ def map_after(first: Iterable[MemoryDescriptor], changes: Iterable[MapChange], n
 
 
 def _in_order_of_completion(records: Sequence[TraceRecord]) -> Iterator[tuple[int, TraceRecord]]:
-    """Each record behind what it caused, with the number of the last record inside it."""
+    """Each record after what it caused, with the number of the last record inside it."""
     opened: list[TraceRecord] = []
     last = NO_PARENT
     for record in records:

@@ -40,7 +40,7 @@ class PaintedMap:
             self.paint(entry.physical_start, entry.physical_end, entry.memory_type)
 
     def __iter__(self) -> Iterator[Piece]:
-        """The pieces that are no holes, ascending; equal neighbours are one."""
+        """The pieces that are not holes, ascending; equal neighbours are one."""
         ends = [*self._starts[1:], _LIMIT]
         for start, end, value in zip(self._starts, ends, self._values, strict=True):
             if value != HOLE:
@@ -51,7 +51,7 @@ class PaintedMap:
         return self._values[bisect_right(self._starts, address) - 1]
 
     def paint(self, start: int, end: int, value: int) -> None:
-        """Give ``[start, end)`` one type."""
+        """Set ``[start, end)`` to one type."""
         if start >= end:
             return
         low, high = self._cut(start), self._cut(end)

@@ -25,7 +25,7 @@ class AcceptUnlessObjected:
     """The policy, and the protocol OVMF_SEV_MEMORY_ACCEPTANCE through which an operating system objects.
 
     Linux calls AllowUnacceptedMemory() on the protocol as soon as it has located it, so having asked for the protocol
-    counts as the objection as well.
+    counts as the objection too.
     """
 
     def __init__(self, services: BootServices) -> None:

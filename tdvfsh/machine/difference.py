@@ -32,7 +32,7 @@ class RangeChange:
     Attributes:
         map_name: ``MemoryMap``, ``GcdMap``, ``SecureEpt`` or ``Shared``.
         start: First byte.
-        end: First byte behind.
+        end: First byte after it.
         before: What it was.
         after: What it is.
     """
@@ -60,7 +60,7 @@ class HandleChange:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MachineDifference:
-    """All that differs between two moments.
+    """The differences between two moments.
 
     Attributes:
         ranges: Changes of the maps, map by map, ascending.

@@ -27,7 +27,7 @@ class FirmwareFacts:
     Attributes:
         path: The file.
         model: Name of the recorded footprint that stands for it.
-        why: What in the file told so.
+        why: The evidence in the file.
         added: Sections in RAM that the VMM adds, ascending.
         td_hob: The TD_HOB section; None where the metadata has none.
     """
@@ -70,7 +70,7 @@ def _model_of(metadata: TdvfMetadata, without_pei: bool | None) -> tuple[str, st
     ]
     if without_pei is None and not temporary:
         return "inteltdx", "nothing in it tells its kind: neither a known SEC core nor OVMF's temporary RAM"
-    core = "no SEC core that is known, but" if without_pei is None else "its SEC core is OvmfPkg's, with PEI, and"
+    core = "no known SEC core, but" if without_pei is None else "its SEC core is OvmfPkg's, with PEI, and"
     if not temporary:
         return _OTHER, f"{core} its temporary RAM lies at an unknown place: taken for the newest"
     return _TEMPORARY_RAM[temporary[0]], f"{core} its temporary RAM lies at {temporary[0]:#x}"

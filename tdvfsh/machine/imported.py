@@ -63,7 +63,7 @@ def import_machine(path: str, td: bool = True) -> ImportedMap:
 
     Raises:
         HostError: It cannot be read.
-        FormatError: It holds no map, or one that cannot be: overlaps, no RAM, no memory to allocate from.
+        FormatError: It holds no map, or an invalid one: overlaps, no RAM, no memory to allocate from.
     """
     if path == STANDARD_INPUT:
         return _from_view(_SHOWN_INPUT, memoryview(_standard_input()), td)
@@ -120,7 +120,7 @@ def _from_reading(path: str, reading: MapReading) -> ImportedMap:
 def _from_hob_list(path: str, data: bytes) -> ImportedMap:
     entries = parse_td_hob_list(data)
     if isinstance(entries, EfiStatus):
-        raise FormatError(path, "a TD HOB list that SEC refuses: a length, type or attribute in it cannot be")
+        raise FormatError(path, "a TD HOB list that SEC refuses: a length, type or attribute in it is invalid")
     ragged = next((entry for entry in entries if entry.start % PAGE_SIZE or entry.length % PAGE_SIZE), None)
     if ragged is not None:
         raise FormatError(path, f"a TD HOB list with RAM at {ragged.start:#x} that is not made of 4 KiB pages")

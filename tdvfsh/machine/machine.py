@@ -78,7 +78,7 @@ class Machine:
         firmware_image: Handle of the firmware's own image.
 
     Raises:
-        UsageError: RAM that cannot be, or too little accepted for the firmware itself.
+        UsageError: An invalid RAM size, or too little accepted for the firmware itself.
     """
 
     def __init__(self, options: TdOptions | None = None, image_bytes: int = 0, *, at_shell: bool = False) -> None:
@@ -104,7 +104,7 @@ class Machine:
         self.trace = Trace(self._now)
         self.hob_entries: tuple[TdHobEntry, ...] = self.start.hob_entries
         if self.imported_map is not None:
-            self.td.added_bytes = 0  # who accepted it, and when, a map does not tell
+            self.td.added_bytes = 0  # a map does not say what was accepted when
         faults = [parse_fault(text) for text in options.fault]
         set_sec_faults(self, faults)
         self.boot_accept = self._accept_at_boot(image_bytes)
@@ -145,7 +145,7 @@ class Machine:
 
     @property
     def boot_services(self) -> BootServices:
-        """The boot-services table, under the name that the specification gives it."""
+        """The boot-services table, under its name in the specification."""
         return self.services
 
     @property
@@ -339,7 +339,7 @@ def _add_ram(gcd: MemorySpaceMap, start: int, end: int, kind: EfiGcdMemoryType, 
 
 
 def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry]) -> None:
-    """Give the firmware's BootServicesData pool room in the largest block of such pages that it holds already."""
+    """Make room for the firmware's BootServicesData pool in the largest block of such pages that it holds already."""
     largest = max(
         (entry for entry in entries if entry.memory_type == _BS_DATA),
         key=lambda entry: entry.end - entry.start,

@@ -32,7 +32,7 @@ def options_from_dict(values: object, path: str) -> TdOptions:
         UsageError: Values that do not go together.
     """
     if not isinstance(values, dict):
-        raise FormatError(path, "its TD options are no object")
+        raise FormatError(path, "its TD options are not an object")
     given: dict[str, Any] = {}
     for written, value in values.items():
         name = _NAMES_OF_OLD.get(written, written)

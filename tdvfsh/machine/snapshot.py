@@ -46,7 +46,7 @@ class MachineSnapshot:
         records: The journal; only the first ``record_count`` are part of the moment.
         record_count: Length of the journal.
         caller: In whose name the journal writes.
-        interfaces: Attributes of the objects behind handles, and of the accept option.
+        interfaces: Attributes of the objects on handles, and of the accept option.
         services: Attributes of the boot-services table that are neither core, TD nor journal.
     """
 
@@ -77,7 +77,7 @@ class MachineSnapshot:
         )
 
     def shows_the_same(self, other: MachineSnapshot) -> bool:
-        """Whether nobody who looks at both would see a difference but in the journal and in the map's key.
+        """Whether both are equal but for the journal and the map's key.
 
         A reader of the memory map allocates its buffer and frees it again, which only the key remembers.
         """
@@ -184,7 +184,7 @@ def _names(thing: object) -> tuple[str, ...]:
 
 
 def _interfaces(machine: Machine) -> list[object]:
-    """The objects whose attributes are state: behind handles each once, and the accept option."""
+    """The objects whose attributes are state: those on handles, each once, and the accept option."""
     handles = machine.services.handles
     found: dict[int, object] = {id(machine.on_demand): machine.on_demand}
     for handle in handles:

@@ -57,9 +57,9 @@ from tdvfsh.units import MIB, human_size
 
 Json = dict[str, Any]
 Encode = Callable[[int, Guid, object], object]
-"""Gives a JSON value for an interface: handle, protocol, object. Raises UsageError where there is none."""
+"""Returns a JSON value for an interface: handle, protocol, object. Raises UsageError where there is none."""
 Decode = Callable[[Machine, object], object]
-"""Gives the interface for such a value."""
+"""Returns the interface for such a value."""
 
 MOST_CONTENTS: Final = 64 * MIB
 FIRMWARE: Final = "firmware"
@@ -121,7 +121,7 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
     """A machine in the state that :func:`machine_to_dict` wrote, and its snapshot.
 
     Raises:
-        FormatError, UsageError: Options that cannot be; KeyError, ValueError, TypeError: values that cannot be, which
+        FormatError, UsageError: Invalid options; KeyError, ValueError, TypeError: invalid values, which
             the caller tells as one line.
     """
     machine = Machine(options_from_dict(data["options"], path))

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MachineStart:
-    """Everything that is settled before the TD exists.
+    """Inputs that are settled before the TD exists.
 
     Attributes:
         ram: Its RAM.
-        model: The recorded firmware whose footprint it has, or whose layout an imported map has not to follow.
+        model: The recorded firmware whose footprint it has, or whose layout an imported map need not follow.
         profile: The rules of its generation.
         added: What is accepted before the TD runs: added by the VMM, or accepted as an imported map says.
         hob_entries: The TD HOB list; empty where a memory map was imported.
@@ -51,7 +51,7 @@ class MachineStart:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was taken from files, and why, for people."""
+        """What was taken from files, and why, in words."""
         notes = []
         if self.firmware is not None:
             notes.append(f"{self.firmware.path}: footprint {self.firmware.model}, for {self.firmware.why}")
@@ -76,7 +76,7 @@ def start_of(options: TdOptions) -> MachineStart:
 
     Raises:
         HostError, FormatError: A file that the options name cannot be read, or is not what it should be.
-        UsageError: RAM that cannot be, or in which the firmware's sections have no place.
+        UsageError: An invalid RAM size, or RAM in which the firmware's sections have no place.
     """
     firmware, imported = _read_files(options)
     model, profile = _model_and_profile(options, firmware, imported)

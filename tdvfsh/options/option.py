@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tdvfsh.accept.boot_time import BootAccept
 
     class More(TypedDict, total=False):
-        """What every kind of option takes, as :class:`Option` says."""
+        """Arguments of every kind of option, as :class:`Option` says."""
 
         samples: tuple[str, ...]
         sweep: bool
@@ -39,7 +39,7 @@ class Option(Generic[Held, Given]):
 
     Args:
         summary: What it is, for a line of help.
-        default: Its value where none is given, as text; None where there is none to name.
+        default: Its default value, as text; None where there is none.
         form: What help calls the value.
         samples: Values worth proposing, beside the choices.
         sweep: Whether a sweep may vary it.

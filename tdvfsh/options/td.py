@@ -2,7 +2,7 @@
 
 To add an option, declare it here: command line, prompt, ``td_options()``, completion, help and, with ``sweep``, sweeps
 take it from this table. A value's bounds stand here where they do not depend on other values. Names stand here too, so
-that help needs no module that knows what is behind them; a test holds that something is behind each.
+that help needs no module that knows what implements them; a test holds that each is implemented.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ _MOST_BYTES: Final = 1 << 52
 
 @dataclass(frozen=True)
 class TdOptions:
-    """What a TD is made of. A value may be given as text, as on the command line: ``TdOptions(memory="2G")``.
+    """Options of a TD. A value may be given as text, as on the command line: ``TdOptions(memory="2G")``.
 
     Raises:
         UsageError: An invalid value; the message names the option and what is valid.

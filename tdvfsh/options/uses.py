@@ -14,7 +14,7 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Use(NamedTuple):
-    """How a command uses the options.
+    """A command's use of the options.
 
     Attributes:
         several: Names of those that take several values, with commas between them.

@@ -1,1 +1,1 @@
-"""What people and programs read: text, JSON, pages. Reads machine and journal, never writes them."""
+"""Output for users and programs: text, JSON, pages. Reads machine and journal, never writes them."""

@@ -1,4 +1,4 @@
-"""The story of one boot, for people."""
+"""The story of one boot, in readable form."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def outcome_lines(result: BootResult) -> list[str]:
 
 
 def account_lines(result: BootResult) -> list[str]:
-    """Who accepted how much, and the modelled time."""
+    """How much each caller accepted, and the modelled time."""
     if not result.machine.options.td:
         return labelled("accepted", "a plain VM accepts nothing")
     return (

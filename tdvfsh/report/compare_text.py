@@ -1,4 +1,4 @@
-"""Boots side by side: a table for people, SFO rows and plain values for programs."""
+"""Boots side by side: a table, SFO rows and plain values for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A difference of two moments, for people and for ``parse``."""
+"""A difference of two moments, in readable form and for ``parse``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def diff_lines(found: MachineDifference | None, before: Variables, after: Variab
         found: The machine's difference; None where there was no machine at one of the moments.
         before: The shell's variables then.
         after: The shell's variables now.
-        name_of: Gives a protocol's name.
+        name_of: Returns a protocol's name.
     """
     lines: list[str] = []
     if found is not None:

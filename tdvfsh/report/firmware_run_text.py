@@ -15,7 +15,7 @@ _MOST_MISSING: Final = 12
 
 
 def accepts_dict(run: FirmwareRun, error: EngineError | None) -> dict[str, Any]:
-    """SEC's accepts as JSON; ``ended`` says why SEC did not come to its end, None where it did."""
+    """SEC's accepts as JSON; ``ended`` says why SEC did not reach its end, None where it did."""
     return {
         "schema": "tdvfsh/firmware-accepts",
         "schema_version": 1,
@@ -44,7 +44,7 @@ def ending_lines(run: FirmwareRun, outcome: FirmwareOutcome) -> list[str]:
 
 
 def run_lines(run: FirmwareRun) -> list[str]:
-    """What was accepted, by whom, what was converted, and which devices the guest looked for in vain."""
+    """What was accepted and by which caller, what was converted, and which devices the guest did not find."""
     td = run.td
     lines = []
     if td.is_td:

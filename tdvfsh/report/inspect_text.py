@@ -1,4 +1,4 @@
-"""What a file is, for people: the facts of :func:`tdvfsh.formats.inspect.inspect_file` as short aligned lines."""
+"""What a file is, in readable form: the facts of :func:`tdvfsh.formats.inspect.inspect_file` as short aligned lines."""
 
 from __future__ import annotations
 

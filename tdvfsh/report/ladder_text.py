@@ -1,4 +1,4 @@
-"""The ladder of a boot for people, for ``parse`` and for programs."""
+"""The ladder of a boot in readable form, for ``parse`` and for programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ladder_lines(rungs: Sequence[Rung]) -> list[str]:
     rows += [(rung.stage, _size(rung.accepted), rung.meaning) for rung in rungs]
     lines = table_lines(rows, " >")
     lines += [
-        f"Not monotone: {rung.stage} is reached with {human_size(rung.below)} as well, and not with everything between."
+        f"Not monotone: {rung.stage} is also reached with {human_size(rung.below)}, but not with every size between."
         for rung in rungs
         if rung.below is not None
     ]

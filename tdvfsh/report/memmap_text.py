@@ -54,7 +54,7 @@ _SFO_COLUMNS: Final = (
     EfiMemoryType.EfiUnacceptedMemoryType,
     EfiMemoryType.EfiPersistentMemory,
 )
-"""Order of ``MemoryMapSummary`` behind the total."""
+"""Order of ``MemoryMapSummary`` after the total."""
 
 _NOT_IN_TOTAL: Final = frozenset(
     {

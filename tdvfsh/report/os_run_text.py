@@ -1,4 +1,4 @@
-"""A run of an operating system for people and for machines."""
+"""A run of an operating system in readable form and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tdvfsh.units import human_size
 
 
 def os_run_lines(result: CpuBootResult) -> list[str]:
-    """How it ended, who accepted what, and what that cost."""
+    """How it ended, what each caller accepted, and what that cost."""
     run = result.os_run
     assert run is not None
     lines = ["", *labelled("OS ran", f"{run.ending}: {run.why}")]

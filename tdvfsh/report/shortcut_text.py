@@ -1,4 +1,4 @@
-"""What became of ``--fast-decompress``, for people and for machines: it is named, and where it was not taken, why."""
+"""Outcome of ``--fast-decompress``, in readable form and as JSON; where it was not taken, why."""
 
 from __future__ import annotations
 

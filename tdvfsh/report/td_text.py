@@ -1,4 +1,4 @@
-"""A TD's state for people and for ``parse``."""
+"""A TD's state in readable form and for ``parse``."""
 
 from __future__ import annotations
 

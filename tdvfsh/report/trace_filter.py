@@ -34,7 +34,7 @@ def of_service(service: str) -> Wanted:
 
 
 def of_caller(caller: str) -> Wanted:
-    """Calls that somebody made, in any case."""
+    """Calls of a caller, by its name in any case."""
     return lambda record: record.caller.lower() == caller.lower()
 
 
@@ -53,7 +53,7 @@ def touching(start: int, end: int) -> Wanted:
 def ranges_of(record: TraceRecord) -> Iterator[tuple[int, int]]:
     """The byte ranges ``[start, end)`` that a call names; an address alone is one byte.
 
-    What a call gave back counts before what it was asked: AllocatePages asks with a limit and answers with a place, and
+    What a call returned counts before its arguments: AllocatePages asks with a limit and answers with a place, and
     where it found none only AllocateAddress has named one.
     """
     match record:

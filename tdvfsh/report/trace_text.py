@@ -1,4 +1,4 @@
-"""The journal in columns, one line per call, for people and for ``parse``."""
+"""The journal in columns, one line per call, and for ``parse``."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Environment:
         return self._values.copy(), self._volatile.copy()
 
     def restore(self, state: State) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self._values, self._volatile = state[0].copy(), state[1].copy()
 
     def items(self) -> Iterable[tuple[str, str]]:
@@ -74,7 +74,7 @@ class Environment:
             self._volatile.discard(name)
 
     def set(self, name: str, value: str, *, volatile: bool) -> bool:
-        """Set or, with an empty value, delete a variable; False where that cannot be."""
+        """Set or, with an empty value, delete a variable; False where that is refused."""
         if not name or name in READ_ONLY or (not value and name not in self._values):
             return False
         self.set_internal(name, value, volatile=volatile)
@@ -93,7 +93,7 @@ class Aliases:
         return self._commands.copy(), self._volatile.copy()
 
     def restore(self, state: State) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self._commands, self._volatile = state[0].copy(), state[1].copy()
 
     def get(self, name: str) -> str | None:
@@ -117,7 +117,7 @@ class Aliases:
         return name.lower() in self._volatile
 
     def set(self, name: str, command: str, *, volatile: bool) -> bool:
-        """Make an alias, or give one another command; False where one of the other lifetime has the name."""
+        """Make an alias, or change its command; False where one of the other lifetime has the name."""
         lower = name.lower()
         if lower in self._commands and volatile != (lower in self._volatile):
             return False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MemoryFault(Exception):
-    """Memory cannot be touched; ``str()`` says where and why in one line, ``status`` is the command's."""
+    """Memory that cannot be accessed; ``str()`` says where and why in one line, ``status`` is the command's."""
 
     def __init__(self, why: str, status: ShellStatus) -> None:
         super().__init__(why)
@@ -24,7 +24,7 @@ def touch(td: TrustDomain, start: int, end: int) -> None:
     """Touch every byte of ``[start, end)`` as the guest would.
 
     Raises:
-        MemoryFault: ACCESS_DENIED where it is RAM that was not accepted, NOT_FOUND where it is no RAM.
+        MemoryFault: ACCESS_DENIED where it is RAM that was not accepted, NOT_FOUND where it is not RAM.
     """
     at = start
     while at < end:
@@ -52,7 +52,7 @@ def read(td: TrustDomain, start: int, size: int) -> bytes:
     """``size`` bytes at ``start``, which :func:`touch` has allowed.
 
     Raises:
-        MemoryFault: VOLUME_CORRUPTED where they are those of a file that somebody has truncated meanwhile.
+        MemoryFault: VOLUME_CORRUPTED where they are those of a file that was truncated meanwhile.
     """
     for low, _, view in td.contents.views(start, start + size):
         if view is not None and not _is_whole(view):
@@ -61,7 +61,7 @@ def read(td: TrustDomain, start: int, size: int) -> bytes:
 
 
 def _is_whole(view: memoryview) -> bool:
-    """Whether a mapped file behind a view still has its size: touching pages past its end would kill the process."""
+    """Whether the mapped file of a view still has its size: touching pages past its end would kill the process."""
     mapping = view.obj
     descriptor = getattr(mapping, "descriptor", -1)
     return descriptor < 0 or os.fstat(descriptor).st_size >= len(mapping)  # type: ignore[arg-type]

@@ -163,7 +163,7 @@ class History:
         return [moment for moment in reversed(self.done) if moment is not self.current]
 
     def undo(self, shell: Shell) -> Moment | None:
-        """Go back before the last line that changed something; gives that moment, or None where there is none."""
+        """Go back before the last line that changed something; returns that moment, or None where there is none."""
         self._forget_current()
         behind = next((at for at in reversed(range(len(self.done))) if not self.done[at].is_now(shell)), -1)
         if behind < 0 or any(moment in self._open for moment in self.done[behind:]):
@@ -175,7 +175,7 @@ class History:
         return moment
 
     def redo(self, shell: Shell) -> Moment | None:
-        """Take the last ``undo`` back; gives the moment, or None where there is none."""
+        """Revert the last ``undo``; returns the moment, or None where there is none."""
         self._forget_current()
         if not self.undone:
             return None
@@ -187,7 +187,7 @@ class History:
         return moment
 
     def _forget_current(self) -> None:
-        """``undo`` and ``redo`` are no steps themselves."""
+        """``undo`` and ``redo`` are not steps themselves."""
         if self.done and self.done[-1] is self.current:
             self.done.pop()
 

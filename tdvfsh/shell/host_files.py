@@ -37,7 +37,7 @@ def host_path(shell: Shell, path: str) -> str:
     """Where a file of a mounted drive lies on the host.
 
     Raises:
-        HostError: There is no such file, or its drive is not a folder of the host.
+        HostError: No such file, or its drive is not a folder of the host.
     """
     from tdvfsh.shell.drives.hostfolder import HostFolder
 

@@ -8,7 +8,7 @@ from tdvfsh.uefi.status import EfiStatus
 
 
 class ImageResult(NamedTuple):
-    """What became of an image: LoadImage's status, whether it is a driver, its base, and StartImage's status."""
+    """Outcome of an image: LoadImage's status, whether it is a driver, its base, and StartImage's status."""
 
     status: EfiStatus
     is_driver: bool = False

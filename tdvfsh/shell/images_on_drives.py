@@ -1,4 +1,4 @@
-"""Files of the shell's drives for the machine: mapped where the host has them, behind a file system on a handle.
+"""Files of the shell's drives for the machine: mapped where the host has them, by a file system on a handle.
 
 Images are loaded by device path, as the shell of the firmware does it: the file goes through a buffer of its size, and
 where that does not fit LoadImage says EFI_NOT_FOUND.
@@ -135,7 +135,7 @@ def load_image(shell: Shell, machine: Machine, item: Found) -> LoadResult:
 
 
 def load_driver(shell: Shell, item: Found) -> ImageResult:
-    """Load a driver and start it; what is no driver is unloaded again, and so is what does not start."""
+    """Load a driver and start it; an image that is not a driver, or that does not start, is unloaded again."""
     machine = machine_of(shell)
     services = machine.services
     status, handle = load_image(shell, machine, item)

@@ -21,11 +21,11 @@ class FileSystem(Volume, Protocol):
         """What it keeps that is not on the host's disk, to go back to."""
 
     def restore(self, state: object) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
 
 
 class LineWatcher(Protocol):
-    """Somebody who is told what a shell is about to run: a recorder, a view beside the prompt."""
+    """Observer of what a shell is about to run: a recorder, a view beside the prompt."""
 
     def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
         """A typed line, or a script of this name, text and arguments, is about to run."""

@@ -23,7 +23,7 @@ def machine_of(shell: Shell) -> Machine:
     """The shell's machine; made from ``shell.td_options`` on first use.
 
     Raises:
-        UsageError: A TD that cannot be, or does not start.
+        UsageError: Invalid TD options, or a TD that does not start.
     """
     machine = running_machine(shell)
     return machine if machine is not None else new_machine(shell, options_of(shell))
@@ -56,7 +56,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     had.
 
     Raises:
-        UsageError: A TD that cannot be, or does not start.
+        UsageError: Invalid TD options, or a TD that does not start.
     """
     from tdvfsh.machine import Machine
 
@@ -82,7 +82,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
 def real_time_clock(shell: Shell) -> RealTimeClock:
     """The machine's clock, which shows the date at ``shell.clock``; before there is a machine, what it will be.
 
-    Who sets it makes the machine first.
+    Setting it makes the machine first.
     """
     from tdvfsh.dxe.time import RealTimeClock
 
@@ -121,7 +121,7 @@ def set_image_hooks(shell: Shell) -> None:
 
 
 def status_of_error(error: TdvfshError) -> ShellStatus:
-    """The status that a command ends with where the host or the person was wrong."""
+    """The status that a command ends with after an error of the host or of the user's input."""
     from tdvfsh.errors import FormatError, ScriptError, UsageError
 
     if isinstance(error, UsageError):

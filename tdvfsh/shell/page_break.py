@@ -15,11 +15,11 @@ PROMPT = "Press ENTER to continue or 'Q' break:"
 
 
 class PageBreak(Exception):
-    """The person wants no more of this output."""
+    """The user wants no more of this output."""
 
 
 class PagingSink:
-    """Prints until the screen is full, then asks.
+    """Sink that prints until the screen is full, then asks.
 
     Args:
         sink: Where the text goes.

@@ -1,4 +1,4 @@
-"""What a command that draws may draw with: characters and width of the terminal behind the output."""
+"""What a command that draws may draw with: characters and width of the output's terminal."""
 
 from __future__ import annotations
 

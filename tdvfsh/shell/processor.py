@@ -1,7 +1,7 @@
-"""Programs of the shell's drives on a real processor, where the person asked for one.
+"""Programs of the shell's drives on a real processor, where the user asked for one.
 
 What a program prints goes where the shell's output goes; it finds no keys, since the shell's input is its script or its
-prompt. ``tdvfsh exec`` gives a program the terminal.
+prompt. ``tdvfsh exec`` connects a program to the terminal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def choose_engine(shell: Shell, engine: str) -> None:
 
     Raises:
         HostError: The extra is not installed.
-        UsageError: There is no such engine.
+        UsageError: Unknown engine.
     """
     from tdvfsh.errors import UsageError
     from tdvfsh.machine import Machine
@@ -81,7 +81,7 @@ def is_processor_s(shell: Shell, handle: int, protocol: Guid, interface: object)
 
 
 class _Processor:
-    """What runs the programs of one machine.
+    """Processor for the programs of one machine.
 
     Memory is the processor's own while there is one. Going back to a moment before puts plain contents in its place;
     the next program then starts on a new processor, over memory as it was at that moment.

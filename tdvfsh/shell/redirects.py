@@ -51,7 +51,7 @@ def open_output(shell: Shell, target: Target) -> TextSink:
 
     Raises:
         RedirectionError: The target cannot be written, or holds the other kind of text: INVALID_PARAMETER. Quirk of
-            edk2: a directory is opened first and refused later, so that alone gives ACCESS_DENIED.
+            edk2: a directory is opened first and refused later, so only that returns ACCESS_DENIED.
     """
     if target.kind == "variable":
         return _open_variable(shell, target)
@@ -91,7 +91,7 @@ def open_input(shell: Shell, target: Target) -> TextSource:
     """The text of a file or variable.
 
     Raises:
-        RedirectionError: There is no such file or variable.
+        RedirectionError: No such file or variable.
     """
     if target.kind == "variable":
         value = shell.environment.get(target.name)

@@ -1,4 +1,4 @@
-"""The shell: drives, variables, aliases, streams and the machine, behind the language's host interface.
+"""The shell: drives, variables, aliases, streams and the machine, as the host of the script language.
 
 Source: edk2 ShellPkg/Application/Shell (Shell.c, ShellProtocol.c).
 """
@@ -71,7 +71,7 @@ class Shell:
         self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
         self.screen_rows: Callable[[], int] = lambda: 25
         self.screen_columns: Callable[[], int] | None = None  # set at a terminal
-        self.live_view: Callable[[], None] | None = None  # asks for it behind the line; set at a terminal
+        self.live_view: Callable[[], None] | None = None  # requests it after the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.shell.machine_binding
         self.td_options: TdOptions | None = None
         self.images_folder: str | None = None  # where mkimage makes images; the cache where None
@@ -83,7 +83,7 @@ class Shell:
         self.image_unloader: Callable[[int], EfiStatus | None] | None = None
         self.image_starter: Callable[[str, str], tuple[EfiStatus, int]] | None = None
         self.watchers: list[LineWatcher] = []
-        self.start_recording: Callable[[str], Recording] | None = None  # set by whoever knows how to write transcripts
+        self.start_recording: Callable[[str], Recording] | None = None  # set by code that can write transcripts
         self.recording: Recording | None = None
         set_image_hooks(self)
         self.history = History()
@@ -110,7 +110,7 @@ class Shell:
         """Run a line as typed at the prompt; an interrupt ends it, not the shell.
 
         Returns:
-            ``%lasterror%`` behind it.
+            ``%lasterror%`` after it.
         """
         watching = self._tell_watchers(text)
         self.begin_line(text)
@@ -130,7 +130,7 @@ class Shell:
             arguments: Its words; those with blanks are quoted for it.
 
         Returns:
-            ``%lasterror%`` behind it.
+            ``%lasterror%`` after it.
         """
         words = [f'"{word}"' if " " in word or not word else word for word in arguments]
         full = self.full_path(path)
@@ -203,7 +203,7 @@ class Shell:
         return complete(self, text, cursor)
 
     def checkpoint(self) -> None:
-        """Raise KeyboardInterrupt where the person asked to stop."""
+        """Raise KeyboardInterrupt where the user asked to stop."""
         if self.interrupted is not None and self.interrupted():
             raise KeyboardInterrupt
 

@@ -11,7 +11,7 @@ from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, compl
 
 
 class AcceptWork(Protocol):
-    """What accepting took: TDCALLs, and the pages of each size that they accepted."""
+    """Work of accepting: TDCALLs, and the pages of each size that they accepted."""
 
     @property
     def calls(self) -> int: ...
@@ -54,7 +54,7 @@ def write_call(
 
 
 def extend(record: PageAccept, rcx: int, work: AcceptWork, *, duration_ns: int) -> None:
-    """Add one more TDCALL, of the page behind those of ``record`` and with the same completion."""
+    """Add one more TDCALL, of the page after those of ``record`` and with the same completion."""
     record.size += size_of_call(rcx)
     _add(record, work, duration_ns)
 

@@ -17,7 +17,7 @@ _ALLOCATE_NAMES: Final = tuple(kind.name for kind in EfiAllocateType)
 
 
 class Form(NamedTuple):
-    """What a field holds.
+    """Type of a field.
 
     Attributes:
         what: What a reader expects, in words.
@@ -49,7 +49,7 @@ class Field(NamedTuple):
 
 
 def allocate_type_name(allocate_type: int) -> str:
-    """The specification's name of an EFI_ALLOCATE_TYPE, or the number for what is none."""
+    """The specification's name of an EFI_ALLOCATE_TYPE, or the number where it is not one."""
     return _ALLOCATE_NAMES[allocate_type] if 0 <= allocate_type < len(_ALLOCATE_NAMES) else str(allocate_type)
 
 

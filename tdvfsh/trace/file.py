@@ -1,4 +1,4 @@
-"""A journal as a file: JSON Lines, a header first, then one record a line as :meth:`TraceRecord.as_dict` gives it.
+"""A journal as a file: JSON Lines, a header first, then one record a line as :meth:`TraceRecord.as_dict` returns it.
 
 The header's keys:
 
@@ -24,7 +24,7 @@ A record's keys:
   bytes, ``pages`` counts 4 KiB pages, ``duration_ns`` modelled nanoseconds, null stands for a NULL pointer;
 - ``status``: name of the EFI_STATUS; null for a call that did not return.
 
-Later versions may add keys and keep the number. Form 1 (tdvfsh 0.1.0) is read as well. A file with a selection of the
+Later versions may add keys and keep the number. Form 1 (tdvfsh 0.1.0) is read too. A file with a selection of the
 records (``trace -status error -o FILE``) keeps their numbers; it is for other tools, for a map cannot be rebuilt from
 it.
 """
@@ -54,7 +54,7 @@ _TD_TEXTS: Final = ("firmware_model", "loader", "accept", "on_demand")
 
 @dataclass(frozen=True)
 class TraceFile:
-    """A journal with what it takes to understand it alone.
+    """A journal with all that is needed to understand it alone.
 
     Attributes:
         td: The TD options as plain values.

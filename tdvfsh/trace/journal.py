@@ -92,7 +92,7 @@ class Trace:
         return self.add(ServiceCall(service, arguments), status)
 
     def place(self, what: str, start: int, end: int, memory_type: int) -> PlacementMade:
-        """Note that something was put into memory just now, with the call that gave the memory."""
+        """Note that something was put into memory just now, with the call that allocated the memory."""
         return self.add(PlacementMade(what, start, end, memory_type, self._giver_of(start)))
 
     def unplace(self, placement: PlacementMade) -> PlacementGone:
@@ -113,7 +113,7 @@ class Trace:
         return [record for record in self.records[number + 1 :] if record.parent == number]
 
     def _giver_of(self, start: int) -> int | None:
-        """The last call that gave memory from ``start`` on, unless that was freed or something placed there since."""
+        """The last call that allocated memory from ``start`` on, unless freed or something placed there since."""
         for record in reversed(self.records):
             if isinstance(record, PlacementMade) and record.start == start:
                 return None

@@ -41,7 +41,7 @@ _KIND_OF_SERVICE: Final = {
 
 
 def read_record(value: object, earlier: Sequence[TraceRecord], form: int = TRACE_FORM) -> TraceRecord:
-    """The record behind ``earlier``.
+    """The record after ``earlier``.
 
     Args:
         value: What ``json.loads`` made of its line.

@@ -35,7 +35,7 @@ class TraceRecord:
         number: Position in the journal, from 0.
         parent: Number of the record that caused this one, or -1.
         time_ns: Virtual time at entry, in modelled nanoseconds.
-        caller: Who called: ``shell``, ``direct``, ``grub``, ``stub``, ``dxe``, ``sec`` and so on.
+        caller: The caller: ``shell``, ``direct``, ``grub``, ``stub``, ``dxe``, ``sec`` and so on.
         service: What was called, by the specification's name.
         status: What it returned; None while it runs.
     """
@@ -60,7 +60,7 @@ class TraceRecord:
 
     @property
     def results(self) -> dict[str, Value]:
-        """What it gave back, likewise; what it did not give back is left out."""
+        """What it returned, likewise; what it did not return is left out."""
         return self._plain(self.RESULTS)
 
     @property
@@ -108,7 +108,7 @@ class ServiceCall(TraceRecord):
 
     Attributes:
         arguments: Names and values as the specification names them.
-        results: What it gave back.
+        results: What it returned.
     """
 
     __slots__ = ("arguments", "results", "service")
@@ -369,7 +369,7 @@ class PageAccept(TraceRecord):
 
     @property
     def accepted(self) -> tuple[int, int] | None:
-        """The range ``[start, end)`` that is accepted behind it, whenever that happened; None where nothing is."""
+        """The range ``[start, end)`` that is accepted after it, whenever that happened; None where nothing is."""
         size = self.size // PAGE_SIZE * PAGE_SIZE if self.succeeded else min(self.size, self.new_bytes)
         return (self.start, self.start + size) if size else None
 
@@ -396,14 +396,14 @@ class DmaAccept(TraceRecord):
 
 
 class PlacementMade(TraceRecord):
-    """Something that a boot has put into memory: bytes ``[start, end)``.
+    """Contents that a boot has put into memory: bytes ``[start, end)``.
 
     Attributes:
         what: ``kernel``, ``initrd``, ``image`` and so on.
         start: First byte.
         end: First byte after it.
         memory_type: EFI_MEMORY_TYPE of its memory.
-        made_by: Number of the call that gave the memory; None where it lies inside an earlier block.
+        made_by: Number of the call that allocated the memory; None where it lies inside an earlier block.
     """
 
     __slots__ = ("end", "made_by", "memory_type", "start", "what")

@@ -88,7 +88,7 @@ def test_no_boot_time_accept_is_enough_where_memory_itself_is_too_small(opened: 
 
 
 REASONS = [
-    (300, "none", "OUT_OF_RESOURCES at load_initrd: nobody accepts anything after boot, and 300 MiB find no room"),
+    (300, "none", "OUT_OF_RESOURCES at load_initrd: nothing accepts memory after boot, and 300 MiB do not fit"),
     (300, "allocator", "boots, 320 MiB on demand in modelled"),
     (300, "loader-literal", "LoadImage had no trouble, and load_initrd is nothing it looks at"),
     (300, "service", "called AcceptMemory() before it asked; firmware accepted once"),

@@ -155,7 +155,7 @@ def test_replay_says_where_it_differs_and_update_rewrites(
         ('# options: {"vcpus": "x"}', "'vcpus' cannot be 'x'"),
         ("# options: {", "not JSON"),
         ("# state: ###", "its state is damaged"),
-        (f"# state: {b64encode(zlib.compress(b'{}')).decode()}", "this is no snapshot"),
+        (f"# state: {b64encode(zlib.compress(b'{}')).decode()}", "not a snapshot"),
     ],
 )
 def test_a_header_that_cannot_be_is_refused_with_the_reason(tmp_path: Path, header: str, why: str) -> None:

@@ -199,7 +199,7 @@ class _LastBoot(NamedTuple):
 
 
 def _remember(shell: Shell, result: BootResult, files: ExitStack) -> None:
-    """Keep the boot; its files are closed when nobody, not even ``undo``, can come back to it."""
+    """Keep the boot; its files are closed when nothing, not even ``undo``, can return to it."""
     from weakref import finalize
 
     finalize(result, files.close)

@@ -37,7 +37,7 @@ def inspect(shell: Shell, file: FilePath, *, sfo: Flag = False) -> ShellStatus:
         inspect fs1:\\*.img
 
     RETURNVALUES:
-        SUCCESS: Told.
+        SUCCESS: Shown.
         NOT_FOUND: There is no such file.
         UNSUPPORTED: It is of no known format, or damaged.
     """

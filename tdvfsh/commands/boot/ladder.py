@@ -47,7 +47,7 @@ def ladder(
 
     DESCRIPTION:
         Each rung is found by halving: with that size the stage is reached, with one step less it is not. Where an
-        option reaches a stage with a smaller size as well, that is said.
+        option also reaches a stage with a smaller size, a line says so.
 
         The columns of a Rung row of -sfo are stage, bytes (empty: never), meaning, and such a smaller size in bytes.
 
@@ -56,7 +56,7 @@ def ladder(
 
     RETURNVALUES:
         SUCCESS: Found.
-        INVALID_PARAMETER: An option or a step that cannot be.
+        INVALID_PARAMETER: An invalid option or step.
     """
     from tdvfsh.boots.ladder import ladder as climb
     from tdvfsh.report.ladder_text import ladder_dict, ladder_heading, ladder_lines, ladder_sfo

@@ -66,7 +66,7 @@ def mkimage(
 
     RETURNVALUES:
         SUCCESS: It is there.
-        INVALID_PARAMETER: A size that cannot be, or a name with a path in it.
+        INVALID_PARAMETER: An invalid size, or a name with a path in it.
     """
     from tdvfsh.images.make import make_initrd, make_kernel
     from tdvfsh.units import human_size, parse_size
@@ -77,7 +77,7 @@ def mkimage(
         if kind == "uki":
             return _uki(shell, name, kernel, initrd, cmdline)
         if kind not in _KINDS:
-            raise UsageError(f"'{kind}' is none of pair, uki, {', '.join(_KINDS)}")
+            raise UsageError(f"'{kind}' is not one of pair, uki, {', '.join(_KINDS)}")
         _check_name(name)
         if not size:
             raise UsageError("-size is missing")

@@ -73,7 +73,7 @@ def stall(shell: Shell, microseconds: Count) -> ShellStatus:
 
     RETURNVALUES:
         SUCCESS: The time has passed.
-        INVALID_PARAMETER: That is no number.
+        INVALID_PARAMETER: It is not a number.
     """
     shell.clock.advance(microseconds * 1000)
     return ShellStatus.SUCCESS
@@ -245,7 +245,7 @@ def timezone(
 
 
 def _read_zone(text: str) -> int | None:
-    """The zone of ``-s``: only hours and minutes that are those of a place, west of Greenwich behind a minus."""
+    """The zone of ``-s``: only hours and minutes that are those of a place, west of Greenwich after a minus."""
     from tdvfsh.commands.console.timezones import ZONES
 
     if text.lower() == "_local":

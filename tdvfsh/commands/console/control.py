@@ -34,7 +34,7 @@ def exit_(shell: Shell, *words: Rest, b: Annotated[Flag, Option("/b")] = False) 
 
     RETURNVALUES:
         SUCCESS: Left.
-        INVALID_PARAMETER: The code is no number.
+        INVALID_PARAMETER: The code is not a number.
     """
     code = 0
     if words:

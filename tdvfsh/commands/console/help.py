@@ -102,7 +102,7 @@ def help_(
 
 
 def _command_name(shell: Shell, name: str) -> str:
-    """The command behind an alias, or the name itself."""
+    """The command of an alias, or the name itself."""
     stands_for = None if registry.is_command(name) else shell.alias_of(name)
     return name if stands_for is None else stands_for.partition(" ")[0]
 

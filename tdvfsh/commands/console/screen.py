@@ -27,7 +27,7 @@ def echo(shell: Shell, *text: Rest, on: Flag = False, off: Flag = False) -> Shel
         message: Words to print, with one blank between them.
 
     DESCRIPTION:
-        Without a message and without an option the state is told. A message may not start a word with -, / or +
+        Without a message and without an option the state is shown. A message may not start a word with -, / or +
         unless a caret or a number makes it no option; quote words to keep their blanks.
         The status does not go into lasterror.
 
@@ -119,7 +119,7 @@ def pause(shell: Shell, *, q: Flag = False) -> ShellStatus:
         -q: Print no message.
 
     DESCRIPTION:
-        q ends the script, any other key goes on. Without a terminal there is nobody to wait for, and the script
+        q ends the script, any other key goes on. Without a terminal there is no user to wait for, and the script
         goes on at once.
 
     EXAMPLES:
@@ -129,7 +129,7 @@ def pause(shell: Shell, *, q: Flag = False) -> ShellStatus:
     RETURNVALUES:
         SUCCESS: Go on.
         UNSUPPORTED: Not in a script.
-        ABORTED: The person chose to end the script.
+        ABORTED: The user ended the script.
     """
     if shell.interpreter.program is None:
         shell.print("The command 'pause' is not allowed outside of a script\n")

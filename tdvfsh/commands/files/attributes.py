@@ -165,14 +165,14 @@ def vol(
         vol [fs] [-d]
 
     OPTIONS:
-        -n label: Give it a new label, which lasts as long as the shell.
+        -n label: Set a new label, which lasts as long as the shell.
         -d: Take the label away.
         fs: A mapped name; the current drive without it.
 
     EXAMPLES:
         Show label and size of the current drive:
         vol
-        Give a drive a label:
+        Set a drive's label:
         vol fs0 -n help_test
         Take it away:
         vol fs0 -d
@@ -231,7 +231,7 @@ def setsize(shell: Shell, size: Text, first: FilePath, *more: Rest) -> ShellStat
 
     RETURNVALUES:
         SUCCESS: Done; missing files are created.
-        INVALID_PARAMETER: The size is no number.
+        INVALID_PARAMETER: The size is not a number.
         ACCESS_DENIED: The file system cannot be changed.
     """
     wanted = parse_number(size)

@@ -34,7 +34,7 @@ def comp(
         comp [-n count|all] [-s size] file1 file2
 
     OPTIONS:
-        -n count: Stop after so many differences; 10 without it.
+        -n count: Stop after this many differences; 10 without it.
         -s size: Bytes to show of each difference; 4 without it.
 
     EXAMPLES:
@@ -47,7 +47,7 @@ def comp(
         SUCCESS: The files are the same.
         NOT_EQUAL: They differ.
         NOT_FOUND: There is no such file.
-        INVALID_PARAMETER: A number is none.
+        INVALID_PARAMETER: A word is not a number.
     """
     contents: list[bytes] = []
     for path in (first, second):

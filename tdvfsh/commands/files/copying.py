@@ -23,14 +23,14 @@ _OVERWRITE = "Destination file already exists.  Overwrite? Yes, No, All, Cancel 
 
 
 class _Answers:
-    """What the person said about files that exist: asked once where the answer is "all"."""
+    """The user's answers about files that exist: asked once where the answer is "all"."""
 
     def __init__(self, shell: Shell, *, silent: bool) -> None:
         self._shell = shell
         self._all = silent
 
     def overwrite(self) -> bool | None:
-        """True to go on, False to leave this file, None to stop."""
+        """True to continue, False to skip this file, None to stop."""
         if self._all:
             return True
         self._shell.print(_OVERWRITE)
@@ -210,7 +210,7 @@ def mv(shell: Shell, source: FilePath, *more: FilePath) -> ShellStatus:
     RETURNVALUES:
         SUCCESS: Moved.
         NOT_FOUND: There is no such source.
-        INVALID_PARAMETER: The move cannot be.
+        INVALID_PARAMETER: The move is invalid.
         ACCESS_DENIED: The file system refused.
     """
     patterns = (source, *more)
@@ -307,7 +307,7 @@ def rm(shell: Shell, path: FilePath, *more: FilePath, q: Flag = False) -> ShellS
         SUCCESS: Deleted.
         NOT_FOUND: There is no such file; then nothing is deleted.
         ACCESS_DENIED: A file is read-only or the file system refused.
-        ABORTED: The person said no.
+        ABORTED: The user said no.
     """
     found = _sources(shell, "rm", (path, *more))
     if found is None:

@@ -95,7 +95,7 @@ def type_(shell: Shell, first: FilePath, *more: FilePath, a: Flag = False, u: Fl
         file: A file or pattern.
 
     DESCRIPTION:
-        Without an option a byte order mark tells. Characters that cannot be printed become dots.
+        Without an option a byte order mark decides. Characters that cannot be printed become dots.
 
     EXAMPLES:
         Print UTF-16:

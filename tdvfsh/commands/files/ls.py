@@ -22,7 +22,7 @@ _ALL = frozenset("ashrd")
 
 
 class _Wanted:
-    """What ``ls`` was asked for; ``attributes`` is None without ``-a``."""
+    """Arguments of ``ls``; ``attributes`` is None without ``-a``."""
 
     __slots__ = ("attributes", "recursive", "sfo")
 
@@ -55,7 +55,7 @@ def ls(
 
     OPTIONS:
         -r: Go into all directories below.
-        -a: Show hidden and system files too; with letters behind it, only entries that have all of these attributes:
+        -a: Show hidden and system files too; with letters after it, only entries that have all of these attributes:
             a archive, s system, h hidden, r read-only, d directory.
         -sfo: Print Standard-Format Output.
         path: A directory, file or pattern; the current directory without it.

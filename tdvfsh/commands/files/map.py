@@ -55,7 +55,7 @@ def map_(
     EXAMPLES:
         Show all names with their devices:
         map -v
-        Give a drive another name, and change to it:
+        Add a name to a drive, and change to it:
         map floppy fs0:
         floppy:
         Delete the name:
@@ -65,7 +65,7 @@ def map_(
 
     RETURNVALUES:
         SUCCESS: Done; also where a name to show is unknown.
-        INVALID_PARAMETER: A name cannot be, or there is none to delete.
+        INVALID_PARAMETER: A name is invalid, or there is none to delete.
     """
     if d is not None:
         return _delete(shell, d, conflict=any((r, v, c, f, u, t is not None)))
@@ -143,5 +143,5 @@ def _show(shell: Shell, name: str | None, *, verbose: bool, consistent: bool, sf
 
 
 def _handle(drive: Drive) -> int:
-    """The number of the drive's handle, behind those of the firmware itself."""
+    """The number of the drive's handle, after those of the firmware itself."""
     return 0xB4 + drive.index

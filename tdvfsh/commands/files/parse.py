@@ -96,7 +96,7 @@ def _file_text(shell: Shell, path: str) -> str | None:
 
 
 def _rows(text: str, instance: int) -> list[str]:
-    """Rows of the n-th command: from behind its header to the next header or empty line."""
+    """Rows of the n-th command: from after its header to the next header or empty line."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     at = 0
     seen = 0

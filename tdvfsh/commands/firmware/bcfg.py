@@ -33,7 +33,7 @@ _OPTIONS = 0x10000
 
 
 class BootOption(NamedTuple):
-    """One option: its number, what people call it, and the file that it starts (with the drive's device path)."""
+    """One option: its number, its description, and the file that it starts (with the drive's device path)."""
 
     number: int
     description: str
@@ -141,7 +141,7 @@ def bcfg(
         SUCCESS: Done.
         INVALID_PARAMETER: The words make no sense, or there is no such position.
         NOT_FOUND: There is no such file.
-        UNSUPPORTED: -opt, which this shell has not.
+        UNSUPPORTED: -opt, which this shell does not have.
     """
     if opt is not None:
         shell.print("bcfg: Optional data (-opt) is not kept here.\n")

@@ -25,7 +25,7 @@ _DRIVER_SUBSYSTEMS = (11, 12)  # EFI_BOOT_SERVICE_DRIVER, EFI_RUNTIME_DRIVER
 
 
 def check_image(shell: Shell, item: Found) -> ImageResult:
-    """What LoadImage would say about a file's headers, where there is no machine to load it into."""
+    """What LoadImage would return for a file's headers, where there is no machine to load it into."""
     from tdvfsh.formats.pe import PeRejection, parse_pe
 
     data = shell.read_file(item.full_name)
@@ -61,7 +61,7 @@ def load(shell: Shell, path: FilePath, *more: FilePath, nc: Flag = False) -> She
     RETURNVALUES:
         SUCCESS: All were loaded.
         NOT_FOUND: There is no such file.
-        DEVICE_ERROR: A file of the last argument is no image or no driver.
+        DEVICE_ERROR: A file of the last argument is not an image or not a driver.
     """
     status = ShellStatus.SUCCESS
     last = EfiStatus.EFI_SUCCESS

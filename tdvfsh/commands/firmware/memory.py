@@ -40,8 +40,8 @@ def memmap(shell: Shell, *, sfo: Flag = False, plot: Flag = False) -> ShellStatu
         -plot: Draw RAM to scale, row by row, and how much is of which type.
 
     DESCRIPTION:
-        The map is what GetMemoryMap gives, with the command's own buffer in it, as on firmware. Rows of type Unaccepted
-        are memory that nobody has accepted yet. The total leaves out Reserved, Unusable and MMIO.
+        The map is what GetMemoryMap returns, with the command's own buffer in it, as on firmware. Rows of type
+        Unaccepted are memory that is not accepted yet. The total leaves out Reserved, Unusable and MMIO.
 
         The columns of a MemoryMap row of -sfo are type, first byte, last byte, pages and attribute, all in hex. Those
         of MemoryMapSummary are bytes: total, reserved, boot services code and data, runtime code and data, loader code
@@ -109,7 +109,7 @@ def dmem(
         size: Number of bytes, in hex, or as in 4K; 200 without it.
 
     DESCRIPTION:
-        Files that were loaded are read where they were put; memory that nobody wrote is zero. Unaccepted memory is
+        Files that were loaded are read where they were put; memory that was never written is zero. Unaccepted memory is
         never shown as zeros: touching it is a fault, which is reported, and nothing is shown.
 
     EXAMPLES:
@@ -122,7 +122,7 @@ def dmem(
         SUCCESS: Shown.
         INVALID_PARAMETER: There is no such address.
         ACCESS_DENIED: Some of it is unaccepted memory.
-        NOT_FOUND: Some of it is no RAM.
+        NOT_FOUND: Some of it is not RAM.
         UNSUPPORTED: Memory-mapped I/O, or the system table of a machine without a processor.
     """
     if mmio:
@@ -205,7 +205,7 @@ def mm(
         SUCCESS: Shown or written.
         INVALID_PARAMETER: An address off its width, or a value that does not fit.
         ACCESS_DENIED: It is unaccepted memory.
-        NOT_FOUND: It is no RAM.
+        NOT_FOUND: It is not RAM.
         UNSUPPORTED: Anything but memory.
     """
     if w not in (1, 2, 4, 8):

@@ -1,4 +1,4 @@
-"""``openinfo``: who has opened the protocols of a handle.
+"""``openinfo``: the agents that have opened the protocols of a handle.
 
 Source: edk2 ShellPkg/Library/UefiShellDriver1CommandsLib/OpenInfo.c.
 """
@@ -38,7 +38,7 @@ _WAYS: Final = {
 
 @command("openinfo", profile="Driver1")
 def openinfo(shell: Shell, handle: Text | None = None) -> ShellStatus:
-    """Show who has opened the protocols of a handle.
+    """Show which agents have opened the protocols of a handle.
 
     SYNOPSIS:
         openinfo handle

@@ -1,4 +1,4 @@
-"""Protocols and tables by the names that people use for them."""
+"""Protocols and tables by their usual names."""
 
 from __future__ import annotations
 

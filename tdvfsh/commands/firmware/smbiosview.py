@@ -130,7 +130,7 @@ def smbiosview(
 
 
 def _number(text: str | None, most: int) -> int | None:
-    """An option's number as firmware reads it: cut to its width, all ones for what is none."""
+    """An option's number as firmware reads it: cut to its width, all ones where it is not a number."""
     if text is None:
         return None
     number = parse_number(text)
@@ -143,7 +143,7 @@ def _read(td: TrustDomain, address: int, size: int) -> bytes:
 
 
 def _structures(data: bytes) -> Iterator[_Structure]:
-    """The structures up to the last one, or to where the bytes are none."""
+    """The structures up to the last one, or to where the bytes are not one."""
     at, kind = 0, -1
     while kind != _END_OF_TABLE and at + _HEADER.size <= len(data):
         kind, length, handle = _HEADER.unpack_from(data, at)

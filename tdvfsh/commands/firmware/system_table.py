@@ -42,7 +42,7 @@ _TABLES: Final[tuple[tuple[str, tuple[Guid, ...]], ...]] = (
 
 
 def system_table_text(address: int, data: bytes, tables: dict[Guid, int]) -> str:
-    """The lines behind the bytes.
+    """The lines after the bytes.
 
     Args:
         address: Where the table lies.

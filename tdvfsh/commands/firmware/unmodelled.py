@@ -1,6 +1,6 @@
 """Commands of firmware that have nothing to act on here: they take the same words and say so.
 
-A script that asks wrongly gets firmware's answer; one that asks rightly is told that this machine has no such part,
+A script that asks wrongly gets firmware's answer; a valid request is answered that this machine has no such part,
 with UNSUPPORTED, and is never given an invented success.
 
 Source: edk2 ShellPkg/Library (UefiShellDebug1CommandsLib, UefiShellDriver1CommandsLib, UefiShellNetwork1CommandsLib,
@@ -170,7 +170,7 @@ def _wrong(shell: Shell, message: str) -> ShellStatus:
 
 
 def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> ShellStatus:
-    """What firmware says of a handle or a device that is not there; then that there is no such part."""
+    """Firmware's message about a missing handle or device; then that there is no such part."""
     first = words[0] if words else "<null string>"
     if what.first_is_handle and words and not _is_handle(shell, first):
         return _wrong(shell, f"{name}: Handle - '{first}' not found")

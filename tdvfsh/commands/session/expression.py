@@ -41,17 +41,17 @@ _SHOWN_AS_SIZE: Final = 1 << 10
 
 
 class Facts(Protocol):
-    """What names mean."""
+    """Values of names."""
 
     def takes(self, name: str) -> str | None:
-        """``none``, ``number`` or ``word``: what a name wants behind it; None where there is no such name."""
+        """``none``, ``number`` or ``word``: what a name wants after it; None where there is no such name."""
 
     def fact(self, name: str, argument: Value) -> Value:
         """The value of a name; raises UsageError where it has none."""
         ...
 
     def constant(self, word: str) -> Value:
-        """The value of a word that is no name: a memory type, a status; raises UsageError where it is nothing."""
+        """The value of a word that is not a name: a memory type, a status; raises UsageError for anything else."""
         ...
 
     def alike(self, one: Value, other: Value) -> bool:
@@ -60,7 +60,7 @@ class Facts(Protocol):
 
 
 class Comparison(NamedTuple):
-    """A comparison that does not hold: as written, and both values."""
+    """A comparison that is false: as written, and both values."""
 
     text: str
     left: Value
@@ -231,7 +231,7 @@ class _Parser:
         else:
             argument = self._sum()
         if takes == "number" and type(argument) is not int:
-            raise UsageError(f"{word}({shown(argument)}): this is no number")
+            raise UsageError(f"{word}({shown(argument)}): not a number")
         self._close()
         return self._facts.fact(word, argument)
 

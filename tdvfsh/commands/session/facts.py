@@ -29,7 +29,7 @@ _MASK: Final = (1 << 63) - 1
 
 
 class Fact(NamedTuple):
-    """One name: what it wants in parentheses (``none``, ``number``, ``word``), what it tells, and how."""
+    """One name: what it takes in parentheses (``none``, ``number``, ``word``), its help, and its function."""
 
     takes: str
     text: str
@@ -99,7 +99,7 @@ def _free(machine: Machine) -> list[int]:
 def _bytes(shell: Shell, word: Value) -> Value:
     kind = _memory_type(str(word))
     if kind is None:
-        raise UsageError(f"bytes({word}): this is no memory type")
+        raise UsageError(f"bytes({word}): not a memory type")
     descriptors = machine_of(shell).services.memory_map_view().descriptors
     return sum(one.number_of_pages << PAGE_SHIFT for one in descriptors if one.memory_type == kind)
 
@@ -142,7 +142,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "bootondemand": _of_boot("bytes it accepted on demand", lambda result: result.on_demand_bytes),
     "bootleft": _of_boot("bytes it left to the OS", lambda result: result.left_to_os_bytes),
     "placement": _of_placement("first byte of what it placed", lambda entry: entry.start),
-    "end": _of_placement("first byte behind", lambda entry: entry.end),
+    "end": _of_placement("first byte after it", lambda entry: entry.end),
     "size": _of_placement("bytes of what it placed", lambda entry: entry.size),
     "lasterror": Fact("none", "status of the last command", lambda shell, _: shell.last_error_code),
     "var": Fact("word", "value of a variable", lambda shell, name: shell.get_variable(str(name))),

@@ -86,7 +86,7 @@ def host_file(shell: Shell, path: str) -> str:
     located = shell.locate(path)
     filesystem = None if located is None else located[0].drive.filesystem
     if located is None or not isinstance(filesystem, HostFolder) or not located[1]:
-        raise HostError(f"{path}: this is no file on a folder of the host")
+        raise HostError(f"{path}: not a file on a folder of the host")
     if not filesystem.writable:
         raise HostError(f"{path}: the drive is read-only; start with --fs0-write")
     try:

@@ -38,9 +38,9 @@ def report(
 
     DESCRIPTION:
         Shows the last boot where there was one, else the shell's own TD: the address space to scale, how it came to be
-        call by call, the steps, who accepted what and when. The page works offline. It needs the report extra (pip
-        install 'tdvfsh[report]'); the drawing does not. FS0: can be written to where tdvfsh was started with
-        --fs0-write.
+        call by call, the steps, what was accepted when and by which caller. The page works offline. It needs
+        the report extra (pip install 'tdvfsh[report]'); the drawing does not. FS0: can be written to where tdvfsh was
+        started with --fs0-write.
 
     EXAMPLES:
         report -o fs0:\\boot.html -compare

@@ -37,7 +37,7 @@ def snap(
 
     OPTIONS:
         list: Show what is kept.
-        save: Keep the present moment; one of that name is replaced. With -file it goes to a file as well.
+        save: Keep the present moment; one of that name is replaced. With -file it is also written to a file.
         load: Read a moment from such a file and keep it under the name.
         restore: Go back: machine, variables, aliases, drives and current directory. Snapshots stay.
         rm: Forget one.
@@ -48,7 +48,7 @@ def snap(
         is, and shares what has not changed since the command before.
 
         A file of -file is JSON, of the form that tdvfsh/machine/snapshot_file.py documents. It names the files whose
-        images are loaded, with their checksums, and is refused where they are others now. What people or programs
+        images are loaded, with their checksums, and is refused where they have changed. What users or programs
         wrote to memory is in it, up to 64 MiB.
 
     EXAMPLES:
@@ -57,9 +57,9 @@ def snap(
 
     RETURNVALUES:
         SUCCESS: Done.
-        INVALID_PARAMETER: No such action, or a name that is missing or cannot be.
+        INVALID_PARAMETER: No such action, or a name that is missing or invalid.
         NOT_FOUND: There is no such snapshot or file.
-        UNSUPPORTED: The file is no snapshot, or one of a newer version; or there is something that no file can hold.
+        UNSUPPORTED: The file is not a snapshot, or one of a newer version; or the state cannot be held by a file.
     """
     if action not in _ACTIONS:
         shell.print(f"snap: Invalid argument - '{action}'\n")

@@ -1,13 +1,13 @@
 """Snapshots as files: ``snap save -file`` and ``snap load -file``.
 
-One JSON object: ``format`` (``tdvfsh-snapshot``), ``version``, ``tdvfsh`` (who wrote it), ``machine`` (null, or as
-:mod:`tdvfsh.machine.snapshot_file` tells) and ``shell``::
+One JSON object: ``format`` (``tdvfsh-snapshot``), ``version``, ``tdvfsh`` (the version that wrote it), ``machine``
+(null, or as :mod:`tdvfsh.machine.snapshot_file` says) and ``shell``::
 
     {"variables": [[name, value, volatile]...], "aliases": [[name, command, volatile]...], "current": "FS0:",
      "directories": [[mapping, directory]...], "start_time": null or seconds since 1970, "options": TD options, or null,
      "clock_ns": where there is no machine}
 
-Interfaces behind handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields; the
+Interfaces of handles are objects with ``kind``: ``path`` (the nodes of a device path: name, then fields; the
 ``address`` of one that a program keeps), ``drive`` (its port), ``initrd`` (``address``, ``size``, ``pages``), ``image``
 (the loaded image's fields, its ``file`` and ``sha256``), ``guest`` (``address`` of a program's own structure) and
 ``processor`` for what comes with the processor, which makes it anew.
@@ -91,7 +91,7 @@ def load_moment(shell: Shell, path: str) -> Moment:
 
     Raises:
         HostError: The file, or one whose image is loaded in it, cannot be read.
-        FormatError: It is no snapshot, a newer one, or names files that are others now.
+        FormatError: Not a snapshot, a newer version, or it names files that have changed.
     """
     content = shell.read_file(path)
     if content is None:
@@ -117,7 +117,7 @@ def moment_from_dict(shell: Shell, values: object, path: str) -> Moment:
 
 def _checked(data: object, path: str) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FormatError(path, f"this is no snapshot: it has no format '{FORMAT}'")
+        raise FormatError(path, f"not a snapshot: it has no format '{FORMAT}'")
     version = data.get("version")
     if not isinstance(version, int) or version < 1:
         raise FormatError(path, "this snapshot has no version")

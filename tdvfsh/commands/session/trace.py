@@ -132,7 +132,7 @@ def trace(
     if sfo:
         lines = trace_sfo(shown)
     else:
-        lines = [f"{len(shown)} of {len(wanted)} records, {len(journal)} in all"]
+        lines = [f"{len(shown)} of {len(wanted)} records, {len(journal)} in total"]
         lines += trace_lines(journal, shown, tree=tree) if shown else []
     for line in lines:
         shell.checkpoint()

@@ -54,7 +54,7 @@ def redo(shell: Shell, count: Count = 1) -> ShellStatus:
         count: Number of lines. 1 without it.
 
     DESCRIPTION:
-        Nothing runs again: the state behind the line comes back. A command that changes something after 'undo' ends
+        Nothing runs again: the state after the line is restored. A command that changes something after 'undo' ends
         what can be redone; one that only shows something does not.
 
     RETURNVALUES:

@@ -249,7 +249,7 @@ def tdcall(shell: Shell, leaf: TdcallLeafName, gpa: UnacceptedStart, level: Leve
         SUCCESS: Accepted, now or before.
         INVALID_PARAMETER: The TDX module refused the operand.
         BAD_BUFFER_SIZE: The page is there in another size.
-        DEVICE_ERROR: Any other completion; or the TDCALL never came back, because there is no memory.
+        DEVICE_ERROR: Any other completion; or the TDCALL never returned, because there is no memory.
         UNSUPPORTED: No such leaf here; or a plain VM, which has no TDX module.
     """
     if leaf.lower() not in ("accept", PAGE_ACCEPT.lower()):
@@ -309,7 +309,7 @@ def _starts(shell: Shell, words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(shell: Shell, words: list[str]) -> Iterator[tuple[str, str]]:
-    """Behind a start: to the end of its range."""
+    """After a start: to the end of its range."""
     try:
         start = read_address(words[-1]) if words else None
     except BadArgument:

@@ -105,7 +105,7 @@ def _print(shell: Shell, outcome: Outcome) -> None:
 
 
 def _argument_kind(words: list[str]) -> str | None:
-    """What the next word of ``bs`` is, behind the service and the arguments that stand there."""
+    """What the next word of ``bs`` is, after the service and the arguments before the cursor."""
     service = service_named(words[0]) if words else None
     place = len(words) - 1
     return service.parameters[place].kind if service is not None and place < len(service.parameters) else None

@@ -66,9 +66,9 @@ def initrd(shell: Shell, file: FilePath | None = None, *, u: Flag = False) -> Sh
         initrd -u
 
     RETURNVALUES:
-        SUCCESS: Offered, or taken back; also where there was none.
+        SUCCESS: Offered, or withdrawn; also where there was none.
         NOT_FOUND: There is no such file, it is empty, or, as OVMF has it, there was no memory for it.
-        UNSUPPORTED: Somebody else offers an initrd already.
+        UNSUPPORTED: Another driver offers an initrd already.
     """
     if file is None and not u:
         shell.print("initrd: Too few arguments.\n")
@@ -76,7 +76,7 @@ def initrd(shell: Shell, file: FilePath | None = None, *, u: Flag = False) -> Sh
     services = machine_of(shell).services
     offer = _current_offer(services)
     if offer is not None and not isinstance(offer.interface, BufferedInitrd):
-        shell.print("initrd: An initrd is offered by somebody else already.\n")
+        shell.print("initrd: Another driver offers an initrd already.\n")
         return ShellStatus.UNSUPPORTED
     if file is None:
         _take_back(services, offer)
@@ -109,7 +109,7 @@ def _take_back(services: BootServices, offer: _Offer | None) -> None:
 
 
 def _offer(shell: Shell, services: BootServices, item: Found) -> str:
-    """Put the file into memory and offer it; gives why that did not work, or an empty text."""
+    """Put the file into memory and offer it; returns why that failed, or an empty text."""
     from tdvfsh.shell.images_on_drives import file_views
 
     try:

@@ -39,7 +39,7 @@ def complete(shell: Shell, text: str, cursor: int) -> list[Completion]:
     Args:
         shell: The shell.
         text: The line as typed so far.
-        cursor: Offset in it; what stands behind is ignored.
+        cursor: Offset in it; what follows is ignored.
     """
     typed = text[:cursor]
     command_start = typed.rfind("|") + 1
@@ -100,7 +100,7 @@ def _options(name: str, signature: Signature, raw: str, start: int) -> list[Comp
 
 
 def _td_values(shell: Shell, name: str, option: TableOption[Any, Any], raw: str, start: int) -> list[Completion]:
-    """Values of a TD option, where it takes several of the one behind the last comma."""
+    """Values of a TD option, where it takes several of the one after the last comma."""
     if option.is_file:
         return _files(shell, raw, start, directories_only=False)
     several = option.repeats or option.name in use_of(name).several
@@ -181,7 +181,7 @@ def add_provider(kind: str, provider: Callable[[Shell], Iterable[str]]) -> None:
 
 
 def add_place(kind: str, find: Callable[[list[str]], str | None]) -> None:
-    """Let the words in front of an argument of this kind decide what it is: ``find`` gives the kind, or None."""
+    """Let the words in front of an argument of this kind decide what it is: ``find`` returns the kind, or None."""
     _PLACES[kind] = find
 
 

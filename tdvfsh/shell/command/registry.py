@@ -115,8 +115,8 @@ class Command:
     """One registered command.
 
     ``level`` is its shell level (0 for a profile's command), ``profile`` its profile, ``stop`` the full stop that some
-    of firmware's command libraries put behind "Too few arguments", ``counts`` whether ``lasterror`` takes its status,
-    ``numbers`` whether ``-5`` is an argument, ``after_bad_flag`` what runs behind the message of an unknown flag.
+    of firmware's command libraries put after "Too few arguments", ``counts`` whether ``lasterror`` takes its status,
+    ``numbers`` whether ``-5`` is an argument, ``after_bad_flag`` what runs after the message of an unknown flag.
     """
 
     __slots__ = (
@@ -167,7 +167,7 @@ class Command:
         return self._signature
 
     def run(self, shell: Shell, words: list[str]) -> int:
-        """Run with the words behind the name; prints what is wrong with them."""
+        """Run with the words after the name; prints what is wrong with them."""
         if self.raw:
             return int(self.function(shell, words))
         from tdvfsh.shell.command.signature import ArgumentError, UnknownFlag
@@ -206,7 +206,7 @@ def command(
         profile: Profile of any other: ``Debug1``, ``Driver1``, ``td`` and so on.
         counts: Whether its status goes into ``lasterror``.
         numbers: Whether words such as ``-5`` are arguments.
-        after_bad_flag: Called behind the message of an unknown flag.
+        after_bad_flag: Called after the message of an unknown flag.
     """
 
     def register(function: Handler) -> Handler:

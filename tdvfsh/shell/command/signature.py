@@ -77,17 +77,17 @@ class Switch:
 
 
 class ArgumentError(Exception):
-    """The words do not fit; ``str()`` is firmware's message without a newline."""
+    """Words that do not fit the signature; ``str()`` is firmware's message without a newline."""
 
     status = ShellStatus.INVALID_PARAMETER
 
 
 class UnknownFlag(ArgumentError):
-    """A word that begins as an option does and is none of the command's."""
+    """A word that begins like an option but is not an option of the command."""
 
 
 class Signature:
-    """What a command takes.
+    """Arguments and options that a command takes.
 
     Args:
         function: The command.
@@ -95,7 +95,7 @@ class Signature:
             with our own commands; firmware's do not know that.
 
     Attributes:
-        parameters: Words that are no options.
+        parameters: Words that are not options.
         variadic: The type of further words, None where there are none.
         switches: Options.
     """

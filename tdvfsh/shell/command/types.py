@@ -2,7 +2,7 @@
 
 An annotation of one of these on a command's parameter tells how the word is read, how it completes and what help calls
 it. A keyword-only parameter is an option: ``sfo: Flag = False`` is ``-sfo``; one of another type takes a value, and
-``Annotated[..., Option("-n")]`` gives it another spelling.
+``Annotated[..., Option("-n")]`` sets another spelling.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tdvfsh.units import parse_decimal
 
 
 class BadArgument(Exception):
-    """A word that cannot be read as its type."""
+    """A word that is invalid for its type."""
 
 
 class Kind:
-    """How one argument type is read.
+    """Reader of one argument type.
 
     Args:
         name: What completion looks up: ``address``, ``file``, ``memory_type`` and so on.

@@ -1,4 +1,4 @@
-"""Mapped names: FS0:, its block device BLK0:, its consistent name, and names the person gave.
+"""Mapped names: FS0:, its block device BLK0:, its consistent name, and names that the user added.
 
 A mounted folder stands as a disk at a port of the q35 machine's AHCI controller, whose device path ``map`` shows.
 
@@ -82,7 +82,7 @@ class DriveTable:
         return self.drives.copy(), [(key, one, one.directory) for key, one in self._mappings.items()]
 
     def restore(self, state: DriveState) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self.drives = state[0].copy()
         self._mappings = {key: mapping for key, mapping, _ in state[1]}
         for _, mapping, directory in state[1]:
@@ -97,7 +97,7 @@ class DriveTable:
         return drive
 
     def reset(self) -> None:
-        """Make the default names again and forget the person's (``map -r``); current directories stay."""
+        """Make the default names again and forget the user's (``map -r``); current directories stay."""
         old = self._mappings
         self._mappings = {}
         for drive in self.drives:
@@ -113,7 +113,7 @@ class DriveTable:
         return self._mappings.get(upper if upper.endswith(":") else upper + ":")
 
     def add(self, name: str, drive: Drive) -> None:
-        """Give a drive one more name, which stands behind its others; another drive's name is taken from it.
+        """Add a name to a drive, after its others; another drive's name is taken from it.
 
         Quirk of edk2: a name that is given to what it names already is lost (EfiShellSetMap frees what it then reads).
         """

@@ -33,13 +33,13 @@ class FatMarks:
         return self._attributes.copy(), self._sizes.copy(), self._accessed.copy()
 
     def restore(self, state: object) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         assert isinstance(state, tuple)
         attributes, sizes, accessed = state
         self._attributes, self._sizes, self._accessed = attributes.copy(), sizes.copy(), accessed.copy()
 
     def attributes(self, path: str, *, directory: bool) -> str:
-        """Letters of ``ahrs``; a file that nobody marked has ``a``."""
+        """Letters of ``ahrs``; a file that was never marked has ``a``."""
         return self._attributes.get(path, "" if directory else "a")
 
     def set_attributes(self, path: str, attributes: str) -> None:

@@ -86,14 +86,14 @@ class HostFolder:
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
         self.marks = FatMarks()
         self.refused: str | None = None  # the last entry that was asked for and is a link out of the folder
-        self.used: Callable[[str], None] | None = None  # told the path of every file that is mapped or read
+        self.used: Callable[[str], None] | None = None  # called with the path of every file that is mapped or read
 
     def state(self) -> object:
         """What is not on the host's disk: attributes, sizes of directories, dates of access."""
         return self.marks.state()
 
     def restore(self, state: object) -> None:
-        """Go back to what :meth:`state` gave; the host's files stay as they are."""
+        """Restore what :meth:`state` returned; the host's files stay as they are."""
         self.marks.restore(state)
 
     def parts_of(self, path: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class _Node:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
-    __hash__ = None  # type: ignore[assignment]  # what changes is no key
+    __hash__ = None  # type: ignore[assignment]  # mutable: not a key
 
     def copy(self) -> _Node:
         children = self.children
@@ -58,7 +58,7 @@ class MemoryFileSystem:
 
     Args:
         label: Volume label.
-        now: Gives the seconds since 1970 for new files.
+        now: Returns the seconds since 1970 for new files.
         capacity: Bytes of the volume.
     """
 
@@ -74,7 +74,7 @@ class MemoryFileSystem:
         return self._root.copy()
 
     def restore(self, state: object) -> None:
-        """Go back to what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         assert isinstance(state, _Node)
         self._root = state.copy()
 

@@ -30,7 +30,7 @@ def clean(path: str) -> str:
 
 
 def parent(path: str) -> str:
-    """The path without its last item, separator kept: ``FS0:\\a\\b`` and ``FS0:\\a\\b\\`` give ``FS0:\\a\\``."""
+    """The path without its last item, separator kept: ``FS0:\\a\\b`` and ``FS0:\\a\\b\\`` become ``FS0:\\a\\``."""
     last = -1
     for at, character in enumerate(path[:-1]):
         if character == "\\" or (character == ":" and path[at + 1] != "\\"):

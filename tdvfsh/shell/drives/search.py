@@ -51,7 +51,7 @@ def search(mapping: Mapping, drive: str, rest: str) -> list[Found]:
     Args:
         mapping: The mapping that ``drive`` names.
         drive: The mapping's name as typed, with colon; it begins the full names.
-        rest: The cleaned path behind it, with wildcards in any of its names.
+        rest: The cleaned path after it, with wildcards in any of its names.
     """
     found: list[Found] = []
     _walk(mapping, drive, rest, (), None, found)
@@ -60,7 +60,7 @@ def search(mapping: Mapping, drive: str, rest: str) -> list[Found]:
 
 
 def list_directory(mapping: Mapping, drive: str, parts: tuple[str, ...]) -> list[Found]:
-    """All entries of a directory in order of their names, behind ``.`` and ``..`` below the root; empty where it
+    """All entries of a directory in order of their names, after ``.`` and ``..`` below the root; empty where it
     cannot be read.
 
     Quirk of edk2: entries of the root carry the drive's first name (FS0:), deeper ones the name as typed. ``.`` and

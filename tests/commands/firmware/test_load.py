@@ -170,7 +170,7 @@ def test_somebody_elses_initrd_is_left_alone(small: ShellUnderTest, tmp_path: Pa
     services = machine_of(small.shell).services
     handle = services.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, INITRD_MEDIA_PATH).handle
     services.install_protocol_interface(handle, EFI_LOAD_FILE2_PROTOCOL_GUID, InitrdLoadFile2(1, []))
-    assert small.run("initrd fs1:\\one") == "initrd: An initrd is offered by somebody else already.\n"
+    assert small.run("initrd fs1:\\one") == "initrd: Another driver offers an initrd already.\n"
     assert small.shell.last_error_code == 3
 
 

@@ -56,7 +56,7 @@ def test_what_cannot_be_recorded_is_said(tmp_path: Path, under_test: ShellUnderT
     assert under_test.run("record", "record -off") == "record: nothing is being recorded\n" * 2
     assert under_test.shell.last_error_code == 6
     with recording(under_test.shell):
-        assert "this is no file on a folder of the host" in under_test.run("record x.tdt")
+        assert "not a file on a folder of the host" in under_test.run("record x.tdt")
     read_only = Shell()
     read_only.mount(HostFolder(str(tmp_path)))
     with recording(read_only):

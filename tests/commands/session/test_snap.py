@@ -86,7 +86,7 @@ def test_restoring_an_older_snapshot_keeps_the_newer_ones(under_test: ShellUnder
         ("snap load z", "load needs -file", 2),
         ("snap load z -file none.json", "no such file", 7),
         ("snap load z -file t.txt", "this snapshot: not JSON", 3),
-        ("snap load z -file o.json", "this is no snapshot: it has no format", 3),
+        ("snap load z -file o.json", "not a snapshot: it has no format", 3),
         ("snap load z -file newer.json", "a snapshot of version 9, written by tdvfsh 7.0", 3),
         ("snap load z -file broken.json", "damaged", 3),
     ],

@@ -42,7 +42,7 @@ def test_the_last_forty_are_shown_with_a_line_that_says_how_many_there_are(busy:
     busy.run(*(["bs Stall 1", "bs GetMemoryMap"] * 50))
     lines = busy.run("trace").splitlines()
     total = len(machine_of(busy.shell).trace)
-    assert lines[0] == f"40 of {total} records, {total} in all"
+    assert lines[0] == f"40 of {total} records, {total} in total"
     assert len(lines) == 2 + 40
     assert lines[-1].split()[0] == str(total - 1)
     assert len(busy.run("trace -n 0").splitlines()) == 2 + total
