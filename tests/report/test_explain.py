@@ -127,7 +127,7 @@ def test_a_boot_without_its_initrd_is_not_called_a_success(opened: Opener) -> No
 def test_firmware_that_accepted_at_exit_is_named(opened: Opener) -> None:
     result = _boot(opened, 38, accept_at_exit="unless-objected", loader="grub2.06")
     assert result.left_to_os_bytes == 0
-    assert "firmware accepted the rest at ExitBootServices" in _option(result, "none")
+    assert "firmware accepted the rest only at ExitBootServices" in _option(result, "none")
 
 
 def test_a_plain_vm_has_no_options(opened: Opener) -> None:
