@@ -300,7 +300,7 @@ def _images(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("names", metavar="NAME", nargs="+")
     fetch.add_argument("--deb", metavar="FILE", help="take the package from this file")
     fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
-    fetch.add_argument("--max-size", metavar="SIZE", default="1G", help="limit of the total size of its files (default 1G)")
+    fetch.add_argument("--max-size", metavar="SIZE", default="1G", help="limit of its files' total size (default 1G)")
     fetch.add_argument("--json", action="store_true", help="print JSON")
     make = actions.add_parser(
         "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
