@@ -30,7 +30,7 @@ class Explanation:
 
     Attributes:
         result: The boot.
-        steps: Its placements with the calls behind them.
+        steps: Its placements with the calls that made them.
         largest_unaccepted: ``(start, end)`` of the largest piece that is unaccepted in the end, or None.
         least_accept: The smallest size in bytes that, accepted at boot, makes it boot without any option; None where
             no size does, or where firmware did not accept.

@@ -55,8 +55,8 @@ _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
 class BootResult:
     """How a boot ended, with the machine as it was then.
 
-    ``messages`` are what the console said; ``lost_bytes`` of RAM never reach the operating system, because nobody told
-    it what unaccepted memory is.
+    ``messages`` are the console's; ``lost_bytes`` of RAM never reach the operating system, because it is not informed
+    what unaccepted memory is.
     """
 
     machine: Machine

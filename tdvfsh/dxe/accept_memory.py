@@ -1,7 +1,7 @@
 """From unaccepted to Conventional: the DXE core's side of accepting memory.
 
 :func:`accept_memory` is the boot service AcceptMemory() that the 2021 "TDVF Lazy Page Accept" RFC proposed as option 3;
-the RFC gives it no text, so its statuses are this project's. :func:`take_into_map` is what it shares with option 1.
+the RFC does not specify it, so its statuses are this project's. :func:`take_into_map` is what it shares with option 1.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def mapped_until(td: TrustDomain, start: int, end: int) -> int:
 
 
 def has_room_for_bookkeeping(services: BootServices) -> bool:
-    """Whether the pool can still give the two GCD map entries that splitting a range takes."""
+    """Whether the pool can still provide the two GCD map entries that splitting a range takes."""
     pool = services.core.pool
     entries = [pool.allocate_pool(EfiMemoryType.EfiBootServicesData, _GCD_MAP_ENTRY_SIZE) for _ in range(2)]
     for entry in reversed(entries):

@@ -1,6 +1,6 @@
 """EDKII_MEMORY_ACCEPT_PROTOCOL, as TdxDxe installs it.
 
-It changes secure EPT state and nothing else: the memory map does not learn of it, and a size that is no multiple of
+It changes secure EPT state and nothing else: the memory map does not change, and a size that is not a multiple of
 4 KiB leaves its last bytes unaccepted.
 
 Source: edk2 OvmfPkg/TdxDxe/TdxDxe.c; in edk2-staging (c35c0b7b33) everything went in 4 KiB pages.

@@ -25,7 +25,7 @@ SPECIAL_TYPES: Final = frozenset(
         EfiMemoryType.EfiPalCode,
     }
 )
-"""Types whose bin is theirs alone: nobody may allocate in it by address, and its free pages are reported as used."""
+"""Types whose bin is theirs alone: no caller may allocate in it by address, and its free pages are reported as used."""
 
 RUNTIME_TYPES: Final = frozenset(
     {EfiMemoryType.EfiRuntimeServicesCode, EfiMemoryType.EfiRuntimeServicesData, EfiMemoryType.EfiPalCode}

@@ -76,7 +76,7 @@ _new: Final = tuple.__new__  # of a MemoryMapResult: what its constructor does, 
 
 
 class MemoryMapResult(NamedTuple):
-    """What GetMemoryMap gave back.
+    """Result of GetMemoryMap.
 
     ``memory_map_size`` is in bytes: what the map takes, or what is needed. None stands for what was left alone.
     """
@@ -90,7 +90,7 @@ class MemoryMapResult(NamedTuple):
 
 
 class OutOfResourcesHook(Protocol):
-    """What the allocator asks before it says EFI_OUT_OF_RESOURCES (the RFC's option 1)."""
+    """Hook that the allocator calls before it returns EFI_OUT_OF_RESOURCES (the RFC's option 1)."""
 
     def __call__(self, services: BootServices, allocate_type: int, size: int, memory: int) -> tuple[bool, int]:
         """Whether to try once more, and the caller's address variable, which may have changed."""
@@ -101,7 +101,7 @@ class BootServices:
     """The boot-services table of one machine.
 
     Attributes:
-        core: The DXE core behind it.
+        core: The DXE core of the table.
         td: The hardware.
         trace: The journal.
         images: The image services.
@@ -240,12 +240,12 @@ class BootServices:
         Args:
             memory_map_size: Bytes of the caller's buffer; None stands for a NULL pointer, :data:`FITTING` for as many
                 as the map takes.
-            has_buffer: Whether the caller gave a buffer at all.
+            has_buffer: Whether the caller passed a buffer.
             wants: Whether MapKey, DescriptorSize and DescriptorVersion have a place to go.
 
         Returns:
             EFI_INVALID_PARAMETER: No size, or no buffer although the size would do.
-            EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set as well.
+            EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set, too.
         """
         if memory_map_size == FITTING:
             memory_map_size = self.memory_map_view().counted * MEMORY_DESCRIPTOR_SIZE

@@ -15,11 +15,11 @@ class DescriptorPages:
     """The free list of descriptors.
 
     Every descriptor that enters the map is drawn from it; when it is empty the core takes one page for more. How many
-    stand free is hidden from everybody else, so ``spare`` may be None: the list then never runs empty.
+    stand free is hidden from all other code, so ``spare`` may be None: the list then never runs empty.
 
     Args:
         spare: Descriptors on the free list, or None.
-        per_page: Descriptors that one page gives: 4096 over the 64 bytes of a MEMORY_MAP.
+        per_page: Descriptors in one page: 4096 over the 64 bytes of a MEMORY_MAP.
 
     Attributes:
         emptying: Whether the stack is being emptied right now: taking a page changes the map once more.

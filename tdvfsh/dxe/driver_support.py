@@ -1,6 +1,6 @@
 """ConnectController and DisconnectController: drivers are asked, started and stopped.
 
-The firmware's own devices need no driver. Nobody here overrides the order of drivers; the highest version comes first.
+The firmware's own devices need no driver. The order of drivers is not overridden; the highest version comes first.
 
 Source: UEFI 2.10 7.3.12, 7.3.13 and 11.1; edk2 MdeModulePkg/Core/Dxe/Hand/DriverSupport.c.
 """
@@ -49,7 +49,7 @@ class DriverSupport:
         services: Whose handles.
 
     Attributes:
-        binding_of: The binding behind an interface in the handle database; None where nothing can run it.
+        binding_of: Returns the binding of an interface in the handle database; None where nothing can run it.
     """
 
     def __init__(self, services: BootServices) -> None:
@@ -77,10 +77,10 @@ class DriverSupport:
             first: Driver handles that are asked before all others.
             remaining: Address of a device path for the drivers, 0 for none.
             end_of_path: Whether that is no more than its end.
-            recursive: Connect the children as well.
+            recursive: Connect the children, too.
 
         Returns:
-            EFI_INVALID_PARAMETER: There is no such handle.
+            EFI_INVALID_PARAMETER: No such handle.
             EFI_NOT_FOUND: No driver started.
         """
         if controller not in self._handles:
@@ -88,7 +88,7 @@ class DriverSupport:
         drivers = self._drivers(first)
         started = False
         while (driver := self._supporter(drivers, controller, remaining)) is not None:
-            drivers.remove(driver)  # whoever was started is asked no more
+            drivers.remove(driver)  # a driver that was started is not asked again
             started |= not driver.start(controller, remaining).is_error
         if recursive:
             for child in self._handles.opens.children_of(controller):
@@ -118,7 +118,7 @@ class DriverSupport:
         """DisconnectController: stop one driver of a controller, or all; for one child, or for all of them.
 
         Returns:
-            EFI_INVALID_PARAMETER: There is no such handle, or ``driver`` has no driver binding.
+            EFI_INVALID_PARAMETER: No such handle, or ``driver`` has no driver binding.
             EFI_NOT_FOUND: None was stopped; of edk2 also where ``driver`` does not manage the controller at all.
         """
         handles = self._handles
@@ -146,7 +146,7 @@ class DriverSupport:
         return len(doomed) < len(children) or not binding.stop(controller, ()).is_error
 
     def release(self, handle: int, protocol: Guid) -> bool:
-        """Make the drivers that use an interface let go of it; where somebody holds on, all are connected again."""
+        """Disconnect the drivers that use an interface; where one does not stop, all are connected again."""
         for entry in self._handles.opens.of(handle, protocol):
             if entry.attributes & EFI_OPEN_PROTOCOL_BY_DRIVER and self.disconnect(handle, entry.agent_handle).is_error:
                 break

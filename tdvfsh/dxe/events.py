@@ -1,7 +1,7 @@
 """Events, their notifications, task priorities and timers.
 
 Notifications of the firmware's own are Python functions and called at once. Those of programs are addresses of code:
-they are queued and called, above the current task priority, by whoever runs programs.
+they are queued and called, above the current task priority, by the code that runs programs.
 
 Source: UEFI 2.10 7.1; edk2 MdeModulePkg/Core/Dxe/Event/{Event,Timer,Tpl}.c.
 """
@@ -109,14 +109,14 @@ class EventServices:
         notify_tpl: int = 0,
         ready: Callable[[], bool] | None = None,
     ) -> int:
-        """CreateEventEx: an event of ``group`` (or of none); gives its number. See :class:`Event` for the arguments."""
+        """CreateEventEx: an event of ``group`` (or of none); returns its number. Arguments as of :class:`Event`."""
         number = self._vacant.pop(0) if self._vacant else self._next
         self._next = max(self._next, number + 1)
         self._events[number] = Event(kind, notify_tpl, notify, group, ready)
         return number
 
     def create_ready_event(self, ready: Callable[[], bool]) -> int:
-        """An event of the firmware's own that is signaled whenever ``ready`` says so; gives its number."""
+        """An event of the firmware's own that is signaled whenever ``ready`` says so; returns its number."""
         return self.create_event(kind=EVT_NOTIFY_WAIT, notify_tpl=TPL_NOTIFY, ready=ready)
 
     @contextmanager
@@ -211,7 +211,7 @@ class EventServices:
         """CheckEvent.
 
         Returns:
-            EFI_INVALID_PARAMETER: There is no such event, or it is notified when it is signaled.
+            EFI_INVALID_PARAMETER: No such event, or it is notified when it is signaled.
             EFI_NOT_READY: It is not signaled, after its notification was called where it has one.
         """
         event = self._events.get(number)
@@ -229,7 +229,7 @@ class EventServices:
         """SetTimer; a trigger time of 0 is the timer's next tick.
 
         Returns:
-            EFI_INVALID_PARAMETER: There is no such event, it has no timer, or there is no such type.
+            EFI_INVALID_PARAMETER: No such event, it has no timer, or no such type.
         """
         event = self._events.get(number)
         if event is None or not event.kind & EVT_TIMER or timer_type > TIMER_RELATIVE:
@@ -251,7 +251,7 @@ class EventServices:
         self.dispatch()
 
     def raise_tpl(self, new_tpl: int) -> int:
-        """RaiseTPL; gives the old priority."""
+        """RaiseTPL; returns the old priority."""
         before = self.tpl
         self.tpl = max(before, min(new_tpl, TPL_HIGH_LEVEL))
         return before

@@ -1,4 +1,4 @@
-"""The handle database: handles, the protocols on them, and who asks for them.
+"""The handle database: handles, the protocols on them, and the agents that open them.
 
 Handles are small even numbers that look like nothing else; interfaces are Python objects. Order is that of creation.
 
@@ -38,8 +38,8 @@ class HandleDatabase:
     """Handles and their protocol interfaces.
 
     Attributes:
-        opens: Who has opened them.
-        notifies: Who wants to be notified of new ones.
+        opens: Openings of them.
+        notifies: Registrations for new ones.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class HandleDatabase:
         self.notifies = ProtocolNotifies()
 
     def copy(self) -> HandleDatabase:
-        """A copy with the same interfaces behind the same handles."""
+        """A copy with the same interfaces on the same handles."""
         twin = HandleDatabase()
         twin._handles = {handle: protocols.copy() for handle, protocols in self._handles.items()}
         twin._next = self._next

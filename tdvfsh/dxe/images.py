@@ -204,7 +204,7 @@ class ImageServices:
         return SUCCESS
 
     def loaded_image(self, handle: int | None) -> LoadedImage | None:
-        """The image behind a handle, or None."""
+        """The image of a handle, or None."""
         if handle is None:
             return None
         interface = self._services.handles.protocols(handle).get(EFI_LOADED_IMAGE_PROTOCOL_GUID)
@@ -306,7 +306,7 @@ class ImageServices:
         )
 
     def _give_up(self, address: int, pages: int, status: EfiStatus, fixup_data: int = 0) -> EfiStatus:
-        """Free from the aligned address, not from the block's: where alignment moved it, pages stay behind."""
+        """Free from the aligned address, not from the block's: where alignment moved it, pages stay allocated."""
         self._services.free_pages(address, pages)
         if fixup_data:
             self._services.free_pool(fixup_data)

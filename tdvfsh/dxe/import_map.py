@@ -115,7 +115,7 @@ def _adopt_attributes_table(core: DxeCore) -> None:
 
 
 def split_ram(descriptors: Sequence[MemoryDescriptor]) -> tuple[list[MemoryDescriptor], list[MemoryDescriptor]]:
-    """What stands in gMemoryMap, and what only the GCD knows: Reserved and MMIO that cannot be cached as RAM can."""
+    """Split a map into gMemoryMap's part and the GCD's alone: Reserved and MMIO without RAM's cacheability."""
     sizes: Counter[int] = Counter()
     for entry in descriptors:
         if entry.memory_type == CONVENTIONAL:
@@ -153,7 +153,7 @@ def _entries(
     pieces: Sequence[Piece],
     free_in_bins: Mapping[int, Sequence[tuple[int, int]]],
 ) -> list[MapEntry]:
-    """The gMemoryMap entries behind one RAM descriptor."""
+    """The gMemoryMap entries of one RAM descriptor."""
     attribute = descriptor.attribute
     if descriptor.memory_type in RUNTIME_TYPES:
         attribute &= ~EFI_MEMORY_RUNTIME

@@ -1,4 +1,4 @@
-"""Finding the memory type bins in a memory map that somebody printed.
+"""Finding the memory type bins in a printed memory map.
 
 Source: the sizes are OVMF's own: OvmfPkg/OvmfPkgX64.dsc (PcdMemoryType* and PlatformInitLib's defaults) and
 OvmfPkg/Library/PeilessStartupLib/PeilessStartup.c.
@@ -37,7 +37,7 @@ _FEWEST_IN_A_CHAIN: Final = 3
 
 
 def find_bins(ram: Sequence[MemoryDescriptor]) -> Bins:
-    """The bins behind the RAM descriptors of a map, or none where the map shows no sign of them.
+    """The bins of the RAM descriptors of a map, or none where the map shows no sign of them.
 
     Free memory in a bin is printed as the bin's type, so the bins stand in a map as a chain of adjacent descriptors of
     distinct special types. The ends of a chain may have grown into a neighbour of equal type; a known list of sizes

@@ -19,9 +19,9 @@ class LoadedImage:
     """An image in memory.
 
     Attributes:
-        parent_handle: Who called LoadImage.
+        parent_handle: The caller of LoadImage.
         device_handle: The device it came from, if any.
-        file_path: What is left of its device path behind the device.
+        file_path: The rest of its device path after the device.
         image_base: Byte address, aligned as the image's sections ask.
         image_size: Bytes: SizeOfImage and what a CodeView record adds.
         image_code_type: Memory type of the whole block.

@@ -1,4 +1,4 @@
-"""Memory maps asked for one after the other: what has not changed since the last is not put together again.
+"""Reader of successive memory maps: what has not changed since the last is not assembled again.
 
 The result is that of :func:`tdvfsh.dxe.get_memory_map.build_memory_map`; a change costs by the descriptors between the
 lowest and the highest of those that changed, and one copy of the list.
@@ -27,10 +27,10 @@ _START: Final = itemgetter(1)
 
 
 class MapReader:
-    """Reads the maps of one machine, whose bins and profile never change.
+    """Reader of the maps of one machine, whose bins and profile never change.
 
     It learns of changes by ``MemoryMap.changes``, which it sets. A map that it has not read before, or that another
-    reader has read since, is put together as a whole.
+    reader has read since, is assembled as a whole.
     """
 
     __slots__ = (

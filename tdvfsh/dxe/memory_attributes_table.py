@@ -1,6 +1,6 @@
 """The Memory Attributes Table, as far as it moves memory: it is built anew at every runtime allocation and free.
 
-Building it takes a pool buffer for the memory map and one for the new table, and gives the first and the old table
+Building it takes a pool buffer for the memory map and one for the new table, and frees the first and the old table
 back. These BootServicesData pools show in the memory map and in its key, so a caller's next address depends on them.
 What the table says is not modelled.
 

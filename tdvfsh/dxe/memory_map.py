@@ -78,7 +78,7 @@ class MemoryMap:
         return twin
 
     def __eq__(self, other: object) -> bool:
-        """Whether another map is in the same state; who reads it, or is called from it, does not count."""
+        """Whether another map is in the same state; its readers and callbacks do not count."""
         if not isinstance(other, MemoryMap):
             return NotImplemented
         return (self.key, self._ranges, self.descriptor_pages) == (other.key, other._ranges, other.descriptor_pages)
@@ -181,7 +181,7 @@ class MemoryMap:
         return SUCCESS
 
     def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
-        """Give ``[start, end)`` of the descriptor at ``index`` of a chunk another type, join neighbours, and settle.
+        """Set the type of ``[start, end)`` of the descriptor at ``index`` of a chunk, join neighbours, and settle.
 
         All in one step, unless the map stack is being emptied right now, or the descriptor's neighbour stands in
         another chunk.

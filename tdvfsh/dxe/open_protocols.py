@@ -1,4 +1,4 @@
-"""Who has opened which protocol of which handle: what OpenProtocolInformation returns.
+"""The agents that have opened protocols of handles: what OpenProtocolInformation returns.
 
 Source: UEFI 2.10 7.3.9 to 7.3.11; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
 """
@@ -68,16 +68,16 @@ class OpenProtocols:
         return len(after) < len(before)
 
     def forget_passing(self, handle: int, protocol: Guid) -> None:
-        """Forget the openings that bind nobody: they end when the interface goes."""
+        """Forget the openings that bind no agent: they end when the interface goes."""
         after = [entry for entry in self.of(handle, protocol) if not entry.attributes & _PASSING]
         self._keep((handle, protocol), after)
 
     def forget_interface(self, handle: int, protocol: Guid) -> None:
-        """An interface is no longer there."""
+        """Forget the openings of a removed interface."""
         self._entries.pop((handle, protocol), None)
 
     def forget_agent(self, agent: int) -> None:
-        """A handle is no longer there: nothing is open on its behalf."""
+        """Forget the openings made by a removed handle."""
         for key, entries in list(self._entries.items()):
             self._keep(key, [entry for entry in entries if entry.agent_handle != agent])
 

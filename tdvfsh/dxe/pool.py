@@ -211,7 +211,7 @@ class PoolAllocator:
     def _take_block(self, pool: _Pool, memory_type: int, index: int) -> int:
         """A block of class ``index``: the last one freed, else the head of a larger one, else of a new page.
 
-        Where somebody gave a page of the pool back with FreePages, two pools may come to have the same block on their
+        Where a caller freed a page of the pool with FreePages, two pools may come to have the same block on their
         lists, as in firmware; here the first to take it has it.
         """
         for larger in range(index, len(BLOCK_SIZES)):

@@ -113,7 +113,7 @@ def profile_named(name: str) -> FirmwareProfile:
     """The profile called ``name``.
 
     Raises:
-        UsageError: There is none; the message lists them.
+        UsageError: Unknown name; the message lists the known ones.
     """
     try:
         return PROFILES[name]

@@ -1,4 +1,4 @@
-"""Who wants to be notified of a protocol's new interfaces.
+"""Registrations for a protocol's new interfaces.
 
 Source: UEFI 2.10 7.3.5 (RegisterProtocolNotify); edk2 MdeModulePkg/Core/Dxe/Hand/Notify.c.
 """
@@ -12,7 +12,7 @@ from tdvfsh.uefi.guids import Guid
 
 @dataclass(slots=True)
 class ProtocolNotify:
-    """One registration: its event, and the handles that its owner has not asked for yet."""
+    """One registration: its event, and the handles that were not located through it yet."""
 
     protocol: Guid
     event: int
@@ -47,20 +47,20 @@ class ProtocolNotifies:
         self._next = max(self._next, key + 1)
 
     def register(self, protocol: Guid, event: int) -> int:
-        """RegisterProtocolNotify; gives the key."""
+        """RegisterProtocolNotify; returns the key."""
         key = self._next
         self.add(key, ProtocolNotify(protocol, event))
         return key
 
     def announce(self, handle: int, protocol: Guid) -> list[int]:
-        """A handle has a new interface; gives the events to signal."""
+        """A handle has a new interface; returns the events to signal."""
         told = [one for one in self._registrations.values() if one.protocol == protocol]
         for one in told:
             one.waiting.append(handle)
         return [one.event for one in told]
 
     def forget(self, handle: int, protocol: Guid) -> None:
-        """An interface is no longer there: nobody need ask for it."""
+        """Forget a removed interface."""
         for one in self._registrations.values():
             if one.protocol == protocol:
                 one.waiting = [waiting for waiting in one.waiting if waiting != handle]

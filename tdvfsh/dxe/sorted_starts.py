@@ -26,7 +26,7 @@ class SortedStarts:
         chunks: The items; none of the chunks is empty unless it is the only one.
         floors: A floor for each chunk; the first is 0.
 
-    Whoever edits a chunk in place keeps what he puts there below the last item of that chunk, or has only one chunk.
+    Code that edits a chunk in place keeps new items below the last item of that chunk, or has only one chunk.
     """
 
     __slots__ = ("chunks", "floors")
@@ -120,7 +120,7 @@ class FreeStarts(SortedStarts):
 
     Attributes:
         largest: For each chunk, no range in it is larger. A search that went through a chunk in vain may lower it, but
-            not that of an only chunk, which nobody raises.
+            not that of an only chunk, which is never raised.
 
     The same once more for each group of chunks: where the chunks are many, a search passes over whole groups.
     """

@@ -1,4 +1,4 @@
-"""The real-time clock behind the time services: date, zone, daylight and wakeup alarm.
+"""The real-time clock of the time services: date, zone, daylight and wakeup alarm.
 
 The date goes on with the virtual clock of the machine. It counts whole seconds, as the CMOS clock does; zone and
 daylight are kept beside it. Nothing depends on the host's clock.
@@ -23,7 +23,7 @@ from tdvfsh.uefi.efi_time import (
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 START_OF_TIME: Final = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
-"""The date at virtual time 0, unless somebody sets another one."""
+"""The date at virtual time 0, unless another one is set."""
 
 FIRST_YEAR: Final = 1998
 LAST_YEAR: Final = 2097
@@ -61,7 +61,7 @@ class RealTimeClock:
         daylight: EFI_TIME_ADJUST_DAYLIGHT and EFI_TIME_IN_DAYLIGHT.
         wakeup: Date of the alarm; None before one was set.
         wakeup_enabled: Whether the alarm is on.
-        wakeup_pending: Whether the alarm's date is still to come or has come and nobody has asked since.
+        wakeup_pending: Whether the alarm's date is still to come or has come and was not queried since.
     """
 
     start_ns: int = int(START_OF_TIME.timestamp()) * _SECOND_NS

@@ -121,7 +121,7 @@ class VariableStore:
         """GetVariable.
 
         Returns:
-            EFI_NOT_FOUND: There is no such variable, or it is invisible after ExitBootServices.
+            EFI_NOT_FOUND: No such variable, or it is invisible after ExitBootServices.
         """
         variable = self._variables.get((vendor, name))
         if variable is None or (at_runtime and not variable.attributes & EFI_VARIABLE_RUNTIME_ACCESS):
@@ -132,8 +132,8 @@ class VariableStore:
         """GetNextVariableName; an empty ``name`` asks for the first one.
 
         Returns:
-            EFI_NOT_FOUND: There is none behind it.
-            EFI_INVALID_PARAMETER: There is no variable of that name and vendor.
+            EFI_NOT_FOUND: It is the last one.
+            EFI_INVALID_PARAMETER: No variable of that name and vendor.
         """
         visible = self._visible(at_runtime)
         position = 0
@@ -155,7 +155,7 @@ class VariableStore:
             EFI_INVALID_PARAMETER: No name; attributes that are unknown, that do not go together, that this firmware
                 lacks, or that differ from the variable's; a name and data of more than 33,732 bytes; after
                 ExitBootServices, a variable that is not both non-volatile and accessible at runtime.
-            EFI_NOT_FOUND: There is no such variable to delete.
+            EFI_NOT_FOUND: No such variable to delete.
             EFI_WRITE_PROTECTED: The firmware's own; or, after ExitBootServices, a variable that cannot be seen then or
                 is volatile.
             EFI_OUT_OF_RESOURCES: The store is full.

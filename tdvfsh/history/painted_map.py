@@ -75,7 +75,7 @@ class PaintedMap:
         return found
 
     def _cut(self, address: int) -> int:
-        """The index of the piece that begins at ``address``, made where there is none."""
+        """The index of the piece that begins at ``address``, made where it is missing."""
         index = bisect_left(self._starts, address)
         if address < _LIMIT and (index == len(self._starts) or self._starts[index] != address):
             self._starts.insert(index, address)

@@ -128,7 +128,7 @@ def record_footprint(
         facts: What its file says.
         options: The TD.
         name: The model's name.
-        limit: When to give up.
+        limit: When to abort.
 
     Raises:
         UsageError: It is not built on edk2's DXE core, or does not come to where it loads a kernel.

@@ -14,7 +14,7 @@ DMA: Final = "after DMA"
 
 
 class AcceptRow(NamedTuple):
-    """Who accepted, the first and the number of vCPUs that did it, and what."""
+    """Accepts of one caller: its name, the first and the number of its vCPUs, and what was accepted."""
 
     name: str
     vcpu: int
@@ -28,7 +28,7 @@ class AcceptRow(NamedTuple):
 
 
 def accept_account(result: BootResult, tallies: Mapping[Acceptor, AcceptTally]) -> tuple[AcceptRow, ...]:
-    """Everybody who accepted, in order: the firmware at boot, on demand before the kernel, then the kernel's phases.
+    """All callers that accepted, in order: the firmware at boot, on demand before the kernel, then the kernel's phases.
 
     Args:
         result: The boot up to the kernel.
