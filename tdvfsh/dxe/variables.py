@@ -26,11 +26,7 @@ EFI_VARIABLE_APPEND_WRITE: Final = 0x40
 _ACCESS: Final = EFI_VARIABLE_BOOTSERVICE_ACCESS | EFI_VARIABLE_RUNTIME_ACCESS
 _NV_BS_RT: Final = EFI_VARIABLE_NON_VOLATILE | _ACCESS
 _KNOWN: Final = 0x7F
-_UNSUPPORTED: Final = (
-    EFI_VARIABLE_HARDWARE_ERROR_RECORD
-    | EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS
-    | EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
-)
+_AUTHENTICATED: Final = EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS | EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 _NV_STORE_BYTES: Final = 0x40000 - 0x48 - 0x1C  # without the headers of the firmware volume and of the store
 _VOLATILE_STORE_BYTES: Final = 0x40000 - 0x1C
 _HEADER_BYTES: Final = 60  # AUTHENTICATED_VARIABLE_HEADER
@@ -159,9 +155,15 @@ class VariableStore:
             EFI_WRITE_PROTECTED: The firmware's own; or, after ExitBootServices, a variable that cannot be seen then or
                 is volatile.
             EFI_OUT_OF_RESOURCES: The store is full.
+            EFI_UNSUPPORTED: The count-based authentication that UEFI has given up.
+            EFI_SECURITY_VIOLATION: Time-based authentication: this firmware accepts no signature.
         """
         if not name or not _may_set(attributes) or _name_bytes(name) + len(data) > _MAXIMUM_BYTES:
             return _INVALID
+        if attributes & EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS:
+            return EfiStatus.EFI_UNSUPPORTED
+        if attributes & EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS:
+            return EfiStatus.EFI_SECURITY_VIOLATION
         if vendor == EFI_GLOBAL_VARIABLE_GUID and name in _READ_ONLY:
             return EfiStatus.EFI_WRITE_PROTECTED
         known = self._variables.get((vendor, name))
@@ -221,7 +223,7 @@ class VariableStore:
         volatile = not attributes & EFI_VARIABLE_NON_VOLATILE
         if volatile and attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD:
             return VariableInfo(_INVALID)
-        if attributes & _UNSUPPORTED:
+        if attributes & (EFI_VARIABLE_HARDWARE_ERROR_RECORD | EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS):
             return VariableInfo(EfiStatus.EFI_UNSUPPORTED)
         free = self._free(attributes)
         total = _VOLATILE_STORE_BYTES if volatile else _NV_STORE_BYTES
@@ -245,6 +247,7 @@ def _name_bytes(name: str) -> int:
 def _may_set(attributes: int) -> bool:
     return (
         not attributes & ~_KNOWN
-        and not attributes & _UNSUPPORTED
+        and not attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD
+        and attributes & _AUTHENTICATED != _AUTHENTICATED
         and attributes & _ACCESS != EFI_VARIABLE_RUNTIME_ACCESS
     )

@@ -13,6 +13,7 @@ from tdvfsh.dxe.variables import (
     EFI_VARIABLE_HARDWARE_ERROR_RECORD,
     EFI_VARIABLE_NON_VOLATILE,
     EFI_VARIABLE_RUNTIME_ACCESS,
+    EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS,
     Variable,
     VariableStore,
 )
@@ -23,6 +24,7 @@ from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 NV, BS, RT = EFI_VARIABLE_NON_VOLATILE, EFI_VARIABLE_BOOTSERVICE_ACCESS, EFI_VARIABLE_RUNTIME_ACCESS
 APPEND = EFI_VARIABLE_APPEND_WRITE
+COUNTED, TIMED = EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS, EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 VENDOR = SHELL_VARIABLE_GUID
 INVALID = EfiStatus.EFI_INVALID_PARAMETER
 NOT_FOUND = EfiStatus.EFI_NOT_FOUND
@@ -57,7 +59,9 @@ def store_with(*variables: tuple[str, int]) -> VariableStore:
         (NV | RT, INVALID),
         (BS | 0x80, INVALID),
         (BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, INVALID),
-        (NV | BS | EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS, INVALID),
+        (NV | BS | COUNTED, EfiStatus.EFI_UNSUPPORTED),
+        (NV | BS | RT | TIMED, EfiStatus.EFI_SECURITY_VIOLATION),
+        (NV | BS | COUNTED | TIMED, INVALID),
     ],
 )
 def test_a_new_variable_needs_attributes_that_go_together(attributes: int, status: EfiStatus) -> None:
@@ -135,6 +139,8 @@ def test_the_firmware_s_own_variables_can_be_read_only() -> None:
         (NV | RT, INVALID),
         (BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, INVALID),
         (NV | BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, EfiStatus.EFI_UNSUPPORTED),
+        (NV | BS | COUNTED, EfiStatus.EFI_UNSUPPORTED),
+        (NV | BS | RT | TIMED, SUCCESS),
         (BS, SUCCESS),
         (NV | BS | RT, SUCCESS),
     ],

@@ -12,11 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tdvfsh.commands.firmware.protocol_names import protocol_name
 from tdvfsh.commands.firmware.unmodelled_help import HELP
-from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import define
-from tdvfsh.shell.machine_binding import running_machine
+from tdvfsh.shell.machine_binding import machine_of
+from tdvfsh.uefi.guids import (
+    EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_DRIVER_BINDING_PROTOCOL_GUID,
+    EFI_PCI_IO_PROTOCOL_GUID,
+    Guid,
+)
 
 if TYPE_CHECKING:
     from tdvfsh.shell.command.registry import Command
@@ -33,7 +39,7 @@ class Unmodelled:
         valued: Its options with one.
         part: What the machine lacks.
         most: How many words it takes; any number where None.
-        first_is_handle: Its first word is a handle's number.
+        listed: The protocol on the handles of such parts; dh lists them where the machine has any.
         lacking: What it says without the words that it needs, where that is its own.
         unknown: What it says of an option that it does not know, where that is its own.
     """
@@ -47,7 +53,7 @@ class Unmodelled:
         part: str,
         *,
         most: int | None = None,
-        first_is_handle: bool = False,
+        listed: Guid | None = None,
         lacking: str = "",
         unknown: str = "",
     ) -> None:
@@ -57,16 +63,16 @@ class Unmodelled:
         self.flags = frozenset(flags.split())
         self.valued = frozenset(valued.split())
         self.part = part
-        self.first_is_handle = first_is_handle
+        self.listed = listed
         self.lacking = lacking
         self.unknown = unknown
 
 
 UNMODELLED: dict[str, Unmodelled] = {
     "dblk": Unmodelled("Debug1", 1, "", "", "block devices"),
-    "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices"),
-    "devtree": Unmodelled("Driver1", 0, "-b -d", "-l", "devices"),
-    "drivers": Unmodelled("Driver1", 0, "-sfo", "-l", "driver bindings"),
+    "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices", listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
+    "devtree": Unmodelled("Driver1", 0, "-b -d", "-l", "devices", listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
+    "drivers": Unmodelled("Driver1", 0, "-sfo", "-l", "driver bindings", listed=EFI_DRIVER_BINDING_PROTOCOL_GUID),
     "drvcfg": Unmodelled("Driver1", 0, "-s -c", "-l -f -v -i -o", "driver configuration"),
     "drvdiag": Unmodelled("Driver1", 0, "-c -s -e -m", "-l", "driver diagnostics"),
     "edit": Unmodelled("Debug1", 0, "", "", "editor", most=1),
@@ -95,8 +101,8 @@ UNMODELLED: dict[str, Unmodelled] = {
         unknown="Invalid command. Bad command ifconfig6 is skipped.\n"
         "Hint: Incorrect option or arguments. Please type 'IfConfig6 -?' for help info.",
     ),
-    "loadpcirom": Unmodelled("Debug1", 1, "-nc", "", "PCI devices"),
-    "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices"),
+    "loadpcirom": Unmodelled("Debug1", 1, "-nc", "", "PCI devices", listed=EFI_PCI_IO_PROTOCOL_GUID),
+    "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices", listed=EFI_PCI_IO_PROTOCOL_GUID),
     "ping": Unmodelled(
         "network1",
         1,
@@ -129,8 +135,8 @@ def _handler(name: str, what: Unmodelled) -> Callable[..., int]:
     text, _, examples = HELP[name].partition("\n    EXAMPLES:\n")
     run.__doc__ = f"""{text}
     DESCRIPTION:
-        Not modelled: this machine has no {what.part}. The words are read as firmware reads them, so that scripts meet
-        the same messages; then the command is unsupported.
+        Not modelled{": dh lists" if what.listed is not None else ": this machine has no"} {what.part}. The words are
+        read as firmware reads them, so that scripts meet the same messages; then the command is unsupported.
 
     EXAMPLES:
 {examples}
@@ -172,8 +178,6 @@ def _wrong(shell: Shell, message: str) -> ShellStatus:
 def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> ShellStatus:
     """Firmware's message about a missing handle or device; then that there is no such part."""
     first = words[0] if words else "<null string>"
-    if what.first_is_handle and words and not _is_handle(shell, first):
-        return _wrong(shell, f"{name}: Handle - '{first}' not found")
     if name == "dblk" and shell.drives.find(first) is None:
         return _wrong(shell, f"{name}: Invalid argument - '{first}'")
     if name == "sermode":
@@ -182,13 +186,12 @@ def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str
         if len(words) == 1:
             shell.print("sermode: No serial port or specified serial port found.\n")
             return ShellStatus.NOT_FOUND
-    shell.print(f"{name}: Not modelled: this machine has no {what.part}.\n")
+    if what.listed is not None and machine_of(shell).services.handles.locate_handles(what.listed):
+        protocol = protocol_name(what.listed)
+        shell.print(f"{name}: Not modelled; 'dh -p {protocol}' lists this machine's {what.part}.\n")
+    else:
+        shell.print(f"{name}: Not modelled: this machine has no {what.part}.\n")
     return ShellStatus.UNSUPPORTED
-
-
-def _is_handle(shell: Shell, word: str) -> bool:
-    machine = running_machine(shell)
-    return machine is not None and parse_number(word, force_hex=True) in machine.services.handles
 
 
 def _define(name: str, what: Unmodelled) -> Command:

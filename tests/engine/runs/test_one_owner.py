@@ -167,7 +167,11 @@ def test_a_loaded_driver_is_connected_at_the_prompt_and_undo_lets_go_of_the_devi
     (folder / "pci.efi").write_bytes(pci_driver())
     prompt = Prompt(folder)
     assert prompt.run("connect") == "Connect No drivers could be connected.\n"
+    assert prompt.run("drivers") == "drivers: Not modelled: this machine has no driver bindings.\n"
+    assert prompt.run("pci") == "pci: Not modelled; 'dh -p PciIO' lists this machine's PCI devices.\n"
     prompt.run("load pci.efi")
+    assert "'dh -p DriverBinding' lists" in prompt.run("drivers")
+    assert "LoadedImage(\\pci.efi)" in prompt.run("dh -p DriverBinding")
     (_, connect, *_) = driver_lines(prompt)
     pci = connect.split()[1]
     assert prompt.run(connect) == f"Connect - Handle [{pci}] Result Success.\n"
