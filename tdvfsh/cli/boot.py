@@ -36,11 +36,17 @@ def run_boot(arguments: Arguments) -> int:
             print_json(boot_dict(result, opened.initrds) | (ran.data if ran is not None else {}))
         else:
             from tdvfsh.boots.explanation import cures_of
+            from tdvfsh.diagnosis.of_boot import faults_of
             from tdvfsh.report.boot_text import story_lines
             from tdvfsh.report.cure import cure_lines
+            from tdvfsh.report.diagnosis_text import fault_lines
 
             print_lines(
-                story_lines(result, opened.initrds) + (ran.lines if ran is not None else cure_lines(cures_of(result)))
+                [
+                    *story_lines(result, opened.initrds),
+                    *(ran.lines if ran is not None else cure_lines(cures_of(result))),
+                    *fault_lines(faults_of(result)),
+                ]
             )
     return 0 if result.booted and (ran is None or ran.succeeded) else 1
 

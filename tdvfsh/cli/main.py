@@ -23,6 +23,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "compare": ("compare", "run_compare"),
     "lazy": ("lazy", "run_lazy"),
     "explain": ("explain", "run_explain"),
+    "diagnose": ("diagnose", "run_diagnose"),
     "ladder": ("ladder", "run_ladder"),
     "plot": ("plot", "run_plot"),
     "sweep": ("sweep", "run_sweep_command"),

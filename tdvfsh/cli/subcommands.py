@@ -101,6 +101,15 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     _booting(parser, "explain", json=False)
 
 
+def _diagnose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", metavar="LOG", help="what firmware, boot loader and kernel said")
+    parser.add_argument("kernels", metavar="KERNEL", nargs="*", help="booted on the log's machine")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line (default: the log's)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_unpack_limit(parser)
+
+
 def _ladder(parser: argparse.ArgumentParser) -> None:
     _booting(parser, "ladder")
     parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
@@ -398,6 +407,12 @@ SUBCOMMANDS: Final = {
         _exec,
         td=True,
         shell=True,
+    ),
+    "diagnose": Subcommand(
+        "what a boot's log tells: its machine, and the known faults that fit it",
+        "tdvfsh diagnose dmesg.txt vmlinuz --initrd initrd.gz",
+        _diagnose,
+        td=True,
     ),
     "inspect": Subcommand("what a file is", "tdvfsh inspect vmlinuz", _inspect),
     "report": Subcommand(

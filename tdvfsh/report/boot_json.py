@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.linux.os_side import OsSide
 from tdvfsh.loaders.files import KernelFile
+from tdvfsh.report.diagnosis_text import fault_dicts
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 
@@ -24,6 +26,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
     failure = result.failure
     return {
         "td": result.machine.options.as_dict(),
+        "known_faults": fault_dicts(faults_of(result)),
         "images": {
             "kernel": _kernel(result.files.kernel),
             "initrd": [

@@ -63,8 +63,10 @@ def boot(
     """
     from tdvfsh.boots.explanation import cures_of
     from tdvfsh.boots.modelled_boot import boot as boot_files
+    from tdvfsh.diagnosis.of_boot import faults_of
     from tdvfsh.report.boot_text import after_boot_lines, story_lines
     from tdvfsh.report.cure import cure_lines
+    from tdvfsh.report.diagnosis_text import fault_lines
 
     try:
         chosen = options_with(shell, "boot", options)
@@ -80,7 +82,7 @@ def boot(
         print_json(shell, boot_dict(result, opened.initrds))
         return ShellStatus.SUCCESS if result.booted else ShellStatus(result.status.code)
     lines = after_boot_lines(result) if q else story_lines(result, opened.initrds)
-    for line in lines + cure_lines(cures_of(result)):
+    for line in [*lines, *cure_lines(cures_of(result)), *fault_lines(faults_of(result))]:
         shell.print(f"{line}\n")
     if memmap:
         from tdvfsh.report.memmap_text import memmap_table

@@ -1,0 +1,114 @@
+"""A boot log: versions of firmware and kernel, command line, vCPUs, memory map."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.diagnosis.facts import NOT_RAM, Facts, Version, ram_facts, version_of
+from tdvfsh.errors import FormatError
+from tdvfsh.formats.map_rows import clean_lines
+from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.formats.memory_maps import MAX_TEXT_SIZE, MapReading, decode_text, read_memory_map
+
+_KERNEL: Final = re.compile(r"Linux version (\S+)")
+_CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
+_DMI: Final = re.compile(r"DMI: (.*)")
+_BIOS: Final = re.compile(r"BIOS (?:edk2-(?:stable)?)?(20\d\d)\.?(\d\d)(?!/)")
+_STABLE: Final = re.compile(r"edk2-stable(20\d\d)(\d\d)")
+_FIRMWARE: Final = re.compile(r"efi: EFI v[\d.]+ by (.*)")
+_TD: Final = re.compile(r"tdx: Guest detected|Memory Encryption Features active: Intel TDX|tdx: Attributes")
+_VCPUS: Final = (
+    re.compile(r"smp: Brought up \d+ nodes?, (\d+) CPUs?"),
+    re.compile(r"smpboot: Allowing (\d+) CPUs"),
+    re.compile(r"CPU topo: Allowing (\d+) present CPUs"),
+    re.compile(r"nr_cpu_ids:(\d+)"),
+)
+_MEMORY: Final = re.compile(r"Memory: (\d+)K/(\d+)K available")
+_RAMDISK: Final = re.compile(r"RAMDISK: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\]")
+
+
+@dataclass(frozen=True)
+class BootLog:
+    """What a log tells.
+
+    Attributes:
+        path: Its name.
+        lines: Its lines, without control characters.
+        kernel: The kernel's version as it says it.
+        cmdline: Its command line.
+        firmware: Firmware and machine as the kernel names them.
+        map: The memory map, or None.
+        map_error: Why there is none.
+        initrd: ``(start, end)`` of the initrd that the kernel was given, or None.
+        facts: What conditions are asked about.
+    """
+
+    path: str
+    lines: tuple[str, ...]
+    kernel: str
+    cmdline: str
+    firmware: str
+    map: MapReading | None
+    map_error: str
+    initrd: tuple[int, int] | None
+    facts: Facts
+
+
+def read_boot_log(source: ByteSource) -> BootLog:
+    """Read a log of the firmware, a boot loader, a kernel or all of them.
+
+    Raises:
+        FormatError: It is too large to be one, or empty.
+    """
+    if not source.size or source.size > MAX_TEXT_SIZE:
+        raise FormatError(source.path, f"not a log: {source.size} bytes")
+    lines = clean_lines(decode_text(source.peek(0, source.size)))
+    reading, error = None, ""
+    try:
+        reading = read_memory_map(source, source.path)
+    except FormatError as refusal:
+        error = str(refusal).removeprefix(f"{source.path}: ")
+    kernel = _first(lines, _KERNEL)
+    firmware = "; ".join(text for text in (_first(lines, _FIRMWARE), _first(lines, _DMI)) if text)
+    initrd = next((match for line in lines if (match := _RAMDISK.search(line))), None)
+    return BootLog(
+        source.path,
+        tuple(lines),
+        kernel,
+        _first(lines, _CMDLINE).strip(),
+        firmware,
+        reading,
+        error,
+        None if initrd is None else (int(initrd[1], 16), int(initrd[2], 16) + 1),
+        _facts(lines, kernel, reading),
+    )
+
+
+def _facts(lines: Sequence[str], kernel: str, reading: MapReading | None) -> Facts:
+    low_end, memory, unaccepted, table = None, None, None, None
+    if reading is not None:
+        low_end, unaccepted, table = ram_facts(reading.descriptors)
+        memory = sum(entry.size for entry in reading.descriptors if entry.memory_type not in NOT_RAM)
+    else:
+        match = next((match for line in lines if (match := _MEMORY.search(line))), None)
+        memory = None if match is None else int(match[2]) << 10
+    vcpus = next((int(match[1]) for pattern in _VCPUS for line in lines if (match := pattern.search(line))), None)
+    td = any(_TD.search(line) for line in lines) or bool(unaccepted)
+    return Facts(
+        td if td or kernel else None, version_of(kernel), _edk2(lines), vcpus, low_end, memory, unaccepted, table
+    )
+
+
+def _edk2(lines: Sequence[str]) -> Version:
+    for pattern in (_BIOS, _STABLE):
+        for line in lines:
+            if match := pattern.search(line):
+                return int(match[1]), int(match[2])
+    return ()
+
+
+def _first(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
+    return next((match[1] for line in lines if (match := pattern.search(line))), "")
