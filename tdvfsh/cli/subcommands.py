@@ -64,7 +64,8 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _booting(parser: argparse.ArgumentParser, subcommand: str, *, json: bool = True) -> None:
-    parser.add_argument("kernel", metavar="KERNEL")
+    optional = subcommand == "verify"  # which holds firmware against its model without any
+    parser.add_argument("kernel", metavar="KERNEL", nargs="?" if optional else None)
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     cmdline = use_of(subcommand).cmdline
     shown = f" (default '{cmdline}')" if cmdline else ""
@@ -390,7 +391,7 @@ SUBCOMMANDS: Final = {
         td=True,
     ),
     "verify": Subcommand(
-        "hold the model against the kernel's real stub: calls, placements, map, bitmap",
+        "hold the model against the kernel's real stub, or with --firmware FILE against real firmware",
         "tdvfsh verify vmlinuz --initrd initrd.img --cmdline nokaslr",
         _verify,
         td=True,

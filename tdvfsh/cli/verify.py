@@ -6,6 +6,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.exec import time_limit
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.errors import UsageError
 
 
 def run_verify(arguments: Arguments) -> int:
@@ -16,6 +17,10 @@ def run_verify(arguments: Arguments) -> int:
     from tdvfsh.engine.extra import cpu_extra
 
     cpu_extra("unicorn")
+    if arguments.optional("firmware") is not None:
+        return _verify_firmware(arguments)
+    if arguments.optional("kernel") is None:
+        raise UsageError("verify: needs a KERNEL, or --firmware FILE")
     from tdvfsh.engine.runs.verify import verification_dict, verification_lines, verify
 
     with named_files(arguments) as (_, opened):
@@ -39,3 +44,29 @@ def run_verify(arguments: Arguments) -> int:
         else:
             print_lines(lines)
     return 0 if agrees else 1
+
+
+def _verify_firmware(arguments: Arguments) -> int:
+    """The model against real firmware, which boots KERNEL where one is given."""
+    from contextlib import ExitStack
+
+    from tdvfsh.engine.board.limit import RunLimit
+    from tdvfsh.engine.firmware.image import open_firmware
+    from tdvfsh.engine.firmware.verify import comparison_dicts, comparison_lines, verify_firmware
+
+    chosen = {} if arguments.is_given("accept") else {"accept": "below-4g"}
+    options = arguments.td_options(**chosen)
+    if not options.td or options.firmware is None:
+        raise UsageError("verify --firmware: firmware is held against the model of a TD; leave --no-td out")
+    with ExitStack() as stack:
+        files = None
+        if arguments.optional("kernel") is not None:
+            files = stack.enter_context(named_files(arguments))[1].boot
+        image = stack.enter_context(open_firmware(options.firmware))
+        limit = stack.enter_context(RunLimit(time_limit(arguments)))
+        found = verify_firmware(image, options, files, limit)
+    if arguments.flag("json"):
+        print_json({"firmware": options.firmware, "td": options.as_dict(), "compared": comparison_dicts(found)})
+    else:
+        print_lines(comparison_lines(found))
+    return 0 if all(each.agrees for each in found) else 1
