@@ -14,15 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tdvfsh.errors import UsageError
+from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, human_size
+from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
 FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
 DIRECT: Final = "direct"
 BOOT_LOADER: Final = "boot_loader"
 SHELL: Final = "shell"
+_LARGEST_FILE: Final = 4 << 20
+_FOUR_GIB: Final = 1 << 32
 
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _MODELS: Final = Path(__file__).with_name("firmware_models")  # importlib.resources takes longer than all of this
@@ -196,12 +198,60 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
 
     Raises:
         UsageError: Unknown name; the message lists the known ones.
+        HostError, FormatError: The file cannot be read, or is not a model.
     """
+    if is_recorded_file(name):
+        return _recorded_model(name)
     if name not in FIRMWARE_MODEL_NAMES:
-        raise UsageError(f"--firmware-model {name}: unknown; choose one of {', '.join(FIRMWARE_MODEL_NAMES)}")
+        raise UsageError(
+            f"--firmware-model {name}: unknown; choose MODEL.toml or one of {', '.join(FIRMWARE_MODEL_NAMES)}"
+        )
     files = (_MODELS / f"{name}-td.toml", _MODELS / f"{name}.toml")
     text = next(path for path in (files if td else files[::-1]) if path.exists()).read_text(encoding="utf-8")
-    data = tomllib.loads(text)
+    return _model(tomllib.loads(text), name)
+
+
+def _recorded_model(path: str) -> FirmwareModel:
+    """A model of the user's own: read with care, for somebody may have edited it."""
+    try:
+        with Path(path).open("rb") as stream:
+            text = stream.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise HostError(f"--firmware-model {path}: {error.strerror or error}") from None
+    if len(text) > _LARGEST_FILE:
+        raise FormatError(path, "too large for a footprint model")
+    try:
+        model = _model(tomllib.loads(text.decode("utf-8")), path)
+        _check(model)
+    except KeyError as error:
+        raise FormatError(path, f"not a footprint model: it lacks {error} or has no such type") from None
+    except (ValueError, TypeError, AttributeError, RecursionError, IndexError) as error:
+        raise FormatError(path, f"not a footprint model: {error}") from None
+    return model
+
+
+def _check(model: FirmwareModel) -> None:
+    """Raise ValueError for pieces that cannot be: a layout is made of whole pages, in order, up to the top of RAM."""
+    for name in (DIRECT, BOOT_LOADER):
+        if name not in model.stages:
+            raise ValueError(f"it has no [{name}]")
+    for name, stage in model.stages.items():
+        for group, pieces in (("fixed", stage.fixed), ("top", stage.top)):
+            at = None
+            for piece in pieces:
+                if (piece.start | piece.end) % PAGE_SIZE or piece.end <= piece.start or piece.start < -_FOUR_GIB:
+                    raise ValueError(f"[{name}] {group}: {piece.start:#x} to {piece.end:#x} are not whole pages")
+                if at is not None and piece.start < at:
+                    raise ValueError(f"[{name}] {group}: what is at {piece.start:#x} overlaps what is before it")
+                at = piece.end
+        if (stage.fixed and stage.fixed[0].start < 0) or (stage.top and stage.top[-1].end > 0):
+            raise ValueError(f"[{name}]: a piece lies outside of RAM")
+        for number, call in enumerate(stage.calls):
+            if call.frees is not None and not 0 <= call.frees < number:
+                raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is no call before it")
+
+
+def _model(data: dict[str, Any], name: str) -> FirmwareModel:
     return FirmwareModel(
         name=data["name"],
         package=data["package"],
