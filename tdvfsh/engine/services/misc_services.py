@@ -47,7 +47,9 @@ class PlainServices:
 
     @service(service_names.COPY_MEM, "qqq")
     def copy_mem(self, destination: int, source: int, length: int) -> None:
-        """EFI_COPY_MEM: overlapping is fine."""
+        """EFI_COPY_MEM: overlapping is fine; of no bytes it touches nothing."""
+        if not length:
+            return
         self._ram.check(source, length)
         self._ram.check(destination, length, write=True)
         pieces = self._context.slices(length)
@@ -57,7 +59,9 @@ class PlainServices:
 
     @service(service_names.SET_MEM, "qqb")
     def set_mem(self, buffer: int, size: int, value: int) -> None:
-        """EFI_SET_MEM."""
+        """EFI_SET_MEM; of no bytes it touches nothing."""
+        if not size:
+            return
         self._ram.check(buffer, size, write=True)
         for offset, length in self._context.slices(size):
             self._ram.write(buffer + offset, bytes((value,)) * length)
