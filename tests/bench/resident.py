@@ -30,13 +30,14 @@ with TemporaryDirectory() as folder:
         assert boot(options, opened.boot).booted
 """
 _TRACE: Final = """
-from tdvfsh.trace import Trace
+from tdvfsh.trace.journal import Trace
+from tdvfsh.trace.records import AllocatePagesCall
 from tdvfsh.uefi.status import SUCCESS
 trace = Trace()
 for number in range({count}):
-    record = trace.enter("AllocatePages", allocate_type="AllocateAnyPages", memory_type="EfiLoaderData",
-                         pages=1, memory=0)
-    trace.leave(record, SUCCESS, memory=number << 12)
+    record = trace.begin(AllocatePagesCall(0, 2, 1, 0))
+    record.memory = number << 12
+    trace.end(record, SUCCESS)
 """
 _PLAIN: Final = """
 trace = []
