@@ -35,7 +35,7 @@ Row = dict[str, Cell]
 
 
 _TEXTS: Final = frozenset(("key", "image", "outcome", "status", "stage", "failed_service", "why"))
-_SECONDS: Final = frozenset(("boot_accept_seconds", "on_demand_accept_seconds"))
+_SECONDS: Final = frozenset(name for name in RESULT_COLUMNS if name.endswith("_seconds"))
 _ALWAYS: Final = frozenset(("key", "image", "outcome", *AXIS_NAMES))
 
 
