@@ -22,6 +22,7 @@ from tdvfsh.formats.map_rows import clean_lines
 from tdvfsh.formats.memory_maps import parse_memmap, parse_memmap_sfo
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.uefi.memory import MemoryDescriptor
+from tests.conformance.inputs import recording
 from tests.conformance.recording import first_map, read_events
 from tests.conformance.setup import choose_profile
 from tests.conformance.tally import Tally
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.memmap", description=__doc__)
     parser.add_argument("--profile", choices=sorted(PROFILES))
     parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("map", nargs="+", type=Path)
+    parser.add_argument("map", nargs="+", type=recording)
     options = parser.parse_args(arguments)
     profile = profile_named(options.profile) if options.profile else None
     differ = False

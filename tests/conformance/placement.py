@@ -21,6 +21,7 @@ from tdvfsh.errors import TdvfshError
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import parse_size
+from tests.conformance.inputs import FIRST_WITH_UNACCEPTED, recording, version_of_package
 from tests.conformance.tally import Tally
 
 FIRMWARE: Final = {
@@ -38,6 +39,17 @@ LOADERS: Final = {
     "grub-2.14": "grub2.14-debian",
 }
 ADDRESSES: Final = ("kernel_file", "initrd_file", "image", "kernel", "initrd")
+_COLUMNS: Final = (
+    "case",
+    "firmware",
+    "loader",
+    "ram",
+    "kernel_package",
+    "kernel_bytes",
+    "init_size",
+    "result",
+    *ADDRESSES,
+)
 REACHED_LINUX: Final = ("linux-up", "panic")
 """What the kernel did afterwards is its own business: a panic over a timer is a boot that succeeded."""
 
@@ -68,6 +80,11 @@ def read_rows(path: Path) -> list[Row]:
     """All rows, with their line numbers."""
     with path.open(encoding="utf-8", newline="") as stream:
         return [Row(number, row) for number, row in enumerate(csv.DictReader(stream, delimiter="\t"), 2)]
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline().rstrip("\r\n").split("\t")
 
 
 def boot_row(row: Row, folder: Path) -> BootResult:
@@ -106,7 +123,8 @@ def _make_files(row: Row, folder: Path) -> tuple[Path, list[Path]]:
     image, output_len = row.number("size_of_image"), row.number("output_len")
     kernel = folder / f"kernel-{size:x}-{init_size:x}-{image or 0:x}-{output_len or 0:x}"
     if not kernel.exists():
-        knows = "-6.1." not in row.cells["kernel_package"]
+        version = version_of_package(row.cells["kernel_package"])
+        knows = version is None or version >= FIRST_WITH_UNACCEPTED
         make_kernel(kernel, size, init_size, image, output_len, unaccepted_memory=knows)
     initrd_size = row.number("initrd_bytes")
     if not initrd_size:
@@ -152,9 +170,13 @@ def run(path: Path) -> Tally:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every table; 1 if any cell differs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="+", type=Path, metavar="TSV")
+    parser.add_argument("tables", nargs="+", type=recording, metavar="TSV")
     parser.add_argument("-v", "--verbose", action="store_true", help="say why lines were skipped")
     given = parser.parse_args(arguments)
+    for path in given.tables:
+        missing = sorted(set(_COLUMNS) - set(_header(path)))
+        if missing:
+            parser.error(f"{path}: not a placement table: no column {', '.join(missing)}")
     tallies = [run(path) for path in given.tables]
     for tally in tallies:
         tally.print(given.verbose)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tdvfsh.dxe.profile import PROFILES
+from tests.conformance.inputs import recording
 from tests.conformance.tally import Tally
 
 
@@ -24,8 +25,8 @@ def replay_command(
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
     parser.add_argument("--profile", choices=sorted(PROFILES))
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("files", nargs="+", type=Path, metavar=metavar)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say why lines were skipped")
+    parser.add_argument("files", nargs="+", type=recording, metavar=metavar)
     options = parser.parse_args(arguments)
     differ = False
     for path in options.files:

@@ -11,6 +11,7 @@ without it, and they count as differing all the same.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -98,11 +99,15 @@ def read_index(folder: Path) -> list[dict[str, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 1 where anything differs."""
-    if not arguments:
-        print("usage: python -m tests.conformance.scripts DIR [NN...]", file=sys.stderr)
-        return 2
-    folder, chosen = Path(arguments[0]), arguments[1:]
+    """Exit status 1 where anything differs, 2 where there is nothing to compare."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.scripts")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="with INDEX.tsv, the scripts and tree/")
+    parser.add_argument("chosen", nargs="*", metavar="NN", help="only scripts whose names begin so")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say why lines were skipped")
+    given = parser.parse_args(arguments)
+    folder, chosen = given.folder, given.chosen
+    if not (folder / "INDEX.tsv").is_file():
+        parser.error(f"{folder}: no INDEX.tsv in it")
     total = Tally()
     for row in read_index(folder):
         if chosen and not any(row["script"].startswith(prefix) for prefix in chosen):
@@ -114,6 +119,8 @@ def main(arguments: list[str]) -> int:
         total.agree += tally.agree
         total.differ += tally.differ
         total.skip += tally.skip
+        if given.verbose and tally.skip:
+            print(f"{row['script']}: {tally.skip} skipped: what only the recording's machine knows, see sandbox._MASKS")
     print(total.line("total"))
     return 1 if total.differ else 0
 

@@ -37,6 +37,7 @@ from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, pages_for
 from tests.conformance.image_replay import ImageReplay
+from tests.conformance.inputs import FIRST_WITH_UNACCEPTED, version_of_package
 from tests.conformance.recording import Event, first_map, read_events
 from tests.conformance.replay import FIRMWARE_POOLS, is_small, short_name
 from tests.conformance.replay_command import replay_command
@@ -46,8 +47,6 @@ from tests.conformance.tally import Tally
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _SERVICES: Final = ("AllocatePages", "FreePages", "AllocatePool", "FreePool", "GetMemoryMap", "ExitBootServices")
 _HEADER: Final = re.compile(r"^# (kernel|initrd|cmdline) (.*)$", re.MULTILINE)
-_KERNEL_VERSION: Final = re.compile(r"linux-image-(\d+)\.(\d+)")
-_FIRST_WITH_UNACCEPTED: Final = (6, 5)
 
 _TYPES: Final = {int(memory_type): memory_type for memory_type in EfiMemoryType}
 _USUAL_BUFFER: Final = 64 * MIB
@@ -198,8 +197,8 @@ def _make_files(folder: Path, header: dict[str, str], own: Event, calls: Sequenc
         ),
         _USUAL_BUFFER,  # the log of a kernel that found no place does not say what it looked for
     )
-    version = _KERNEL_VERSION.search(header.get("kernel", ""))
-    knows = version is None or (int(version[1]), int(version[2])) >= _FIRST_WITH_UNACCEPTED
+    version = version_of_package(header.get("kernel", ""))
+    knows = version is None or version >= FIRST_WITH_UNACCEPTED
     kernel = folder / "kernel"
     image = own.number("size")
     make_kernel(kernel, image - (image >> 3), buffer, image, buffer, unaccepted_memory=knows)
@@ -213,10 +212,10 @@ def _make_files(folder: Path, header: dict[str, str], own: Event, calls: Sequenc
 
 def _of_version(files: BootFiles, header: dict[str, str]) -> BootFiles:
     """The same files with the version of the log's kernel in the setup header: small habits of the stub go with it."""
-    version = _KERNEL_VERSION.search(header.get("kernel", ""))
+    version = version_of_package(header.get("kernel", ""))
     if version is None or files.kernel.linux is None:
         return files
-    linux = replace(files.kernel.linux, kernel_version=f"{version[1]}.{version[2]}.0")
+    linux = replace(files.kernel.linux, kernel_version=f"{version[0]}.{version[1]}.0")
     return replace(files, kernel=replace(files.kernel, linux=linux))
 
 
