@@ -75,18 +75,19 @@ def attrib(
     if (added or removed) and not files:
         shell.print("attrib: Too few arguments.\n")
         return ShellStatus.INVALID_PARAMETER
+    status = ShellStatus.SUCCESS
     for pattern in files or ("*",):
         found = shell.find_files(pattern)
         if not found:
             shell.print(f"attrib: Cannot open file - '{pattern}'\n")
-            return ShellStatus.NOT_FOUND
+            status = ShellStatus.NOT_FOUND
         for item in found:
             if not added and not removed:
                 _show(shell, item)
             elif not item.is_dot and not _change(item, added, removed):
                 shell.print(f"attrib: File access error - '{item.name}'\n")
                 return ShellStatus.ACCESS_DENIED
-    return ShellStatus.SUCCESS
+    return status
 
 
 def _show(shell: Shell, item: Found) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from tdvfsh.script.numbers import to_uintn
+from tdvfsh.script.numbers import MAX_UINTN, to_uintn
 from tdvfsh.script.program import decode_text
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
@@ -65,7 +65,8 @@ def parse(
         return ShellStatus.NOT_FOUND
     table, column = words[-2], to_uintn(words[-1])
     rows = _rows(text, to_uintn(s) if s else 1)
-    instance = to_uintn(i) if i else None
+    number = to_uintn(i) if i else MAX_UINTN
+    instance = None if number == MAX_UINTN else number  # what is not a number means all, as firmware converts it
     status = ShellStatus.SUCCESS
     count = 0
     for row in rows:

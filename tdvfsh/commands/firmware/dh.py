@@ -14,7 +14,7 @@ from tdvfsh.report.table import printable
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import BadArgument, Flag, Kind, Option, Text
+from tdvfsh.shell.command.types import Flag, Kind, Option, Text
 from tdvfsh.shell.machine_binding import connect_drives, machine_of, running_machine
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 _DETAIL_WIDTH = 14
 
 
-def _read_protocol(word: str) -> object:
-    guid = guid_named(word)
-    if guid is None:
-        raise BadArgument
-    return guid
-
-
-ProtocolName = Annotated[Guid, Kind("protocol", _read_protocol)]
+ProtocolName = Annotated[str, Kind("protocol", lambda word: word)]
 HandleNumber = Annotated[str, Kind("handle", lambda word: word)]
 
 
@@ -44,7 +37,7 @@ def dh(
     shell: Shell,
     handle: HandleNumber | None = None,
     *,
-    p: ProtocolName | None = None,
+    protocol: Annotated[ProtocolName | None, Option("-p")] = None,
     language: Annotated[Text | None, Option("-l")] = None,
     d: Flag = False,
     v: Flag = False,
@@ -87,6 +80,10 @@ def dh(
     machine = machine_of(shell)
     connect_drives(shell, machine)
     handles = machine.services.handles
+    p = guid_named(protocol) if protocol is not None else None
+    if protocol is not None and p is None:
+        shell.print(f"Protocol Name '{protocol}' could not be identified.\n")
+        return ShellStatus.NOT_FOUND
     if handle is not None:
         number = parse_number(handle, force_hex=True)
         if number is None or number not in handles:

@@ -142,9 +142,9 @@ def dmem(
     td = machine_of(shell).td
     try:
         touch(td, address, end)
-        for start in range(address, end, _CHUNK):
+        for start in range(address, max(end, address + 1), _CHUNK):
             shell.checkpoint()
-            data = read(td, start, min(_CHUNK, end - start))
+            data = read(td, start, min(_CHUNK, end - start)) if size else b""
             if start == address:
                 shell.print(f"Memory Address {address:016X} {size:X} Bytes\n")
             _print_bytes(shell, start, data)

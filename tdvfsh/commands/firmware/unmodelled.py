@@ -69,12 +69,14 @@ class Unmodelled:
 
 
 UNMODELLED: dict[str, Unmodelled] = {
-    "dblk": Unmodelled("Debug1", 1, "", "", "block devices"),
-    "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices", listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
-    "devtree": Unmodelled("Driver1", 0, "-b -d", "-l", "devices", listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
-    "drivers": Unmodelled("Driver1", 0, "-sfo", "-l", "driver bindings", listed=EFI_DRIVER_BINDING_PROTOCOL_GUID),
-    "drvcfg": Unmodelled("Driver1", 0, "-s -c", "-l -f -v -i -o", "driver configuration"),
-    "drvdiag": Unmodelled("Driver1", 0, "-c -s -e -m", "-l", "driver diagnostics"),
+    "dblk": Unmodelled("Debug1", 1, "", "", "block devices", most=3),
+    "devices": Unmodelled("Driver1", 0, "-sfo", "-l", "devices", most=0, listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
+    "devtree": Unmodelled("Driver1", 0, "-b -d", "-l", "devices", most=1, listed=EFI_DEVICE_PATH_PROTOCOL_GUID),
+    "drivers": Unmodelled(
+        "Driver1", 0, "-sfo", "-l", "driver bindings", most=0, listed=EFI_DRIVER_BINDING_PROTOCOL_GUID
+    ),
+    "drvcfg": Unmodelled("Driver1", 0, "-s -c", "-l -f -v -i -o", "driver configuration", most=3),
+    "drvdiag": Unmodelled("Driver1", 0, "-c -s -e -m", "-l", "driver diagnostics", most=3),
     "edit": Unmodelled("Debug1", 0, "", "", "editor", most=1),
     "eficompress": Unmodelled("Debug1", 2, "", "", "EFI compression", most=2),
     "efidecompress": Unmodelled("Debug1", 2, "", "", "EFI compression", most=2),
@@ -102,7 +104,7 @@ UNMODELLED: dict[str, Unmodelled] = {
         "Hint: Incorrect option or arguments. Please type 'IfConfig6 -?' for help info.",
     ),
     "loadpcirom": Unmodelled("Debug1", 1, "-nc", "", "PCI devices", listed=EFI_PCI_IO_PROTOCOL_GUID),
-    "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices", listed=EFI_PCI_IO_PROTOCOL_GUID),
+    "pci": Unmodelled("Debug1", 0, "-i -ec", "-s", "PCI devices", most=3, listed=EFI_PCI_IO_PROTOCOL_GUID),
     "ping": Unmodelled(
         "network1",
         1,
@@ -122,7 +124,7 @@ UNMODELLED: dict[str, Unmodelled] = {
         lacking="Ping6: Invalid input, please type 'Ping6 -?'for help",
         unknown="Ping6: Invalid input, please type 'Ping6 -?'for help",
     ),
-    "sermode": Unmodelled("Debug1", 0, "", "", "serial ports"),
+    "sermode": Unmodelled("Debug1", 0, "", "", "serial ports", most=5),
     "tftp": Unmodelled("tftp", 2, "", "-i -l -r -c -t -s -w", "network", most=3),
 }
 _NEED_A_FLAG = frozenset(("ifconfig", "ifconfig6"))
@@ -166,7 +168,8 @@ def _run(shell: Shell, name: str, what: Unmodelled, words: list[str]) -> int:
     if len(positional) < what.least or (name in _NEED_A_FLAG and not flagged):
         return _wrong(shell, what.lacking or f"{name}: Too few arguments{stop}")
     if what.most is not None and len(positional) > what.most:
-        return _wrong(shell, f"{name}: Too many arguments{stop or '.'}")
+        stop = "." if name == "ping" else stop
+        return _wrong(shell, f"{name}: Too many arguments{stop}")
     return _meet_the_machine(shell, name, what, positional)
 
 
@@ -180,6 +183,9 @@ def _meet_the_machine(shell: Shell, name: str, what: Unmodelled, words: list[str
     first = words[0] if words else "<null string>"
     if name == "dblk" and shell.drives.find(first) is None:
         return _wrong(shell, f"{name}: Invalid argument - '{first}'")
+    if name == "loadpcirom" and not shell.find_files(first):
+        shell.print(f"loadpcirom: Cannot open file - '{first}'\n")
+        return ShellStatus.ACCESS_DENIED
     if name == "sermode":
         if not words:
             return _wrong(shell, "sermode: No serial ports found.")

@@ -151,7 +151,7 @@ def test_an_initrd_without_room_is_not_found_as_ovmf_has_it(small: ShellUnderTes
         ("initrd fs1:\\fifo", "initrd: File not found - 'fs1:\\fifo'\n", 14),
         ("dh zz", "dh: Handle - 'zz' not found\n", 2),
         ("dh 99", "dh: Handle - '99' not found\n", 2),
-        ("dh -p Foo", "dh: Bad value - 'Foo' for flag - '-p'\n", 2),
+        ("dh -p Foo", "Protocol Name 'Foo' could not be identified.\n", 14),
         ("dh -p LoadFile", "dh: No handle has protocol LoadFile.\n", 14),
         ("dh 1 2", "dh: Too many arguments\n", 2),
     ],

@@ -47,3 +47,23 @@ def test_acpiview_is_not_in_the_shell_that_we_follow(under_test: ShellUnderTest)
 )
 def test_bcfg_says_what_firmware_says(under_test: ShellUnderTest, line: str, said: str) -> None:
     assert under_test.run(line) == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("devices a", "devices: Too many arguments"),
+        ("pci a b c d", "pci: Too many arguments."),
+        ("loadpcirom nosuch", "loadpcirom: Cannot open file - 'nosuch'"),
+        ("dmem 1000 0", "Memory Address 0000000000001000 0 Bytes"),
+        ("attrib no1 no2", "attrib: Cannot open file - 'no1'\nattrib: Cannot open file - 'no2'"),
+    ],
+)
+def test_more_that_the_real_shell_says(under_test: ShellUnderTest, line: str, said: str) -> None:
+    assert under_test.run(line) == f"{said}\n"
+
+
+def test_an_instance_that_is_not_a_number_means_all(under_test: ShellUnderTest) -> None:
+    under_test.put("t.sfo", 'ShellCommand,"x"\nT,"1"\nT,"2"\n')
+    assert under_test.run("parse t.sfo T 2 -i x") == "1\n2\n"
+    assert under_test.run("parse t.sfo T 2 -i 2") == "2\n"
