@@ -383,7 +383,7 @@ class Board:
         self._state.instruction_pointer = address
         assert self._spins is not None
         if not self._spins.entered_system(address):
-            self.vcpus.spins()
+            self.vcpus.spins(address)
 
     def _interrupt(self) -> None:
         vector = self.vcpus.current.interrupts.take()

@@ -20,6 +20,7 @@ from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.processor_state import ProcessorState
 
 _TURN_NS: Final = 1_000_000
+_MOST_PATIENCE: Final = 1024
 
 
 @dataclass(eq=False)
@@ -32,7 +33,8 @@ class Vcpu:
         td: What the TDX module and the VMM keep for it.
         image: The processor's state while another runs; None before it has been started.
         syscall_registers: STAR, LSTAR and FMASK, where they are known.
-        spinning: Whether it was found to wait in a loop without PAUSE, and no other vCPU has waited since.
+        spinning: Whether it was found to wait in a loop without PAUSE, and is left alone for now.
+        spin_place: Where that was, while it has done nothing else since; None otherwise.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Vcpu:
     image: bytes | None = None
     syscall_registers: tuple[int, int, int] | None = None
     spinning: bool = False
+    spin_place: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -75,6 +78,7 @@ class Vcpus:
         self._changed = changed
         self._idle = idle
         self._spun = False
+        self._waits, self._patience, self._in_vain = 0, 1, False
         self._turn_ends = 0
 
     @property
@@ -98,14 +102,28 @@ class Vcpus:
         self.waits()
 
     def waits(self) -> None:
-        """The one that runs has done what it can do for now: those that wait for it in a loop look again."""
+        """The one that runs has done what it can do for now: those that wait for it in a loop look again.
+
+        Where they find nothing again and again, the one that runs has to wait longer and longer for that.
+        """
+        self._waits += 1
+        if self._waits < self._patience:
+            return
+        self._waits, self._in_vain = 0, False
         for vcpu in self._started:
             if vcpu is not self.current:
                 vcpu.spinning = False
 
-    def spins(self) -> None:
+    def spins(self, place: int) -> None:
         """The one that runs waits for another in a loop without PAUSE, whose turns are of no use meanwhile."""
-        self._spun = self.current.spinning = True
+        current = self.current
+        if current.spin_place != place:
+            self._patience = 1
+        elif not self._in_vain:
+            self._in_vain = True
+            self._patience = min(2 * self._patience, _MOST_PATIENCE)
+        current.spin_place = place
+        self._spun = current.spinning = True
 
     def turn_is_over(self) -> bool:
         """Asked where time passes: whether to stop because another one has something to do and has waited for it."""
@@ -123,6 +141,8 @@ class Vcpus:
             GuestDead: All wait, and nothing will wake one.
         """
         current = self.current
+        if not current.spinning:
+            current.spin_place = None
         if current.interrupts.halted or current.spinning:
             self._turn_to(self._next_ready() or self._woken_by_time())
         elif len(self._started) > 1 and (self._spun or self._clock.now_ns >= self._turn_ends):
