@@ -254,7 +254,7 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
             td=True,
         ),
         "run": Subcommand(
-            "run it, its serial console on standard output; with a kernel it goes on through the operating system",
+            "run it, its serial console on standard output; with a kernel it continues through the operating system",
             "printf 'memmap\\nreset -s\\n' | tdvfsh firmware run OVMF.fd --memory 2G --console",
             _firmware_run,
             td=True,
@@ -279,8 +279,8 @@ def _report(parser: argparse.ArgumentParser) -> None:
 
 def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", metavar="SPEC.toml", nargs="?", help="images and grids; without it DIR is only read")
-    parser.add_argument("-o", dest="output", metavar="DIR", help="where results go; a sweep that was killed goes on")
-    parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to hold DIR's against")
+    parser.add_argument("-o", dest="output", metavar="DIR", help="folder of the results; a killed sweep continues")
+    parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to compare DIR's with")
     parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
     parser.add_argument("--yes", action="store_true", help="run a spec of more than ten million scenarios, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
