@@ -5,7 +5,7 @@
     TdvfshError
     ├── UsageError      the request makes no sense (exit status 2)
     ├── FormatError     a file is not what it should be: which, where, why
-    ├── ScriptError     a script cannot go on: which line, why
+    ├── ScriptError     a script cannot continue: which line, why
     └── HostError       the host refused: a file, a tool, a permission
 
 What firmware itself answers is never an exception but an :class:`tdvfsh.uefi.status.EfiStatus` value.

@@ -17,7 +17,7 @@ A command is a function with ``@command("name", profile="td")``, annotated with 
 
 A loader is a function from a ``BootFlow`` to an ``EfiStatus`` that calls boot services alone and tells ``run_step``
 what each step needs, so that every accept option acts on it; ``boot_on(machine, files, loader)`` boots with it. An
-accept option is an ``OnDemandAccept``. A format's parser reads a ``ByteSource``, which ``open_mapped`` gives, and
+accept option is an ``OnDemandAccept``. A format's parser reads a ``ByteSource``, which ``open_mapped`` returns, and
 raises ``FormatError``. A device is a ``Device`` on a ``DeviceBus`` of a ``GuestFirmware``'s board; a firmware
 service is a method with ``@service``; a kind of run is a ``RunObserver``.
 """

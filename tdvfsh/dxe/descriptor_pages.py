@@ -53,7 +53,7 @@ class DescriptorPages:
             self._stack.append(start)
 
     def move(self, start: int, new_start: int) -> None:
-        """A descriptor begins elsewhere now; if it waits, it goes on waiting."""
+        """A descriptor has another start now; if it waits, it keeps waiting."""
         place = self._waiting.pop(start, None)
         if place is not None:
             self._stack[place] = new_start

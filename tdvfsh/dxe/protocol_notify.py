@@ -70,7 +70,7 @@ class ProtocolNotifies:
         self._registrations = {key: one for key, one in self._registrations.items() if one.event != event}
 
     def next_handle(self, key: int) -> list[int] | None:
-        """The handle that the owner has not asked for longest, as a list of one or none; None for no such key."""
+        """The oldest handle that the owner has not located, as a list of one or none; None for no such key."""
         known = self._registrations.get(key)
         return None if known is None else known.waiting[:1]
 

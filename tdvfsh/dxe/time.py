@@ -1,6 +1,6 @@
 """The real-time clock of the time services: date, zone, daylight and wakeup alarm.
 
-The date goes on with the virtual clock of the machine. It counts whole seconds, as the CMOS clock does; zone and
+The date advances with the virtual clock of the machine. It counts whole seconds, as the CMOS clock does; zone and
 daylight are kept beside it. Nothing depends on the host's clock.
 
 Source: UEFI 2.10 8.3; edk2 PcAtChipsetPkg/PcatRealTimeClockRuntimeDxe/PcRtc.c, whose years OVMF bounds by
@@ -76,7 +76,7 @@ class RealTimeClock:
         return replace(self)
 
     def restart(self, now_ns: int) -> RealTimeClock:
-        """This clock for a machine whose virtual time begins anew: the date goes on."""
+        """This clock for a machine whose virtual time begins anew: the date continues."""
         return replace(self, start_ns=self.start_ns + now_ns)
 
     def unix_seconds(self, now_ns: int) -> int:

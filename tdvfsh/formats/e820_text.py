@@ -133,7 +133,7 @@ def _ranges(matches: Iterator[tuple[int, re.Match[str]]], path: str) -> list[Mem
 
 
 def _kind(name: str, number: str | None, path: str, line: int) -> int:
-    """The type of a name, of ``type 20``, or of a bare number; a number nobody knows is reserved, as to Linux."""
+    """The type of a name, of ``type 20``, or of a bare number; an unknown number is reserved, as to Linux."""
     text = (number if number is not None else name).strip().lower()
     numbered = _TYPE_NUMBER.fullmatch(text)
     if numbered or text.isdecimal():

@@ -121,7 +121,7 @@ class Kallsyms:
 
     @property
     def init_text(self) -> tuple[int, int]:
-        """[start, end) of code that is given up after booting; empty where it is not known."""
+        """[start, end) of code that is freed after booting; empty where it is not known."""
         return self._range("_sinittext", "_einittext")
 
     def _range(self, first: str, last: str) -> tuple[int, int]:

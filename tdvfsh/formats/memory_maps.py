@@ -255,7 +255,7 @@ def _lost_rows(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_arm64(lines: Sequence[str], path: str) -> None:
-    """arm64 prints its map in another form, and is no machine on which a TD could run."""
+    """Refuse arm64's form of the map: a TD cannot run on such a machine."""
     for number, line in enumerate(lines, 1):
         if _ARM64_ROW.search(line):
             raise FormatError(path, f"line {number}: the memory map of an arm64 machine; a TD is x86-64")

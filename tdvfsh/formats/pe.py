@@ -354,7 +354,7 @@ def _te_debug_entry(
     source: ByteSource, debug: DataDirectory, sections: tuple[PeSection, ...], stripped_offset: int
 ) -> int:
     offset = _file_offset(sections[-1:], debug.virtual_address) or _file_offset(sections, debug.virtual_address)
-    if offset == 0:  # the walk goes on to the last section, so that one wins where both hold the address
+    if offset == 0:  # the walk continues to the last section, so that one wins where both hold the address
         return 0
     offset -= stripped_offset
     step = DEBUG_DIRECTORY_ENTRY.size

@@ -85,7 +85,7 @@ def _memory_findings(pe: PeImage) -> Iterator[Finding]:
             over = end - max(start, pe.size_of_image)
             yield Finding(
                 f"{section.name} ends {over:#x} bytes past SizeOfImage",
-                f"edk2 clears that memory behind the image, whoever owns it; {_STRICT}, and so does shim",
+                f"edk2 clears that memory after the image, whatever owns it; {_STRICT}, and so does shim",
             )
 
 

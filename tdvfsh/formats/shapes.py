@@ -37,7 +37,7 @@ def flag(value: object, field: str) -> None:
 
 
 def anything(value: object, field: str) -> None:
-    """Checked by whoever reads it."""
+    """Checked by the code that reads it."""
 
 
 def one_of(known: Collection[str | int]) -> Shape:

@@ -48,7 +48,7 @@ def run_direct(flow: BootFlow) -> EfiStatus:
 
 
 def run_direct_legacy(flow: BootFlow) -> EfiStatus:
-    """The same, where firmware's own loader of old takes the kernel: see :mod:`tdvfsh.loaders.load_linux`.
+    """The same, where firmware's old loader takes the kernel: see :mod:`tdvfsh.loaders.load_linux`.
 
     OVMF falls back to it when LoadImage answers EFI_UNSUPPORTED, and after a refused signature where that is allowed.
     """

@@ -76,7 +76,7 @@ class InitrdFile:
     Attributes:
         path: What to call it.
         view: The file.
-        unpacked_size: Bytes that it unpacks to; 0 where nobody has unpacked it.
+        unpacked_size: Bytes that it unpacks to; 0 where it was not unpacked.
     """
 
     path: str

@@ -236,7 +236,7 @@ def shortage(
     left = services.td.unaccepted_bytes
     tail = f"{human_size(left)} of RAM is still unaccepted" if left else "no RAM is left to accept"
     needed, there = human_size(asked), human_size(found)
-    if 0 < asked + overhead - found < _HARDLY_LESS:  # sizes for people would not show what is lacking
+    if 0 < asked + overhead - found < _HARDLY_LESS:  # rounded sizes would not show what is lacking
         rest = (asked + overhead) % PAGE_SIZE
         more = pages_for(asked + overhead) - (found >> PAGE_SHIFT)
         needed = f"{human_size(asked + overhead - rest)} and {rest} bytes" if rest else needed

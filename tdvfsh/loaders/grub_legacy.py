@@ -175,7 +175,7 @@ class GrubLegacyLinux:
         return SUCCESS
 
     def _go_on_without_initrd(self) -> None:
-        """GRUB says so and returns to its menu or script, which goes on with ``boot``."""
+        """GRUB says so and returns to its menu or script, which continues with ``boot``."""
         flow = self._flow
         flow.messages.append(_OUT_OF_MEMORY)
         if flow.failure is not None:

@@ -1,4 +1,4 @@
-"""OVMF's own loader of old: firmware places setup, kernel, command line and initrd, and enters the kernel.
+"""OVMF's own old loader: firmware places setup, kernel, command line and initrd, and enters the kernel.
 
 The kernel lands where it was built to run, by address on a coarse grid; the initrd once more beside its blob. Kernels
 with an EFI handover entry then go through their EFI stub, which places both again.

@@ -29,7 +29,7 @@ else:
 
 _LOADERS: Final = {
     "direct": "QEMU direct boot by OVMF's image services",
-    "direct-legacy": "QEMU direct boot by OVMF's own Linux loader of old",
+    "direct-legacy": "QEMU direct boot by OVMF's own old Linux loader",
     "grub2.06": "GRUB 2.06",
     "grub2.12": "GRUB 2.12",
     "grub2.12-debian": "GRUB 2.12 with Debian's PE loader",

@@ -18,7 +18,7 @@ def text_width() -> int:
 
 @contextmanager
 def for_screen(columns: int | None) -> Iterator[None]:
-    """Make views for a screen of so many columns inside; None is no screen."""
+    """Make views inside for a screen of that many columns; None: not a screen."""
     token = _width.set(WIDEST if columns is None else min(WIDEST, columns))
     try:
         yield

@@ -164,7 +164,7 @@ class Condition:
         return None
 
     def _comparison(self, start: int, end: int) -> bool:
-        """``left operator right``. Firmware goes on after a first mistake, so two messages can come."""
+        """``left operator right``. Firmware continues after a first error, so two messages are possible."""
         failed = False
         left, wrong = self._mapped(self._words[start], on_right=False)
         if left is None and not wrong and end - start > 2:

@@ -1,6 +1,6 @@
 """Checking a script without running it.
 
-What can be told from the text alone: blocks that do not close, labels that do not exist, unknown commands and options,
+What can be found from the text alone: blocks that do not close, labels that do not exist, unknown commands and options,
 variables that nothing sets, ``if`` lines that firmware would refuse.
 """
 

@@ -36,7 +36,7 @@ def _no_match(interpreter: Interpreter, wanted: str, statement: str) -> None:
 
 
 def run_if(interpreter: Interpreter, words: list[str]) -> ShellStatus:
-    """``if``: go on with the next line, or after the matching ``else`` or ``endif``."""
+    """``if``: continue with the next line, or after the matching ``else`` or ``endif``."""
     program = _program(interpreter, "if")
     if program is None:
         return ShellStatus.UNSUPPORTED

@@ -52,7 +52,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     """Start a machine and make it the shell's, with the shell's drives as its disks; its virtual clock is the shell's.
 
     Time that passed before the first machine counts. Another machine is the platform's next start: its virtual time
-    begins anew, the date goes on, and non-volatile variables stay. Where it does not start, the shell keeps what it
+    begins anew, the date continues, and non-volatile variables stay. Where it does not start, the shell keeps what it
     had.
 
     Raises:

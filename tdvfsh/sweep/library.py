@@ -66,7 +66,7 @@ def advise(
         progress: Progress callback.
 
     Raises:
-        UsageError, FormatError, HostError: A file or step that is invalid, or a TD that cannot be in part
+        UsageError, FormatError, HostError: A file or step that is invalid, or a TD that cannot be partly
             accepted.
     """
     paths = tuple(Path(initrd) for initrd in initrds)

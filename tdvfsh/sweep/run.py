@@ -76,7 +76,7 @@ def run_sweep(
             if tell is not None:
                 tell(len(store), len(keys))
     except BrokenExecutor:
-        raise HostError("a worker process died; what was done is kept: the same command goes on from there") from None
+        raise HostError("a worker process died; finished results are kept: the same command continues") from None
     finally:
         for future in running:
             future.cancel()

@@ -1,7 +1,7 @@
 """What DMA costs a TD: pages that a device may see are shared ones, and have to be accepted again afterwards.
 
 IoMmuDxe copies what a device reads or writes through pages that it has made shared by MapGPA. Until edk2 2022.11 it
-takes them anew for each transfer and makes them private again behind it, in 4 KiB pages. Later releases convert a pool
+takes them anew for each transfer and makes them private again after it, in 4 KiB pages. Later releases convert a pool
 at their start and give it back at ExitBootServices.
 
 Source: edk2 OvmfPkg/IoMmuDxe/CcIoMmu.c and IoMmuBuffer.c; QemuFwCfgDxe.c (a transfer of fw_cfg has one page of its own
@@ -53,7 +53,7 @@ NO_DMA: Final = DmaRules()
 
 
 def accept_again(td: TrustDomain, pages: int, calls: int) -> int:
-    """Convert ``pages`` with ``calls`` MapGPA calls in all, and accept them; the TD's clock advances.
+    """Convert ``pages`` with ``calls`` MapGPA calls in total, and accept them; the TD's clock advances.
 
     They were accepted before and are afterwards, so that of RAM no byte counts twice.
 

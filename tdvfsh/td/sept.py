@@ -29,7 +29,7 @@ FREE_4K: Final = SeptEntry(SeptState.FREE, SeptLevel.LEVEL_4K)
 PENDING_4K: Final = SeptEntry(SeptState.PENDING, SeptLevel.LEVEL_4K)
 ONE_PENDING: Final = SeptEntry(SeptState.NL_MAPPED, SeptLevel.LEVEL_2M)
 """A table of which only the first page is PENDING. Where a host maps 4 KiB only, each failed accept of 2 MiB leaves one
-of these behind; as a value of its own any number of them is one range."""
+of these; as a value of its own any number of them is one range."""
 
 _ADDED_OR_LEAF: Final = (SeptLevel.LEVEL_4K, SeptLevel.LEVEL_2M)
 

@@ -47,7 +47,7 @@ def close_accept(
 def write_call(
     trace: Trace, rcx: int, work: AcceptWork, completion: int, *, duration_ns: int, vcpu: int = 0
 ) -> PageAccept:
-    """Write down one TDCALL, made with ``rcx`` just now, before the clock goes on by ``duration_ns``."""
+    """Write down one TDCALL, made with ``rcx`` just now, before the clock advances by ``duration_ns``."""
     record = open_accept(trace, rcx & ACCEPT_GPA_MASK, size_of_call(rcx), vcpu)
     close_accept(trace, record, work, completion, status_of(completion), duration_ns=duration_ns)
     return record

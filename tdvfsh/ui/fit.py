@@ -33,7 +33,7 @@ def fit(text: str, columns: int) -> str:
 
 
 def fit_line(line: str, columns: int) -> list[str]:
-    """One line as lines of at most ``columns`` columns; a word that is wider is broken behind a mark such as a comma.
+    """One line as lines of at most ``columns`` columns; a word that is wider is broken after a mark such as a comma.
 
     Args:
         line: Without its end.
@@ -69,7 +69,7 @@ def _pieces(line: str, columns: int) -> list[tuple[int, str]]:
 
 
 def _broken(pieces: list[tuple[int, str]], room: int) -> list[tuple[int, str]]:
-    """The pieces with those that are wider than ``room`` cut, if possible behind a mark."""
+    """The pieces with those that are wider than ``room`` cut, if possible after a mark."""
     found: list[tuple[int, str]] = []
     for gap, word in pieces:
         while width_of(word) > room:

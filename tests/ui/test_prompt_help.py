@@ -19,7 +19,7 @@ _SHELL = Shell()
         ("ls -r | parse x", 12, "Print a column"),
         ("@echo -off", 1, "Print a message"),
         ("copy a b", 0, "Copy files"),
-        ("goto x", 6, "Go on at a label"),
+        ("goto x", 6, "Continue at a label"),
         ("nosuch x", 3, "No help could be found for command 'nosuch'."),
         ("", 0, "F1 helps"),
         ('type "half', 8, "Print files."),

@@ -1,6 +1,6 @@
 """``stall``, ``date``, ``time``, ``timezone``, ``getmtc``.
 
-They show and set the machine's real-time clock. It starts at a fixed date and goes on with the virtual clock, which
+They show and set the machine's real-time clock. It starts at a fixed date and advances with the virtual clock, which
 passes only when something lets it.
 
 Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/TimeDate.c, UefiShellLevel1CommandsLib/Stall.c,

@@ -119,15 +119,15 @@ def pause(shell: Shell, *, q: Flag = False) -> ShellStatus:
         -q: Print no message.
 
     DESCRIPTION:
-        q ends the script, any other key goes on. Without a terminal there is no user to wait for, and the script
-        goes on at once.
+        q ends the script, any other key continues. Without a terminal there is no user to wait for, and the
+        script continues at once.
 
     EXAMPLES:
         Wait in a script without a message:
         pause -q
 
     RETURNVALUES:
-        SUCCESS: Go on.
+        SUCCESS: Continue.
         UNSUPPORTED: Not in a script.
         ABORTED: The user ended the script.
     """

@@ -86,7 +86,7 @@ def comp(
 
 
 def _differences(first: bytes, second: bytes, width: int) -> list[tuple[int, int]]:
-    """Where the files differ: offset and bytes to show; a run that goes on differing is shown once."""
+    """Where the files differ: offset and bytes to show; a run of differing bytes is shown once."""
     found: list[tuple[int, int]] = []
     at = 0
     longest = max(len(first), len(second))

@@ -28,7 +28,7 @@ def share(shell: Shell, start: Address, size: Size, *, private: Flag = False) ->
 
     DESCRIPTION:
         Firmware goes by page table entries: one MapGPA for each 1 GiB, 2 MiB or 4 KiB that is aligned. Where the VMM
-        answers RETRY it goes on from the address that came back; three times without progress is a device error, which
+        answers RETRY it continues from the returned address; three times without progress is a device error, which
         'fault mapgpa:1-3=RETRY' brings about. Contents are lost both ways. The memory map does not learn of it.
 
     EXAMPLES:

@@ -1,7 +1,7 @@
 """vCPUs that wait in a loop without PAUSE, as firmware's application processors do at their mailbox.
 
 While one of them runs, its blocks of code are counted: one that runs very often between two stops is such a loop, or
-work that can go on later. An operating system's code, in the upper half of the address space, says PAUSE where it
+work that can continue later. An operating system's code, in the upper half of the address space, says PAUSE where it
 waits; the boot processor does so in firmware, too.
 
 Source: edk2 OvmfPkg/IntelTdx/TdxHelperLib/X64/SecTdxHelper.nasm and OvmfPkg/TdxDxe/X64/ApRunLoop.nasm, whose loops

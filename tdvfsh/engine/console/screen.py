@@ -18,8 +18,8 @@ _UNSHOWN: Final = re.compile(
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # no width, or another direction of text
     "\ud800-\udfff]"
 )
-"""What no display gets: a guest's text is for people to read. EFI's terminal driver prints ``?`` where it has no glyph
-(MdeModulePkg/Universal/Console/TerminalDxe/TerminalConOut.c)."""
+"""Characters that no display gets: a guest's text is for users to read. EFI's terminal driver prints ``?`` where it
+has no glyph (MdeModulePkg/Universal/Console/TerminalDxe/TerminalConOut.c)."""
 
 _COLORS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # EFI's blue, green, cyan … as ANSI numbers
 _SCREENS: Final = ("\x1b[2J\x1b[H", f"\x1b[1;{ROWS}r")

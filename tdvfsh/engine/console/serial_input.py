@@ -2,7 +2,7 @@
 
 It arrives while the system waits. Waiting for the user takes real time, which passes for the system too. Lines that
 are known are typed one by one, each when the system has waited and said nothing for a moment; where they have come to
-their end and it goes on waiting, so has the run.
+their end and it keeps waiting, so has the run.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class Interrupts:
     # ---- single-stepping ----------------------------------------------------------------------------------------
 
     def resuming(self) -> None:
-        """The guest goes on at its instruction pointer."""
+        """The guest continues at its instruction pointer."""
         if self._steps:
             self._pushes = self._cpu.memory.read(self._state.instruction_pointer, 1) == bytes((_PUSHF,))
 

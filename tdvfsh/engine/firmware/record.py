@@ -131,7 +131,7 @@ def record_footprint(
         limit: When to abort.
 
     Raises:
-        UsageError: It is not built on edk2's DXE core, or does not come to where it loads a kernel.
+        UsageError: It is not built on edk2's DXE core, or does not reach the point where it loads a kernel.
         EngineError: It died before.
     """
     nearest = firmware_model(facts.model)

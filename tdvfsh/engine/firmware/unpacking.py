@@ -76,7 +76,7 @@ class HostUnpacking:
         return self._lowest <= int.from_bytes(ram.view[stack : stack + _POINTER], "little") < _TOP
 
     def serve(self, function: int) -> int:
-        """Answer the call that the processor was stopped at, or look at it no longer; gives where to go on."""
+        """Answer the call that the processor was stopped at, or ignore it from then on; returns where to continue."""
         cpu, ram = self._board.cpu, self._board.ram
         if not self._is_decoder():
             cpu.no_stop_at(self._stops.pop(function))

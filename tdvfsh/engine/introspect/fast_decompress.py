@@ -97,7 +97,7 @@ class FastDecompression:
         """The stub has allocated a buffer for the kernel, or is about to run.
 
         Args:
-            buffer: The buffer; None where nobody has seen it allocated: any accepted memory will do then.
+            buffer: The buffer; None where its allocation was not seen: any accepted memory will do then.
             base: Where the stub's image lies; None where that is unknown.
         """
         self.end()

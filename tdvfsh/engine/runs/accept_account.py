@@ -1,4 +1,4 @@
-"""Who accepted what in a boot on the processor, from the firmware to the operating system's end."""
+"""What each acceptor accepted in a boot on the processor, from the firmware to the operating system's end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def accept_account(result: BootResult, tallies: Mapping[Acceptor, AcceptTally]) 
 
     Args:
         result: The boot up to the kernel.
-        tallies: What was accepted after that, by whom.
+        tallies: What was accepted after that, by acceptor.
     """
     boot = result.machine.boot_accept
     rows: list[AcceptRow] = []

@@ -107,7 +107,7 @@ class CpuBootResult(BootResult):
 
     @property
     def accept_account(self) -> tuple[AcceptRow, ...]:
-        """Everybody who accepted, in order."""
+        """All acceptors, in order."""
         return accept_account(self, {} if self.os_run is None else self.os_run.tallies)
 
     @property
@@ -388,7 +388,7 @@ def boot_on_cpu(
         screen: The screen of ConOut; an unseen one where None.
         keys: The keys of ConIn.
         violation_ve: Deliver #VE for pages that are not accepted.
-        time_limit: Real seconds after which the run is given up.
+        time_limit: Real seconds after which the run is aborted.
         through_os: Run the operating system on; None to end with ExitBootServices.
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
 

@@ -36,7 +36,7 @@ class RunObserver:
 
         Returns:
             Where the operating system's code will be, whose first instruction is waited for; None to let the caller of
-            ExitBootServices go on unwatched.
+            ExitBootServices continue unwatched.
 
         Raises:
             ReachedOperatingSystem: The run ends here.

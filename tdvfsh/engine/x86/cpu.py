@@ -206,7 +206,7 @@ class Cpu:
         self.uc.hook_del(stop)
 
     def watch_blocks(self, wanted: Callable[[int], bool], kind: StopKind, start: int = 1, end: int = 1) -> object:
-        """Call ``wanted`` with the address of each block of code before it runs; where it gives True, stop there.
+        """Call ``wanted`` with the address of each block of code before it runs; where it returns True, stop there.
 
         Args:
             wanted: As above.
@@ -321,7 +321,7 @@ class Cpu:
     # ---- running ------------------------------------------------------------------------------------------------
 
     def run(self, address: int) -> Stop:
-        """Run from ``address`` until something stops the processor; RIP then stands where it would go on."""
+        """Run from ``address`` until something stops the processor; RIP is then where it would continue."""
         if self._timer is None and self._limit is not None:
             self._timer = threading.Thread(target=self._tick, name="tdvfsh-cpu-timer", daemon=True)
             self._timer.start()

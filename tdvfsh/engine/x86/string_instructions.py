@@ -40,7 +40,7 @@ class StringInstructions:
         uc: The emulator.
         ram: Guest memory.
         td: Whose memory it is.
-        read: Gives a register by name.
+        read: Returns a register by name.
 
     Attributes:
         count: How many the host did.
@@ -70,7 +70,7 @@ class StringInstructions:
         self.bytes = 0
 
     def translated(self, address: int, size: int) -> None:
-        """A block of code was translated: host writes to it have to be told to the emulator."""
+        """A block of code was translated: the emulator must be notified of host writes to it."""
         pages = self._code_pages
         pages.add(address >> PAGE_SHIFT)
         pages.add(address + size - 1 >> PAGE_SHIFT)

@@ -131,7 +131,7 @@ class Signature:
         return None
 
     def spelled(self, word: str) -> tuple[str, str | None]:
-        """An option as it is spelled with one dash, and the value behind its ``=`` where two dashes allow that."""
+        """An option as it is spelled with one dash, and the value after its ``=`` where two dashes allow that."""
         if not self.two_dashes or not word.startswith("--"):
             return word, None
         head, equals, value = word[1:].partition("=")

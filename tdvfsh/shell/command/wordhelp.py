@@ -63,7 +63,7 @@ WORD_HELP: dict[str, str] = {
     SYNOPSIS:
         endfor
     """,
-    "goto": """Go on at a label.
+    "goto": """Continue at a label.
 
     SYNOPSIS:
         goto label
