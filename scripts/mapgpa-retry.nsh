@@ -1,5 +1,5 @@
 @echo -off
-# A VMM that answers RETRY to MapGPA and makes no progress: firmware goes on twice and gives up the third time.
+# A VMM that answers RETRY to MapGPA and makes no progress: firmware continues twice and fails the third time.
 td new -memory 2G -accept 1G
 echo === converted and back
 share 512M 4M

@@ -1,6 +1,6 @@
 @echo -off
 # Where option 1 does not help and option 3 does. With an initrd of 360 MiB the EFI stub finds no place for the kernel.
-# It reads the memory map and would ask for an address; it never asks for "any", so the allocator is never asked at all.
+# It reads the memory map and would ask for an address; it never requests "any", so the allocator is never called.
 mkimage pair
 mkimage initrd 360M.cpio -size 360M
 for %o in allocator service

@@ -3,7 +3,7 @@
 echo === The TD: 4 GiB of RAM, 512 MiB of it accepted before DXE started
 td
 echo " "
-echo === Its memory map ends with what nobody has accepted yet
+echo === Its memory map ends with what is not accepted yet
 memmap
 echo " "
 echo === AllocatePages cannot give 1 GiB: no free piece is that large
