@@ -1,7 +1,7 @@
 """How the whole suite runs: the same examples every time where a change is judged, new ones everywhere else.
 
 A shell starts what runs in its background with SIGINT ignored, ``nohup`` ignores SIGHUP, and children inherit that:
-the suite takes signals as a person's terminal would have them, so that the programs it starts do.
+the suite takes signals as a user's terminal would have them, so that the programs it starts do.
 """
 
 from __future__ import annotations

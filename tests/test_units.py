@@ -1,4 +1,4 @@
-"""Sizes as people write and read them."""
+"""Sizes as users write and read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much firmware accepts before DXE, and how people say it."""
+"""How much firmware accepts before DXE, and how users write it."""
 
 from __future__ import annotations
 

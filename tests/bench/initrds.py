@@ -20,7 +20,7 @@ from tests.bench.measure import Figure, Goal, against
 
 GROUP: Final = "initrd"
 _COPIED: Final = 32 * MIB
-_BELIEVES: Final = "the tool believes the frame's header; ours is told what came out"
+_BELIEVES: Final = "the tool believes the frame's header; ours is passed the unpacked size"
 
 
 def figures() -> list[Figure]:

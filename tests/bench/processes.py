@@ -1,4 +1,4 @@
-"""Whole processes: what a person or a script waits for."""
+"""Whole processes: what a user or a script waits for."""
 
 from __future__ import annotations
 

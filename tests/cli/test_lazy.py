@@ -22,7 +22,7 @@ from tests.report.test_os_run_text import result
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> str:
-    """A made kernel: nobody runs it."""
+    """A made kernel, which is never run."""
     path = tmp_path / "vmlinuz"
     make_kernel(path, 8 * MIB, 32 * MIB)
     return str(path)

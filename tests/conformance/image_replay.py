@@ -63,7 +63,7 @@ class _Volume:
             self._files["\\img\\s00-child.efi"] = child
 
     def read_file(self, path: str) -> FileContents:
-        """A file by its path, in any case of letters; forward slashes are no separators."""
+        """A file by its path, in any case of letters; forward slashes are not separators."""
         view = self._files.get("\\" + path.lower().lstrip("\\"))
         return FileContents(EfiStatus.EFI_NOT_FOUND, None) if view is None else FileContents(SUCCESS, view)
 
@@ -239,7 +239,7 @@ class ImageReplay(Replay):
             pool.adopt_free_blocks(_RT_DATA, largest.start + 2 * PAGE_SIZE)
         return block
 
-    # ---- pages that nobody saw going ----------------------------------------------------------------------------
+    # ---- pages that vanish between calls ----------------------------------------------------------------------------
 
     def _reveal(self, recorded: int, pages: int, memory_type: int) -> bool:
         """Let firmware have taken, or given back, the pages without which ``recorded`` cannot be explained.

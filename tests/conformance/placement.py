@@ -1,6 +1,6 @@
 """Boots of real machines against boots of the model: where everything lay, and how it ended.
 
-``python -m tests.conformance.placement TSV...``; each row gives sizes, firmware, loader and RAM. A kernel and an initrd
+``python -m tests.conformance.placement TSV...``; each row has sizes, firmware, loader and RAM. A kernel and an initrd
 of these sizes are made, booted on a plain VM with the row's firmware model, and every recorded cell is compared.
 """
 

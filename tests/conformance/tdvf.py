@@ -28,14 +28,14 @@ from tests.conformance.tally import Tally
 
 
 def accepts_of_engine(options: TdOptions, firmware: str) -> list[str]:
-    """Lines of the list that the real firmware gives."""
+    """Lines of the list of the real firmware."""
     with open_firmware(firmware) as image, RunLimit() as limit, FirmwareRun(image, options, limit=limit) as run:
         run.run_sec()
         return accepts_tsv(run.accepts).splitlines()
 
 
 def accepts_of_model(options: TdOptions) -> list[str]:
-    """Lines of the list that the model gives, one vCPU after the other."""
+    """Lines of the list of the model, one vCPU after the other."""
     accepted = Machine(options).boot_accept
     return _by_vcpu(accepts_tsv([] if accepted is None else list(accepted.accept_calls())).splitlines())
 

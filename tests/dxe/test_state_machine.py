@@ -145,7 +145,7 @@ class DxeCoreMachine(RuleBasedStateMachine):
 
     def _free(self, memory: int, pages: int) -> None:
         if any(low < memory + (pages << PAGE_SHIFT) and memory < high for low, high in self._pool_spans()):
-            return  # nobody may free a pool's pages under it, and firmware does not notice
+            return  # a pool's pages must not be freed under it, and firmware does not notice
         if memory + (pages << PAGE_SHIFT) > ACCEPTED - 16 * PAGE_SIZE and memory < ACCEPTED:
             return
         assert self.services.free_pages(memory, pages).name == self.naive.free(memory, pages)

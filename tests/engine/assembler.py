@@ -27,7 +27,7 @@ _OUTPUT_STRING: Final = 8
 
 
 class Program:
-    """Machine code under construction; every method appends and gives the program back."""
+    """Machine code under construction; every method appends and returns the program."""
 
     def __init__(self, prologue: bool = True) -> None:
         self._code = bytearray()
@@ -50,12 +50,12 @@ class Program:
         return self
 
     def data(self, name: str, data: bytes) -> Self:
-        """Bytes behind the code, 16-byte aligned."""
+        """Bytes after the code, 16-byte aligned."""
         self._data.append((name, data))
         return self
 
     def text(self, name: str, text: str) -> Self:
-        """A CHAR16 string behind the code."""
+        """A CHAR16 string after the code."""
         return self.data(name, (text + "\0").encode("utf-16-le"))
 
     def mov(self, register: str, value: int) -> Self:

@@ -115,7 +115,7 @@ class Kernel(Program):
         return self.raw(struct.pack("<I", value).hex())
 
     def new_label(self) -> str:
-        """A name for a place that nobody else uses."""
+        """A name for a place that nothing else uses."""
         self._labels_made += 1
         return f"place {self._labels_made}"
 
@@ -321,7 +321,7 @@ class Kernel(Program):
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def page(self, index: int, entry: int) -> int:
-        """Put a page into the window; gives its linear address."""
+        """Put a page into the window; returns its linear address."""
         self._pages[index] = entry
         return WINDOW + index * _TABLE
 

@@ -28,7 +28,7 @@ class Ran:
 
     @property
     def calls(self) -> list[str]:
-        """Names of the services that were called, by anybody."""
+        """Names of the services that were called, by any caller."""
         return [record.service for record in self.firmware.machine.trace]
 
 
@@ -94,7 +94,7 @@ class Caller:
 
 
 def load(firmware: GuestFirmware, image: bytes, name: str = "test.efi") -> int:
-    """LoadImage from a buffer; gives the handle."""
+    """LoadImage from a buffer; returns the handle."""
     machine = firmware.machine
     status, handle = machine.services.load_image(False, machine.firmware_image, None, memoryview(image))
     assert status is SUCCESS

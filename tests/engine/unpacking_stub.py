@@ -101,7 +101,7 @@ def contents(size: int) -> bytes:
 
 
 def with_length(packed: bytes, size: int) -> bytes:
-    """A payload as the kernel's build makes it: what it unpacks to behind the stream."""
+    """A payload as the kernel's build makes it: the unpacked size after the stream."""
     return packed + size.to_bytes(4, "little")
 
 

@@ -49,7 +49,7 @@ class Case:
 
     Attributes:
         name: What the table calls it.
-        prepare: Puts files into an empty folder and gives what runs the program there; only that is timed.
+        prepare: Puts files into an empty folder and returns what runs the program there; only that is timed.
         trial: Seconds and service calls of the trial that came before the engine, where it ran the program.
         program: The file in the folder that another emulator can be given.
         ends: How it ends when all is well.

@@ -62,7 +62,7 @@ def test_what_is_no_file_is_refused_without_opening_it(tmp_path: Path, kind: str
         if kind == "folder":
             path.mkdir()
         elif kind == "fifo":
-            os.mkfifo(path)  # nobody writes: opening it would block for ever
+            os.mkfifo(path)  # no writer: opening it would block for ever
         else:
             listener.bind(os.path.relpath(path))
         with pytest.raises(FormatError, match=why):

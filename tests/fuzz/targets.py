@@ -53,7 +53,7 @@ class Target:
 
     Attributes:
         run: Called with the input.
-        seeds: Gives inputs to begin from.
+        seeds: Returns inputs to begin from.
         tokens: Byte strings that mean something to it.
         mutator: ``bytes`` for any bytes, ``pe`` for one that knows the fields of a PE image.
         share: How many of a million runs over all targets it gets, in thousands.

@@ -1,4 +1,4 @@
-"""Files that claim what they have not, are no files, change, or unpack without end."""
+"""Files that claim what they do not have, are not regular files, change, or unpack without end."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_a_hundred_thousand_segments_are_listed_in_little_memory(tmp_path: Path,
     assert run("boot", str(kernel), "--initrd", str(many), "--cmdline", "nokaslr", memory=512 << 20).returncode == 0
 
 
-# ---- what is no file --------------------------------------------------------------------------------------------
+# ---- what is not a file --------------------------------------------------------------------------------------------
 
 
 def _fifo(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Made kernels and initrds: exactly the sizes that were asked for, and valid to everybody who looks."""
+"""Made kernels and initrds: exactly the requested sizes, and valid to every tool that reads them."""
 
 from __future__ import annotations
 

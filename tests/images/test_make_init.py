@@ -1,4 +1,4 @@
-"""The initrd with a program: accepted by everybody who reads such files, and the program does what it says.
+"""The initrd with a program: accepted by every tool that reads such files, and the program does what it says.
 
 The program runs twice: natively, where all it does is write and exit, and on an emulated processor whose system calls
 are answered here, where it may also switch off.

@@ -1,4 +1,4 @@
-"""What memblock gives out: sizes as the console of Linux 6.12 names them, places as its accepts show them."""
+"""What memblock allocates: sizes as the console of Linux 6.12 names them, places as its accepts show them."""
 
 from __future__ import annotations
 

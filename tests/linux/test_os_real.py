@@ -33,7 +33,7 @@ def test_the_model_accepts_what_the_real_kernel_accepted(row: dict[str, str], op
     side = os_side(boot(options, replace(files, kernel=named)))
     assert side is not None
     modelled = {step.who: step.accepted_bytes for step in side.steps}
-    rules = UNIT if vcpus == 8 else 0  # what eight processors' areas give back was used otherwise
+    rules = UNIT if vcpus == 8 else 0  # what eight processors' areas free was used otherwise
     counted = 2 * BLOCK if vcpus == 1 else 5 * BLOCK
     assert abs(modelled["memblock"] - int(row["memblock"])) <= rules
     assert abs(modelled["eager"] - int(row["eager"])) <= rules

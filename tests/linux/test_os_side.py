@@ -59,7 +59,7 @@ def test_a_kernel_that_is_told_to_use_four_levels_takes_less(opened: Opener) -> 
 
 
 def test_the_first_section_of_the_highest_zone_goes_to_the_first_requests(opened: Opener) -> None:
-    """32 blocks of 4 MiB from 4 GiB on beside those that are counted, and one of DMA32 with the unit behind it."""
+    """32 blocks of 4 MiB from 4 GiB on beside those that are counted, and one of DMA32 with the unit after it."""
     step = _step(_side(opened, memory=8 * GIB, accept="512M"), "page allocator")
     requests = early_count(MADE).blocks(8 * 8)
     assert step.accepted_bytes == (32 + requests) * 4 * MIB + 2 * 2 * MIB

@@ -21,7 +21,7 @@ OUT = EfiStatus.EFI_OUT_OF_RESOURCES
 
 
 class Repeats(NoAccept):
-    """Wants a step repeated so many times, and remembers what it was told."""
+    """Wants a step repeated that many times, and records what it is called with."""
 
     def __init__(self, times: int) -> None:
         self.times = times

@@ -1,4 +1,4 @@
-"""Failures on purpose: the n-th of something ends as it was told to, and nothing else changes."""
+"""Failures on purpose: the n-th of something ends as requested, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RAM that the VMM did not give is never handed out: maps, allocations, accepts and boots stay inside it."""
+"""RAM that the VMM did not provide is never allocated: maps, allocations, accepts and boots stay inside it."""
 
 from __future__ import annotations
 

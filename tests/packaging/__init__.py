@@ -1,1 +1,1 @@
-"""What a person installs: wheel and source archive, on the oldest and the newest Python of this machine."""
+"""What a user installs: wheel and source archive, on the oldest and the newest Python of this machine."""

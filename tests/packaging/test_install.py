@@ -31,7 +31,7 @@ _PARTS = (
 
 
 def command(*words: str, cwd: Path | None = None) -> str:
-    """Run, without this environment's own Python settings; gives the output."""
+    """Run, without this environment's own Python settings; returns the output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""A headless browser, as a person without a network would have it, and what it complained about."""
+"""A headless browser, as a user without a network would have it, and what it complained about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of an operating system's run: a table that adds up, for people and for machines."""
+"""The report of an operating system's run: a table that adds up, in readable form and as JSON."""
 
 from __future__ import annotations
 

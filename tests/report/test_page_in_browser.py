@@ -1,4 +1,4 @@
-"""The page in a real browser: it opens, is moved about in by mouse and keys, and asks nobody for anything."""
+"""The page in a real browser: it opens, is moved about in by mouse and keys, and makes no request."""
 
 from __future__ import annotations
 

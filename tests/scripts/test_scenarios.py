@@ -1,4 +1,4 @@
-"""The scripts of the flow study's scenarios and of failures that people met, each with its outcome."""
+"""The scripts of the flow study's scenarios and of failures that users reported, each with its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session of two hundred commands, as a person might type them."""
+"""A session of two hundred commands, as a user might type them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user at a prompt is told beyond firmware's words; scripts and files see firmware's alone."""
+"""What a user at a prompt sees beyond firmware's words; scripts and files see firmware's alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell as a person meets it: scripts, interrupts, bad input, completion."""
+"""The shell as a user meets it: scripts, interrupts, bad input, completion."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Run = Callable[..., str]
 
 
 class ShellUnderTest:
-    """A shell with FS0: in memory; ``run`` gives what its lines print."""
+    """A shell with FS0: in memory; ``run`` returns what its lines print."""
 
     def __init__(self) -> None:
         self.files = MemoryFileSystem("TEST")

@@ -3,7 +3,7 @@
     python -m tests.sweep.rates SPEC.toml [ROUNDS]
 
 A round runs a plain loop alone, two such loops side by side, the sweep in one process, and in two. Other work on the
-machine slows both pairs, so their ratios are told beside each other; and processor seconds, of which it takes none.
+machine slows both pairs, so their ratios are shown beside each other; and processor seconds, of which it takes none.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def test_the_boot_processor_accepts_the_first_entry_for_the_stacks_alone() -> No
 
 def test_entries_too_small_for_the_stacks_are_accepted_on_the_way_and_never_twice() -> None:
     td, sec = _boot(4 * GIB, vcpus=1024)
-    # 16 MiB of stacks: [0, 8 MiB) is too small, so are the islands; the rest of low RAM gives its first 16 MiB
+    # 16 MiB of stacks: [0, 8 MiB) is too small, so are the islands; the rest of low RAM provides its first 16 MiB
     assert sec.accepted[0] == (0, 0x800000)
     assert sec.accepted[3] == (0x820000, 0x820000 + 16 * MIB)
     assert td.accepted_bytes == 2 * GIB
@@ -153,7 +153,7 @@ def test_firmware_of_2025_loses_the_odd_mib_that_several_vcpus_share(memory: int
     td, sec = _boot(memory, vcpus, rules=SecRules(loses_ragged_end=True))
     assert sec.lost == ((memory - MIB, memory),)
     assert td.unaccepted_bytes == MIB
-    assert sec.outcome.status is EfiStatus.EFI_SUCCESS  # nobody notices before something is written there
+    assert sec.outcome.status is EfiStatus.EFI_SUCCESS  # not noticed before something is written there
 
 
 def test_one_vcpu_or_an_even_size_loses_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A person at the prompt: keys through a pipe, or a real pseudo-terminal with a screen."""
+"""A user at the prompt: keys through a pipe, or a real pseudo-terminal with a screen."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Watch(DummyOutput):
             asyncio.get_running_loop().call_soon(self.press)
 
 
-class Person:
+class User:
     """Types at a shell whose FS0: is in memory."""
 
     def __init__(self, state: Path) -> None:
@@ -95,8 +95,8 @@ class Person:
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> Person:
-    return Person(tmp_path)
+def user(tmp_path: Path) -> User:
+    return User(tmp_path)
 
 
 Start = Callable[..., Terminal]

@@ -1,4 +1,4 @@
-"""A pseudo-terminal with a screen behind it that answers as a real one does."""
+"""A pseudo-terminal with a screen that answers as a real one does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole shell in a pseudo-terminal, as a person sees it."""
+"""The whole shell in a pseudo-terminal, as a user sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inspect``: what a file is, for people and for parse."""
+"""``inspect``: what a file is, in readable form and for parse."""
 
 from __future__ import annotations
 

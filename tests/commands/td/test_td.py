@@ -23,7 +23,7 @@ def column(shell: ShellUnderTest, number: int) -> str:
 
 
 def map_key(shell: ShellUnderTest) -> int:
-    """The key that GetMemoryMap gives out."""
+    """The key that GetMemoryMap returns."""
     return machine_of(shell.shell).services.core.memory_map.key
 
 

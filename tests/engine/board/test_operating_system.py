@@ -40,7 +40,7 @@ from tests.engine.system_run import powered_off, run_system, stopped
 
 PLAIN = TdOptions(td=False)
 UNACCEPTED = 0x40000000  # beyond the 512 MiB that are accepted at boot
-PAGE = 0x14000000  # an accepted page that nobody uses
+PAGE = 0x14000000  # an accepted page that is not used
 IO_APIC = 0xFEC00000
 PRESENT = 1
 USER = 4

@@ -1,4 +1,4 @@
-"""Memory as an operating system of a screenful finds it: to accept, to share, and with devices behind it."""
+"""Memory as an operating system of a screenful finds it: to accept, to share, and with devices after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.engine.operating_system import ACCEPT, PRESENT_WRITABLE, VMCALL_MAP_G
 from tests.engine.system_run import powered_off, run_system, stopped
 
 UNACCEPTED = 0x40000000  # beyond the 512 MiB that are accepted at boot
-PAGE = 0x14000000  # an accepted page that nobody uses
+PAGE = 0x14000000  # an accepted page that is not used
 SHARED = 1 << 47
 IO_APIC = 0xFEC00000
 CONVERSION_LOST = 0
@@ -55,7 +55,7 @@ def test_touching_an_unaccepted_page_stops_the_run_and_says_where(access: str) -
     assert ran.ending == "violation"
     assert violation.address == UNACCEPTED + 0x1238
     assert violation.access == access
-    assert violation.page_state == "PENDING (2M)"  # the VMM has added it, and nobody accepted it
+    assert violation.page_state == "PENDING (2M)"  # the VMM has added it, and it was not accepted
     assert violation.instruction_pointer == (UNACCEPTED + 0x1238 if access == "fetch" else kernel.place("touch"))
     assert ran.console == "before\n"
 

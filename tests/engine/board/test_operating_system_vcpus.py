@@ -215,7 +215,7 @@ def test_there_is_no_mailbox_in_a_td_of_one_vcpu_and_in_a_plain_vm(options: TdOp
 
 
 def place_real_mode_code(kernel: Kernel, page: int) -> Kernel:
-    """At a page below 1 MiB: CPUID, CS into the word at MARK and its APIC ID behind it, then PAUSE for ever."""
+    """At a page below 1 MiB: CPUID, CS into the word at MARK and its APIC ID after it, then PAUSE for ever."""
     # mov eax, 1; cpuid; mov [0x9004], ebx; mov ax, cs; mov [0x9000], ax; pause; jmp
     for at, byte in enumerate(bytes.fromhex("66B801000000 0FA2 66891E0490 8CC8 A30090 F390 EBFC")):
         kernel.mov("rcx", page * 0x1000 + at).raw(f"C601{byte:02X}")  # mov byte [rcx], byte

@@ -1,4 +1,4 @@
-"""Input for a system's serial console: when lines are typed, what a person's waiting means, and that it arrives."""
+"""Input for a system's serial console: when lines are typed, what a user's waiting means, and that it arrives."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_a_system_that_has_halted_for_good_is_dead_and_waits_for_no_input(text: 
 
 
 class Silent:
-    """A person who types nothing."""
+    """A user who types nothing."""
 
     def heard(self, now: int, byte: int) -> None:
-        """Nobody listens."""
+        """Discard it."""
 
     def waits(self, now: int, until: int | None) -> int:
         return now + 1
@@ -110,17 +110,17 @@ def test_all_lines_are_typed_in_order_whatever_the_system_says_in_between(
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, RawTerminal]]:
-    """The side that a person types at, and the terminal."""
-    person, side = pty.openpty()
+    """The side that a user types at, and the terminal."""
+    user, side = pty.openpty()
     with RawTerminal(side) as raw:
-        yield person, raw
+        yield user, raw
     os.close(side)
-    os.close(person)
+    os.close(user)
 
 
 def test_what_a_person_types_arrives_as_it_is_ctrl_c_too(terminal: tuple[int, RawTerminal]) -> None:
-    person, raw = terminal
-    os.write(person, b"a\r\x03")
+    user, raw = terminal
+    os.write(user, b"a\r\x03")
     source, got = TypedAtTerminal(raw), b""
     while len(got) < 3:
         until = source.waits(0, 5 * SECOND)

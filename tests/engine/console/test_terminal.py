@@ -1,4 +1,4 @@
-"""``tdvfsh exec`` in a pseudo-terminal: a program's console is the person's screen and keyboard."""
+"""``tdvfsh exec`` in a pseudo-terminal: a program's console is the user's screen and keyboard."""
 
 from __future__ import annotations
 

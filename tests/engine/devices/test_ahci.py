@@ -1,4 +1,4 @@
-"""The AHCI controller and the keyboard controller as firmware's drivers find them: no disk, nobody at the keys."""
+"""The AHCI controller and the keyboard controller as firmware's drivers find them: no disk, no key presses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PCI configuration by ports and by the enhanced access window: identities, base addresses, who decodes what."""
+"""PCI configuration by ports and by the enhanced access window: identities, base addresses, decoding."""
 
 from __future__ import annotations
 

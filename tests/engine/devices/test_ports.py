@@ -1,4 +1,4 @@
-"""Port I/O: who answers, who ends the run, and what nobody answers."""
+"""Port I/O: which device answers, what ends the run, and ports without a device."""
 
 from __future__ import annotations
 

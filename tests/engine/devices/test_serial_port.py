@@ -40,7 +40,7 @@ def test_registers_after_reset_are_those_of_the_datasheet() -> None:
     port = Machine().port
     values = {each: port.read(each) for each in (IER, IIR, LCR, MCR, LSR)}
     assert values == {IER: 0, IIR: 1, LCR: 0, MCR: 0, LSR: 0x60}
-    assert port.read(MSR) == 0xB0  # carrier, data set ready, clear to send: somebody listens
+    assert port.read(MSR) == 0xB0  # carrier, data set ready, clear to send: the other side listens
 
 
 def test_what_is_sent_comes_out_and_the_transmitter_is_free_at_once() -> None:

@@ -23,7 +23,7 @@ def symbol(name: bytes, value: int, section: int = 1, storage: int = 2, auxiliar
 
 
 def loaded(*symbols: bytes, strings: bytes = b"") -> LoadedImage:
-    """An image of 0x100 bytes of code with a symbol table behind it."""
+    """An image of 0x100 bytes of code with a symbol table after it."""
     image = bytearray(pe_image(bytes(0x100)))
     count = sum(len(one) for one in symbols) // 18
     struct.pack_into("<II", image, POINTER, len(image), count)

@@ -318,7 +318,7 @@ def displacement(end: int, target: int) -> bytes:
 
 
 @pytest.mark.parametrize("site", [0x1000, 0x1001, 0x1002, 0x1003])
-@pytest.mark.parametrize("behind", [0, 4])  # an immediate may stand behind the displacement
+@pytest.mark.parametrize("behind", [0, 4])  # an immediate may follow the displacement
 def test_calls_near_a_reference_are_found_wherever_it_stands(site: int, behind: int) -> None:
     pieces = {
         site: displacement(site + 4 + behind, -0x5000),

@@ -1,4 +1,4 @@
-"""Where a guest was stopped, told by names."""
+"""Where a guest was stopped, by names."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_variables_that_cannot_be_are_refused(client: Client) -> None:
 
 
 def names(client: Client) -> list[str]:
-    """All names, as GetNextVariableName gives them."""
+    """All names, as GetNextVariableName returns them."""
     found: list[str] = []
     client.ram.write(client.room, bytes(18))
     guid = client.put(bytes(16))

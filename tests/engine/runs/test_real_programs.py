@@ -51,7 +51,7 @@ def initrd(tmp_path: Path) -> Path:
 
 
 def run_shell(tmp_path: Path, *lines: str) -> tuple[list[MemoryMapResult], str]:
-    """The real Shell with lines typed at its prompt; FS0: is ``tmp_path``. Gives the maps it read, and its output."""
+    """The real Shell with lines typed at its prompt; FS0: is ``tmp_path``. Returns the maps it read, and its output."""
     output = StringIO()
     machine = Machine(TdOptions(loader="grub2.12"))
     firmware = GuestFirmware(

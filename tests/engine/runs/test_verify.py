@@ -1,4 +1,4 @@
-"""Model against machine, with a kernel whose stub is a few instructions of ours: every difference is told."""
+"""Model against machine, with a kernel whose stub is a few instructions of ours: every difference is reported."""
 
 from __future__ import annotations
 

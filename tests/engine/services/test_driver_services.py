@@ -39,7 +39,7 @@ class Bench(Caller):
     def driver(self, version: int = 16, supported: int = SUCCESS) -> int:
         """A driver: Supported says ``supported`` but for what it manages already; Start opens the device; Stop closes.
 
-        Each function counts its calls behind the interface.
+        Each function counts its calls after the interface.
         """
         interface = self.put(bytes(64))
         handle = self.install(0, EFI_DRIVER_BINDING_PROTOCOL_GUID, interface)
@@ -172,7 +172,7 @@ def test_uses_of_an_agent_that_is_gone_are_gone(bench: Bench) -> None:
 
 
 def registered(bench: Bench) -> tuple[int, int]:
-    """A registration for the device's protocol; gives its key and the event."""
+    """A registration for the device's protocol; returns its key and the event."""
     nothing = bench.put(bytes.fromhex("C3"))
     assert bench.boot("CreateEvent", EVT_NOTIFY_SIGNAL, TPL_CALLBACK, nothing, 0, bench.room) == SUCCESS
     event = bench.firmware.ram.u64(bench.room)

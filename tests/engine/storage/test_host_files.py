@@ -1,4 +1,4 @@
-"""Files of the host that change under a guest: an error for the person or the guest, never a signal or a traceback."""
+"""Files of the host that change under a guest: an error for the user or the guest, never a signal or a traceback."""
 
 from __future__ import annotations
 
