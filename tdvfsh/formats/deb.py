@@ -278,4 +278,4 @@ def _decompressed(path: Path, name: str, raw: IO[bytes]) -> IO[bytes]:
         import zstandard
 
         return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    raise FormatError(str(path), f"{name} is packed in a way that is not known")
+    raise FormatError(str(path), f"{name} has an unknown compression")

@@ -97,7 +97,7 @@ def parse_initrd(
     if config is not None:
         segments.append(_bootconfig_segment(config))
     if not segments:
-        raise FormatError(path, "nothing but zeros, so no initrd")
+        raise FormatError(path, "only zeros: not an initrd")
     tell(total)
     return Initrd(path, total, tuple(segments))
 

@@ -123,7 +123,7 @@ def read_memory_map(view: Buffer | ByteSource, path: str) -> MapReading:
     """
     source = ByteSource(view, path)
     if source.size > MAX_TEXT_SIZE:
-        raise FormatError(path, f"no memory map: {source.size} bytes are too many")
+        raise FormatError(path, f"not a memory map: {source.size} bytes are too many")
     text = decode_text(source.peek(0, source.size))
     found = parse_memmap_sfo(text, path)
     if found:
@@ -142,8 +142,8 @@ def read_memory_map(view: Buffer | ByteSource, path: str) -> MapReading:
     _refuse_arm64(lines, path)
     raise FormatError(
         path,
-        "no memory map: neither memmap, memmap -sfo, 'efi: mem', lsefimmap, efidebug memmap nor e820 lines of Linux, "
-        "Xen, tboot, GRUB, td-shim or /proc/iomem",
+        "not a memory map: neither memmap, memmap -sfo, 'efi: mem', lsefimmap, efidebug memmap nor e820 lines of "
+        "Linux, Xen, tboot, GRUB, td-shim or /proc/iomem",
     )
 
 

@@ -169,7 +169,7 @@ def parse_tdvf(view: Buffer | ByteSource, path: str) -> TdvfMetadata:
     source = ByteSource(view, path)
     found = find_tdvf(source, path)
     if found is None:
-        raise FormatError(path, "no TDX metadata: the firmware does not know trust domains")
+        raise FormatError(path, "no TDX metadata: the firmware does not support TDX")
     offset, found_by = found
     header = DESCRIPTOR.parse(source.read(offset, _DESCRIPTOR_SIZE, "the TDX metadata"))
     count: int = header.number_of_sections

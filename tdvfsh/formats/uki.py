@@ -56,7 +56,7 @@ def parse_uki(view: Buffer | ByteSource, path: str) -> Uki:
     source = ByteSource(view, path)
     pe = parse_pe(source)
     if isinstance(pe, PeRejection):
-        raise FormatError(path, f"no unified kernel image: {pe.why}")
+        raise FormatError(path, f"not a unified kernel image: {pe.why}")
     sections = tuple(
         UkiSection(
             section.name,
@@ -68,7 +68,7 @@ def parse_uki(view: Buffer | ByteSource, path: str) -> Uki:
     )
     uki = Uki(path=path, size=source.size, sections=sections, cmdline="", osrel="", uname="")
     if uki.section(".linux") is None:
-        raise FormatError(path, "no unified kernel image: it has no .linux section")
+        raise FormatError(path, "not a unified kernel image: it has no .linux section")
     return Uki(path, source.size, sections, *(_text(source, uki, name) for name in (".cmdline", ".osrel", ".uname")))
 
 

@@ -149,7 +149,7 @@ class PrivateApt:
                         progress)  # fmt: skip
             if not _is_package(target, package):
                 target.unlink(missing_ok=True)
-                raise HostError(f"{what}: what came does not match the archive's checksum; it was thrown away")
+                raise HostError(f"{what}: the download does not match the archive's checksum; it was removed")
         progress(what, package.size, package.size)
         return target
 

@@ -74,7 +74,7 @@ class AcceptSearch:
         if step < PAGE_SIZE or step % PAGE_SIZE:
             raise UsageError(f"--step {format_size(step)}: must be a multiple of 4 KiB, and not 0")
         if not options.td or options.map is not None:
-            raise UsageError("advice varies what is accepted at boot: neither --no-td nor --map goes with it")
+            raise UsageError("advice varies what is accepted at boot: --no-td and --map cannot be used with it")
         self._options = options
         self._files = files
         self._step = step

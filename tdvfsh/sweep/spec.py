@@ -120,7 +120,7 @@ def _refuse_too_many(data: Mapping[str, Any], most: int, where: str) -> None:
     ]
     scenarios = sum(grids) if grids else made + named
     if max(made, scenarios) > most:
-        raise UsageError(f"{where}: {max(made, scenarios)} scenarios, more than {most}; --yes runs them all the same")
+        raise UsageError(f"{where}: {max(made, scenarios)} scenarios, more than {most}; --yes runs them anyway")
 
 
 def _count(value: object) -> int:

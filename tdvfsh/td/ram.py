@@ -71,7 +71,7 @@ class RamLayout:
         pieces: list[AddressSpan] = []
         for span in sorted(part for given in spans for part in _at_4_gib(given)):
             if pieces and span.start < pieces[-1].end:
-                raise UsageError(f"RAM at {span.start:#x} is there twice")
+                raise UsageError(f"RAM at {span.start:#x} is listed twice")
             if pieces and span.start == pieces[-1].end and span.start != HIGH_RAM_BASE:
                 pieces[-1] = AddressSpan(pieces[-1].start, span.end)
             else:

@@ -48,7 +48,7 @@ class SecureEpt:
 
     def __init__(self, host_page_size: int = LARGE_PAGE_SIZE) -> None:
         if host_page_size not in (PAGE_SIZE, LARGE_PAGE_SIZE):
-            raise UsageError(f"host page size of {host_page_size} bytes: only 4K and 2M exist")
+            raise UsageError(f"host page size of {host_page_size} bytes: only 4K and 2M are valid")
         self.host_page_size = host_page_size
         self._entries: RangeMap[SeptEntry] = RangeMap()
 

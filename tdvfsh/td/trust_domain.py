@@ -60,7 +60,7 @@ class TrustDomain:
         firmware: Sequence[AddressSpan] = (),
     ) -> None:
         if gpaw not in GPA_WIDTHS:
-            raise UsageError(f"GPAW {gpaw} does not exist: a TD has 48 or 52")
+            raise UsageError(f"GPAW {gpaw} is invalid: a TD has 48 or 52")
         if ram.end > 1 << (gpaw - 1):
             raise UsageError(
                 f"memory of {human_size(ram.memory)} reaches the shared bit of GPAW {gpaw} at {1 << (gpaw - 1):#x}"

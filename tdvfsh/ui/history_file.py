@@ -159,7 +159,7 @@ def _open_locked(path: Path) -> int:
         try:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
-                raise OSError("no regular file")
+                raise OSError("not a regular file")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.path.exists(path) and os.path.samestat(os.stat(path), info):
                 return descriptor

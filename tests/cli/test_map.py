@@ -69,7 +69,7 @@ def test_a_fault_ends_the_boot_and_is_named(kernel: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
-        (("--map", "README.md"), 1, "no memory map"),
+        (("--map", "README.md"), 1, "not a memory map"),
         (("--map", "nowhere.txt"), 1, "nowhere.txt"),
         (("--firmware", "README.md"), 1, "no TDX metadata"),
         (("--fault", "accept"), 2, "write WHAT:N=HOW"),

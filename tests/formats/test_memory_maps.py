@@ -141,8 +141,8 @@ def test_e820_ranges_become_whole_pages_without_overlapping() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("hello", "no memory map"),
-        ("", "no memory map"),
+        ("hello", "not a memory map"),
+        ("", "not a memory map"),
         (ROW.replace("09F ", "09E "), "line 1: 0x1000-0x9ffff is not a range of 0x9e pages"),
         (ROW.replace("1000-", "1001-"), "is not a range"),
         ("\n" + ROW.replace("Available ", "Whatever  "), "line 2: unknown memory type 'Whatever'"),

@@ -36,5 +36,5 @@ def test_pe_without_kernel_is_refused() -> None:
 
 
 def test_what_firmware_refuses_is_refused() -> None:
-    with pytest.raises(FormatError, match="no unified kernel image"):
+    with pytest.raises(FormatError, match="not a unified kernel image"):
         parse_uki(b"MZ", "uki")

@@ -11,7 +11,7 @@ import pytest
 from tests.hostile.program import refused, run
 
 MADE = '[[made]]\nkernel_size="12M"\ninit_size="56M"\ninitrd_size=["1M"]\n'
-BOUND = "--yes runs them all the same"
+BOUND = "--yes runs them anyway"
 
 
 @pytest.mark.parametrize(

@@ -135,8 +135,8 @@ ALL_USED = LAZY.replace("Available ", "BS_Code   ")
         (OVERLAP, "ranges overlap"),
         (NO_RAM, "no RAM that is accepted"),
         (ALL_USED, "no Conventional memory"),
-        ("hello\n", "no memory map"),
-        ("", "no memory map"),
+        ("hello\n", "not a memory map"),
+        ("", "not a memory map"),
     ],
 )
 def test_a_map_that_cannot_be_is_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:

@@ -131,7 +131,7 @@ class _Parser:
     def expect_end(self) -> None:
         token = self._peek()
         if token is not None:
-            raise UsageError(f"'{token.text}' is too much in '{self._text}'")
+            raise UsageError(f"'{token.text}' is unexpected in '{self._text}'")
 
     def _both(self) -> bool:
         holds = self._denied()
@@ -212,7 +212,7 @@ class _Parser:
             self._close()
             return holds
         if token.kind != "word":
-            raise UsageError(f"'{token.text}' cannot stand there in '{self._text}'")
+            raise UsageError(f"'{token.text}' is not valid there in '{self._text}'")
         return self._named(token.text)
 
     def _named(self, word: str) -> Value:
@@ -264,7 +264,7 @@ def _tokens(text: str) -> list[_Token]:
     while text[at:].strip():
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
-            raise UsageError(f"'{text[at:].split()[0]}' is nothing that can stand in an expression")
+            raise UsageError(f"'{text[at:].split()[0]}' is not valid in an expression")
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end()))
         at = match.end()
     return found

@@ -180,7 +180,7 @@ class ShellFacts:
             return word.upper()
         if word in _STAGES or word in _GCD_NAMES:
             return word
-        raise UsageError(f"'{word}' means nothing here; 'help assert' lists the names")
+        raise UsageError(f"'{word}' is not a known name; 'help assert' lists the names")
 
     def alike(self, one: Value, other: Value) -> bool:
         """See :class:`tdvfsh.commands.session.expression.Facts`: a status is its number, the error bit aside."""

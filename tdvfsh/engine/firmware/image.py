@@ -102,7 +102,7 @@ def layout_of_td(image: FirmwareImage, ram: RamLayout) -> FirmwareLayout:
         UsageError: A section does not lie in this RAM.
     """
     if image.metadata is None:
-        raise FormatError(image.path, "no TDX metadata: the firmware does not know trust domains (--no-td runs it)")
+        raise FormatError(image.path, "no TDX metadata: the firmware does not support TDX (--no-td runs it)")
     sections = [section for section in image.metadata.sections if section.memory_data_size]
     flash = sorted((each for each in sections if each.type in _IN_FLASH), key=lambda each: each.memory_address)
     _check_flash(image, ram, flash)

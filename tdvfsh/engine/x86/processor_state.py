@@ -101,7 +101,7 @@ class ProcessorState:
         for name, value in before.items():
             self._uc.reg_write(getattr(registers, f"UC_X86_REG_{name}"), value)
         if not all(found):
-            raise HostError("this version of Unicorn keeps its state in a form that is not known; 2.1.4 is")
+            raise HostError("this version of Unicorn keeps its state in an unknown form; 2.1.4 is supported")
 
     def load(self) -> None:
         """Take the processor's present state."""

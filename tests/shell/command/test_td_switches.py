@@ -89,7 +89,7 @@ def test_a_new_td_keeps_what_was_not_given_and_files_are_of_the_shells_drives(
     assert options.accept_at_exit == "unless-objected"
     assert with_files.run("td new -map fs1:\\nothing") == "td: fs1:\\nothing: no such file\n"
     (tmp_path / "ours.txt").write_bytes(b"no map")
-    assert "no memory map" in with_files.run("td new -map fs1:\\ours.txt")
+    assert "not a memory map" in with_files.run("td new -map fs1:\\ours.txt")
     assert options_of(with_files.shell) is options
 
 
