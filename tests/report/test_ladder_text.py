@@ -24,7 +24,7 @@ def test_a_rung_is_a_line_with_the_smallest_size() -> None:
 
 def test_what_is_not_monotone_and_a_boot_without_its_initrd_are_told() -> None:
     lines = ladder_lines(RUNGS)
-    assert "Not monotone: boots is reached with 100 MiB as well, and not with everything between." in lines
+    assert "Not monotone: boots is also reached with 100 MiB, but not with every size between." in lines
     assert lines[-1] == "From 200 MiB up to 300 MiB it boots without its initrd."
     assert len(ladder_lines([Rung("boots", "", MIB), Rung("initrd", "", MIB)])) == 3
 
