@@ -114,6 +114,9 @@ def compare(
         memories: Bytes of RAM; the options' own where empty.
         firmware_models: Firmware models; the options' own where empty.
 
+    Returns:
+        The boots, in the order of the axes.
+
     Raises:
         UsageError: A value that an axis does not have; before anything is booted.
     """

@@ -41,7 +41,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One stage.
+    """One stage of a ladder.
 
     Attributes:
         stage: ``firmware``, the name of a placement, or ``boots``.
@@ -67,6 +67,9 @@ def ladder(options: TdOptions, files: BootFiles, step: int = MIB, progress: Prog
         files: What to boot.
         step: Granularity in bytes, a multiple of 4 KiB.
         progress: Progress callback, called after each boot.
+
+    Returns:
+        A rung for each stage, in the order in which a boot reaches them.
 
     Raises:
         UsageError: An invalid step, or a machine that does not accept all memory at boot.

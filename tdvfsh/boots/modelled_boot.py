@@ -53,7 +53,7 @@ _FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
 
 @dataclass(frozen=True, repr=False)
 class BootResult:
-    """How a boot ended, with the machine as it was then.
+    """Outcome of a boot, with the machine as it was then.
 
     ``messages`` are the console's; ``lost_bytes`` of RAM never reach the operating system, because it is not informed
     what unaccepted memory is.
@@ -184,6 +184,9 @@ class BootResult:
 def boot(options: TdOptions, files: BootFiles) -> BootResult:
     """Boot ``files`` in a fresh TD.
 
+    Returns:
+        The outcome, with the machine; a boot that fails is a result, not an error.
+
     Raises:
         UsageError: Invalid TD options, a TD that does not start, or an initrd that QEMU does not take.
     """
@@ -197,6 +200,9 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         machine: The machine.
         files: What is booted.
         loader: The flow; that of the machine's options where None.
+
+    Returns:
+        The outcome; a boot that fails is a result, not an error.
 
     Raises:
         UsageError: An initrd that QEMU does not take.

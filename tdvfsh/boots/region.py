@@ -59,6 +59,9 @@ def region(
         on_demands: Names of options.
         progress: Progress callback: boots done, boots total.
 
+    Returns:
+        The outcomes by option and size.
+
     Raises:
         UsageError: Nothing to vary, or too much of it.
     """

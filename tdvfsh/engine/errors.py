@@ -16,7 +16,7 @@ class EngineError(TdvfshError):
 
 
 class GuestStopped(EngineError):
-    """The guest touched memory that it cannot access, or raised an exception without a handler.
+    """Stop of a guest at memory that it cannot access, or at an exception without a handler.
 
     Args:
         violation: What happened, with all that is known about the place.
@@ -32,7 +32,7 @@ class GuestIdle(EngineError):
 
 
 class GuestReset(EngineError):
-    """The guest called ResetSystem.
+    """Call of ResetSystem by the guest.
 
     Args:
         kind: ``cold``, ``warm``, ``shutdown`` or ``platform``.
@@ -58,7 +58,7 @@ class WatchdogExpired(EngineError):
 
 
 class GuestFatal(EngineError):
-    """The guest reported a fatal error to its VMM (TDG.VP.VMCALL<ReportFatalError>).
+    """Report of a fatal error to the VMM by the guest (TDG.VP.VMCALL<ReportFatalError>).
 
     Args:
         code: Its error code.
@@ -86,4 +86,4 @@ class InaccessibleMemory(Exception):
 
 
 class ReachedOperatingSystem(Exception):
-    """The kernel runs; unwinds to the start of the outermost image."""
+    """Signal that the kernel runs; unwinds to the start of the outermost image."""

@@ -22,7 +22,7 @@ XBC_DATA_MAX: Final = 32 * 1024 - 1
 
 @dataclass(frozen=True, slots=True)
 class BootConfig:
-    """Where the configuration lies: ``size`` bytes of data at ``offset``, with trailer and padding up to ``end``."""
+    """Place of the configuration: ``size`` bytes of data at ``offset``, with trailer and padding up to ``end``."""
 
     offset: int
     size: int

@@ -46,7 +46,7 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class UnpackLimits:
-    """What counts as a decompression bomb.
+    """Limits beyond which a file counts as a decompression bomb.
 
     Attributes:
         absolute: Bytes that nothing may unpack to, or None for no limit.

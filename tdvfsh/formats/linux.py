@@ -48,7 +48,7 @@ _STUB_SCAN_LIMIT: Final = 32 * MIB
 
 
 class StubGeneration(Enum):
-    """How an EFI stub brings the kernel to its place.
+    """Method by which an EFI stub moves the kernel to its place.
 
     The image itself tells: each way has a message for the allocation that can fail, and only the stub that takes that
     way holds it, uncompressed. Seen in Debian's 5.10 (relocates) and in 6.1.176, 6.12, 6.18 and 7.2 (decompress in the

@@ -294,6 +294,9 @@ def open_mapped(path: str | Path) -> MappedFile:
 
     Neither a FIFO nor a device is ever opened, so this never blocks.
 
+    Returns:
+        The file; its ``view`` and ``read_at`` are for the parsers.
+
     Raises:
         HostError: It does not exist, may not be read, or the host refuses to map it.
         FormatError: It is a folder, a FIFO, a device or a socket.

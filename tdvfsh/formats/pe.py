@@ -109,7 +109,7 @@ def parse_pe(view: Buffer | ByteSource, size: int | None = None) -> PeImage | Pe
 
 
 class _RejectedError(Exception):
-    """Carries a rejection out of the checks; never leaves this module."""
+    """Exception that carries a rejection out of the checks; it never leaves this module."""
 
     def __init__(self, image_error: ImageError, why: str) -> None:
         self.rejection = PeRejection(EfiStatus.EFI_UNSUPPORTED, image_error, why)

@@ -50,7 +50,7 @@ class ImageError(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeRejection:
-    """Why firmware refuses an image: the status, the loader's tag, and a readable sentence fragment."""
+    """Reason for which firmware refuses an image: the status, the loader's tag, and a readable sentence fragment."""
 
     status: EfiStatus
     image_error: ImageError

@@ -51,7 +51,7 @@ class LoadedHeader:
 
 @dataclass(frozen=True, slots=True)
 class PeLoad:
-    """How to fill the pages of an accepted image.
+    """Plan that fills the pages of an accepted image.
 
     Attributes:
         image_address: Where the image lies.

@@ -22,7 +22,7 @@ class Piece(NamedTuple):
 
 
 class LoadedImage:
-    """Reads by RVA over pieces in the order in which the loader wrote them."""
+    """Reader by RVA over pieces in the order in which the loader wrote them."""
 
     __slots__ = ("_pieces", "_source", "_starts")
 

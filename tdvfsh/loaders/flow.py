@@ -51,7 +51,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class BootFailure:
-    """Why a flow ended early.
+    """Reason for which a flow ended early.
 
     Attributes:
         service: The call that failed, or that showed what was missing.

@@ -39,7 +39,7 @@ _BELOW_4G: Final = 4 * GIB - 1
 
 
 class InitrdMemory(Enum):
-    """Where systemd-boot reads the initrds of a Type #1 entry to: it changed with its version."""
+    """Memory to which systemd-boot reads the initrds of a Type #1 entry: it changed with its version."""
 
     POOL = "up to 256.6: a pool that grows with each initrd"
     BELOW_4G_ONLY = "256.7 to 257.4: pages below 4 GiB for all initrds, and no other"

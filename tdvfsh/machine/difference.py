@@ -101,7 +101,7 @@ class MachineDifference:
 
 
 def difference(before: MachineSnapshot, after: MachineSnapshot) -> MachineDifference:
-    """What one would have to change in ``before`` to get ``after``."""
+    """The changes that turn ``before`` into ``after``."""
     ranges: list[RangeChange] = []
     if before.core is not after.core:
         ranges += changed_ranges(MEMORY_MAP, _memory_map(before), _memory_map(after))

@@ -29,7 +29,7 @@ _TO_READ: Final = 1.2
 
 
 class CastRecorder:
-    """Watches a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
+    """Observer of a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
 
     Args:
         shell: What to show.

@@ -23,7 +23,7 @@ _ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are 
 
 
 class Recorder:
-    """Watches a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
+    """Observer of a shell; see :class:`tdvfsh.shell.interfaces.LineWatcher`.
 
     Args:
         shell: What to record.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Replay:
-    """A transcript that was run again.
+    """Result of a replay.
 
     Attributes:
         path: The file.
@@ -64,6 +64,9 @@ def replay(path: Path, *, outside: bool = False, write: bool = False, scratch: P
         outside: Let it read folders outside its own.
         write: Let its commands write to the folders that its header calls ``rw``.
         scratch: An empty folder for what its commands write; one that goes when the replay ends where None.
+
+    Returns:
+        What was printed this time, and how it differs.
 
     Raises:
         HostError, FormatError, UsageError: It cannot be read, is not a transcript, or names what is not here.

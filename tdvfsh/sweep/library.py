@@ -53,7 +53,7 @@ def advise(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Advice:
-    """How much to accept at boot for these files, as ``tdvfsh advise`` tells.
+    """How much to accept at boot for these files, as ``tdvfsh advise`` prints.
 
     Args:
         kernel: The kernel's path.
@@ -64,6 +64,9 @@ def advise(
         step: Granularity of the answer, in bytes.
         jobs: Worker processes; with 1 everything runs in this one.
         progress: Progress callback.
+
+    Returns:
+        The answer: what each loader needs, and the recommended choice.
 
     Raises:
         UsageError, FormatError, HostError: A file or step that is invalid, or a TD that cannot be partly

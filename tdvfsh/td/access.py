@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AccessKind(Enum):
-    """How an access ends: it works, raises #VE in the guest, or leaves the TD for good."""
+    """Outcome of an access: it works, raises #VE in the guest, or leaves the TD for good."""
 
     OK = "ok"
     VIRTUALIZATION_EXCEPTION = "#VE"
@@ -24,7 +24,7 @@ class AccessKind(Enum):
 
 
 class AccessResult(NamedTuple):
-    """How an access ended and, unless it worked, the first address that it failed at."""
+    """Outcome of an access and, unless it worked, the first address that failed."""
 
     kind: AccessKind
     gpa: int | None = None

@@ -71,7 +71,7 @@ class Comparison(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Whether an expression holds, and the comparisons in it that do not."""
+    """Value of an expression, and the comparisons in it that are false."""
 
     holds: bool
     failed: tuple[Comparison, ...]

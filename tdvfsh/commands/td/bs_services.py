@@ -24,7 +24,7 @@ _UINT32: Final = 0xFFFFFFFF
 
 
 class Call(NamedTuple):
-    """Where a service is called: the shell, its machine, and the machine's boot services."""
+    """Context of a service call: the shell, its machine, and the machine's boot services."""
 
     shell: Shell
     machine: Machine

@@ -21,7 +21,7 @@ _QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
 
 
 class MemoryFaults:
-    """Emulates accesses to shared pages, device registers and unaccepted pages.
+    """Emulation of accesses to shared pages, device registers and unaccepted pages.
 
     Args:
         guest: The guest.

@@ -26,7 +26,7 @@ _SCREENS: Final = ("\x1b[2J\x1b[H", f"\x1b[1;{ROWS}r")
 
 
 class NoDisplay:
-    """Where a screen shows; of itself it shows nothing, and those that do say what."""
+    """Display that shows nothing; base class of those that show a screen."""
 
     def text(self, text: str) -> None:
         """Printable characters at the cursor."""

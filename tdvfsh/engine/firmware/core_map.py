@@ -35,7 +35,7 @@ _MOST_IMAGE: Final = 4 * MIB
 
 
 class CoreMap(NamedTuple):
-    """Where a DXE core keeps its map.
+    """Place of a DXE core's memory map.
 
     Attributes:
         head: Address of the list's head.

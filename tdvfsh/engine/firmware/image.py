@@ -51,7 +51,7 @@ class FirmwareImage:
 
 @dataclass(frozen=True, slots=True)
 class FirmwareLayout:
-    """Where a firmware file's parts go in one machine.
+    """Places of a firmware file's parts in one machine.
 
     Attributes:
         pages: Pages outside of RAM that hold firmware, ascending.

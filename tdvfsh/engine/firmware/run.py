@@ -67,7 +67,7 @@ class Paused(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareOutcome:
-    """How a run of firmware ended.
+    """Outcome of a run of firmware.
 
     Attributes:
         ending: As :class:`tdvfsh.engine.runs.os_run.OsRun` has it.

@@ -68,7 +68,7 @@ class ExitAccount:
 
 @dataclass(frozen=True, repr=False)
 class CpuBootResult(BootResult):
-    """How a boot on the processor ended.
+    """Outcome of a boot on the processor.
 
     Attributes:
         waited_ns: Virtual time that the programs spent waiting; no accept took it.
@@ -391,6 +391,9 @@ def boot_on_cpu(
         time_limit: Real seconds after which the run is aborted.
         through_os: Run the operating system on; None to end with ExitBootServices.
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
+
+    Returns:
+        The outcome; a boot that fails is a result, not an error.
 
     Raises:
         UsageError: Invalid TD options, or a TD that does not start.

@@ -23,11 +23,11 @@ _PANIC_END: Final = b"]---"
 
 
 class ConsoleMatched(EngineError):
-    """The console showed what was waited for."""
+    """End of a run: the console showed the expected text."""
 
 
 class KernelPanicked(EngineError):
-    """The console showed that the kernel has panicked; it would only spin from here on."""
+    """End of a run: the console showed a kernel panic, after which the kernel only spins."""
 
 
 class SystemConsole:
@@ -66,7 +66,7 @@ class SystemConsole:
 
 @dataclass(frozen=True, slots=True)
 class SystemOptions:
-    """How an operating system is run on.
+    """Options of a run through an operating system.
 
     Attributes:
         output: Takes the console's bytes as they come.

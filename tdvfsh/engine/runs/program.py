@@ -22,7 +22,7 @@ from tdvfsh.uefi.volume import Volume
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnd:
-    """How a program ended: LoadImage's status, what it returned, and whether it made way for an operating system."""
+    """Outcome of a program: LoadImage's status, what it returned, and whether it made way for an operating system."""
 
     load_status: EfiStatus
     exit_code: int

@@ -21,7 +21,7 @@ from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 @dataclass(frozen=True, repr=False)
 class ProgramResult:
-    """How a program ended.
+    """Outcome of a program.
 
     Attributes:
         machine: The machine as it was then; its journal has every call.
@@ -63,6 +63,9 @@ def run_efi_program(
         options: The TD; the defaults where None.
         typed: What is typed at the console; ``\\n`` is Enter.
         time_limit: Real seconds after which the run is aborted.
+
+    Returns:
+        The program's status and screen, or why it was stopped.
 
     Raises:
         UsageError: Invalid TD options, or a TD that does not start.

@@ -90,6 +90,9 @@ def verify(
         files: What is booted; with KASLR the real kernel goes elsewhere, so ``nokaslr`` belongs on the command line.
         violation_ve: As for :func:`boot_on_cpu`.
         time_limit: Real seconds for the real boot.
+
+    Returns:
+        Both boots and their differences.
     """
     real = boot_on_cpu(options, files, violation_ve=violation_ve, time_limit=time_limit)
     model = boot(real.machine.options, files)

@@ -52,7 +52,7 @@ class StopKind(Enum):
 
 
 class Stop(NamedTuple):
-    """Why and where: ``address`` and ``size`` of an access, or ``number`` of an exception or intercept."""
+    """Reason and place of a stop: ``address`` and ``size`` of an access, or ``number`` of an exception or intercept."""
 
     kind: StopKind
     address: int = 0

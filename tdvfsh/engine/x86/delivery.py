@@ -28,7 +28,7 @@ _CONFORMING: Final = 1 << 10
 
 
 class LinearMemory:
-    """Reads and writes at linear addresses, for :func:`deliver`.
+    """Interface to read and write at linear addresses, for :func:`deliver`.
 
     Args:
         read: Bytes at an address, or None where nothing is mapped.

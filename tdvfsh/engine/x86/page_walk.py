@@ -19,7 +19,7 @@ _FIVE_LEVELS: Final = 1 << 12  # CR4.LA57
 
 
 class Mapping(NamedTuple):
-    """Where a linear address leads.
+    """Translation of a linear address.
 
     Attributes:
         physical: Guest physical address, the shared bit included.
