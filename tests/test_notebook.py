@@ -17,7 +17,7 @@ CELLS = (
     "machine.memory_map",
     "with open_boot_files({kernel!r}) as opened:\n"
     "    result = boot(td_options('2G', '512M', loader='grub2.12'), opened.boot)\n"
-    "    rows = compare(td_options('2G'), opened.boot, ['64M', 'eager'], ['none'], ['direct'])\n"
+    "    rows = compare(td_options('2G'), opened.boot, ['16M', 'eager'], ['none'], ['direct'])\n"
     "result",
     "rows",
     "rows[0]",
@@ -64,7 +64,7 @@ def test_a_comparison_shows_a_row_for_each_boot(shown: list[dict[str, str]]) -> 
     assert html.count("<tr>") == 3
     assert "<td>not started: " in html
     assert "text/html" not in shown[4]
-    assert shown[4]["text/plain"].startswith("<ComparedBoot 64M, direct, none: not started: ")
+    assert shown[4]["text/plain"].startswith("<ComparedBoot 16M, direct, none: not started: ")
 
 
 def test_no_text_of_a_file_becomes_markup() -> None:

@@ -75,15 +75,15 @@ def read_boot_log(source: ByteSource) -> BootLog:
     firmware = "; ".join(text for text in (_first(lines, _FIRMWARE), _first(lines, _DMI)) if text)
     initrd = next((match for line in lines if (match := _RAMDISK.search(line))), None)
     return BootLog(
-        source.path,
-        tuple(lines),
-        kernel,
-        _first(lines, _CMDLINE).strip(),
-        firmware,
-        reading,
-        error,
-        None if initrd is None else (int(initrd[1], 16), int(initrd[2], 16) + 1),
-        _facts(lines, kernel, reading),
+        path=source.path,
+        lines=tuple(lines),
+        kernel=kernel,
+        cmdline=_first(lines, _CMDLINE).strip(),
+        firmware=firmware,
+        map=reading,
+        map_error=error,
+        initrd=None if initrd is None else (int(initrd[1], 16), int(initrd[2], 16) + 1),
+        facts=_facts(lines, kernel, reading),
     )
 
 
@@ -98,7 +98,14 @@ def _facts(lines: Sequence[str], kernel: str, reading: MapReading | None) -> Fac
     vcpus = next((int(match[1]) for pattern in _VCPUS for line in lines if (match := pattern.search(line))), None)
     td = any(_TD.search(line) for line in lines) or bool(unaccepted)
     return Facts(
-        td if td or kernel else None, version_of(kernel), _edk2(lines), vcpus, low_end, memory, unaccepted, table
+        td=td if td or kernel else None,
+        kernel=version_of(kernel),
+        edk2=_edk2(lines),
+        vcpus=vcpus,
+        low_end=low_end,
+        memory=memory,
+        unaccepted=unaccepted,
+        table=table,
     )
 
 

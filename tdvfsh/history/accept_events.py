@@ -55,15 +55,15 @@ def accept_events(records: Sequence[TraceRecord]) -> Iterator[AcceptEvent]:
             yield _event(record, _why(record, records), record.start, record.new_bytes)
         elif isinstance(record, DmaAccept):
             yield AcceptEvent(
-                record.number,
-                record.time_ns,
-                record.duration_ns,
-                record.caller,
-                f"again, after DMA: {record.why}",
-                None,
-                0,
-                record.pages,
-                "" if record.status is None else record.status.name,
+                number=record.number,
+                time_ns=record.time_ns,
+                duration_ns=record.duration_ns,
+                who=record.caller,
+                why=f"again, after DMA: {record.why}",
+                start=None,
+                accepted_bytes=0,
+                calls=record.pages,
+                status="" if record.status is None else record.status.name,
             )
 
 
