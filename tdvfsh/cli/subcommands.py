@@ -148,6 +148,9 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
 
 def _lint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scripts", metavar="SCRIPT", nargs="+")
+    parser.add_argument(
+        "--program", metavar="NAME", action="append", help="a program that the scripts call without its .efi"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -28,6 +28,6 @@ def _check(name: str) -> OptionCheck:
     return is_option
 
 
-def lint(text: str, file: str) -> list[Finding]:
-    """Check a script against this shell's own commands."""
-    return lint_script(text, known_commands(), file=file, aliases=frozenset(BUILT_IN_ALIASES))
+def lint(text: str, file: str, programs: frozenset[str] = frozenset()) -> list[Finding]:
+    """Check a script against this shell's own commands, and programs that it may call without their ending."""
+    return lint_script(text, known_commands(), file=file, aliases=frozenset(BUILT_IN_ALIASES), programs=programs)

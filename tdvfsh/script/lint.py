@@ -7,6 +7,8 @@ variables that nothing sets, ``if`` lines that firmware would refuse.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
 from typing import NamedTuple
 
 from tdvfsh.script.expansion import is_variable_name
@@ -36,6 +38,14 @@ _PROGRAM_ENDS = (".nsh", ".efi")
 OptionCheck = Callable[[str], bool]
 
 
+class Severity(StrEnum):
+    """How sure a finding is: an error ends or breaks the script, a warning may, a note says what it rests on."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
 class Finding(NamedTuple):
     """One fault in a script; ``line`` and ``column`` count from 1."""
 
@@ -43,6 +53,7 @@ class Finding(NamedTuple):
     line: int
     column: int
     message: str
+    severity: Severity = Severity.ERROR
 
 
 class _Line(NamedTuple):
@@ -52,8 +63,15 @@ class _Line(NamedTuple):
 
 
 class _Linter:
-    def __init__(self, commands: Mapping[str, OptionCheck | None], file: str, aliases: frozenset[str]) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, OptionCheck | None],
+        file: str,
+        aliases: frozenset[str],
+        programs: frozenset[str],
+    ) -> None:
         self._commands = commands
+        self._programs = programs
         self._aliases = aliases
         self._file = file
         self.findings: list[Finding] = []
@@ -63,9 +81,10 @@ class _Linter:
         self._set: dict[str, int] = {}
         self._read: list[tuple[str, int, int]] = []
         self._own_aliases: set[str] = set()
+        self._loop_variables: set[str] = set()
 
-    def report(self, line: int, column: int, message: str) -> None:
-        self.findings.append(Finding(self._file, line, column, message))
+    def report(self, line: int, column: int, message: str, severity: Severity = Severity.ERROR) -> None:
+        self.findings.append(Finding(self._file, line, column, message, severity))
 
     def run(self, text: str) -> list[Finding]:
         for number, raw in enumerate(text.split("\n"), 1):
@@ -78,8 +97,23 @@ class _Linter:
                 self.report(token.line, token.column, f"there is no label ':{token.text}'")
         for name, number, column in self._read:
             if name not in self._set and name not in SHELL_VARIABLES:
-                self.report(number, column, f"variable '{name}' is never set in this script")
+                self._unset(name, number, column)
         return sorted(set(self.findings))
+
+    def _unset(self, name: str, number: int, column: int) -> None:
+        if name in self._loop_variables:
+            text = f"a variable of 'for' is written %{name}, not %{name}%: this is %{name} and a '%'"
+            self.report(number, column, text)
+            return
+        known = {other.lower(): other for other in (*SHELL_VARIABLES, *self._set)}
+        same = known.get(name.lower())
+        if same is not None:
+            text = f"variable '{name}' is never set: names are case-sensitive, did you mean '{same}'?"
+            self.report(number, column, text)
+            return
+        near = get_close_matches(name, known.values(), n=1, cutoff=0.8)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        self.report(number, column, f"variable '{name}' is never set in this script{hint}", Severity.WARNING)
 
     def _line(self, number: int, raw: str) -> None:
         if raw.startswith("#"):
@@ -108,7 +142,8 @@ class _Linter:
         if not label:
             self.report(number, column, "a label needs a name right after its colon")
         elif label.lower() in self._labels:
-            self.report(number, column, f"label ':{label}' stands in line {self._labels[label.lower()]} already")
+            text = f"label ':{label}' stands in line {self._labels[label.lower()]} already"
+            self.report(number, column, text, Severity.WARNING)
         else:
             self._labels[label.lower()] = number
 
@@ -195,6 +230,8 @@ class _Linter:
         variable = words[1]
         if len(variable) != 2 or variable[0] != "%" or not variable[1].isalpha():
             self.report(line.number, line.tokens[1].column, f"'{variable}' is not a loop variable (% and one letter)")
+        else:
+            self._loop_variables.add(variable[1])
         if words[2].lower() not in ("in", "run"):
             self.report(line.number, line.tokens[2].column, f"'{words[2]}' should be 'in' or 'run'")
 
@@ -213,9 +250,19 @@ class _Linter:
                 if check is not None and token.text.startswith("-") and len(token.text) > 1 and not check(token.text):
                     self.report(line.number, token.column, f"'{name}' has no option '{token.text}'")
             return
+        word, colon, _ = name.partition(":")
+        if colon and (word in WORDS or word in self._commands):
+            text = f"'{first.text}' is taken for a mapping and ends the script: write '{word}' without the colon"
+            self.report(line.number, first.column, text)
+            return
         is_path = any(character in first.text for character in "\\/:.%") or name.endswith(_PROGRAM_ENDS)
-        if not is_path and name not in self._aliases and name not in self._own_aliases:
-            self.report(line.number, first.column, f"'{first.text}' is not a command of this shell")
+        known = self._aliases | self._own_aliases | self._programs
+        if not is_path and name not in known:
+            near = get_close_matches(name, [*self._commands, *WORDS], n=1, cutoff=0.75) if len(name) > 3 else []
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            where = f"it runs where {first.text}.efi or .nsh is in the path"
+            text = f"'{first.text}' is not a command of this shell: {where}{hint}"
+            self.report(line.number, first.column, text, Severity.NOTE)
 
 
 def lint_script(
@@ -224,6 +271,7 @@ def lint_script(
     *,
     file: str = "",
     aliases: frozenset[str] = frozenset(),
+    programs: frozenset[str] = frozenset(),
 ) -> list[Finding]:
     """Check a script.
 
@@ -233,8 +281,9 @@ def lint_script(
             its options are not checked.
         file: Name for the findings.
         aliases: Lower-case names that stand for commands.
+        programs: Lower-case names of programs and scripts that it may call without their ending.
 
     Returns:
         All findings in order of lines.
     """
-    return _Linter(known_commands, file, aliases).run(text)
+    return _Linter(known_commands, file, aliases, programs).run(text)

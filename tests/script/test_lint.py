@@ -61,3 +61,37 @@ def test_options_are_not_checked_where_nothing_is_known_of_them() -> None:
     assert lint_script("mine -x", {"mine": lambda word: False}, file="f") == [
         Finding("f", 1, 6, "'mine' has no option '-x'")
     ]
+
+
+def severities(text: str, programs: frozenset[str] = frozenset()) -> list[tuple[int, str]]:
+    return [(finding.line, str(finding.severity)) for finding in lint(text, "x.nsh", programs)]
+
+
+def test_a_program_called_without_its_ending_is_a_note_or_nothing() -> None:
+    assert severities("ifu payload.bin 128") == [(1, "note")]
+    assert severities("ifu payload.bin 128", frozenset({"ifu"})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("if not %LastError% == 0 then\nendif", "names are case-sensitive, did you mean 'lasterror'?"),
+        ("set Size 5\necho %size%", "did you mean 'Size'?"),
+        ('for %i run (1 3)\n  set root "fs%i%:"\nendfor', "is written %i, not %i%"),
+        ("goto: END\n:END", "'goto:' is taken for a mapping and ends the script"),
+        ("goto:END\n:END", "is taken for a mapping"),
+        ("echo: hello", "is taken for a mapping"),
+    ],
+)
+def test_what_really_ends_or_breaks_a_script_is_an_error(text: str, part: str) -> None:
+    errors = [finding.message for finding in lint(text, "x.nsh") if finding.severity == "error"]
+    assert any(part in message for message in errors)
+
+
+def test_what_may_be_right_elsewhere_is_a_warning() -> None:
+    assert severities("echo %nope%") == [(1, "warning")]  # a variable may be set before the script runs
+    assert severities(":a\n:A") == [(2, "warning")]
+
+
+def test_a_mapping_is_no_mistake() -> None:
+    assert severities("fs0:\nblk1:\nFS1:\\dir\\tool.efi") == []
