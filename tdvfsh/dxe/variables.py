@@ -155,7 +155,7 @@ class VariableStore:
             EFI_WRITE_PROTECTED: The firmware's own; or, after ExitBootServices, a variable that cannot be seen then or
                 is volatile.
             EFI_OUT_OF_RESOURCES: The store is full.
-            EFI_UNSUPPORTED: The count-based authentication that UEFI has given up.
+            EFI_UNSUPPORTED: The count-based authentication that UEFI has deprecated.
             EFI_SECURITY_VIOLATION: Time-based authentication: this firmware accepts no signature.
         """
         if not name or not _may_set(attributes) or _name_bytes(name) + len(data) > _MAXIMUM_BYTES:

@@ -1,4 +1,4 @@
-"""A diagnosis, for people and for machines."""
+"""A diagnosis, in readable form and as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log_lines(log: BootLog) -> list[str]:
             lines += labelled("", note)
     else:
         lines += labelled("map", f"none: {log.map_error}")
-    vcpus = f"{facts.vcpus} vCPUs" if facts.vcpus is not None else "vCPUs not told"
+    vcpus = f"{facts.vcpus} vCPUs" if facts.vcpus is not None else "vCPUs unknown"
     lines += labelled("machine", f"{'a TD' if facts.td else 'no sign of a TD'}, {vcpus}")
     if log.initrd is not None:
         start, end = log.initrd

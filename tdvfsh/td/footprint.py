@@ -212,7 +212,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
 
 
 def _recorded_model(path: str) -> FirmwareModel:
-    """A model of the user's own: read with care, for somebody may have edited it."""
+    """A model of the user's own: validated, since users edit it."""
     try:
         with Path(path).open("rb") as stream:
             text = stream.read(_LARGEST_FILE + 1)
@@ -231,7 +231,7 @@ def _recorded_model(path: str) -> FirmwareModel:
 
 
 def _check(model: FirmwareModel) -> None:
-    """Raise ValueError for pieces that cannot be: a layout is made of whole pages, in order, up to the top of RAM."""
+    """Raise ValueError for invalid pieces: a layout is made of whole pages, in order, up to the top of RAM."""
     for name in (DIRECT, BOOT_LOADER):
         if name not in model.stages:
             raise ValueError(f"it has no [{name}]")
@@ -248,7 +248,7 @@ def _check(model: FirmwareModel) -> None:
             raise ValueError(f"[{name}]: a piece lies outside of RAM")
         for number, call in enumerate(stage.calls):
             if call.frees is not None and not 0 <= call.frees < number:
-                raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is no call before it")
+                raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is not a call before it")
 
 
 def _model(data: dict[str, Any], name: str) -> FirmwareModel:

@@ -139,7 +139,7 @@ def _wrong(shell: Shell, message: str) -> ShellStatus:
 
 
 def _numbers(shell: Shell, name: str, machine: Machine, words: tuple[str, ...]) -> list[int] | ShellStatus:
-    """The handles that words name; the status behind the message where one is none."""
+    """The handles that words name; the status after the message where one is not a handle."""
     numbers: list[int] = []
     for word in words:
         number = parse_number(word, force_hex=True)

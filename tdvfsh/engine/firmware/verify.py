@@ -60,13 +60,13 @@ def verify_firmware(
         limit: When to give up.
 
     Raises:
-        UsageError: A TD that cannot be.
+        UsageError: Invalid TD options.
     """
     with FirmwareRun(image, options, files, limit=limit) as run:
         try:
             run.run_sec()
         except EngineError as error:
-            return [Comparison("accepts at boot", why=f"SEC did not come to its end: {error}")]
+            return [Comparison("accepts at boot", why=f"SEC did not reach its end: {error}")]
         machine = Machine(options, at_shell=True)
         found = [_accepts(machine, run.accepts)]
         if machine.broken is not None:
@@ -100,7 +100,7 @@ def _dies(why: str, run: FirmwareRun) -> Comparison:
     if outcome.died:
         comparison.agree = 1
     else:
-        comparison.differences.append(f"the firmware goes on: {outcome.why}")
+        comparison.differences.append(f"the firmware continues: {outcome.why}")
     return comparison
 
 

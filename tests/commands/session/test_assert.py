@@ -95,7 +95,7 @@ def test_a_comparison_writes_no_file(under_test: ShellUnderTest) -> None:
         ("and", "'and' is not a known name"),
         ("== 4", "'==' is not valid there"),
         ("booted", "nothing has been booted yet"),
-        ("1 == 12x", "'12x' is nothing"),
+        ("1 == 12x", "'12x' is not valid"),
         ("not " * 100 + "true", "more than 64"),
         ("(" * 100 + "true" + ")" * 100, "more than 64"),
     ],
