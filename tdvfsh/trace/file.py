@@ -13,8 +13,8 @@ A record's keys:
 
 - ``kind``: ``call`` for a service without a kind of its own, else the kind: ``allocate_pages``, ``free_pages``,
   ``allocate_pool``, ``free_pool``, ``get_memory_map``, ``accept_memory``, ``load_image``, ``protocol_accept``,
-  ``accept_at_boot``, ``accept`` (TDG.MEM.PAGE.ACCEPT), ``placement``, ``placement_gone``; it decides which
-  ``arguments`` and ``results`` there are;
+  ``accept_at_boot``, ``accept`` (TDG.MEM.PAGE.ACCEPT), ``dma_accept``, ``placement``, ``placement_gone``; it decides
+  which ``arguments`` and ``results`` there are;
 - ``number``: position in the journal, from 0;
 - ``parent``: number of the record that caused this one, -1 for none;
 - ``time_ns``: virtual time at entry, in modelled nanoseconds;

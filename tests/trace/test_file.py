@@ -15,8 +15,9 @@ from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.map_svg import map_svg
 from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
+from tdvfsh.trace import file as trace_file
 from tdvfsh.trace.file import TraceFile, is_trace_file, read_trace_file, trace_file_lines, write_trace_file
-from tdvfsh.trace.records import BootAccept, PageAccept
+from tdvfsh.trace.records import KINDS, BootAccept, PageAccept
 from tdvfsh.units import GIB, MIB
 from tests.boots.made_files import Opener
 
@@ -167,6 +168,11 @@ def test_a_trace_of_form_1_is_written_as_form_2(tmp_path: Path) -> None:
     write_trace_file(path, read_trace_file(OLD))
     assert json.loads(path.read_text().splitlines()[0])["tdvfsh_trace"] == 2
     assert [*trace_file_lines(read_trace_file(path))] == path.read_text().splitlines()
+
+
+def test_the_form_s_description_names_every_kind() -> None:
+    assert trace_file.__doc__ is not None
+    assert [kind for kind in KINDS if f"``{kind}``" not in trace_file.__doc__] == []
 
 
 def test_bytes_that_are_no_text_and_no_file_at_all(tmp_path: Path) -> None:
