@@ -68,6 +68,16 @@ def human_size(size: int) -> str:
     return f"{size} B"
 
 
+def ram_size(size: int) -> str:
+    """A size of RAM: readable where two digits tell it exactly, else in whole MiB, so that 2815M is not 2816M."""
+    text = human_size(size)
+    if size % MIB:
+        return text
+    number, suffix = text.split()
+    scale = {"TiB": TIB, "GiB": GIB, "MiB": MIB}.get(suffix, 1)
+    return text if round(float(number) * scale) == size else f"{size // MIB} MiB"
+
+
 def pages_for(size: int) -> int:
     """Number of 4 KiB pages that hold ``size`` bytes (EFI_SIZE_TO_PAGES)."""
     return (size + PAGE_SIZE - 1) >> PAGE_SHIFT

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.errors import UsageError
-from tdvfsh.units import GIB, KIB, MIB, TIB, align_down, align_up, format_size, human_size, pages_for, parse_size
+from tdvfsh.units import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    align_down,
+    align_up,
+    format_size,
+    human_size,
+    pages_for,
+    parse_size,
+    ram_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +79,19 @@ def test_what_is_no_size_is_refused_in_one_short_line_that_a_terminal_can_show(t
         parse_size(text)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (2816 << 20, "2.75 GiB"),
+        (2815 << 20, "2815 MiB"),
+        (4 << 30, "4 GiB"),
+        (67000 << 20, "67000 MiB"),
+        (128 << 20, "128 MiB"),
+        (536477696, "511.62 MiB"),
+        (64 << 40, "64 TiB"),
+    ],
+)
+def test_sizes_of_ram_that_differ_are_printed_differently(size: int, text: str) -> None:
+    assert ram_size(size) == text

@@ -173,7 +173,7 @@ def _record(arguments: Arguments) -> int:
     from tdvfsh.engine.firmware.record import record_footprint
     from tdvfsh.machine.firmware_file import read_firmware
     from tdvfsh.td.footprint_text import footprint_text
-    from tdvfsh.units import human_size
+    from tdvfsh.units import ram_size
     from tdvfsh.whole_file import write_whole
 
     options, output, path = arguments.td_options(), arguments.text("output"), arguments.text("file")
@@ -186,7 +186,7 @@ def _record(arguments: Arguments) -> int:
         model = record_footprint(image, read_firmware(path), options, Path(output).stem, limit)
     how = [
         f"firmware   {Path(path).name}",
-        f"machine    a TD of {human_size(options.memory)}, vCPUs: {options.vcpus}, without disks and network",
+        f"machine    a TD of {ram_size(options.memory)}, vCPUs: {options.vcpus}, without disks and network",
         "how        tdvfsh firmware record: the DXE core's own list of memory descriptors, read at each change of it",
     ]
     write_whole(output, footprint_text(model, how).encode())

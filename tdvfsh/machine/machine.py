@@ -41,7 +41,7 @@ from tdvfsh.uefi.memory import (
     MemoryMapListing,
     memory_type_name,
 )
-from tdvfsh.units import GIB, PAGE_SIZE, human_size
+from tdvfsh.units import GIB, PAGE_SIZE, human_size, ram_size
 
 _LEGACY_HOLE: Final = (0xA0000, 0x100000)
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
@@ -130,7 +130,7 @@ class Machine:
     def _summary(self) -> str:
         options, td = self.options, self.td
         kind = "TD" if options.td else "plain VM"
-        parts = [f"{human_size(options.memory)} {kind}", f"firmware {self.start.firmware_name}"]
+        parts = [f"{ram_size(options.memory)} {kind}", f"firmware {self.start.firmware_name}"]
         parts.append("1 vCPU" if options.vcpus == 1 else f"{options.vcpus} vCPUs")
         if options.td:
             parts.append(f"{human_size(td.accepted_bytes)} accepted, {human_size(td.unaccepted_bytes)} not")

@@ -12,7 +12,7 @@ from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
-from tdvfsh.units import PAGE_SIZE, human_size
+from tdvfsh.units import PAGE_SIZE, human_size, ram_size
 
 _LABEL = 10
 
@@ -71,7 +71,7 @@ def td_sentence(result: BootResult) -> str:
     options = result.machine.options
     vcpus = "1 vCPU" if options.vcpus == 1 else f"{options.vcpus} vCPUs"
     firmware = result.machine.start.firmware_name
-    common = f"{human_size(options.memory)} RAM, {vcpus}, firmware {firmware}, loader {options.loader}"
+    common = f"{ram_size(options.memory)} RAM, {vcpus}, firmware {firmware}, loader {options.loader}"
     if not options.td:
         return f"plain VM, {common}"
     if result.machine.imported_map is None:
@@ -128,7 +128,7 @@ def account_lines(result: BootResult) -> list[str]:
             "accepted",
             f"{human_size(result.boot_bytes)} at boot (modelled {result.boot_accept_seconds:.3f} s) "
             f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
-            f"+ {human_size(result.left_to_os_bytes)} left to the OS = {human_size(result.machine.td.ram.memory)}",
+            f"+ {human_size(result.left_to_os_bytes)} left to the OS = {ram_size(result.machine.td.ram.memory)}",
         )
         + _dma_lines(result)
     )

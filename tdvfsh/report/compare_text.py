@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
 from tdvfsh.report.table import table_lines
-from tdvfsh.units import human_size
+from tdvfsh.units import human_size, ram_size
 
 ANY_OPTION = "any"
 
@@ -93,7 +93,7 @@ def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
         return _one_machine(rows)
     lines: list[str] = []
     for memory, model in machines:
-        lines += ["", f"{human_size(memory)} RAM, firmware {model}"]
+        lines += ["", f"{ram_size(memory)} RAM, firmware {model}"]
         lines += _one_machine([row for row in rows if (row.memory, row.firmware_model) == (memory, model)])
     return lines[1:]
 

@@ -13,7 +13,7 @@ from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.report.boot_text import labelled, td_sentence
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
-from tdvfsh.units import human_size
+from tdvfsh.units import human_size, ram_size
 
 _LEAST_SHOWN: Final = 1 << 20
 """Bytes; smaller requests are counted, not listed."""
@@ -103,7 +103,7 @@ def _accepting(explanation: Explanation, failure: BootFailure) -> list[str]:
 def _least(explanation: Explanation) -> list[str]:
     least = explanation.least_accept
     if least is None:
-        ram = human_size(explanation.result.machine.options.memory)
+        ram = ram_size(explanation.result.machine.options.memory)
         return labelled("at boot", f"without any option no --accept makes it boot in {ram} of RAM")
     return labelled("at boot", f"without any option it boots from --accept {least >> 20}M on")
 

@@ -8,7 +8,7 @@ from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.span import span as span_text
 from tdvfsh.report.table import table_lines
-from tdvfsh.units import PAGE_SIZE, human_size
+from tdvfsh.units import PAGE_SIZE, human_size, ram_size
 
 if TYPE_CHECKING:
     from tdvfsh.machine import Machine
@@ -20,7 +20,7 @@ def td_lines(machine: Machine) -> list[str]:
     rows: list[tuple[str, str]] = []
     for number, span in enumerate(td.ram.spans):
         name = "" if number else "RAM"
-        size = f"{human_size(td.ram.memory)}" if name else ""
+        size = f"{ram_size(td.ram.memory)}" if name else ""
         rows.append((name, f"{size:<12}{span_text(span.start, span.end)} {human_size(span.size)}"))
     rows.append(("vCPUs", str(td.vcpus)))
     if td.is_td:

@@ -173,7 +173,13 @@ def set_modified(volume: Volume, parts: Parts, seconds: int) -> None:
 
 def split_path(path: str) -> tuple[str, ...]:
     """Names of a backslash path."""
-    return tuple(part for part in path.replace("/", "\\").split("\\") if part)
+    parts: list[str] = []
+    for part in path.replace("/", "\\").split("\\"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)  # ".." of the root stays: it is not found
+    return tuple(parts)
 
 
 def _key(parts: Sequence[str]) -> tuple[str, ...]:
