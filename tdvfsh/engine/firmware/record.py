@@ -15,9 +15,10 @@ from typing import Final
 
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.console.serial_input import LinesAtPrompts
 from tdvfsh.engine.devices.fw_cfg import FwCfgItem
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.firmware.boot_services import BootService, find_boot_services, service_address
+from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.core_map import CoreMap, change_sites, find_core_map, read_bins, read_core_map
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.firmware.run import FirmwareRun
@@ -75,6 +76,8 @@ class _Recording:
         """Run until firmware waits for input, switches off, or dies; what had been recorded by then counts."""
         self._run.run_sec()
         self.accepts_of_sec = len(self._run.accepts)
+        if self._until_image:
+            self._run.services.watch(BootService.START_IMAGE, self._starts)
         with suppress(EngineError):
             self._run.run()
 
@@ -91,15 +94,10 @@ class _Recording:
         self.accepts_before = len(self._run.accepts)
         for site in change_sites(board, core):
             board.cpu.stop_at(site, self._changing)
-        table = find_boot_services(board) if self._until_image else None
-        if table is not None:
-            board.stand_in(service_address(board, table, BootService.START_IMAGE), self._has_image, self._starts)
 
-    def _has_image(self) -> bool:
-        return any(piece.memory_type == _LOADER_CODE for piece in self.last())
-
-    def _starts(self) -> int:
-        raise _ImageStarts("the image starts")
+    def _starts(self) -> None:
+        if any(piece.memory_type == _LOADER_CODE for piece in self.last()):
+            raise _ImageStarts("the image starts")
 
     def _changing(self) -> bool:
         """Note the map where a part of it is missing: it is about to change."""
@@ -147,7 +145,7 @@ def record_footprint(
 def _record_direct(
     image: FirmwareImage, options: TdOptions, files: BootFiles, nearest: FirmwareModel, limit: RunLimit
 ) -> FirmwareModel:
-    with FirmwareRun(image, options, files, limit=limit) as run:
+    with FirmwareRun(image, options, files, typed=LinesAtPrompts(""), limit=limit) as run:
         recording = _Recording(run, until_image=True)
         recording.run_to_end()
         top = run.td.ram.low.end
@@ -168,7 +166,7 @@ def _record_direct(
 
 
 def _record_own(image: FirmwareImage, options: TdOptions, model: FirmwareModel, limit: RunLimit) -> FirmwareModel:
-    with FirmwareRun(image, options, limit=limit) as run:
+    with FirmwareRun(image, options, typed=LinesAtPrompts(""), limit=limit) as run:
         recording = _Recording(run)
         recording.run_to_end()
         top = run.td.ram.low.end

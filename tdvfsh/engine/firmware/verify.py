@@ -9,6 +9,7 @@ from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.console.serial_input import LinesAtPrompts
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.image import FirmwareImage
@@ -62,7 +63,7 @@ def verify_firmware(
     Raises:
         UsageError: Invalid TD options.
     """
-    with FirmwareRun(image, options, files, limit=limit) as run:
+    with FirmwareRun(image, options, files, typed=LinesAtPrompts(""), limit=limit) as run:
         try:
             run.run_sec()
         except EngineError as error:
