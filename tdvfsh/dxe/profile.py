@@ -38,6 +38,8 @@ class FirmwareProfile:
         runtime_split_entries: Entries that splitting them adds to that table (walks of 2022.11 and 2025.02 recorded).
         sec: How SEC accepts at boot; ``large_pages`` holds for the accept protocol, too.
         footprint: Name of the recorded firmware that goes with it where no other is asked for.
+        rng_protocol: OVMF offers EFI_RNG_PROTOCOL by itself (recorded: 2025.02 does, 2022.11 does not);
+            without one the EFI stub has no seed to pass on.
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -53,6 +55,7 @@ class FirmwareProfile:
     sal_runtime_subsystem: bool = False
     before_exit_boot_services: bool = True
     initrd_option_first: bool = True
+    rng_protocol: bool = True
     runtime_images: int = 9
     descriptors_per_runtime_image: int = 5
     runtime_split_entries: int = 19
@@ -81,6 +84,7 @@ BOOKWORM: Final = replace(
     name="bookworm",
     edk2="edk2-stable202211",
     pool_rejects_unaccepted=False,
+    rng_protocol=False,
     descriptors_per_runtime_image=3,
     runtime_split_entries=18,
     sec=SecRules(boot_processor_alone=True),

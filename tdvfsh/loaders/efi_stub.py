@@ -141,9 +141,10 @@ class _EfiStub:
         """Random seed, PCI ROMs: small requests whose failure is not fatal. Then SNP's opt-out, absent on TDX."""
         services = self._services
         self._flow.stage = EXIT_BOOT_SERVICES
-        status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
-        if status is SUCCESS:
-            services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
+        if services.profile.rng_protocol:
+            status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
+            if status is SUCCESS:
+                services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
         if self._stub.locates_handle_buffers:  # LocateHandleBuffer allocates inside the firmware
             handles = services.core.pool.allocate_pool(EfiMemoryType.EfiBootServicesData, _PCI_HANDLE_BUFFER_SIZE)
         else:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.dxe.boot_services import MemoryMapResult
 from tdvfsh.loaders.stub_kernel import choose_slot
+from tdvfsh.trace.records import AllocatePoolCall
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB, align_up
@@ -168,3 +169,10 @@ def test_two_boots_make_the_same_journal(run: Run, tmp_path: Path) -> None:
         [record.as_dict() for record in run("direct", INITRD_38, cmdline="").machine.trace] for _ in range(2)
     )
     assert first == second
+
+
+@pytest.mark.parametrize(("profile", "seeds"), [("bookworm", 0), ("trixie", 1), ("sid", 1)])
+def test_a_firmware_without_an_rng_protocol_gives_no_random_seed(run: Run, profile: str, seeds: int) -> None:
+    result = run("direct", profile=profile)
+    pools = [record for record in result.machine.trace if isinstance(record, AllocatePoolCall)]
+    assert sum(record.size == 0x24 and record.caller == "stub" for record in pools) == seeds
