@@ -67,7 +67,7 @@ def test_json_tells_totals_files_and_what_a_baseline_says(folder: Path, capsys: 
     assert told["outcomes"] == {"boots": 2, "fails": 2, "not started": 0, "error": 0}
     assert (told["scenarios"], told["run"], told["differences"]) == (4, 4, None)
     assert sorted(told["files"]) == sorted(str(path) for path in Path("before").iterdir() if path.suffix != ".jsonl")
-    make_initrd("initrd", 64 * MIB)
+    make_initrd("initrd", 128 * MIB)
     assert main(["sweep", "fleet.toml", "-o", "after", "--jobs", "1", "--json", "--check", "before"]) == 1
     differences = json.loads(capsys.readouterr().out)["differences"]
     assert [one["kind"] for one in differences] == ["worse", "worse"]
@@ -99,7 +99,7 @@ def test_a_larger_initrd_under_the_same_name_is_caught_against_the_baseline(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["sweep", "fleet.toml", "-o", "before", "--jobs", "1"]) == 0
-    make_initrd("initrd", 64 * MIB)
+    make_initrd("initrd", 128 * MIB)
     assert main(["sweep", "fleet.toml", "-o", "before", "--jobs", "1"]) == 2
     assert "an image that has changed since" in capsys.readouterr().err
     assert main(["sweep", "fleet.toml", "-o", "after", "--jobs", "1", "--check", "before"]) == 1
@@ -166,7 +166,7 @@ def test_pairs_whose_files_have_the_same_names_are_told_apart_by_their_folders(
         (["advise", "vmlinuz", "--accept", "1G"], "--accept is what it finds out"),
         (["advise", "vmlinuz", "--on-demand", "service"], "--on-demand is what it finds out"),
         (["advise", "--pair", "vmlinuz,initrd", "--initrd", "initrd"], "--initrd is for KERNEL"),
-        (["advise", "vmlinuz", "--no-td", "--jobs", "1"], "neither --no-td nor --map"),
+        (["advise", "vmlinuz", "--no-td", "--jobs", "1"], "--no-td and --map cannot be used with it"),
         (["advise", "vmlinuz", "--step", "1000", "--jobs", "1"], "must be a multiple of 4 KiB"),
         (["advise", "vmlinuz", "--loader", "direct,lilo"], "--loader lilo: unknown"),
     ],

@@ -41,8 +41,9 @@ def test_retry_without_progress_is_borne_twice(small: ShellUnderTest) -> None:
     assert _lasterror(small) == "0x7"
 
 
-def test_what_is_no_ram_and_a_plain_vm_are_refused(under_test: ShellUnderTest) -> None:
+def test_converting_what_is_not_ram_succeeds_as_with_qemu_and_a_plain_vm_cannot(under_test: ShellUnderTest) -> None:
     under_test.run("td new -memory 1G -accept eager")
-    assert "Device Error" in under_test.run("share 3G 2M")
+    assert under_test.run("share 3G 2M") == "2 MiB shared: 1 MapGPA\n"
+    assert "MAPPED" not in under_test.run("sept 3G")
     under_test.run("td new -no-td")
     assert "Unsupported" in under_test.run("share 512M 2M")
