@@ -36,7 +36,7 @@ def test_what_is_written_is_read_again(name: str, tmp_path: Path) -> None:
         (footprint_text(firmware_model("lazy-v2"), []).replace("EfiACPIMemoryNVS", "EfiNothing"), "EfiNothing"),
         (
             re.sub(r"free = \d+", "free = 900", footprint_text(firmware_model("inteltdx"), []), count=1),
-            "no call before it",
+            "not a call before it",
         ),
     ],
 )
