@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (b"!<arch>\n", "no data.tar member"),
         (b"!<arch>\n" + b"x" * 60, "damaged ar header"),
         (ar_of({"data.tar.rar": b"x"}), "unknown compression"),
-        (ar_of({"data.tar.\n\x1b]0;x": b"x"}), r"data\.tar\.\\n\\x1b\]0;x has an unknown compression"),  # found by fuzzing
+        (ar_of({"data.tar.\n\x1b]0;x": b"x"}), r"data\.tar\.\\n\\x1b\]0;x has an unknown"),  # found by fuzzing
         (ar_of({"\n": b"xxxx"})[:-3], r"ar member '\\n' goes past"),
         (ar_of({"data.tar.xz": b"not xz at all"}), "damaged"),
         (ar_of({"data.tar.zst": b"not zstd"}), "damaged"),
