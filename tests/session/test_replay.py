@@ -91,11 +91,11 @@ def test_a_recording_that_begins_in_the_middle_holds_the_moment(shell: Shell, tm
     for line in ("td new -memory 2G", "accept 512M 64M", "set a b", "alias x td", "bs AllocatePool LoaderData 40"):
         shell.run_line(line)
     path = tmp_path / "s.tdt"
-    record(shell, path, ["x", "set a", "bs AllocatePool LoaderData 40", "memmap", "trace -n 0", "undo 4", "set"])
+    record(shell, path, ["x", "set a c", "bs AllocatePool LoaderData 40", "memmap", "trace -n 0", "undo 2", "set"])
     found = replay(path, outside=True)
     assert found.diff_lines() == []
     assert "# state: " in found.text
-    assert "Undone: set a\n" in found.text
+    assert "Undone: set a c\n" in found.text
 
 
 def test_the_answers_that_a_command_waited_for_are_part_of_it(shell: Shell, tmp_path: Path) -> None:
