@@ -37,3 +37,9 @@ def test_the_paths_that_documents_name_are_there() -> None:
     for name in ("CONTRIBUTING.md", "SECURITY.md"):
         for path in re.findall(r"`((?:tests|tdvfsh|scripts|docs|images)/[\w/.-]+)`", text(name)):
             assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_no_folder_is_a_hall() -> None:
+    for folder in [PACKAGE, *PACKAGE.rglob("*")]:
+        if folder.is_dir():
+            assert len(list(folder.glob("*.py"))) <= 28, folder

@@ -13,8 +13,8 @@ from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.formats.initrd import Initrd, parse_initrd
 from tdvfsh.formats.linux import LinuxKernel, is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
-from tdvfsh.formats.pe import PeRejection, parse_pe
-from tdvfsh.formats.uki import parse_uki
+from tdvfsh.formats.pe.parse import PeRejection, parse_pe
+from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 
 _KERNEL_SECTION: Final = ".linux"

@@ -31,14 +31,14 @@ def run_boot(arguments: Arguments) -> int:
             result, ran = boot_on_processor(arguments, opened.boot)
         _write_trace(arguments.optional("trace"), result, opened)
         if arguments.flag("json"):
-            from tdvfsh.report.boot_json import boot_dict
+            from tdvfsh.report.boots.boot_json import boot_dict
 
             print_json(boot_dict(result, opened.initrds) | (ran.data if ran is not None else {}))
         else:
             from tdvfsh.boots.explanation import cures_of
             from tdvfsh.diagnosis.of_boot import faults_of
-            from tdvfsh.report.boot_text import story_lines
-            from tdvfsh.report.cure import cure_lines
+            from tdvfsh.report.boots.boot_text import story_lines
+            from tdvfsh.report.boots.cure import cure_lines
             from tdvfsh.report.diagnosis_text import fault_lines
 
             print_lines(

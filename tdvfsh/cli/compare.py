@@ -12,7 +12,7 @@ from tdvfsh.options.uses import use_of
 
 def run_compare(arguments: Arguments) -> int:
     """Every combination of the axes as a table, in standard format or as JSON; one value each where none was given."""
-    from tdvfsh.report.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
+    from tdvfsh.report.boots.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
     axes = {name: arguments.axis(name) or [] for name in use_of("compare").several}

@@ -60,12 +60,12 @@ def _report(result: CpuBootResult) -> RealCodeReport:
     lines: list[str] = []
     data: dict[str, Any] = {}
     if result.shortcut is not None:
-        from tdvfsh.report.shortcut_text import shortcut_dict, shortcut_lines
+        from tdvfsh.report.boots.shortcut_text import shortcut_dict, shortcut_lines
 
         lines += shortcut_lines(result.shortcut)
         data["shortcut"] = shortcut_dict(result.shortcut)
     if result.os_run is not None:
-        from tdvfsh.report.os_run_text import os_run_dict, os_run_lines
+        from tdvfsh.report.boots.os_run_text import os_run_dict, os_run_lines
 
         lines += os_run_lines(result)
         data["os"] = os_run_dict(result)

@@ -22,8 +22,8 @@ from tdvfsh.images.listing import ImagePair, find_pair
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import LOAD_INITRD
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.report.boot_text import files_lines, labelled, story_lines
-from tdvfsh.report.compare_text import compare_lines, compared_rows
+from tdvfsh.report.boots.boot_text import files_lines, labelled, story_lines
+from tdvfsh.report.boots.compare_text import compare_lines, compared_rows
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import GIB, MIB, human_size
 

@@ -53,7 +53,7 @@ def _boot(arguments: Arguments, log: BootLog, kernel: str) -> BootResult:
 
 
 def _print_json(log: BootLog, met: list[MetFault], boots: list[BootResult]) -> None:
-    from tdvfsh.report.boot_json import boot_dict
+    from tdvfsh.report.boots.boot_json import boot_dict
     from tdvfsh.report.diagnosis_text import fault_dicts, log_dict
 
     print_json(

@@ -11,7 +11,7 @@ from tdvfsh.cli.output import print_lines
 
 def run_explain(arguments: Arguments) -> int:
     """Why a boot ends as it does, and what every option makes of it."""
-    from tdvfsh.report.explain import explain_lines
+    from tdvfsh.report.boots.explain import explain_lines
 
     options = arguments.td_options()
     with named_files(arguments) as (_, opened):

@@ -10,7 +10,7 @@ from tdvfsh.cli.output import print_json, print_lines
 
 def run_ladder(arguments: Arguments) -> int:
     """The smallest accepted size for each stage of each loader, as tables or as JSON."""
-    from tdvfsh.report.ladder_text import ladder_dict, ladder_heading, ladder_lines
+    from tdvfsh.report.boots.ladder_text import ladder_dict, ladder_heading, ladder_lines
     from tdvfsh.units import parse_size
 
     step = parse_size(arguments.text("step"))

@@ -64,8 +64,8 @@ def run_lazy(arguments: Arguments) -> int:
 
 def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
     """What became of the shortcut, once for runs where it was the same."""
-    from tdvfsh.report.boot_text import labelled
-    from tdvfsh.report.shortcut_text import shortcut_sentence
+    from tdvfsh.report.boots.boot_text import labelled
+    from tdvfsh.report.boots.shortcut_text import shortcut_sentence
 
     times = Counter(map(shortcut_sentence, shortcuts))
     return [line for text, runs in times.items()
@@ -73,8 +73,8 @@ def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
 
 
 def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[str, Any]:
-    from tdvfsh.report.os_run_text import os_run_dict
-    from tdvfsh.report.shortcut_text import shortcut_dict
+    from tdvfsh.report.boots.os_run_text import os_run_dict
+    from tdvfsh.report.boots.shortcut_text import shortcut_dict
 
     before = result.accept_seconds
     found: dict[str, Any] = {

@@ -12,7 +12,7 @@ from tdvfsh.errors import UsageError
 
 def run_plot(arguments: Arguments) -> int:
     """Where each option boots, along the initrd's size or along what is accepted at boot."""
-    from tdvfsh.report.region_text import region_dict, region_lines
+    from tdvfsh.report.boots.region_text import region_dict, region_lines
     from tdvfsh.units import parse_size
 
     first, last, step = (parse_size(arguments.text(name)) for name in ("first", "last", "step"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_lines
 from tdvfsh.cli.progress import unpack_progress
-from tdvfsh.report.compare_text import ComparedRow, compared_rows, policies_around
+from tdvfsh.report.boots.compare_text import ComparedRow, compared_rows, policies_around
 from tdvfsh.report.report_file import check_form, report_text, wants_comparison
 from tdvfsh.report.trace_file import trace_of_boot
 from tdvfsh.trace.file import TraceFile, is_trace_file, read_trace_file

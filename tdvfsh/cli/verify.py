@@ -33,7 +33,7 @@ def run_verify(arguments: Arguments) -> int:
         agrees, data, lines = result.agrees, verification_dict(result), verification_lines(result)
         if arguments.flag("fast_decompress"):
             from tdvfsh.engine.runs.verify_shortcut import verify_shortcut
-            from tdvfsh.report.shortcut_text import shortcut_verification_dict, shortcut_verification_lines
+            from tdvfsh.report.boots.shortcut_text import shortcut_verification_dict, shortcut_verification_lines
 
             shortcut = verify_shortcut(result.real, options, opened.boot, violation_ve, limit)
             agrees = agrees and shortcut.agrees

@@ -9,9 +9,9 @@ from typing import Final
 
 from tdvfsh.diagnosis.facts import NOT_RAM, Facts, Version, ram_facts, version_of
 from tdvfsh.errors import FormatError
-from tdvfsh.formats.map_rows import clean_lines
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.memory_maps import MAX_TEXT_SIZE, MapReading, decode_text, read_memory_map
+from tdvfsh.formats.maps.memory_maps import MAX_TEXT_SIZE, MapReading, decode_text, read_memory_map
+from tdvfsh.formats.maps.rows import clean_lines
 
 _KERNEL: Final = re.compile(r"Linux version (\S+)")
 _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")

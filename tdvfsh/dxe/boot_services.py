@@ -14,13 +14,13 @@ from tdvfsh.dxe.accept_memory import accept_memory
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.driver_support import DriverSupport
 from tdvfsh.dxe.events import Notify
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.get_memory_map import MemoryMapView
 from tdvfsh.dxe.handles import HandleDatabase, HandleResult, LocateResult
 from tdvfsh.dxe.images import ImageResult, ImageServices, StartResult
-from tdvfsh.dxe.memory_attributes_table import TABLE_TYPES
-from tdvfsh.dxe.pages import PagesResult
-from tdvfsh.dxe.pool import PoolResult
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.get_memory_map import MemoryMapView
+from tdvfsh.dxe.memory.memory_attributes_table import TABLE_TYPES
+from tdvfsh.dxe.memory.pages import PagesResult
+from tdvfsh.dxe.memory.pool import PoolResult
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.td.contents import Contents
@@ -149,7 +149,7 @@ class BootServices:
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def allocate_pages(self, allocate_type: int, memory_type: int, pages: int, memory: int | None = 0) -> PagesResult:
-        """AllocatePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.allocate_pages`.
+        """AllocatePages; see :meth:`tdvfsh.dxe.memory.pages.PageAllocator.allocate_pages`.
 
         With option 1 in force an EFI_OUT_OF_RESOURCES leads to an accept and one more try; ``memory`` may then come
         back changed even where that fails.
@@ -177,7 +177,7 @@ class BootServices:
         return result
 
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
-        """FreePages; see :meth:`tdvfsh.dxe.pages.PageAllocator.free_pages`."""
+        """FreePages; see :meth:`tdvfsh.dxe.memory.pages.PageAllocator.free_pages`."""
         record = self.trace.begin(FreePagesCall(memory, pages))
         core = self.core
         if core.at_runtime:
@@ -194,7 +194,7 @@ class BootServices:
         return status
 
     def allocate_pool(self, pool_type: int, size: int, has_buffer: bool = True) -> PoolResult:
-        """AllocatePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.allocate_pool`."""
+        """AllocatePool; see :meth:`tdvfsh.dxe.memory.pool.PoolAllocator.allocate_pool`."""
         record = self.trace.begin(AllocatePoolCall(pool_type, size))
         if self.at_runtime:
             result = PoolResult(_GONE, None)
@@ -215,7 +215,7 @@ class BootServices:
         return result
 
     def free_pool(self, buffer: int) -> EfiStatus:
-        """FreePool; see :meth:`tdvfsh.dxe.pool.PoolAllocator.free_pool`."""
+        """FreePool; see :meth:`tdvfsh.dxe.memory.pool.PoolAllocator.free_pool`."""
         record = self.trace.begin(FreePoolCall(buffer))
         key = self.core.memory_map.key
         if self.at_runtime:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.events import EventServices
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.get_memory_map import MemoryMapView
 from tdvfsh.dxe.handles import HandleDatabase
-from tdvfsh.dxe.map_reader import MapReader
-from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
-from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.memory.bins import Bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.get_memory_map import MemoryMapView
+from tdvfsh.dxe.memory.map_reader import MapReader
+from tdvfsh.dxe.memory.memory_attributes_table import MemoryAttributesTable
+from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.memory.pages import PageAllocator
+from tdvfsh.dxe.memory.pool import PoolAllocator
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
-from tdvfsh.dxe.pages import PageAllocator
-from tdvfsh.dxe.pool import PoolAllocator
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import VariableStore

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.protocols import FileContents, LoadFile2, SimpleFileSystem
-from tdvfsh.formats.pe import (
+from tdvfsh.formats.pe.load import PeLoad, load_pe
+from tdvfsh.formats.pe.parse import (
     IMAGE_FILE_MACHINE_EBC,
     IMAGE_FILE_MACHINE_I386,
     IMAGE_FILE_MACHINE_X64,
@@ -23,8 +24,7 @@ from tdvfsh.formats.pe import (
     PeRejection,
     parse_pe,
 )
-from tdvfsh.formats.pe_load import PeLoad, load_pe
-from tdvfsh.formats.pe_relocate import Fixup, relocate_pe
+from tdvfsh.formats.pe.relocate import Fixup, relocate_pe
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tdvfsh.formats.pe import PeImage
+from tdvfsh.formats.pe.parse import PeImage
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus

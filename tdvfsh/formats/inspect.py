@@ -15,10 +15,10 @@ from tdvfsh.formats.cpio import CPIO_ODC_MAGIC, is_cpio
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.linux import is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import ByteSource, open_mapped
-from tdvfsh.formats.pe import PeImage, parse_pe
-from tdvfsh.formats.pe_findings import findings
+from tdvfsh.formats.pe.findings import findings
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.formats.tdvf import find_tdvf, parse_tdvf
-from tdvfsh.formats.uki import parse_uki
 from tdvfsh.uefi.status import SUCCESS
 
 _PE_BEGINNINGS: Final = (b"MZ", b"VZ", b"PE\0\0")

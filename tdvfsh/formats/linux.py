@@ -24,7 +24,7 @@ from tdvfsh.formats.linux_layout import (
     SETUP_HEADER_SIZE,
 )
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.formats.records import read_record
 from tdvfsh.formats.text import printable
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID

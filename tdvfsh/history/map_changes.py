@@ -2,7 +2,7 @@
 
 A call's change counts from its last inner call on: an allocation that accepts first is there after the accept.
 
-Source: the pool's pages follow edk2 MdeModulePkg/Core/Dxe/Mem/Pool.c, as :mod:`tdvfsh.dxe.pool` does.
+Source: the pool's pages follow edk2 MdeModulePkg/Core/Dxe/Mem/Pool.c, as :mod:`tdvfsh.dxe.memory.pool` does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tdvfsh.dxe.memory_map import CONVENTIONAL
-from tdvfsh.dxe.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
 from tdvfsh.history.accept_events import enters_map
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap
 from tdvfsh.trace.records import (

@@ -15,9 +15,9 @@ from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats import linux_layout as boot
-from tdvfsh.formats import pe_layout as pe
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, ELF_MAGIC, PT_LOAD
 from tdvfsh.formats.linux import IN_PLACE_MESSAGE, IN_STUB_MESSAGE, StubGeneration
+from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.images.stored import ZSTD_BLOCK_SIZE, zstd_block_header, zstd_frame_header
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError
-from tdvfsh.formats import pe_layout as pe
 from tdvfsh.formats.mapped import ByteSource, open_mapped
+from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.units import PAGE_SIZE, align_up
 

@@ -9,8 +9,8 @@ from pathlib import PurePath
 from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
-from tdvfsh.formats.pe import PeImage
-from tdvfsh.formats.uki import Uki
+from tdvfsh.formats.pe.parse import PeImage
+from tdvfsh.formats.pe.uki import Uki
 from tdvfsh.units import PAGE_SIZE, align_up, human_size
 
 INITRD_PADDING: Final = 4

@@ -12,8 +12,8 @@ from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.formats.pe import PeRejection
-from tdvfsh.formats.pe_load import load_pe
+from tdvfsh.formats.pe.load import load_pe
+from tdvfsh.formats.pe.parse import PeRejection
 from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
 from tdvfsh.loaders.grub_legacy import GrubLegacyLinux
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild

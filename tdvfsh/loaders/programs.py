@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.formats.pe_findings import Overwrite, overwritten_code
+from tdvfsh.formats.pe.findings import Overwrite, overwritten_code
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.dxe.get_memory_map import build_memory_map
+from tdvfsh.dxe.memory.get_memory_map import build_memory_map
 from tdvfsh.machine.snapshot import MachineSnapshot
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, memory_type_name

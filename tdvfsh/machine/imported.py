@@ -8,10 +8,10 @@ from functools import cache
 from itertools import pairwise
 from typing import Final
 
-from tdvfsh.dxe.import_map import recognise, split_ram
+from tdvfsh.dxe.memory.import_map import recognise, split_ram
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import Buffer, ByteSource, open_mapped
-from tdvfsh.formats.memory_maps import MAX_TEXT_SIZE, MapReading, read_memory_map
+from tdvfsh.formats.maps.memory_maps import MAX_TEXT_SIZE, MapReading, read_memory_map
 from tdvfsh.td.hob import TdHobEntry, parse_td_hob_list
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.hob import HOB_HANDOFF, HOB_HEADER, HobType
@@ -53,7 +53,7 @@ class ImportedMap:
 
 
 def import_machine(path: str, td: bool = True) -> ImportedMap:
-    """Read a memory map of any form that :func:`tdvfsh.formats.memory_maps.read_memory_map` knows, or a TD HOB list.
+    """Read a memory map of any form that ``read_memory_map`` of ``formats.maps`` knows, or a TD HOB list.
 
     RAM is what the allocator's map holds, Reserved and NVS pieces of it included, and what is unaccepted.
 

@@ -8,13 +8,13 @@ from typing import Final
 
 from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
-from tdvfsh.dxe.bins import stack_bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore, start_core
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.import_map import core_from_descriptors
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.bins import stack_bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.import_map import core_from_descriptors
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected

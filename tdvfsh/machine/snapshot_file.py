@@ -33,11 +33,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Final
 
-from tdvfsh.dxe.gcd import GcdDescriptor, MemorySpaceMap
-from tdvfsh.dxe.memory_attributes_table import MemoryAttributesTable
-from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
-from tdvfsh.dxe.pages import PageAllocator
-from tdvfsh.dxe.pool import PoolAllocator, _Pool
+from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
+from tdvfsh.dxe.memory.memory_attributes_table import MemoryAttributesTable
+from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.memory.pages import PageAllocator
+from tdvfsh.dxe.memory.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import copy_of

@@ -15,7 +15,7 @@ from tdvfsh.errors import HostError
 from tdvfsh.history.accept_events import AcceptEvent
 from tdvfsh.history.boot_story import StoryStep
 from tdvfsh.history.facts import JournalFacts
-from tdvfsh.report.compare_text import ComparedRow, alike_rows
+from tdvfsh.report.boots.compare_text import ComparedRow, alike_rows
 from tdvfsh.report.page_data import facts_line, page_values
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import human_size

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, HOLE, type_label
-from tdvfsh.report.compare_text import ComparedRow
+from tdvfsh.report.boots.compare_text import ComparedRow
 from tdvfsh.report.trace_text import values_text
 from tdvfsh.trace import TraceRecord
 from tdvfsh.trace.file import TraceFile

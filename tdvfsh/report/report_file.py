@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.report.compare_text import ComparedRow
+from tdvfsh.report.boots.compare_text import ComparedRow
 from tdvfsh.trace.file import TraceFile
 
 _FORMS: Final = (".html", ".htm", ".svg")

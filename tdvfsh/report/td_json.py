@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tdvfsh.report.boot_json import sec_object
+from tdvfsh.report.boots.boot_json import sec_object
 from tdvfsh.report.firmware_accepts_text import accepts_list
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.machine.machine import Machine
-from tdvfsh.report.boot_json import boot_dict
+from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.trace.file import TraceFile
 
 

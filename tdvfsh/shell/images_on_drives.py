@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.errors import HostError, TdvfshError
 from tdvfsh.formats.mapped import ByteSource, MappedFile, open_mapped
-from tdvfsh.formats.pe import IMAGE_FILE_MACHINE_X64
+from tdvfsh.formats.pe.parse import IMAGE_FILE_MACHINE_X64
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.hostfolder import HostFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tdvfsh.report.boot_text import labelled
+from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.table import table_lines
 from tdvfsh.sweep.advise import NONE, Advice, Question, kaslr_seeds
 from tdvfsh.sweep.search import Found

@@ -16,7 +16,8 @@ from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.pe import (
+from tdvfsh.formats.pe.load import load_pe
+from tdvfsh.formats.pe.parse import (
     DIRECTORY_ENTRY_BASERELOC,
     DIRECTORY_ENTRY_DEBUG,
     DIRECTORY_ENTRY_RESOURCE,
@@ -24,9 +25,8 @@ from tdvfsh.formats.pe import (
     PeRejection,
     parse_pe,
 )
-from tdvfsh.formats.pe_load import load_pe
-from tdvfsh.formats.pe_relocate import relocate_pe
-from tdvfsh.formats.uki import TEXT_LIMIT, Uki
+from tdvfsh.formats.pe.relocate import relocate_pe
+from tdvfsh.formats.pe.uki import TEXT_LIMIT, Uki
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 
 _DIRECTORIES: Final = (DIRECTORY_ENTRY_RESOURCE, DIRECTORY_ENTRY_BASERELOC, DIRECTORY_ENTRY_DEBUG)

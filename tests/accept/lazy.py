@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
-from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import start_core
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.bins import Bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import RFC2021, FirmwareProfile
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain

@@ -13,7 +13,7 @@ import pefile
 
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
-from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tests.bench.images import pair
 from tests.bench.measure import Figure, Goal, against
 

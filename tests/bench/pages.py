@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.units import PAGE_SIZE
 from tests.bench.measure import Figure, Goal, against, steady
 from tests.bench.naive_firmware import NaiveFirmware

@@ -7,7 +7,7 @@ import pytest
 from tdvfsh.boots.compare import compare
 from tdvfsh.errors import UsageError
 from tdvfsh.machine import TdOptions
-from tdvfsh.report.compare_text import compare_lines, compare_sfo, compared_rows
+from tdvfsh.report.boots.compare_text import compare_lines, compare_sfo, compared_rows
 from tdvfsh.units import GIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener
 

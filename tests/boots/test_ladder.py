@@ -13,8 +13,8 @@ from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.boots.region import OVER_ACCEPT, OVER_INITRD, region
 from tdvfsh.errors import UsageError
 from tdvfsh.machine import TdOptions
-from tdvfsh.report.ladder_text import ladder_dicts, ladder_lines, ladder_sfo
-from tdvfsh.report.region_text import region_dict, region_lines
+from tdvfsh.report.boots.ladder_text import ladder_dicts, ladder_lines, ladder_sfo
+from tdvfsh.report.boots.region_text import region_dict, region_lines
 from tdvfsh.units import GIB, MIB, PAGE_SIZE
 from tests.boots.made_files import INSTALLER_INITRD, Opener
 

@@ -11,12 +11,12 @@ from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.started import StartedMachines
-from tdvfsh.dxe.pages import PageAllocator
+from tdvfsh.dxe.memory.pages import PageAllocator
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
-from tdvfsh.report.boot_json import boot_dict
+from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.units import GIB, MIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener
 

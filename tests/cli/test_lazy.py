@@ -17,7 +17,7 @@ from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import GIB, MIB
-from tests.report.test_os_run_text import result
+from tests.report.boots.test_os_run_text import result
 
 
 @pytest.fixture

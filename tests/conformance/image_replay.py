@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.memory_map import CONVENTIONAL
-from tdvfsh.dxe.pool import BLOCK_SIZES
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.pool import BLOCK_SIZES
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.trace import Trace
 from tdvfsh.uefi.device_path import DevicePath, FilePath, VenHw

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tdvfsh.dxe.get_memory_map import build_memory_map
-from tdvfsh.dxe.import_map import core_from_descriptors
+from tdvfsh.dxe.memory.get_memory_map import build_memory_map
+from tdvfsh.dxe.memory.import_map import core_from_descriptors
 from tdvfsh.dxe.profile import PROFILES, FirmwareProfile, profile_named
-from tdvfsh.formats.loader_maps import read_lsefimmap
-from tdvfsh.formats.map_rows import clean_lines
-from tdvfsh.formats.memory_maps import parse_memmap, parse_memmap_sfo
+from tdvfsh.formats.maps.loader_maps import read_lsefimmap
+from tdvfsh.formats.maps.memory_maps import parse_memmap, parse_memmap_sfo
+from tdvfsh.formats.maps.rows import clean_lines
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tests.conformance.inputs import recording

@@ -11,9 +11,9 @@ from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
-from tdvfsh.dxe.memory_attributes_table import TABLE_TYPES
-from tdvfsh.dxe.memory_map import CONVENTIONAL
-from tdvfsh.dxe.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
+from tdvfsh.dxe.memory.memory_attributes_table import TABLE_TYPES
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
 from tdvfsh.uefi.memory import MEMORY_DESCRIPTOR_SIZE, MemoryDescriptor
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, pages_for

@@ -8,8 +8,8 @@ from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
-from tdvfsh.dxe.import_map import core_from_descriptors, recognise, split_ram
-from tdvfsh.dxe.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.import_map import core_from_descriptors, recognise, split_ram
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
 from tdvfsh.dxe.profile import BOOKWORM, SID, TRIXIE, FirmwareProfile
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain

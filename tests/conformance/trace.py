@@ -22,8 +22,8 @@ from typing import Final
 from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.memory_map import CONVENTIONAL
-from tdvfsh.dxe.pool import POOL_HEAD_SIZE
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.pool import POOL_HEAD_SIZE
 from tdvfsh.dxe.profile import FirmwareProfile, profile_named
 from tdvfsh.images.make_initrd import make_initrd
 from tdvfsh.images.make_kernel import make_kernel

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import start_core
-from tdvfsh.dxe.gcd import MemorySpaceMap
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.bins import Bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain

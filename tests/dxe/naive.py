@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.core import DxeCore
+from tdvfsh.dxe.memory.bins import Bins
 from tdvfsh.uefi.memory import EFI_MEMORY_CPU_CRYPTO, EfiGcdMemoryType, EfiMemoryType
 from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
-from tdvfsh.dxe.bins import Bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import start_core
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.bins import Bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import UPSTREAM
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.ram import RamLayout

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.dxe.boot_services import BootServices
-from tdvfsh.dxe.memory_map import MapEntry
+from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import TRIXIE, UPSTREAM, FirmwareProfile
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.uefi.device_path import DevicePath, FilePath, VenHw

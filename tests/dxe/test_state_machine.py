@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tdvfsh.accept.needs import Need
 from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
-from tdvfsh.dxe.bins import stack_bins
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import start_core
-from tdvfsh.dxe.gcd import MemorySpaceMap
-from tdvfsh.dxe.memory_map import MapEntry, MemoryMap
+from tdvfsh.dxe.memory.bins import stack_bins
+from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.profile import UPSTREAM
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain

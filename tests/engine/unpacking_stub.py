@@ -15,7 +15,7 @@ import lz4.block
 import zstandard
 
 from tdvfsh.formats.linux_layout import SETUP_HEADER, SETUP_HEADER_OFFSET
-from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.images.make import make_kernel
 from tdvfsh.images.make_kernel import PAYLOAD_OFFSET, SETUP_SIZE
 from tdvfsh.uefi.memory import EfiMemoryType

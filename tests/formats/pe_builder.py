@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tdvfsh.formats import pe_layout as layout
+from tdvfsh.formats.pe import layout
 
 
 class Section(NamedTuple):

@@ -18,11 +18,11 @@ from tdvfsh.formats import initrd
 from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.linux import parse_bzimage
-from tdvfsh.formats.pe import PeImage, PeRejection, parse_pe
-from tdvfsh.formats.pe_load import load_pe
-from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.formats.pe.load import load_pe
+from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
+from tdvfsh.formats.pe.relocate import relocate_pe
+from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.formats.tdvf import parse_tdvf
-from tdvfsh.formats.uki import parse_uki
 from tdvfsh.images.make import make_kernel
 from tests.formats.archives import PACKERS, bootconfig, cpio, member
 from tests.formats.dxe_log import IMAGES

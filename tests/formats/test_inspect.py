@@ -10,9 +10,9 @@ import pytest
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.inspect import inspect_file
 from tdvfsh.images.make import make_initrd, make_kernel
+from tests.formats.pe.test_uki import CMDLINE, INITRD, LINUX
 from tests.formats.pe_builder import build_pe
 from tests.formats.test_tdvf import firmware
-from tests.formats.test_uki import CMDLINE, INITRD, LINUX
 
 
 def inspect(tmp_path: Path, data: bytes) -> dict[str, object]:

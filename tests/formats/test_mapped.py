@@ -13,7 +13,7 @@ from tdvfsh.errors import FormatError, HostError, TdvfshError
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import CHUNK_SIZE, ByteSource, copy_of, open_mapped, read_at
-from tdvfsh.formats.pe import parse_pe
+from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.images.make import make_initrd, make_kernel
 
 

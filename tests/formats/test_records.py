@@ -5,8 +5,8 @@ from construct import Int8ul, Int16ub, Int16ul, Int32ul, Int64ul, Padding, Struc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.formats import pe_layout
 from tdvfsh.formats.linux_layout import SETUP_HEADER
+from tdvfsh.formats.pe import layout as pe_layout
 from tdvfsh.formats.records import read_record
 
 MIXED = Struct("a" / Int8ul, Padding(3), "b" / Int16ul, "c" / Int64ul, "d" / Int32ul)

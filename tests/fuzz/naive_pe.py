@@ -1,6 +1,6 @@
 """The PE loader's rules once more, each as one statement on the file's bytes, in the order in which firmware checks.
 
-Shares no code with :mod:`tdvfsh.formats.pe`. TE images have rules of their own and are not judged.
+Shares no code with :mod:`tdvfsh.formats.pe.parse`. TE images have rules of their own and are not judged.
 
 Source: edk2 MdePkg/Library/BasePeCoffLib/BasePeCoff.c (PeCoffLoaderGetPeHeader, PeCoffLoaderGetImageInfo).
 """

@@ -18,13 +18,13 @@ from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.inspect import inspect_source
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.memory_maps import decode_text as decode_map
-from tdvfsh.formats.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
-from tdvfsh.formats.pe import PeImage, PeRejection, parse_pe
-from tdvfsh.formats.pe_load import load_pe
-from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.formats.maps.memory_maps import decode_text as decode_map
+from tdvfsh.formats.maps.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
+from tdvfsh.formats.pe.load import load_pe
+from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
+from tdvfsh.formats.pe.relocate import relocate_pe
+from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.formats.tdvf import guided_table, parse_tdvf
-from tdvfsh.formats.uki import parse_uki
 from tdvfsh.script.expansion import (
     LineTooLong,
     drop_unknown_variables,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdvfsh.formats.linux import parse_bzimage
-from tdvfsh.formats.pe import PeImage, PeRejection, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.tdvf import guided_table
 from tdvfsh.images.make import make_kernel
 from tests.formats.pe_builder import Section, build_pe

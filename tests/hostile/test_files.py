@@ -20,7 +20,7 @@ from tdvfsh.formats.compression import NO_LIMITS, UnpackLimits
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.inspect import inspect_file
 from tdvfsh.formats.mapped import copy_of, open_mapped
-from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
 from tests.formats.archives import TRAILER, cpio, member

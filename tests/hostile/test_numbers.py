@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.errors import FormatError, UsageError
-from tdvfsh.formats.memory_maps import parse_memory_map
+from tdvfsh.formats.maps.memory_maps import parse_memory_map
 from tdvfsh.machine.faults import parse_fault
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.units import parse_decimal

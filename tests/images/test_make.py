@@ -20,9 +20,9 @@ from tdvfsh.formats.cpio import cpio_entries
 from tdvfsh.formats.initrd import Initrd, parse_initrd
 from tdvfsh.formats.linux import LinuxKernel, parse_bzimage
 from tdvfsh.formats.mapped import ByteSource, open_mapped
-from tdvfsh.formats.pe import PeImage, parse_pe
-from tdvfsh.formats.pe_load import PeLoad, load_pe
-from tdvfsh.formats.pe_relocate import relocate_pe
+from tdvfsh.formats.pe.load import PeLoad, load_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.pe.relocate import relocate_pe
 from tdvfsh.images.make import COMPRESSIONS, make_initrd, make_kernel
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.units import MIB, align_up

@@ -10,7 +10,7 @@ import pytest
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
-from tdvfsh.formats.uki import parse_uki
+from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.images.make import make_initrd, make_kernel, make_uki
 from tdvfsh.units import MIB
 

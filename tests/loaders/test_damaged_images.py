@@ -9,7 +9,7 @@ import pytest
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.errors import UsageError
-from tdvfsh.formats.pe_layout import SECTION_HEADER
+from tdvfsh.formats.pe.layout import SECTION_HEADER
 from tdvfsh.units import MIB
 from tests.loaders.made import MadeImages
 

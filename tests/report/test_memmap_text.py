@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.formats.memory_maps import parse_memory_map
+from tdvfsh.formats.maps.memory_maps import parse_memory_map
 from tdvfsh.report.memmap_text import memmap_sfo, memmap_table
 from tdvfsh.uefi.memory import MemoryDescriptor
 

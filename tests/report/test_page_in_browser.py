@@ -22,7 +22,7 @@ from tdvfsh.history.painted_map import type_label
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.report.compare_text import compared_rows
+from tdvfsh.report.boots.compare_text import compared_rows
 from tdvfsh.report.page import page_html
 from tdvfsh.report.trace_file import trace_of_boot
 from tdvfsh.trace.file import TraceFile

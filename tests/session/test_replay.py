@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.dxe.memory_map import MemoryMap
+from tdvfsh.dxe.memory.memory_map import MemoryMap
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.session.recorder import FileRecorder, Recorder

@@ -12,7 +12,7 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
-from tdvfsh.dxe.memory_map import CONVENTIONAL
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
 from tdvfsh.machine import Machine
 from tdvfsh.script.streams import NullSink
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem

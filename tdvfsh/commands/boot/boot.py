@@ -64,8 +64,8 @@ def boot(
     from tdvfsh.boots.explanation import cures_of
     from tdvfsh.boots.modelled_boot import boot as boot_files
     from tdvfsh.diagnosis.of_boot import faults_of
-    from tdvfsh.report.boot_text import after_boot_lines, story_lines
-    from tdvfsh.report.cure import cure_lines
+    from tdvfsh.report.boots.boot_text import after_boot_lines, story_lines
+    from tdvfsh.report.boots.cure import cure_lines
     from tdvfsh.report.diagnosis_text import fault_lines
 
     try:
@@ -77,7 +77,7 @@ def boot(
     except TdvfshError as error:
         return refuse(shell, "boot", error)
     if json:
-        from tdvfsh.report.boot_json import boot_dict
+        from tdvfsh.report.boots.boot_json import boot_dict
 
         print_json(shell, boot_dict(result, opened.initrds))
         return ShellStatus.SUCCESS if result.booted else ShellStatus(result.status.code)
@@ -130,7 +130,7 @@ def compare(
     """
     from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
     from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compared_boots
-    from tdvfsh.report.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
+    from tdvfsh.report.boots.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
     axes = {name: str(options[name]).split(",") if name in options else [] for name in use_of("compare").several}
@@ -179,7 +179,7 @@ def explain(shell: Shell) -> ShellStatus:
         NOT_FOUND: Nothing has been booted.
     """
     from tdvfsh.boots.explanation import explain as explain_boot
-    from tdvfsh.report.explain import explain_lines
+    from tdvfsh.report.boots.explain import explain_lines
 
     result = last_boot(shell)
     if result is None:

@@ -59,7 +59,7 @@ def ladder(
         INVALID_PARAMETER: An invalid option or step.
     """
     from tdvfsh.boots.ladder import ladder as climb
-    from tdvfsh.report.ladder_text import ladder_dict, ladder_heading, ladder_lines, ladder_sfo
+    from tdvfsh.report.boots.ladder_text import ladder_dict, ladder_heading, ladder_lines, ladder_sfo
     from tdvfsh.units import parse_size
 
     given = dict(options)

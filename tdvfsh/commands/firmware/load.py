@@ -26,7 +26,7 @@ _DRIVER_SUBSYSTEMS = (11, 12)  # EFI_BOOT_SERVICE_DRIVER, EFI_RUNTIME_DRIVER
 
 def check_image(shell: Shell, item: Found) -> ImageResult:
     """What LoadImage would return for a file's headers, where there is no machine to load it into."""
-    from tdvfsh.formats.pe import PeRejection, parse_pe
+    from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 
     data = shell.read_file(item.full_name)
     if not data:

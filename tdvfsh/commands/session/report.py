@@ -13,7 +13,7 @@ from tdvfsh.shell.machine_binding import machine_of
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
-    from tdvfsh.report.compare_text import ComparedRow
+    from tdvfsh.report.boots.compare_text import ComparedRow
     from tdvfsh.shell.shell import Shell
     from tdvfsh.trace.file import TraceFile
 
@@ -64,7 +64,7 @@ def report(
         file = trace_of_boot(booted)
         if compare:
             from tdvfsh.boots.compare import compared_boots
-            from tdvfsh.report.compare_text import compared_rows, policies_around
+            from tdvfsh.report.boots.compare_text import compared_rows, policies_around
 
             options = booted.machine.options
             boots = compared_boots(

@@ -31,7 +31,7 @@ from tdvfsh.documents import read_json
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.abi.interfaces import GuestDevicePath, GuestInterface
 from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
-from tdvfsh.formats.pe import PeRejection, parse_pe
+from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.shapes import anything, flag, items, mapping, maybe, row, text, whole
 from tdvfsh.formats.shapes import fields as fields_shape
 from tdvfsh.formats.typed_json import FieldError

@@ -9,7 +9,7 @@ from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.x86.ram import GuestRam
-from tdvfsh.formats.pe import DIRECTORY_ENTRY_RESOURCE
+from tdvfsh.formats.pe.parse import DIRECTORY_ENTRY_RESOURCE
 
 _DIRECTORY: Final = 16
 _ENTRY: Final = 8

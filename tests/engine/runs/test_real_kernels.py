@@ -25,7 +25,7 @@ from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.runs.os_run import OsRun, SystemOptions
 from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import TdOptions
-from tdvfsh.report.os_run_text import bits_set, os_run_dict, os_run_lines
+from tdvfsh.report.boots.os_run_text import bits_set, os_run_dict, os_run_lines
 from tdvfsh.uefi.tdx import SeptState, TdcallLeaf
 from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE
 from tests.engine.runs.test_real_programs import image

@@ -24,7 +24,7 @@ from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine import Machine, TdOptions
-from tdvfsh.report.boot_json import boot_dict
+from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.report.memmap_text import HEADING, memmap_table
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.units import GIB, MIB

@@ -10,7 +10,7 @@ import pytest
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.main import main
 from tdvfsh.engine.runs.verify import verification_lines, verify
-from tdvfsh.formats.pe import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.images.make import make_kernel
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.memory import EfiMemoryType

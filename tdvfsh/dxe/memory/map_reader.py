@@ -1,0 +1,110 @@
+"""Reader of successive memory maps: what has not changed since the last is not assembled again.
+
+The result is that of :func:`tdvfsh.dxe.memory.get_memory_map.build_memory_map`; a change costs by the descriptors
+between the lowest and the highest of those that changed, and one copy of the list.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces, special_bins
+from tdvfsh.units import PAGE_SHIFT
+
+if TYPE_CHECKING:
+    from tdvfsh.dxe.memory.bins import Bin, Bins
+    from tdvfsh.dxe.memory.gcd import MemorySpaceMap
+    from tdvfsh.dxe.memory.get_memory_map import Piece
+    from tdvfsh.dxe.memory.memory_map import MemoryMap
+    from tdvfsh.dxe.profile import FirmwareProfile
+    from tdvfsh.uefi.memory import MemoryDescriptor
+
+_new: Final = tuple.__new__  # of a MemoryMapView: what its constructor does, in half the time
+_NOWHERE: Final = 1 << 64
+_START: Final = itemgetter(1)
+
+
+class MapReader:
+    """Reader of the maps of one machine, whose bins and profile never change.
+
+    It learns of changes by ``MemoryMap.changes``, which it sets. A map that it has not read before, or that another
+    reader has read since, is assembled as a whole.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_from_gcd",
+        "_gcd",
+        "_gcd_counted",
+        "_gcd_version",
+        "_ram",
+        "_special",
+        "_starts",
+    )
+
+    def __init__(self) -> None:
+        self._changes: list[int] | None = None
+        self._ram: list[MemoryDescriptor] = []
+        self._starts: list[int] = []  # of those in _ram
+        self._special: list[Bin] = []
+        self._gcd: MemorySpaceMap | None = None
+        self._gcd_version = -1
+        self._gcd_counted = 0
+        self._from_gcd: list[MemoryDescriptor] = []
+
+    def read(self, memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
+        """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
+        changes = self._changes
+        if changes is None or memory_map.changes is not changes:
+            self._special = special_bins(bins)
+            self._ram = joined(ram_pieces(memory_map, self._special, profile))
+            self._starts = list(map(_START, self._ram))
+            self._changes = memory_map.changes = [_NOWHERE, 0]
+        elif changes[1]:
+            self._renew(memory_map, profile, changes[0], changes[1])
+            changes[0], changes[1] = _NOWHERE, 0
+        if gcd is not self._gcd or gcd.version != self._gcd_version:
+            pieces, self._gcd_counted = gcd_pieces(gcd, profile)
+            self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, joined(pieces)
+        counted = len(memory_map) + profile.bin_slack_descriptors * len(self._special) + self._gcd_counted
+        ram, rest = self._ram, self._from_gcd
+        if rest and ram:
+            _, start, pages, _, _ = ram[-1]
+            if start + (pages << PAGE_SHIFT) == rest[0][1]:
+                seam = joined([_piece(ram[-1]), _piece(rest[0])])
+                return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
+        return _new(MemoryMapView, ((*ram, *rest) if rest else tuple(ram), counted))
+
+    def _renew(self, memory_map: MemoryMap, profile: FirmwareProfile, low: int, high: int) -> None:
+        """Put ``[low, high)`` together anew.
+
+        No descriptor of gMemoryMap crosses either end, but one that is reported may, where several were joined: what
+        lies outside of it stays. A neighbour comes along where it may join what is new.
+        """
+        ram, starts = self._ram, self._starts
+        first, last = bisect_left(starts, low), bisect_left(starts, high)
+        pieces = ram_pieces(memory_map.between(low, high), self._special, profile)
+        if first:
+            memory_type, start, pages, attribute, _ = ram[first - 1]
+            end = start + (pages << PAGE_SHIFT)
+            if end > low or not pieces or pieces[0][0] == memory_type:
+                first -= 1
+                pieces.insert(0, (memory_type, start, min(end, low), attribute))
+        if first < last:
+            memory_type, start, pages, attribute, _ = ram[last - 1]
+            end = start + (pages << PAGE_SHIFT)
+            if end > high:
+                pieces.append((memory_type, high, end, attribute))
+        if last < len(ram) and (not pieces or pieces[-1][0] == ram[last][0]):
+            pieces.append(_piece(ram[last]))
+            last += 1
+        renewed = joined(pieces)
+        ram[first:last] = renewed
+        starts[first:last] = map(_START, renewed)
+
+
+def _piece(descriptor: MemoryDescriptor) -> Piece:
+    memory_type, start, pages, attribute, _ = descriptor
+    return memory_type, start, start + (pages << PAGE_SHIFT), attribute

@@ -1,0 +1,1 @@
+"""Memory maps as firmware, loaders and kernels print them."""

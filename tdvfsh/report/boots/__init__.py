@@ -1,0 +1,1 @@
+"""Views of boots: one, compared, ladders, regions, an operating system's run."""
