@@ -28,7 +28,7 @@ cmdline = "nokaslr"
 GRID = """
 [[grid]]
 memory = ["1G", "2G"]
-accept = [{ from = "64M", to = "256M", step = "64M" }, "below-4g"]
+accept = ["48M", { from = "128M", to = "256M", step = "64M" }, "below-4g"]
 on_demand = ["none", "service"]
 loader = ["direct", "grub2.12"]
 """

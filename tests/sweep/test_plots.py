@@ -34,7 +34,7 @@ def test_a_panel_for_each_image_loader_and_option_has_each_scenario_in_its_cell(
     assert len(panels) == 2 * 2 * 2
     first = panels[0]
     assert first.title == "cloud initrd_size=40M, on-demand none, direct"
-    assert (first.memories, first.accepts) == ((1 * GIB, 2 * GIB), ("64M", "128M", "192M", "256M", "below-4g"))
+    assert (first.memories, first.accepts) == ((1 * GIB, 2 * GIB), ("48M", "128M", "192M", "256M", "below-4g"))
     for panel in panels:
         for memory, cells in zip(panel.memories, panel.cells, strict=True):
             for accept, outcome in zip(panel.accepts, cells, strict=True):
@@ -171,7 +171,7 @@ def test_the_terminal_shows_a_character_for_each_scenario(rows: list[Row]) -> No
     assert lines[start + 1 : start + 4] == [
         "  2G | ...#|",
         "  1G | ...#|",
-        "      accept 64M to below-4g",
+        "      accept 48M to below-4g",
     ]
     drawn = "".join(line.split("|")[1] for line in lines if line.count("|") == 2)
     assert [drawn.count(mark) for mark in "#. "] == [44, 20, 16]
