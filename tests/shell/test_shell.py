@@ -231,3 +231,10 @@ def test_a_shell_without_drives_has_its_own_prompt() -> None:
     assert shell.prompt() == "Shell> "
     shell.run_line("ls")
     assert shell.last_error_code == 0xE
+
+
+def test_an_ascii_pipe_hands_on_the_low_byte_of_each_character(under_test: ShellUnderTest) -> None:
+    under_test.files.write_file("u.txt", '\ufeffShellCommand,"x"\r\nRow,"A\u0141"\r\n'.encode("utf-16-le"))
+    under_test.run("fs0:")
+    assert under_test.run("type u.txt | parse Row 2") == "A\u0141\n"
+    assert under_test.run("type u.txt |a parse Row 2") == "AA\n"
