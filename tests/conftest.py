@@ -21,3 +21,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist hands its terminal's width to its workers, and our output would fit it
