@@ -105,6 +105,12 @@ class VariableStore:
     def __len__(self) -> int:
         return len(self._variables)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether GetNextVariableName finds the same variables in the same order."""
+        return isinstance(other, VariableStore) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     def __iter__(self) -> Iterator[Variable]:
         """In the order of GetNextVariableName."""
         for wanted in (0, EFI_VARIABLE_NON_VOLATILE):
