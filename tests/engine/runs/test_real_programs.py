@@ -112,7 +112,7 @@ def test_real_grub_boots_an_initrd_with_the_allocator_that_it_cannot_load_withou
 ) -> None:
     path = tmp_path / "large.img"
     make_initrd(path, 64 * MIB)
-    options = TdOptions(memory=2 * GIB, accept=parse_boot_accept("256M"), on_demand=on_demand)
+    options = TdOptions(memory=2 * GIB, accept=parse_boot_accept("244M"), on_demand=on_demand)
     grub = open_mapped(image("grub-2.12", "efi")).view
     with open_boot_files(image("kernel-6.12-cloud", "kernel"), [path], "nokaslr") as opened:
         result = boot_on_cpu(options, opened.boot, grub, time_limit=120)
