@@ -26,7 +26,7 @@ def test_a_grid_is_every_combination_and_made_images_are_every_combination_of_th
     (grid,) = spec.grids
     assert len(grid) == len(list(grid)) == 2 * 2 * 5 * 2 * 2
     accepts = list(dict.fromkeys(point[AXIS_NAMES.index("accept")] for _, point in grid))
-    assert accepts == ["64M", "128M", "192M", "256M", "below-4g"]
+    assert accepts == ["48M", "128M", "192M", "256M", "below-4g"]
 
 
 def test_without_a_grid_the_command_lines_defaults_are_run(spec_file: SpecFile) -> None:
