@@ -41,9 +41,9 @@ def test_the_completion_menu_opens_with_tab(start: Start) -> None:
     terminal = start()
     terminal.until(_PROMPT)
     terminal.send("help m\t")
-    shown = terminal.until("mkdir")
+    shown = terminal.until(r"\bmv\b")
     assert "command" in shown
-    assert "mv" in shown
+    assert "mkdir" in shown
 
 
 def test_ctrl_c_stops_a_goto_loop_and_keeps_the_shell(start: Start, tmp_path: Path) -> None:
