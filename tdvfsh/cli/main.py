@@ -115,7 +115,7 @@ def _drop(stream: TextIO) -> None:
 
 def _handler(subcommand: str) -> Handler:
     module, name = _HANDLERS[subcommand]
-    handler: Handler = getattr(import_module(f"tdvfsh.cli.{module}"), name)
+    handler: Handler = getattr(import_module(f"tdvfsh.cli.subcommand.{module}"), name)
     return handler
 
 

@@ -90,7 +90,7 @@ def serial_input(
         lines: Makes the source of lines that are known in advance.
         hint: Shown to a user at a terminal, before the guest runs.
     """
-    from tdvfsh.cli.exec import standard_input_text
+    from tdvfsh.cli.standard_input import standard_input_text
 
     if sys.stdin is not None and sys.stdin.isatty() and stream.isatty():
         from tdvfsh.engine.console.raw_terminal import RawTerminal

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.exec import time_limit
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.errors import UsageError
 
 

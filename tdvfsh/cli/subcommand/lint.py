@@ -8,7 +8,7 @@ from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.shell import read_script
+from tdvfsh.cli.subcommand.shell import read_script
 from tdvfsh.commands.lint_facts import lint
 from tdvfsh.script.lint import Severity
 

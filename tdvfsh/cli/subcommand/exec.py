@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.run_limits import time_limit
+from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from tdvfsh.machine import Machine
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.uefi.volume import Volume
-
-_MAXIMUM_INPUT: Final = 16 << 20
 
 
 def run_exec(arguments: Arguments) -> int:
@@ -99,20 +99,6 @@ def _status_text(code: int) -> str:
     return status.name if int(status) == code else f"{code:#x}"
 
 
-def time_limit(arguments: Arguments) -> float | None:
-    """``--time-limit`` in real seconds."""
-    text = arguments.optional("time_limit")
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"--time-limit {text}: not a number of seconds")
-    return seconds
-
-
 @contextmanager
 def console() -> Iterator[tuple[Screen, KeySource]]:
     """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text."""
@@ -134,13 +120,6 @@ def console() -> Iterator[tuple[Screen, KeySource]]:
         finally:
             screen.close()
             sys.stdout.flush()
-
-
-def standard_input_text() -> str:
-    """All that comes from standard input; nothing from a terminal, which would wait for a user."""
-    if sys.stdin is None or sys.stdin.isatty():
-        return ""
-    return sys.stdin.buffer.read(_MAXIMUM_INPUT).decode("utf-8", "replace")
 
 
 class _Flushing:

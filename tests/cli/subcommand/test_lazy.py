@@ -48,7 +48,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, str]]:
             return replace(made, os_run=replace(made.os_run, ending="panic", why="it panicked"))
         return made
 
-    importlib.import_module("tdvfsh.cli.cpu_boot")  # imported under the patch, it would keep the made-up run for good
+    # imported under the patch, it would keep the made-up run for good
+    importlib.import_module("tdvfsh.cli.subcommand.cpu_boot")
     monkeypatch.setattr(engine_boot, "boot_on_cpu", ran)
     return asked
 

@@ -44,7 +44,7 @@ def _refuse_model_options(arguments: Arguments) -> None:
 
 def _accepts(arguments: Arguments) -> int:
     """SEC only: which vCPU accepted what. Exit status 1 where SEC did not reach its end."""
-    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.cli.run_limits import time_limit
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.firmware.image import open_firmware
@@ -112,8 +112,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
-    from tdvfsh.cli.cpu_boot import until_pattern
-    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
@@ -167,7 +166,7 @@ def _boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
 
 def _record(arguments: Arguments) -> int:
     """A footprint model of this binary."""
-    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.cli.run_limits import time_limit
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.record import record_footprint

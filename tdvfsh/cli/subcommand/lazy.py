@@ -27,8 +27,7 @@ _HEADS: Final = (
 
 def run_lazy(arguments: Arguments) -> int:
     """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
-    from tdvfsh.cli.cpu_boot import until_pattern
-    from tdvfsh.cli.exec import time_limit
+    from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
 

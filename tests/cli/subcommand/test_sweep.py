@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.cli.sweep import Labels, pace
+from tdvfsh.cli.subcommand.sweep import Labels, pace
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.spec import read_spec

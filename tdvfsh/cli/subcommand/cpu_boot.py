@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
@@ -35,7 +35,6 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
     Raises:
         UsageError: Options that do not belong together.
     """
-    from tdvfsh.cli.exec import time_limit
 
     grub = arguments.optional("grub")
     screen = Screen(TranscriptDisplay(sys.stderr))
@@ -92,16 +91,3 @@ def _system_options(arguments: Arguments) -> Iterator[SystemOptions | None]:
             yield SystemOptions(serial.write, pattern, number, source)
         finally:
             serial.close()
-
-
-def until_pattern(arguments: Arguments) -> re.Pattern[str] | None:
-    """``--until``, compiled.
-
-    Raises:
-        UsageError: It is not a regular expression.
-    """
-    until = arguments.optional("until")
-    try:
-        return None if until is None else re.compile(until)
-    except re.error as error:
-        raise UsageError(f"--until {until}: not a regular expression: {error}") from None

@@ -26,7 +26,7 @@ def run_boot(arguments: Arguments) -> int:
         if model:
             result = boot(options, opened.boot)
         else:
-            from tdvfsh.cli.cpu_boot import boot_on_processor
+            from tdvfsh.cli.subcommand.cpu_boot import boot_on_processor
 
             result, ran = boot_on_processor(arguments, opened.boot)
         _write_trace(arguments.optional("trace"), result, opened)
