@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tdvfsh.boots.modelled_boot import BootResult, boot
     from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
     from tdvfsh.boots.region import Region, region
-    from tdvfsh.dxe.boot_services import BootServices, MemoryMapResult
+    from tdvfsh.dxe.boot_services import BootServices
+    from tdvfsh.dxe.memory_services import MemoryMapResult
     from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
     from tdvfsh.engine.runs.os_run import OsRun, SystemOptions
     from tdvfsh.engine.runs.program_result import ProgramResult, run_efi_program
@@ -165,10 +166,8 @@ _HOMES = {
         "Region",
         "region",
     ),
-    "dxe.boot_services": (
-        "BootServices",
-        "MemoryMapResult",
-    ),
+    "dxe.boot_services": ("BootServices",),
+    "dxe.memory_services": ("MemoryMapResult",),
     "engine.runs.cpu_boot": (
         "CpuBootResult",
         "boot_on_cpu",

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from tdvfsh.accept.needs import ACCEPT_CHUNK, Need, plan_accepts, unaccepted_ranges
 from tdvfsh.dxe.accept_memory import accept_protocol, take_into_map
 from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.dxe.memory_services import MemoryServices
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.memory import EfiAllocateType, EfiGcdMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -177,7 +178,7 @@ def accept_ranges(services: BootServices, ranges: Sequence[tuple[int, int]]) -> 
     return True
 
 
-def accept_memory_resource(services: BootServices, allocate_type: int, size: int, memory: int) -> tuple[bool, int]:
+def accept_memory_resource(services: MemoryServices, allocate_type: int, size: int, memory: int) -> tuple[bool, int]:
     """Option 1's helper: accept ``size`` rounded up to 32 MiB from the low end of the first range that holds it.
 
     A limit that is not the last byte of a page is rewritten in the caller's own variable, even where nothing comes of

@@ -17,7 +17,7 @@ from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import PAGE_SIZE, align_down
 
 if TYPE_CHECKING:
-    from tdvfsh.dxe.boot_services import BootServices
+    from tdvfsh.dxe.memory_services import MemoryServices
 
 _UNACCEPTED: Final = EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted
 _RAM: Final = frozenset({_UNACCEPTED, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory})
@@ -25,7 +25,7 @@ _GCD_MAP_ENTRY_SIZE: Final = 0x60  # sizeof (EFI_GCD_MAP_ENTRY)
 _MAX: Final = (1 << 64) - 1
 
 
-def accept_memory(services: BootServices, start_address: int, size: int) -> EfiStatus:
+def accept_memory(services: MemoryServices, start_address: int, size: int) -> EfiStatus:
     """Accept ``[start_address, start_address + size)`` and let the allocators use it.
 
     Parts that were accepted before are left alone.
@@ -66,7 +66,7 @@ def accept_memory(services: BootServices, start_address: int, size: int) -> EfiS
     return SUCCESS
 
 
-def accept_protocol(services: BootServices) -> MemoryAccept | None:
+def accept_protocol(services: MemoryServices) -> MemoryAccept | None:
     """The accept protocol's interface, or None where no driver installed it."""
     interface = services.handles.locate_protocol(EDKII_MEMORY_ACCEPT_PROTOCOL_GUID).interface
     return interface if isinstance(interface, MemoryAccept) else None
@@ -80,7 +80,7 @@ def mapped_until(td: TrustDomain, start: int, end: int) -> int:
     return end
 
 
-def has_room_for_bookkeeping(services: BootServices) -> bool:
+def has_room_for_bookkeeping(services: MemoryServices) -> bool:
     """Whether the pool can still provide the two GCD map entries that splitting a range takes."""
     pool = services.core.pool
     entries = [pool.allocate_pool(EfiMemoryType.EfiBootServicesData, _GCD_MAP_ENTRY_SIZE) for _ in range(2)]
@@ -90,7 +90,7 @@ def has_room_for_bookkeeping(services: BootServices) -> bool:
     return all(entry.buffer for entry in entries)
 
 
-def take_into_map(services: BootServices, start: int, end: int) -> None:
+def take_into_map(services: MemoryServices, start: int, end: int) -> None:
     """Turn accepted ``[start, end)`` from Unaccepted into SystemMemory, and its pages into Conventional memory.
 
     The new descriptor's attribute is CPU_CRYPTO, unlike that of memory accepted at boot, so the two never join.

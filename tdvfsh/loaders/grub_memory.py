@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.accept.needs import Need
-from tdvfsh.dxe.boot_services import MemoryMapResult
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.flow import START_IMAGE, BootFlow, shortage
 from tdvfsh.uefi import service_names

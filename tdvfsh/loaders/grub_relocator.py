@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tdvfsh.dxe.boot_services import MemoryMapResult
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.grub_memory import HEAP_MINIMUM_ADDRESS, Grub
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

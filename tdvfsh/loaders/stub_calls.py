@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from tdvfsh.dxe.boot_services import MemoryMapResult
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import BootFlow

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
-from tdvfsh.dxe.boot_services import MemoryMapResult
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import LOAD_KERNEL, shortage

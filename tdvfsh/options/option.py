@@ -7,6 +7,7 @@ for type checkers too.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
 
@@ -34,7 +35,7 @@ Plain = int | str | bool
 _SHOWN: Final = 60
 
 
-class Option(Generic[Held, Given]):
+class Option(ABC, Generic[Held, Given]):
     """One option.
 
     Args:
@@ -113,17 +114,17 @@ class Option(Generic[Held, Given]):
         """Its name in commands, without dashes in front."""
         return self.name.replace("_", "-")
 
+    @abstractmethod
     def read(self, value: object) -> Held:
         """The value that text, or a value of the right type, stands for.
 
         Raises:
             UsageError: It stands for none; the message begins with it.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def plain(self, value: Held) -> Plain:
         """The value in the one spelling that results of a sweep hold."""
-        raise NotImplementedError
 
     def names_file(self, value: object) -> bool:
         """Whether a value is the path of a file: at the prompt that is a file of the shell's drives."""
@@ -354,6 +355,10 @@ class File(Option["str | None", "str | None"]):
             raise UsageError(f"{shown(value)}: not the name of a file")
         return value
 
+    def plain(self, value: str | None) -> Plain:
+        """See :meth:`Option.plain`; empty where there is none."""
+        return value or ""
+
 
 class Words(Option["tuple[str, ...]", "Sequence[str]"]):
     """Any number of words: text has commas between them, and the option may be given repeatedly."""
@@ -373,6 +378,10 @@ class Words(Option["tuple[str, ...]", "Sequence[str]"]):
         if not isinstance(value, Sequence) or not all(isinstance(word, str) for word in value):
             raise UsageError(f"{shown(value)}: not words")
         return tuple(word for words in value for word in words.split(","))
+
+    def plain(self, value: tuple[str, ...]) -> Plain:
+        """See :meth:`Option.plain`."""
+        return ",".join(value)
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.boots.modelled_boot import BootResult
-from tdvfsh.dxe.boot_services import MemoryMapResult
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.loaders.stub_kernel import choose_slot
 from tdvfsh.trace.records import AllocatePoolCall
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor

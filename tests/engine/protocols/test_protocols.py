@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from io import StringIO
-from zlib import crc32
 
-import pytest
-
-from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_TIMER, TPL_CALLBACK
-from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped
-from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.uefi.efi_time import EfiTime
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_UTILITIES_PROTOCOL_GUID,
-    EFI_GLOBAL_VARIABLE_GUID,
     EFI_HII_DATABASE_PROTOCOL_GUID,
     EFI_HII_STRING_PROTOCOL_GUID,
     EFI_PCI_IO_PROTOCOL_GUID,
@@ -27,145 +17,18 @@ from tdvfsh.uefi.guids import (
     EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID,
     EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID,
     EFI_UNICODE_COLLATION_PROTOCOL2_GUID,
-    Guid,
 )
-from tdvfsh.uefi.service_names import BOOT_SERVICES
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tests.engine.programs import Caller, guest
+from tests.engine.client import END, OWN, Client
+from tests.engine.programs import guest
 from tests.engine.protocols.test_texts import string_package
 
-OWN = Guid("11111111-2222-3333-4444-555555555555")
-BS, RT, NV, APPEND = 2, 4, 1, 0x40
 TOO_SMALL, NOT_FOUND = EfiStatus.EFI_BUFFER_TOO_SMALL, EfiStatus.EFI_NOT_FOUND
 INVALID, UNSUPPORTED = EfiStatus.EFI_INVALID_PARAMETER, EfiStatus.EFI_UNSUPPORTED
 NOT_READY = EfiStatus.EFI_NOT_READY
-END = bytes.fromhex("7fff0400")
 INSTANCE_END = bytes.fromhex("7f010400")
 PCI_ROOT = bytes.fromhex("02010c00d041030a00000000")
 PCI = bytes.fromhex("010106000201")
-
-
-class Client(Caller):
-    """A program that asks for protocols."""
-
-    def __init__(self, firmware: GuestFirmware, output: StringIO) -> None:
-        super().__init__(firmware)
-        self.output = output
-        self.size = firmware.context.heap.allocate(16)
-
-    def path(self, *nodes: bytes) -> int:
-        return self.put(b"".join(nodes) + END)
-
-    def result(self, address: int) -> bytes:
-        """A device path that came back, which the caller frees."""
-        end = self.ram.read(address, 256).index(END) + len(END)
-        data = self.ram.read(address, end)
-        assert self.boot("FreePool", address) == SUCCESS
-        return data
-
-    def get(self, name: str, room: int = 256) -> tuple[int, bytes, int]:
-        """GetVariable: status, value, attributes."""
-        self.ram.put_u64(self.size, room)
-        attributes = self.size + 8
-        guid = self.guid(OWN)
-        status = self.runtime("GetVariable", self.text(name), guid, attributes, self.size, self.room)
-        value = self.ram.read(self.room, self.ram.u64(self.size)) if status == SUCCESS else b""
-        return status, value, self.ram.u32(attributes)
-
-    def set(self, name: str, data: bytes, attributes: int = BS | RT | NV, vendor: Guid = OWN) -> int:
-        where = self.put(data) if data else 0
-        return self.runtime("SetVariable", self.text(name), self.guid(vendor), attributes, len(data), where)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with guest(keys="ab\x1b[A\x03") as (firmware, output):
-        yield Client(firmware, output)
-
-
-def test_a_variable_is_kept_replaced_appended_to_and_deleted(client: Client) -> None:
-    assert client.get("v")[0] == NOT_FOUND
-    assert client.set("v", b"one") == SUCCESS
-    assert client.get("v") == (SUCCESS, b"one", BS | RT | NV)
-    assert client.get("v", room=2)[0] == TOO_SMALL
-    assert client.ram.u64(client.size) == 3
-    assert client.set("v", b"two", BS | RT | NV | APPEND) == SUCCESS
-    assert client.get("v")[1] == b"onetwo"
-    assert client.set("v", b"other", BS) == INVALID  # attributes do not change
-    assert client.set("v", b"") == SUCCESS
-    assert client.get("v")[0] == NOT_FOUND
-
-
-def test_variables_that_cannot_be_are_refused(client: Client) -> None:
-    assert client.set("", b"x") == INVALID
-    assert client.set("v", b"x", RT) == INVALID
-    assert client.set("v", b"x", BS | RT | 0x20) == EfiStatus.EFI_SECURITY_VIOLATION  # no signature is accepted
-    assert client.set("SecureBoot", b"\1", BS | RT, EFI_GLOBAL_VARIABLE_GUID) == EfiStatus.EFI_WRITE_PROTECTED
-    assert client.set("v", bytes(1 << 16)) == INVALID
-
-
-def names(client: Client) -> list[str]:
-    """All names, as GetNextVariableName returns them."""
-    found: list[str] = []
-    client.ram.write(client.room, bytes(18))
-    guid = client.put(bytes(16))
-    while True:
-        client.ram.put_u64(client.size, 512)
-        status = client.runtime("GetNextVariableName", client.size, client.room, guid)
-        if status != SUCCESS:
-            assert status == NOT_FOUND
-            return found
-        found.append(client.ram.utf16(client.room))
-
-
-def test_variables_are_listed_and_those_of_boot_services_vanish_at_runtime(client: Client) -> None:
-    assert client.set("boot", b"x", BS) == SUCCESS
-    assert client.set("both", b"x", BS | RT) == SUCCESS
-    assert {"boot", "both", "PlatformLang"} <= set(names(client))
-    client.firmware.core.at_runtime = True
-    assert "boot" not in names(client)
-    assert client.get("boot")[0] == NOT_FOUND
-    assert client.get("both")[0] == SUCCESS
-
-
-def test_a_name_that_is_none_ends_the_listing_with_an_error(client: Client) -> None:
-    client.ram.write(client.room, "nosuch\0".encode("utf-16-le"))
-    client.ram.put_u64(client.size, 512)
-    assert client.runtime("GetNextVariableName", client.size, client.room, client.guid(OWN)) == INVALID
-
-
-def test_the_variable_store_counts_what_is_used(client: Client) -> None:
-    def remaining() -> int:
-        where = (client.room, client.room + 8, client.room + 16)
-        assert client.runtime("QueryVariableInfo", BS | RT | NV, *where) == SUCCESS
-        assert client.ram.u64(where[0]) >= client.ram.u64(where[1]) >= client.ram.u64(where[2]) > 0
-        return client.ram.u64(where[1])
-
-    before = remaining()
-    client.set("used", bytes(100))
-    assert before - remaining() == 60 + 2 * len("used") + 4 + 100  # header, name with its padding, data
-
-
-def test_memory_is_copied_over_itself_filled_and_summed(client: Client) -> None:
-    client.ram.write(client.room, b"0123456789")
-    client.boot("CopyMem", client.room + 2, client.room, 8)
-    assert client.ram.read(client.room, 10) == b"0101234567"
-    client.boot("SetMem", client.room, 4, 0x1_58)  # only the low byte counts
-    assert client.ram.read(client.room, 6) == b"XXXX23"
-    assert client.boot("CalculateCrc32", client.room, 10, client.size) == SUCCESS
-    assert client.ram.u32(client.size) == crc32(b"XXXX234567")
-
-
-def test_monotonic_counts_rise_and_the_high_half_starts_anew(client: Client) -> None:
-    counts = []
-    for _ in range(2):
-        assert client.boot("GetNextMonotonicCount", client.size) == SUCCESS
-        counts.append(client.ram.u64(client.size))
-    assert counts[1] == counts[0] + 1
-    assert client.runtime("GetNextHighMonotonicCount", client.size) == SUCCESS
-    assert client.ram.u32(client.size) == (counts[1] >> 32) + 1
-    client.boot("GetNextMonotonicCount", client.size)
-    assert client.ram.u64(client.size) == (counts[1] >> 32) + 1 << 32
 
 
 def test_device_paths_are_measured_joined_and_taken_apart(client: Client) -> None:
@@ -345,109 +208,3 @@ def test_the_screen_has_one_mode_and_says_where_its_cursor_is(client: Client) ->
     assert client.member(screen, clear, screen) == SUCCESS
     assert struct.unpack("<6i", client.ram.read(state, 24))[3:5] == (0, 0)
     assert client.member(screen, test, screen, client.text("plain")) == SUCCESS
-
-
-def test_an_event_of_a_priority_that_cannot_be_is_refused(client: Client) -> None:
-    code = client.put(b"\xc3")
-    for tpl, status in ((TPL_CALLBACK, SUCCESS), (4, INVALID), (31, INVALID)):
-        assert client.boot("CreateEvent", EVT_NOTIFY_SIGNAL, tpl, code, 0, client.room) == status
-    assert client.boot("CreateEvent", EVT_NOTIFY_SIGNAL, TPL_CALLBACK, 0, 0, client.room) == INVALID
-    assert client.boot("CreateEvent", 0x300, TPL_CALLBACK, code, 0, client.room) == INVALID
-
-
-def test_configuration_tables_appear_in_the_system_table_and_go(client: Client) -> None:
-    system_table = client.firmware.tables.system_table
-    client.firmware.tables.update_configuration_tables()  # as an image that starts finds them
-    before = client.ram.u64(system_table + 104)
-    assert client.boot("InstallConfigurationTable", client.guid(OWN), 0) == NOT_FOUND
-    assert client.boot("InstallConfigurationTable", client.guid(OWN), 0x1234) == SUCCESS
-    count, tables = client.ram.u64(system_table + 104), client.ram.u64(system_table + 112)
-    assert count == before + 1
-    assert client.ram.read(tables + 24 * before, 24) == OWN.bytes_le + struct.pack("<Q", 0x1234)
-    header = bytearray(client.ram.read(system_table, client.ram.u32(system_table + 12)))
-    checksum = struct.unpack_from("<I", header, 16)[0]
-    header[16:20] = bytes(4)
-    assert crc32(header) == checksum
-    assert client.boot("InstallConfigurationTable", client.guid(OWN), 0) == SUCCESS
-    assert client.ram.u64(system_table + 104) == before
-
-
-HUGE = 1 << 62
-
-
-def test_sizes_that_cannot_be_end_the_run_with_a_report_before_the_host_has_to_find_memory(client: Client) -> None:
-    rng, collation = client.protocol(EFI_RNG_PROTOCOL_GUID), client.protocol(EFI_UNICODE_COLLATION_PROTOCOL2_GUID)
-    calls: list[Callable[[], int]] = [
-        lambda: client.boot("SetMem", client.room, HUGE, 0),
-        lambda: client.boot("CopyMem", client.room, client.room, HUGE),
-        lambda: client.boot("CalculateCrc32", client.room, HUGE, client.size),
-        lambda: client.boot("WaitForEvent", HUGE, client.room, client.size),
-        lambda: client.member(rng, 1, rng, 0, HUGE, client.room),
-        lambda: client.member(collation, 5, collation, client.text("a"), HUGE, client.room),
-    ]
-    for call in calls:
-        with pytest.raises(GuestStopped, match="by the firmware for its caller"):
-            call()
-
-
-def test_waiting_for_centuries_ends_the_run(client: Client) -> None:
-    with pytest.raises(GuestIdle, match="waits for centuries"):
-        client.boot("Stall", HUGE)
-
-
-def test_a_period_shorter_than_the_timer_s_tick_is_a_tick(client: Client) -> None:
-    heard = client.put(bytes(8))
-    code = b"\x48\xb8" + struct.pack("<Q", heard) + bytes.fromhex("ff00 c3")  # inc [heard]
-    kind = EVT_TIMER | EVT_NOTIFY_SIGNAL
-    assert client.boot("CreateEvent", kind, TPL_CALLBACK, client.put(code), 0, client.room) == SUCCESS
-    assert client.boot("SetTimer", client.ram.u64(client.room), 1, 1) == SUCCESS
-    assert client.boot("Stall", 100_000) == SUCCESS
-    assert 10 <= client.ram.u32(heard) <= 11
-
-
-def test_a_program_that_overwrites_the_firmware_s_own_memory_is_told_so(client: Client) -> None:
-    stall = client.ram.u64(client.firmware.tables.boot_services + 24 + 8 * BOOT_SERVICES.index("Stall"))
-    code = bytearray(client.ram.read(stall, 48))
-    at = code.index(b"\xc7\x05")  # mov dword [number], n
-    code[at + 6 : at + 10] = struct.pack("<I", 0x7FFFFFFF)
-    client.ram.write(stall, code)
-    with pytest.raises(EngineError, match="overwritten the firmware's own memory"):
-        client.boot("Stall", 1)
-
-
-def test_a_name_that_is_not_terminated_within_its_size_is_invalid(client: Client) -> None:
-    guid = client.guid(EFI_GLOBAL_VARIABLE_GUID)
-    client.ram.write(client.room, "PlatformLang\0".encode("utf-16-le"))
-    for size, status in ((0, INVALID), (4, INVALID), (24, INVALID), (26, SUCCESS)):
-        client.ram.put_u64(client.size, size)
-        assert client.runtime("GetNextVariableName", client.size, client.room, guid) == status
-
-
-def test_zone_and_daylight_are_kept_and_the_wakeup_time_is_served(client: Client) -> None:
-    assert client.runtime("GetTime", client.room, 0) == SUCCESS
-    time = EfiTime.unpack(client.ram.read(client.room, 16))
-    assert (time.year, time.time_zone, time.daylight) == (2024, 0x7FF, 0)
-    for wrong in (time._replace(time_zone=1441), time._replace(year=1899), time._replace(daylight=4)):
-        assert client.runtime("SetTime", client.put(wrong.pack())) == INVALID
-    assert client.runtime("SetTime", client.put(time._replace(time_zone=60, daylight=3).pack())) == SUCCESS
-    assert client.runtime("GetTime", client.room, 0) == SUCCESS
-    now = EfiTime.unpack(client.ram.read(client.room, 16))
-    assert (now.year, now.time_zone, now.daylight) == (2024, 60, 3)
-    alarm = now._replace(hour=now.hour + 1)
-    assert client.runtime("SetWakeupTime", 1, 0) == INVALID
-    assert client.runtime("SetWakeupTime", 1, client.put(alarm.pack())) == SUCCESS
-    assert client.runtime("GetWakeupTime", client.room, client.room + 1, 0) == INVALID
-    assert client.runtime("GetWakeupTime", client.room, client.room + 1, client.room + 2) == SUCCESS
-    assert client.ram.read(client.room, 18) == b"\1\0" + alarm.pack()
-    assert client.runtime("SetWakeupTime", 0x1_00, 0) == SUCCESS  # only the low byte counts
-    assert client.runtime("GetWakeupTime", client.room, client.room + 1, client.room + 2) == SUCCESS
-    assert client.ram.read(client.room, 2) == b"\0\0"
-
-
-def test_the_date_and_the_count_are_those_of_the_core(client: Client) -> None:
-    core = client.firmware.core
-    assert client.boot("GetNextMonotonicCount", client.size) == SUCCESS
-    assert core.monotonic_counter.get_next_monotonic_count() == client.ram.u64(client.size) + 1
-    core.real_time_clock.set_time(EfiTime(2030, 5, 6, 7, 8, 9), client.firmware.clock.now_ns)
-    assert client.runtime("GetTime", client.room, 0) == SUCCESS
-    assert EfiTime.unpack(client.ram.read(client.room, 16))[:5] == (2030, 5, 6, 7, 8)

@@ -12,7 +12,7 @@ import pytest
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.main import main
-from tdvfsh.dxe.boot_services import MemoryMapResult
+from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.engine.console.keys import ScriptedKeys
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
