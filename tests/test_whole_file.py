@@ -141,3 +141,38 @@ def test_plots_and_tables_that_do_not_fit_on_the_disk_leave_those_before(
     assert (again.returncode, again.stderr) == (1, "tdvfsh: out/results.csv: file too large\n")
     assert {table: table.read_bytes() for table in tables if table.exists()} == before
     assert _entries(tmp_path / "out") == entries
+
+
+def _part_of_a_killed_writer(folder: Path) -> Path:
+    """What a process leaves that is killed in the middle of a save."""
+    code = (
+        "import os, signal, sys\nfrom tdvfsh.whole_file import whole_file\n"
+        "with whole_file(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n    file.flush()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder / "out")], check=False, timeout=60)
+    assert done.returncode == -9
+    (part,) = folder.glob(".tdvfsh-*.part")
+    return part
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_by_the_next_save(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"before")
+    _part_of_a_killed_writer(tmp_path)
+    assert (tmp_path / "out").read_bytes() == b"before"
+    write_whole(tmp_path / "other", b"after")
+    assert _entries(tmp_path) == ["other", "out"]
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "first") as file:
+        file.write(b"first")
+        code = "import sys\nfrom tdvfsh.whole_file import write_whole\nwrite_whole(sys.argv[1], b'second')"
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "second")], check=True, timeout=60)
+        with whole_file(tmp_path / "third") as inner:
+            inner.write(b"third")
+    assert {name: (tmp_path / name).read_bytes() for name in _entries(tmp_path)} == {
+        "first": b"first",
+        "second": b"second",
+        "third": b"third",
+    }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.session.recorder import write_text
+from tdvfsh.session.recorder import append_text, write_text
 from tdvfsh.session.tee import Listening
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CastRecorder:
 
     Args:
         shell: What to show.
-        path: The cast, written by :meth:`stop`.
+        path: The cast; each step is added as it ends.
         now: Seconds that pass; made-up timing where None.
         title: The cast's title.
     """
@@ -44,10 +44,10 @@ class CastRecorder:
         self._now = now
         self._began = now() if now is not None else 0.0
         self._time = 0.0
-        self._title = title
         self._events: list[tuple[float, str]] = []
         self._listening: Listening | None = None
-        self._write()
+        header = {"version": 2, "width": WIDTH, "height": HEIGHT, "title": title}
+        write_text(self._path, json.dumps(header) + "\n")
         shell.watchers.append(self)
 
     def begins(self, shell: Shell, line: str, script: str | None, arguments: list[str]) -> None:
@@ -62,9 +62,10 @@ class CastRecorder:
             self._listening.stop()
             self._listening = None
         self._wait(_TO_READ)
+        self._write()
 
     def stop(self) -> None:
-        """Watch no longer and write the cast.
+        """Watch no longer.
 
         Raises:
             HostError: The file cannot be written.
@@ -73,7 +74,6 @@ class CastRecorder:
             self.ends(self._shell)
         if self in self._shell.watchers:
             self._shell.watchers.remove(self)
-        self._write()
 
     def _typed(self, prompt: str, line: str) -> None:
         self._show(prompt)
@@ -101,6 +101,8 @@ class CastRecorder:
         self._events.append((round(at, 6), text))
 
     def _write(self) -> None:
-        header = {"version": 2, "width": WIDTH, "height": HEIGHT, "title": self._title}
-        lines = [json.dumps(header), *(json.dumps([at, "o", text]) for at, text in self._events)]
-        write_text(self._path, "\n".join(lines) + "\n")
+        """Add what was shown since the last time."""
+        lines = "".join(json.dumps([at, "o", text]) + "\n" for at, text in self._events)
+        self._events = []
+        if lines:
+            append_text(self._path, lines)

@@ -13,7 +13,7 @@ from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
 from tdvfsh.shell.drives.hostfolder import HostFolder
-from tdvfsh.whole_file import write_whole
+from tdvfsh.whole_file import append_whole, write_whole
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
@@ -124,11 +124,7 @@ class FileRecorder:
         write_text(self._path, self._recorder.stop().text())
 
     def _append(self, step: Step) -> None:
-        try:
-            with open(self._path, "ab") as file:
-                file.write(step_text(step).encode(_ENCODING, _ERRORS))
-        except OSError as error:
-            raise HostError(f"{self._path}: {error.strerror or error}") from None
+        append_text(self._path, step_text(step))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -138,6 +134,22 @@ def write_text(path: Path, text: str) -> None:
         HostError: The host does not take it.
     """
     write_whole(path, text.encode(_ENCODING, _ERRORS))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add a step to a transcript, whole or not at all; a file that is gone begins anew.
+
+    Raises:
+        HostError: The host does not take it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            append_whole(descriptor, text.encode(_ENCODING, _ERRORS))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror or error}") from None
 
 
 def read_text(path: Path) -> str:

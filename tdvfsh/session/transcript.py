@@ -25,6 +25,7 @@ Then steps. A prompt with a line is a typed command; ``= run [name, argument...]
 script, ``= input [name]`` one from standard input, whose lines are not echoed. The lines below it, up to the next step,
 are the exact output. ``? "key"`` is an answer that a command waited for. A line of output that would read as one of
 these, or begins with a backslash, has a backslash before it; ``\ no newline`` ends output that does not end a line.
+A line that begins with a NUL is where the writer was killed; what follows is not read.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ def parse_transcript(text: str, path: str) -> Transcript:
     version = parse_decimal(number)
     if version is None or version > VERSION:
         raise FormatError(path, f"a transcript of version {number}; this tdvfsh reads up to {VERSION}")
+    rest = rest.partition("\n\0")[0] if not rest.startswith("\0") else ""
     if rest and not rest.endswith("\n"):
         rest += "\n"
     lines = list(enumerate(rest.split("\n")[:-1], start=2))
@@ -172,5 +174,5 @@ def _finished(step: Step) -> Step:
 
 
 def _escaped(line: str) -> str:
-    special = line.startswith(("\\", _TEXT, _ANSWER)) or _PROMPT.fullmatch(line) or _SCRIPT.fullmatch(line)
+    special = line.startswith(("\\", "\0", _TEXT, _ANSWER)) or _PROMPT.fullmatch(line) or _SCRIPT.fullmatch(line)
     return f"\\{line}" if special else line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from tdvfsh.uefi.filesystem import FileInfo, Parts
@@ -12,9 +13,6 @@ class FileWriter(Protocol):
 
     def write(self, data: bytes) -> None:
         """Append bytes; raises FileSystemError."""
-
-    def skip(self, size: int) -> None:
-        """Append ``size`` zeros, as a hole where the file system has holes; raises FileSystemError."""
 
     def close(self) -> None:
         """Done."""
@@ -37,6 +35,15 @@ class Volume(Protocol):
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """Create a file, with its missing folders, or empty it, or append to it."""
+
+    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
+        """Create a file, with its missing folders, or replace it: whole, or not at all where a piece fails.
+
+        Args:
+            parts: The file.
+            pieces: Its contents in order: bytes, or how many zeros follow, which are a hole where there are holes. They
+                may come from the file itself.
+        """
 
     def make_directory(self, parts: Parts) -> None:
         """Create a directory and the missing ones above."""

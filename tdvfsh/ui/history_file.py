@@ -1,7 +1,8 @@
 """Typed lines, kept across runs in a file that several shells may write at once.
 
 One line of UTF-8 each. A line is appended under a lock; other shells pick it up before their next prompt. A file that
-has grown too long is replaced by its own end, also under the lock.
+has grown too long is replaced by its own end, also under the lock. A line with a NUL is one whose writer was killed; it
+is passed over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import HostError
+from tdvfsh.whole_file import append_whole, replacing
 
 KEPT: Final = 5_000
 MOST_BYTES: Final = 1 << 20
@@ -128,10 +130,7 @@ class HistoryFile:
         data = line.encode("utf-8", "surrogateescape") + b"\n"
         if self._offset and os.pread(descriptor, 1, self._offset - 1) != b"\n":
             data = b"\n" + data  # a shell that died left half a line
-        done = os.write(descriptor, data)
-        self._offset += done
-        if done < len(data):
-            raise OSError("the disk is full")
+        self._offset = append_whole(descriptor, data)
         if self._offset > MOST_BYTES:
             self._shorten()
 
@@ -144,18 +143,16 @@ class HistoryFile:
             if len(longer) > MOST_BYTES // 2:
                 break
             data = longer
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.touch(mode=0o600)
-        new.write_bytes(data)
-        info = new.stat()
-        new.replace(self._path)
+        with replacing(self._path) as new:
+            new.write(data)
+            info = os.fstat(new.fileno())
         self._file, self._offset = (info.st_dev, info.st_ino), len(data)
 
 
 def _open_locked(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):

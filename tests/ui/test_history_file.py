@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -136,7 +137,11 @@ def test_what_is_no_file_is_one_warning_and_lines_stay_in_memory(tmp_path: Path,
 def test_a_disk_that_fills_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     history = HistoryFile(tmp_path / "h", warnings.append)
-    monkeypatch.setattr(os, "write", lambda descriptor, data: 1)
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr(os, "pwrite", full)
     history.append("aa")
     history.append("bb")
     assert history.entries == ["aa", "bb"]

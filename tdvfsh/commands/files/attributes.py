@@ -250,11 +250,7 @@ def setsize(shell: Shell, size: Text, first: FilePath, *more: Rest) -> ShellStat
             if wanted - len(old) > filesystem.space()[1]:
                 shell.print(f"setsize: '{path}': the disk has no room for {wanted} bytes.\n")
                 return ShellStatus.VOLUME_FULL
-            writer = filesystem.open_writer(located[1], append=False)
-            writer.write(old)
-            for start in range(len(old), wanted, 1 << 20):
-                writer.write(bytes(min(1 << 20, wanted - start)))
-            writer.close()
+            filesystem.save(located[1], (old, wanted - len(old)))
         except FileSystemError:
             shell.print(f"setsize: Cannot open file - '{path}'\n")
             return ShellStatus.ACCESS_DENIED

@@ -5,6 +5,7 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib (Cp.c, Mv.c, Rm.c, MkDi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tdvfsh.script.status import ShellStatus
@@ -165,20 +166,23 @@ def _copy_one(shell: Shell, item: Found, path: str, answers: _Answers, name: str
     except FileSystemError:
         shell.print(f"cp: The source file '{item.full_name}' failed to open with read.\n")
         return ShellStatus.ACCESS_DENIED
-    try:
-        writer = filesystem.open_writer(parts, append=False)
-    except FileSystemError:
-        shell.print(f"cp: The destination file '{path}' failed to open with create.\n")
-        return ShellStatus.ACCESS_DENIED
-    try:
-        offset = 0
-        while data:
+    created = False
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal created
+        created, piece, offset = True, data, 0
+        while piece:
             shell.checkpoint()
-            writer.write(data)
-            offset += len(data)
-            data = item.filesystem.read(item.parts, _CHUNK, offset)
-        writer.close()
+            yield piece
+            offset += len(piece)
+            piece = item.filesystem.read(item.parts, _CHUNK, offset)
+
+    try:
+        filesystem.save(parts, pieces())
     except FileSystemError as error:
+        if not created:
+            shell.print(f"cp: The destination file '{path}' failed to open with create.\n")
+            return ShellStatus.ACCESS_DENIED
         full = error.status is EfiStatus.EFI_VOLUME_FULL
         reason = "Copy failure: insufficient capacity on destination media." if full else f"writing '{path}': IO Error "
         shell.print(f"cp: {reason}\n")

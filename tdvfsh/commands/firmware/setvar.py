@@ -251,9 +251,7 @@ def _save(shell: Shell, path: str, variables: list[Variable]) -> ShellStatus:
     try:
         if located is None or not located[1]:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
-        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
-        writer.write(pack(variables))
-        writer.close()
+        located[0].drive.filesystem.save(located[1], (pack(variables),))
     except FileSystemError as error:
         shell.print(f"dmpstore: Cannot open file - '{path}'\n")
         return ShellStatus(error.status.code)

@@ -90,7 +90,7 @@ def host_file(shell: Shell, path: str) -> str:
     if not filesystem.writable:
         raise HostError(f"{path}: the drive is read-only; start with --fs0-write")
     try:
-        filesystem.open_writer(located[1], append=False).close()
+        filesystem.open_writer(located[1], append=True).close()
     except FileSystemError as error:
         raise HostError(f"{path}: {error.status.phrase}") from None
     found = filesystem.host_path(located[1])

@@ -83,11 +83,7 @@ def _write(shell: Shell, path: str, data: bytes) -> ShellStatus:
     try:
         if located is None or not located[1]:
             raise FileSystemError(EfiStatus.EFI_INVALID_PARAMETER)
-        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
-        try:
-            writer.write(data)
-        finally:
-            writer.close()
+        located[0].drive.filesystem.save(located[1], (data,))
     except FileSystemError as error:
         hint = "; start tdvfsh with --fs0-write" if error.status is EfiStatus.EFI_WRITE_PROTECTED else ""
         shell.print(f"report: {path}: {error.status.phrase}{hint}\n")

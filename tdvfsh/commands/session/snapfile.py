@@ -72,9 +72,8 @@ def save_moment(shell: Shell, moment: Moment, path: str) -> None:
     try:
         if located is None or not located[1]:
             raise HostError(f"{path}: there is no such drive")
-        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
-        writer.write((json.dumps(data, indent=None, separators=(",", ":")) + "\n").encode("ascii"))
-        writer.close()
+        content = (json.dumps(data, indent=None, separators=(",", ":")) + "\n").encode("ascii")
+        located[0].drive.filesystem.save(located[1], (content,))
     except FileSystemError as error:
         raise HostError(f"{path}: {error.status.phrase}") from None
 

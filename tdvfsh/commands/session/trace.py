@@ -152,10 +152,7 @@ def _write(shell: Shell, source: Machine | BootResult, records: list[TraceRecord
     try:
         if located is None or not located[1]:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
-        writer = located[0].drive.filesystem.open_writer(located[1], append=False)
-        for line in trace_file_lines(file):
-            writer.write(f"{line}\n".encode())
-        writer.close()
+        located[0].drive.filesystem.save(located[1], (f"{line}\n".encode() for line in trace_file_lines(file)))
     except FileSystemError as error:
         shell.print(f"trace: Cannot write '{path}': {error.status.phrase}\n")
         return ShellStatus.DEVICE_ERROR

@@ -135,24 +135,12 @@ class FileSystemProtocol:
         if file.written is None:
             return SUCCESS
         try:
-            self._store(file.parts, file.written)
+            self._volume.save(file.parts, file.written.pieces())
         except FileSystemError as error:
             return error.status
         file.written.close()
         file.written = None
         return SUCCESS
-
-    def _store(self, parts: tuple[str, ...], contents: SparseFile) -> None:
-        pieces = list(contents.pieces())  # read before the file is emptied: they come from it
-        writer = self._volume.open_writer(parts, append=False)
-        try:
-            for piece in pieces:
-                if isinstance(piece, int):
-                    writer.skip(piece)
-                else:
-                    writer.write(piece)
-        finally:
-            writer.close()
 
     def _contents(self, file: _OpenFile) -> SparseFile:
         """What a file is being changed to."""

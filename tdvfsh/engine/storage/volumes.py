@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents, SimpleFileSystem
@@ -118,6 +118,10 @@ class ViewVolume:
         return copy_of(view[offset : len(view) if size < 0 else offset + size])
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
+
+    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
         raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from tdvfsh.shell.drives.fat_marks import FatMarks
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
 from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.whole_file import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tdvfsh.uefi.volume import FileWriter
 
@@ -50,13 +51,6 @@ class HostWriter:
                 if not written:
                     raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
                 data = data[written:]
-        except OSError as error:
-            raise _error(error) from None
-
-    def skip(self, size: int) -> None:
-        """Append a hole; raises FileSystemError."""
-        try:
-            self._stream.truncate(self._stream.seek(size, os.SEEK_END))
         except OSError as error:
             raise _error(error) from None
 
@@ -236,6 +230,30 @@ class HostFolder:
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        path = self._place(parts)
+        try:
+            stream = open(path, "ab" if append else "wb", buffering=0)  # noqa: SIM115 - the writer closes it
+        except OSError as error:
+            raise _error(error) from None
+        self._written_in(os.path.dirname(path))
+        return HostWriter(stream)
+
+    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        path = self._place(parts)
+        try:
+            with replacing(path) as file:
+                for piece in pieces:
+                    if isinstance(piece, int):
+                        file.truncate(file.seek(piece, os.SEEK_CUR))
+                    else:
+                        file.write(piece)
+        except OSError as error:
+            raise _error(error) from None
+        self._written_in(os.path.dirname(path))
+
+    def _place(self, parts: Parts) -> str:
+        """Where a file that may be written lies, or will; the folders above it are there."""
         self._need_writable()
         existing = self._find(parts)
         if existing is None:
@@ -245,12 +263,7 @@ class HostFolder:
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
         elif os.path.isdir(existing) or "r" in self.marks.attributes(self._key(existing), directory=False):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        try:
-            stream = open(existing, "ab" if append else "wb", buffering=0)  # noqa: SIM115 - the writer closes it
-        except OSError as error:
-            raise _error(error) from None
-        self._written_in(os.path.dirname(existing))
-        return HostWriter(stream)
+        return existing
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""

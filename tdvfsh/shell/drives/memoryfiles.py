@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
@@ -45,9 +45,6 @@ class _NodeWriter:
 
     def write(self, data: bytes) -> None:
         self._node.data += data
-
-    def skip(self, size: int) -> None:
-        self._node.data += bytes(size)
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -164,6 +161,11 @@ class MemoryFileSystem:
         node.modified = self._now()
         self._written_in(parts[:-1])
         return _NodeWriter(node)
+
+    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        data = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
+        self.open_writer(parts, append=False).write(data)
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`FileSystem`."""

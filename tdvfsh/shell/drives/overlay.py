@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts
@@ -90,18 +91,28 @@ class OverlayFolder(HostFolder):
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        if self._prepare(parts) and append:
+            self._copy_up(parts)
+        writer = _BoundedWriter(self._upper.open_writer(parts, append=append), self)
+        self._written_in(os.path.dirname(self._need(parts)))
+        return writer
+
+    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
+        """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        self._prepare(parts)
+        self._upper.save(parts, _bounded(pieces, self.room()))
+        self._written_in(os.path.dirname(self._need(parts)))
+
+    def _prepare(self, parts: Parts) -> bool:
+        """Make the scratch folder ready to take a file that may be written; returns whether there is one already."""
         self._need_writable()
         existing = self._find(parts)
         if existing is None:
             self.make_directory(parts[:-1])
         elif os.path.isdir(existing) or "r" in self.marks.attributes(self._key(existing), directory=False):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
-        elif append:
-            self._copy_up(parts)
         self._folder_up(parts[:-1])
-        writer = _BoundedWriter(self._upper.open_writer(parts, append=append), self)
-        self._written_in(os.path.dirname(self._need(parts)))
-        return writer
+        return existing is not None
 
     def make_directory(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
@@ -197,11 +208,18 @@ class _BoundedWriter:
         self._room -= len(data)
         self._inner.write(data)
 
-    def skip(self, size: int) -> None:
-        self._inner.skip(size)
-
     def close(self) -> None:
         self._inner.close()
+
+
+def _bounded(pieces: Iterable[bytes | int], room: int) -> Iterator[bytes | int]:
+    """The pieces, as long as their bytes find room."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            room -= len(piece)
+            if room < 0:
+                raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+        yield piece
 
 
 def _folded(parts: Parts) -> tuple[str, ...]:

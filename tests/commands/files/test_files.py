@@ -129,9 +129,6 @@ def test_a_disk_that_fills_during_a_redirection_ends_the_command_only() -> None:
             if len(data) > 8:
                 raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
 
-        def skip(self, size: int) -> None:
-            raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
-
         def close(self) -> None:
             pass
 
