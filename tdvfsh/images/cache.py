@@ -6,8 +6,10 @@
     ~/.cache/tdvfsh/images/NAME/linux …           the files
     ~/.cache/tdvfsh/staging/                      private apt roots, downloads under way, half-made entries, the lock
 
-An entry appears by one rename, so that a half-made one is never seen. A file whose size or times are not those of the
-manifest is hashed again; if its content changed, the entry is damaged and counts as not fetched.
+An entry appears by one rename, so that a half-made one is never seen. One that takes another's place does so by two;
+where it was killed between them, the other comes back. What dead fetches left in ``staging`` goes with the next one. A
+file whose size or times are not those of the manifest is hashed again; if its content changed, the entry is damaged and
+counts as not fetched.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.folders import cache_dir as cache_dir
 from tdvfsh.images.folders import work_dir as work_dir
+from tdvfsh.whole_file import write_whole
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_VERSION: Final = 1
@@ -75,13 +78,13 @@ def load(name: str) -> Manifest | None:
         checked = {role: _check(folder / file.name, file) for role, file in manifest.files.items()}
     except (FileNotFoundError, NotADirectoryError) as error:
         if not folder.is_dir():
-            return None
+            return load(name) if _recover(name) else None
         raise DamagedEntryError(f"{folder}: the fetched image is incomplete; fetch it again") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedEntryError(f"{folder}: the fetched image is damaged; fetch it again") from error
     if checked != manifest.files:
         manifest = Manifest(manifest.package, manifest.version, manifest.deb_sha256, checked)
-        with suppress(OSError):  # a cache that cannot be written only costs another check next time
+        with suppress(HostError):  # a cache that cannot be written only costs another check next time
             _write(folder, manifest)
     return manifest
 
@@ -116,6 +119,7 @@ def locked(waiting: Callable[[], None]) -> Iterator[int]:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _clear_staging()
         yield descriptor
     finally:
         os.close(descriptor)
@@ -145,8 +149,8 @@ def publish(folder: Path, name: str, manifest: Manifest) -> None:
     with host_errors(final):
         _write(folder, manifest)
         final.parent.mkdir(parents=True, exist_ok=True)
-        _remove(old)
         if final.exists() or final.is_symlink():
+            _remove(old)
             final.rename(old)
         try:
             folder.rename(final)
@@ -155,6 +159,33 @@ def publish(folder: Path, name: str, manifest: Manifest) -> None:
                 old.rename(final)
             raise
         _remove(old)
+
+
+def _recover(name: str) -> bool:
+    """Put an entry back whose replacement was killed between its two renames; returns whether there was one."""
+    import fcntl
+
+    final, old = cache_dir() / name, work_dir() / f"old-{name}"
+    with suppress(OSError):
+        if not old.is_dir():
+            return False
+        descriptor = os.open(work_dir() / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            old.rename(final)
+        finally:
+            os.close(descriptor)
+        return True
+    return False
+
+
+def _clear_staging() -> None:
+    """Delete what dead fetches left: half-made entries, and replaced ones. Needs the lock."""
+    for folder in work_dir().glob("new-*"):
+        _remove(folder)
+    for folder in work_dir().glob("old-*"):
+        if (cache_dir() / folder.name.removeprefix("old-")).exists():
+            _remove(folder)
 
 
 def _remove(path: Path) -> None:
@@ -188,9 +219,7 @@ def _write(folder: Path, manifest: Manifest) -> None:
             for role, file in manifest.files.items()
         },
     }  # fmt: skip
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, f"{json.dumps(data, indent=1)}\n".encode())
 
 
 def _parse(content: bytes) -> Manifest:

@@ -158,3 +158,33 @@ def test_a_fetch_waits_for_another_one_and_says_so(tmp_path: Path) -> None:
     other.join(30)
     assert steps[0] == "waiting for another fetch"
     assert fetched("shell") is not None
+
+
+@pytest.mark.parametrize("before_the_second_rename", [True, False])
+def test_an_entry_whose_replacement_was_killed_half_way_is_there_as_before_or_after(
+    tmp_path: Path, private_cache: Path, before_the_second_rename: bool
+) -> None:
+    packages = {
+        version: deb_of({"usr/share/efi-shell-x64/shellx64.efi": b"MZ" + version.encode()}, "efi-shell-x64", version)
+        for version in "12"
+    }
+    for version, content in packages.items():
+        (tmp_path / f"{version}.deb").write_bytes(content)
+    assert fetch("shell", deb=tmp_path / "1.deb").version == "1"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tdvfsh.images import cache\n"
+        "from tdvfsh.images.fetch import fetch\n"
+        "real, seen = Path.rename, []\n"
+        "def rename(self, target):\n"
+        "    if not seen or not int(sys.argv[2]): seen.append(real(self, target))\n"
+        "    if len(seen) == 2 - int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Path.rename = rename\n"
+        "fetch('shell', deb=Path(sys.argv[1]))\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "2.deb"), str(int(before_the_second_rename))]
+    assert subprocess.run(words, check=False, timeout=60).returncode == -9
+    image = fetched("shell")
+    assert image is not None
+    assert image.version == ("1" if before_the_second_rename else "2")
+    with cache.locked(lambda: None):
+        assert not list((private_cache.parent / "staging").glob("*-*"))
