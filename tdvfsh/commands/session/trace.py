@@ -122,7 +122,7 @@ def trace(
         filters.append(of_status(status))
     if address is not None:
         filters.append(touching(*address))
-    wanted = [record for record in journal if all(fits(record) for fits in filters)]
+    wanted = [record for record in journal if all(fits(record) for fits in filters)] if filters else journal.records
     if tree and filters:
         wanted = with_descendants(journal, wanted)
     count = (_SHOWN if o is None else 0) if n is None else n
