@@ -29,10 +29,11 @@ class AcceptEvent(NamedTuple):
         duration_ns: How long it took, modelled.
         who: The caller.
         why: What made it accept.
-        start: First byte, or None for SEC's accept of several ranges.
+        start: First byte, or None for SEC's accept of several ranges and for pages accepted again after DMA.
         accepted_bytes: Bytes that were accepted.
         calls: TDCALLs.
         status: How it ended.
+        after_dma: Whether the pages had been accepted before, and were shared with a device in between.
     """
 
     number: int
@@ -44,6 +45,7 @@ class AcceptEvent(NamedTuple):
     accepted_bytes: int
     calls: int
     status: str
+    after_dma: bool = False
 
 
 def accept_events(records: Sequence[TraceRecord]) -> Iterator[AcceptEvent]:
@@ -64,6 +66,7 @@ def accept_events(records: Sequence[TraceRecord]) -> Iterator[AcceptEvent]:
                 accepted_bytes=0,
                 calls=record.pages,
                 status="" if record.status is None else record.status.name,
+                after_dma=True,
             )
 
 

@@ -122,8 +122,18 @@ def _tiles(facts: JournalFacts) -> list[dict[str, str]]:
         {"name": "left to the OS", "value": human_size(facts.left_bytes), "note": share(facts.left_bytes)},
         {"name": "accepting, modelled", "value": f"{facts.accept_ns / 1e9:.3f} s",
          "note": f"{sum(event.calls for event in facts.accepts):,} TDCALLs"},
+        *_dma_tile(facts),
         {"name": "journal", "value": f"{len(facts.file.records):,}", "note": f"{len(facts.changes):,} map changes"},
     ]  # fmt: skip
+
+
+def _dma_tile(facts: JournalFacts) -> list[dict[str, str]]:
+    again = [event for event in facts.accepts if event.after_dma]
+    if not again:
+        return []
+    took = sum(event.duration_ns for event in again)
+    pages = f"{sum(event.calls for event in again):,} pages"
+    return [{"name": "accepted again, after DMA", "value": pages, "note": f"{took / 1e9:.3f} s of it, in 4 KiB pages"}]
 
 
 def _shares(facts: JournalFacts) -> list[dict[str, Any]]:
@@ -162,9 +172,12 @@ def _steps(steps: Sequence[StoryStep]) -> list[dict[str, Any]]:
 
 
 def _accept(event: AcceptEvent) -> dict[str, Any]:
-    where = (
-        "the TD HOB list" if event.start is None else f"{event.start:#x}–{event.start + event.accepted_bytes - 1:#x}"
-    )
+    if event.after_dma:
+        where = "pages shared for DMA"
+    elif event.start is None:
+        where = "the TD HOB list"
+    else:
+        where = f"{event.start:#x}–{event.start + event.accepted_bytes - 1:#x}"
     return {
         "number": event.number,
         "ms": f"{event.time_ns / 1e6:.3f}",
@@ -172,7 +185,7 @@ def _accept(event: AcceptEvent) -> dict[str, Any]:
         "who": event.who,
         "why": event.why,
         "where": where,
-        "size": human_size(event.accepted_bytes),
+        "size": "" if event.after_dma else human_size(event.accepted_bytes),
         "calls": f"{event.calls:,}",
         "status": event.status.removeprefix("EFI_"),
         "failed": event.status != "EFI_SUCCESS",

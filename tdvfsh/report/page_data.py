@@ -53,7 +53,7 @@ def page_values(facts: JournalFacts, compared: Sequence[ComparedRow] = ()) -> di
         "steps": [step.number for step in facts.steps],
         "accepts": [
             [event.number, event.time_ns, event.duration_ns, event.who, event.why, event.start, event.accepted_bytes,
-             event.calls, event.status]
+             event.calls, event.status, int(event.after_dma)]
             for event in facts.accepts
         ],
         "callers": callers.names,

@@ -84,7 +84,8 @@ def advice_dict(advice: Advice) -> dict[str, Any]:
             for entry in advice.loaders
         ],
         "choices": [
-            {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.seconds}
+            {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.seconds,
+             "dma_pages": choice.dma_pages, "dma_seconds": choice.dma_seconds}
             for choice in advice.choices
         ],
         "recommended": None

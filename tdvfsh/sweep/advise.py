@@ -42,12 +42,17 @@ class LoaderAdvice:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled seconds at worst."""
+    """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled seconds at worst.
+
+    ``dma_seconds`` of them go to ``dma_pages`` that firmware accepts again after DMA, whatever the option.
+    """
 
     accept: int
     on_demand: str
     seconds: float
     on_demand_bytes: int
+    dma_pages: int = 0
+    dma_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -180,7 +185,7 @@ def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, ste
                 break
         else:
             worst = max(trials, key=lambda trial: trial.seconds)
-            return Choice(accept, option, worst.seconds, worst.on_demand_bytes)
+            return Choice(accept, option, worst.seconds, worst.on_demand_bytes, worst.dma_pages, worst.dma_seconds)
         machines.insert(0, machines.pop(len(trials) - 1))  # what failed last is the first to fail again
         accept, trials = accept + step, []
     return None
@@ -204,6 +209,10 @@ def _reason(
         never = [entry.loader for entry in loaders if entry.found[NONE] is None]
         who = f"with {', '.join(never)} " if never else ""
         return f"{who}nothing boots in {human_size(question.options.memory)}, whatever is accepted"
+    return _cheapest(every, choices, recommended) + _dma(recommended)
+
+
+def _cheapest(every: str, choices: Sequence[Choice], recommended: Choice) -> str:
     plain = next((choice for choice in choices if choice.on_demand == NONE), None)
     quickest = choices[0]
     if recommended.on_demand == NONE:
@@ -223,3 +232,13 @@ def _reason(
             f"{text}; without accepting on demand it takes {human_size(plain.accept)} at boot and {plain.seconds:.3f} s"
         )
     return f"{text}; without accepting on demand not every loader boots"
+
+
+def _dma(choice: Choice) -> str:
+    """What accepting less at boot does not save, where it is more than all that it could save."""
+    if choice.dma_seconds <= choice.seconds - choice.dma_seconds:
+        return ""
+    return (
+        f"; {choice.dma_seconds:.3f} s of it go to {choice.dma_pages:,} pages that firmware shares for DMA and accepts "
+        "again, however little is accepted at boot"
+    )

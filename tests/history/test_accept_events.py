@@ -43,3 +43,11 @@ def test_the_events_sum_up_to_what_was_accepted_and_name_the_option(opened: Open
 def test_an_event_begins_where_the_one_before_ended_or_later(opened: Opener) -> None:
     _, events = _events(opened, "allocator")
     assert all(one.time_ns + one.duration_ns <= two.time_ns for one, two in pairwise(events))
+
+
+def test_pages_accepted_again_after_dma_are_events_without_a_place(opened: Opener) -> None:
+    options = TdOptions(memory=2 * GIB, accept=parse_boot_accept("512M"), profile="lazy-v2")
+    result = boot(options, opened(INSTALLER_INITRD).boot)
+    again = [event for event in accept_events(result.machine.trace.records) if event.after_dma]
+    assert sum(event.calls for event in again) == result.dma_pages > 10_000
+    assert {(event.start, event.accepted_bytes) for event in again} == {(None, 0)}

@@ -96,6 +96,15 @@ def test_a_failure_is_a_step_and_the_verdict_says_why(opened: Opener) -> None:
     assert result.failure.why in page_html(trace)
 
 
+def test_the_page_tells_what_was_accepted_again_after_dma(opened: Opener) -> None:
+    result = boot(replace(_OPTIONS, accept=parse_boot_accept("512M"), profile="lazy-v2"), opened(INSTALLER_INITRD).boot)
+    page = page_html(trace_of_boot(result))
+    assert "accepted again, after DMA" in page
+    assert f"{result.dma_pages:,} pages" in page
+    assert "pages shared for DMA" in page
+    assert page.count('<td class="mono">the TD HOB list</td>') == 1  # SEC's
+
+
 def test_a_page_of_ten_thousand_records_is_built_in_a_second_and_small() -> None:
     trace, half = _long_trace(10_000), _long_trace(5_000)
     page = page_html(trace)  # imports, too

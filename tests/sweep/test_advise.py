@@ -201,3 +201,15 @@ def test_what_cannot_be_varied_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=complaint):
         AcceptSearch(options, boot_files(image()), step)
+
+
+def test_advice_tells_what_dma_costs_where_that_is_more_than_lazy_accept_could_save(
+    image: Callable[..., ImageFacts],
+) -> None:
+    (advice,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="lazy-v2"), ("direct",))])
+    assert advice.recommended is not None
+    assert f"{advice.recommended.dma_pages:,} pages that firmware shares for DMA" in advice.reason
+    (plain,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="upstream"), ("direct",))])
+    assert plain.recommended is not None
+    assert ("DMA" in plain.reason) == (plain.recommended.dma_seconds > plain.recommended.seconds / 2)
+    assert advice_dict(advice)["choices"][0]["dma_pages"] == advice.choices[0].dma_pages > 10_000

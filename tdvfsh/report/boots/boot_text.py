@@ -130,11 +130,11 @@ def account_lines(result: BootResult) -> list[str]:
             f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
             f"+ {human_size(result.left_to_os_bytes)} left to the OS = {ram_size(result.machine.td.ram.memory)}",
         )
-        + _dma_lines(result)
+        + dma_lines(result)
     )
 
 
-def _dma_lines(result: BootResult) -> list[str]:
+def dma_lines(result: BootResult) -> list[str]:
     """What was accepted a second time, because a device had to see it."""
     if not result.dma_pages:
         return []

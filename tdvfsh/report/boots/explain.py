@@ -10,7 +10,7 @@ from tdvfsh.boots.asked_steps import AskedStep
 from tdvfsh.boots.explanation import Explanation
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
-from tdvfsh.report.boots.boot_text import labelled, td_sentence
+from tdvfsh.report.boots.boot_text import dma_lines, labelled, td_sentence
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
 from tdvfsh.units import human_size, ram_size
@@ -28,6 +28,7 @@ def explain_lines(explanation: Explanation) -> list[str]:
     lines += _outcome(result)
     if not result.machine.options.td:
         return lines
+    lines += _dma(result)
     if result.failure is not None:
         lines += _accepting(explanation, result.failure)
     if result.machine.imported_map is None:
@@ -71,6 +72,14 @@ def _outcome(result: BootResult) -> list[str]:
     if failure.asked_bytes:
         lines += labelled("free", _largest_hole(failure))
     return lines + labelled("why", failure.why)
+
+
+def _dma(result: BootResult) -> list[str]:
+    """What no policy saves: the firmware's own driver accepts it a second time."""
+    lines = dma_lines(result)
+    if lines and result.dma_seconds > result.boot_accept_seconds:
+        lines += labelled("", "that is more than all accepts at boot take, and no option below saves any of it")
+    return lines
 
 
 def _largest_hole(failure: BootFailure) -> str:

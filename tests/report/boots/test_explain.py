@@ -48,6 +48,13 @@ def test_every_large_request_is_listed_with_its_call_its_limit_and_its_place(ope
     assert direct["file_buffer"].freed
 
 
+def test_an_explanation_tells_what_no_option_saves_where_dma_costs_more_than_accepting_at_boot(opened: Opener) -> None:
+    result = _boot(opened, 38, profile="lazy-v2")
+    assert f"{result.dma_pages:,} pages of 4 KiB were shared for DMA" in _text(result)
+    assert "no option below saves any of it" in _text(result)
+    assert "no option below saves" not in _text(_boot(opened, 38))
+
+
 def test_a_request_that_failed_is_told_with_the_largest_hole_and_what_it_lacks(opened: Opener) -> None:
     result = _boot(opened, 360)
     failure = result.failure
