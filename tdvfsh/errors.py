@@ -7,6 +7,7 @@
     ├── FormatError     a file is not what it should be: which, where, why
     ├── ScriptError     a script cannot continue: which line, why
     └── HostError       the host refused: a file, a tool, a permission
+        └── MissingError  a file or an optional part that is not there (exit status 2)
 
 What firmware itself answers is never an exception but an :class:`tdvfsh.uefi.status.EfiStatus` value.
 """
@@ -28,6 +29,18 @@ class UsageError(TdvfshError):
 
 class HostError(TdvfshError):
     """Error of the host: a file that cannot be read, a missing tool."""
+
+
+class MissingError(HostError):
+    """Error for what the request needs and the host does not have: a file, or an optional part of tdvfsh."""
+
+    exit_status = 2
+
+
+def host_error(what: object, error: OSError) -> HostError:
+    """The one line for what the host refused; ``what`` names the file or folder concerned."""
+    kind = MissingError if isinstance(error, (FileNotFoundError, NotADirectoryError)) else HostError
+    return kind(f"{what}: {(error.strerror or str(error)).lower()}")
 
 
 class FormatError(TdvfshError):

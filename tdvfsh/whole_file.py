@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import host_error
 
 _PREFIX: Final = ".tdvfsh-"
 _SUFFIX: Final = ".part"
@@ -38,7 +38,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
         with replacing(path) as file:
             yield file
     except OSError as error:
-        raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise host_error(path, error) from None
 
 
 def write_whole(path: str | Path, data: bytes) -> None:

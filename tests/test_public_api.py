@@ -62,6 +62,6 @@ def test_an_example_says_what_is_wrong_with_its_files(tmp_path: Path) -> None:
     script = next(path for path in SCRIPTS if path.name == "who_accepts.py")
     command = [sys.executable, str(script), str(tmp_path / "none"), str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("who_accepts: ")
     assert done.stderr.count("\n") == 1

@@ -81,8 +81,15 @@ class Arguments:
             UsageError: An invalid value; the message names it and what is valid.
         """
         from tdvfsh.machine.options import TdOptions
+        from tdvfsh.options.td import OPTIONS
 
-        return TdOptions(**(self._given() | changes))
+        given = self._given() | changes
+        for name, value in given.items():
+            if OPTIONS[name].image:
+                from tdvfsh.cli.files import named_file
+
+                given[name] = named_file(value, OPTIONS[name].image).path
+        return TdOptions(**given)
 
     def td_options_or_none(self) -> TdOptions | None:
         """The TD options, or None where none was given: the machine's modules are not needed then."""

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
         _drop(sys.stdout)
-        return 1
+        return TdvfshError.exit_status
     except Exception as error:  # a defect of ours: one line, and how to see where
         if os.environ.get(_TRACEBACK):
             raise

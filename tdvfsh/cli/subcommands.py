@@ -315,6 +315,15 @@ def _images(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("--refresh", action="store_true", help="look for a newer one even if it is here")
     fetch.add_argument("--max-size", metavar="SIZE", default="1G", help="limit of its files' total size (default 1G)")
     fetch.add_argument("--json", action="store_true", help="print JSON")
+    path = actions.add_parser("path", help="print where an image's files lie; fetch it first", allow_abbrev=False)
+    path.add_argument("names", metavar="NAME", nargs="+", help="an image, or NAME/FILE for one of its files")
+    path.add_argument("--json", action="store_true", help="print JSON")
+    clean = actions.add_parser(
+        "clean", help="delete left-over downloads and damaged images, or what is named", allow_abbrev=False
+    )
+    clean.add_argument("names", metavar="NAME", nargs="*", help="an image to delete")
+    clean.add_argument("--all", action="store_true", help="delete every image")
+    clean.add_argument("--json", action="store_true", help="print JSON")
     make = actions.add_parser(
         "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import MissingError
 
 HOW_TO_INSTALL = "the CPU engine is not installed; pip install 'tdvfsh[cpu]'"
 
@@ -14,9 +14,9 @@ def cpu_extra(name: str) -> ModuleType:
     """A module of the extra, such as ``unicorn`` or ``capstone``.
 
     Raises:
-        HostError: It is not installed; the message says what to do.
+        MissingError: It is not installed; the message says what to do.
     """
     try:
         return import_module(name)
     except ImportError:
-        raise HostError(HOW_TO_INSTALL) from None
+        raise MissingError(HOW_TO_INSTALL) from None

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Final, cast
 
-from tdvfsh.errors import FormatError, HostError
+from tdvfsh.errors import FormatError, HostError, MissingError, host_error
 from tdvfsh.formats.text import printable
 from tdvfsh.units import GIB, KIB, MIB, human_size
 
@@ -227,14 +227,14 @@ def _host_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from error
+        raise host_error(path, error) from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     with _host_errors(path):
         if not path.is_file():
-            raise HostError(f"{path}: no such file" if not path.exists() else f"{path}: not a regular file")
+            raise HostError(f"{path}: not a regular file") if path.exists() else MissingError(f"{path}: no such file")
         file = path.open("rb")
         size = path.stat().st_size
     with file:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from tdvfsh.errors import FormatError, HostError
+from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.units import human_size
 
 Buffer = bytes | bytearray | memoryview
@@ -298,7 +298,8 @@ def open_mapped(path: str | Path) -> MappedFile:
         The file; its ``view`` and ``read_at`` are for the parsers.
 
     Raises:
-        HostError: It does not exist, may not be read, or the host refuses to map it.
+        MissingError: It does not exist.
+        HostError: It may not be read, or the host refuses to map it.
         FormatError: It is a folder, a FIFO, a device or a socket.
     """
     name = str(path)
@@ -306,7 +307,7 @@ def open_mapped(path: str | Path) -> MappedFile:
         _refuse_special(name, os.stat(name))
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+        raise host_error(name, error) from None
     except ValueError:  # a NUL in the name
         raise HostError(f"{name!r}: not a file name") from None
     try:
@@ -315,7 +316,7 @@ def open_mapped(path: str | Path) -> MappedFile:
         return MappedFile(name, descriptor, status.st_size)
     except OSError as error:
         os.close(descriptor)
-        raise HostError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+        raise host_error(name, error) from None
     except (ValueError, FormatError):
         os.close(descriptor)
         raise
@@ -343,7 +344,7 @@ def read_text_file(path: str | Path, most: int = 64 << 20) -> str:
         with open(path, "rb") as file:
             data = file.read(most + 1)
     except OSError as error:
-        raise HostError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise host_error(path, error) from None
     if len(data) > most:
         raise FormatError(str(path), f"larger than {human_size(most)}")
     try:

@@ -17,7 +17,7 @@ from tdvfsh.errors import HostError, UsageError
 KINDS: Final = ("kernel", "initrd", "efi", "firmware")
 """What a file can be; a role is a kind, or a kind with a suffix such as ``firmware-vars-4m``."""
 
-_FIELDS: Final = ("description", "suite", "package", "megabytes")
+_FIELDS: Final = ("also", "description", "made", "suite", "package", "megabytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Member:
 
     Attributes:
         role: A kind of :data:`KINDS`, with a suffix where an image has several.
-        member: Glob over names inside the package.
+        member: Glob over names inside the package; of a made image, the name of what its recipe makes.
         name: File name in the cache.
     """
 
@@ -47,10 +47,12 @@ class CatalogueEntry:
     Attributes:
         name: As in ``tdvfsh images fetch NAME``.
         description: One line.
-        suite: Debian suite whose archive has the package.
+        suite: Debian suite whose archive has the package; empty for a made image.
         package: Glob over package names; the newest match is taken.
         megabytes: Approximate size of the download in 10^6 bytes.
         members: The files of the package that make the image.
+        also: Other names of it.
+        made: The recipe by which it is made on this machine; empty where it comes from a package.
     """
 
     name: str
@@ -59,6 +61,15 @@ class CatalogueEntry:
     package: str
     megabytes: float
     members: tuple[Member, ...]
+    also: tuple[str, ...] = ()
+    made: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for messages."""
+        if self.made:
+            return "which no package holds"
+        return f"the package {self.package} of Debian {self.suite}, {self.megabytes:g} MB"
 
 
 def catalogue() -> Mapping[str, CatalogueEntry]:
@@ -76,12 +87,24 @@ def find_entry(name: str) -> CatalogueEntry:
     Raises:
         UsageError: There is none.
     """
-    entries = catalogue()
-    if name in entries:
-        return entries[name]
-    close = get_close_matches(name, entries, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(entries)}"
+    entry = entry_called(name)
+    if entry is not None:
+        return entry
+    close = close_names(name)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(catalogue())}"
     raise UsageError(f"no image is called '{name}'; {hint}")
+
+
+def entry_called(name: str) -> CatalogueEntry | None:
+    """The entry that has a name, its own or another; None where there is none."""
+    entries = catalogue()
+    return entries.get(name) or next((entry for entry in entries.values() if name in entry.also), None)
+
+
+def close_names(name: str) -> list[str]:
+    """Names that a misspelled one may have meant, the likeliest first."""
+    known = [*catalogue(), *(other for entry in catalogue().values() for other in entry.also)]
+    return get_close_matches(name, known, n=2)
 
 
 def _catalogue_file() -> Path:
@@ -102,10 +125,12 @@ def _read(path: Path) -> Mapping[str, CatalogueEntry]:
         name: CatalogueEntry(
             name=name,
             description=table["description"],
-            suite=table["suite"],
-            package=table["package"],
-            megabytes=table["megabytes"],
+            suite=table.get("suite", ""),
+            package=table.get("package", ""),
+            megabytes=table.get("megabytes", 0),
             members=tuple(_member(role, value) for role, value in table.items() if role not in _FIELDS),
+            also=tuple(table.get("also", ())),
+            made=table.get("made", ""),
         )
         for name, table in tables.items()
     }

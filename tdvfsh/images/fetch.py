@@ -15,6 +15,7 @@ from tdvfsh.images.apt import ETC_APT, Package, PrivateApt, Progress
 from tdvfsh.images.cache import DamagedEntryError, Manifest
 from tdvfsh.images.catalogue import CatalogueEntry, find_entry
 from tdvfsh.images.files import host_errors, sha256_of
+from tdvfsh.images.made import MADE_BY, RECIPE_VERSION, make_entry, parts_of
 from tdvfsh.units import GIB
 
 
@@ -65,7 +66,10 @@ def fetch(
         FormatError: The package is damaged or lacks a file.
     """
     entry = find_entry(name)
+    name = entry.name
     report = progress or _silent
+    if entry.made:
+        return _made(entry, report, deb, refresh)
     if deb is None and not refresh:
         cached = fetched(name)
         if cached is not None:
@@ -89,11 +93,32 @@ def fetch(
 
 def fetched(name: str) -> FetchedImage | None:
     """An image that is in the cache and intact; None where it is not, or is damaged."""
+    entry = find_entry(name)
     try:
-        manifest = cache.load(find_entry(name).name)
+        manifest = cache.load(entry.name)
     except DamagedEntryError:
         return None
-    return None if manifest is None else _image(name, manifest)
+    if manifest is None or (entry.made and manifest.version != RECIPE_VERSION):
+        return None
+    return _image(entry.name, manifest)
+
+
+def _made(entry: CatalogueEntry, report: Progress, deb: Path | None, refresh: bool) -> FetchedImage:
+    """The image by its recipe; what it is made of is fetched first."""
+    if deb is not None:
+        raise UsageError(f"{entry.name} is made on this machine: no package holds it")
+    cached = fetched(entry.name)
+    if cached is not None and not refresh:
+        return cached
+    parts = {name: fetch(name, report).files for name in parts_of(entry)}
+    with cache.locked(lambda: report("waiting for another fetch", 0, 0)), cache.new_entry(entry.name) as folder:
+        report(f"make {entry.name}", 0, 0)
+        make_entry(entry, folder, parts)
+        with host_errors(folder):
+            files = {m.role: cache.stamp(folder / m.name, sha256_of(folder / m.name)) for m in entry.members}
+        manifest = Manifest(MADE_BY, RECIPE_VERSION, "", files)
+        cache.publish(folder, entry.name, manifest)
+    return _image(entry.name, manifest)
 
 
 def _image(name: str, manifest: Manifest) -> FetchedImage:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import host_error
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def host_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"{error.filename or path}: {error.strerror or error}") from error
+        raise host_error(error.filename or path, error) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -30,7 +30,9 @@ class ListedImage:
         state: ``fetched``, ``damaged`` (the cache holds something else than was fetched) or ``not fetched``.
         version: The package's version, empty unless fetched.
         size: Bytes of its files in the cache, 0 unless fetched.
-        download_megabytes: Approximate size of the download in 10^6 bytes.
+        download_megabytes: Approximate size of the download in 10^6 bytes; 0 for what is made on this machine.
+        also: Other names of it.
+        package: The package that it comes from, as a glob; empty for what is made.
     """
 
     name: str
@@ -40,6 +42,8 @@ class ListedImage:
     version: str
     size: int
     download_megabytes: float
+    also: tuple[str, ...]
+    package: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ def list_images() -> list[ListedImage]:
                 version=version,
                 size=size,
                 download_megabytes=entry.megabytes,
+                also=entry.also,
+                package=entry.package,
             )
         )
     return listed

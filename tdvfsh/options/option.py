@@ -54,6 +54,7 @@ class Option(ABC, Generic[Held, Given]):
         repeats: Whether it may be given repeatedly.
         is_size: Whether values count bytes.
         is_file: Whether values are paths; where only some are, ``suffix`` ends those.
+        image: The kind of image whose name will do for a path; empty where none will.
     """
 
     given_as = "str"
@@ -62,6 +63,7 @@ class Option(ABC, Generic[Held, Given]):
     is_size = False
     is_file = False
     suffix = ""
+    image = ""
 
     def __init__(
         self,
@@ -341,13 +343,14 @@ class Switch(OnOff):
 
 
 class File(Option["str | None", "str | None"]):
-    """A file of the host, or none."""
+    """A file of the host, or none; with ``image`` an image's name will do."""
 
     given_as = "str | None"
     is_file = True
 
-    def __init__(self, summary: str, **more: Unpack[More]) -> None:
+    def __init__(self, summary: str, *, image: str = "", **more: Unpack[More]) -> None:
         super().__init__(summary, form="FILE", **more)
+        self.image = image
 
     def read(self, value: object) -> str | None:
         """See :meth:`Option.read`."""

@@ -138,7 +138,7 @@ class TdOptions:
         "start from a map: memmap, efi: mem, lsefimmap or e820 lines, TD HOB list; - is standard input",
         formerly=("import",),
     )
-    firmware: File = File("OVMF.fd whose TDX metadata makes the TD")
+    firmware: File = File("OVMF.fd whose TDX metadata makes the TD", image="firmware")
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import Any, Final
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import MissingError
 from tdvfsh.history.accept_events import AcceptEvent
 from tdvfsh.history.boot_story import StoryStep
 from tdvfsh.history.facts import JournalFacts
@@ -36,7 +36,7 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
         compared: The same boot under other policies, as far as it was compared.
 
     Raises:
-        HostError: The extra is not installed.
+        MissingError: The extra is not installed.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -44,7 +44,7 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
 
         plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
     except (ImportError, OSError):
-        raise HostError(NEEDS_EXTRA) from None
+        raise MissingError(NEEDS_EXTRA) from None
     facts = JournalFacts(file)
     alike = [row._replace(on_demand=options) for row, options in alike_rows(compared)]
     environment = Environment(

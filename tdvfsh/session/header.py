@@ -14,7 +14,7 @@ from typing import Final
 from tdvfsh import __version__
 from tdvfsh.commands.session.snapfile import moment_from_dict, moment_to_dict
 from tdvfsh.documents import read_json
-from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.errors import FormatError, MissingError, UsageError
 from tdvfsh.images.folders import cache_path
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.session.transcript import Transcript
@@ -114,7 +114,7 @@ def _drive(value: str, number: int, path: Path, limits: ReplayLimits) -> HostFol
         return OverlayFolder(cache_path(), os.path.join(limits.scratch, _IMAGES), writable=writable)
     root = os.path.realpath(path.parent / folder)
     if not os.path.isdir(root):
-        raise HostError(f"{path}: {_DRIVE}{number}: {root}: no such folder")
+        raise MissingError(f"{path}: {_DRIVE}{number}: {root}: no such folder")
     own = os.path.realpath(path.parent)
     if not limits.outside and root != own and not root.startswith(own.rstrip(os.sep) + os.sep):
         raise UsageError(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import HostError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
@@ -149,7 +149,7 @@ def append_text(path: Path, text: str) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
 
 
 def read_text(path: Path) -> str:
@@ -165,4 +165,4 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise HostError(f"{path}: not a text file") from None
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None

@@ -29,6 +29,7 @@ from tdvfsh.shell.redirects import open_input, open_output
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
+    from tdvfsh.images.named import Fetch
     from tdvfsh.machine import TdOptions
     from tdvfsh.script.host import TextSink
     from tdvfsh.script.redirection import Target
@@ -74,6 +75,7 @@ class Shell:
         self.live_view: Callable[[], None] | None = None  # requests it after the line; set at a terminal
         self.machine: object | None = None  # see tdvfsh.shell.machine_binding
         self.td_options: TdOptions | None = None
+        self.fetch_image: Fetch | None = None  # brings an image that a command names; None: only those that are here
         self.images_folder: str | None = None  # where mkimage makes images; the cache where None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family
         self.interrupted: Callable[[], bool] | None = None

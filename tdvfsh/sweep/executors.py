@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any, Final, ParamSpec, TypeVar
 
-from tdvfsh.errors import HostError, UsageError
+from tdvfsh.errors import HostError, MissingError, UsageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def cluster_workers(address: str) -> Iterator[Workers]:
     try:
         connect: Any = import_module("distributed").Client
     except ImportError:
-        raise HostError("--cluster needs the 'cluster' extra: pip install 'tdvfsh[cluster]'") from None
+        raise MissingError("--cluster needs the 'cluster' extra: pip install 'tdvfsh[cluster]'") from None
     try:
         client = connect(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -7,7 +7,7 @@ from html import escape
 from importlib import import_module
 from typing import Any, Final
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import MissingError
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
 from tdvfsh.sweep.success_drawing import COLOURS
@@ -27,7 +27,7 @@ def plots_html(success: Sequence[SuccessPanel], time: Sequence[TimePanel]) -> st
     try:
         go: Any = import_module("plotly.graph_objects")
     except ImportError:
-        raise HostError("HTML plots need the 'report' extra: pip install 'tdvfsh[report]'") from None
+        raise MissingError("HTML plots need the 'report' extra: pip install 'tdvfsh[report]'") from None
     parts = []
     for number, figure in enumerate([*(_success(go, panel) for panel in success), *(_time(go, one) for one in time)]):
         parts.append(

@@ -6,7 +6,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any, Final
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import HostError, MissingError
 from tdvfsh.sweep.drawing import FONT_SIZE, Dot, Drawing, Line, Rectangle, Words
 
 _SCALES: Final = (2, 1)
@@ -27,7 +27,7 @@ def to_png(drawing: Drawing) -> bytes:
         draw_module: Any = import_module("PIL.ImageDraw")
         font_module: Any = import_module("PIL.ImageFont")
     except ImportError:
-        raise HostError("PNG plots need the 'report' extra: pip install 'tdvfsh[report]'") from None
+        raise MissingError("PNG plots need the 'report' extra: pip install 'tdvfsh[report]'") from None
     scale = next((one for one in _SCALES if drawing.width * drawing.height * one**2 <= _MOST_PIXELS), None)
     if scale is None:
         raise HostError("too many panels for one PNG: draw svg or html, or sweep less at a time")

@@ -8,9 +8,9 @@
     initrd = ["initrd.gz", { size = "100M" }]   # a file, or just a number of bytes
     cmdline = "nokaslr"
 
-    [[image]]                       # files that ``tdvfsh images fetch`` has brought
-    kernel = { fetched = "kernel-6.12" }
-    initrd = { fetched = "installer-13" }
+    [[image]]                       # images by their names: fetched where they are not here,
+    kernel = "kernel-6.12"          # and { fetched = "kernel-6.12" } where nothing is to be fetched
+    initrd = "installer-13"
 
     [[made]]                        # made images: every combination of the sizes given
     kernel_size = ["8M", "12M"]
@@ -36,6 +36,7 @@ from typing import Any, Final
 from tdvfsh.documents import read_toml
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.formats.mapped import read_text_file
+from tdvfsh.images.named import INITRD, KERNEL, Fetch, fetched_or_refused, image_named
 from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, range_length, read_axes
 from tdvfsh.units import format_size, parse_size
 
@@ -90,15 +91,16 @@ class SweepSpec:
     grids: tuple[Grid, ...]
 
 
-def read_spec(path: str | Path, most: int | None = MOST_SCENARIOS) -> SweepSpec:
+def read_spec(path: str | Path, most: int | None = MOST_SCENARIOS, fetch: Fetch = fetched_or_refused) -> SweepSpec:
     """Read a spec.
 
     Args:
         path: The file.
         most: Scenarios that it may ask for; None for any number.
+        fetch: Brings an image that it names and that is not here; as a rule that is refused.
 
     Raises:
-        HostError: It cannot be read.
+        HostError: It cannot be read, or names an image that is not here.
         FormatError: It is not TOML.
         UsageError: It asks for something invalid, or for more than ``most`` scenarios.
     """
@@ -106,7 +108,7 @@ def read_spec(path: str | Path, most: int | None = MOST_SCENARIOS) -> SweepSpec:
     data = read_toml(read_text_file(path), name)
     if most is not None:
         _refuse_too_many(data, most, name)
-    return parse_spec(data, Path(path).parent, name)
+    return parse_spec(data, Path(path).parent, name, fetch)
 
 
 def _refuse_too_many(data: Mapping[str, Any], most: int, where: str) -> None:
@@ -129,14 +131,17 @@ def _count(value: object) -> int:
     return range_length(value) if isinstance(value, dict) else 1
 
 
-def parse_spec(data: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
+def parse_spec(data: Mapping[str, Any], folder: Path, where: str, fetch: Fetch = fetched_or_refused) -> SweepSpec:
     """A spec from TOML's values; ``folder`` is where paths count from, ``where`` is named in messages.
 
     Raises:
         UsageError: The spec is invalid.
+        HostError: It names an image that is not here.
     """
     _known(data, _SPEC_KEYS, where)
-    images = [_image(entry, folder, f"{where}: image {n}") for n, entry in enumerate(_tables(data, "image", where), 1)]
+    images = [
+        _image(entry, folder, f"{where}: image {n}", fetch) for n, entry in enumerate(_tables(data, "image", where), 1)
+    ]
     for number, entry in enumerate(_tables(data, "made", where), 1):
         images += _made(entry, f"{where}: made {number}")
     if not images:
@@ -165,16 +170,16 @@ def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
             raise UsageError(f"{where}: '{key}' is unknown; there are {', '.join(sorted(known))}")
 
 
-def _image(entry: Mapping[str, Any], folder: Path, where: str) -> ImageRequest:
+def _image(entry: Mapping[str, Any], folder: Path, where: str, fetch: Fetch) -> ImageRequest:
     _known(entry, _IMAGE_KEYS, where)
-    kernel = _file(entry.get("kernel"), folder, "kernel", where)
+    kernel = _file(entry.get("kernel"), folder, KERNEL, where, fetch)
     if kernel is None:
         raise UsageError(f'{where}: kernel is missing, or neither a path nor {{ fetched = "installer-13" }}')
     given = entry.get("initrd", [])
     initrds: list[Path | int] = []
     names = [_shown(entry["kernel"])]
     for initrd in given if isinstance(given, list) else [given]:
-        file = _file(initrd, folder, "initrd", where)
+        file = _file(initrd, folder, INITRD, where, fetch)
         if file is not None:
             initrds.append(file)
         elif isinstance(initrd, dict) and set(initrd) == {"size"}:
@@ -186,10 +191,12 @@ def _image(entry: Mapping[str, Any], folder: Path, where: str) -> ImageRequest:
     return ImageRequest(name, kernel, tuple(initrds), _text(entry, "cmdline", where))
 
 
-def _file(value: object, folder: Path, role: str, where: str) -> Path | None:
-    """The file that a value names, by its path or as part of a fetched image; None where it names none."""
+def _file(value: object, folder: Path, role: str, where: str, fetch: Fetch) -> Path | None:
+    """The file that a value names, by its path or as part of an image; None where it names none."""
     if isinstance(value, str):
-        return folder / value
+        path = folder / value
+        found = None if path.exists() else image_named(value, role)
+        return path if found is None else fetch(found[0]).files[found[1].role]
     if not isinstance(value, dict) or set(value) != {"fetched"} or not isinstance(value["fetched"], str):
         return None
     from tdvfsh.images.fetch import fetched

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final
 
 from tdvfsh.documents import read_json
-from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.errors import FormatError, HostError, UsageError, host_error
 from tdvfsh.sweep.row import COLUMNS, Cell, Row, checked_row
 from tdvfsh.whole_file import whole_file, write_whole
 
@@ -52,7 +52,7 @@ class ResultStore:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self.folder / RESULTS, flags, 0o666)
         except OSError as error:
-            raise HostError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+            raise host_error(folder, error) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._end = self._take_stock()
@@ -95,7 +95,7 @@ class ResultStore:
                 data = data[os.write(self._descriptor, data) :]
             os.fdatasync(self._descriptor)
         except OSError as error:
-            raise HostError(f"{self.folder / RESULTS}: {(error.strerror or str(error)).lower()}") from None
+            raise host_error(self.folder / RESULTS, error) from None
         for key, line in zip(keys, encoded, strict=True):
             self._lines[key] = (self._end, len(line))
             self._end += len(line)
@@ -155,7 +155,7 @@ def read_results(path: str | Path) -> list[Row]:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise HostError(f"{file}: {(error.strerror or str(error)).lower()}") from None
+        raise host_error(file, error) from None
     rows: list[Row] = []
     try:
         for number, line in enumerate(_whole_lines(descriptor), 1):

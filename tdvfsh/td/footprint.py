@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
@@ -217,7 +217,7 @@ def _recorded_model(path: str) -> FirmwareModel:
         with Path(path).open("rb") as stream:
             text = stream.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise HostError(f"--firmware-model {path}: {error.strerror or error}") from None
+        raise host_error(f"--firmware-model {path}", error) from None
     if len(text) > _LARGEST_FILE:
         raise FormatError(path, "too large for a footprint model")
     try:

@@ -39,7 +39,7 @@ from typing import Any, Final
 
 from tdvfsh import __version__
 from tdvfsh.documents import read_json
-from tdvfsh.errors import FormatError, HostError, TdvfshError
+from tdvfsh.errors import FormatError, TdvfshError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
 from tdvfsh.trace.fields import memory_type_of
@@ -142,7 +142,7 @@ def read_trace_file(path: str | Path) -> TraceFile:
     except UnicodeDecodeError:
         raise FormatError(name, "not a trace: it is not text") from None
     except OSError as error:
-        raise HostError(f"{name}: {error.strerror or error}") from None
+        raise host_error(name, error) from None
 
 
 def _header(name: str, line: str) -> JsonObject:

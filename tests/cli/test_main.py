@@ -111,7 +111,7 @@ def test_a_script_of_the_host_runs_with_its_arguments_and_gives_its_status(tmp_p
 
 
 BAD = [
-    (["boot", "nosuchfile"], 1, "nosuchfile"),
+    (["boot", "nosuchfile"], 2, "nosuchfile: no such file, and no image has that name"),
     (["boot", "."], 1, "is a folder"),
     (["boot", "{empty}"], 1, "empty"),
     (["boot", "{text}"], 1, "neither a Linux kernel nor an EFI image"),
@@ -127,7 +127,7 @@ BAD = [
     (["boot", "{kernel}", "--cmdline", "x" * 5000], 2, "5000 characters"),
     (["nosuch"], 2, "nosuch"),
     (["--nosuch"], 2, "--nosuch"),
-    (["run", "nosuch.nsh"], 1, "nosuch.nsh: no such file"),
+    (["run", "nosuch.nsh"], 2, "nosuch.nsh: no such file"),
     (["run", "{kernel}"], 1, "not a script"),
     (["inspect", "{text}"], 1, "neither"),
     (["inspect", "/dev/zero"], 1, "device"),

@@ -70,7 +70,7 @@ def test_a_fault_ends_the_boot_and_is_named(kernel: str) -> None:
     ("words", "status", "why"),
     [
         (("--map", "README.md"), 1, "not a memory map"),
-        (("--map", "nowhere.txt"), 1, "nowhere.txt"),
+        (("--map", "nowhere.txt"), 2, "nowhere.txt"),
         (("--firmware", "README.md"), 1, "no TDX metadata"),
         (("--fault", "accept"), 2, "write WHAT:N=HOW"),
         (("--fault", "sec-tdcall:1=OPERAND_INVALID"), 2, "the TD does not start"),

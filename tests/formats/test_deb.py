@@ -127,7 +127,7 @@ def test_a_missing_package_a_folder_and_an_unwritable_target_are_host_errors(tmp
     with pytest.raises(HostError, match="not a regular file"):
         read_control(tmp_path)
     deb = written(tmp_path / "a.deb", deb_of(FILES))
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="no such file"):
         extract_members(deb, {"boot/config": tmp_path / "nowhere" / "c"})
 
 

@@ -65,7 +65,7 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for option in ("--record", "--cast"):
-        assert main([option, str(tmp_path / "no" / "x"), "-c", "echo hi"]) == 1
+        assert main([option, str(tmp_path / "no" / "x"), "-c", "echo hi"]) == 2
         out, err = capfd.readouterr()
         assert out == ""
         assert err.lower() == f"tdvfsh: {tmp_path / 'no' / 'x'}: no such file or directory\n".lower()

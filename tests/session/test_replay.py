@@ -144,7 +144,7 @@ def test_replay_says_where_it_differs_and_update_rewrites(
     assert " FS0:\\> echo two\n-too\n+two\n" in out
     assert main(["replay", "--outside", "--update", str(path)]) == 0
     assert path.read_bytes() == right
-    assert main(["replay", str(tmp_path / "none.tdt")]) == 1
+    assert main(["replay", str(tmp_path / "none.tdt")]) == 2
     assert capfd.readouterr().err.lower() == f"tdvfsh: {tmp_path / 'none.tdt'}: no such file or directory\n".lower()
 
 

@@ -73,5 +73,5 @@ def test_the_command_ends_with_1_and_readable_lines_where_something_is_worse(
     same = tdvfsh("-o", tmp_path / "before", "--check", tmp_path / baseline)
     assert (same.returncode, same.stdout) == (0, "as in the baseline\n")
     missing = tdvfsh("-o", tmp_path / "before", "--check", tmp_path / "nowhere")
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert missing.stderr == f"tdvfsh: {tmp_path}/nowhere: no such file or directory\n"

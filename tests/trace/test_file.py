@@ -179,7 +179,7 @@ def test_bytes_that_are_no_text_and_no_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00binary")
     with pytest.raises(FormatError, match="not text"):
         read_trace_file(tmp_path / "binary")
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="no such file"):
         read_trace_file(tmp_path / "missing")
     with pytest.raises(HostError, match="is a directory"):
         write_trace_file(tmp_path, _written(tmp_path)[1])

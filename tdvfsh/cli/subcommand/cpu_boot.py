@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
@@ -18,6 +19,7 @@ from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
 from tdvfsh.engine.runs.os_run import SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.images.named import PROGRAM
 from tdvfsh.loaders.files import BootFiles
 
 
@@ -37,12 +39,13 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
     """
 
     grub = arguments.optional("grub")
+    grub_file = named_file(grub, PROGRAM).path if grub is not None else None
     screen = Screen(TranscriptDisplay(sys.stderr))
     with _system_options(arguments) as through_os:
         result = boot_on_cpu(
             arguments.td_options(),
             files,
-            open_mapped(grub).view if grub is not None else None,
+            open_mapped(grub_file).view if grub_file is not None else None,
             screen,
             violation_ve=arguments.text("violation") == "ve",
             time_limit=time_limit(arguments),

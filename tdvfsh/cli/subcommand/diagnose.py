@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
-from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import opened_files
 from tdvfsh.cli.output import print_json, print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.diagnosis.boot_log import BootLog, read_boot_log
 from tdvfsh.diagnosis.known_faults import MetFault, met_faults
 from tdvfsh.diagnosis.of_boot import faults_of
@@ -45,10 +44,9 @@ def _boot(arguments: Arguments, log: BootLog, kernel: str) -> BootResult:
         chosen["vcpus"] = str(log.facts.vcpus)
     cmdline = arguments.text("cmdline") or log.cmdline
     initrds = arguments.words("initrd")
-    with (
-        unpack_progress() as progress,
-        open_boot_files(kernel, initrds, cmdline, progress, limits=arguments.unpack_limits()) as opened,
-    ):
+    with opened_files(
+        kernel, initrds, cmdline, arguments.unpack_limits(), own_initrd=False, paths=arguments.flag("json")
+    ) as (_, opened):
         return boot(arguments.td_options(**chosen), opened.boot)
 
 

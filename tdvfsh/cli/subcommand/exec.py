@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.cli.standard_input import standard_input_text
-from tdvfsh.errors import HostError, UsageError
+from tdvfsh.errors import HostError, UsageError, host_error
+from tdvfsh.images.named import PROGRAM
 
 if TYPE_CHECKING:
     from tdvfsh.engine.console.keys import KeySource
@@ -34,9 +37,9 @@ def run_exec(arguments: Arguments) -> int:
     if arguments.optional("engine") == "model":
         raise UsageError("--engine model: exec runs real code, which needs the cpu")
     cpu_extra("unicorn")
-    path = arguments.text("image")
+    path = named_file(arguments.text("image"), PROGRAM).path
     if not Path(path).is_file():
-        raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'no such file'}")
+        raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'not a file'}")
     machine = Machine(arguments.td_options())
     try:
         return _run(arguments, machine, path)
@@ -134,11 +137,11 @@ def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[
     """The disks of ``--fsN``, and the program's place: on one of them, or on a disk of its own after them."""
     from tdvfsh.shell.drives.hostfolder import HostFolder
 
-    folders = arguments.file_systems() or {0: "."}
+    folders = arguments.file_systems() or _current_folder()
     disks: list[Volume | Disk] = []
     place: tuple[int, str] | None = None
     real = Path(path).resolve()
-    for number in range(max(folders) + 1):
+    for number in range(max(folders, default=-1) + 1):
         folder = folders.get(number)
         if folder is None:
             raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
@@ -155,6 +158,19 @@ def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[
     return disks, place or (len(disks), f"\\{real.name}")
 
 
+def _current_folder() -> dict[int, str]:
+    """FS0: where none was asked for: the current folder, unless it holds more than a disk can."""
+    from tdvfsh.engine.storage.fat import MAXIMUM_ENTRIES
+
+    entries = 1
+    for _, below, files in os.walk("."):
+        entries += len(below) + len(files)
+        if entries > MAXIMUM_ENTRIES:
+            print_notes([f"tdvfsh: no FS0: the current folder has more than {MAXIMUM_ENTRIES} files; see --fs0 DIR"])
+            return {}
+    return {0: "."}
+
+
 def _image_disk(path: str, writable: bool) -> Disk:
     from tdvfsh.engine.storage.disk import ImageDisk
     from tdvfsh.formats.mapped import open_mapped
@@ -163,4 +179,4 @@ def _image_disk(path: str, writable: bool) -> Disk:
     try:
         return ImageDisk(view, open(path, "r+b", buffering=0) if writable else None)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from None
+        raise host_error(path, error) from None

@@ -34,6 +34,14 @@ def run_firmware(arguments: Arguments) -> int:
     return _ACTIONS[arguments.text("action")](arguments)
 
 
+def _firmware(arguments: Arguments) -> str:
+    """Where the firmware lies."""
+    from tdvfsh.cli.files import named_file
+    from tdvfsh.images.named import FIRMWARE
+
+    return named_file(arguments.text("file"), FIRMWARE).path
+
+
 def _refuse_model_options(arguments: Arguments) -> None:
     """Reject options of the model: real firmware decides these by itself."""
     for name in _FIRMWARE_S_OWN:
@@ -61,7 +69,7 @@ def _accepts(arguments: Arguments) -> int:
         raise UsageError("--json and -o: give one of them")
     error: EngineError | None = None
     with (
-        open_firmware(arguments.text("file")) as image,
+        open_firmware(_firmware(arguments)) as image,
         RunLimit(time_limit(arguments)) as limit,
         FirmwareRun(image, options, limit=limit, real_code_only=arguments.flag("real_code_only")) as run,
     ):
@@ -87,7 +95,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
     from tdvfsh.report.td_json import td_object
 
     chosen = {} if arguments.is_given("accept") else {"accept": "below-4g"}
-    machine = Machine(arguments.td_options(**chosen, firmware=arguments.text("file")))
+    machine = Machine(arguments.td_options(**chosen, firmware=_firmware(arguments)))
     if machine.boot_accept is None:
         raise UsageError("--model: this machine accepts nothing at boot")
     output, as_json = arguments.optional("output"), arguments.flag("json")
@@ -125,7 +133,7 @@ def _run(arguments: Arguments) -> int:
     nothing: SerialInput = LinesAtPrompts("")
     with (
         _boot_files(arguments) as files,
-        open_firmware(arguments.text("file")) as image,
+        open_firmware(_firmware(arguments)) as image,
         serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
     ):
@@ -158,9 +166,9 @@ def _boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
                 raise UsageError(f"{option}: needs --kernel")
         yield None
         return
-    from tdvfsh.boots.open_files import open_boot_files
+    from tdvfsh.cli.files import opened_files
 
-    with open_boot_files(kernel, initrds, cmdline) as opened:
+    with opened_files(kernel, initrds, cmdline) as (_, opened):
         yield opened.boot
 
 
@@ -175,7 +183,7 @@ def _record(arguments: Arguments) -> int:
     from tdvfsh.units import ram_size
     from tdvfsh.whole_file import write_whole
 
-    options, output, path = arguments.td_options(), arguments.text("output"), arguments.text("file")
+    options, output, path = arguments.td_options(), arguments.text("output"), _firmware(arguments)
     if not options.td:
         raise UsageError("--no-td: what a TD's firmware occupies is recorded from a TD")
     if not output.endswith(".toml"):

@@ -1,9 +1,10 @@
-"""``tdvfsh images list``, ``fetch`` and ``make``."""
+"""``tdvfsh images list``, ``fetch``, ``path``, ``clean`` and ``make``."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
@@ -15,12 +16,7 @@ from tdvfsh.units import human_size, parse_decimal, parse_size
 
 def run_images(arguments: Arguments) -> int:
     """Dispatch to the action."""
-    action = arguments.text("action")
-    if action == "list":
-        return _list(arguments)
-    if action == "fetch":
-        return _fetch(arguments)
-    return _make(arguments)
+    return _ACTIONS[arguments.text("action")](arguments)
 
 
 def _list(arguments: Arguments) -> int:
@@ -33,6 +29,8 @@ def _list(arguments: Arguments) -> int:
     rows = [("name", "state", "version", "size", "what")]
     for image in images:
         size = human_size(image.size) if image.size else f"{image.download_megabytes} MB to fetch"
+        if not image.package and not image.size:
+            size = "made when used"
         rows.append((image.name, image.state, image.version or "-", size, image.description))
     print_lines(table_lines(rows, "   >"))
     return 0
@@ -75,6 +73,42 @@ def _fetch(arguments: Arguments) -> int:
     return 0
 
 
+def _path(arguments: Arguments) -> int:
+    """Where an image's files lie, one a line; what is not there is fetched first."""
+    from tdvfsh.cli.files import fetch_with
+    from tdvfsh.images.catalogue import find_entry
+    from tdvfsh.images.named import image_named
+
+    paths: list[Path] = []
+    with unpack_progress() as progress:
+        for word in arguments.words("names"):
+            found = image_named(word)
+            entry = found[0] if found is not None else find_entry(word)
+            files = fetch_with(progress)(entry).files
+            paths += [files[found[1].role]] if found is not None and "/" in word else files.values()
+    if arguments.flag("json"):
+        print_json([str(path) for path in paths])
+    else:
+        print_lines(map(str, paths))
+    return 0
+
+
+def _clean(arguments: Arguments) -> int:
+    """Delete damaged images and what downloads have left; or the named images, or all."""
+    from tdvfsh.images.clean import clean
+
+    names, everything = arguments.words("names"), arguments.flag("all")
+    if names and everything:
+        raise UsageError("images clean: NAME and --all: give one of them")
+    with unpack_progress() as progress:
+        removed = clean(names, everything, lambda: progress("waiting for another fetch", 0, 0))
+    if arguments.flag("json"):
+        print_json([{"what": what, "bytes": size} for what, size in removed])
+    else:
+        print_lines([f"{what}: {human_size(size)} deleted" for what, size in removed] or ["nothing to delete"])
+    return 0
+
+
 def _make(arguments: Arguments) -> int:
     from tdvfsh.images.make import make_init, make_initrd, make_kernel
 
@@ -104,3 +138,6 @@ def _protocol(text: str) -> int:
     if major is None or minor is None or major > 255 or minor > 255:
         raise UsageError(f"--protocol {text}: not a boot protocol version such as 2.15")
     return major << 8 | minor
+
+
+_ACTIONS: Final = {"list": _list, "fetch": _fetch, "path": _path, "clean": _clean, "make": _make}

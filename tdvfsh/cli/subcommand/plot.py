@@ -20,7 +20,7 @@ def run_plot(arguments: Arguments) -> int:
         raise UsageError("--from, --to and --step: sizes that ascend, and a step that is not 0")
     names = arguments.axis("on_demand") or list(ON_DEMAND_NAMES)
     options = arguments.td_options(on_demand=names[0])
-    with named_files(arguments) as (progress, opened):
+    with named_files(arguments, own_initrd=arguments.text("over") != "initrd") as (progress, opened):
         found = region(
             options,
             opened.boot,

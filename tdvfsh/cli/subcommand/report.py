@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_lines
-from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.report.boots.compare_text import ComparedRow, compared_rows, policies_around
 from tdvfsh.report.report_file import check_form, report_text, wants_comparison
 from tdvfsh.report.trace_file import trace_of_boot
@@ -31,13 +30,10 @@ def run_report(arguments: Arguments) -> int:
 def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFile, list[ComparedRow]]:
     from tdvfsh.boots.compare import compared_boots
     from tdvfsh.boots.modelled_boot import boot
-    from tdvfsh.boots.open_files import open_boot_files
+    from tdvfsh.cli.files import opened_files
 
     options = arguments.td_options()
-    with (
-        unpack_progress() as progress,
-        open_boot_files(kernel, arguments.words("initrd"), arguments.text("cmdline"), progress) as opened,
-    ):
+    with opened_files(kernel, arguments.words("initrd"), arguments.text("cmdline")) as (progress, opened):
         result = boot(options, opened.boot)
         rows = []
         if compare:

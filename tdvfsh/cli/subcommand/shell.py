@@ -6,10 +6,10 @@ import os
 import stat
 import sys
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.errors import FormatError, HostError, MissingError, UsageError, host_error
 from tdvfsh.script.program import decode_text
 from tdvfsh.session.recording import recording
 from tdvfsh.shell.drives.hostfolder import HostFolder
@@ -17,6 +17,10 @@ from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status
 from tdvfsh.ui.output import sink_for
 from tdvfsh.ui.terminal import is_terminal, size_of
+
+if TYPE_CHECKING:
+    from tdvfsh.images.catalogue import CatalogueEntry
+    from tdvfsh.images.fetch import FetchedImage
 
 _MAXIMUM_SCRIPT: Final = 64 << 20
 
@@ -78,6 +82,7 @@ def make_shell(arguments: Arguments) -> Shell:
     if is_terminal(sys.stdout):
         shell.screen_columns = lambda: size_of(sys.stdout).columns
     shell.td_options = arguments.td_options_or_none()
+    shell.fetch_image = _fetch_image
     folders = {0: ".", **_images_folder(), **arguments.file_systems()}
     for number in range(max(folders) + 1):
         folder = folders.get(number)
@@ -91,6 +96,15 @@ def make_shell(arguments: Arguments) -> Shell:
 
         choose_engine(shell, "cpu")
     return shell
+
+
+def _fetch_image(entry: CatalogueEntry) -> FetchedImage:
+    """Bring an image that a command names, with a bar at a terminal."""
+    from tdvfsh.cli.files import fetch_with
+    from tdvfsh.cli.progress import unpack_progress
+
+    with unpack_progress() as progress:
+        return fetch_with(progress)(entry)
 
 
 def _images_folder() -> dict[int, str]:
@@ -115,9 +129,9 @@ def read_script(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(_MAXIMUM_SCRIPT)
     except FileNotFoundError:
-        raise HostError(f"{path}: no such file") from None
+        raise MissingError(f"{path}: no such file") from None
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     if b"\0" in data and not data.startswith(b"\xff\xfe"):
         raise FormatError(path, "a binary file, not a script", data.index(b"\0"))
     return decode_text(data)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from tdvfsh.boots.compare import COMPARED_LOADERS
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.files import fetch_with
 from tdvfsh.cli.output import print_json, print_lines, print_notes
+from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
+from tdvfsh.images.named import files_named
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.advise import Question, advise
 from tdvfsh.sweep.axes import axis_index, options_at
@@ -61,7 +64,8 @@ class _Done:
 
 
 def _sweep(arguments: Arguments, path: str, folder: str) -> _Done:
-    spec = read_spec(path, None if arguments.flag("yes") else MOST_SCENARIOS)
+    with unpack_progress() as fetching:
+        spec = read_spec(path, None if arguments.flag("yes") else MOST_SCENARIOS, fetch_with(fetching))
     with _progress("sweep") as tell:
         images = read_images(spec.images)
         with ResultStore(folder) as store:
@@ -115,8 +119,7 @@ def _questions(arguments: Arguments) -> list[Question]:
         return _questions_of_spec(kernel, arguments.axis("loader"))
     requests = [_pair(words, arguments.text("cmdline")) for words in arguments.words("pair")]
     if kernel is not None:
-        initrds = tuple(Path(initrd) for initrd in arguments.words("initrd"))
-        requests.insert(0, ImageRequest(Path(kernel).name, Path(kernel), initrds, arguments.text("cmdline")))
+        requests.insert(0, _request(kernel, arguments.words("initrd"), arguments.text("cmdline")))
     elif arguments.words("initrd"):
         raise UsageError("advise: --initrd is for KERNEL; a pair names its own: --pair KERNEL,INITRD")
     if not requests:
@@ -126,10 +129,17 @@ def _questions(arguments: Arguments) -> list[Question]:
     return [Question(image, options, loaders) for image in read_images(_named_apart(requests))]
 
 
+def _request(kernel: str, initrds: Sequence[str], cmdline: str) -> ImageRequest:
+    with unpack_progress() as progress:
+        kernel_file, initrd_files = files_named(kernel, initrds, fetch_with(progress))
+    name = kernel_file.image or Path(kernel).name
+    return ImageRequest(name, Path(kernel_file.path), tuple(Path(file.path) for file in initrd_files), cmdline)
+
+
 def _pair(words: str, cmdline: str) -> ImageRequest:
     kernel, *initrds = words.split(",")
     name = " + ".join(Path(path).name for path in (kernel, *initrds))
-    return ImageRequest(name, Path(kernel), tuple(Path(initrd) for initrd in initrds), cmdline)
+    return replace(_request(kernel, initrds, cmdline), name=name)
 
 
 def _named_apart(requests: list[ImageRequest]) -> list[ImageRequest]:
@@ -151,7 +161,8 @@ def _longer_name(request: ImageRequest, parts: int | None) -> str:
 
 
 def _questions_of_spec(path: str, loaders: list[str] | None) -> list[Question]:
-    spec = read_spec(path)
+    with unpack_progress() as fetching:
+        spec = read_spec(path, fetch=fetch_with(fetching))
     images: list[ImageFacts] = read_images(spec.images)
     asked: dict[tuple[int, TdOptions], dict[str, None]] = {}
     for grid in spec.grids:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from tdvfsh.commands.boot.common import Initrds, opened_files, print_json, refuse
+from tdvfsh.commands.boot.common import InitrdName, Initrds, KernelName, opened_files, print_json, refuse
 from tdvfsh.errors import TdvfshError
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import NO_VALUES, FilePath, Flag, TdValues, Text
+from tdvfsh.shell.command.types import NO_VALUES, Flag, TdValues, Text
 from tdvfsh.shell.host_files import options_with
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _COMPARE_CMDLINE = use_of("compare").cmdline
 @command("boot", profile="td")
 def boot(
     shell: Shell,
-    kernel: FilePath,
-    *initrds: FilePath,
+    kernel: KernelName,
+    *initrds: InitrdName,
     initrd: Initrds = (),
     cmdline: Text = _BOOT_CMDLINE,
     options: TdValues = NO_VALUES,
@@ -40,8 +40,8 @@ def boot(
         boot kernel [initrd...] [-initrd file]... [-cmdline text] [-memmap] [-q] [-json] [TD options]
 
     OPTIONS:
-        kernel: A Linux kernel.
-        initrd: Its initrds, joined in this order.
+        kernel: A Linux kernel, or an image's name as 'tdvfsh images list' shows them.
+        initrd: Its initrds, joined in this order; an image that has one needs none.
         -initrd file: Its initrd; several are joined in order.
         -cmdline text: The kernel's command line.
         -memmap: Show the memory map that the kernel got, too.
@@ -54,7 +54,8 @@ def boot(
         'trace -boot' shows every call it made. Options may have two dashes, as on the command line.
 
     EXAMPLES:
-        boot fs1:\\installer-13\\linux --initrd fs1:\\installer-13\\initrd.gz --memory 2G --accept 224M
+        boot installer-13 --memory 2G --accept 224M
+        boot kernel-6.12-cloud --initrd init --memory 2G
         boot -memory 2G -accept 224M fs1:\\installer-13\\linux fs1:\\installer-13\\initrd.gz
 
     RETURNVALUES:
@@ -95,8 +96,8 @@ def boot(
 @command("compare", profile="td")
 def compare(
     shell: Shell,
-    kernel: FilePath,
-    *initrds: FilePath,
+    kernel: KernelName,
+    *initrds: InitrdName,
     initrd: Initrds = (),
     cmdline: Text = _COMPARE_CMDLINE,
     options: TdValues = NO_VALUES,
@@ -109,8 +110,8 @@ def compare(
         compare kernel [initrd...] [-initrd file]... [-cmdline text] [-sfo] [-json] [TD options]
 
     OPTIONS:
-        kernel: A Linux kernel.
-        initrd: Its initrds, joined in this order.
+        kernel: A Linux kernel, or an image's name as 'tdvfsh images list' shows them.
+        initrd: Its initrds, joined in this order; an image that has one needs none.
         -initrd file: Its initrd; several are joined in order.
         -cmdline text: The kernel's command line.
         -sfo: Standard format output, one row a boot, sizes in bytes.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.types import Kind, Option
-from tdvfsh.shell.host_files import host_path
+from tdvfsh.shell.host_files import files_of_boot
 from tdvfsh.shell.machine_binding import status_of_error
 
 if TYPE_CHECKING:
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from tdvfsh.errors import TdvfshError
     from tdvfsh.shell.shell import Shell
 
-Initrds = Annotated[tuple[str, ...], Kind("file", lambda word: word), Option("-initrd", repeats=True)]
+KernelName = Annotated[str, Kind("kernel_image", lambda word: word)]
+"""A file of a drive, or an image's name."""
+InitrdName = Annotated[str, Kind("initrd_image", lambda word: word)]
+Initrds = Annotated[tuple[str, ...], Kind("initrd_image", lambda word: word), Option("-initrd", repeats=True)]
 
 
 @contextmanager
 def opened_files(shell: Shell, kernel: str, initrds: Sequence[str], cmdline: str) -> Iterator[OpenedFiles]:
-    """Files of the shell's drives, opened for a boot while the block runs.
+    """Files of the shell's drives, or images by their names, opened for a boot while the block runs.
 
     Raises:
         UsageError, HostError, FormatError: A file that cannot be read, or does not lie on the host.
     """
     from tdvfsh.boots.open_files import open_boot_files
 
-    names = (kernel, *initrds)
-    paths = [host_path(shell, path) for path in names]
-    with open_boot_files(paths[0], paths[1:], cmdline, names=names) as opened:
+    files = files_of_boot(shell, kernel, initrds)
+    paths = [file.path for file in files]
+    with open_boot_files(paths[0], paths[1:], cmdline, names=[file.shown for file in files]) as opened:
         yield opened
 
 

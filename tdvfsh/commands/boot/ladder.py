@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdvfsh.commands.boot.common import Initrds, opened_files, print_json, refuse
+from tdvfsh.commands.boot.common import InitrdName, Initrds, KernelName, opened_files, print_json, refuse
 from tdvfsh.errors import TdvfshError
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
-from tdvfsh.shell.command.types import NO_VALUES, FilePath, Flag, TdValues, Text
+from tdvfsh.shell.command.types import NO_VALUES, Flag, TdValues, Text
 from tdvfsh.shell.host_files import options_with
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ _CMDLINE = use_of("ladder").cmdline
 @command("ladder", profile="td")
 def ladder(
     shell: Shell,
-    kernel: FilePath,
-    *initrds: FilePath,
+    kernel: KernelName,
+    *initrds: InitrdName,
     initrd: Initrds = (),
     cmdline: Text = _CMDLINE,
     options: TdValues = NO_VALUES,

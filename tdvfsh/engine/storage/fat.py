@@ -26,7 +26,8 @@ _RESERVED_SECTORS: Final = 32
 _FIRST_CLUSTER: Final = 2
 _MINIMUM_CLUSTERS: Final = 66_000
 _END_OF_CHAIN: Final = 0x0FFFFFFF
-_MAXIMUM_ENTRIES: Final = 20_000
+MAXIMUM_ENTRIES: Final = 20_000
+"""Files and folders that a disk made from a folder has at most."""
 _LARGE: Final = 32 << 20
 _ATTRIBUTES: Final = {"r": 0x01, "h": 0x02, "s": 0x04, "d": 0x10, "a": 0x20}
 _LONG_NAME: Final = 0x0F
@@ -137,8 +138,8 @@ class _Layout:
 
     def _scan(self, parts: tuple[str, ...], info: FileInfo) -> _Node:
         self._count += 1
-        if self._count > _MAXIMUM_ENTRIES:
-            raise UsageError(f"more than {_MAXIMUM_ENTRIES} files: too many for a disk made from a folder")
+        if self._count > MAXIMUM_ENTRIES:
+            raise UsageError(f"more than {MAXIMUM_ENTRIES} files: too many for a disk made from a folder")
         children: list[_Node] = []
         if info.is_directory:
             try:

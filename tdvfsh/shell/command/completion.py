@@ -102,7 +102,7 @@ def _options(name: str, signature: Signature, raw: str, start: int) -> list[Comp
 def _td_values(shell: Shell, name: str, option: TableOption[Any, Any], raw: str, start: int) -> list[Completion]:
     """Values of a TD option, where it takes several of the one after the last comma."""
     if option.is_file:
-        return _files(shell, raw, start, directories_only=False)
+        return _values(shell, f"{option.image}_image" if option.image else "file", raw, start, [])
     several = option.repeats or option.name in use_of(name).several
     cut = raw.rfind(",") + 1 if several else 0
     wanted = raw[cut:].lower()
@@ -153,9 +153,19 @@ def _values(shell: Shell, kind: str, raw: str, start: int, words: list[str]) -> 
     provider = _PROVIDERS.get(kind)
     if provider is not None:
         return _matching(provider(shell), raw, start, kind.replace("_", " "))
+    if kind in _IMAGES:
+        return [*_files(shell, raw, start, directories_only=False), *_images(_IMAGES[kind], raw, start)]
     if kind in ("file", "directory"):
         return _files(shell, raw, start, directories_only=kind == "directory")
     return []
+
+
+def _images(role: str, raw: str, start: int) -> list[Completion]:
+    """Images of the catalogue that have such a file, once a letter is typed."""
+    from tdvfsh.images.named import names_of
+
+    wanted = raw.lower()
+    return [Completion(name, start, "image") for name in (names_of(role) if raw else ()) if name.startswith(wanted)]
 
 
 def _memory_types(shell: Shell) -> Iterable[str]:
@@ -171,6 +181,7 @@ _PROVIDERS: dict[str, Callable[[Shell], Iterable[str]]] = {
     "memory_type": _memory_types,
 }
 
+_IMAGES = {"kernel_image": "kernel", "initrd_image": "initrd", "firmware_image": "firmware"}
 _PLACES: dict[str, Callable[[list[str]], str | None]] = {}
 _DESCRIBED: dict[str, Callable[[Shell, list[str]], Iterable[tuple[str, str]]]] = {}
 

@@ -75,5 +75,5 @@ def test_help_tells_which_options_go_with_which(capsys: pytest.CaptureFixture[st
 
 
 def test_the_kernel_is_looked_for_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["boot", str(tmp_path / "none"), "--engine", "cpu", "--through-os"]) == 1
+    assert main(["boot", str(tmp_path / "none"), "--engine", "cpu", "--through-os"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
