@@ -256,6 +256,8 @@ class Machine:
             gcd.add_memory_space(kind, outside.start, outside.end - outside.start, outside.attribute, outside.attribute)
         core = start_core(profile, entries, stack_bins(self._model.bins_top(top), self._model.bins), gcd)
         _adopt_pool_pages(core, entries)
+        for memory_type in self._model.pool_room:
+            _adopt_pool_pages(core, entries, memory_type)
         return core
 
     def _install_firmware_handles(self) -> int:
@@ -338,10 +340,10 @@ def _add_ram(gcd: MemorySpaceMap, start: int, end: int, kind: EfiGcdMemoryType, 
         raise UsageError(f"RAM at {start:#x} ({human_size(end - start)}) lies beyond what GPAW allows")
 
 
-def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry]) -> None:
-    """Make room for the firmware's BootServicesData pool in the largest block of such pages that it holds already."""
+def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry], memory_type: EfiMemoryType = _BS_DATA) -> None:
+    """Make room for one of the firmware's pools in the largest block of such pages that it holds already."""
     largest = max(
-        (entry for entry in entries if entry.memory_type == _BS_DATA),
+        (entry for entry in entries if entry.memory_type == memory_type),
         key=lambda entry: entry.end - entry.start,
         default=None,
     )
@@ -349,4 +351,4 @@ def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry]) -> None:
         for page in range(
             largest.end - PAGE_SIZE, max(largest.start, largest.end - _POOL_PAGES * PAGE_SIZE), -PAGE_SIZE
         ):
-            core.pool.adopt_free_blocks(_BS_DATA, page)
+            core.pool.adopt_free_blocks(memory_type, page)

@@ -157,6 +157,7 @@ class FirmwareModel:
         outside: Ranges that are not RAM.
         stages: ``direct`` and ``boot_loader``; ``shell`` where the firmware's own Shell was recorded at its prompt.
         dma: What it makes shared for DMA in a TD.
+        pool_room: Types, besides BootServicesData, whose pools have room for small requests in pages they hold.
     """
 
     name: str
@@ -172,6 +173,7 @@ class FirmwareModel:
     outside: tuple[OutsideRange, ...]
     stages: dict[str, FirmwareStage]
     dma: DmaRules = NO_DMA
+    pool_room: tuple[EfiMemoryType, ...] = ()
 
     def bins_top(self, top: int) -> int:
         """Where the first bin ends under a top of low RAM at ``top``."""
@@ -279,6 +281,7 @@ def _model(data: dict[str, Any], name: str) -> FirmwareModel:
             if stage in data
         },
         dma=DmaRules(**data["dma"]) if "dma" in data else NO_DMA,
+        pool_room=tuple(EfiMemoryType[name] for name in data.get("pool_room", ())),
     )
 
 

@@ -64,6 +64,10 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
             f'type = "{outside.memory_type.name}", attribute = {outside.attribute:#x} }},'
         )
     yield "]"
+    if model.pool_room:
+        yield ""
+        yield "# Types whose pools have room for small requests in pages that they hold."
+        yield "pool_room = [" + ", ".join(f'"{kind.name}"' for kind in model.pool_room) + "]"
     if model.dma != NO_DMA:
         yield ""
         yield "# Pages made shared for DMA and accepted again: see tdvfsh.td.dma."

@@ -2,7 +2,8 @@
 
 Each row whose source is ``real`` says what an initrd of that size came to: outcome, six addresses, what the allocator
 accepted on demand. An initrd of the size is made and booted. Where ``accepts-NAME-direct-SIZE.ranges.txt`` lies beside
-the table, the ranges accepted on demand and the pages accepted again after DMA are compared, too.
+the table, the ranges accepted on demand and the pages accepted again after DMA are compared, too; and where
+``map-NAME-direct-SIZE-exit-boot-services.txt`` does, the memory map that the kernel got.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import TdvfshError
+from tdvfsh.formats.maps.memory_maps import parse_memmap
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.trace.records import PageAccept
+from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.units import LARGE_PAGE_SIZE, parse_size
 from tests.conformance.tally import Tally
 
@@ -35,6 +38,7 @@ REACHED_LINUX: Final = ("Linux boots", "initrd loaded")
 NOT_REAL: Final = "a row of an earlier model"
 NO_ADDRESS: Final = "a boot that failed before"
 NOT_BOOTED: Final = "firmware goes on after a boot that failed, with transfers that no model has"
+NO_BINS: Final = "a memory map does not tell where its firmware keeps ACPI tables"
 _RANGE: Final = re.compile(
     r"\s*(0x[0-9a-f]+) -\s+(0x[0-9a-f]+) (4K|2M) x\s*(\d+) vcpu \d+ SUCCESS by "
     r"(?P<who>.*?)(?P<again> \(made private again\))?"
@@ -109,6 +113,21 @@ def compare_row(line: int, row: dict[str, str], result: BootResult, tally: Tally
         tally.skip(NOT_BOOTED)
 
 
+def compare_last_map(path: Path, result: BootResult, tally: Tally) -> None:
+    """Count each descriptor of the memory map with which ExitBootServices succeeded."""
+    recorded = parse_memmap(path.read_text(encoding="utf-8").split("\n", 1)[1], str(path))  # after the line of its key
+    found = result.machine.services.memory_map_view().descriptors
+    for number in range(max(len(recorded), len(found))):
+        expected, got = (
+            _shown(entries[number]) if number < len(entries) else "nothing" for entries in (recorded, found)
+        )
+        tally.compare(number + 2, expected, got)
+
+
+def _shown(entry: MemoryDescriptor) -> str:
+    return f"type {int(entry.memory_type)} {entry.physical_start:#x}-{entry.physical_end:#x} {entry.attribute:#x}"
+
+
 def run(path: Path, options: TdOptions) -> Tally:
     """Compare every row of one table."""
     tally = Tally(path.name)
@@ -129,7 +148,13 @@ def run(path: Path, options: TdOptions) -> Tally:
             beside = next(path.parent.glob(f"accepts-*-direct-{row[SIZE]}.ranges.txt"), None)
             ranges = None if beside is None else recorded_ranges(beside.read_text(encoding="utf-8"))
             with open_boot_files(kernel, [initrd], cmdline=CMDLINE) as opened:
-                compare_row(line, row, boot(options, opened.boot), tally, ranges)
+                result = boot(options, opened.boot)
+                compare_row(line, row, result, tally, ranges)
+                for last_map in path.parent.glob(f"map-*-direct-{row[SIZE]}-exit-boot-services.txt"):
+                    if options.map is None:
+                        compare_last_map(last_map, result, tally)
+                    else:
+                        tally.skip(NO_BINS)
             initrd.unlink()
     return tally
 
