@@ -8,25 +8,35 @@ import sys
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from functools import cache
+from textwrap import wrap
 from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
 from tdvfsh.cli.arguments import FILE_SYSTEMS
-from tdvfsh.cli.subcommands import SUBCOMMANDS, Subcommand
+from tdvfsh.cli.subcommands import SUBCOMMANDS, TASKS, Subcommand
 from tdvfsh.errors import UsageError
 from tdvfsh.options.option import Option, Switch
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import Use, use_of
 
-_EPILOG: Final = """\
+_EXAMPLES: Final = """\
 examples:
-  tdvfsh demo                                        the whole story on real images
+  tdvfsh demo                                        the main job on real images
+  tdvfsh boot installer-13 --memory 2G --accept 192M --cmdline nokaslr
   tdvfsh boot vmlinuz --initrd initrd.img --memory 2G --accept 512M --on-demand service
   tdvfsh compare vmlinuz --initrd initrd.img         every option side by side
   tdvfsh -c memmap                                   one shell command in a lazily accepted TD
-  tdvfsh run scripts/tour.nsh                        a script
+  tdvfsh images list                                 names that do as well as paths of files
 """
+EXIT_STATUS: Final = """\
+exit status:
+  0     success
+  1     {fails}the host refused, or a file is not what it should be
+  2     misuse: invalid options, a file that is not there, an extra that is not installed
+  70    a defect of tdvfsh
+  128+N ended by signal N: 130 Ctrl-C, 143 SIGTERM, 141 nobody reads the output"""
 _COLUMNS: Final = 80
+_OF_ALL: Final = Subcommand("", "", lambda parser: None, fails="the boot or the check failed")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -73,8 +83,9 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
     """The grammar with some of the subcommands: to declare them all takes a quarter of the shell's start."""
     parser = _Parser(
         prog="tdvfsh",
-        description="A UEFI shell over a virtual Intel TDX trust domain.",
-        epilog=_EPILOG,
+        usage="tdvfsh [SUBCOMMAND] [OPTION ...]",
+        description=f"A UEFI shell over a virtual Intel TDX trust domain.\n\n{_overview()}" if with_help else None,
+        epilog=f"{_EXAMPLES}\n{_exit_status(_OF_ALL)}",
         formatter_class=_Help,
         parents=[_td_options(use_of(""), with_help=with_help), _shell_options()],
         allow_abbrev=False,
@@ -89,7 +100,7 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
         action="store_true",
         help="print the TD and its accepts at boot as JSON",
     )
-    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", prog="tdvfsh")
     for name, subcommand in SUBCOMMANDS.items():
         if name in only:
             _add_subcommand(subparsers, name, subcommand, use_of(name), with_help=with_help)
@@ -103,9 +114,8 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use
     summary = subcommand.summary
     parser = subparsers.add_parser(
         name,
-        help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {subcommand.example}",
+        epilog=f"example:\n  {subcommand.example}\n\n{_exit_status(subcommand)}",
         formatter_class=_Help,
         parents=parents,
         allow_abbrev=False,
@@ -114,7 +124,26 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use
     if subcommand.actions:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         for action, declared in subcommand.actions.items():
-            _add_subcommand(actions, action, declared, use, with_help=with_help)
+            _add_subcommand(actions, action, declared._replace(fails=subcommand.fails), use, with_help=with_help)
+
+
+def _overview() -> str:
+    """The subcommands by what users come for."""
+    lines = ["subcommands ('tdvfsh SUBCOMMAND --help' has the options of one):"]
+    for task in TASKS:
+        named = {name: one.summary for name, one in SUBCOMMANDS.items() if one.task == task}
+        if named:
+            lines += ["", *([f" {task}:"] if task else [])]
+        for name, summary in named.items():
+            first, *more = wrap(summary, _columns() - 15)
+            lines += [f"  {name:<10} {first}", *(f"{'':13}{line}" for line in more)]
+    return "\n".join(lines)
+
+
+def _exit_status(subcommand: Subcommand) -> str:
+    """What the exit status of a subcommand means."""
+    text = EXIT_STATUS.format(fails=f"{subcommand.fails}; or " if subcommand.fails else "")
+    return text.replace("  0     success\n", f"  {subcommand.status}; else\n") if subcommand.status else text
 
 
 def _td_options(use: Use, *, with_help: bool) -> _Parser:

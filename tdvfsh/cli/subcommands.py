@@ -18,7 +18,7 @@ tdvfsh sweep fleet.toml -o results --plot svg,html
 a spec, here fleet.toml:
   [[image]]                     # real files
   name = "installer"
-  kernel = "linux"              # or {{ fetched = "kernel-6.12" }}, by 'tdvfsh images fetch'
+  kernel = "vmlinuz"            # or an image's name, such as "kernel-6.12"
   initrd = ["initrd.gz"]        # or {{ size = "300M" }}
 
   [[made]]                      # made images: every combination of sizes
@@ -44,6 +44,9 @@ class Subcommand(NamedTuple):
         td: Whether it takes the TD options.
         shell: Whether it takes the shell's options.
         actions: The actions of one that has several, by name; each has arguments of its own.
+        task: The group of the help that it stands in, one of :data:`TASKS`.
+        fails: What exit status 1 means, besides that the host refused; empty where it means nothing else.
+        status: What the exit status is, where it is something of its own.
     """
 
     summary: str
@@ -52,6 +55,9 @@ class Subcommand(NamedTuple):
     td: bool = False
     shell: bool = False
     actions: Mapping[str, Subcommand] = MappingProxyType({})
+    task: str = ""
+    fails: str = ""
+    status: str = ""
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -252,19 +258,19 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
     {
         "record": Subcommand(
             "write what this firmware occupies in memory as a model for --firmware-model",
-            "tdvfsh firmware record OVMF.fd --memory 2G -o my-tdvf.toml",
+            "tdvfsh firmware record ovmf --memory 2G -o my-tdvf.toml",
             _firmware_record,
             td=True,
         ),
         "run": Subcommand(
             "run it, its serial console on standard output; with a kernel it continues through the operating system",
-            "printf 'memmap\\nreset -s\\n' | tdvfsh firmware run OVMF.fd --memory 2G --console",
+            "printf 'memmap\\nreset -s\\n' | tdvfsh firmware run ovmf --memory 2G --console",
             _firmware_run,
             td=True,
         ),
         "accepts": Subcommand(
             "run SEC only: what was accepted, in which order, by which vCPU",
-            "tdvfsh firmware accepts OVMF.fd --memory 2G --vcpus 2",
+            "tdvfsh firmware accepts ovmf --memory 2G --vcpus 2",
             _firmware_accepts,
             td=True,
         ),
@@ -356,86 +362,142 @@ def _images(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")
 
 
+BOOTS: Final = "boot real kernels and initrds, and see where they go"
+FLEETS: Final = "many images, many machines"
+REAL: Final = "run the real code (pip install 'tdvfsh[cpu]')"
+FILES: Final = "look at files"
+SHELL: Final = "the shell and its scripts; 'tdvfsh' alone opens its prompt"
+OTHER: Final = ""
+TASKS: Final = (BOOTS, FLEETS, REAL, FILES, SHELL, OTHER)
+"""What users come for, in the order of the help; the last is for what names no task."""
+
+
 SUBCOMMANDS: Final = {
-    "run": Subcommand("run an .nsh script", "tdvfsh run scripts/tour.nsh", _run, td=True, shell=True),
-    "demo": Subcommand("the main job on real images, in one go", "tdvfsh demo", _demo, td=True),
+    "run": Subcommand(
+        "run an .nsh script",
+        "tdvfsh run scripts/tour.nsh",
+        _run,
+        td=True,
+        shell=True,
+        task=SHELL,
+        status="the script's %lasterror%: its low byte, and never 0 for an error",
+    ),
+    "demo": Subcommand("the main job on real images, in one go", "tdvfsh demo", _demo, td=True, task=BOOTS),
     "boot": Subcommand(
         "one boot, step by step",
-        "tdvfsh boot vmlinuz --initrd initrd.img --accept 512M --on-demand service",
+        "tdvfsh boot installer-13 --accept 512M --on-demand service",
         _boot,
         td=True,
+        task=BOOTS,
+        fails="the boot failed",
     ),
     "compare": Subcommand(
         "boots side by side; TD options take several values with commas between them",
-        "tdvfsh compare vmlinuz --initrd initrd.img --accept 256M,eager --loader direct,grub2.12",
+        "tdvfsh compare installer-13 --accept 256M,eager --loader direct,grub2.12",
         _compare,
         td=True,
+        task=BOOTS,
     ),
     "lazy": Subcommand(
         "the real kernel with accept_memory=lazy and eager, side by side; --memory and --accept take several values",
-        "tdvfsh lazy vmlinuz --initrd init.cpio --memory 2G,8G",
+        "tdvfsh lazy kernel-6.12-cloud --initrd init --memory 2G,8G",
         _lazy,
         td=True,
+        task=REAL,
+        fails="a system did not end well",
     ),
     "explain": Subcommand(
         "why a boot ends as it does, and what each option makes of it",
-        "tdvfsh explain vmlinuz --initrd initrd.img --memory 2G --accept 224M",
+        "tdvfsh explain installer-13 --memory 2G --accept 224M",
         _explain,
         td=True,
+        task=BOOTS,
     ),
     "ladder": Subcommand(
         "the smallest accepted size for each stage of a boot",
-        "tdvfsh ladder vmlinuz --initrd initrd.img --loader direct,grub2.12",
+        "tdvfsh ladder installer-13 --loader direct,grub2.12",
         _ladder,
         td=True,
+        task=BOOTS,
     ),
     "plot": Subcommand(
         "where each option boots, along the initrd's size or what is accepted at boot",
-        "tdvfsh plot vmlinuz --memory 2G --from 0 --to 600M --step 10M",
+        "tdvfsh plot installer-13 --memory 2G --from 0 --to 600M --step 10M",
         _plot,
         td=True,
+        task=BOOTS,
     ),
-    "sweep": Subcommand("thousands of scenarios, in parallel, also on a cluster", _SWEEP_EXAMPLE, _sweep),
+    "sweep": Subcommand(
+        "thousands of scenarios, in parallel, also on a cluster",
+        _SWEEP_EXAMPLE,
+        _sweep,
+        task=FLEETS,
+        fails="--check found a boot that got worse",
+    ),
     "advise": Subcommand(
         "how much to accept at boot for given images, and what accepting on demand costs instead",
-        "tdvfsh advise vmlinuz --initrd initrd.img --memory 2G",
+        "tdvfsh advise installer-13 --memory 2G",
         _advise,
         td=True,
+        task=FLEETS,
+        fails="no size can be recommended for one of the images",
     ),
     "verify": Subcommand(
         "hold the model against the kernel's real stub, or with --firmware FILE against real firmware",
-        "tdvfsh verify vmlinuz --initrd initrd.img --cmdline nokaslr",
+        "tdvfsh verify installer-13 --cmdline nokaslr",
         _verify,
         td=True,
+        task=REAL,
+        fails="the model and the real code differ",
     ),
     "firmware": Subcommand(
         "real firmware from its reset vector, as a TD or as a plain VM",
-        "tdvfsh firmware run OVMF.fd --memory 2G --console",
+        "tdvfsh firmware run ovmf --memory 2G --console",
         _no_arguments,
         actions=_FIRMWARE_ACTIONS,
+        task=REAL,
+        fails="the firmware died, was refused, or did not reach what it should",
     ),
     "exec": Subcommand(
         "run a real EFI program, its console on the terminal or on standard input and output",
-        "printf 'memmap\\r\\nexit\\r\\n' | tdvfsh exec shellx64.efi -nostartup",
+        "printf 'memmap\\r\\nexit\\r\\n' | tdvfsh exec shell -nostartup",
         _exec,
         td=True,
         shell=True,
+        task=REAL,
+        status="the low byte of what the program returned, and never 0 for an error",
     ),
     "diagnose": Subcommand(
         "what a boot's log tells: its machine, and the known faults that fit it",
-        "tdvfsh diagnose dmesg.txt vmlinuz --initrd initrd.gz",
+        "tdvfsh diagnose dmesg.txt installer-13",
         _diagnose,
         td=True,
+        task=FILES,
     ),
-    "inspect": Subcommand("what a file is", "tdvfsh inspect vmlinuz", _inspect),
+    "inspect": Subcommand("what a file is", "tdvfsh inspect kernel-6.12", _inspect, task=FILES),
     "report": Subcommand(
         "a page or a drawing of a boot or a trace",
-        "tdvfsh report vmlinuz --initrd F -o boot.html",
+        "tdvfsh report installer-13 -o boot.html",
         _report,
         td=True,
+        task=FILES,
     ),
-    "lint": Subcommand("check .nsh scripts without running them", "tdvfsh lint scripts/*.nsh", _lint),
-    "replay": Subcommand("run recorded sessions again, byte for byte", "tdvfsh replay demo.tdt", _replay),
-    "images": Subcommand("real images from Debian packages, and made ones of any size", "tdvfsh images list", _images),
+    "lint": Subcommand(
+        "check .nsh scripts without running them",
+        "tdvfsh lint scripts/*.nsh",
+        _lint,
+        task=SHELL,
+        fails="a script has errors",
+    ),
+    "replay": Subcommand(
+        "run recorded sessions again, byte for byte",
+        "tdvfsh replay session.tdt",
+        _replay,
+        task=SHELL,
+        fails="a session no longer prints the same",
+    ),
+    "images": Subcommand(
+        "real images from Debian packages, and made ones of any size", "tdvfsh images list", _images, task=FILES
+    ),
 }
 """By name, in the order of the help."""

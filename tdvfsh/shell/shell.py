@@ -79,6 +79,7 @@ class Shell:
         self.images_folder: str | None = None  # where mkimage makes images; the cache where None
         self.state: dict[str, object] = {}  # what command families keep between calls, by family
         self.interrupted: Callable[[], bool] | None = None
+        self.was_interrupted = False  # whether an interrupt ended the last line or script
         self.ask: Callable[[str], str] = lambda prompt: ""
         self.clear_screen: Callable[[int | None, int | None], None] = lambda background, foreground: None
         self.image_loader: Callable[[Found, bool], ImageResult] | None = None
@@ -164,9 +165,11 @@ class Shell:
 
     def _guarded(self, run: Callable[[], object]) -> None:
         stdout, stderr = self.stdout, self.stderr
+        self.was_interrupted = False
         try:
             run()
         except KeyboardInterrupt:
+            self.was_interrupted = True
             self.stdout, self.stderr, self.stdin = stdout, stderr, None
             self.interpreter.set_last_error(ShellStatus.ABORTED)
             self.print(f"Command Error Status: {EfiStatus.EFI_ABORTED.phrase}\n")

@@ -50,7 +50,7 @@ def _run_shell(shell: Shell, commands: list[str], *, at_terminal: bool) -> int:
     if commands:
         for text in commands:
             shell.run_line(text)
-            if shell.exiting:
+            if shell.exiting or shell.was_interrupted:
                 break
         return exit_status(shell)
     if at_terminal:
