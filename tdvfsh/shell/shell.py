@@ -14,12 +14,11 @@ from tdvfsh.script.interpreter import Interpreter
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.script.streams import MemorySink, RedirectedSink, TextSource
 from tdvfsh.shell.command import registry
-from tdvfsh.shell.drives.drives import Drive, DriveTable, Mapping
-from tdvfsh.shell.drives.filesystem import FileSystemError
+from tdvfsh.shell.drives.drives import Drive
 from tdvfsh.shell.drives.hostfolder import HostFolder
-from tdvfsh.shell.drives.paths import clean, has_wildcard, items, parent, split_drive
-from tdvfsh.shell.drives.search import Found, search
-from tdvfsh.shell.environment import Aliases, Environment
+from tdvfsh.shell.drives.search import Found
+from tdvfsh.shell.environment import Aliases
+from tdvfsh.shell.files import ShellFiles
 from tdvfsh.shell.history import History
 from tdvfsh.shell.identity import PROFILES, Firmware, StillClock
 from tdvfsh.shell.machine_binding import real_time_clock, set_image_hooks, status_of_error
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.interfaces import Clock, FileSystem, LineWatcher, Recording
 
 
-class Shell:
+class Shell(ShellFiles):
     """A UEFI shell.
 
     Args:
@@ -59,16 +58,14 @@ class Shell:
         profiles: Iterable[str] = PROFILES,
         start_time: int | None = None,
     ) -> None:
+        super().__init__()
         self.start_time = start_time
         self.stdout: TextSink = stdout if stdout is not None else MemorySink()
         self.stderr: TextSink = self.stdout
         self.stdin: TextSource | None = None
         self.clock: Clock = clock if clock is not None else StillClock()
         self.firmware = firmware if firmware is not None else Firmware()
-        self.drives: DriveTable = DriveTable()
-        self.environment = Environment()
         self.aliases = Aliases()
-        self.current: Mapping | None = None
         self.screen: TextSink | None = None  # the terminal, where stdout is one; -b pages only there
         self.screen_rows: Callable[[], int] = lambda: 25
         self.screen_columns: Callable[[], int] | None = None  # set at a terminal
@@ -325,143 +322,18 @@ class Shell:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         return bool(name) and f";{name};" in (self.environment.get("profiles") or "")
 
-    # --- drives and files --------------------------------------------------------------------------------------
+    # --- drives ------------------------------------------------------------------------------------------------
 
     def mount(self, filesystem: FileSystem, *, port: int | None = None) -> Drive:
         """Mount a file system as the next ``FSn:``; the first one becomes current and makes the path."""
         drive = self.drives.mount(filesystem, port=port)
         if isinstance(filesystem, HostFolder):
             filesystem.marks.now = self.now
-        self.environment.set_internal("path", self._default_path(), volatile=False)
+        self.environment.set_internal("path", self.default_path(), volatile=False)
         if self.current is None:
             self.environment.set_internal("homefilesystem", drive.name)
             self.change_drive(drive.name)
         return drive
-
-    def _default_path(self) -> str:
-        folders = ("efi\\tools\\", "efi\\boot\\", "")
-        return ";".join(f"{drive.name}\\{folder}" for drive in self.drives.drives for folder in folders)
-
-    def remap(self) -> None:
-        """``map -r``: default names and default path again; ``%path%`` moves to the end of the variables."""
-        self.drives.reset()
-        self.environment.set_internal("path", "")
-        self.environment.set_internal("path", self._default_path(), volatile=False)
-
-    @property
-    def directory(self) -> str:
-        """The current directory without a separator at its end: ``FS0:`` or ``FS0:\\w``; empty without a drive."""
-        return self.current.name + self.current.directory if self.current is not None else ""
-
-    def change_drive(self, name: str) -> bool:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        mapping = self.drives.find(name)
-        if mapping is None:
-            return False
-        self.current = mapping
-        self.environment.set_internal("cwd", self.directory)
-        return True
-
-    def change_directory(self, mapping: Mapping, directory: str) -> None:
-        """Set a mapping's current directory: empty for the root, else ``\\a\\b``."""
-        mapping.directory = directory
-        if mapping is self.current:
-            self.environment.set_internal("cwd", self.directory)
-
-    def qualify(self, path: str) -> str:
-        """A path with drive and folders, cleaned. Nothing is looked up."""
-        drive, rest = split_drive(path)
-        if drive:
-            return clean(path)
-        if path.startswith(("\\", "/")):
-            return clean((self.current.name if self.current is not None else "") + path)
-        path = path[2:] if path.startswith((".\\", "./")) else path
-        return clean(f"{self.directory}\\{path}") if self.current is not None else clean(rest)
-
-    def full_path(self, path: str) -> str:
-        """See :class:`~tdvfsh.script.host.ScriptHost`; the drive is spelled as ``map`` spells it."""
-        drive, rest = split_drive(self.qualify(path))
-        mapping = self.drives.find(drive) if drive else None
-        return (mapping.name if mapping is not None else drive) + rest
-
-    def locate(self, path: str) -> tuple[Mapping, tuple[str, ...]] | None:
-        """The drive and the names of a path, whether or not it exists; None without such a drive."""
-        drive, rest = split_drive(self.qualify(path))
-        mapping = self.drives.find(drive) if drive else None
-        return None if mapping is None else (mapping, items(rest))
-
-    def named(self, path: str) -> tuple[Mapping, tuple[str, ...]] | None:
-        """The drive and the names of a path that firmware opens as it stands; None without such a drive.
-
-        Quirk of edk2: only patterns have their slashes turned, so a path with one names no file here.
-        """
-        return None if "/" in path else self.locate(path)
-
-    def find_files(self, pattern: str) -> list[Found]:
-        """All files and directories that a path or pattern names, in order of their full names."""
-        drive, rest = split_drive(self.qualify(pattern.strip('"')))
-        mapping = self.drives.find(drive) if drive else None
-        if mapping is None:
-            return []
-        found = search(mapping, drive, rest)
-        if not found and not has_wildcard(rest):
-            mapping.drive.filesystem.info(items(rest))  # which notes a link that leads out
-        return found
-
-    def is_directory(self, path: str) -> bool:
-        """Whether a path names a directory."""
-        located = self.named(path)
-        if located is None:
-            return False
-        info = located[0].drive.filesystem.info(located[1])
-        return info is not None and info.is_directory
-
-    def is_file(self, path: str) -> bool:
-        """Whether a path names a file."""
-        located = self.named(path)
-        if located is None:
-            return False
-        info = located[0].drive.filesystem.info(located[1])
-        return info is not None and not info.is_directory
-
-    def file_exists(self, pattern: str) -> bool:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        return bool(self.find_files(pattern))
-
-    def file_in_path(self, name: str) -> bool:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        return self.find_in_path(name) is not None
-
-    def expand_wildcards(self, pattern: str) -> list[str]:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        return [found.full_name for found in self.find_files(pattern)]
-
-    def find_in_path(self, name: str) -> str | None:
-        """Path of a file: as it is, in the current directory, or in a folder of ``%path%``."""
-        if not name or any(character in name for character in "*?["):
-            return None
-        if self.is_file(name):
-            return name
-        if ":" not in name:
-            for folder in (self.environment.get("path") or "").split(";"):
-                candidate = f"{folder}{'' if folder.endswith(chr(92)) else chr(92)}{name.removeprefix(chr(92))}"
-                if folder and self.is_file(candidate):
-                    return candidate
-        return None
-
-    def find_executable(self, name: str) -> str | None:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        return self.find_in_path(name) or self.find_in_path(f"{name}.NSH") or self.find_in_path(f"{name}.EFI")
-
-    def read_file(self, path: str) -> bytes | None:
-        """See :class:`~tdvfsh.script.host.ScriptHost`."""
-        located = self.named(path)
-        if located is None:
-            return None
-        try:
-            return located[0].drive.filesystem.read(located[1])
-        except FileSystemError:
-            return None
 
     # --- redirection -------------------------------------------------------------------------------------------
 
@@ -472,7 +344,3 @@ class Shell:
     def open_input(self, target: Target) -> TextSource:
         """See :class:`~tdvfsh.script.host.ScriptHost`."""
         return open_input(self, target)
-
-    def parent_exists(self, path: str) -> bool:
-        """Whether the directory that would hold a path is there."""
-        return self.is_directory(parent(self.qualify(path)))
