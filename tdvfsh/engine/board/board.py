@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from tdvfsh.engine.board.hardware import Hardware
 from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
-from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.spin_watch import SpinWatch
 from tdvfsh.engine.board.starts import VcpuStarts
@@ -105,6 +105,7 @@ class Board:
         self._console = console
         self._typed = typed
         self._limit = limit
+        self._trace, self._first_record = trace, len(trace)
         self._stops = 0
         self._stand_ins: dict[int, Callable[[], int]] = {}
         self._spins: SpinWatch | None = None
@@ -260,13 +261,18 @@ class Board:
         return self._guest.describe(what, address, kind, service=service, pointer=pointer)
 
     def check_limit(self) -> None:
-        """Abort where the run's time is over.
+        """Abort where the run's time is over, or its journal full.
 
         Raises:
             KeyboardInterrupt, EngineError: It is.
         """
         if self._limit is not None and self._limit.over:
             self._limit.give_up()
+        check_count(len(self._trace) - self._first_record, "journal records")
+
+    def begin_journal(self) -> None:
+        """What the journal holds already is of earlier runs and does not count against this one."""
+        self._first_record = len(self._trace)
 
     # ---- devices ------------------------------------------------------------------------------------------------
 
@@ -294,9 +300,10 @@ class Board:
         return until
 
     def _receive(self) -> None:
-        data = self._typed.take() if self._typed is not None and self.devices.serial.listening else b""
+        serial = self.devices.serial
+        data = self._typed.take() if self._typed is not None and serial.listening and not serial.full else b""
         if data:
-            self.devices.serial.receive(data)
+            serial.receive(data)
 
     def _accept(self, rcx: int) -> int:
         """TDG.MEM.PAGE.ACCEPT: the processor is shown the page when it touches it, with its neighbours of then."""

@@ -12,8 +12,28 @@ import signal
 import threading
 import time
 from types import TracebackType
+from typing import Final
 
 from tdvfsh.engine.errors import EngineError
+
+MOST_RECORDS: Final = 1_000_000
+"""Records of one kind that a run keeps: of a program without an end, the host has memory for no more."""
+
+
+def check_count(count: int, what: str, most: int | None = None) -> None:
+    """End a run that has made too many records.
+
+    Args:
+        count: How many there are.
+        what: What they are of, for the message.
+        most: How many there may be; :data:`MOST_RECORDS` where None.
+
+    Raises:
+        EngineError: There are as many.
+    """
+    most = MOST_RECORDS if most is None else most
+    if count >= most:
+        raise EngineError(f"stopped after {most:,} {what}: one run keeps no more")
 
 
 class RunLimit:

@@ -21,6 +21,7 @@ _LAST_WAIT_NS: Final = 60 * _SECOND_NS
 _SLICE_NS: Final = _SECOND_NS // 10
 _LONGEST_COUNTDOWN_NS: Final = 6 * _SECOND_NS
 _SHOWN: Final = 256
+_MOST_TYPED: Final = 4096
 _ESCAPES: Final = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _PROMPT: Final = re.compile(rb"[^\r\n]*[>#$:] ?\Z")
 
@@ -130,7 +131,8 @@ class TypedAtTerminal:
         """Wait for a key, a moment at most."""
         longest = _SLICE_NS if until is None else min(_SLICE_NS, max(0, until - now))
         began = time.monotonic_ns()
-        self._typed += self._terminal.read(longest / _SECOND_NS)
+        if len(self._typed) < _MOST_TYPED:
+            self._typed += self._terminal.read(longest / _SECOND_NS)
         if self._terminal.ended:
             raise InputEnded("the terminal is gone, and the system waits for input")
         passed = min(longest, time.monotonic_ns() - began) if self._typed else longest
@@ -138,5 +140,6 @@ class TypedAtTerminal:
 
     def take(self) -> bytes:
         """What was typed."""
-        typed, self._typed = self._typed + self._terminal.read(0), b""
+        more = self._terminal.read(0) if len(self._typed) < _MOST_TYPED else b""
+        typed, self._typed = self._typed + more, b""
         return typed

@@ -28,6 +28,7 @@ _ANSWERS: Final = {
     False: {0xFF: (_SELF_TEST_PASSED,), 0xF2: (0xAB, 0x83), 0xEE: ()},
     True: {0xFF: (_SELF_TEST_PASSED, 0), 0xF2: (0,), 0xE9: (0, 2, 100)},
 }
+_QUEUE_SIZE: Final = 16
 
 
 class KeyboardController:
@@ -74,13 +75,13 @@ class KeyboardController:
             elif expects == 0x60:
                 self._mode = value
             elif expects in (0xD2, 0xD3):
-                self._output.append((value, expects == 0xD3))
+                self._put(expects == 0xD3, value)
 
     def _command(self, value: int) -> None:
         if value == 0x20:
-            self._output.append((self._mode, False))
+            self._put(False, self._mode)
         elif value in _TESTS:
-            self._output.append((_TESTS[value], False))
+            self._put(False, _TESTS[value])
         elif value in _SWITCHES:
             mask, bits = _SWITCHES[value]
             self._mode = self._mode & ~mask | bits
@@ -95,8 +96,12 @@ class KeyboardController:
         """The keyboard, or the mouse, acknowledges every byte."""
         if self._argument[mouse]:
             self._argument[mouse] = False
-            self._output.append((_ACKNOWLEDGE, mouse))
+            self._put(mouse, _ACKNOWLEDGE)
             return
         self._argument[mouse] = value in _WITH_ARGUMENT[mouse]
         answer = _ANSWERS[mouse].get(value, ())
-        self._output.extend((byte, mouse) for byte in (_ACKNOWLEDGE, *answer))
+        self._put(mouse, _ACKNOWLEDGE, *answer)
+
+    def _put(self, mouse: bool, *data: int) -> None:
+        """Bytes for the host; those that a device's queue has no room for are lost."""
+        self._output.extend((byte, mouse) for byte in data[: _QUEUE_SIZE - len(self._output)])

@@ -19,6 +19,9 @@ _NO_INTERRUPT: Final = 1
 _TRANSMIT_EMPTY: Final = 2
 _RECEIVED: Final = 4
 _FIFO: Final = 0xC0
+_FIFO_SIZE: Final = 16
+_OVERRUN: Final = 2
+_MOST_WAITING: Final = 4096  # as much as a terminal's own queue
 _CLEAR_RECEIVED: Final = 2
 _LINE_IDLE: Final = 0x60
 _LOOKS_OF_A_LISTENER: Final = 16  # a driver that only sends looks once or twice before each byte
@@ -44,6 +47,7 @@ class SerialPort:
         self._fifo = False
         self._transmit_pending = False
         self._received: deque[int] = deque()
+        self._overrun = False
         self._looks = 0
 
     @property
@@ -51,8 +55,13 @@ class SerialPort:
         """Whether a driver waits for input: by the interrupt, or as firmware does by looking again and again."""
         return bool(self._enabled & _RECEIVE_ENABLE) or self._looks >= _LOOKS_OF_A_LISTENER
 
+    @property
+    def full(self) -> bool:
+        """Whether the other end has to wait before it sends more."""
+        return len(self._received) >= _MOST_WAITING
+
     def receive(self, data: bytes) -> None:
-        """Bytes arrive from the other end."""
+        """Bytes arrive from the other end, which has a queue of its own: none is lost."""
         self._received.extend(data)
         self._update()
 
@@ -80,7 +89,8 @@ class SerialPort:
                 return self._modem_control
             case 5:
                 self._looks += 1
-                return _LINE_IDLE | bool(self._received)
+                overrun, self._overrun = self._overrun, False
+                return _LINE_IDLE | bool(self._received) | (_OVERRUN if overrun else 0)
             case 6:
                 return self._modem_status()
         return self._scratch
@@ -119,11 +129,18 @@ class SerialPort:
 
     def _send(self, value: int) -> None:
         if self._modem_control & _LOOP:
-            self._received.append(value)
+            self._loop_back(value)
         else:
             self._output(value)
         self._transmit_pending = True
         self._set_line(False)  # the transmitter was busy for a moment: the next interrupt is a new edge
+
+    def _loop_back(self, value: int) -> None:
+        """The receiver takes what is sent; a byte that it has no room for is lost."""
+        if len(self._received) < (_FIFO_SIZE if self._fifo else 1):
+            self._received.append(value)
+        else:
+            self._overrun = True
 
     def _reason(self) -> int:
         if self._enabled & _RECEIVE_ENABLE and self._received:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
-from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
 from tdvfsh.engine.devices.fw_cfg import PORT as FW_CFG_PORT
@@ -228,6 +228,7 @@ class FirmwareRun:
         return START_OF_TIME + timedelta(microseconds=self.td.clock.now_ns // 1000)
 
     def _accepted(self, rcx: int, status: int) -> None:
+        check_count(len(self.accepts), "TDG.MEM.PAGE.ACCEPT calls")
         self.accepts.append(AcceptCall(self.board.vcpus.current.number, rcx & ~0xFFF, rcx & 7, status))
 
     def machine_dict(self) -> dict[str, object]:
@@ -243,6 +244,7 @@ class FirmwareRun:
         }
 
     def _converted(self, gpa: int, size: int, status: int) -> None:
+        check_count(len(self.conversions), "MapGPA calls")
         mask = self.td.shared_mask
         caller = self.code.phase(self.board.cpu)
         self.conversions.append(MapGpaCall(gpa & ~mask, size, bool(gpa & mask), status, caller))

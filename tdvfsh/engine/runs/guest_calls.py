@@ -9,6 +9,7 @@ from tdvfsh.engine.abi.journal import CallJournal
 from tdvfsh.engine.abi.service_table import Answer, Service
 from tdvfsh.engine.abi.stubs import RETURN, Stubs
 from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.board.limit import check_count
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.runs.observer import RunObserver
@@ -19,6 +20,8 @@ from tdvfsh.machine.machine import Machine
 _KERNEL: Final = "kernel"
 MOST_NESTED: Final = 40
 """Calls of guest code inside each other. Firmware has no such bound; its stack of 128 KiB ends it some hundred deep."""
+MOST_CALL_RECORDS: Final = 250_000
+"""Journal records of one program that calls services, half a kilobyte each."""
 _SHOWN: Final = 4
 
 
@@ -54,6 +57,7 @@ class GuestCalls:
         self._journal = CallJournal(machine, board.ram)
         self._serving: list[str] = []
         self._depth = 0
+        self._first_record = 0
         self.idleness = Idleness()
 
     def call(self, function: int, *arguments: int) -> int:
@@ -76,6 +80,9 @@ class GuestCalls:
         self._ram.put_u64(stack - 8, self._stubs.return_address)
         cpu.write("RSP", stack - 8)
         caller = self._machine.trace.caller
+        if not self._depth:
+            self._board.begin_journal()
+            self._first_record = len(self._machine.trace)
         self._depth += 1
         try:
             answer = self._run(function)
@@ -122,6 +129,7 @@ class GuestCalls:
         caller = self._ram.u64(stack) if self._ram.accessible(stack, 8) else 0
         self.idleness.served(service.name)
         self._board.check_limit()
+        check_count(len(self._machine.trace) - self._first_record, "journal records of a program", MOST_CALL_RECORDS)
         self._machine.trace.caller = self._code.name(caller)
         self._serving.append(service.name)
         try:

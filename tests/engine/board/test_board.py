@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tdvfsh.engine.board import limit as limit_module
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
@@ -130,3 +131,14 @@ def test_the_host_takes_the_calls_of_a_guest_function_that_it_wants(wanted: bool
         with pytest.raises(GuestReset):
             board.run(CODE)
     assert sent.decode() == ("hg" if wanted else "gg")
+
+
+def test_guest_code_that_accepts_without_end_stops_where_the_journal_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit_module, "MOST_RECORDS", 50)
+    program = Program(prologue=False).mov("rcx", NEW).label("again").raw("4881C100200000")  # add rcx, 0x2000
+    program.mov("rax", 6).raw("660F01CC").jump("again")
+    with board_with(program.code(), bytearray()) as board:
+        with pytest.raises(EngineError, match="stopped after 50 journal records: one run keeps no more"):
+            board.run(CODE)
+        board.begin_journal()
+        board.check_limit()

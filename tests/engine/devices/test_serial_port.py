@@ -179,3 +179,23 @@ def test_whatever_order_things_happen_in_no_byte_is_lost_or_made_up(sent: bytes,
     while machine.port.read(LSR) & 1:
         read.append(machine.port.read(DATA))
     assert (bytes(machine.sent), bytes(read)) == (sent, received)
+
+
+@pytest.mark.parametrize(("fifo", "room"), [(0, 1), (1, 16)])
+def test_a_loop_without_a_reader_loses_what_the_receiver_has_no_room_for(fifo: int, room: int) -> None:
+    port = Machine().set((FCR, fifo), (MCR, LOOP))
+    for byte in range(100):
+        port.write(DATA, 1, byte)
+    assert (port.read(LSR), port.read(LSR)) == (0x63, 0x61)  # the overrun is told once
+    assert [port.read(DATA) for _ in range(room)] == list(range(room))
+    assert port.read(LSR) == 0x60
+
+
+def test_the_other_end_waits_while_nothing_is_read() -> None:
+    port = Machine().port
+    full = []
+    for data in (bytes(4095), b"xy"):
+        port.receive(data)
+        full.append(port.full)
+    assert full == [False, True]
+    assert (port.read(DATA), port.read(DATA), port.full) == (0, 0, False)

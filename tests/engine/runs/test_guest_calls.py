@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, TPL_CALLBACK
-from tdvfsh.engine.errors import GuestStopped
+from tdvfsh.engine.errors import EngineError, GuestStopped
+from tdvfsh.engine.runs import guest_calls
 from tdvfsh.engine.runs.guest_calls import MOST_NESTED
 from tdvfsh.uefi.status import SUCCESS
 from tests.engine.assembler import SCRATCH, Program
@@ -49,3 +50,20 @@ def test_a_depth_below_the_bound_is_served() -> None:
     with guest() as (firmware, _):
         image = load(firmware, signals_itself(MOST_NESTED - 2))
         assert firmware.services.start_image(image).status is SUCCESS
+
+
+def sums(times: int) -> bytes:
+    """A program that computes a checksum ``times`` times, each a journal record."""
+    program = Program()
+    for _ in range(times):
+        program.lea("rcx", "data").mov("rdx", 8).lea("r8", "sum").boot("CalculateCrc32")
+    return program.data("data", bytes(8)).data("sum", bytes(8)).ret(0).image()
+
+
+def test_a_program_without_an_end_stops_where_its_journal_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest_calls, "MOST_CALL_RECORDS", 100)
+    with guest() as (firmware, _):
+        with pytest.raises(EngineError, match="stopped after 100 journal records of a program: one run keeps no more"):
+            firmware.services.start_image(load(firmware, sums(200)))
+        for _ in range(3):  # each program has as many
+            assert firmware.services.start_image(load(firmware, sums(90))).status is SUCCESS
