@@ -45,6 +45,8 @@ from tdvfsh.trace import Trace
 from tdvfsh.uefi.tdx import SeptState
 
 _4_GIB: Final = 1 << 32
+_TD_ADDRESS_BITS: Final = 52
+_VM_ADDRESS_BITS: Final = 40  # of every processor that QEMU emulates, where no other number is asked for
 _INT3: Final = b"\xcc"
 _DEBUG: Final = 1
 _BREAKPOINT: Final = 3
@@ -122,7 +124,8 @@ class Board:
         self._guest = guest = RunningGuest(hardware, host, self.vcpus)
         self._starts = VcpuStarts(self.cpu, self.vcpus)
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
-        cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td)
+        bits = _TD_ADDRESS_BITS if td.is_td else max(_VM_ADDRESS_BITS, (td.ram.end - 1).bit_length())
+        cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td, bits)
         first, ports = vcpus[0].td, self.devices.ports
         self.vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
@@ -192,6 +195,8 @@ class Board:
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
         if not self.td.is_td:
             self._map_devices()
+            for each in self.vcpus.all:
+                each.td.msrs.add_memory_type_ranges()
         state = self._state
         if self.td.is_td and self.td.vcpus > 1:
             self._spins = SpinWatch(self.cpu)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from tdvfsh.errors import TdvfshError
@@ -46,13 +47,20 @@ class DeviceBus:
     Args:
         what: What an address of it is called, such as ``port``.
         missing: Counts accesses that nothing answers, by a text that names them; its own where None is given.
+        absent: Names the device that a PC may have at an address, for that text.
 
     Attributes:
         missing: That counter. Devices add to it what they lack.
     """
 
-    def __init__(self, what: str, missing: Counter[str] | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        missing: Counter[str] | None = None,
+        absent: Callable[[int], str | None] = lambda address: None,
+    ) -> None:
         self._what = what
+        self._absent = absent
         self.missing: Counter[str] = Counter() if missing is None else missing
         self._starts: list[int] = []
         self._regions: list[Region] = []
@@ -90,7 +98,7 @@ class DeviceBus:
         """``size`` bytes; all ones where nothing answers."""
         region = self._at(address)
         if region is None:
-            self.missing[f"{self._what} {address:#x} (read)"] += 1
+            self._lacks(address, "read")
             return (1 << 8 * size) - 1
         return region.device.read(address - region.start, size)
 
@@ -98,9 +106,13 @@ class DeviceBus:
         """Store ``size`` bytes; lost where nothing answers."""
         region = self._at(address)
         if region is None:
-            self.missing[f"{self._what} {address:#x} (write)"] += 1
+            self._lacks(address, "write")
         else:
             region.device.write(address - region.start, size, value)
+
+    def _lacks(self, address: int, how: str) -> None:
+        name = self._absent(address)
+        self.missing[f"{self._what} {address:#x} ({how if name is None else f'{name}, {how}'})"] += 1
 
     def _at(self, address: int) -> Region | None:
         index = bisect_right(self._starts, address) - 1

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from tdvfsh.engine.devices.absent import absent_address
 from tdvfsh.engine.devices.ahci import INDEX_SIZE, AhciController, AhciIndex
 from tdvfsh.engine.devices.ahci import SIZE as AHCI_SIZE
 from tdvfsh.engine.devices.bus import DeviceBus
@@ -52,7 +53,7 @@ class Devices:
         self.io_apic = IoApic(bus)
         self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
         self.ports = Ports(self.serial, CmosClock(date, cmos), now, self.missing)
-        self.memory = DeviceBus("address", self.missing)
+        self.memory = DeviceBus("address", self.missing, absent_address)
         self.memory.attach(ADDRESS, SIZE, "I/O APIC", self.io_apic)
         ahci = AhciController(self.missing)
         base_addresses = {

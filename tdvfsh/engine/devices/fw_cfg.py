@@ -86,7 +86,7 @@ class FwCfg:
 
     Args:
         items: Contents by number, see :class:`FwCfgItem`; they are not copied.
-        files: Contents by name.
+        files: Contents by name; what is made by a call is made whenever the guest selects it, and always as long.
         memory: What DMA reaches.
         missing: Counts what is asked for and lacking.
 
@@ -98,7 +98,7 @@ class FwCfg:
     def __init__(
         self,
         items: Mapping[int, Contents],
-        files: Mapping[str, Contents],
+        files: Mapping[str, Contents | Callable[[], Contents]],
         memory: DmaMemory,
         missing: Counter[str],
     ) -> None:
@@ -110,7 +110,13 @@ class FwCfg:
             **items,
         }
         self._names = {_FIRST_FILE + number: name for number, name in enumerate(sorted(files))}
-        self._items |= {key: files[name] for key, name in self._names.items()}
+        self._makers: dict[int, Callable[[], Contents]] = {}
+        for key, name in self._names.items():
+            file = files[name]
+            if callable(file):
+                self._makers[key] = file
+                file = file()
+            self._items[key] = file
         self._items[FwCfgItem.FILE_DIRECTORY] = self._directory()
         self._key = 0
         self._at = 0
@@ -147,6 +153,8 @@ class FwCfg:
 
     def _select(self, key: int) -> None:
         self._key, self._at = key & _KEY_MASK, 0
+        if self._key in self._makers:
+            self._items[self._key] = self._makers[self._key]()
         if self.selected is not None:
             self.selected(self._key)
         if self._key not in self._items and self._key not in _KNOWN:

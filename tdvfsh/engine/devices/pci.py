@@ -130,6 +130,7 @@ class PciBus:
         self._reset_control = 0
         self._reset = reset or _cold_reset
         self._window: int | None = None
+        self._window_buses = 0
         self._attached: dict[tuple[int, int], tuple[bool, int]] = {}
         self._spaces = {
             each.device << 3 | each.function: ConfigurationSpace(
@@ -140,6 +141,11 @@ class PciBus:
             )
             for each in Q35_FUNCTIONS
         }
+
+    @property
+    def window(self) -> tuple[int | None, int]:
+        """Where the enhanced access mechanism's window begins, None while it is off; and how many buses it holds."""
+        return self._window, self._window_buses
 
     # ---- ports --------------------------------------------------------------------------------------------------
 
@@ -221,7 +227,7 @@ class PciBus:
             self._missing[f"PCIEXBAR at {start:#x}, where another device is"] += 1
             return
         memory.attach(start, size, "PCI configuration window", EnhancedAccess(self))
-        self._window = start
+        self._window, self._window_buses = start, size // ECAM_PER_BUS
 
 
 class EnhancedAccess:

@@ -6,10 +6,14 @@ Source: QEMU hw/i386/fw_cfg.c, hw/i386/x86-common.c (x86_load_linux), hw/acpi/co
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tdvfsh.engine.devices.fw_cfg import Contents, FwCfgItem
+from tdvfsh.engine.devices.pci import PciBus
 from tdvfsh.engine.firmware.table_loader import acpi_files, smbios_files
+from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.trust_domain import TrustDomain
@@ -38,13 +42,18 @@ def machine_items(td: TrustDomain) -> dict[int, Contents]:
     }
 
 
-def machine_files(td: TrustDomain) -> dict[str, Contents]:
-    """The files of a machine."""
+def machine_files(td: TrustDomain, bus: PciBus) -> dict[str, Contents | Callable[[], Contents]]:
+    """The files of a machine; the ACPI tables are made when firmware asks for them and has set up PCI."""
+
+    def acpi_file(name: str) -> bytes:
+        start, buses = bus.window
+        return acpi_files(td.vcpus, PciHost(td.ram.low.end, start, buses))[name]
+
     e820 = b"".join(struct.pack("<QQI", span.start, span.size, _E820_RAM) for span in td.ram.spans)
     return {
         "etc/e820": e820,
         "etc/system-states": _SLEEP_STATES[td.is_td],
-        **acpi_files(td.vcpus),
+        **{name: partial(acpi_file, name) for name in acpi_files(td.vcpus)},
         **smbios_files(td.ram, td.vcpus),
     }
 

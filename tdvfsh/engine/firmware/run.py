@@ -14,6 +14,9 @@ from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
+from tdvfsh.engine.devices.cpu_hotplug import ADDRESS as CPU_HOTPLUG
+from tdvfsh.engine.devices.cpu_hotplug import SIZE as CPU_HOTPLUG_PORTS
+from tdvfsh.engine.devices.cpu_hotplug import CpuHotplug
 from tdvfsh.engine.devices.fw_cfg import PORT as FW_CFG_PORT
 from tdvfsh.engine.devices.fw_cfg import PORTS as FW_CFG_PORTS
 from tdvfsh.engine.devices.fw_cfg import FwCfg
@@ -210,12 +213,14 @@ class FirmwareRun:
         board, td = self.board, self.td
         devices = board.devices
         memory = DmaView(td, board.ram, board.wrote, devices.missing)
-        items, names = machine_items(td), machine_files(td)
+        items, names = machine_items(td), machine_files(td, devices.pci)
         if files is not None:
             items |= boot_items(files)
             names |= boot_files()
         self.fw_cfg = FwCfg(items, names, memory, devices.missing)
         devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)
+        hotplug = CpuHotplug(td.vcpus, devices.missing)
+        devices.ports.attach(CPU_HOTPLUG, CPU_HOTPLUG_PORTS, "CPU hotplug", hotplug)
         keyboard = KeyboardController(devices.missing)
         devices.ports.attach(DATA, 1, "keyboard controller", keyboard)
         devices.ports.attach(COMMAND, 1, "keyboard controller", _Second(keyboard, COMMAND - DATA))

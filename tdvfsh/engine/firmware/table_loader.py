@@ -9,6 +9,7 @@ import struct
 from typing import Final
 
 from tdvfsh.engine.tables.acpi import acpi_tables
+from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.engine.tables.smbios import smbios_tables
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.units import KIB, PAGE_SIZE, align_up
@@ -30,13 +31,14 @@ _HEADER_SIZE: Final = 36
 _NO_CHECKSUM: Final = b"FACS"
 
 
-def acpi_files(vcpus: int) -> dict[str, bytes]:
+def acpi_files(vcpus: int, pci: PciHost | None = None) -> dict[str, bytes]:
     """The three files of the ACPI tables; addresses in them are offsets until firmware has placed them.
 
     Args:
         vcpus: Processors. Firmware of a TD adds the wakeup mailbox by itself.
+        pci: The PCI host bridge as firmware has set it up.
     """
-    made = acpi_tables(0, vcpus)
+    made = acpi_tables(0, vcpus, pci=pci)
     tables = bytearray(made.data[: made.rsdp])
     rsdp = bytearray(made.data[made.rsdp : made.rsdp + _RSDP_SIZE])
     commands = [_allocate(_RSDP, 16, _SEGMENT_F), _allocate(_TABLES, 64, _HIGH)]
@@ -57,7 +59,7 @@ def acpi_files(vcpus: int) -> dict[str, bytes]:
 
 def smbios_files(ram: RamLayout, vcpus: int) -> dict[str, bytes]:
     """The SMBIOS entry point and structures, which firmware copies and links by itself."""
-    made = smbios_tables(0, ram.memory, vcpus, ram.spans).data
+    made = smbios_tables(0, ram.memory, vcpus, ram.spans, as_qemu=True).data
     return {"etc/smbios/smbios-anchor": made[:_ENTRY_POINT_SIZE], "etc/smbios/smbios-tables": made[_STRUCTURES_OFFSET:]}
 
 

@@ -1,7 +1,8 @@
 r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, FADT, FACS, MADT and a DSDT with a serial port.
 
-They describe only what the engine has: the power management registers, the local APICs, one I/O APIC and COM1. No PIC,
-keyboard controller, CMOS clock, VGA, PCI or buttons, so that a kernel looks for none of them.
+They describe only what the engine has: the power management registers, the local APICs, one I/O APIC and COM1, and
+under real firmware the PCI host bridge. No PIC, PIT, HPET, VGA or buttons, so that a kernel looks for none
+of them; nor keyboard controller and CMOS clock, which only firmware uses.
 
 Source: ACPI 6.5 chapter 5 (tables), 5.2.12.19 (Multiprocessor Wakeup), 4.8.3 (registers); the register addresses are
 those of QEMU's q35 under OVMF (QEMU hw/i386/acpi-build.c, hw/isa/lpc_ich9.c; edk2 OvmfPkg/Include/IndustryStandard/
@@ -21,6 +22,7 @@ from tdvfsh.engine.devices.power_management import PM_TIMER as PM_TIMER_PORT
 from tdvfsh.engine.devices.serial_port import COM1 as SERIAL_PORT
 from tdvfsh.engine.devices.serial_port import COM1_LINE as SERIAL_IRQ
 from tdvfsh.engine.tables import aml
+from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.units import PAGE_SIZE, align_up
 
 SCI_INTERRUPT: Final = 9
@@ -69,7 +71,7 @@ class AcpiTables(NamedTuple):
     nvs_size: int
 
 
-def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0) -> AcpiTables:
+def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0, pci: PciHost | None = None) -> AcpiTables:
     """The tables of a TD or a plain VM, for a place in memory.
 
     Args:
@@ -77,6 +79,7 @@ def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0) -> AcpiTables:
         vcpus: Number of vCPUs, whose APIC IDs are 0, 1, 2 and so on.
         mailbox: Address of the page in which the OS wakes all but the first, as in a TD; 0 where they wait for
             start-up messages.
+        pci: The PCI host bridge; None for none that the OS should know of.
 
     Raises:
         ValueError: ``base`` is in the middle of a page or there is no vCPU.
@@ -92,10 +95,12 @@ def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0) -> AcpiTables:
         data.extend(table.ljust(align_up(len(table), _TABLE_ALIGNMENT), b"\0"))
         return address
 
-    dsdt = add(_table(b"DSDT", 2, _dsdt()))
-    fadt = add(_fadt(base, dsdt))
-    madt = add(_table(b"APIC", 5, _madt(vcpus, mailbox)))
-    xsdt = add(_table(b"XSDT", 1, struct.pack("<QQ", fadt, madt)))
+    dsdt = add(_table(b"DSDT", 2, _dsdt(pci)))
+    listed = [add(_fadt(base, dsdt)), add(_table(b"APIC", 5, _madt(vcpus, mailbox)))]
+    mcfg = None if pci is None else pci.mcfg()
+    if mcfg is not None:
+        listed.append(add(_table(b"MCFG", 1, mcfg)))
+    xsdt = add(_table(b"XSDT", 1, struct.pack(f"<{len(listed)}Q", *listed)))
     rsdp = add(_rsdp(xsdt))
     data.extend(bytes(-len(data) % PAGE_SIZE))
     return AcpiTables(bytes(data), rsdp, nvs_size)
@@ -170,10 +175,12 @@ def _madt(vcpus: int, mailbox: int) -> bytes:
     return b"".join(entries)
 
 
-def _dsdt() -> bytes:
+def _dsdt(pci: PciHost | None) -> bytes:
     sleep_type = aml.integer(SLEEP_TYPE_S5)
+    bridge = b"" if pci is None else pci.device()
     return aml.named(r"\_S5", aml.package(sleep_type, sleep_type, aml.integer(0), aml.integer(0))) + aml.scope(
         r"\_SB",
+        bridge,
         aml.device(
             "COM1",
             aml.named("_HID", aml.eisa_id("PNP0501")),

@@ -1,6 +1,6 @@
 """As much ACPI Machine Language as a small DSDT is made of: every function returns the bytes of one object.
 
-Source: ACPI 6.5 chapter 20 (ACPI Machine Language) and 6.4.2 (small resource descriptors), 19.3.4 (EISA identifiers).
+Source: ACPI 6.5 chapter 20 (ACPI Machine Language), 6.4.2 and 6.4.3 (resource descriptors), 19.3.4 (EISA identifiers).
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ _ZERO, _ONE, _BYTE, _WORD, _DWORD, _QWORD = 0x00, 0x01, 0x0A, 0x0B, 0x0C, 0x0E
 _NAME, _SCOPE, _BUFFER, _PACKAGE, _EXTENDED, _DEVICE = 0x08, 0x10, 0x11, 0x12, 0x5B, 0x82
 _ROOT, _DUAL_NAME = b"\\", b"\x2e"
 _IO_PORTS, _IRQ, _END = 0x47, 0x22, 0x79
+_DOUBLE_WORDS, _WORDS = 0x87, 0x88
+_MEMORY, _PORTS, _BUSES = 0, 1, 2
+_MINIMUM_AND_MAXIMUM_FIXED: Final = 0x0C
+_ENTIRE_RANGE: Final = 3
+_WRITABLE: Final = 1
 _CONSTANTS: Final = ((1 << 8, _BYTE, "<B"), (1 << 16, _WORD, "<H"), (1 << 32, _DWORD, "<I"), (1 << 64, _QWORD, "<Q"))
 _SEGMENT_SIZE: Final = 4
 _SHORT_LENGTH: Final = 0x3F
@@ -83,6 +88,27 @@ def eisa_id(text: str) -> bytes:
 def io_ports(first: int, count: int) -> bytes:
     """A resource descriptor for ``count`` ports that always begin at ``first`` and are decoded with 16 bits."""
     return struct.pack("<BBHHBB", _IO_PORTS, _DECODE_16, first, first, 0, count)
+
+
+def bus_numbers(first: int, last: int) -> bytes:
+    """A resource descriptor for the bus numbers that a bridge passes on."""
+    return _window(_WORDS, "<HHHHH", _BUSES, 0, first, last)
+
+
+def port_window(first: int, last: int) -> bytes:
+    """A resource descriptor for ports that a bridge passes on."""
+    return _window(_WORDS, "<HHHHH", _PORTS, _ENTIRE_RANGE, first, last)
+
+
+def memory_window(first: int, last: int) -> bytes:
+    """A resource descriptor for addresses below 4 GiB that a bridge passes on: uncached, writable."""
+    return _window(_DOUBLE_WORDS, "<IIIII", _MEMORY, _WRITABLE, first, last)
+
+
+def _window(tag: int, form: str, kind: int, flags: int, first: int, last: int) -> bytes:
+    fields = struct.pack(form, 0, first, last, 0, last - first + 1)
+    head = bytes([kind, _MINIMUM_AND_MAXIMUM_FIXED, flags])
+    return struct.pack("<BH", tag, len(head) + len(fields)) + head + fields
 
 
 def irq(number: int) -> bytes:

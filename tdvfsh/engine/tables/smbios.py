@@ -49,6 +49,18 @@ _MANY_ADDRESS: Final = 0xFFFFFFFF
 _PROCESSOR_HANDLE, _ARRAY_HANDLE, _DEVICE_HANDLE, _RANGE_HANDLE = 0x400, 0x1000, 0x1100, 0x1300
 
 
+class Maker(NamedTuple):
+    """Texts that name a machine's maker; the version is a tuple of one text, or empty."""
+
+    vendor: str
+    product: str
+    version: tuple[str, ...] = ()
+
+
+_OURS: Final = Maker(VENDOR, PRODUCT)
+_QEMU: Final = Maker("QEMU", "Standard PC (Q35 + ICH9, 2009)", ("pc-q35-7.2",))  # whose maps are recorded
+
+
 class SmbiosTables(NamedTuple):
     """The tables as one piece of memory.
 
@@ -61,7 +73,9 @@ class SmbiosTables(NamedTuple):
     entry_point: int
 
 
-def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan] = ()) -> SmbiosTables:
+def smbios_tables(
+    base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan] = (), *, as_qemu: bool = False
+) -> SmbiosTables:
     """The tables of a TD, for a place in memory.
 
     Args:
@@ -69,6 +83,8 @@ def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan]
         memory: Bytes of RAM.
         vcpus: Number of vCPUs, all in one socket.
         ram: Where the RAM lies; in one span from 0 where nothing is given.
+        as_qemu: As QEMU passes them to firmware: it says who made the machine, and leaves it to the firmware to say
+            who made that.
 
     Raises:
         ValueError: ``base`` is not a multiple of 16, or there is no memory or no vCPU.
@@ -76,14 +92,15 @@ def smbios_tables(base: int, memory: int, vcpus: int, ram: Sequence[AddressSpan]
     if base % _ALIGNMENT or memory < 1 or vcpus < 1:
         raise ValueError(f"no tables for {vcpus} vCPUs and {memory} bytes at {base:#x}")
     spans = ram or (AddressSpan(0, memory),)
+    maker = _QEMU if as_qemu else _OURS
     structures = b"".join(
         (
-            _firmware(),
-            _system(),
-            _chassis(),
-            _processor(vcpus),
+            b"" if as_qemu else _firmware(),
+            _system(maker),
+            _chassis(maker),
+            _processor(vcpus, maker),
             _memory_array(memory),
-            _memory_device(memory),
+            _memory_device(memory, maker),
             *(_mapped_range(_RANGE_HANDLE + number, span) for number, span in enumerate(spans)),
             _structure(32, 0x2000, bytes(7)),
             _structure(127, 0x7F00, b""),
@@ -109,24 +126,29 @@ def _firmware() -> bytes:
     return _structure(0, 0x000, fields, VENDOR, FIRMWARE_VERSION, FIRMWARE_DATE)
 
 
-def _system() -> bytes:
-    return _structure(1, 0x100, struct.pack("<BBBB16sBBB", 1, 2, 0, 0, bytes(16), _POWER_SWITCH, 0, 0), VENDOR, PRODUCT)
+def _system(maker: Maker) -> bytes:
+    version = 3 if maker.version else 0
+    fields = struct.pack("<BBBB16sBBB", 1, 2, version, 0, bytes(16), _POWER_SWITCH, 0, 0)
+    return _structure(1, 0x100, fields, maker.vendor, maker.product, *maker.version)
 
 
-def _chassis() -> bytes:
+def _chassis(maker: Maker) -> bytes:
     states = (_SAFE, _SAFE, _SAFE, _UNKNOWN)  # boot-up, power supply, thermal, security
-    return _structure(3, 0x300, struct.pack("<BBBBBBBBBIBBBBB", 1, _OTHER, 0, 0, 0, *states, 0, 0, 0, 0, 0, 0), VENDOR)
+    version = 2 if maker.version else 0
+    fields = struct.pack("<BBBBBBBBBIBBBBB", 1, _OTHER, version, 0, 0, *states, 0, 0, 0, 0, 0, 0)
+    return _structure(3, 0x300, fields, maker.vendor, *maker.version)
 
 
-def _processor(vcpus: int) -> bytes:
+def _processor(vcpus: int, maker: Maker) -> bytes:
     few, count = min(vcpus, _MANY_COUNT), min(vcpus, _LARGEST_COUNT)
+    version = 3 if maker.version else 0
     fields = struct.pack(
         "<BBBBQBBHHHBBHHHBBBBBBHHHHH",
-        1, _CENTRAL_PROCESSOR, _OTHER, 2, 0, 0, 0, 0, 0, 0, _POPULATED_AND_ENABLED, _OTHER,
+        1, _CENTRAL_PROCESSOR, _OTHER, 2, 0, version, 0, 0, 0, 0, _POPULATED_AND_ENABLED, _OTHER,
         _NO_HANDLE, _NO_HANDLE, _NO_HANDLE, 0, 0, 0, few, few, few, _CAPABLE_OF_64_BITS, _OTHER,
         count, count, count,
     )  # fmt: skip
-    return _structure(4, _PROCESSOR_HANDLE, fields, "CPU 0", VENDOR)
+    return _structure(4, _PROCESSOR_HANDLE, fields, "CPU 0", maker.vendor, *maker.version)
 
 
 def _memory_array(memory: int) -> bytes:
@@ -138,7 +160,7 @@ def _memory_array(memory: int) -> bytes:
     return _structure(16, _ARRAY_HANDLE, fields)
 
 
-def _memory_device(memory: int) -> bytes:
+def _memory_device(memory: int, maker: Maker) -> bytes:
     mib = memory // MIB
     size, extended = (mib, 0) if mib < _MANY_MIB else (_MANY_MIB, mib)
     fields = struct.pack(
@@ -146,7 +168,7 @@ def _memory_device(memory: int) -> bytes:
         _ARRAY_HANDLE, _NO_ERROR_HANDLE, _UNKNOWN_WIDTH, _UNKNOWN_WIDTH, size, _DIMM, 0, 1, 0, _RAM, 1 << 1, 0,
         2, 0, 0, 0, 0, extended, 0, 0, 0, 0,
     )  # fmt: skip
-    return _structure(17, _DEVICE_HANDLE, fields, "DIMM 0", VENDOR)
+    return _structure(17, _DEVICE_HANDLE, fields, "DIMM 0", maker.vendor)
 
 
 def _mapped_range(handle: int, span: AddressSpan) -> bytes:

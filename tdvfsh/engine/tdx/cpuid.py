@@ -41,7 +41,8 @@ _FIVE_LEVEL_PAGING: Final = 1 << 16
 _SVM: Final = 1 << 2
 _GIBIBYTE_PAGES: Final = 1 << 26
 _INVARIANT_TSC: Final = 1 << 8
-_ADDRESS_BITS: Final = 52 | 57 << 8  # linear ones as five-level paging has them
+_TD_ADDRESS_BITS: Final = 52
+_LINEAR_ADDRESS_BITS: Final = 57  # as five-level paging has them
 _CR4_OSXSAVE: Final = 1 << 18
 _NOTHING: Final = (0, 0, 0, 0)
 
@@ -62,10 +63,19 @@ class TdCpuid:
         vcpus: Logical processors.
         cycles_per_ns: Of the time stamp counter.
         td: False for a plain VM: no leaf 0x21, and the hypervisor's leaves are answered at once.
+        address_bits: Physical address bits.
     """
 
-    def __init__(self, native: Callable[[int, int], Registers], vcpus: int, cycles_per_ns: int, td: bool) -> None:
+    def __init__(
+        self,
+        native: Callable[[int, int], Registers],
+        vcpus: int,
+        cycles_per_ns: int,
+        td: bool,
+        address_bits: int = _TD_ADDRESS_BITS,
+    ) -> None:
         self._native = native
+        self._address_bits = address_bits
         self._vcpus = vcpus
         self._hz = cycles_per_ns * 1_000_000_000
         self._td = td
@@ -132,7 +142,7 @@ class TdCpuid:
         if leaf == 0x80000007:
             return 0, 0, 0, _INVARIANT_TSC
         if leaf == 0x80000008:
-            return _ADDRESS_BITS, *native(leaf, 0)[1:]
+            return self._address_bits | _LINEAR_ADDRESS_BITS << 8, *native(leaf, 0)[1:]
         if self._td and native(0, 0)[0] < leaf < TDX_LEAF:
             return _NOTHING  # the emulated processor has no such leaf, and would answer with its highest one
         return None

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from tdvfsh.engine.devices.local_apic import FIRST, LAST, TSC_DEADLINE, LocalApic
+from tdvfsh.engine.x86 import memory_type_ranges
 
 EFER: Final = 0xC0000080
 STAR: Final = 0xC0000081
@@ -21,14 +22,12 @@ _SPEC_CTRL: Final = 0x48
 _ARCH_CAPABILITIES: Final = 0x10A
 _MISC_ENABLE: Final = 0x1A0
 _PAT: Final = 0x277
-_MTRR_CAP: Final = 0xFE
 _MCG_CAP: Final = 0x179
 _MCG_STATUS: Final = 0x17A
 _MCG_CTL: Final = 0x17B
 _FIRST_BANK: Final = 0x400
 _BANKS: Final = 10
 _ONES: Final = (1 << 64) - 1
-_MTRR_DEFAULT_TYPE: Final = 0x2FF
 _UCODE_REVISION: Final = 0x8B
 _PLATFORM_ID: Final = 0x17
 _PLATFORM_INFO: Final = 0xCE
@@ -69,10 +68,16 @@ class TdMsrs:
     def __init__(self, apic: LocalApic, boot: bool = True) -> None:
         self._apic = apic
         self._boot = boot
-        self._stored = {_MTRR_DEFAULT_TYPE: _WRITE_BACK, _MCG_STATUS: 0, _MCG_CTL: _ONES}
+        self._range_capabilities = 0
+        self._stored = {memory_type_ranges.DEFAULT_TYPE: _WRITE_BACK, _MCG_STATUS: 0, _MCG_CTL: _ONES}
         for bank in range(_BANKS):
             control = _FIRST_BANK + 4 * bank
             self._stored |= {control: _ONES, control + 1: 0, control + 2: 0, control + 3: 0}
+
+    def add_memory_type_ranges(self) -> None:
+        """Let the vCPU be one of a plain VM that has just been reset: its firmware has yet to set up the MTRRs."""
+        self._range_capabilities = memory_type_ranges.capabilities()
+        self._stored |= memory_type_ranges.after_reset()
 
     def owner(self, msr: int) -> Owner:
         """The part that handles a register."""
@@ -90,7 +95,7 @@ class TdMsrs:
             _APIC_BASE: _X2APIC | self._boot * _BOOT_CPU,
             _ARCH_CAPABILITIES: _NO_BUGS,
             _MISC_ENABLE: _FAST_STRINGS,
-            _MTRR_CAP: 0,
+            memory_type_ranges.CAPABILITIES: self._range_capabilities,
             _MCG_CAP: _BANKS | 1 << 8 | 1 << 24,
             _UCODE_REVISION: 1 << 32,
             _PLATFORM_ID: 0,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.engine.devices.absent import absent_address, absent_port
 from tdvfsh.engine.devices.bus import DeviceBus, Overlap
 
 
@@ -65,3 +66,13 @@ def test_what_nothing_answers_is_counted_by_name() -> None:
     bus.read(0x92, 1)
     bus.write(0x21, 1, 0xFF)
     assert bus.missing == {"port 0x92 (read)": 2, "port 0x21 (write)": 1}
+
+
+def test_a_device_that_a_pc_may_have_is_named_when_a_guest_looks_for_it() -> None:
+    ports, memory = DeviceBus("port", absent=absent_port), DeviceBus("address", absent=absent_address)
+    ports.write(0xA1, 1, 0xFF)
+    ports.read(0x40, 1)
+    ports.read(0x1234, 1)
+    memory.read(0xFED00000, 8)
+    assert ports.missing == {"port 0xa1 (8259 PIC, write)": 1, "port 0x40 (8254 PIT, read)": 1, "port 0x1234 (read)": 1}
+    assert memory.missing == {"address 0xfed00000 (HPET, read)": 1}

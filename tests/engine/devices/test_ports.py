@@ -86,3 +86,11 @@ def test_sleep_type_alone_does_nothing_and_with_its_enable_bit_switches_off() ->
     with pytest.raises(GuestReset) as ended:
         ports.write(CONTROL, 2, SLEEP_ENABLE)
     assert ended.value.kind == "shutdown"
+
+
+def test_line_a20_is_on_and_the_fast_reset_resets() -> None:
+    ports = Machine().ports
+    assert ports.read(0x92, 1) == 2
+    ports.write(0x92, 1, 2)
+    with pytest.raises(GuestReset):
+        ports.write(0x92, 1, 3)

@@ -75,17 +75,28 @@ def pages(rows: list[tuple[str, str, str, str]]) -> dict[str, int]:
     return found
 
 
-def test_the_same_firmware_as_a_plain_vm_has_the_pages_of_each_type_that_qemu_s_has(
+def test_the_same_firmware_as_a_plain_vm_has_qemu_s_map_but_for_where_the_shell_s_free_pages_are(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """What the Shell's pools left free in between depends on the processor: QEMU's own maps with ``-cpu SandyBridge``
+    and ``-cpu Skylake-Server`` differ there, and ours is as the second one.
+    """
     type_at(monkeypatch, "memmap\nreset -s\n")
     assert run("--memory", "1G", "--no-td", "--console") == 0
     shown, reports = capfd.readouterr()
     rows, recorded = ROW.findall(shown), ROW.findall((RECORDINGS / "map-t-1G-1-plain-vm-qemu.txt").read_text())
     assert pages(rows) == pages(recorded)
-    assert rows[:8] == recorded[:8]
-    assert rows[-20:] == recorded[-20:]  # the order in which drivers are loaded differs in between
+    assert without_shell_s_pools(rows) == without_shell_s_pools(recorded)
+    assert len(without_shell_s_pools(rows)) > 115
     assert "accepted by" not in reports
+    assert "port 0x21 (8259 PIC, write)" in reports
+
+
+def without_shell_s_pools(rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """All but the rows between the Shell's image and the first driver below the others."""
+    shell = next(at for at, row in enumerate(rows) if row[0] == "LoaderCode")
+    driver = next(at for at, row in enumerate(rows) if row[0] == "BS_Code")
+    return rows[: shell + 1] + rows[driver:]
 
 
 def test_a_kernel_goes_from_the_firmware_to_user_space_and_switches_off(

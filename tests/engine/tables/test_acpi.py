@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.engine.tables.acpi import AcpiTables, acpi_tables
+from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.units import PAGE_SIZE
 
 BASE = 0x7F5E2000
@@ -164,6 +165,15 @@ def test_places_and_counts_that_cannot_be_are_refused(base: int, vcpus: int) -> 
         acpi_tables(base, vcpus)
 
 
+WITH_PCI = PciHost(0x80000000, 0xE0000000, 256)
+
+
+def test_where_firmware_mapped_configuration_space_is_in_the_mcfg_table() -> None:
+    assert b"MCFG" not in Reader(acpi_tables(BASE, pci=PciHost(0x80000000))).tables
+    mcfg = Reader(acpi_tables(BASE, pci=WITH_PCI)).tables[b"MCFG"]
+    assert struct.unpack("<8xQHBB4x", mcfg[36:]) == (0xE0000000, 0, 0, 255)
+
+
 def disassembled(folder: Path, table: bytes) -> str:
     (folder / "table.dat").write_bytes(table)
     done = subprocess.run(["iasl", "-d", "table.dat"], cwd=folder, capture_output=True, text=True, check=True)
@@ -186,3 +196,22 @@ def test_iasl_compiles_what_it_read_in_the_dsdt(one: Reader, tmp_path: Path) -> 
         assert part in text
     done = subprocess.run(["iasl", "table.dsl"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "0 Errors, 0 Warnings" in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("iasl") is None, reason="iasl (acpica-tools) is not installed")
+def test_iasl_finds_the_host_bridge_s_windows_beside_what_it_takes_for_itself(tmp_path: Path) -> None:
+    reader = Reader(acpi_tables(BASE, pci=WITH_PCI))
+    text = disassembled(tmp_path, reader.dsdt())
+    for part in (
+        "Device (PCI0)",
+        'EisaId ("PNP0A08")',
+        "WordBusNumber",
+        "0x0CF7",
+        "0x0D00",
+        "0xDFFFFFFF",
+        "0xF0000000",
+    ):
+        assert part in text
+    done = subprocess.run(["iasl", "table.dsl"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "0 Errors" in done.stdout + done.stderr
+    assert "MCFG" in disassembled(tmp_path, reader.tables[b"MCFG"])

@@ -134,6 +134,12 @@ def test_addresses_have_52_and_48_bits_and_svm_is_hidden() -> None:
     assert not answer(0x80000001)[2] >> 2 & 1
 
 
+def test_a_plain_vm_has_as_many_address_bits_as_its_board_says() -> None:
+    registers = TdCpuid(native, 1, 2, td=False, address_bits=40).answer(0x80000008, 0)
+    assert registers is not None
+    assert registers[0] == 0x3928
+
+
 def test_the_brand_is_text_of_48_bytes() -> None:
     brand = b"".join(text(*answer(leaf)) for leaf in range(0x80000002, 0x80000005))
     assert len(brand) == 48

@@ -80,6 +80,18 @@ def test_memory_is_write_back_without_variable_ranges() -> None:
     assert msrs().read(MTRR_CAP) == 0
 
 
+def test_a_plain_vm_after_reset_has_ranges_of_which_none_is_enabled_and_keeps_what_firmware_sets() -> None:
+    registers = msrs()
+    registers.add_memory_type_ranges()
+    assert registers.read(MTRR_CAP) == 0x508  # eight variable ranges, fixed ones, write combining
+    assert registers.read(DEFAULT_TYPE) == 0
+    for number in (0x200, 0x20F, 0x250, 0x26F, DEFAULT_TYPE):
+        assert registers.write(number, 0xC06)
+        assert registers.read(number) == 0xC06
+    assert registers.read(0x210) is None
+    assert not registers.write(MTRR_CAP, 0)
+
+
 def test_a_register_that_nobody_knows_is_refused() -> None:
     assert msrs().read(0x12345678) is None
     assert not msrs().write(0x12345678, 0)

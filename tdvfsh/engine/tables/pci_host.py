@@ -1,0 +1,86 @@
+"""The PCI host bridge as ACPI describes it: its windows, its interrupts, and where configuration space is mapped.
+
+Source: ACPI 6.5, 6.2.13 (_PRT); PCI Firmware Specification 3.3, 4.1.2 (MCFG); QEMU hw/i386/acpi-build.c
+(build_dsdt, build_q35_isa_bridge), hw/pci-host/q35.c (the hole below the I/O APIC), hw/acpi/pci.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
+from tdvfsh.engine.devices.pci import ADDRESS as CONFIGURATION_PORT
+from tdvfsh.engine.devices.pci import ECAM_PER_BUS
+from tdvfsh.engine.devices.pci import PORTS as CONFIGURATION_PORTS
+from tdvfsh.engine.tables import aml
+
+_LAST_PORT: Final = 0xFFFF
+_LAST_BUS: Final = 0xFF
+_VGA: Final = (0xA0000, 0xBFFFF)
+_ICH9: Final = 0x1F
+_FIRST_LINE: Final = 16
+_PINS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PciHost:
+    """The host bridge of bus 0.
+
+    Attributes:
+        memory_start: The first address above low RAM, where the bridge's window begins.
+        window: Where all of configuration space is mapped, as firmware has set it; None where it is not.
+        buses: How many buses that window holds.
+    """
+
+    memory_start: int
+    window: int | None = None
+    buses: int = 0
+
+    @property
+    def _window_end(self) -> int:
+        return 0 if self.window is None else self.window + self.buses * ECAM_PER_BUS
+
+    def device(self) -> bytes:
+        """``PCI0``; addresses that the bridge takes for itself are in no window."""
+        ports_end = CONFIGURATION_PORT + CONFIGURATION_PORTS
+        holes = [(self.memory_start, IO_APIC_ADDRESS)]
+        if self.window is not None:
+            holes = [(self.memory_start, self.window), (self._window_end, IO_APIC_ADDRESS)]
+        windows = [aml.memory_window(start, end - 1) for start, end in holes if start < end]
+        resources = aml.resource_template(
+            aml.bus_numbers(0, _LAST_BUS),
+            aml.io_ports(CONFIGURATION_PORT, CONFIGURATION_PORTS),
+            aml.port_window(0, CONFIGURATION_PORT - 1),
+            aml.port_window(ports_end, _LAST_PORT),
+            aml.memory_window(*_VGA),
+            *windows,
+        )
+        return aml.device(
+            "PCI0",
+            aml.named("_HID", aml.eisa_id("PNP0A08")),
+            aml.named("_CID", aml.eisa_id("PNP0A03")),
+            aml.named("_UID", aml.integer(0)),
+            aml.named("_BBN", aml.integer(0)),
+            aml.named("_CRS", resources),
+            aml.named("_PRT", self._routing()),
+        )
+
+    @staticmethod
+    def _routing() -> bytes:
+        """The pins of the ICH9's functions are wired to the I/O APIC, without a router in between."""
+        return aml.package(
+            *(
+                aml.package(
+                    aml.integer(_ICH9 << 16 | 0xFFFF), aml.integer(pin), aml.integer(0), aml.integer(_FIRST_LINE + pin)
+                )
+                for pin in range(_PINS)
+            )
+        )
+
+    def mcfg(self) -> bytes | None:
+        """The body of the MCFG table; None where configuration space is not mapped."""
+        if self.window is None:
+            return None
+        return bytes(8) + struct.pack("<QHBB4x", self.window, 0, 0, self.buses - 1)
