@@ -160,8 +160,13 @@ def find_tdvf(view: Buffer | ByteSource, path: str) -> tuple[int, str] | None:
     return None
 
 
-def parse_tdvf(view: Buffer | ByteSource, path: str) -> TdvfMetadata:
+def parse_tdvf(view: Buffer | ByteSource, path: str, *, any_vmm: bool = False) -> TdvfMetadata:
     """Read and check a firmware image's TDX metadata as QEMU does before it builds the trust domain.
+
+    Args:
+        view: The image.
+        path: Its name for messages.
+        any_vmm: Take sections that the design guide has and QEMU refuses, such as those of td-shim.
 
     Raises:
         FormatError: No metadata, or QEMU would refuse it; the message says which section and why.
@@ -177,14 +182,14 @@ def parse_tdvf(view: Buffer | ByteSource, path: str) -> TdvfMetadata:
         raise FormatError(path, "the TDX metadata does not begin with 'TDVF'", offset)
     if header.version != 1:
         raise FormatError(path, f"TDX metadata of version {header.version}, not 1", offset)
-    if not 2 <= count <= _MAX_SECTIONS:
+    if not (1 if any_vmm else 2) <= count <= _MAX_SECTIONS:
         raise FormatError(path, f"TDX metadata with {count} sections", offset)
     if header.length != _DESCRIPTOR_SIZE + _SECTION_SIZE * count:
         raise FormatError(path, f"TDX metadata of {header.length} bytes for {count} sections", offset)
     table_offset = offset + _DESCRIPTOR_SIZE
     table = source.read(table_offset, _SECTION_SIZE * count, "the TDX metadata's sections")
     sections = tuple(
-        _section(source, table[at : at + _SECTION_SIZE], table_offset + at)
+        _section(source, table[at : at + _SECTION_SIZE], table_offset + at, any_vmm)
         for at in range(0, len(table), _SECTION_SIZE)
     )
     return TdvfMetadata(
@@ -202,17 +207,19 @@ _WITH_DATA: Final = (TdvfSectionType.BFV, TdvfSectionType.CFV)
 _WITHOUT_DATA: Final = (TdvfSectionType.TD_HOB, TdvfSectionType.TempMem)
 
 
-def _section(source: ByteSource, raw: bytes, offset: int) -> TdvfSection:
+def _section(source: ByteSource, raw: bytes, offset: int, any_vmm: bool) -> TdvfSection:
     fields = read_record(SECTION, raw)
     refuse = FormatError
-    if fields.type not in {*_WITH_DATA, *_WITHOUT_DATA}:
-        raise refuse(source.path, f"a TDVF section of type {fields.type}, which QEMU refuses", offset)
+    if fields.type not in (set(TdvfSectionType) if any_vmm else {*_WITH_DATA, *_WITHOUT_DATA}):
+        why = "which the design guide does not have" if any_vmm else "which QEMU refuses"
+        raise refuse(source.path, f"a TDVF section of type {fields.type}, {why}", offset)
     kind = TdvfSectionType(fields.type)
     if fields.memory_address % PAGE_SIZE or fields.memory_data_size % PAGE_SIZE:
         raise refuse(source.path, f"a {kind.name} section that is not made of 4 KiB pages", offset)
     if fields.memory_address + fields.memory_data_size > _ADDRESS_LIMIT:
         raise refuse(source.path, f"a {kind.name} section whose end wraps", offset)
-    if fields.memory_data_size < fields.raw_data_size:
+    only_in_file = any_vmm and not fields.memory_address and not fields.memory_data_size
+    if fields.memory_data_size < fields.raw_data_size and not only_in_file:
         raise refuse(source.path, f"a {kind.name} section with more data than memory", offset)
     if kind in _WITH_DATA and fields.raw_data_size == 0:
         raise refuse(source.path, f"a {kind.name} section without data", offset)
