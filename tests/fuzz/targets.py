@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tdvfsh.engine.abi.device_paths import device_paths_from_text, parse_node
+from tdvfsh.engine.abi.device_paths import device_paths_from_text
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
 from tdvfsh.formats.cpio import cpio_end, cpio_entries, is_cpio
@@ -36,6 +36,7 @@ from tdvfsh.script.lint import lint_script
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.program import clean_line, decode_text, label_of, script_lines
 from tdvfsh.script.redirection import RedirectionError, split_redirection
+from tdvfsh.uefi.device_path_bytes import parse_node
 from tdvfsh.units import MIB, parse_size
 from tests.fuzz import seeds
 from tests.fuzz.naive_pe import judge_naively

@@ -25,14 +25,13 @@ from tdvfsh.uefi.device_path import (
     VenHw,
     VenMedia,
 )
+from tdvfsh.uefi.device_path_bytes import END_OF_PATH, NODE_HEADER_SIZE, parse_node
 from tdvfsh.uefi.device_path_text import known_node, node_text
 from tdvfsh.uefi.guids import Guid
 
-END_OF_PATH: Final = (0x7F, 0xFF)
 _END_OF_INSTANCE: Final = 0x01
-_HEADER: Final = 4
+_HEADER: Final = NODE_HEADER_SIZE
 _LIMIT: Final = 1 << 16
-_PCI_ROOT_HID: Final = 0x0A0341D0
 
 
 def device_path_size(path: DevicePath) -> int:
@@ -66,31 +65,6 @@ def parse_instances(ram: GuestRam, address: int, most: int = 1 << 10) -> list[De
             nodes.append(parse_node(node_type, subtype, ram.read(at + _HEADER, length - _HEADER)))
         at += length
     raise InaccessibleMemory(at, _HEADER, False)
-
-
-def parse_node(node_type: int, subtype: int, body: bytes) -> DevicePathNode:
-    """One node from its type, subtype and what follows the header."""
-    match node_type, subtype, len(body):
-        case 1, 1, 2:
-            return Pci(body[1], body[0])
-        case 1, 3, 20:
-            return MemoryMapped(*struct.unpack("<IQQ", body))
-        case 1, 4, 16:
-            return VenHw(Guid(bytes_le=body))
-        case 2, 1, 8 if struct.unpack("<II", body)[0] == _PCI_ROOT_HID:
-            return PciRoot(struct.unpack("<II", body)[1])
-        case 3, 18, 6:
-            return Sata(*struct.unpack("<HHH", body))
-        case 4, 1, 38:
-            number, start, size, signature, form, kind = struct.unpack("<IQQ16sBB", body)
-            return HardDrive(number=number, start=start, size=size, signature=signature, form=form, signature_type=kind)
-        case 4, 3, 16:
-            return VenMedia(Guid(bytes_le=body))
-        case 4, 4, _ if len(body) % 2 == 0:
-            path = FilePath(body.decode("utf-16-le", "replace").split("\0")[0])
-            if path.pack()[_HEADER:] == body:
-                return path
-    return OtherNode(node_type, subtype, body)
 
 
 _NODE: Final = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)$", re.DOTALL)

@@ -10,15 +10,14 @@ from typing import Final
 from tdvfsh.engine.abi.buffers import pool_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import (
-    END_OF_PATH,
     device_path_text,
     device_paths_from_text,
     node_from_text,
     parse_instances,
-    parse_node,
 )
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.uefi.device_path_bytes import END_OF_PATH, parse_node
 from tdvfsh.uefi.device_path_text import node_text
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,

@@ -15,7 +15,6 @@ from tdvfsh.engine.abi.device_paths import (
     node_from_text,
     parse_device_path,
     parse_instances,
-    parse_node,
 )
 from tdvfsh.engine.console.keys import Key, keys_of
 from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
@@ -32,6 +31,7 @@ from tdvfsh.uefi.device_path import (
     VenHw,
     VenMedia,
 )
+from tdvfsh.uefi.device_path_bytes import parse_node
 from tdvfsh.uefi.device_path_text import node_text
 from tdvfsh.uefi.guids import Guid
 from tests.engine.programs import guest
