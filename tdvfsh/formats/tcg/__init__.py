@@ -1,0 +1,1 @@
+"""Event logs of the Trusted Computing Group."""
