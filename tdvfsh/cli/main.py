@@ -31,6 +31,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "exec": ("exec", "run_exec"),
     "verify": ("verify", "run_verify"),
     "firmware": ("firmware", "run_firmware"),
+    "measure": ("measure", "run_measure"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "report": ("report", "run_report"),

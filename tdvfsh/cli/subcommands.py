@@ -278,6 +278,39 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
 )
 
 
+def _measure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FIRMWARE", help="OVMF.fd, OVMF.inteltdx.fd, OVMF_CODE.fd, a td-shim image")
+    parser.add_argument("--kernel", metavar="K", help="boot this kernel by fw_cfg, up to ExitBootServices")
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    parser.add_argument("--vars", metavar="FILE", help="variable store that FIRMWARE, which has none, is joined to")
+    parser.add_argument("--run", action="store_true", help="run the firmware without a kernel, too, as --json does")
+    parser.add_argument("--no-run", action="store_true", help="MRTD only")
+    parser.add_argument("--json", action="store_true", help="print JSON, which --expect takes")
+    parser.add_argument("--log", metavar="FILE", help="write the event log (CCEL) as it lies in the guest's memory")
+    parser.add_argument(
+        "--expect", metavar="FILE.json",
+        help="exit status 1, and what differs, where the measurements are not those of this file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--acpi", metavar="FILE|DIR",
+        help="ACPI tables of a real VMM: its fw_cfg file etc/acpi/tables, or a folder with it, rsdp and table-loader",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add-order", choices=("page", "section"), default="page",
+        help="the VMM extends each page as it adds it (Linux 6.16, the default), or after all pages of a section",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kernel-header", choices=("kept", "patched"), default="kept",
+        help="QEMU before 10.2 writes into the kernel's setup header: patched (default kept)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--real-code-only", action="store_true",
+        help="let the host do nothing in the firmware's place: no unpacking, no REP MOVS and STOS; takes much longer",
+    )  # fmt: skip
+    parser.add_argument("--time-limit", metavar="S", help="abort the run after S seconds")
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="TRACE|KERNEL", help="what 'boot --trace' wrote, or a kernel to boot")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
@@ -457,6 +490,14 @@ SUBCOMMANDS: Final = {
         actions=_FIRMWARE_ACTIONS,
         task=REAL,
         fails="the firmware died, was refused, or did not reach what it should",
+    ),
+    "measure": Subcommand(
+        "what a TD measures to: MRTD of the firmware, RTMRs and event log of running it",
+        "tdvfsh measure ovmf-2025.02 --kernel kernel-6.12-cloud --cmdline 'console=ttyS0' --memory 4G --vcpus 2 --json",
+        _measure,
+        td=True,
+        task=REAL,
+        fails="the run did not get as far as it should, or the measurements are not those of --expect",
     ),
     "exec": Subcommand(
         "run a real EFI program, its console on the terminal or on standard input and output",

@@ -30,11 +30,11 @@ def run_firmware(arguments: Arguments) -> int:
     from tdvfsh.engine.extra import cpu_extra
 
     cpu_extra("unicorn")
-    _refuse_model_options(arguments)
+    refuse_model_options(arguments)
     return _ACTIONS[arguments.text("action")](arguments)
 
 
-def _firmware(arguments: Arguments) -> str:
+def firmware_path(arguments: Arguments) -> str:
     """Where the firmware lies."""
     from tdvfsh.cli.files import named_file
     from tdvfsh.images.named import FIRMWARE
@@ -42,7 +42,7 @@ def _firmware(arguments: Arguments) -> str:
     return named_file(arguments.text("file"), FIRMWARE).path
 
 
-def _refuse_model_options(arguments: Arguments) -> None:
+def refuse_model_options(arguments: Arguments) -> None:
     """Reject options of the model: real firmware decides these by itself."""
     for name in _FIRMWARE_S_OWN:
         if arguments.is_given(name):
@@ -69,7 +69,7 @@ def _accepts(arguments: Arguments) -> int:
         raise UsageError("--json and -o: give one of them")
     error: EngineError | None = None
     with (
-        open_firmware(_firmware(arguments)) as image,
+        open_firmware(firmware_path(arguments)) as image,
         RunLimit(time_limit(arguments)) as limit,
         FirmwareRun(image, options, limit=limit, real_code_only=arguments.flag("real_code_only")) as run,
     ):
@@ -95,7 +95,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
     from tdvfsh.report.td_json import td_object
 
     chosen = {} if arguments.is_given("accept") else {"accept": "below-4g"}
-    machine = Machine(arguments.td_options(**chosen, firmware=_firmware(arguments)))
+    machine = Machine(arguments.td_options(**chosen, firmware=firmware_path(arguments)))
     if machine.boot_accept is None:
         raise UsageError("--model: this machine accepts nothing at boot")
     output, as_json = arguments.optional("output"), arguments.flag("json")
@@ -132,8 +132,8 @@ def _run(arguments: Arguments) -> int:
     console = arguments.flag("console")
     nothing: SerialInput = LinesAtPrompts("")
     with (
-        _boot_files(arguments) as files,
-        open_firmware(_firmware(arguments)) as image,
+        boot_files(arguments) as files,
+        open_firmware(firmware_path(arguments)) as image,
         serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
     ):
@@ -157,7 +157,7 @@ def _run(arguments: Arguments) -> int:
 
 
 @contextmanager
-def _boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
+def boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
     """Kernel, initrds and command line, if a kernel was given."""
     kernel, initrds, cmdline = arguments.optional("kernel"), arguments.words("initrd"), arguments.text("cmdline")
     if kernel is None:
@@ -183,7 +183,7 @@ def _record(arguments: Arguments) -> int:
     from tdvfsh.units import ram_size
     from tdvfsh.whole_file import write_whole
 
-    options, output, path = arguments.td_options(), arguments.text("output"), _firmware(arguments)
+    options, output, path = arguments.td_options(), arguments.text("output"), firmware_path(arguments)
     if not options.td:
         raise UsageError("--no-td: what a TD's firmware occupies is recorded from a TD")
     if not output.endswith(".toml"):

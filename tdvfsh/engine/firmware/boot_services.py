@@ -6,7 +6,7 @@ Source: UEFI 2.10 4.3 and 4.4 (signatures, order of the services), 7.2.3 (GetMem
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Final
 
@@ -17,6 +17,7 @@ from tdvfsh.units import MIB, PAGE_SIZE
 
 _SYSTEM_TABLE: Final = b"IBI SYST"
 _BOOT_SERVICES_FIELD: Final = 0x60
+_ENTRIES_FIELD: Final = 0x68
 _SIGNATURE: Final = b"BOOTSERV"
 _PIECE: Final = 4 * MIB
 _OVERLAP: Final = PAGE_SIZE
@@ -98,6 +99,23 @@ class ServiceWatch:
 
 def find_boot_services(board: Board) -> int | None:
     """Address of the boot services table, None before the DXE core has made it; the highest one below 4 GiB."""
+    return next((boot_services for _, boot_services in _find_tables(board)), None)
+
+
+def find_system_table(board: Board) -> int | None:
+    """Address of the system table, None before anything is installed in it and after ExitBootServices.
+
+    The DXE core's data has another one like it, the template, which stays without a configuration table.
+    """
+    view = board.ram.view
+    for system_table, _ in _find_tables(board):
+        if struct.unpack_from("<Q", view, system_table + _ENTRIES_FIELD)[0]:
+            return system_table
+    return None
+
+
+def _find_tables(board: Board) -> Iterator[tuple[int, int]]:
+    """Addresses of what looks like a system table, and of its boot services; those at the top of RAM first."""
     view, ram = board.ram.view, board.ram
     for span in reversed(board.td.ram.spans):
         pieces = [piece for start, end in ram.runs for piece in ram.touched(max(start, span.start), min(end, span.end))]
@@ -107,14 +125,13 @@ def find_boot_services(board: Board) -> int | None:
             while at >= 0:
                 table = _table(view, start + at)
                 if table is not None:
-                    return table
+                    yield start + at, table
                 at = data.rfind(_SYSTEM_TABLE, 0, at)
-    return None
 
 
 def _table(view: memoryview, system_table: int) -> int | None:
     at = system_table + _BOOT_SERVICES_FIELD
-    if system_table % 8 or at + 8 > len(view):
+    if system_table % 8 or at + 16 > len(view):
         return None
     table: int = struct.unpack_from("<Q", view, at)[0]
     known = 0 < table <= len(view) - PAGE_SIZE and bytes(view[table : table + 8]) == _SIGNATURE

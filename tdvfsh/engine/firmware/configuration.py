@@ -12,9 +12,11 @@ from typing import Final
 
 from tdvfsh.engine.devices.fw_cfg import Contents, FwCfgItem
 from tdvfsh.engine.devices.pci import PciBus
+from tdvfsh.engine.firmware.setup_header import patched_setup
 from tdvfsh.engine.firmware.table_loader import acpi_files, smbios_files
 from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.errors import UsageError
+from tdvfsh.formats.mapped import copy_of
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.trust_domain import TrustDomain
 
@@ -58,8 +60,13 @@ def machine_files(td: TrustDomain, bus: PciBus) -> dict[str, Contents | Callable
     }
 
 
-def boot_items(files: BootFiles) -> dict[int, Contents]:
+def boot_items(files: BootFiles, patched_for: TrustDomain | None = None) -> dict[int, Contents]:
     """Kernel, initrds and command line.
+
+    Args:
+        files: What is booted.
+        patched_for: The machine for which QEMU before 10.2 changes the kernel's setup header; None for the kernel as it
+            is, as QEMU hands it to a TD since.
 
     Raises:
         UsageError: The kernel has no Linux boot header, which QEMU asks for.
@@ -68,6 +75,9 @@ def boot_items(files: BootFiles) -> dict[int, Contents]:
     if kernel.linux is None:
         raise UsageError(f"{kernel.path}: not a Linux kernel (bzImage), which --kernel takes")
     setup = kernel.linux.setup_size
+    setup_data: Contents = kernel.view[:setup]
+    if patched_for is not None:
+        setup_data = patched_setup(files, copy_of(kernel.view[:setup]), patched_for.ram.low.size)
     cmdline = files.cmdline.encode() + b"\0"
     initrd = _joined_initrds(files)
     items: dict[int, Contents] = {
@@ -76,7 +86,7 @@ def boot_items(files: BootFiles) -> dict[int, Contents]:
         FwCfgItem.KERNEL_DATA: kernel.view[setup:],
         FwCfgItem.SETUP_ADDRESS: struct.pack("<I", _SETUP_ADDRESS),
         FwCfgItem.SETUP_SIZE: struct.pack("<I", setup),
-        FwCfgItem.SETUP_DATA: kernel.view[:setup],
+        FwCfgItem.SETUP_DATA: setup_data,
         FwCfgItem.COMMAND_LINE_ADDRESS: struct.pack("<I", _COMMAND_LINE_ADDRESS),
         FwCfgItem.COMMAND_LINE_SIZE: struct.pack("<I", len(cmdline)),
         FwCfgItem.COMMAND_LINE_DATA: cmdline,

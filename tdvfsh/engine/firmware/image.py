@@ -8,7 +8,7 @@ Source: QEMU hw/i386/tdvf.c and hw/i386/kvm/tdx.c (sections), hw/i386/x86-common
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,24 +69,29 @@ class FirmwareLayout:
 
 
 @contextmanager
-def open_firmware(path: str | Path) -> Iterator[FirmwareImage]:
+def open_firmware(path: str | Path, variables: str | Path | None = None) -> Iterator[FirmwareImage]:
     """Read a firmware file, which stays small.
+
+    Args:
+        path: The file.
+        variables: The variable store that it is joined to; None where it has its own.
 
     Raises:
         HostError: It cannot be read.
         FormatError: It is not firmware, or its TDX metadata is invalid.
     """
     name = str(path)
-    with open_mapped(path) as mapped:
-        size = len(mapped.view)
+    with ExitStack() as stack:
+        pieces = [stack.enter_context(open_mapped(each)).view for each in (variables, path) if each is not None]
+        size = sum(map(len, pieces))
         if not size or size % _GRANULARITY or size > _LARGEST:
             limits = f"{human_size(_GRANULARITY)} to {human_size(_LARGEST)}, in steps of {human_size(_GRANULARITY)}"
             raise FormatError(name, f"not a firmware image: {size:,} bytes, where firmware has {limits}")
-        found = find_tdvf(mapped.view, name)
-        if found is None and not firmware_files(mapped.view, name):
+        data = b"".join(map(copy_of, pieces))
+        found = find_tdvf(data, name)
+        if found is None and not firmware_files(data, name):
             raise FormatError(name, "not a firmware image: it has neither a firmware volume nor TDX metadata")
-        metadata = None if found is None else parse_tdvf(mapped.view, name)
-        yield FirmwareImage(name, copy_of(mapped.view), metadata)
+        yield FirmwareImage(name, data, None if found is None else parse_tdvf(data, name))
 
 
 def layout_of_plain_vm(image: FirmwareImage) -> FirmwareLayout:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
+from functools import cached_property
+from types import MappingProxyType, TracebackType
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.time import START_OF_TIME
@@ -33,6 +34,7 @@ from tdvfsh.engine.firmware.configuration import boot_files, boot_items, machine
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
 from tdvfsh.engine.firmware.memory import DmaView
+from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
@@ -41,6 +43,7 @@ from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement, measure_build
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
@@ -126,6 +129,9 @@ class FirmwareRun:
         until: A regular expression; the run ends with the first console line that it is found in.
         limit: When to abort.
         real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
+        add_order: When the VMM extends the pages that it adds, which decides MRTD.
+        vmm_files: fw_cfg files that take the place of the machine's own, by name.
+        patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
 
     Attributes:
         td: The trust domain or plain VM.
@@ -135,6 +141,7 @@ class FirmwareRun:
         unpacking: The packed sections that the host unpacked; None where it unpacks none.
         accepts: Every accept so far, in order.
         conversions: Every MapGPA so far, in order.
+        extends: Every TDG.MR.RTMR.EXTEND so far.
         fw_cfg: Its configuration device.
 
     Raises:
@@ -153,8 +160,12 @@ class FirmwareRun:
         until: re.Pattern[str] | None = None,
         limit: RunLimit | None = None,
         real_code_only: bool = False,
+        add_order: AddOrder = AddOrder.PAGE,
+        vmm_files: Mapping[str, bytes] = MappingProxyType({}),
+        patch_header: bool = False,
     ) -> None:
         self.image = image
+        self._add_order = add_order
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
         layout = layout_of_td(image, ram) if options.td else layout_of_plain_vm(image)
         self.layout = layout
@@ -187,9 +198,12 @@ class FirmwareRun:
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
-        self._attach_devices(files)
+        self._attach_devices(files, vmm_files, patch_header)
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
+        self.extends = RtmrExtends(self.board, self.code)
+        if td.is_td:
+            self.board.module.measurements.build = lambda: self.build.mrtd
         self._address = self.board.power_on(self._begin)
         self.strings = None if real_code_only else self.board.cpu.help_string_instructions(td)
         self.kernel: KernelUnpacking | None = None
@@ -209,14 +223,15 @@ class FirmwareRun:
         for address, data in contents:
             self.board.ram.view[address : address + len(data)] = data
 
-    def _attach_devices(self, files: BootFiles | None) -> None:
+    def _attach_devices(self, files: BootFiles | None, vmm_files: Mapping[str, bytes], patch_header: bool) -> None:
         board, td = self.board, self.td
         devices = board.devices
         memory = DmaView(td, board.ram, board.wrote, devices.missing)
         items, names = machine_items(td), machine_files(td, devices.pci)
         if files is not None:
-            items |= boot_items(files)
+            items |= boot_items(files, td if patch_header else None)
             names |= boot_files()
+        names |= vmm_files
         self.fw_cfg = FwCfg(items, names, memory, devices.missing)
         devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)
         hotplug = CpuHotplug(td.vcpus, devices.missing)
@@ -235,6 +250,12 @@ class FirmwareRun:
     def _accepted(self, rcx: int, status: int) -> None:
         check_count(len(self.accepts), "TDG.MEM.PAGE.ACCEPT calls")
         self.accepts.append(AcceptCall(self.board.vcpus.current.number, rcx & ~0xFFF, rcx & 7, status))
+
+    @cached_property
+    def build(self) -> BuildMeasurement:
+        """What the VMM measured when it built the TD."""
+        assert self.image.metadata is not None
+        return measure_build(self.image.data, self.image.metadata, self._add_order)
 
     def machine_dict(self) -> dict[str, object]:
         """The TD or plain VM for JSON."""
@@ -303,6 +324,32 @@ class FirmwareRun:
         except Paused:
             self.services.unwatch(service)
 
+    def run_through_service(self) -> int:
+        """Run from the first instruction of a boot service, where the run stands, to its return.
+
+        Returns:
+            The service's status.
+
+        Raises:
+            EngineError: The run ended before.
+        """
+        board, cpu = self.board, self.board.cpu
+        frame = cpu.read("RSP")
+        back = board.ram.u64(frame)
+
+        def returned() -> int:
+            self._pause()
+            return back
+
+        stop = board.stand_in(back, lambda: cpu.read("RSP") == frame + 8, returned)
+        try:
+            self.run()
+        except Paused:
+            return cpu.read("RAX")
+        finally:
+            board.no_stand_in(stop)
+        raise AssertionError("a run ends by an exception")
+
     def _pause(self) -> None:
         self._paused = True
 
@@ -317,18 +364,20 @@ class FirmwareRun:
         """
         try:
             self.run()
-        except InputEnded as ended:
-            if console:
-                return self.ended(ended)
-            who = "the operating system" if self._system_runs else "the firmware"
-            why = f"{who} waits for input; --console types at it"
-            refused = self._boots_kernel and not self._system_runs
-            if refused:
-                why = "the firmware has not started the kernel, its console says why, and waits for input"
-            return FirmwareOutcome(WAITS, why, self._system_runs, refused=refused)
         except EngineError as error:
-            return self.ended(error)
+            return self.ended(error) if console else self.ended_unattended(error)
         raise AssertionError("a run ends by an exception")
+
+    def ended_unattended(self, error: EngineError) -> FirmwareOutcome:
+        """How a run ended at whose console nobody types."""
+        if not isinstance(error, InputEnded):
+            return self.ended(error)
+        who = "the operating system" if self._system_runs else "the firmware"
+        why = f"{who} waits for input; --console types at it"
+        refused = self._boots_kernel and not self._system_runs
+        if refused:
+            why = "the firmware has not started the kernel, its console says why, and waits for input"
+        return FirmwareOutcome(WAITS, why, self._system_runs, refused=refused)
 
     def ended(self, error: EngineError) -> FirmwareOutcome:
         """How a run ended, from the exception that ended it."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tdvfsh.engine.tdx.report import DIGEST_SIZE, REPORT_DATA_SIZE, REPORT_SIZE, RTMRS, Measurements
+from tdvfsh.engine.tdx.report import REPORT_DATA_SIZE, REPORT_SIZE, Measurements
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.x86.processor_state import ProcessorState
+from tdvfsh.measure.mrtd import DIGEST_SIZE
+from tdvfsh.measure.replay import RTMRS
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
 
@@ -54,6 +56,7 @@ class TdxModule:
     Attributes:
         vcpu: The vCPU that runs.
         measurements: The TD's.
+        extended: Called with register and digest of each TDG.MR.RTMR.EXTEND; None for nobody.
         informed: Whether the guest has asked what TD it is in: one that never does knows nothing of #VE.
     """
 
@@ -75,6 +78,7 @@ class TdxModule:
         self._accept = accept
         self._vmcall = vmcall
         self.measurements = Measurements(td.attributes)
+        self.extended: Callable[[int, bytes], None] | None = None
         self.informed = False
         self._fields = {
             _ATTRIBUTES: td.attributes, _CONFIG_FLAGS: 0, _TD_CONTROLS: 0, _NOTIFY_ENABLES: 0, _TOPOLOGY_CONFIGURED: 1,
@@ -141,6 +145,8 @@ class TdxModule:
         if index >= RTMRS:
             return _OPERAND_INVALID | OperandId.RDX
         self.measurements.extend(index, digest)
+        if self.extended is not None:
+            self.extended(index, digest)
         return TdcallStatus.SUCCESS
 
     def _report(self) -> int:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from tdvfsh.engine.tdx.report import Measurements
+from tdvfsh.engine.tdx.report import Measurements, is_own_report
 
 DATA = bytes(range(64))
 ATTRIBUTES = 1 << 28
@@ -25,11 +25,29 @@ def test_a_report_has_1024_bytes_three_parts_and_the_type_of_a_td() -> None:
     assert data[512 + 448 + 48 :] == bytes(16)
 
 
-def test_the_caller_s_data_is_in_it_and_the_mac_is_not() -> None:
+def test_the_caller_s_data_is_in_it_and_the_processor_s_version_says_that_there_is_none() -> None:
     data = report()
+    assert data[16:32] == b"tdvfsh: not real"
     assert data[128:192] == DATA
     assert data[192:224] == bytes(32)
-    assert data[224:256] == bytes(32)
+
+
+def test_the_mac_holds_until_a_byte_of_it_or_of_what_it_covers_changes() -> None:
+    data = report()
+    assert data[224:256] != bytes(32)
+    assert is_own_report(data)
+    for at in (0, 16, 40, 100, 128, 191, 223, 224, 255, 256, 494, 512, 700, 1023):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        assert not is_own_report(bytes(changed)), at
+    assert not is_own_report(data[:-1])
+    assert not is_own_report(bytes(1024))
+
+
+def test_mrtd_is_asked_for_when_a_report_is_made() -> None:
+    measurements = Measurements(0)
+    measurements.build = lambda: b"\x42" * 48
+    assert report(measurements)[512 + 16 : 512 + 64] == b"\x42" * 48
 
 
 def test_hashes_are_over_what_the_report_shows() -> None:

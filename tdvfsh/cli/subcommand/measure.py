@@ -1,0 +1,136 @@
+"""``tdvfsh measure``: what a TD measures to."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_json, print_lines, print_notes
+from tdvfsh.cli.subcommand.firmware import boot_files, firmware_path, refuse_model_options
+from tdvfsh.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware.measure import TdMeasurement
+    from tdvfsh.formats.tdvf import TdvfMetadata
+    from tdvfsh.measure.expected import Expected
+    from tdvfsh.measure.mrtd import BuildMeasurement
+
+_NEED_RUN: Final = ("kernel", "log", "acpi", "json", "run")
+
+
+def run_measure(arguments: Arguments) -> int:
+    """MRTD at once, RTMRs by running the firmware.
+
+    Exit status 0 where the run went as far as it was to and nothing differs from what was expected, else 1.
+    """
+    from tdvfsh.measure.expected import differences, read_expected
+    from tdvfsh.report.measure_text import build_lines, measure_dict, measure_lines
+
+    refuse_model_options(arguments)
+    options = arguments.td_options()
+    if not options.td:
+        raise UsageError("--no-td: a plain VM has no measurement registers")
+    path, as_json = firmware_path(arguments), arguments.flag("json")
+    expected = None if arguments.optional("expect") is None else read_expected(arguments.text("expect"))
+    build = _build(arguments, path)
+    if not as_json:
+        print_lines(build_lines(build))
+    measured = _measured(arguments, path) if _wants_run(arguments, expected) else None
+    if measured is not None:
+        _write_log(arguments, measured)
+    found = measure_dict(path, options, build, measured)
+    if as_json:
+        print_json(found)
+    elif measured is not None:
+        print_lines(measure_lines(measured))
+    else:
+        print_lines(["RTMR0  to RTMR3: by running the firmware, with --kernel K or --run"])
+    if measured is not None and not measured.succeeded:
+        print_notes([f"tdvfsh: {path}: {_failure(measured)}"])
+        return 1
+    if expected is None:
+        return 0
+    changed = differences(expected, found)
+    if not changed:
+        print_notes([f"tdvfsh: as {expected.path} expects"])
+        return 0
+    print_notes([f"tdvfsh: not as {expected.path} expects:", *(line for each in changed for line in each.split("\n"))])
+    return 1
+
+
+def _wants_run(arguments: Arguments, expected: Expected | None) -> bool:
+    if arguments.flag("no_run"):
+        for name in _NEED_RUN:
+            if name != "json" and (arguments.optional(name) is not None if name != "run" else arguments.flag(name)):
+                raise UsageError(f"--no-run: --{name} needs a run")
+        return False
+    if expected is not None and expected.needs_run:
+        return True
+    return any(arguments.flag(name) for name in _NEED_RUN)
+
+
+def _metadata(view: memoryview, path: str) -> TdvfMetadata:
+    from tdvfsh.formats.tdvf import parse_tdvf
+
+    return parse_tdvf(view, path, any_vmm=True)
+
+
+def _build(arguments: Arguments, path: str) -> BuildMeasurement:
+    """MRTD from the file alone, whichever VMM takes it."""
+    from tdvfsh.formats.mapped import open_mapped
+    from tdvfsh.measure.mrtd import AddOrder, measure_build
+
+    order = AddOrder(arguments.text("add_order"))
+    with open_mapped(path) as mapped:
+        if not mapped.size:
+            raise FormatError(path, "the file is empty")
+        return measure_build(mapped.view, _metadata(mapped.view, path), order)
+
+
+def _measured(arguments: Arguments, path: str) -> TdMeasurement:
+    from tdvfsh.cli.run_limits import time_limit
+    from tdvfsh.engine.board.limit import RunLimit
+    from tdvfsh.engine.extra import cpu_extra
+    from tdvfsh.engine.firmware.image import open_firmware
+    from tdvfsh.engine.firmware.measure import measure_firmware
+    from tdvfsh.engine.firmware.vmm_tables import read_vmm_tables
+    from tdvfsh.measure.mrtd import AddOrder
+
+    cpu_extra("unicorn")
+    acpi = arguments.optional("acpi")
+    with ExitStack() as stack:
+        vmm_files = None if acpi is None else read_vmm_tables(acpi)
+        files = stack.enter_context(boot_files(arguments))
+        image = stack.enter_context(open_firmware(path, arguments.optional("vars")))
+        limit = stack.enter_context(RunLimit(time_limit(arguments)))
+        print_notes([f"tdvfsh: {path} runs up to ExitBootServices, which takes half a minute or more"])
+        return measure_firmware(
+            image,
+            arguments.td_options(),
+            files,
+            limit=limit,
+            add_order=AddOrder(arguments.text("add_order")),
+            vmm_files=vmm_files,
+            patch_header=arguments.text("kernel_header") == "patched",
+            real_code_only=arguments.flag("real_code_only"),
+        )
+
+
+def _write_log(arguments: Arguments, measured: TdMeasurement) -> None:
+    from tdvfsh.whole_file import write_whole
+
+    output = arguments.optional("log")
+    if output is None:
+        return
+    if measured.log_data is None:
+        raise UsageError(f"--log {output}: this run has no event log: {measured.notes[0]}")
+    write_whole(output, measured.log_data)
+
+
+def _failure(measured: TdMeasurement) -> str:
+    if not measured.reached:
+        return measured.why
+    if measured.log_error:
+        return measured.log_error
+    return "" if measured.replay is None else f"the log does not tell what was measured: {measured.replay.why}"
