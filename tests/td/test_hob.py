@@ -75,6 +75,7 @@ def test_a_list_reads_back_as_it_was_written() -> None:
         (56, "<H", 0x1234),
         (58, "<H", 0),
         (58, "<H", 56),
+        (58, "<H", 40),  # a resource descriptor that is too short
         (80, "<I", 8),  # resource type
         (84, "<I", 0x10000007),  # attribute
     ],

@@ -118,3 +118,12 @@ def test_the_largest_free_piece_parts_fixed_ones_from_those_that_move_with_the_t
     fixed, moving = split_layout(pieces, top)
     assert fixed == (pieces[0],)
     assert [(piece.start, piece.end) for piece in moving] == [(-14 * PAGE_SIZE, -4 * PAGE_SIZE), (-4 * PAGE_SIZE, 0)]
+
+
+def test_neighbours_that_became_the_same_are_one_change() -> None:
+    first, last = (0, 2 * PAGE_SIZE, FREE), (6 * PAGE_SIZE, PAGES * PAGE_SIZE, FREE)
+    pieces = [(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, DATA if page < 5 else CODE) for page in range(2, 6)]
+    assert map_changes(BEFORE, [[first, last], [first, *pieces, last]]) == [
+        change(2, 5, FREE, DATA),
+        change(5, 6, FREE, CODE),
+    ]

@@ -61,7 +61,7 @@ def test_accepting_a_shared_page_makes_it_private_again() -> None:
 @pytest.mark.parametrize(("gpa", "size"), [(1, PAGE_SIZE), (0, 100), (0, 0), (0, GIB + PAGE_SIZE)])
 def test_a_range_that_leaves_ram_or_is_no_pages_is_an_invalid_operand(gpa: int, size: int) -> None:
     td = _td()
-    assert map_gpa(td, gpa | td.shared_mask, size).r10 is TdvmcallStatus.INVALID_OPERAND
+    assert map_gpa(td, gpa | td.shared_mask, size) == (TdvmcallStatus.INVALID_OPERAND, 0)
     assert td.shared_bytes == 0
 
 

@@ -5,6 +5,7 @@ import pytest
 from tdvfsh.errors import UsageError
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.memory import AddressSpan
 from tdvfsh.units import GIB, MIB, TIB
 
 
@@ -69,3 +70,18 @@ def test_ram_must_end_below_the_shared_bit() -> None:
 def test_a_td_that_cannot_be_is_refused(gpaw: int, vcpus: int, host_page_size: int) -> None:
     with pytest.raises(UsageError):
         TrustDomain(RamLayout.q35(GIB), gpaw=gpaw, vcpus=vcpus, host_page_size=host_page_size)
+
+
+def test_spans_that_touch_are_joined_but_not_across_4_gib_and_holes_stay() -> None:
+    given = [(5 * MIB, 9 * MIB), (0, 2 * MIB), (2 * MIB, 3 * MIB), (3 * GIB, 5 * GIB), (5 * GIB, 6 * GIB)]
+    ram = RamLayout.of_spans(AddressSpan(start, end) for start, end in given)
+    assert [(span.start, span.end) for span in ram.spans] == [
+        (0, 3 * MIB), (5 * MIB, 9 * MIB), (3 * GIB, 4 * GIB), (4 * GIB, 6 * GIB),
+    ]  # fmt: skip
+    assert ram.memory == sum(end - start for start, end in given)
+
+
+@pytest.mark.parametrize("spans", [[], [AddressSpan(0, 2 * MIB), AddressSpan(MIB, 3 * MIB)]])
+def test_ram_that_is_nowhere_or_twice_is_refused(spans: list[AddressSpan]) -> None:
+    with pytest.raises(UsageError):
+        RamLayout.of_spans(spans)

@@ -95,6 +95,7 @@ def test_all_vcpus_together_accept_what_one_would(vcpus: int) -> None:
     assert td.accepted_bytes == 2 * GIB
     assert sum(sec.accepted_bytes_per_vcpu) == sec.outcome.accepted_bytes
     assert len(sec.accepted_bytes_per_vcpu) == vcpus
+    assert all(isinstance(size, int) and size % PAGE_SIZE == 0 for size in sec.accepted_bytes_per_vcpu)
     assert max(sec.accepted_bytes_per_vcpu) - min(sec.accepted_bytes_per_vcpu[1:] or (0,)) <= (
         2 * ACCEPT_CHUNK_SIZE + 10 * MIB if vcpus > 1 else 2 * GIB
     )

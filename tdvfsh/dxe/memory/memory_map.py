@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.descriptor_pages import DescriptorPages
 from tdvfsh.dxe.memory.sorted_starts import FreeStarts, SortedStarts
-from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType, MemoryDescriptor
+from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
 
@@ -31,10 +31,6 @@ class MapEntry(NamedTuple):
     end: int
     memory_type: int
     attribute: int
-
-    def descriptor(self) -> MemoryDescriptor:
-        """The entry as GetMemoryMap reports it."""
-        return MemoryDescriptor(self.memory_type, self.start, (self.end - self.start) >> PAGE_SHIFT, self.attribute)
 
 
 class MemoryMap:

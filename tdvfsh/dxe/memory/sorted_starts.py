@@ -62,15 +62,6 @@ class SortedStarts:
             return chunk[place - 1]
         return self.chunks[which - 1][-1] if which else None
 
-    def at_or_above(self, address: int) -> int | None:
-        """The first item that is not below ``address``, or None."""
-        which = max(bisect_right(self.floors, address) - 1, 0)
-        chunk = self.chunks[which]
-        place = bisect_left(chunk, address)
-        if place < len(chunk):
-            return chunk[place]
-        return self.chunks[which + 1][0] if which + 1 < len(self.chunks) else None
-
     def between(self, low: int, high: int) -> list[int]:
         """The items in ``[low, high)``, ascending."""
         if len(self.chunks) == 1:

@@ -19,6 +19,10 @@ def test_the_map_covers_the_whole_address_width_from_the_start() -> None:
     gcd = MemorySpaceMap(36)
     assert [(entry.start, entry.end, entry.memory_type) for entry in gcd] == [(0, 1 << 36, NOTHING)]
     assert gcd.get_memory_space_descriptor(1 << 36) is None
+    assert gcd.get_memory_space_descriptor(-1) is None
+    first = gcd.get_memory_space_descriptor(0)
+    assert first is not None
+    assert first.start == 0
 
 
 def test_what_is_added_must_be_something_somewhere_and_new() -> None:
