@@ -141,6 +141,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _exec(parser: argparse.ArgumentParser) -> None:
     _add_run_limits(parser)
+    _add_debugger(parser)
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
     parser.add_argument("image", metavar="IMAGE.efi")
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
@@ -215,6 +216,25 @@ def _add_run_limits(parser: argparse.ArgumentParser) -> None:
         help="touching unaccepted memory stops the run, or raises #VE in the guest (default stop)",
     )  # fmt: skip
     parser.add_argument("--time-limit", metavar="S", help="abort a run after S seconds")
+
+
+def _add_debugger(parser: argparse.ArgumentParser, where: str = "") -> None:
+    parser.add_argument(
+        "--gdb", metavar="[HOST:]PORT|unix:PATH",
+        help=f"{where}halt before the first instruction and wait for gdb there, on 127.0.0.1 without HOST",
+    )  # fmt: skip
+    parser.add_argument(
+        "--break", metavar="PLACE", action="append",
+        help=f"{where}report when code at a symbol, an address or service:NAME runs, or accept:ADDR is accepted",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trace-instructions", metavar="FILE", help="with --break: write every instruction from the first stop on to "
+        "the next one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-stop", choices=("report", "prompt"), default="report",
+        help=f"{where}prompt reads commands from standard input at each stop ('help' lists them; default report)",
+    )  # fmt: skip
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tdvfsh.formats.kallsyms_tables import PackedNames, find_tables
@@ -106,6 +107,14 @@ class Kallsyms:
                 return self._address(self._text.count("\n", 0, at) - 1)
             at = self._text.find(end, at + 1)
         return None
+
+    def in_image(self) -> Iterator[tuple[str, int]]:
+        """Name and address of each symbol of the image, per-CPU symbols left out."""
+        if self._text is None:
+            self._text = self._unpacked()
+        names = self._text.split("\n")[1:-1]
+        for index in range(self._first, len(self._addresses)):
+            yield names[index][1:], self._address(index)
 
     def _unpacked(self) -> str:
         """Every name after its type letter, each between line ends."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit
@@ -42,26 +43,34 @@ def run_exec(arguments: Arguments) -> int:
         raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'not a file'}")
     machine = Machine(arguments.td_options())
     try:
-        return _run(arguments, machine, path)
+        with debugging(arguments) as debug:
+            status = _run(arguments, machine, path, debug)
+            debug.exited(status)
+        return status
     finally:
         _write_trace(arguments.optional("trace"), machine)
 
 
-def _run(arguments: Arguments, machine: Machine, path: str) -> int:
+def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) -> int:
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.engine.runs.program import ProgramRun, attach_disks, run_program
 
     disks, place = _disks(arguments, path)
-    with console() as (screen, keys), RunLimit(time_limit(arguments)) as limit:
+    with (
+        console(reads_input=not debug.prompts) as (screen, keys),
+        RunLimit(time_limit(arguments)) as limit,
+    ):
         violation_ve = arguments.text("violation") == "ve"
         with closing(
             GuestFirmware(machine, screen, keys, violation_ve=violation_ve, limit=limit, observer=ProgramRun())
         ) as firmware:
             attach_disks(firmware, disks)
+            debug.attach_to(firmware)
             try:
-                end = run_program(firmware, path, arguments.words("arguments"), place)
+                with debug.running():
+                    end = run_program(firmware, path, arguments.words("arguments"), place)
             except GuestStopped as stopped:
                 screen.close()
                 return _fail(*stopped.violation.lines())
@@ -103,17 +112,24 @@ def _status_text(code: int) -> str:
 
 
 @contextmanager
-def console() -> Iterator[tuple[Screen, KeySource]]:
-    """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text."""
+def console(reads_input: bool = True) -> Iterator[tuple[Screen, KeySource]]:
+    """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text.
+
+    Args:
+        reads_input: Whether standard input is the keyboard; it is someone else's otherwise, and no key comes.
+    """
     from tdvfsh.engine.console.keys import ScriptedKeys
     from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
 
     with ExitStack() as stack:
-        if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+        if not reads_input:
+            keys: KeySource = ScriptedKeys()
+            screen = Screen(TranscriptDisplay(sys.stdout))
+        elif sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
             from tdvfsh.engine.console.raw_terminal import RawTerminal
             from tdvfsh.engine.console.terminal import TerminalKeys
 
-            keys: KeySource = TerminalKeys(stack.enter_context(RawTerminal(sys.stdin.fileno())))
+            keys = TerminalKeys(stack.enter_context(RawTerminal(sys.stdin.fileno())))
             screen = Screen(AnsiDisplay(_Flushing()))
         else:
             keys = ScriptedKeys(standard_input_text())

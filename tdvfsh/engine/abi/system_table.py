@@ -53,6 +53,14 @@ class SystemTables:
         self._configuration = area + 0x300
         self.boot_services = context.heap.allocate(_HEADER.size + _WORD * len(BOOT_SERVICES))
 
+    def service_address(self, name: str) -> int | None:
+        """Where a service's code begins, as its table has it; None for no such service."""
+        for table, names in ((self.boot_services, BOOT_SERVICES), (self.runtime_services, RUNTIME_SERVICES)):
+            if name in names:
+                at = table + _HEADER.size + _WORD * names.index(name)
+                return int.from_bytes(self._ram.view[at : at + _WORD], "little")
+        return None
+
     def write_services(self, services: dict[str, Service]) -> None:
         """Write EFI_BOOT_SERVICES and EFI_RUNTIME_SERVICES; a service that is missing answers EFI_UNSUPPORTED."""
         self._table(self.boot_services, b"BOOTSERV", BOOT_SERVICES, services)

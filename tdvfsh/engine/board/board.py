@@ -87,6 +87,7 @@ class Board:
         module: The TDX module.
         vmm: The VMM.
         page_accepts: What guest code accepts.
+        console: Takes each byte that the serial port sends; None where they are dropped.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Board:
         self._hardware = hardware = Hardware(td, limit.reached if limit is not None else None)
         self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
         self._state = state = self.cpu.state
-        self._console = console
+        self.console = console
         self._typed = typed
         self._limit = limit
         self._trace, self._first_record = trace, len(trace)
@@ -292,8 +293,8 @@ class Board:
     def _sent(self, byte: int) -> None:
         if self._typed is not None:
             self._typed.heard(self.clock.now_ns, byte)
-        if self._console is not None:
-            self._console(byte)
+        if self.console is not None:
+            self.console(byte)
 
     def _idle(self, until: int | None) -> int | None:
         """All wait: what is typed meanwhile arrives."""

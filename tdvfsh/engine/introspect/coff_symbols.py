@@ -44,15 +44,39 @@ def symbol_at(image: LoadedImage, offset: int) -> str | None:
     return None if best is None else f"{best[1]}+{place - best[0]:#x}"
 
 
-def _symbols(data: bytes) -> list[tuple[str, int, int]]:
-    """Name, value and section number of every symbol; as far as the file goes."""
-    if len(data) < _NEW_HEADER + 4:
+def symbols_of(image: LoadedImage) -> list[tuple[str, int]]:
+    """Name and offset from the image's base of each symbol."""
+    if image.pe is None:
         return []
+    starts = [section.virtual_address for section in image.pe.sections]
+    return [
+        (name, starts[section_number - 1] + value)
+        for name, value, section_number in _symbols(bytes(image.source))
+        if section_number <= len(starts)
+    ]
+
+
+def section_name(data: bytes, name: str) -> str:
+    """A section's name; one of more than eight bytes stands in the string table, and its header has ``/OFFSET``."""
+    if not name[1:].isdecimal() or name[0] != "/":
+        return name
+    start, count = _table(data)
+    at = start + _SYMBOL.size * count + int(name[1:])
+    return data[at : at + _LONGEST].split(b"\0")[0].decode("ascii", "replace") if start else name
+
+
+def _table(data: bytes) -> tuple[int, int]:
+    """Where the symbols begin in the file, and how many there are; zeros for none."""
+    if len(data) < _NEW_HEADER + 4:
+        return 0, 0
     header = int.from_bytes(data[_NEW_HEADER : _NEW_HEADER + 4], "little")
     table = data[header + _TABLE : header + _TABLE + 8]
-    if len(table) < 8:
-        return []
-    start, count = struct.unpack("<II", table)
+    return struct.unpack("<II", table) if len(table) == 8 else (0, 0)
+
+
+def _symbols(data: bytes) -> list[tuple[str, int, int]]:
+    """Name, value and section number of every symbol; as far as the file goes."""
+    start, count = _table(data)
     strings = start + _SYMBOL.size * count
     found: list[tuple[str, int, int]] = []
     at = start

@@ -83,9 +83,13 @@ def disassemble(ram: GuestRam, address: int) -> str:
         size -= 1
     if not size:
         return "no instruction can be read there"
+    code = ram.read(address, size)
+    found = disassembled(code, address, 1)
+    return found[0][1] if found else f"(bytes {code[:4].hex(' ')})"
+
+
+def disassembled(code: bytes, address: int, count: int = 0) -> list[tuple[int, str]]:
+    """Address and text of each instruction of ``code``, ``count`` at most (0: all), as far as they can be read."""
     capstone: Any = cpu_extra("capstone")
     engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    code = ram.read(address, size)
-    for instruction in engine.disasm(code, address):
-        return f"{instruction.mnemonic} {instruction.op_str}".strip()
-    return f"(bytes {code[:4].hex(' ')})"
+    return [(each.address, f"{each.mnemonic} {each.op_str}".strip()) for each in engine.disasm(code, address, count)]

@@ -111,6 +111,30 @@ class KernelSymbols:
         """Whether this kernel has a symbol table."""
         return self._symbols is not None
 
+    @property
+    def linear(self) -> int | None:
+        """Linear address of its first byte; None while none of its own mapping was seen."""
+        return self._linear
+
+    @property
+    def start(self) -> int:
+        """The address of its first byte, as far as it is known: linear, or physical before it runs there."""
+        return self._start if self._linear is None else self._linear
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self._image)
+
+    def address_of(self, name: str) -> int | None:
+        """Address of a symbol; None where there is none of that name."""
+        found = None if self._symbols is None else self._symbols[0].address_of(name)
+        return None if found is None else self.start + found
+
+    def all_symbols(self) -> list[tuple[str, int]]:
+        """Name and offset from the first byte of each symbol in the image."""
+        return [] if self._symbols is None else list(self._symbols[0].in_image())
+
     def _offset(self, address: int) -> int | None:
         """Where in the image a linear address leads; the first in the kernel's own mapping says where that is."""
         if self._linear is None and address >= _KERNEL_MAP:

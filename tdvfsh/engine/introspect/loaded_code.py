@@ -37,6 +37,11 @@ class LoadedCode:
         self.kernel: KernelSymbols | None = None
         self._images: list[tuple[str, LoadedImage]] = []
 
+    @property
+    def images(self) -> tuple[tuple[str, LoadedImage], ...]:
+        """Name and image of all that were started, in order."""
+        return tuple(self._images)
+
     def started(self, name: str, image: LoadedImage) -> None:
         """An image is about to run."""
         self._images.append((name, image))

@@ -11,7 +11,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
@@ -49,6 +49,7 @@ class StopKind(Enum):
     CALL = "a call that the host answers"
     SPIN = "a loop that waits without PAUSE"
     UNPACK = "a call that unpacks firmware"
+    DEBUG = "the debugger"
 
 
 class Stop(NamedTuple):
@@ -59,6 +60,14 @@ class Stop(NamedTuple):
     size: int = 0
     access: str = ""
     number: int = 0
+
+
+class RunDebugger(Protocol):
+    """What stands between whoever runs the processor and the processor."""
+
+    def run(self, address: int) -> Stop:
+        """Run from ``address`` by :meth:`Cpu.run_on`, as often as it takes, and return the stop that is not its own."""
+        ...
 
 
 class Cpu:
@@ -72,6 +81,7 @@ class Cpu:
     Attributes:
         uc: The emulator.
         mapped: What it sees of RAM.
+        debugger: The debugger; None while there is none.
     """
 
     def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
@@ -99,6 +109,7 @@ class Cpu:
         self.interrupt_due: Callable[[], bool] = lambda: False
         self.read_port: Callable[[int, int], int] = lambda port, size: _PORT_EMPTY >> (32 - 8 * size)
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
+        self.debugger: RunDebugger | None = None
         self._failure: BaseException | None = None
         self._watch: int | None = None
         self._hooks: list[object] = []
@@ -194,12 +205,16 @@ class Cpu:
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if wanted():
-                self._stop = Stop(kind, at)
-                self.uc.emu_stop()
+                self.stop_now(Stop(kind, at))
 
         hook: object = self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=address, end=address)
         self.uc.ctl_remove_cache(address, address + 1)
         return hook
+
+    def stop_now(self, stop: Stop) -> None:
+        """End the run with ``stop``; only within a hook."""
+        self._stop = stop
+        self.uc.emu_stop()
 
     def no_stop_at(self, stop: object) -> None:
         """No longer stop there. Only outside of :meth:`run`."""
@@ -242,7 +257,7 @@ class Cpu:
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if self._passing_port:
                 self._passing_port = False
-            elif wanted(self._fetched(at, size)):
+            elif wanted(self.fetched(at, size)):
                 self._stop = Stop(StopKind.PORT, at)
                 self.uc.emu_stop()
 
@@ -257,7 +272,7 @@ class Cpu:
             return strings.places(code, address)
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
-            strings.reached(at, self._fetched(at, size))
+            strings.reached(at, self.fetched(at, size))
 
         self._look_through_code(places, reached)
         return strings
@@ -282,7 +297,7 @@ class Cpu:
         self.uc.ctl_flush_tb()
 
     def _translated(self, uc: object, block: Any, before: object, data: object) -> None:
-        code = self._fetched(block.pc, block.size)
+        code = self.fetched(block.pc, block.size)
         found = [(hook, at) for find, hook in self._searches for at in find(code, block.pc)]
         if found:
             self._found += found
@@ -297,7 +312,7 @@ class Cpu:
         """Carry out the instruction that the processor has just stopped before."""
         self._passing_port = True
 
-    def _fetched(self, address: int, size: int) -> bytes:
+    def fetched(self, address: int, size: int) -> bytes:
         """Code as the processor sees it, which is about to execute it."""
         buffer = ctypes.create_string_buffer(size)
         status = self._library.uc_vmem_read(
@@ -322,6 +337,10 @@ class Cpu:
 
     def run(self, address: int) -> Stop:
         """Run from ``address`` until something stops the processor; RIP is then where it would continue."""
+        return self.run_on(address) if self.debugger is None else self.debugger.run(address)
+
+    def run_on(self, address: int) -> Stop:
+        """The same without the debugger."""
         if self._timer is None and self._limit is not None:
             self._timer = threading.Thread(target=self._tick, name="tdvfsh-cpu-timer", daemon=True)
             self._timer.start()

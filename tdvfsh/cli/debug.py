@@ -1,0 +1,87 @@
+"""``--gdb``, ``--break``, ``--trace-instructions`` and ``--on-stop`` of the subcommands that run real code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.output import print_notes
+from tdvfsh.errors import UsageError
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.debug.session import DebugSession
+    from tdvfsh.engine.runs.guest import GuestFirmware
+
+
+class Debugging:
+    """A run, debugged or not.
+
+    Args:
+        session: The debugged run; None where no debugger was asked for.
+        prompts: Whether standard input belongs to the prompt at each stop.
+    """
+
+    def __init__(self, session: DebugSession | None, prompts: bool) -> None:
+        self.session = session
+        self.prompts = prompts
+
+    def attach_to(self, firmware: GuestFirmware) -> None:
+        """The firmware for guest code has been made and has not run yet."""
+        if self.session is not None:
+            from tdvfsh.engine.debug.guest_scene import GuestScene
+
+            self.session.attach(GuestScene(firmware))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The run: how it ends is shown to the debugger first, while the machine is still there."""
+        if self.session is None:
+            yield
+            return
+        from tdvfsh.engine.errors import EngineError
+
+        try:
+            yield
+        except EngineError as error:
+            self.session.ended(error)
+            raise
+
+    def exited(self, status: int) -> None:
+        """The exit status of the run."""
+        if self.session is not None:
+            self.session.exited(status)
+
+
+@contextmanager
+def debugging(arguments: Arguments) -> Iterator[Debugging]:
+    """The run that was asked for.
+
+    Raises:
+        UsageError: Options that do not belong together.
+    """
+    gdb, trace, breaks = arguments.optional("gdb"), arguments.optional("trace_instructions"), arguments.words("break")
+    prompts = arguments.optional("on_stop") == "prompt"
+    if gdb is not None and (prompts or trace is not None or breaks):
+        raise UsageError("--gdb: gdb sets its own stops; --break, --trace-instructions and --on-stop go without it")
+    if trace is not None and not breaks:
+        raise UsageError("--trace-instructions: needs --break, between two of whose stops instructions are written")
+    if gdb is None and not breaks and not prompts:
+        yield Debugging(None, prompts)
+        return
+    from tdvfsh.engine.debug.session import DebugOptions, DebugSession
+
+    options = DebugOptions(gdb, tuple(breaks), trace, prompts)
+    with DebugSession(options, lambda line: print_notes([f"tdvfsh: {line}"]), _ask) as session:
+        yield Debugging(session, prompts)
+
+
+def _ask(prompt: str) -> str | None:
+    """A line of standard input; None at its end."""
+    if sys.stdin.isatty():
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+    line = sys.stdin.readline()
+    return line.rstrip("\r\n") if line else None

@@ -1,0 +1,209 @@
+"""The debugger: halts a run where it is asked to, and lets it continue, in between two runs of the processor.
+
+It stands between whoever runs the processor and the processor, and is asked for nothing while none is attached. Until
+an instruction that exits is answered, a step is not over: it ends where the vCPU would continue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.debug.halt import Cause, Front, Halt
+from tdvfsh.engine.debug.interruption import Interruption
+from tdvfsh.engine.debug.places import Breakpoints, Watchpoints
+from tdvfsh.engine.debug.target import Target
+from tdvfsh.engine.debug.undo import StepLog
+from tdvfsh.engine.x86.cpu import Stop, StopKind
+
+_TRAP: Final = 1 << 8
+_DEBUG: Final = 1
+_PUSHF: Final = 0x9C
+_LOADS_FLAGS: Final = (b"\x9d", b"\xcf", b"\x48\xcf")  # POPF, IRET
+
+
+class Debugger:
+    """A debugger of one machine.
+
+    Args:
+        board: The machine.
+        front: Who it halts for.
+        halts_at_start: Whether it halts before the first instruction.
+
+    Attributes:
+        target: The machine, to look at and to change while it is halted.
+        breakpoints: Its breakpoints.
+        watchpoints: Its watchpoints.
+        steps: The steps that can be taken back.
+        interruption: What interrupts a run from outside.
+        before_run: Called before each run of the processor, to set what could not be set before; None for nothing.
+    """
+
+    def __init__(self, board: Board, front: Front, *, halts_at_start: bool = True) -> None:
+        self.target = Target(board)
+        self.breakpoints = Breakpoints(self.target)
+        self.watchpoints = Watchpoints(self.target)
+        self.steps = StepLog(self.target)
+        self.interruption = Interruption(board.cpu)
+        self.before_run: Callable[[], None] | None = None
+        self._board = board
+        self._cpu = board.cpu
+        self._front = front
+        self._step: int | None = None
+        self._last: tuple[int, bytes] | None = None
+        self._stepped = False
+        self._halt: Halt | None = Halt(Cause.START, 0) if halts_at_start else None
+
+    def attach(self) -> None:
+        """Stand in the way of each run of the processor. Only while no guest code runs."""
+        self._cpu.debugger = self
+
+    def detach(self) -> None:
+        """Let the run go on without a debugger. Only while no guest code runs."""
+        self.interruption.detach()
+        self.watchpoints.remove_all()
+        self.breakpoints.remove_all("gdb")
+        self._step = None
+
+    def halt_for(self, text: str) -> None:
+        """Halt before the next instruction, since something has happened."""
+        if self._halt is None:
+            self._halt = Halt(Cause.EVENT, self.target.current, text=text)
+
+    def ended(self, text: str) -> None:
+        """The run has ended: the machine stands still for the last time, with the registers of its last stop."""
+        state, vcpu = self._cpu.state, self.target.current
+        state.load()
+        now = state.image()
+        if self._last is not None and self._last[0] == vcpu:
+            state.set_image(self._last[1])
+            state.store()
+        try:
+            self._front.halted(Halt(Cause.END, vcpu, text=text))
+        finally:
+            state.set_image(now)
+            state.store()
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def run(self, address: int) -> Stop:
+        """Run the processor from ``address`` for whoever runs it, and return its stop, halting where that is due."""
+        while True:
+            if self.before_run is not None:
+                self.before_run()
+            halt = self._due()
+            if halt is not None:
+                address = self._halted(halt, address)
+            if self._step == self.target.current:
+                stop = self._run_step(address)
+            else:
+                self.steps.barrier()
+                stop = self._cpu.run_on(address)
+                if stop.kind is StopKind.DEBUG:
+                    stop = self._reached(stop)
+            if stop.kind is StopKind.DEBUG or (stop.kind is StopKind.HALT and self.interruption.requested):
+                address = self._cpu.read("RIP")
+                continue
+            self._cpu.state.load()
+            self._last = self.target.current, self._cpu.state.image()
+            return stop
+
+    def _due(self) -> Halt | None:
+        halt, self._halt = self._halt, None
+        if halt is None and self._stepped and self._step is not None:
+            halt = Halt(Cause.STEP, self._step)
+        if self.interruption.requested and self.interruption.take() and halt is None and self._front.interrupts():
+            halt = Halt(Cause.INTERRUPT, self.target.current)
+        return halt
+
+    def _halted(self, halt: Halt, address: int) -> int:
+        """The machine stands still at ``address``; returns where it continues."""
+        self._step, self._stepped = None, False
+        self._cpu.write("RIP", address)
+        self.breakpoints.passing = None
+        resume = self._front.halted(halt)
+        self._step = resume.step
+        address = self._cpu.read("RIP")
+        self.breakpoints.passing = address if address in self.breakpoints else None
+        return address
+
+    def _reached(self, stop: Stop) -> Stop:
+        """A breakpoint, or an access to watched memory, whose instruction is done first."""
+        seen = self.watchpoints.seen
+        if seen is None:
+            self._halt = Halt(Cause.BREAKPOINT, self.target.current)
+            return stop
+        pointer = self._cpu.read("RIP")
+        if pointer == seen.pointer:
+            self._take_back()
+            self.breakpoints.quiet = True
+            try:
+                stop = self._one_instruction(pointer)
+            finally:
+                self.breakpoints.quiet = False
+        self._note_watch()
+        return stop
+
+    # ---- one instruction ----------------------------------------------------------------------------------------
+
+    def _run_step(self, address: int) -> Stop:
+        """One instruction of the vCPU that runs; a stop of its own where that came to its end."""
+        self._stepped = True
+        self.steps.begin(address)
+        stop = self._one_instruction(address)
+        if stop.kind is not StopKind.DEBUG:
+            self.steps.barrier()
+            return stop
+        self.steps.end()
+        self._note_watch()
+        return stop
+
+    def _note_watch(self) -> None:
+        """A watched access was part of an instruction that is over."""
+        seen, self.watchpoints.seen = self.watchpoints.seen, None
+        if seen is not None:
+            self._halt = Halt(Cause.WATCHPOINT, self.target.current, seen.watch.access, seen.address)
+
+    def _one_instruction(self, address: int) -> Stop:
+        """Execute one instruction by the trap flag, which the guest is not to see.
+
+        Returns:
+            A stop of kind DEBUG where it is over; any other stop is for whoever runs the processor.
+        """
+        cpu = self._cpu
+        flags = cpu.read("EFLAGS")
+        if flags & _TRAP:  # the guest's own, or the board's: its debug exception is not ours
+            return cpu.run_on(address)
+        code = self.target.read(self.target.current, address, 2)
+        self.breakpoints.passing = address if address in self.breakpoints else None
+        cpu.write("EFLAGS", flags | _TRAP)
+        stop = cpu.run_on(address)
+        while stop.kind is StopKind.DEBUG and self.watchpoints.seen is not None and cpu.read("RIP") == address:
+            self._take_back()
+            stop = cpu.run_on(address)
+        over = stop.kind is StopKind.EXCEPTION and stop.number == _DEBUG
+        if over:
+            state = cpu.state
+            state.load()
+            state.exception_delivered()
+            state.store()
+        if not (over and code.startswith(_LOADS_FLAGS)):
+            cpu.write("EFLAGS", cpu.read("EFLAGS") & ~_TRAP)
+        if over and code[:1] == bytes((_PUSHF,)):
+            self._hide_trap_flag()
+        return Stop(StopKind.DEBUG, address) if over else stop
+
+    def _take_back(self) -> None:
+        """A watched access has stopped the instruction within itself: as if it had not begun; it is seen already."""
+        seen = self.watchpoints.seen
+        if seen is not None and seen.wrote:
+            self._board.ram.view[seen.physical : seen.physical + len(seen.before)] = seen.before
+
+    def _hide_trap_flag(self) -> None:
+        """PUSHF has stored the trap flag."""
+        vcpu = self.target.current
+        stack = self.target.register(vcpu, "rsp")
+        pushed = self.target.read(vcpu, stack, 2)
+        if len(pushed) == 2:
+            self.target.write(vcpu, stack, (int.from_bytes(pushed, "little") & ~_TRAP).to_bytes(2, "little"))

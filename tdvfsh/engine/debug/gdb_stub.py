@@ -1,0 +1,377 @@
+"""What gdb's packets ask for, answered from a stopped machine.
+
+Source: GDB manual, appendix E (Remote Serial Protocol).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tdvfsh.engine.debug.debugger import Debugger
+from tdvfsh.engine.debug.gdb_files import PROGRAM, ServedFiles
+from tdvfsh.engine.debug.halt import Access, Cause, Halt, Resume
+from tdvfsh.engine.debug.packets import LONGEST_PACKET
+from tdvfsh.engine.debug.places import Watch
+from tdvfsh.engine.debug.registers import Register, target_description
+
+OWNER: Final = "gdb"
+_OK: Final = b"OK"
+_ERROR: Final = b"E01"
+_NO_MEMORY: Final = b"E14"
+_UNKNOWN: Final = b""
+_LARGEST_READ: Final = (LONGEST_PACKET - 32) // 2
+_SIGNALS: Final = {Cause.INTERRUPT: 2, Cause.END: 11}
+_TRAP: Final = 5
+_WATCHES: Final = {b"2": Access.WRITE, b"3": Access.READ, b"4": Access.EITHER}
+
+
+class Malformed(Exception):
+    """A packet whose arguments cannot be read."""
+
+
+class Monitor(Protocol):
+    """What answers ``monitor`` commands."""
+
+    def answer(self, line: str, vcpu: int) -> str:
+        """The output of a command."""
+        ...
+
+
+class Detached(Exception):
+    """gdb lets the guest run on without it."""
+
+
+class Killed(Exception):
+    """gdb ends the run."""
+
+
+class GdbStub:
+    """Answers of one gdb session.
+
+    Args:
+        debugger: The debugger.
+        monitor: Answers ``monitor`` commands.
+        files: The files and libraries that gdb can read from us.
+
+    Attributes:
+        acknowledges: Whether packets are still to be acknowledged.
+        selected: The vCPU that registers and memory are of.
+    """
+
+    def __init__(self, debugger: Debugger, monitor: Monitor, files: ServedFiles) -> None:
+        self._debugger = debugger
+        self._target = debugger.target
+        self._monitor = monitor
+        self._files = files
+        self._description = target_description(self._target.registers).encode()
+        self._resumed = 0
+        self._features: frozenset[bytes] = frozenset()
+        self._libraries: bytes | None = None
+        self._last: Halt = Halt(Cause.START, 0)
+        self.acknowledges = True
+        self.selected = 0
+        self._commands: dict[bytes, Callable[[bytes], bytes | Resume]] = {
+            b"?": lambda rest: self.stop_reply(self._last),
+            b"g": lambda rest: self._read_registers(),
+            b"G": self._write_registers,
+            b"p": self._read_register,
+            b"P": self._write_register,
+            b"m": self._read_memory,
+            b"M": self._write_memory,
+            b"X": self._write_binary,
+            b"H": self._select,
+            b"T": self._is_alive,
+            b"Z": self._insert,
+            b"z": self._remove,
+            b"c": lambda rest: self._continue(rest, None),
+            b"C": lambda rest: self._continue(rest.partition(b";")[2], None),
+            b"s": lambda rest: self._continue(rest, self._resumed),
+            b"S": lambda rest: self._continue(rest.partition(b";")[2], self._resumed),
+            b"D": self._detach,
+            b"k": self._kill,
+            b"b": self._backwards,
+        }
+
+    # ---- dispatch -----------------------------------------------------------------------------------------------
+
+    def answer(self, data: bytes) -> bytes | Resume:
+        """The answer to a packet, or how the machine is to continue.
+
+        Raises:
+            Detached, Killed: The session is over.
+        """
+        try:
+            if data[:1] in (b"q", b"Q", b"v"):
+                return self._query(data)
+            command = self._commands.get(data[:1])
+            return _UNKNOWN if command is None else command(data[1:])
+        except Malformed:
+            return _ERROR
+
+    def _query(self, data: bytes) -> bytes | Resume:
+        if data.startswith(b"qSupported"):
+            return self._supported(data)
+        if data.startswith(b"vCont?"):
+            return b"vCont;c;C;s;S"
+        if data.startswith(b"vCont;"):
+            return self._continue_threads(data.removeprefix(b"vCont;"))
+        if data.startswith(b"qXfer:"):
+            return self._transfer(data.split(b":", 4)[1:])
+        if data.startswith(b"qRcmd,"):
+            return self._run_command(data.removeprefix(b"qRcmd,"))
+        if data.startswith(b"vFile:"):
+            return self._files.answer(data.removeprefix(b"vFile:"))
+        if data.startswith(b"qThreadExtraInfo,"):
+            return self._describe_thread(data.partition(b",")[2])
+        if data.startswith(b"vKill"):
+            return self._kill(b"")
+        if data == b"QStartNoAckMode":
+            self.acknowledges = False
+            return _OK
+        fixed = {
+            b"qC": b"QC%x" % (self._target.current + 1),
+            b"qAttached": b"1",
+            b"qfThreadInfo": b"m" + b",".join(b"%x" % (number + 1) for number in self._target.started),
+            b"qsThreadInfo": b"l",
+            b"qTStatus": b"",
+        }
+        return fixed.get(data.partition(b":")[0], _UNKNOWN)
+
+    def _supported(self, data: bytes) -> bytes:
+        self._features = frozenset(data.partition(b":")[2].split(b";"))
+        return (
+            b"PacketSize=%x;QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;qXfer:features:read+;"
+            b"qXfer:threads:read+;qXfer:exec-file:read+;qXfer:libraries:read+;ReverseStep+;ReverseContinue+"
+        ) % LONGEST_PACKET
+
+    # ---- stops --------------------------------------------------------------------------------------------------
+
+    def stop_reply(self, halt: Halt) -> bytes:
+        """Why the machine has halted, as gdb is told."""
+        self._last = halt
+        self.selected = self._resumed = halt.vcpu
+        reply = b"T%02xthread:%x;" % (_SIGNALS.get(halt.cause, _TRAP), halt.vcpu + 1)
+        if halt.access is not None:
+            reply += b"%b:%x;" % (halt.access.value.encode(), halt.address)
+        elif halt.cause is Cause.BREAKPOINT and b"swbreak+" in self._features:
+            reply += b"swbreak:;"
+        elif halt.cause is Cause.REPLAY_BEGINS:
+            reply += b"replaylog:begin;"
+        libraries = self._files.libraries()
+        if self._libraries is not None and libraries != self._libraries:
+            reply += b"library:;"
+            self._libraries = libraries
+        return reply
+
+    def _continue(self, where: bytes, step: int | None) -> Resume:
+        if where:
+            self._target.write_register(self._target.current, self._register_named("rip"), _hex(where))
+        return Resume(step)
+
+    def _continue_threads(self, actions: bytes) -> bytes | Resume:
+        """A step of one thread while the others run, or all run."""
+        step: int | None = None
+        for action in actions.split(b";"):
+            kind, _, thread = action.partition(b":")
+            if kind[:1] not in (b"c", b"C", b"s", b"S"):
+                return _ERROR
+            if kind[:1] in (b"s", b"S") and step is None:
+                step = self._thread(thread) if thread and thread != b"-1" else self._resumed
+        return Resume(step)
+
+    def _backwards(self, rest: bytes) -> bytes:
+        """One recorded step back, or back to a breakpoint or the beginning of what is recorded."""
+        steps, found = self._debugger.steps, Cause.REPLAY_BEGINS
+        if rest not in (b"s", b"c"):
+            return _UNKNOWN
+        while steps.back():
+            pointer = self._target.register(self._target.current, "rip")
+            if rest == b"s":
+                found = Cause.STEP
+                break
+            if pointer in self._debugger.breakpoints:
+                found = Cause.BREAKPOINT
+                break
+        return self.stop_reply(Halt(found, self._target.current))
+
+    def _detach(self, rest: bytes) -> bytes:
+        raise Detached
+
+    def _kill(self, rest: bytes) -> bytes:
+        raise Killed
+
+    # ---- threads ------------------------------------------------------------------------------------------------
+
+    def _thread(self, text: bytes) -> int:
+        number = _hex(text) - 1
+        if number not in self._target.started:
+            raise Malformed
+        return number
+
+    def _select(self, rest: bytes) -> bytes:
+        kind, text = rest[:1], rest[1:]
+        number = self._target.current if text in (b"0", b"-1") else self._thread(text)
+        if kind == b"g":
+            self.selected = number
+        elif kind == b"c":
+            self._resumed = number
+        return _OK
+
+    def _is_alive(self, rest: bytes) -> bytes:
+        self._thread(rest)
+        return _OK
+
+    def _describe_thread(self, text: bytes) -> bytes:
+        number = self._thread(text)
+        return f"vCPU {number}, {self._target.state_of(number)}".encode().hex().encode()
+
+    def _threads(self) -> bytes:
+        rows = "".join(
+            f'<thread id="{number + 1:x}" core="{number}" name="vCPU {number}">{self._target.state_of(number)}</thread>'
+            for number in self._target.started
+        )
+        return f'<?xml version="1.0"?><threads>{rows}</threads>'.encode()
+
+    # ---- registers ----------------------------------------------------------------------------------------------
+
+    def _register_named(self, name: str) -> Register:
+        return next(register for register in self._target.registers if register.name == name)
+
+    def _read_registers(self) -> bytes:
+        values = zip(self._target.registers, self._target.read_all(self.selected), strict=True)
+        return b"".join(_bytes_of(register, value) for register, value in values)
+
+    def _write_registers(self, rest: bytes) -> bytes:
+        data = _unhex(rest)
+        if len(data) != sum(register.size for register in self._target.registers):
+            return _ERROR
+        for register in self._target.registers:
+            value, data = int.from_bytes(data[: register.size], "little"), data[register.size :]
+            self._target.write_register(self.selected, register, value)
+        return _OK
+
+    def _register_numbered(self, text: bytes) -> Register:
+        number = _hex(text)
+        if number >= len(self._target.registers):
+            raise Malformed
+        return self._target.registers[number]
+
+    def _read_register(self, rest: bytes) -> bytes:
+        register = self._register_numbered(rest)
+        return _bytes_of(register, self._target.read_register(self.selected, register))
+
+    def _write_register(self, rest: bytes) -> bytes:
+        number, _, text = rest.partition(b"=")
+        register, data = self._register_numbered(number), _unhex(text)
+        if len(data) != register.size:
+            return _ERROR
+        done = self._target.write_register(self.selected, register, int.from_bytes(data, "little"))
+        return _OK if done else _ERROR
+
+    # ---- memory -------------------------------------------------------------------------------------------------
+
+    def _read_memory(self, rest: bytes) -> bytes:
+        address, size = _span(rest)
+        data = self._target.read(self.selected, address, min(size, _LARGEST_READ))
+        return data.hex().encode() if data or not size else _NO_MEMORY
+
+    def _write_memory(self, rest: bytes) -> bytes:
+        span, _, text = rest.partition(b":")
+        address, size = _span(span)
+        data = _unhex(text)
+        if len(data) != size:
+            return _ERROR
+        return _OK if self._target.write(self.selected, address, data) else _NO_MEMORY
+
+    def _write_binary(self, rest: bytes) -> bytes:
+        span, _, data = rest.partition(b":")
+        address, size = _span(span)
+        if len(data) != size:
+            return _ERROR
+        return _OK if self._target.write(self.selected, address, data) else _NO_MEMORY
+
+    # ---- breakpoints --------------------------------------------------------------------------------------------
+
+    def _insert(self, rest: bytes) -> bytes:
+        kind, address, size = self._place(rest)
+        if kind in (b"0", b"1"):
+            self._debugger.breakpoints.add(address, OWNER)
+            return _OK
+        access = _WATCHES.get(kind)
+        if access is None:
+            return _UNKNOWN
+        return _OK if self._debugger.watchpoints.add(self.selected, Watch(address, size, access)) else _NO_MEMORY
+
+    def _remove(self, rest: bytes) -> bytes:
+        kind, address, size = self._place(rest)
+        if kind in (b"0", b"1"):
+            self._debugger.breakpoints.remove(address, OWNER)
+            return _OK
+        access = _WATCHES.get(kind)
+        if access is None:
+            return _UNKNOWN
+        self._debugger.watchpoints.remove(Watch(address, size, access))
+        return _OK
+
+    @staticmethod
+    def _place(rest: bytes) -> tuple[bytes, int, int]:
+        kind, _, span = rest.partition(b";")[0].partition(b",")
+        return kind, *_span(span)
+
+    # ---- files and commands -------------------------------------------------------------------------------------
+
+    def _transfer(self, parts: list[bytes]) -> bytes:
+        if len(parts) != 4 or parts[1] != b"read":
+            return _UNKNOWN
+        what, _, annex, span = parts
+        if what == b"features" and annex == b"target.xml":
+            return _piece(self._description, span)
+        if what == b"threads":
+            return _piece(self._threads(), span)
+        if what == b"exec-file":
+            return _piece(PROGRAM.encode(), span)
+        if what == b"libraries":
+            if self._libraries is None or _span(span)[0] == 0:
+                self._libraries = self._files.libraries()
+            return _piece(self._libraries, span)
+        return _UNKNOWN
+
+    def _run_command(self, text: bytes) -> bytes:
+        line = _unhex(text).decode("utf-8", "replace")
+        output = self._monitor.answer(line, self.selected)
+        return output.encode().hex().encode() or _OK
+
+
+def _hex(text: bytes) -> int:
+    try:
+        return int(text.decode("ascii"), 16)
+    except ValueError:
+        raise Malformed from None
+
+
+def _unhex(text: bytes) -> bytes:
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        raise Malformed from None
+
+
+def _span(text: bytes) -> tuple[int, int]:
+    """Address and size."""
+    address, _, size = text.partition(b",")
+    first, second = _hex(address), _hex(size)
+    if first < 0 or first >> 64 or second < 0:
+        raise Malformed
+    return first, second
+
+
+def _bytes_of(register: Register, value: int) -> bytes:
+    return (value & (1 << register.bits) - 1).to_bytes(register.size, "little").hex().encode()
+
+
+def _piece(data: bytes, span: bytes) -> bytes:
+    """The part of a document that was asked for."""
+    start, size = _span(span)
+    part = data[start : start + min(size, _LARGEST_READ)]
+    return (b"m" if start + len(part) < len(data) else b"l") + part

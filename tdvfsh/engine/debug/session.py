@@ -1,0 +1,109 @@
+"""One debugged run: who it halts for, what it halts at, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tdvfsh.engine.debug.break_list import BreakList
+from tdvfsh.engine.debug.connection import Place
+from tdvfsh.engine.debug.debugger import Debugger
+from tdvfsh.engine.debug.events import EventBreaks
+from tdvfsh.engine.debug.gdb_files import ServedFiles
+from tdvfsh.engine.debug.gdb_server import GdbServer
+from tdvfsh.engine.debug.guest_scene import libraries_of
+from tdvfsh.engine.debug.instruction_trace import InstructionTrace
+from tdvfsh.engine.debug.monitor import MonitorCommands
+from tdvfsh.engine.debug.scene import Scene
+from tdvfsh.engine.debug.stops import StopReports
+from tdvfsh.engine.errors import EngineError, GuestReset
+from tdvfsh.engine.runs.os_run import ConsoleMatched
+
+
+@dataclass(frozen=True, slots=True)
+class DebugOptions:
+    """What was asked for.
+
+    Attributes:
+        gdb: Where a gdb connects, as :class:`Place` reads it; None for no gdb.
+        breaks: Places to stop at: symbols, addresses, ``service:NAME``, ``accept:ADDR``.
+        trace: File for the instructions between the first two stops.
+        prompts: Whether a prompt opens at each stop.
+    """
+
+    gdb: str | None = None
+    breaks: tuple[str, ...] = ()
+    trace: str | None = None
+    prompts: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything was asked for."""
+        return self.gdb is not None or bool(self.breaks) or self.trace is not None or self.prompts
+
+
+class DebugSession:
+    """A debugged run: a context.
+
+    Args:
+        options: What was asked for.
+        note: Takes lines for the user.
+        ask: Returns a line that the user types at a prompt, None at the end of input.
+
+    Raises:
+        UsageError: Options that cannot be.
+        HostError: The place for gdb cannot be listened at, or the file cannot be written.
+    """
+
+    def __init__(
+        self, options: DebugOptions, note: Callable[[str], None], ask: Callable[[str], str | None] = lambda prompt: None
+    ) -> None:
+        self._options = options
+        self._note = note
+        self._ask = ask
+        self._server = None if options.gdb is None else GdbServer(Place(options.gdb), note)
+        self._trace = None if options.trace is None else InstructionTrace(Path(options.trace))
+        self._debugger: Debugger | None = None
+        self._events: EventBreaks | None = None
+        self._status = 0
+
+    def __enter__(self) -> DebugSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._trace is not None:
+            self._trace.close()
+        if self._server is not None:
+            self._server.exited(self._status if error is None else 1)
+            self._server.close()
+
+    def attach(self, scene: Scene) -> None:
+        """The machine has been made and has not run yet."""
+        reports = StopReports(self._note, self._ask, prompts=self._options.prompts)
+        front = self._server or reports
+        self._debugger = debugger = Debugger(
+            scene.board, front, halts_at_start=self._server is not None or self._options.prompts
+        )
+        self._events = events = EventBreaks(debugger, scene)
+        monitor = MonitorCommands(debugger, scene, events)
+        if self._server is None:
+            reports.serve(scene, debugger, monitor, self._trace)
+        else:
+            self._server.serve(debugger, monitor, ServedFiles(lambda: libraries_of(scene.images())))
+        BreakList(self._options.breaks, debugger, scene, events)
+        debugger.attach()
+
+    def ended(self, error: EngineError) -> None:
+        """The run has ended by an exception: where it is one to look at, the machine stands still for it."""
+        if self._debugger is None or self._events is None or not self._events.violation:
+            return
+        if not isinstance(error, GuestReset | ConsoleMatched):
+            self._debugger.ended(" ".join(str(error).split()))
+
+    def exited(self, status: int) -> None:
+        """The exit status of the run, for gdb."""
+        self._status = status
