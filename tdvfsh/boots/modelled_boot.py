@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
+from tdvfsh.boots.loader_builds import flow_of
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.linux.os_side import OsSide, os_side
-from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, FIRMWARE_START, BootFailure, BootFlow, Placement
-from tdvfsh.loaders.grub import run_chainloader, run_grub
-from tdvfsh.loaders.grub_legacy import run_grub_legacy
-from tdvfsh.loaders.grub_memory import (
-    GRUB_2_06,
-    GRUB_2_12,
-    GRUB_2_12_DEBIAN,
-    GRUB_2_14,
-    GRUB_2_14_DEBIAN,
-    GRUB_CHAINLOADER,
-    GRUB_RED_HAT,
-)
-from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
 from tdvfsh.loaders.programs import program_finder
-from tdvfsh.loaders.sd_boot import InitrdMemory, run_sd_boot
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html
@@ -34,21 +20,6 @@ from tdvfsh.trace.records import DmaAccept, PageAccept
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import human_size
-
-_FLOWS: Final[dict[str, Callable[[BootFlow], EfiStatus]]] = {
-    "direct": run_direct,
-    "direct-legacy": run_direct_legacy,
-    "grub2.06": lambda flow: run_grub_legacy(flow, GRUB_2_06),
-    "grub2.12": lambda flow: run_grub(flow, GRUB_2_12),
-    "grub2.12-debian": lambda flow: run_grub(flow, GRUB_2_12_DEBIAN),
-    "grub2.14": lambda flow: run_grub(flow, GRUB_2_14),
-    "grub2.14-debian": lambda flow: run_grub(flow, GRUB_2_14_DEBIAN),
-    "grub-rh": lambda flow: run_grub_red_hat(flow, GRUB_RED_HAT),
-    "chainloader": lambda flow: run_chainloader(flow, GRUB_CHAINLOADER),
-    "sd-boot": run_sd_boot,
-    "sd-boot256": lambda flow: run_sd_boot(flow, InitrdMemory.POOL),
-    "sd-boot256.7": lambda flow: run_sd_boot(flow, InitrdMemory.BELOW_4G_ONLY),
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,13 +176,14 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         The outcome; a boot that fails is a result, not an error.
 
     Raises:
-        UsageError: An initrd that QEMU does not take.
+        UsageError: An initrd that QEMU does not take, or a boot loader's file that is not of the flow.
     """
     options = machine.options
     if machine.broken is not None:
         return _never_started(machine, files, machine.broken)
     if machine.stage_name == DIRECT and machine.imported_map is None:
         check_initrd(machine.td.ram, files)
+    run = loader or flow_of(options.loader, machine.start.loader)
     flow = BootFlow(
         services=machine.services,
         on_demand=machine.on_demand,
@@ -220,11 +192,12 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         firmware_calls=machine.firmware_calls,
         kaslr_seed=options.kaslr_seed,
         dma=machine.dma,
+        measurement=options.measures_with,
     )
 
     machine.services.images.program_for = program_finder(flow)
     with machine.trace.on_behalf_of(options.loader):
-        status = (loader or _FLOWS[options.loader])(flow)
+        status = run(flow)
     if status is SUCCESS and not machine.services.at_runtime:
         status = EfiStatus.EFI_LOAD_ERROR
     stage = EXIT_BOOT_SERVICES if machine.services.at_runtime else flow.stage

@@ -40,10 +40,18 @@ _OF_ALL: Final = Subcommand("", "", lambda parser: None, fails="the boot or the 
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help formatter that knows the terminal's width: argparse imports shutil and looks it up for each option."""
+    """Help formatter that knows the terminal's width: argparse imports shutil and looks it up for each option.
+
+    It breaks no names, as ``sd-boot``, at their hyphens.
+    """
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        from textwrap import wrap
+
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 @cache

@@ -92,6 +92,7 @@ class BootFlow:
         firmware_calls: What firmware allocates on its own between the steps.
         kaslr_seed: 32-bit seed of the EFI stub's choice.
         dma: Hears of what is read from fw_cfg.
+        measurement: What firmware offers for measuring: ``none``, ``cc`` (CC measurement) or ``tpm``.
 
     Attributes:
         stage: Where the boot stands.
@@ -109,6 +110,7 @@ class BootFlow:
     firmware_calls: Sequence[FirmwareCall] = ()
     kaslr_seed: int = DEFAULT_KASLR_SEED
     dma: BlobTransfers | None = None
+    measurement: str = "none"
     stage: str = FETCH_BLOBS
     status: EfiStatus = SUCCESS
     placements: list[Placement] = field(default_factory=list)
@@ -168,6 +170,12 @@ class BootFlow:
         if lost_bytes:
             self.lost_bytes = lost_bytes
             self.messages.append(f"{human_size(lost_bytes)} of RAM are lost to the operating system: {why}")
+
+    def go_on_without_initrd(self, message: str) -> None:
+        """The loader's command for the initrd failed with ``message``; its script continues with the kernel alone."""
+        self.messages.append(message)
+        if self.failure is not None:
+            self.messages.append(f"the kernel starts without its initrd: {self.failure.why}")
 
     def hang(self, why: str) -> None:
         """The guest stands still here."""

@@ -14,7 +14,8 @@ from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeRejection
-from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
+from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
+from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_legacy import GrubLegacyLinux
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
 from tdvfsh.loaders.programs import kernel_program, program_needs
@@ -89,11 +90,15 @@ class _GrubLinux:
     def run(self) -> EfiStatus:
         flow, kernel, limit = self._flow, self._flow.files.kernel, self._grub.limit
         file_need = Need("kernel_file", kernel.size, _LOADER_DATA, limit)
-        status = flow.run_step(LOAD_KERNEL, [file_need], self._linux)
+        file_needs = [*self._grub.open_needs([kernel.size]), file_need]
+        status = flow.run_step(LOAD_KERNEL, file_needs, self._linux)
         if status.is_error:
             return status
         if flow.files.initrds:  # an empty one is offered too
-            publish_initrd(flow, flow.files.initrd_pieces(), self._read_initrd)
+            sizes = [initrd.size for initrd in flow.files.initrds]
+            status = flow.run_step(LOAD_INITRD, self._grub.open_needs(sizes), self._initrd)
+            if status.is_error:
+                flow.go_on_without_initrd(OUT_OF_MEMORY)
         image = Need("image", kernel.image_pages_size, _LOADER_CODE, limit if self._build.own_pe_loader else NO_LIMIT)
         status = flow.run_step(LOAD_IMAGE, [image], self._load_kernel_image)
         if status.is_error:
@@ -102,22 +107,40 @@ class _GrubLinux:
         return flow.run_step(START_IMAGE, stub, self._start_kernel, repeat_needs=[image, *stub])
 
     def _linux(self) -> EfiStatus:
-        """The ``linux`` command: the whole file into pages below GRUB's limit."""
+        """The ``linux`` command: the whole file into pages below GRUB's limit, by way of a verifier's block."""
         flow, services, limit = self._flow, self._services, self._grub.limit
         kernel = flow.files.kernel
+        status = open_file(flow, self._grub, "linux", "kernel", kernel.size)
+        if status.is_error:
+            return status
         status, start = self._grub.allocate_pages(_MAX, _LOADER_DATA, kernel.size, limit)
         if status.is_error:
             numbers = shortage(services, kernel.size, limit)
             why = f"GRUB's linux command has no room for the kernel's file below 4 GiB ('out of memory'): {numbers}"
+            self._grub.close_file(kernel.size)
             return flow.fail(service_names.ALLOCATE_PAGES, status, kernel.size, why, limit)
         services.contents.map_view(start, kernel.view)
         flow.place("kernel_file", start, kernel.size, _LOADER_DATA)
         self._grub.read_file(kernel.size)
+        self._grub.close_file(kernel.size)
         self._file_buffer = start
         return SUCCESS
 
+    def _initrd(self) -> EfiStatus:
+        """The ``initrd`` command: it opens all files, and offers them by LoadFile2 until the kernel has started."""
+        flow, opened = self._flow, list[int]()
+        for initrd in flow.files.initrds:
+            status = open_file(flow, self._grub, "initrd", "initrd", initrd.size)
+            if status.is_error:
+                for size in opened:
+                    self._grub.close_file(size)
+                return status
+            opened.append(initrd.size)
+        publish_initrd(flow, flow.files.initrd_pieces(), self._read_initrd)
+        return SUCCESS
+
     def _read_initrd(self) -> None:
-        """LoadFile2's answer: the files go from the disk straight into the stub's buffer, by way of the disk cache."""
+        """LoadFile2's answer: the files go straight into the stub's buffer, by way of the disk cache or a verifier."""
         with self._services.trace.on_behalf_of("grub"):
             self._grub.read_file(self._flow.files.initrd_size)
             self._grub.grow()
@@ -222,6 +245,7 @@ class _Chainloader:
         flow, kernel = self._flow, self._flow.files.kernel
         self._path = publish_system_partition(flow)
         image = [
+            *self._grub.open_needs([kernel.size]),
             Need("kernel_file", kernel.size, _LOADER_CODE),
             Need("image", kernel.image_pages_size, _LOADER_CODE),
         ]
@@ -236,9 +260,13 @@ class _Chainloader:
     def _load(self) -> EfiStatus:
         """The file into pages of any address, LoadImage from there, and the pages back."""
         flow, services, kernel = self._flow, self._services, self._flow.files.kernel
+        status = open_file(flow, self._grub, "chainloader", "file", kernel.size)
+        if status.is_error:
+            return status
         status, start = services.allocate_pages(_ANY, _LOADER_CODE, pages_for(kernel.size), 0)
         if status.is_error:
             why = f"GRUB's chainloader has no room for the file ('out of resources'): {shortage(services, kernel.size)}"
+            self._grub.close_file(kernel.size)
             return flow.fail(service_names.ALLOCATE_PAGES, status, kernel.size, why)
         flow.place("kernel_file", start, kernel.size, _LOADER_CODE)
         self._grub.read_file(kernel.size)
@@ -252,6 +280,7 @@ class _Chainloader:
             flow.fail(service_names.LOAD_IMAGE, status, asked, why)
         services.free_pages(start, pages_for(kernel.size))
         flow.mark_freed("kernel_file")
+        self._grub.close_file(kernel.size)
         return status
 
     def _start(self) -> EfiStatus:

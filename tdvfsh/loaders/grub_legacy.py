@@ -12,6 +12,7 @@ from typing import Final
 
 from tdvfsh.accept.needs import Need
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage
+from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
 from tdvfsh.loaders.grub_relocator import Relocator
 from tdvfsh.uefi import service_names
@@ -27,7 +28,6 @@ _OLD_KERNEL_ADDRESS: Final = 0x100000
 _PAGE_BLOCK_SIZE: Final = 9 * PAGE_SIZE
 """Page tables and movers for the jump (recorded)."""
 _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
-_OUT_OF_MEMORY: Final = "error: out of memory."
 
 
 def run_grub_legacy(flow: BootFlow, build: GrubBuild) -> EfiStatus:
@@ -76,12 +76,12 @@ class GrubLegacyLinux:
         self._initrd_limit = min(linux.initrd_addr_max, INITRD_MAX_ADDRESS)
         status = flow.run_step(LOAD_KERNEL, self._kernel_needs(), self._linux)
         if status.is_error:
-            flow.messages += [_OUT_OF_MEMORY, "error: you need to load the kernel first."]
+            flow.messages += [OUT_OF_MEMORY, "error: you need to load the kernel first."]
             return status
         if flow.files.initrd_size:
             status = flow.run_step(LOAD_INITRD, self._initrd_needs(), self._initrd)
             if status.is_error:
-                self._go_on_without_initrd()
+                flow.go_on_without_initrd(OUT_OF_MEMORY)
         boot = Need("page_block", _PAGE_BLOCK_SIZE, _LOADER_DATA, self._grub.limit, alignment=PAGE_SIZE)
         return flow.run_step(EXIT_BOOT_SERVICES, [boot], self._boot)
 
@@ -89,6 +89,7 @@ class GrubLegacyLinux:
         size, limit = self._size, self._grub.limit
         return [
             *self._grub.file_need(self._flow.files.kernel.size),
+            *self._grub.open_needs([self._flow.files.kernel.size]),
             Need(
                 what="kernel_source",
                 size=size,
@@ -111,9 +112,13 @@ class GrubLegacyLinux:
         flow = self._flow
         size = flow.files.kernel.size
         if not self._kernel_read:
+            status = open_file(flow, self._grub, "linux", "kernel", size)
+            if status.is_error:
+                return status
             status = self._grub.read_file(size)
             if status.is_error:
                 return self._heap_too_small("linux", "kernel", size)
+            self._grub.close_file(size)
             self._kernel_read = True
         if self._relocatable:
             start = self._at_preferred_address()
@@ -143,6 +148,7 @@ class GrubLegacyLinux:
         low, high = self._initrd_range()
         size = align_up(self._flow.files.initrd_size, PAGE_SIZE)
         needs = self._grub.file_need(self._flow.files.initrd_size)
+        needs += self._grub.open_needs(initrd.size for initrd in self._flow.files.initrds)
         if low + size <= high:
             needs.append(Need("initrd", size, _LOADER_DATA, self._grub.limit, low))
         return needs
@@ -157,6 +163,22 @@ class GrubLegacyLinux:
     def _initrd(self) -> EfiStatus:
         flow = self._flow
         size = flow.files.initrd_size
+        sizes = [initrd.size for initrd in flow.files.initrds]
+        for number, length in enumerate(sizes):
+            status = open_file(flow, self._grub, "initrd", "initrd", length)
+            if status.is_error:
+                self._close(sizes[:number])
+                return status
+        status = self._place_initrd(size)
+        self._close(sizes)
+        return status
+
+    def _close(self, sizes: list[int]) -> None:
+        for size in sizes:
+            self._grub.close_file(size)
+
+    def _place_initrd(self, size: int) -> EfiStatus:
+        flow = self._flow
         if self._grub.read_file(size).is_error:
             return self._heap_too_small("initrd", "initrd", size)
         low, high = self._initrd_range()
@@ -173,13 +195,6 @@ class GrubLegacyLinux:
             flow.services.contents.map_view(start + offset, view)
         flow.fit(flow.placements[-1], size)
         return SUCCESS
-
-    def _go_on_without_initrd(self) -> None:
-        """GRUB says so and returns to its menu or script, which continues with ``boot``."""
-        flow = self._flow
-        flow.messages.append(_OUT_OF_MEMORY)
-        if flow.failure is not None:
-            flow.messages.append(f"the kernel starts without its initrd: {flow.failure.why}")
 
     def _boot(self) -> EfiStatus:
         """``boot``: a place for the jump's page tables, e820 from the map, ExitBootServices until it works."""

@@ -1,11 +1,13 @@
 """GRUB's memory on x86_64-efi: its page allocations and its heap.
 
 Source: GRUB grub-core/kern/efi/mm.c of 2.06 and 2.12; sizes as recorded from Debian's signed images
-(tests/recordings/trace); what fills the heap is inferred from when boots failed.
+(tests/recordings/trace); what fills the heap is inferred from when boots failed. Verifiers: grub-core/kern/verifiers.c,
+grub-core/commands/tpm.c and grub-core/commands/efi/tpm.c of 2.06, 2.12 and 2.14.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +25,8 @@ HEAP_MINIMUM_ADDRESS: Final = 1 * MIB
 HEAP_LEAST: Final = 1 * MIB
 HEAP_MOST: Final = 1600 * MIB
 HEAP_GROWTH: Final = 1 * MIB
+MEASURED_FILE: Final = "measured_file"
+"""The placement of a region of the heap that holds a file for a verifier."""
 
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
 _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
@@ -37,6 +41,11 @@ _HEAP_BASE: Final = 3 * MIB + MIB // 2
 """What modules, fonts and menus take of the heap (recorded: 3 to 4 MiB)."""
 
 
+WITH_ANYTHING: Final = frozenset({"none", "cc", "tpm"})
+WITH_TPM: Final = frozenset({"tpm"})
+WITH_TPM_OR_CC: Final = frozenset({"cc", "tpm"})
+
+
 @dataclass(frozen=True, slots=True)
 class GrubBuild:
     """One GRUB binary.
@@ -47,7 +56,9 @@ class GrubBuild:
         image_size: Its SizeOfImage.
         own_pe_loader: It loads the kernel's image itself (Debian's peimage) instead of calling LoadImage.
         quarter_heap: Its heap is a quarter of usable memory, taken once (up to 2.06), not 32 MiB that grow.
-        verifies: A verifier wants each file whole, in one block of the heap (Debian's 2.06: its TPM module).
+        verifies_with: What firmware has to offer (:attr:`BootFlow.measurement`) for its TPM module to register a
+            verifier, which wants each file whole, in one block of the heap: 2.06 asks for nothing, 2.12 for a TPM, and
+            2.14 is content with CC measurement. Empty without that module.
         limit: Last byte address that it uses (GRUB_EFI_MAX_USABLE_ADDRESS).
     """
 
@@ -56,15 +67,17 @@ class GrubBuild:
     image_size: int
     own_pe_loader: bool = False
     quarter_heap: bool = False
-    verifies: bool = False
+    verifies_with: frozenset[str] = WITH_TPM
     limit: int = 4 * GIB - 1
 
 
 GRUB_2_12: Final = GrubBuild("grub2.12", 0x28F5C0, 0x28F000)
 GRUB_2_12_DEBIAN: Final = replace(GRUB_2_12, name="grub2.12-debian", own_pe_loader=True)
-GRUB_2_14: Final = replace(GRUB_2_12, name="grub2.14", file_size=0x2C35C0, image_size=0x2C3000)
+GRUB_2_14: Final = replace(
+    GRUB_2_12, name="grub2.14", file_size=0x2C35C0, image_size=0x2C3000, verifies_with=WITH_TPM_OR_CC
+)
 GRUB_2_14_DEBIAN: Final = replace(GRUB_2_14, name="grub2.14-debian", own_pe_loader=True)
-GRUB_2_06: Final = GrubBuild("grub2.06", 0x3FD5C0, 0x3FD000, quarter_heap=True, verifies=True)
+GRUB_2_06: Final = GrubBuild("grub2.06", 0x3FD5C0, 0x3FD000, quarter_heap=True, verifies_with=WITH_ANYTHING)
 GRUB_RED_HAT: Final = replace(GRUB_2_12, name="grub-rh", limit=2 * GIB - 1)
 GRUB_CHAINLOADER: Final = replace(GRUB_2_12, name="chainloader")
 
@@ -79,6 +92,7 @@ class Grub:
     Attributes:
         heap: ``(start, end)`` of its heap's first and largest region; None before it has one.
         limit: Last byte address that it uses.
+        verifies: Whether a verifier wants each file whole.
     """
 
     def __init__(self, flow: BootFlow, build: GrubBuild) -> None:
@@ -89,6 +103,9 @@ class Grub:
         self._files: list[int] = []
         self._cached = 0
         self._grown = 0
+        self._blocks = [HEAP_SIZE - _HEAP_BASE]  # of the heap that grows: its free pieces
+        self._held = 0
+        self.verifies = flow.measurement in build.verifies_with
         self.heap: tuple[int, int] | None = None
         self.limit = build.limit
 
@@ -126,16 +143,53 @@ class Grub:
         if record:
             self._services.free_pool(record)
 
+    def open_file(self, size: int) -> EfiStatus:
+        """Open a file of ``size`` bytes; a verifier reads it whole into the heap, which grows where it must (2.12).
+
+        Returns:
+            EFI_OUT_OF_RESOURCES: It cannot grow so far ("out of memory").
+        """
+        if not self._verifies_in_growing_heap:
+            return SUCCESS
+        status = self.hold_file(size, MEASURED_FILE)
+        if not status.is_error:
+            self.grow()
+        return status
+
+    def close_file(self, size: int) -> None:
+        """Close it: the verifier's block is free again."""
+        if self._verifies_in_growing_heap:
+            self.release_file(size)
+
+    def open_needs(self, sizes: Iterable[int]) -> list[Need]:
+        """What :meth:`open_file` will ask for beyond the heap that stands, where these files are held together."""
+        if not self._verifies_in_growing_heap:
+            return []
+        blocks, needs = list(self._blocks), []
+        for number, size in enumerate(sizes):
+            if _take(blocks, size):
+                continue
+            region = align_up(size + _REGION_OVERHEAD, PAGE_SIZE)
+            needs.append(Need(f"{MEASURED_FILE}{number or ''}", region, _LOADER_CODE, self.limit, HEAP_MINIMUM_ADDRESS))
+        return needs
+
     def read_file(self, size: int) -> EfiStatus:
-        """Read a file of ``size`` bytes; where a verifier wants it, into one block of the heap.
+        """Read a file of ``size`` bytes; where a verifier of 2.06 wants it, into one block of the heap.
 
         Returns:
             EFI_OUT_OF_RESOURCES: The heap has no such block ("out of memory"). A GRUB that was taught to accept takes
                 another region for it first, from the map.
         """
+        if self._verifies_in_growing_heap:
+            return SUCCESS  # it was read when it was opened
         self._files.append(size)
         self._cached = min(self._cached + size, _CACHE_LINES * _CACHE_BYTES)
-        if not self._build.verifies or self.heap is None or self.heap_in_use <= self.heap[1] - self.heap[0]:
+        if (
+            not self._build.quarter_heap
+            or not self.verifies
+            or self.heap is None
+            or self.heap_in_use <= self.heap[1] - self.heap[0]
+        ):
             return SUCCESS
         self._files.pop()
         if self._flow.on_demand.teaches_loaders and not self._take_heap(size + _REGION_OVERHEAD, in_one_piece=True):
@@ -144,33 +198,46 @@ class Grub:
 
     def file_need(self, size: int) -> list[Need]:
         """What :meth:`read_file` may ask for beyond the heap that stands."""
-        if not self._build.verifies:
+        if not self.verifies or not self._build.quarter_heap:
             return []
         return [Need("heap", size + _REGION_OVERHEAD, _LOADER_CODE, self.limit, HEAP_MINIMUM_ADDRESS)]
 
     def growth_need(self, size: int) -> list[Need]:
         """What :meth:`hold_file` will ask for beyond the heap that stands."""
-        wanted = self._lacking(size)
-        if not wanted:
+        if size <= max(self._blocks):
             return []
-        return [Need("heap", wanted, _LOADER_CODE, self.limit, HEAP_MINIMUM_ADDRESS)]
+        region = align_up(size + _REGION_OVERHEAD, PAGE_SIZE)
+        return [Need("heap", region, _LOADER_CODE, self.limit, HEAP_MINIMUM_ADDRESS)]
 
-    def hold_file(self, size: int) -> EfiStatus:
-        """A command reads a whole file into the heap, which grows where it must (2.12).
+    def hold_file(self, size: int, what: str = "heap") -> EfiStatus:
+        """A whole file goes into one block of the heap, which grows where it must (2.12); the disk cache takes as much.
 
         Returns:
             EFI_OUT_OF_RESOURCES: It cannot grow so far.
         """
-        self._cached = min(self._cached + size, _CACHE_LINES * _CACHE_BYTES)
-        wanted = self._lacking(size)
-        if wanted and self._take_heap(wanted, in_one_piece=True):
+        if _take(self._blocks, size):
+            self._held += size
+        elif not self._take_heap(align_up(size + _REGION_OVERHEAD, PAGE_SIZE), in_one_piece=True, what=what):
+            self._blocks.append(0)
+        elif self._held + size > HEAP_SIZE - _HEAP_BASE:
             return EfiStatus.EFI_OUT_OF_RESOURCES
+        else:  # it drops the disk cache then, and starts to read again
+            self._held += size
+            self._blocks = [HEAP_SIZE - _HEAP_BASE - self._held]
+            self._cached = 0
+        before = self._cached
+        self._cached = min(self._cached + size, _CACHE_LINES * _CACHE_BYTES)
+        _take_pieces(self._blocks, (self._cached - before) // _CACHE_BYTES * _CACHE_LINE)
         return SUCCESS
 
-    def _lacking(self, size: int) -> int:
-        """Bytes of one more region where a block of ``size`` bytes does not go into the first one."""
-        room = HEAP_SIZE - _HEAP_BASE
-        return 0 if size <= room else align_up(size + _REGION_OVERHEAD, PAGE_SIZE)
+    def release_file(self, size: int) -> None:
+        """A block of :meth:`hold_file` is free again, between others that are not."""
+        self._blocks.append(size)
+        self._held = max(self._held - size, 0)
+
+    @property
+    def _verifies_in_growing_heap(self) -> bool:
+        return self.verifies and not self._build.quarter_heap
 
     @property
     def heap_in_use(self) -> int:
@@ -181,7 +248,7 @@ class Grub:
         failed: an initrd of 64.4 MiB goes into a heap of 115.2 MiB after a kernel of 11.6 MiB, but not into one of
         83.2 MiB after a kernel of 7.8 MiB.
         """
-        if not self._build.verifies:
+        if not self.verifies or not self._build.quarter_heap:
             return 0 if self.heap is None else self.heap[1] - self.heap[0]
         lines = min(-(-sum(self._files[:-1]) // _CACHE_BYTES), _CACHE_LINES)
         return _HEAP_BASE + sum(self._files) + lines * _CACHE_LINE
@@ -193,7 +260,7 @@ class Grub:
         2.12, with initrds of 38 and of 137 MB; none with 14 MB).
         """
         lines = -(-self._cached // _CACHE_BYTES)
-        wanted = _HEAP_BASE + lines * _CACHE_LINE - HEAP_SIZE
+        wanted = _HEAP_BASE + self._held + lines * _CACHE_LINE - HEAP_SIZE
         while not self._build.quarter_heap and self._grown < wanted:
             if self._take_heap(HEAP_GROWTH):
                 break
@@ -209,12 +276,13 @@ class Grub:
             return self._flow.fail(service_names.ALLOCATE_PAGES, status, left, why, self.limit)
         return SUCCESS
 
-    def _take_heap(self, size: int | None, in_one_piece: bool = False) -> int:
+    def _take_heap(self, size: int | None, in_one_piece: bool = False, what: str = "heap") -> int:
         """Read the map and take heap by address, from the top of the largest pieces; the bytes that are missing then.
 
         Args:
             size: Bytes; None for a quarter of what is usable.
             in_one_piece: Take nothing where no piece is that large: it is for one block.
+            what: The placement's name.
         """
         status, buffers = self.allocate_pages(_MAX, _LOADER_DATA, _MAP_BUFFERS_SIZE, self.limit)
         if status.is_error:
@@ -233,7 +301,7 @@ class Grub:
                 EfiAllocateType.AllocateAddress, _LOADER_CODE, piece_size, end - piece_size
             )
             if status is SUCCESS:
-                self._flow.place("heap", at, piece_size, _LOADER_CODE)
+                self._flow.place(what, at, piece_size, _LOADER_CODE)
                 self.heap = self.heap or (at, at + piece_size)
                 size -= piece_size
         self.free_pages(buffers, _MAP_BUFFERS_SIZE)
@@ -248,3 +316,20 @@ class Grub:
             and entry.physical_end > HEAP_MINIMUM_ADDRESS
             and entry.physical_start <= self.limit
         ]
+
+
+def _take(blocks: list[int], size: int) -> bool:
+    """Take ``size`` bytes out of the first free block that has them; whether one has."""
+    for number, block in enumerate(blocks):
+        if block >= size:
+            blocks[number] -= size
+            return True
+    return False
+
+
+def _take_pieces(blocks: list[int], size: int) -> None:
+    """Take up to ``size`` bytes in small pieces, from the first blocks that are free."""
+    for number, block in enumerate(blocks):
+        piece = min(block, size)
+        blocks[number] -= piece
+        size -= piece

@@ -12,7 +12,8 @@ from tdvfsh.formats.linux import LinuxKernel
 from tdvfsh.loaders.efi_stub import run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING
 from tdvfsh.loaders.flow import LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
-from tdvfsh.loaders.grub_memory import Grub, GrubBuild
+from tdvfsh.loaders.grub_files import open_file
+from tdvfsh.loaders.grub_memory import MEASURED_FILE, Grub, GrubBuild
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -63,7 +64,7 @@ class _RedHatLinux:
     def run(self) -> EfiStatus:
         flow, linux, limit = self._flow, self._linux, self._grub.limit
         needs = [
-            *self._grub.growth_need(flow.files.kernel.size),
+            *self._kernel_file_needs(flow.files.kernel.size),
             Need("boot_params", _PARAMS_SIZE, _LOADER_DATA, limit),
             Need("cmdline", linux.cmdline_size + 1, _LOADER_DATA, limit),
             Need("handover_kernel", linux.init_size, _LOADER_CODE, limit),
@@ -73,7 +74,8 @@ class _RedHatLinux:
             return status
         if self._initrd_size:
             initrd = Need("initrd", self._initrd_size, _LOADER_DATA, self._initrd_limit)
-            status = flow.run_step(LOAD_INITRD, [initrd], self._load_initrd)
+            files = self._grub.open_needs(entry.size for entry in flow.files.initrds)
+            status = flow.run_step(LOAD_INITRD, [*files, initrd], self._load_initrd)
             if status.is_error:
                 return status
         stub = stub_needs(flow)
@@ -88,7 +90,11 @@ class _RedHatLinux:
         flow, linux = self._flow, self._linux
         first = len(flow.placements)
         size = flow.files.kernel.size
+        status = open_file(flow, self._grub, "linuxefi", "kernel", size)
+        if status.is_error:
+            return status
         status = self._grub.hold_file(size)
+        self._grub.close_file(size)
         if status.is_error:
             why = f"GRUB's heap cannot hold the kernel's file ('out of memory'): {shortage(flow.services, size)}"
             return flow.fail(service_names.ALLOCATE_PAGES, status, size, why, self._grub.limit)
@@ -98,12 +104,17 @@ class _RedHatLinux:
                 status = self._try(what, _LOADER_DATA, length, limits, f"cannot allocate {what}")
         if not status.is_error:
             status = self._place_kernel()
+        self._grub.release_file(size)
         if status.is_error:
             for placement in flow.placements[first:]:
-                if placement.what != "heap":
+                if placement.what not in ("heap", MEASURED_FILE):
                     self._grub.free_pages(placement.start, placement.size)
                     flow.free(placement)
         return status
+
+    def _kernel_file_needs(self, size: int) -> list[Need]:
+        """Its own block of the heap, and a verifier's beside it."""
+        return self._grub.open_needs([size, size]) or self._grub.growth_need(size)
 
     def _place_kernel(self) -> EfiStatus:
         """By address at pref_address, else anywhere below GRUB's limit: code32_start has only 32 bits."""
@@ -118,6 +129,22 @@ class _RedHatLinux:
 
     def _load_initrd(self) -> EfiStatus:
         """``initrdefi``: each file padded to 4 bytes, the last too."""
+        flow = self._flow
+        sizes = [initrd.size for initrd in flow.files.initrds]
+        for number, size in enumerate(sizes):
+            status = open_file(flow, self._grub, "initrdefi", "initrd", size)
+            if status.is_error:
+                self._close(sizes[:number])
+                return status
+        status = self._place_initrd()
+        self._close(sizes)
+        return status
+
+    def _close(self, sizes: list[int]) -> None:
+        for size in sizes:
+            self._grub.close_file(size)
+
+    def _place_initrd(self) -> EfiStatus:
         flow = self._flow
         status = self._try("initrd", _LOADER_DATA, self._initrd_size, (self._initrd_limit,), "can't allocate initrd")
         placed = flow.placed("initrd")

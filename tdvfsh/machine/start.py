@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile, profile_named
@@ -15,8 +15,10 @@ from tdvfsh.td.footprint import FirmwareModel, firmware_model, is_recorded_file
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.memory import AddressSpan
+from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
+    from tdvfsh.formats.boot_loader import BootLoaderFile
     from tdvfsh.machine.firmware_file import FirmwareFacts
     from tdvfsh.machine.imported import ImportedMap
 
@@ -33,6 +35,7 @@ class MachineStart:
         hob_entries: The TD HOB list; empty where a memory map was imported.
         firmware: The firmware file, or None.
         imported: The imported map, or None.
+        loader: The boot loader's file, or None.
     """
 
     ram: RamLayout
@@ -42,6 +45,7 @@ class MachineStart:
     hob_entries: tuple[TdHobEntry, ...]
     firmware: FirmwareFacts | None = None
     imported: ImportedMap | None = None
+    loader: BootLoaderFile | None = None
 
     @property
     def dma(self) -> DmaRules:
@@ -61,6 +65,9 @@ class MachineStart:
             read = "" if is_hob_list else f", read from {self.imported.form}"
             notes.append(f"{self.imported.path}: {kind}{read}; the machine starts from it")
             notes += [f"{self.imported.path}: {note}" for note in self.imported.notes]
+        if self.loader is not None:
+            sizes = f"{human_size(self.loader.file_size)} as a file, {human_size(self.loader.image_size)} as an image"
+            notes.append(f"{self.loader.path}: {self.loader.name}, {sizes}")
         return tuple(notes)
 
     @property
@@ -78,6 +85,17 @@ def start_of(options: TdOptions) -> MachineStart:
         HostError, FormatError: A file that the options name cannot be read, or is not what it should be.
         UsageError: An invalid RAM size, or RAM in which the firmware's sections have no place.
     """
+    start = _start_of(options)
+    if options.loader_file is None:
+        return start
+    from tdvfsh.formats.boot_loader import read_boot_loader
+    from tdvfsh.formats.mapped import open_mapped
+
+    with open_mapped(options.loader_file) as mapped:
+        return replace(start, loader=read_boot_loader(mapped.source, options.loader_file))
+
+
+def _start_of(options: TdOptions) -> MachineStart:
     firmware, imported = _read_files(options)
     model, profile = _model_and_profile(options, firmware, imported)
     if imported is not None and (imported.descriptors is not None or not options.td):

@@ -27,6 +27,8 @@ else:
         return lambda cls: cls
 
 
+AUTOMATIC: Final = "auto"
+"""As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""
 _LOADERS: Final = {
     "direct": "QEMU direct boot by OVMF's image services",
     "direct-legacy": "QEMU direct boot by OVMF's own old Linux loader",
@@ -40,8 +42,16 @@ _LOADERS: Final = {
     "sd-boot": "systemd-boot 257.5 and later with a Type #1 entry",
     "sd-boot256": "systemd-boot up to 256.6: the initrds in pool memory",
     "sd-boot256.7": "systemd-boot 256.7 to 257.4: the initrds below 4 GiB only",
+    "sd-boot262": "systemd-boot 262: it reads the kernel first, and skips empty initrds",
 }
 LOADER_NAMES: Final = tuple(_LOADERS)
+NO_MEASUREMENT: Final = "none"
+_MEASUREMENT: Final = {
+    AUTOMATIC: "CC measurement in a TD, nothing in a plain VM",
+    NO_MEASUREMENT: "nothing",
+    "cc": "CC measurement: GRUB 2.14 measures files then, and keeps each whole in its heap",
+    "tpm": "a TPM: GRUB 2.12 does so, too",
+}
 _ON_DEMAND: Final = {
     "none": "nothing does: allocations fail",
     "allocator": "option 1: the DXE allocator, before it would fail",
@@ -49,8 +59,6 @@ _ON_DEMAND: Final = {
     "loader-literal": "option 2 to the letter: after LoadImage's OUT_OF_RESOURCES, once",
     "service": "option 3: the loader calls AcceptMemory() before each step",
 }
-AUTOMATIC: Final = "auto"
-"""As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""
 _PROFILES: Final = {
     AUTOMATIC: "that of the firmware, else upstream",
     "rfc2021": "the lazy-accept series of 2021",
@@ -139,6 +147,12 @@ class TdOptions:
         formerly=("import",),
     )
     firmware: File = File("OVMF.fd whose TDX metadata makes the TD", image="firmware")
+    loader_file: File = File(
+        "EFI file of GRUB or systemd-boot: the flow takes its sizes, version and modules", image="program"
+    )
+    measurement: Word = Word(
+        "what firmware offers loaders for measuring", default=AUTOMATIC, form="KIND", names=_MEASUREMENT, sweep=True
+    )
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 
@@ -153,6 +167,13 @@ class TdOptions:
                 f"--accept-at-exit {UNLESS_OBJECTED}: profile {self.profile} has no BeforeExitBootServices event"
             )
 
+    @property
+    def measures_with(self) -> str:
+        """What ``measurement`` comes to: ``none``, ``cc`` or ``tpm``."""
+        if self.measurement == AUTOMATIC:
+            return "cc" if self.td else NO_MEASUREMENT
+        return self.measurement
+
     def as_dict(self) -> dict[str, object]:
         """The contract's ``td`` object."""
         return {
@@ -163,6 +184,8 @@ class TdOptions:
             "on_demand": self.on_demand,
             "profile": self.profile,
             "loader": self.loader,
+            "loader_file": self.loader_file,
+            "measurement": self.measures_with,
             "firmware_model": self.firmware_model,
             "td": self.td,
             "firmware": self.firmware,

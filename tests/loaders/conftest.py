@@ -71,3 +71,9 @@ def made_without_pe(made: MadeImages, tmp_path: Path) -> Path:
 def made_uki(made: MadeImages) -> Path:
     """A unified kernel image of the 6.12 cloud kernel, an initrd of 8 MiB and a command line."""
     return made.uki("6.12-cloud", 8 << 20, "nokaslr quiet")
+
+
+@pytest.fixture
+def made_uki_of_40_mib(made: MadeImages) -> Path:
+    """The same with an initrd of 40 MiB: more than GRUB's heap holds."""
+    return made.uki("6.12-cloud", 40 << 20, "nokaslr quiet")

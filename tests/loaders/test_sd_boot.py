@@ -110,13 +110,15 @@ def test_option_1_rescues_the_120_mib_uki_with_one_accept_of_128_mib(run: Run, m
         ("sd-boot256", [(1_000_003, True), (1_000_603, False)]),
         ("sd-boot256.7", [(0xF5000, False)]),
         ("sd-boot", [(0xF5000, False)]),
+        ("sd-boot262", [(0xF5000, False)]),
     ],
 )
-def test_a_type_1_entry_reads_initrds_without_padding_and_offers_them(
+def test_a_type_1_entry_reads_initrds_and_offers_them_as_one(
     run: Run, loader: str, reads: list[tuple[int, bool]]
 ) -> None:
     result = run(loader, 1_000_003, 600)
-    assert where(result, "initrd").size == 1_000_603
+    padding = 0 if loader == "sd-boot256" else 1
+    assert where(result, "initrd").size == 1_000_603 + padding
     files = [placement for placement in result.placements if placement.what == "initrd_file"]
     assert [(placement.size, placement.freed) for placement in files] == reads
 
@@ -148,6 +150,7 @@ def test_initrds_that_do_not_fit_below_4_gib_go_above_since_257_5_and_halt_256_7
         ("sd-boot", False, "asks for no pages"),
         ("sd-boot256.7", False, "asks for no pages"),
         ("sd-boot256", True, ""),
+        ("sd-boot262", True, ""),
         ("direct", True, ""),
         ("grub2.12", False, "asks for no pages"),
     ],
@@ -161,6 +164,22 @@ def test_an_empty_initrd_is_what_each_loader_makes_of_it(
     assert result.booted is boots
     assert not any(placement.size for placement in result.placements if placement.what == "initrd")
     assert why in (result.failure.why if result.failure is not None else "")
+
+
+def test_the_first_of_two_initrds_is_padded_to_4_bytes(run: Run) -> None:
+    """257.13 and 262.1 on the engine: 4093 bytes and one take two pages."""
+    assert where(run("sd-boot", 4093, 320), "initrd").size == 4096 + 320
+
+
+@pytest.mark.parametrize(
+    ("loader", "order"),
+    [("sd-boot", ["initrd_file", "image"]), ("sd-boot262", ["kernel_file", "image", "initrd_file"])],
+)
+def test_newer_ones_read_the_kernel_themselves_and_before_the_initrd(run: Run, loader: str, order: list[str]) -> None:
+    """262.1 on the engine: a LoaderData pool of the file and two bytes, LoadImage from it, then the initrds' pages."""
+    placed = [(entry.what, entry.freed) for entry in run(loader, INITRD_38).placements]
+    assert [what for what, _ in placed if what in order] == order
+    assert ("kernel_file", True) in placed or loader == "sd-boot"
 
 
 def test_the_initrd_is_named_in_the_options_too_for_kernels_that_do_not_ask(run: Run) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-from tdvfsh.boots.modelled_boot import _FLOWS
+from tdvfsh.boots.loader_builds import FLOW_NAMES
 from tdvfsh.cli.arguments import parse_arguments
 from tdvfsh.dxe.profile import PROFILES
 from tdvfsh.errors import UsageError
@@ -29,6 +29,7 @@ from tdvfsh.shell.host_files import options_with
 from tdvfsh.shell.machine_binding import options_of
 from tdvfsh.sweep.axes import AXES, default_point, options_at, read_axes
 from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
+from tests.formats.loader_builder import grub_file
 from tests.formats.test_tdvf import firmware
 from tests.shell.under_test import ShellUnderTest
 
@@ -50,6 +51,7 @@ def files(under_test: ShellUnderTest, tmp_path: Path) -> dict[str, str]:
     """A file for each option that takes one, also on the shell's FS1:."""
     (tmp_path / "map").write_bytes(RECORDED.read_bytes())
     (tmp_path / "firmware").write_bytes(firmware())
+    (tmp_path / "loader_file").write_bytes(grub_file())
     under_test.shell.mount(HostFolder(str(tmp_path)))
     return {name: str(tmp_path / name) for name, option in OPTIONS.items() if option.is_file}
 
@@ -122,6 +124,7 @@ def test_the_usual_td_is_the_contracts() -> None:
         "memory": 4 << 30, "vcpus": 1, "gpaw": 48, "accept": "512M", "on_demand": "none", "profile": "auto",
         "loader": "direct", "firmware_model": "auto", "td": True, "firmware": None, "map": None,
         "host_page_size": 2 << 20, "sept_ve_disable": True, "accept_at_exit": "none", "faults": [],
+        "loader_file": None, "measurement": "cc",
     }  # fmt: skip
 
 
@@ -165,7 +168,7 @@ def test_behind_every_name_stands_something() -> None:
     assert set(OPTIONS["on_demand"].choices()) == set(ON_DEMAND_NAMES)
     assert set(OPTIONS["profile"].choices()) == {AUTOMATIC, *PROFILES}
     assert set(OPTIONS["firmware_model"].choices()) == {AUTOMATIC, *FIRMWARE_MODEL_NAMES}
-    assert set(OPTIONS["loader"].choices()) == set(_FLOWS)
+    assert set(OPTIONS["loader"].choices()) == set(FLOW_NAMES)
 
 
 @pytest.mark.parametrize(

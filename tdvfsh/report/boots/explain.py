@@ -10,6 +10,7 @@ from tdvfsh.boots.asked_steps import AskedStep
 from tdvfsh.boots.explanation import Explanation
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
+from tdvfsh.loaders.grub_memory import MEASURED_FILE
 from tdvfsh.report.boots.boot_text import dma_lines, labelled, td_sentence
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
@@ -25,6 +26,7 @@ def explain_lines(explanation: Explanation) -> list[str]:
     result = explanation.result
     lines = labelled("TD", td_sentence(result))
     lines += _steps(explanation.steps)
+    lines += _measured(result)
     lines += _outcome(result)
     if not result.machine.options.td:
         return lines
@@ -50,6 +52,19 @@ def _steps(steps: Sequence[AskedStep]) -> list[str]:
     if len(large) < len(steps):
         lines += labelled("", f"and {len(steps) - len(large)} smaller than 1 MiB")
     return lines
+
+
+def _measured(result: BootResult) -> list[str]:
+    """What a verifier of GRUB keeps in its heap."""
+    held = sum(placement.size for placement in result.placements if placement.what == MEASURED_FILE)
+    if not held:
+        return []
+    what = {"cc": "CC measurement", "tpm": "a TPM"}.get(result.machine.options.measures_with, "its verifier")
+    return labelled(
+        "measured",
+        f"GRUB measures each file that it opens ({what}) and keeps it whole in its heap until it is closed, an initrd "
+        f"until the kernel has started: {human_size(held)} beyond what the heap had",
+    )
 
 
 def _outcome(result: BootResult) -> list[str]:

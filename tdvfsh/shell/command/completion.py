@@ -181,7 +181,12 @@ _PROVIDERS: dict[str, Callable[[Shell], Iterable[str]]] = {
     "memory_type": _memory_types,
 }
 
-_IMAGES = {"kernel_image": "kernel", "initrd_image": "initrd", "firmware_image": "firmware"}
+_IMAGES = {
+    "kernel_image": "kernel",
+    "initrd_image": "initrd",
+    "firmware_image": "firmware",
+    "program_image": "program",
+}
 _PLACES: dict[str, Callable[[list[str]], str | None]] = {}
 _DESCRIBED: dict[str, Callable[[Shell, list[str]], Iterable[tuple[str, str]]]] = {}
 

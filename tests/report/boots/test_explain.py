@@ -146,3 +146,10 @@ def test_a_plain_vm_has_no_options(opened: Opener) -> None:
 def test_no_line_is_wider_than_a_screen_of_100(opened: Opener) -> None:
     for initrd in (38, 300, 360, 435, 450):
         assert max(len(line) for line in explain_lines(explain(_boot(opened, initrd)))) <= 100
+
+
+@pytest.mark.parametrize(("measurement", "told"), [("auto", "(CC measurement)"), ("tpm", "(a TPM)"), ("none", "")])
+def test_what_a_verifier_of_grub_keeps_is_said(opened: Opener, measurement: str, told: str) -> None:
+    text = _text(_boot(opened, 64, loader="grub2.14", measurement=measurement))
+    assert (f"measured GRUB measures each file that it opens {told}" in text) is bool(told)
+    assert ("64.01 MiB beyond what the heap had" in text) is bool(told)
