@@ -18,6 +18,8 @@ LARGE_PAGE_SIZE: Final = 2 * MIB
 _SUFFIXES: Final = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _LONGEST_SIZE: Final = 100
 _LONGEST_DECIMAL = 20
+_TIMES: Final = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+_NEARLY: Final = 0.995
 _SIZE = re.compile(r"(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
@@ -91,3 +93,25 @@ def align_up(value: int, alignment: int) -> int:
 def align_down(value: int, alignment: int) -> int:
     """The highest multiple of ``alignment`` that is not above ``value``."""
     return value // alignment * alignment
+
+
+def human_seconds(seconds: float) -> str:
+    """Seconds with two significant digits, in the unit that fits: ``27 s``, ``0 s``, ``3.4 ms``."""
+    unit, size = seconds_unit(seconds)
+    return f"{two_digits(seconds / size)} {unit}"
+
+
+def seconds_unit(seconds: float) -> tuple[str, float]:
+    """The unit of time that fits, and its seconds."""
+    if not seconds:
+        return _TIMES[0]
+    return next(((unit, size) for unit, size in _TIMES if seconds >= size * _NEARLY), _TIMES[-1])
+
+
+def two_digits(number: float) -> str:
+    """A number with two significant digits; ``0`` for nothing."""
+    if not number:
+        return "0"
+    rounded = float(f"{number:.1e}")
+    digits = next((digits for least, digits in ((10, 0), (1, 1), (0.1, 2)) if rounded >= least), 3)
+    return f"{rounded:.{digits}f}"

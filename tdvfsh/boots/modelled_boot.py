@@ -15,11 +15,12 @@ from tdvfsh.loaders.programs import program_finder
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.footprint import DIRECT
 from tdvfsh.trace.records import DmaAccept, PageAccept
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +70,10 @@ class BootResult:
             return " ".join(f"{loader}: {self.status.name} at {self.stage}{why}".split())
         parts = [f"{loader}: booted" + (" without its initrd" if self.lacks_initrd else "")]
         if self.machine.options.td:
-            parts.append(f"{human_size(self.boot_bytes)} accepted at boot in {self.boot_accept_seconds:.3f} s")
-            parts.append(f"{human_size(self.on_demand_bytes)} on demand in {self.on_demand_seconds:.3f} s (modelled)")
+            parts.append(f"{human_size(self.boot_bytes)} accepted at boot in {human_seconds(self.boot_accept_seconds)}")
+            parts.append(
+                f"{human_size(self.on_demand_bytes)} on demand in {human_seconds(self.on_demand_seconds)} (modelled)"
+            )
             parts.append(f"{human_size(self.left_to_os_bytes)} left to the OS")
         return ", ".join(parts)
 
@@ -115,18 +118,24 @@ class BootResult:
         return sum(record.pages for record in self.machine.trace if isinstance(record, DmaAccept))
 
     @property
-    def dma_seconds(self) -> float:
-        """Modelled seconds of those accepts."""
-        return self._dma_ns / 1e9
+    def dma_time(self) -> Modelled:
+        """Modelled time of those accepts."""
+        return self.machine.td.spent_on_dma
 
     @property
-    def _dma_ns(self) -> int:
-        return sum(record.duration_ns for record in self.machine.trace if isinstance(record, DmaAccept))
+    def dma_seconds(self) -> float:
+        """Likely seconds of those accepts."""
+        return self.dma_time.seconds
+
+    @property
+    def accept_time(self) -> Modelled:
+        """Modelled time of all accepts before the operating system."""
+        return self.boot_accept_time + self.on_demand_time + self.dma_time
 
     @property
     def accept_seconds(self) -> float:
-        """Modelled seconds of all accepts before the operating system."""
-        return self.boot_accept_seconds + self.on_demand_seconds + self.dma_seconds
+        """Likely seconds of all accepts before the operating system."""
+        return self.accept_time.seconds
 
     @property
     def accept_calls(self) -> int:
@@ -139,17 +148,25 @@ class BootResult:
         return self.machine.td.unaccepted_bytes
 
     @property
-    def boot_accept_seconds(self) -> float:
-        """Modelled seconds of the accept at boot."""
+    def boot_accept_time(self) -> Modelled:
+        """Modelled time of the accept at boot."""
         accepted = self.machine.boot_accept
-        return accepted.seconds if accepted is not None else 0.0
+        return accepted.time if accepted is not None else NO_TIME
+
+    @property
+    def boot_accept_seconds(self) -> float:
+        """Likely seconds of the accept at boot."""
+        return self.boot_accept_time.seconds
+
+    @property
+    def on_demand_time(self) -> Modelled:
+        """Modelled time of all later accepts but those after DMA."""
+        return self.machine.td.spent - self.boot_accept_time - self.dma_time
 
     @property
     def on_demand_seconds(self) -> float:
-        """Modelled seconds of all later accepts but those after DMA."""
-        boot = self.machine.boot_accept
-        before = 0 if boot is None else boot.serial_ns + boot.parallel_ns
-        return (self.machine.clock.now_ns - before - self._dma_ns) / 1e9
+        """Likely seconds of all later accepts but those after DMA."""
+        return self.on_demand_time.seconds
 
 
 def boot(options: TdOptions, files: BootFiles) -> BootResult:

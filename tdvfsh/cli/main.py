@@ -32,6 +32,7 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("verify", "run_verify"),
     "firmware": ("firmware", "run_firmware"),
     "measure": ("measure", "run_measure"),
+    "cost": ("cost", "run_cost"),
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "report": ("report", "run_report"),

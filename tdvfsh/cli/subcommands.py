@@ -147,6 +147,10 @@ def _exec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
 
 
+def _cost(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -536,6 +540,13 @@ SUBCOMMANDS: Final = {
         task=FILES,
     ),
     "inspect": Subcommand("what a file is", "tdvfsh inspect kernel-6.12", _inspect, task=FILES),
+    "cost": Subcommand(
+        "what accepting costs in the model: constants, ranges and sources",
+        "tdvfsh cost --cost kvm-2m",
+        _cost,
+        td=True,
+        task=BOOTS,
+    ),
     "report": Subcommand(
         "a page or a drawing of a boot or a trace",
         "tdvfsh report installer-13 -o boot.html",

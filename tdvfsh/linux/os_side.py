@@ -35,6 +35,7 @@ from tdvfsh.linux.os_memory import (
 )
 from tdvfsh.loaders.unaccepted import unaccepted_table
 from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_pages_untimed
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_up, human_size
 
 if TYPE_CHECKING:
@@ -53,15 +54,20 @@ _HELD: Final = frozenset({"kernel", "initrd"})
 
 @dataclass(frozen=True, slots=True)
 class OsAccept:
-    """One step: who accepts, how many bytes, with what TDCALLs, in how many modelled seconds, and why."""
+    """One step: who accepts, how many bytes, with what TDCALLs, in what modelled time, and why."""
 
     who: str
     accepted_bytes: int
     pages_4k: int
     pages_2m: int
     calls: int
-    seconds: float
+    time: Modelled
     why: str
+
+    @property
+    def seconds(self) -> float:
+        """The likely time in seconds."""
+        return self.time.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,13 @@ class OsSide:
 
     @property
     def seconds(self) -> float:
-        """Modelled seconds of all that."""
-        return sum(step.seconds for step in self.steps)
+        """Likely seconds of all that."""
+        return self.time.seconds
+
+    @property
+    def time(self) -> Modelled:
+        """Modelled time of all that."""
+        return sum((step.time for step in self.steps), NO_TIME)
 
 
 class HandedOver(Protocol):
@@ -292,7 +303,7 @@ class _Linux:
         outcome = NOTHING
         for start, end in pieces:
             outcome += _accept(self._td, start, end)
-        seconds = self._td.cost.seconds(outcome, vcpus)
+        time = self._td.cost.time(outcome, vcpus)
         self.steps.append(
             OsAccept(
                 who=who,
@@ -300,7 +311,7 @@ class _Linux:
                 pages_4k=outcome.pages_4k,
                 pages_2m=outcome.pages_2m,
                 calls=outcome.calls,
-                seconds=seconds,
+                time=time,
                 why=why,
             )
         )

@@ -91,6 +91,7 @@ class Machine:
             memory=self.start.ram.memory,
             profile=self.start.profile.name,
             firmware_model=self._model.source,
+            host_page_size=self.start.host_page_size,
         )
         self.td = TrustDomain(
             self.start.ram,
@@ -98,6 +99,7 @@ class Machine:
             options.vcpus,
             options.host_page_size,
             options.sept_ve_disable,
+            self.start.cost,
             td=options.td,
             added=self.start.added,
         )
@@ -210,7 +212,7 @@ class Machine:
             record = self.trace.begin(BootAccept(min(self._accept_end, self.td.ram.end)))
             accepted = sec_accept(self.td, self.hob_entries, self._accept_end, rules=self.start.profile.sec)
             outcome = accepted.outcome
-            record.calls, record.duration_ns = outcome.calls, accepted.serial_ns + accepted.parallel_ns
+            record.calls, record.duration_ns = outcome.calls, accepted.time.likely
             record.pages_4k, record.pages_2m = outcome.pages_4k, outcome.pages_2m
             self.trace.end(record, outcome.status)
         if outcome.status.is_error:

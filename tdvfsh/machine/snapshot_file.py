@@ -31,6 +31,7 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any, Final
 
 from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
@@ -45,6 +46,7 @@ from tdvfsh.machine.core_state_file import core_state_to_dict, read_core_state
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot import MachineSnapshot
+from tdvfsh.td.cost import Modelled
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.sept import SeptEntry
 from tdvfsh.trace.reading import form_of, read_record
@@ -65,6 +67,7 @@ MOST_CONTENTS: Final = 64 * MIB
 FIRMWARE: Final = "firmware"
 _GCD_TYPES: Final = {int(member): member for member in EfiGcdMemoryType}
 _COUNTERS: Final = ("accepts", "added_bytes", "map_gpa_calls")
+_TIMES: Final = ("spent", "spent_on_dma")
 _TDCALL_COUNTERS: Final = ("calls", "exits", "groups")
 
 
@@ -87,6 +90,7 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
             "shared": [[low, high] for low, high, _ in td.shared.spans()],
             "contents": _contents(snapshot),
             "faults": _faults(td.faults),
+            **{name: list(astuple(getattr(td, name))) for name in _TIMES},
         },
         "core": {
             "map_key": core.memory_map.key,
@@ -141,6 +145,9 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
         inflated = zlib.decompressobj()
         machine.td.contents.write(start, inflated.decompress(b64decode(text), MOST_CONTENTS))
     machine.td.faults = _read_faults(td["faults"])
+    for name in _TIMES:
+        if name in td:  # files of earlier versions know the clock only
+            setattr(machine.td, name, Modelled(*td[name]))
     machine.clock.now_ns = int(data["now_ns"])
     _read_core(machine, core)
     _read_handles(machine, data, decode)

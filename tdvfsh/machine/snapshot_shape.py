@@ -29,6 +29,8 @@ _SEPT: Final = row(NUMBER, NUMBER, one_of([state.name for state in SeptState]), 
 _COUNT: Final = whole(1 << 48)
 _PLAN: Final = items(row(NUMBER, NUMBER))
 
+_TIME: Final = whole(1 << 80)
+_MODELLED: Final = row(_TIME, _TIME, _TIME, _TIME, flag)
 _TD: Final = fields(
     {
         "accepts": _COUNT, "added_bytes": NUMBER, "map_gpa_calls": _COUNT, "calls": _COUNT, "exits": _COUNT,
@@ -37,7 +39,8 @@ _TD: Final = fields(
         "shared": ranges(row(NUMBER, NUMBER), PAGE_SIZE),
         "contents": items(row(NUMBER, text)),
         "faults": maybe(fields({"tdcalls": _PLAN, "accepts": _PLAN, "map_gpas": _PLAN})),
-    }
+    },
+    {"spent": _MODELLED, "spent_on_dma": _MODELLED},
 )  # fmt: skip
 _POOL: Final = fields(
     {
@@ -47,7 +50,6 @@ _POOL: Final = fields(
         "pages": items(row(NUMBER, _MEMORY_TYPE)),
     }
 )
-_TIME: Final = whole(1 << 80)
 _EVENTS: Final = fields(
     {
         "next": _COUNT, "tpl": whole(31), "watchdog": maybe(row(_TIME, NUMBER)), "queue": items(_COUNT),

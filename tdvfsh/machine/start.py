@@ -10,6 +10,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import AUTOMATIC
 from tdvfsh.td.added import added_spans, td_hob_section
+from tdvfsh.td.cost import CostModel, cost_model
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.footprint import FirmwareModel, firmware_model, is_recorded_file
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
@@ -33,6 +34,8 @@ class MachineStart:
         profile: The rules of its generation.
         added: What is accepted before the TD runs: added by the VMM, or accepted as an imported map says.
         hob_entries: The TD HOB list; empty where a memory map was imported.
+        cost: What accepting costs.
+        host_page_size: Bytes of the largest page that the host maps.
         firmware: The firmware file, or None.
         imported: The imported map, or None.
         loader: The boot loader's file, or None.
@@ -43,6 +46,8 @@ class MachineStart:
     profile: FirmwareProfile
     added: tuple[AddressSpan, ...]
     hob_entries: tuple[TdHobEntry, ...]
+    cost: CostModel
+    host_page_size: int
     firmware: FirmwareFacts | None = None
     imported: ImportedMap | None = None
     loader: BootLoaderFile | None = None
@@ -97,6 +102,7 @@ def start_of(options: TdOptions) -> MachineStart:
 
 def _start_of(options: TdOptions) -> MachineStart:
     firmware, imported = _read_files(options)
+    cost, host_page_size = host_of(options)
     model, profile = _model_and_profile(options, firmware, imported)
     if imported is not None and (imported.descriptors is not None or not options.td):
         return MachineStart(
@@ -105,6 +111,8 @@ def _start_of(options: TdOptions) -> MachineStart:
             profile=profile,
             added=imported.accepted,
             hob_entries=(),
+            cost=cost,
+            host_page_size=host_page_size,
             firmware=firmware,
             imported=imported,
         )
@@ -117,6 +125,8 @@ def _start_of(options: TdOptions) -> MachineStart:
             profile=profile,
             added=imported.accepted,
             hob_entries=imported.hob_entries,
+            cost=cost,
+            host_page_size=host_page_size,
             firmware=None,
             imported=imported,
         )
@@ -130,8 +140,25 @@ def _start_of(options: TdOptions) -> MachineStart:
         if section is not None:
             build_td_hob_list(entries, section.start, section.size)
     return MachineStart(
-        ram=ram, model=model, profile=profile, added=added, hob_entries=entries, firmware=firmware, imported=None
+        ram=ram,
+        model=model,
+        profile=profile,
+        added=added,
+        hob_entries=entries,
+        cost=cost,
+        host_page_size=host_page_size,
+        firmware=firmware,
     )
+
+
+def host_of(options: TdOptions) -> tuple[CostModel, int]:
+    """The host: what accepting costs, and bytes of the largest page that it maps.
+
+    Raises:
+        HostError, FormatError: A cost file that cannot be read, or is not one.
+    """
+    cost = cost_model(options.cost)
+    return cost, options.host_page_size or cost.host_page_size
 
 
 def _model_and_profile(

@@ -8,7 +8,7 @@ for type checkers too.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
 
 from tdvfsh.errors import UsageError
@@ -132,6 +132,10 @@ class Option(ABC, Generic[Held, Given]):
         """Whether a value is the path of a file: at the prompt that is a file of the shell's drives."""
         return self.is_file or (bool(self.suffix) and isinstance(value, str) and value.endswith(self.suffix))
 
+    def with_files(self, value: object, locate: Callable[[str], str]) -> object:
+        """The value with each file that it names replaced by what ``locate`` returns for it."""
+        return locate(str(value)) if self.names_file(value) else value
+
     def choices(self) -> tuple[str, ...]:
         """All values, where they can be counted."""
         return ()
@@ -222,6 +226,24 @@ class Size(Number):
 
     def _text(self, number: int) -> str:
         return format_size(number)
+
+
+class HostPage(Size):
+    """A size of pages, or ``auto``, held as 0: what goes with the host that ``--cost`` names."""
+
+    AUTOMATIC: Final = "auto"
+
+    def read(self, value: object) -> int:
+        """See :meth:`Option.read`."""
+        return 0 if value in (self.AUTOMATIC, 0) and not isinstance(value, bool) else super().read(value)
+
+    def plain(self, value: int) -> Plain:
+        """See :meth:`Option.plain`."""
+        return value or self.AUTOMATIC
+
+    def choices(self) -> tuple[str, ...]:
+        """See :meth:`Option.choices`."""
+        return (self.AUTOMATIC, *super().choices())
 
 
 class Word(Option[str, str]):
@@ -385,6 +407,41 @@ class Words(Option["tuple[str, ...]", "Sequence[str]"]):
     def plain(self, value: tuple[str, ...]) -> Plain:
         """See :meth:`Option.plain`."""
         return ",".join(value)
+
+
+class Cost(Words):
+    """What accepting costs: ``names``, each with its meaning, files, and single constants; held in one order."""
+
+    def __init__(
+        self, summary: str, *, default: str, names: Mapping[str, str], example: str, **more: Unpack[More]
+    ) -> None:
+        super().__init__(summary, default=default, form="PRESET|FILE|NAME=VALUE", **more)
+        self.suffix = ".toml"
+        self.samples = (*names, example)
+        self._names = {**names, example: "one constant: 'tdvfsh cost' lists them"}
+
+    @property
+    def unset(self) -> Sequence[str]:
+        """See :attr:`Option.unset`."""
+        return () if self.default is None else (self.default,)
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """See :meth:`Option.read`."""
+        from tdvfsh.td.cost import checked_words
+
+        return checked_words(super().read(value))
+
+    def with_files(self, value: object, locate: Callable[[str], str]) -> object:
+        """See :meth:`Option.with_files`."""
+        return tuple(locate(word) if self.names_file(word) else word for word in super().read(value))
+
+    def meaning(self, value: str) -> str:
+        """See :meth:`Option.meaning`."""
+        return self._names.get(value, self.summary)
+
+    def line(self) -> str:
+        """See :meth:`Option.line`."""
+        return f"{self.summary}: {', '.join(self.samples)}, FILE{self.suffix}; repeatable (default {self.default})"
 
 
 def shown(value: object) -> str:

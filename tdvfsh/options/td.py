@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.options.option import File, Number, OnOff, Option, Policy, Size, Switch, Word, Words
+from tdvfsh.options.option import Cost, File, HostPage, Number, OnOff, Option, Policy, Size, Switch, Word, Words
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ _FIRMWARE_MODELS: Final = {
     "ovmf-2025.02": "Debian 13's OVMF",
     "ovmf-2026.08": "Debian's OVMF of 2026.08",
 }
+_COSTS: Final = {
+    "kvm-4k": "KVM of 2026, which maps private memory in 4 KiB pages",
+    "kvm-2m": "a KVM that maps private memory in 2 MiB pages",
+}
 PLAIN_VM: Final = "plain VM"
 NO_ACCEPT_AT_EXIT: Final = "none"
 UNLESS_OBJECTED: Final = "unless-objected"
@@ -124,9 +128,14 @@ class TdOptions:
         "firmware whose recorded footprint it has",
         default=AUTOMATIC, form="NAME", names=_FIRMWARE_MODELS, or_file=".toml", sweep=True,
     )  # fmt: skip
-    host_page_size: Size = Size(
-        "largest page the host maps", default="2M", values=(PAGE_SIZE, LARGE_PAGE_SIZE), sweep=True
-    )
+    cost: Cost = Cost(
+        "what accepting costs",
+        default="kvm-4k", names=_COSTS, example="accept_4k=9us", sweep=True,
+    )  # fmt: skip
+    host_page_size: HostPage = HostPage(
+        "largest page the host maps; auto: what --cost says",
+        default="auto", values=(PAGE_SIZE, LARGE_PAGE_SIZE), sweep=True,
+    )  # fmt: skip
     kaslr_seed: Number = Number(
         "seed of the EFI stub's choice of a place for the kernel", default="0x6A09E667", most=0xFFFFFFFF, sweep=True
     )
@@ -190,7 +199,8 @@ class TdOptions:
             "td": self.td,
             "firmware": self.firmware,
             "map": self.map,
-            "host_page_size": self.host_page_size,
+            "cost": list(self.cost),
+            "host_page_size": self.host_page_size or AUTOMATIC,
             "sept_ve_disable": self.td and self.sept_ve_disable,
             "accept_at_exit": self.accept_at_exit,
             "faults": list(self.fault),

@@ -11,7 +11,7 @@ from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
 from tdvfsh.report.page_data import facts_line
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 TYPE_COLOURS: Final = {
     0: "#7a6f8f", 1: "#1f6fb2", 2: "#5aa5dd", 3: "#b8641a", 4: "#e2a45c", 5: "#8e3f9d", 6: "#be7fca", 7: "#d3ebcf",
@@ -47,9 +47,10 @@ def map_svg(file: TraceFile) -> str:
 
 
 def _account(facts: JournalFacts) -> str:
+    modelled = human_seconds(facts.accept_ns / 1e9)
     return (
         f"{human_size(facts.boot_bytes)} accepted at boot + {human_size(facts.on_demand_bytes)} on demand + "
-        f"{human_size(facts.left_bytes)} left = {human_size(facts.ram_bytes)}; modelled {facts.accept_ns / 1e9:.3f} s"
+        f"{human_size(facts.left_bytes)} left = {human_size(facts.ram_bytes)}; modelled {modelled}"
     )
 
 

@@ -16,9 +16,12 @@ from tdvfsh.history.accept_events import AcceptEvent
 from tdvfsh.history.boot_story import StoryStep
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.report.boots.compare_text import ComparedRow, alike_rows
+from tdvfsh.report.modelled_text import cell_text
 from tdvfsh.report.page_data import facts_line, page_values
+from tdvfsh.td.cost import CONSTANTS
+from tdvfsh.td.cost.constants import value_text
 from tdvfsh.trace.file import TraceFile
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 _SCRIPTS: Final = ("painted.js", "map.js", "moment.js", "journal.js", "charts.js", "main.js")
 _MOST_ACCEPTS: Final = 200
@@ -65,6 +68,7 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
         accepts=[_accept(event) for event in facts.accepts[:_MOST_ACCEPTS]],
         more_accepts=max(0, len(facts.accepts) - _MOST_ACCEPTS),
         compared=[_compared(row) for row in alike],
+        cost=_cost(file.boot),
         css=Markup(template_text("page.css")),
         script=Markup(f"(() => {{\n{script}\n}})();"),
         plotly=Markup(plotly),
@@ -120,8 +124,8 @@ def _tiles(facts: JournalFacts) -> list[dict[str, str]]:
         {"name": "accepted on demand", "value": human_size(facts.on_demand_bytes),
          "note": share(facts.on_demand_bytes)},
         {"name": "left to the OS", "value": human_size(facts.left_bytes), "note": share(facts.left_bytes)},
-        {"name": "accepting, modelled", "value": f"{facts.accept_ns / 1e9:.3f} s",
-         "note": f"{sum(event.calls for event in facts.accepts):,} TDCALLs"},
+        {"name": "accepting, modelled", "value": human_seconds(facts.accept_ns / 1e9),
+         "note": _accepting_note(facts)},
         *_dma_tile(facts),
         {"name": "journal", "value": f"{len(facts.file.records):,}", "note": f"{len(facts.changes):,} map changes"},
     ]  # fmt: skip
@@ -131,9 +135,43 @@ def _dma_tile(facts: JournalFacts) -> list[dict[str, str]]:
     again = [event for event in facts.accepts if event.after_dma]
     if not again:
         return []
-    took = sum(event.duration_ns for event in again)
+    took = human_seconds(sum(event.duration_ns for event in again) / 1e9)
     pages = f"{sum(event.calls for event in again):,} pages"
-    return [{"name": "accepted again, after DMA", "value": pages, "note": f"{took / 1e9:.3f} s of it, in 4 KiB pages"}]
+    return [
+        {
+            "name": "accepted again, after DMA",
+            "value": pages,
+            "note": f"{took} of it, in 4 KiB pages",
+        }
+    ]
+
+
+def _cost(boot: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The constants with which the boot was priced; traces of earlier versions do not have them."""
+    cost = None if boot is None else boot.get("cost")
+    if not isinstance(cost, dict):
+        return None
+    rows = [
+        {
+            "name": name,
+            **{which: value_text(name, float(constant[which])) for which in ("low", "likely", "high")},
+            "what": constant["what"],
+            "source": constant["source"],
+        }
+        for name, constant in cost["constants"].items()
+        if name in CONSTANTS
+    ]
+    return {"name": cost["name"], "summary": cost["summary"], "rows": rows}
+
+
+def _accepting_note(facts: JournalFacts) -> str:
+    """The range of the modelled time, where the boot says it, and the TDCALLs."""
+    calls = f"{sum(event.calls for event in facts.accepts):,} TDCALLs"
+    spans = ((facts.file.boot or {}).get("modelled_seconds") or {}).get("range")
+    if not spans:
+        return calls
+    low, high = (sum(span[end] for span in spans.values()) for end in (0, 1))
+    return f"{human_seconds(low)} to {human_seconds(high)}; {calls}"
 
 
 def _shares(facts: JournalFacts) -> list[dict[str, Any]]:
@@ -181,7 +219,7 @@ def _accept(event: AcceptEvent) -> dict[str, Any]:
     return {
         "number": event.number,
         "ms": f"{event.time_ns / 1e6:.3f}",
-        "took": f"{event.duration_ns / 1e6:.3f}",
+        "took": human_seconds(event.duration_ns / 1e9),
         "who": event.who,
         "why": event.why,
         "where": where,
@@ -204,5 +242,5 @@ def _compared(row: ComparedRow) -> dict[str, Any]:
         "at_boot": human_size(row.boot_bytes),
         "later": human_size(row.on_demand_bytes) if row.on_demand_bytes else "–",
         "left": human_size(row.left_to_os_bytes) if row.left_to_os_bytes else "–",
-        "seconds": f"{row.accept_seconds:.3f}",
+        "seconds": cell_text(row.time),
     }

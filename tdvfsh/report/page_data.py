@@ -11,6 +11,7 @@ from typing import Any, Final
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, HOLE, type_label
 from tdvfsh.report.boots.compare_text import ComparedRow
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.trace_text import values_text
 from tdvfsh.trace import TraceRecord
 from tdvfsh.trace.file import TraceFile
@@ -65,10 +66,9 @@ def page_values(facts: JournalFacts, compared: Sequence[ComparedRow] = ()) -> di
 
 
 def _compared_values(row: ComparedRow) -> list[object]:
-    seconds = row.accept_seconds
     return [
         row.accept, row.loader, row.on_demand, int(row.booted), row.status, row.stage, row.boot_bytes,
-        row.on_demand_bytes, row.left_to_os_bytes, seconds,
+        row.on_demand_bytes, row.left_to_os_bytes, range_text(row.time),
     ]  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def facts_line(file: TraceFile) -> str:
         f"accept {td.get('accept')} at boot",
         f"on demand: {td.get('on_demand')}",
     ]
+    if td.get("td", True) and td.get("cost"):
+        words.append(f"cost {', '.join(td['cost'])}")
     return ", ".join(words)
 
 

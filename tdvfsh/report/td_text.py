@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdvfsh.machine.options import UNLESS_OBJECTED
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.span import span as span_text
 from tdvfsh.report.table import table_lines
-from tdvfsh.units import PAGE_SIZE, human_size, ram_size
+from tdvfsh.units import human_seconds, human_size, ram_size
 
 if TYPE_CHECKING:
     from tdvfsh.machine import Machine
@@ -35,11 +36,12 @@ def td_lines(machine: Machine) -> list[str]:
         return _with_clock(machine, rows)
     rows += [
         ("Accept", f"{_at_boot(machine)}, on demand: {options.on_demand}"),
+        ("Cost", f"{td.cost.name}; the host maps {human_size(td.sept.host_page_size)} pages"),
         ("At boot", _share(machine.boot_bytes, td.ram.memory) + _boot_seconds(machine)),
         ("Accepted", _share(td.accepted_bytes, td.ram.memory)),
         ("Unaccepted", _share(td.unaccepted_bytes, td.ram.memory)),
     ]
-    rows[-4:-4] = _unusual(machine)
+    rows[-5:-5] = _unusual(machine)
     if machine.broken is not None:
         rows.append(("Broken", machine.broken))
     if td.shared_bytes:
@@ -73,10 +75,8 @@ def td_sfo(machine: Machine) -> list[str]:
 
 
 def modelled_time(nanoseconds: int) -> str:
-    """Modelled time in the unit that fits: ``26.6 ms``."""
-    if nanoseconds >= 1_000_000_000:
-        return f"{nanoseconds / 1e9:.3f} s"
-    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1_000_000 else f"{nanoseconds / 1e3:.3f} us"
+    """Virtual time in the unit that fits, two significant digits: ``27 ms``."""
+    return human_seconds(nanoseconds / 1e9)
 
 
 def _at_boot(machine: Machine) -> str:
@@ -87,8 +87,8 @@ def _unusual(machine: Machine) -> list[tuple[str, str]]:
     """What is not as by default."""
     options = machine.options
     rows = []
-    if options.host_page_size == PAGE_SIZE:
-        rows.append(("Host", "maps 4 KiB pages only"))
+    if options.host_page_size != machine.td.cost.host_page_size:
+        rows.append(("Host", f"maps {human_size(options.host_page_size)} pages, and not as its cost says"))
     if not options.sept_ve_disable:
         rows.append(("Attributes", "SEPT_VE_DISABLE off: touching unaccepted memory raises #VE"))
     if options.accept_at_exit == UNLESS_OBJECTED:
@@ -97,7 +97,7 @@ def _unusual(machine: Machine) -> list[tuple[str, str]]:
 
 
 def _with_clock(machine: Machine, rows: list[tuple[str, str]]) -> list[str]:
-    rows.append(("Clock", f"{machine.clock.seconds:.6f} s, modelled"))
+    rows.append(("Clock", f"{modelled_time(machine.clock.now_ns)}, modelled"))
     if machine.services.at_runtime:
         rows.append(("Boot services", "gone: ExitBootServices has succeeded"))
     return table_lines(rows)
@@ -109,4 +109,4 @@ def _share(size: int, memory: int) -> str:
 
 def _boot_seconds(machine: Machine) -> str:
     boot = machine.boot_accept
-    return "" if boot is None else f", {modelled_time(round(boot.seconds * 1e9))} modelled"
+    return "" if boot is None else f", modelled {range_text(boot.time)}"

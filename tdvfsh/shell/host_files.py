@@ -37,10 +37,10 @@ def options_with(shell: Shell, command: str, given: Mapping[str, object]) -> TdO
     from tdvfsh.shell.machine_binding import options_of
 
     use_of(command).check(given)
-    values: dict[str, Any] = {
-        name: host_file(shell, str(value), OPTIONS[name].image).path if OPTIONS[name].names_file(value) else value
-        for name, value in given.items()
-    }
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        option = OPTIONS[name]
+        values[name] = option.with_files(value, lambda path, kind=option.image: host_file(shell, path, kind).path)
     return replace(options_of(shell), **values)
 
 

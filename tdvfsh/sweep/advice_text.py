@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tdvfsh.report.boots.boot_text import labelled
+from tdvfsh.report.modelled_text import cell_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.sweep.advise import NONE, Advice, Question, kaslr_seeds
 from tdvfsh.sweep.search import Found
@@ -29,7 +30,7 @@ def advice_lines(advice: Advice) -> list[str]:
                     format_size(trial.accept),
                     human_size(trial.boot_bytes),
                     human_size(trial.on_demand_bytes) if trial.on_demand_bytes else "-",
-                    f"{trial.seconds:.3f} s",
+                    cell_text(trial.time),
                     _below(found),
                 )
             )
@@ -56,7 +57,7 @@ def fleet_lines(advices: Sequence[Advice]) -> list[str]:
                 *(_smallest(found.get(loader)) for loader in loaders),
                 format_size(plain.accept) if plain else "-",
                 f"{format_size(best.accept)}, on demand: {best.on_demand}" if best else "nothing boots",
-                f"{best.seconds:.3f} s" if best else "-",
+                cell_text(best.time) if best else "-",
             )
         )
     lines = table_lines(rows, " >" + ">" * len(loaders) + "> >")
@@ -84,8 +85,9 @@ def advice_dict(advice: Advice) -> dict[str, Any]:
             for entry in advice.loaders
         ],
         "choices": [
-            {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.seconds,
-             "dma_pages": choice.dma_pages, "dma_seconds": choice.dma_seconds}
+            {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.time.seconds,
+             "range": list(choice.time.range_seconds),
+             "dma_pages": choice.dma_pages, "dma_seconds": choice.dma_time.seconds}
             for choice in advice.choices
         ],
         "recommended": None
@@ -105,7 +107,8 @@ def _found_dict(found: Found | None) -> dict[str, Any] | None:
         "fails_between": list(found.fails_between),
         "boot_bytes": trial.boot_bytes,
         "on_demand_bytes": trial.on_demand_bytes,
-        "modelled_seconds": trial.seconds,
+        "modelled_seconds": trial.time.seconds,
+        "range": list(trial.time.range_seconds),
         "below": found.below.ending if found.below else None,
         "boots_run": found.boots,
     }

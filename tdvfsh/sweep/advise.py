@@ -11,9 +11,11 @@ from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.search import AcceptSearch, Found, Trial, run_trial
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.units import human_size
 
 NONE: Final = "none"
@@ -42,17 +44,17 @@ class LoaderAdvice:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled seconds at worst.
+    """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled time at worst.
 
-    ``dma_seconds`` of them go to ``dma_pages`` that firmware accepts again after DMA, whatever the option.
+    ``dma_time`` of it goes to ``dma_pages`` that firmware accepts again after DMA, whatever the option.
     """
 
     accept: int
     on_demand: str
-    seconds: float
+    time: Modelled
     on_demand_bytes: int
     dma_pages: int = 0
-    dma_seconds: float = 0.0
+    dma_time: Modelled = NO_TIME
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,10 +151,10 @@ def search(image: ImageFacts, options: TdOptions, step: int) -> Found | None:
 
 
 def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list[Choice]) -> Advice:
-    choices.sort(key=lambda choice: (choice.seconds, _SIMPLEST_FIRST.index(choice.on_demand)))
+    choices.sort(key=lambda choice: (choice.time.likely, _SIMPLEST_FIRST.index(choice.on_demand)))
     recommended = None
     if choices:
-        alike = [choice for choice in choices if choice.seconds <= choices[0].seconds * (1 + ALIKE)]
+        alike = [choice for choice in choices if choice.time.likely <= choices[0].time.likely * (1 + ALIKE)]
         recommended = min(alike, key=lambda choice: _SIMPLEST_FIRST.index(choice.on_demand))
     reason = _reason(question, loaders, choices, recommended)
     return Advice(
@@ -184,8 +186,8 @@ def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, ste
             if not trials[-1].booted:
                 break
         else:
-            worst = max(trials, key=lambda trial: trial.seconds)
-            return Choice(accept, option, worst.seconds, worst.on_demand_bytes, worst.dma_pages, worst.dma_seconds)
+            worst = max(trials, key=lambda trial: trial.time.likely)
+            return Choice(accept, option, worst.time, worst.on_demand_bytes, worst.dma_pages, worst.dma_time)
         machines.insert(0, machines.pop(len(trials) - 1))  # what failed last is the first to fail again
         accept, trials = accept + step, []
     return None
@@ -216,29 +218,28 @@ def _cheapest(every: str, choices: Sequence[Choice], recommended: Choice) -> str
     plain = next((choice for choice in choices if choice.on_demand == NONE), None)
     quickest = choices[0]
     if recommended.on_demand == NONE:
-        text = f"{every} with nothing accepted on demand, in modelled {recommended.seconds:.3f} s"
+        text = f"{every} with nothing accepted on demand, in modelled {range_text(recommended.time)}"
         if quickest is not recommended:
             text += (
                 f"; {_WORDS[quickest.on_demand]} would start from {human_size(quickest.accept)} and take "
-                f"{quickest.seconds:.3f} s, too little less to be worth it"
+                f"{range_text(quickest.time)}, too little less to be worth it"
             )
         return text
     text = (
-        f"{every} with {_WORDS[recommended.on_demand]} in modelled {recommended.seconds:.3f} s, "
+        f"{every} with {_WORDS[recommended.on_demand]} in modelled {range_text(recommended.time)}, "
         f"{human_size(recommended.on_demand_bytes)} of it accepted on demand"
     )
     if plain is not None:
-        return (
-            f"{text}; without accepting on demand it takes {human_size(plain.accept)} at boot and {plain.seconds:.3f} s"
-        )
+        alone = f"{human_size(plain.accept)} at boot and {range_text(plain.time)}"
+        return f"{text}; without accepting on demand it takes {alone}"
     return f"{text}; without accepting on demand not every loader boots"
 
 
 def _dma(choice: Choice) -> str:
     """What accepting less at boot does not save, where it is more than all that it could save."""
-    if choice.dma_seconds <= choice.seconds - choice.dma_seconds:
+    if choice.dma_time.likely <= choice.time.likely - choice.dma_time.likely:
         return ""
     return (
-        f"; {choice.dma_seconds:.3f} s of it go to {choice.dma_pages:,} pages that firmware shares for DMA and accepts "
-        "again, however little is accepted at boot"
+        f"; {range_text(choice.dma_time)} of it go to {choice.dma_pages:,} pages that firmware shares for DMA and "
+        "accepts again, however little is accepted at boot"
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from tdvfsh.accept.boot_time import BELOW_4G, EAGER, parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
+from tdvfsh.report.modelled_text import ModelledSeconds, range_text
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.row import BOOTS, FAILS, Cell, Row
 from tdvfsh.units import format_size
@@ -99,8 +100,19 @@ _SECONDS: Final = ("boot_accept_seconds", "on_demand_accept_seconds", "dma_accep
 
 
 def total_seconds(row: Row) -> float:
-    """Modelled seconds of all accepting until the operating system."""
+    """Likely seconds of all accepting until the operating system."""
     return sum(_float(row.get(name)) for name in _SECONDS)
+
+
+def total_time(row: Row) -> ModelledSeconds:
+    """Modelled time of all accepting until the operating system."""
+    return ModelledSeconds(
+        total_seconds(row),
+        _float(row.get("accept_low_seconds")),
+        _float(row.get("accept_high_seconds")),
+        bool(row.get("placeholder")),
+        bool(row.get("extrapolated")),
+    )
 
 
 def _groups(rows: Sequence[Row], plotted: Sequence[str]) -> list[tuple[str, list[Row]]]:
@@ -126,7 +138,7 @@ def _labelled(name: str, value: Cell) -> str:
 
 def _note(row: Row) -> str:
     if row["outcome"] == BOOTS:
-        return f"boots, modelled {total_seconds(row):.3f} s"
+        return f"boots, modelled {range_text(total_time(row))}"
     if row["outcome"] == FAILS:
         return f"{str(row['status']).removeprefix('EFI_')} at {row['stage']}"
     return str(row["why"])

@@ -23,11 +23,13 @@ ERROR: Final = "error"
 RESULT_COLUMNS: Final = (
     "outcome", "status", "stage", "boot_bytes", "on_demand_bytes", "left_to_os_bytes", "lost_bytes", "calls",
     "pages_4k", "pages_2m", "boot_accept_seconds", "on_demand_accept_seconds", "dma_accept_seconds",
+    "accept_low_seconds", "accept_high_seconds", "placeholder", "extrapolated",
     "kernel_start", "initrd_start",
     "failed_service", "asked_bytes", "largest_free_bytes", "unaccepted_bytes", "why",
 )  # fmt: skip
 COLUMNS: Final = ("key", "image", *AXIS_NAMES, *RESULT_COLUMNS)
-"""Of a row, in order. Sizes and addresses in bytes, times in modelled seconds; what does not apply is null."""
+"""Of a row, in order. Sizes and addresses in bytes, times in modelled seconds, likely ones where nothing else is said;
+``placeholder`` and ``extrapolated`` are 0 or 1; what does not apply is null."""
 
 Cell = int | float | str | bool | None
 Row = dict[str, Cell]
@@ -102,6 +104,8 @@ def _files(facts: ImageFacts) -> BootFiles:
 
 def _outcome(result: BootResult) -> Row:
     accepted, failure = result.machine.boot_accept, result.failure
+    time = result.accept_time
+    low, high = time.range_seconds
     return {
         "outcome": BOOTS if result.booted else FAILS,
         "status": result.status.name,
@@ -116,6 +120,10 @@ def _outcome(result: BootResult) -> Row:
         "boot_accept_seconds": result.boot_accept_seconds,
         "on_demand_accept_seconds": result.on_demand_seconds,
         "dma_accept_seconds": result.dma_seconds,
+        "accept_low_seconds": low,
+        "accept_high_seconds": high,
+        "placeholder": int(time.rests_on_placeholder),
+        "extrapolated": int(time.is_extrapolated),
         "kernel_start": _start(result, "kernel"),
         "initrd_start": _start(result, "initrd"),
         "failed_service": failure.service if failure else None,

@@ -16,6 +16,7 @@ from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.units import PAGE_SIZE, format_size, human_size
 
 WINDOW: Final = 64
@@ -27,9 +28,9 @@ _HELD: Final = ("kernel_file", "initrd_file", "image", "initrd")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One boot. Sizes in bytes; ``seconds`` are modelled; ``held_bytes`` is what certainly has to be accepted.
+    """One boot. Sizes in bytes; ``time`` is modelled; ``held_bytes`` is what certainly has to be accepted.
 
-    ``dma_pages`` of 4 KiB are accepted again after DMA, and ``dma_seconds`` of ``seconds`` go to that.
+    ``dma_pages`` of 4 KiB are accepted again after DMA, and ``dma_time`` of ``time`` goes to that.
     """
 
     accept: int
@@ -38,10 +39,10 @@ class Trial:
     ending: str
     boot_bytes: int = 0
     on_demand_bytes: int = 0
-    seconds: float = 0.0
+    time: Modelled = NO_TIME
     held_bytes: int = 0
     dma_pages: int = 0
-    dma_seconds: float = 0.0
+    dma_time: Modelled = NO_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +180,10 @@ def run_trial(
         ending=_ending(result),
         boot_bytes=result.boot_bytes,
         on_demand_bytes=result.on_demand_bytes,
-        seconds=result.accept_seconds,
+        time=result.accept_time,
         held_bytes=sum(entry.size for entry in result.placements if entry.what in _HELD and not entry.freed),
         dma_pages=result.dma_pages,
-        dma_seconds=result.dma_seconds,
+        dma_time=result.dma_time,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from tdvfsh.sweep.drawing import FAINT, LEFT, PLOT_WIDTH, Dot, Drawing, Line, Shape, Words, panels_drawing
 from tdvfsh.sweep.panels import TimePanel
 from tdvfsh.sweep.ticks import round_sizes, round_steps
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 LINE_COLOURS: Final = {
     "none": "#444444",
@@ -55,6 +55,6 @@ def _draw(panel: TimePanel, x: float, y: float) -> list[Shape]:
         for run in runs:
             shapes.append(Line(tuple(place(*point) for point in run), LINE_COLOURS[option], thickness))
             for size, seconds in run:
-                hint = f"{option}: {human_size(size)} at boot, modelled {seconds:.4f} s"
+                hint = f"{option}: {human_size(size)} at boot, modelled {human_seconds(seconds)}, likely"
                 shapes.append(Dot(*place(size, seconds), 2.5, LINE_COLOURS[option], hint))
     return shapes

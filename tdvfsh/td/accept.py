@@ -95,7 +95,7 @@ def td_accept_pages(td: TrustDomain, start: int, count: int, page_size: int) -> 
         completion; EFI_UNSUPPORTED in a machine that is not a TD.
     """
     outcome = accept_pages_untimed(td, start, count, page_size)
-    td.clock.advance(td.cost.nanoseconds(outcome))
+    td.spend(td.cost.time(outcome))
     return outcome
 
 
@@ -123,7 +123,7 @@ def accept_memory_resource(td: TrustDomain, start: int, size: int, large_pages: 
         large_pages: False selects the behaviour of edk2-staging in 2021: everything in 4 KiB pages.
     """
     outcome = accept_range_untimed(td, start, size, large_pages)
-    td.clock.advance(td.cost.nanoseconds(outcome))
+    td.spend(td.cost.time(outcome))
     return outcome
 
 

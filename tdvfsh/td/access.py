@@ -72,4 +72,4 @@ def _back(td: TrustDomain, gpa: int) -> None:
 
 def _exit(td: TrustDomain) -> None:
     td.tdcall.exits += 1
-    td.clock.advance(td.cost.td_exit_ns)
+    td.spend(td.cost.calls("td_exit", 1))

@@ -17,6 +17,7 @@ from tdvfsh.td.accept import AcceptOutcome
 from tdvfsh.units import MIB, pages_for
 
 if TYPE_CHECKING:
+    from tdvfsh.td.cost import Modelled
     from tdvfsh.td.trust_domain import TrustDomain
 
 FW_CFG_CHUNK: Final = MIB
@@ -52,18 +53,19 @@ class DmaRules:
 NO_DMA: Final = DmaRules()
 
 
-def accept_again(td: TrustDomain, pages: int, calls: int) -> int:
+def accept_again(td: TrustDomain, pages: int, calls: int) -> Modelled:
     """Convert ``pages`` with ``calls`` MapGPA calls in total, and accept them; the TD's clock advances.
 
     They were accepted before and are afterwards, so that of RAM no byte counts twice.
 
     Returns:
-        Modelled nanoseconds that it took.
+        The modelled time that it took.
     """
     work = AcceptOutcome(pages_4k=pages, calls=pages, td_exits=pages)
-    took = td.cost.nanoseconds(work) + calls * td.cost.map_gpa_ns
+    took = td.cost.time(work) + td.cost.calls("map_gpa", calls)
     td.tdcall.calls += pages
     td.tdcall.exits += pages
     td.map_gpa_calls += calls
-    td.clock.advance(took)
+    td.spend(took)
+    td.spent_on_dma += took
     return took

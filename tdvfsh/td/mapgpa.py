@@ -62,7 +62,7 @@ def map_gpa(td: TrustDomain, gpa: int, size: int) -> MapGpaResult:
     Source: QEMU accel/kvm/kvm-all.c (kvm_convert_memory): device registers are shared already.
     """
     td.map_gpa_calls += 1
-    td.clock.advance(td.cost.map_gpa_ns)
+    td.spend(td.cost.calls("map_gpa", 1))
     fault = td.faults.map_gpa(td.map_gpa_calls) if td.faults is not None else None
     if fault is not None:
         return MapGpaResult(fault, gpa if fault is TdvmcallStatus.RETRY else 0)

@@ -18,6 +18,7 @@ from tdvfsh.td.accept import (
     accept_range_untimed,
     split_for_accept,
 )
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.tdx import SeptLevel, TdcallStatus
@@ -73,8 +74,8 @@ class SecAccept:
     Args:
         outcome: Everything in sum.
         accepted_bytes_per_vcpu: Bytes that each vCPU accepted, the boot processor first.
-        serial_ns: Modelled time in which the boot processor worked alone.
-        parallel_ns: Modelled time in which all vCPUs worked together.
+        serial: Modelled time in which the boot processor worked alone.
+        parallel: Modelled time in which all vCPUs worked together.
         accepted: ``(start, end)`` of the ranges it worked on, in that order.
         steps: The same ranges by page size, and whether all vCPUs shared in them.
         lost: ``(start, end)`` of what firmware takes for accepted and is not.
@@ -82,16 +83,21 @@ class SecAccept:
 
     outcome: AcceptOutcome
     accepted_bytes_per_vcpu: tuple[int, ...]
-    serial_ns: int
-    parallel_ns: int
+    serial: Modelled
+    parallel: Modelled
     accepted: tuple[tuple[int, int], ...]
     steps: tuple[SecStep, ...] = ()
     lost: tuple[tuple[int, int], ...] = ()
 
     @property
     def seconds(self) -> float:
-        """Modelled seconds from the first to the last accept."""
-        return (self.serial_ns + self.parallel_ns) / 1e9
+        """Likely seconds from the first to the last accept."""
+        return self.time.seconds
+
+    @property
+    def time(self) -> Modelled:
+        """Modelled time from the first to the last accept."""
+        return self.serial + self.parallel
 
     def accept_calls(self) -> Iterator[AcceptCall]:
         """Each TDCALL, all of them successful; what vCPUs accept at the same time in the order of its addresses."""
@@ -140,12 +146,12 @@ def sec_accept(
         start, end = max(entry.start, accepted_end), min(entry.end, end_address)
         if start < end:
             sec.accept(start, end)
-    td.clock.advance(sec.serial_ns + sec.parallel_ns)
+    td.spend(sec.serial + sec.parallel)
     return SecAccept(
         outcome=sec.outcome,
         accepted_bytes_per_vcpu=tuple(sec.per_vcpu),
-        serial_ns=sec.serial_ns,
-        parallel_ns=sec.parallel_ns,
+        serial=sec.serial,
+        parallel=sec.parallel,
         accepted=tuple(sec.accepted),
         steps=tuple(sec.steps),
         lost=tuple(sec.lost),
@@ -161,8 +167,8 @@ class _Sec:
         self.rules = rules
         self.outcome = NOTHING
         self.per_vcpu = [0] * vcpus
-        self.serial_ns = 0
-        self.parallel_ns = 0
+        self.serial = NO_TIME
+        self.parallel = NO_TIME
         self.accepted: list[tuple[int, int]] = []
         self.steps: list[SecStep] = []
         self.lost: list[tuple[int, int]] = []
@@ -194,7 +200,7 @@ class _Sec:
             return
         large_pages = self.rules.large_pages
         outcome = accept_range_untimed(self.td, start, end - start, large_pages)
-        self.serial_ns += self.td.cost.nanoseconds(outcome)
+        self.serial += self.td.cost.time(outcome)
         self._add(outcome, start, end)
         parts = split_for_accept(start, end - start, large_pages)
         self.steps += (SecStep(at, at + part, page_size) for at, part, page_size in parts)
@@ -205,8 +211,7 @@ class _Sec:
         page_size = LARGE_PAGE_SIZE if self.rules.large_pages else PAGE_SIZE
         outcome = accept_pages_untimed(self.td, start, (middle - start) // page_size, page_size)
         shares = chunk_shares(middle - start, self.vcpus)
-        alone = self.td.cost.nanoseconds(outcome)
-        self.parallel_ns += self.td.cost.shared(alone, shares[0] / (middle - start))
+        self.parallel += self.td.cost.time(outcome, self.vcpus, shares[0] / (middle - start))
         self._add(outcome, start, middle)
         self.steps.append(SecStep(start, middle, page_size, self.vcpus))
         given = [outcome.accepted_bytes * share // (middle - start) // PAGE_SIZE * PAGE_SIZE for share in shares]
@@ -216,7 +221,7 @@ class _Sec:
             self.lost.append((middle, end))
         elif middle < end and not outcome.status.is_error:
             rest = accept_pages_untimed(self.td, middle, (end - middle) // PAGE_SIZE, PAGE_SIZE)
-            self.serial_ns += self.td.cost.nanoseconds(rest)
+            self.serial += self.td.cost.time(rest)
             self._add(rest, middle, end)
             self.steps.append(SecStep(middle, end, PAGE_SIZE))
             self.per_vcpu[0] += rest.accepted_bytes

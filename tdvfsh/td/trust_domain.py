@@ -8,7 +8,7 @@ from typing import Final
 from tdvfsh.errors import UsageError
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.contents import Contents
-from tdvfsh.td.cost import CostModel
+from tdvfsh.td.cost import NO_TIME, CostModel, Modelled, cost_model
 from tdvfsh.td.faults import TdFaults
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.ranges import RangeMap
@@ -19,7 +19,6 @@ from tdvfsh.uefi.tdx import SEPT_VE_DISABLE, SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, human_size
 
 GPA_WIDTHS: Final = (48, 52)
-_DEFAULT_COST: Final = CostModel()
 
 
 class TrustDomain:
@@ -31,11 +30,15 @@ class TrustDomain:
         vcpus: Number of vCPUs, at least 1.
         host_page_size: Largest page that the host maps: 4096 or 2 MiB.
         sept_ve_disable: TD attribute bit 28: touching a PENDING page leaves the TD instead of raising #VE.
-        cost: The cost model.
+        cost: The cost model; that of the default preset where None.
         td: False makes a plain VM: all RAM is there from the start, accepting is EFI_UNSUPPORTED.
         added: Ranges that the VMM adds before the TD runs, already accepted.
         max_map_gpa: Bytes the VMM converts in one MapGPA call before it answers RETRY; None for no limit.
         firmware: Private pages outside of RAM that hold firmware, there from the start; they count as no RAM.
+
+    Attributes:
+        spent: Modelled time that accepts, TD exits and conversions have taken so far.
+        spent_on_dma: The part of it that pages shared for DMA have taken.
 
     Raises:
         UsageError: An invalid width, count or size.
@@ -43,7 +46,8 @@ class TrustDomain:
 
     __slots__ = (
         "accepts", "added_bytes", "clock", "contents", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td",
-        "map_gpa_calls", "max_map_gpa", "ram", "sept", "sept_ve_disable", "shared", "tdcall", "vcpus",
+        "map_gpa_calls", "max_map_gpa", "ram", "sept", "sept_ve_disable", "shared", "spent", "spent_on_dma",
+        "tdcall", "vcpus",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +57,7 @@ class TrustDomain:
         vcpus: int = 1,
         host_page_size: int = LARGE_PAGE_SIZE,
         sept_ve_disable: bool = True,
-        cost: CostModel = _DEFAULT_COST,
+        cost: CostModel | None = None,
         td: bool = True,
         added: Sequence[AddressSpan] = (),
         max_map_gpa: int | None = None,
@@ -71,10 +75,12 @@ class TrustDomain:
         self.gpaw = gpaw
         self.vcpus = vcpus
         self.sept_ve_disable = sept_ve_disable
-        self.cost = cost
+        self.cost = cost if cost is not None else cost_model()
         self.is_td = td
         self.max_map_gpa = max_map_gpa
         self.clock = VirtualClock()
+        self.spent: Modelled = NO_TIME
+        self.spent_on_dma: Modelled = NO_TIME
         self.contents = Contents()
         self.shared: RangeMap[bool] = RangeMap()
         self.sept = SecureEpt(host_page_size)
@@ -134,12 +140,17 @@ class TrustDomain:
     def faults(self, faults: TdFaults | None) -> None:
         self.tdcall.faults = faults
 
+    def spend(self, time: Modelled) -> None:
+        """Let the clock advance by the likely time of accepting, TD exits and conversions, and add it to ``spent``."""
+        self.spent += time
+        self.clock.advance(time.likely)
+
     def copy(self) -> TrustDomain:
         """A snapshot that goes its own way; costs as much as there are ranges."""
         twin = TrustDomain.__new__(TrustDomain)
         for name in (
             "accepts", "added_bytes", "cost", "firmware_bytes", "firmware_end", "gpaw", "is_td", "map_gpa_calls",
-            "max_map_gpa", "ram", "vcpus",
+            "max_map_gpa", "ram", "spent", "spent_on_dma", "vcpus",
         ):  # fmt: skip
             setattr(twin, name, getattr(self, name))
         twin.sept_ve_disable = self.sept_ve_disable

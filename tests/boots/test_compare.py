@@ -33,7 +33,7 @@ def test_every_combination_is_booted_once_in_the_order_of_the_axes(opened: Opene
     assert headings == [
         f"{memory} GiB RAM, firmware {model}" for memory in (2, 8) for model in ("inteltdx", "ovmf-2025.02")
     ]
-    assert compare_sfo(rows)[1].endswith(f'"{2 * GIB}","inteltdx","0.0"')
+    assert f'"{2 * GIB}","inteltdx","0.0","' in compare_sfo(rows)[1]
 
 
 def test_one_machine_needs_no_heading(opened: Opener) -> None:

@@ -13,7 +13,7 @@ from tdvfsh.linux.os_counts import early_count
 from tdvfsh.linux.os_side import OsAccept, OsSide, os_side
 from tdvfsh.loaders.files import InitrdFile
 from tdvfsh.machine import TdOptions
-from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE
+from tdvfsh.units import GIB, MIB, PAGE_SIZE
 from tests.boots.made_files import CLOUD_6_12, Opener
 
 MADE = "6.12.0-tdvfsh"
@@ -42,7 +42,7 @@ def test_memblock_takes_the_highest_memory_and_bounce_buffers_below_4_gib(opened
     struct_pages, small, tables, slots = 66 * GIB // 64, 3 * 2 * MIB, (64 + 32) * MIB, 12 * MIB
     step = _step(_side(opened), "memblock")
     assert step.accepted_bytes == struct_pages + small + tables + slots
-    assert (step.pages_4k, step.pages_2m) == (0, step.accepted_bytes // LARGE_PAGE_SIZE)
+    assert (step.pages_4k, step.pages_2m) == (step.accepted_bytes // PAGE_SIZE, 0)
     less = _step(_side(opened, accept="512M"), "memblock")
     assert less.accepted_bytes == step.accepted_bytes + GIB
 
@@ -123,7 +123,7 @@ def test_the_last_accept_memory_on_the_command_line_counts(opened: Opener) -> No
 
 
 def test_a_host_of_small_pages_makes_every_unit_513_tdcalls(opened: Opener) -> None:
-    large, small = _side(opened), _side(opened, host_page_size=PAGE_SIZE)
+    large, small = _side(opened, cost="kvm-2m"), _side(opened)
     units = _step(large, "memblock").calls
     step = _step(small, "memblock")
     assert (step.calls, step.pages_4k) == (513 * units, 512 * units)

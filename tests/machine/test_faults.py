@@ -13,7 +13,7 @@ from tdvfsh.td.mapgpa import set_memory_shared
 from tdvfsh.trace.records import PageAccept
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import GIB, MIB, PAGE_SIZE
+from tdvfsh.units import GIB, MIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener
 
 ANY, DATA = EfiAllocateType.AllocateAnyPages, EfiMemoryType.EfiLoaderData
@@ -134,7 +134,9 @@ def test_a_failed_accept_in_sec_keeps_the_td_from_starting() -> None:
 
 
 def test_a_size_mismatch_costs_one_tdcall_and_512_small_ones() -> None:
-    sound, mismatched = Machine(TdOptions()), Machine(TdOptions(fault=("tdcall:1=SIZE_MISMATCH",)))
+    sound, mismatched = (
+        Machine(TdOptions(host_page_size="2M", fault=fault)) for fault in ((), ("tdcall:1=SIZE_MISMATCH",))
+    )
     calls = []
     for machine in (sound, mismatched):
         before = machine.td.tdcall.calls
@@ -144,8 +146,8 @@ def test_a_size_mismatch_costs_one_tdcall_and_512_small_ones() -> None:
 
 
 def test_a_host_of_small_pages_meets_a_mismatch_at_every_2_mib() -> None:
-    large = Machine(TdOptions(accept=parse_boot_accept("512M")))
-    small = Machine(TdOptions(accept=parse_boot_accept("512M"), host_page_size=PAGE_SIZE))
+    large = Machine(TdOptions(accept=parse_boot_accept("512M"), cost="kvm-2m"))
+    small = Machine(TdOptions(accept=parse_boot_accept("512M")))
     assert large.boot_accept is not None
     assert small.boot_accept is not None
     assert small.boot_accept.outcome.size_mismatches == large.boot_accept.outcome.pages_2m

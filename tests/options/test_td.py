@@ -123,7 +123,7 @@ def test_the_usual_td_is_the_contracts() -> None:
     assert TdOptions().as_dict() == {
         "memory": 4 << 30, "vcpus": 1, "gpaw": 48, "accept": "512M", "on_demand": "none", "profile": "auto",
         "loader": "direct", "firmware_model": "auto", "td": True, "firmware": None, "map": None,
-        "host_page_size": 2 << 20, "sept_ve_disable": True, "accept_at_exit": "none", "faults": [],
+        "cost": ["kvm-4k"], "host_page_size": "auto", "sept_ve_disable": True, "accept_at_exit": "none", "faults": [],
         "loader_file": None, "measurement": "cc",
     }  # fmt: skip
 
@@ -183,7 +183,7 @@ def test_behind_every_name_stands_something() -> None:
         ("memory", 2.5, "not a size"),
         ("kaslr_seed", 1 << 32, "give 0 to 4294967295"),
         ("max_ram_below_4g", "5G", "give 1M to 4G"),
-        ("host_page_size", "1G", "give 4K or 2M"),
+        ("host_page_size", "1G", "give auto or 4K or 2M"),
         ("gpaw", 50, "give 48 or 52"),
         ("accept", "z" * 600, "unknown; give eager"),
         ("accept", 4097, "multiple of 4 KiB"),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.report.td_text import td_lines
-from tdvfsh.units import PAGE_SIZE
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "memmap" / "trixie-512M.txt"
 
@@ -19,9 +18,10 @@ def test_the_usual_machine_has_no_unusual_rows() -> None:
     assert not {"From", "Host", "Attributes", "At exit"} & _rows(Machine(TdOptions())).keys()
 
 
-def test_a_host_of_small_pages_the_exit_policy_and_a_cleared_attribute_are_shown() -> None:
-    rows = _rows(Machine(TdOptions(host_page_size=PAGE_SIZE, accept_at_exit="unless-objected", sept_ve_disable=False)))
-    assert rows["Host"] == "maps 4 KiB pages only"
+def test_a_host_that_differs_from_its_cost_the_exit_policy_and_a_cleared_attribute_are_shown() -> None:
+    rows = _rows(Machine(TdOptions(host_page_size="2M", accept_at_exit="unless-objected", sept_ve_disable=False)))
+    assert rows["Cost"] == "kvm-4k; the host maps 2 MiB pages"
+    assert rows["Host"] == "maps 2 MiB pages, and not as its cost says"
     assert "unless the OS objects" in rows["At exit"]
     assert "#VE" in rows["Attributes"]
 

@@ -13,6 +13,7 @@ from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import LOADER_NAMES, TdOptions
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.advice_text import advice_dict, advice_lines, fleet_lines
 from tdvfsh.sweep.advise import Advice, Question, advise, kaslr_seeds
 from tdvfsh.sweep.executors import local_workers
@@ -134,8 +135,8 @@ def test_what_is_recommended_boots_with_every_loader_and_nothing_that_boots_is_q
         for loader in LOADERS:
             trial = run_trial(replace(options, loader=loader, on_demand=choice.on_demand), files, choice.accept)
             assert trial.booted
-            assert trial.seconds <= choice.seconds
-    assert advice.recommended.seconds <= min(choice.seconds for choice in advice.choices) * 1.05
+            assert trial.time.likely <= choice.time.likely
+    assert advice.recommended.time.likely <= min(choice.time.likely for choice in advice.choices) * 1.05
     plain = next(choice for choice in advice.choices if choice.on_demand == "none")
     assert plain.accept == max(entry.found["none"].steady for entry in advice.loaders if entry.found["none"])
 
@@ -166,7 +167,7 @@ def test_where_accepting_on_demand_is_quicker_it_is_recommended_and_the_reason_s
     plain = next(choice for choice in advice.choices if choice.on_demand == "none")
     assert advice.recommended is not None
     assert (advice.recommended.on_demand, advice.recommended.accept) == ("service", 72 * MIB)
-    assert f"it takes {plain.accept // MIB} MiB at boot and {plain.seconds:.3f} s" in advice.reason
+    assert f"it takes {plain.accept // MIB} MiB at boot and {range_text(plain.time)}" in advice.reason
 
 
 def test_an_image_that_boots_nowhere_is_said_to(image: Callable[..., ImageFacts]) -> None:
@@ -211,5 +212,5 @@ def test_advice_tells_what_dma_costs_where_that_is_more_than_lazy_accept_could_s
     assert f"{advice.recommended.dma_pages:,} pages that firmware shares for DMA" in advice.reason
     (plain,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="upstream"), ("direct",))])
     assert plain.recommended is not None
-    assert ("DMA" in plain.reason) == (plain.recommended.dma_seconds > plain.recommended.seconds / 2)
+    assert ("DMA" in plain.reason) == (plain.recommended.dma_time.likely > plain.recommended.time.likely / 2)
     assert advice_dict(advice)["choices"][0]["dma_pages"] == advice.choices[0].dma_pages > 10_000

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.td.added import added_spans
+from tdvfsh.td.cost import NO_TIME
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.hob import TdHobEntry, td_hob_entries
 from tdvfsh.td.ram import RamLayout
@@ -135,7 +136,7 @@ def test_only_more_than_a_chunk_is_worth_waking_the_others(size: int, second_vcp
     ]
     sec = sec_accept(td, entries)
     assert sec.accepted_bytes_per_vcpu == (8 * MIB + size - second_vcpu, second_vcpu)
-    assert (sec.parallel_ns > 0) == (second_vcpu > 0)
+    assert (sec.parallel.likely > 0) == (second_vcpu > 0)
 
 
 def test_the_ragged_end_of_a_shared_range_is_the_boot_processors_in_small_pages() -> None:
@@ -167,7 +168,7 @@ def test_where_the_boot_processor_works_alone_others_cost_nothing_and_save_nothi
     alone = SecRules(boot_processor_alone=True)
     _, one = _boot(2 * GIB, 1, rules=alone)
     _, four = _boot(2 * GIB, 4, rules=alone)
-    assert (four.serial_ns, four.parallel_ns) == (one.serial_ns, 0)
+    assert (four.serial, four.parallel) == (one.serial, NO_TIME)
     assert four.accepted_bytes_per_vcpu == (one.accepted_bytes_per_vcpu[0], 0, 0, 0)
 
 

@@ -24,6 +24,7 @@ from tdvfsh.loaders.flow import LOAD_INITRD
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boots.boot_text import files_lines, labelled, story_lines
 from tdvfsh.report.boots.compare_text import compare_lines, compared_rows
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import GIB, MIB, human_size
 
@@ -76,14 +77,14 @@ def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], sourc
         initrd = next((entry for entry in result.placements if entry.what == "initrd" and not entry.freed), None)
         rows = [
             ("", outcome, f"{human_size(result.on_demand_bytes)} accepted on demand in {_accepts(result)}",
-             f"initrd at {initrd.start:#x}" if initrd else "", f"modelled {result.on_demand_seconds:.3f} s"),
+             f"initrd at {initrd.start:#x}" if initrd else "", f"modelled {range_text(result.on_demand_time)}"),
         ]  # fmt: skip
         print_lines(table_lines(rows, indent="        "))
     print_lines(
         [
             "",
             "Next: 'tdvfsh compare KERNEL --initrd F' for your own images, 'tdvfsh' for the shell.",
-            "All times are modelled, not measured: 'tdvfsh -c \"td -v\"' names their sources.",
+            "All times are modelled, not measured: 'tdvfsh cost' names their constants, ranges and sources.",
         ]
     )
 

@@ -12,6 +12,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
+from tdvfsh.report.modelled_text import ModelledSeconds, cell_text, range_object
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (
-    "memory", "accept at boot", "accept_memory", "before kernel", "by kernel", "left", "TDCALLs", "modelled s", "ended",
+    "memory", "accept at boot", "accept_memory", "before kernel", "by kernel", "left", "TDCALLs", "modelled", "ended",
 )  # fmt: skip
 
 
@@ -75,13 +76,14 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
     from tdvfsh.report.boots.os_run_text import os_run_dict
     from tdvfsh.report.boots.shortcut_text import shortcut_dict
 
-    before = result.accept_seconds
+    before = result.accept_time
     found: dict[str, Any] = {
         "memory": memory,
         "accept": accept,
         "accept_memory": policy,
         "before_kernel_bytes": result.boot_bytes + result.on_demand_bytes,
-        "before_kernel_modelled_seconds": before,
+        "before_kernel_modelled_seconds": before.seconds,
+        "modelled": range_object(before if result.os_run is None else before + result.os_run.accept_time),
         "status": result.status.name,
         "stage": result.stage,
     }
@@ -95,17 +97,16 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
 def _cells(data: dict[str, Any]) -> tuple[str, ...]:
     start = (data["memory"], data["accept"], data["accept_memory"], human_size(data["before_kernel_bytes"]))
     run = data.get("os")
-    before = data["before_kernel_modelled_seconds"]
+    modelled = cell_text(ModelledSeconds(**data["modelled"]))
     if run is None:
-        return (*start, "-", "-", "-", f"{before:.3f}", f"{data['status']} at {data['stage']}")
+        return (*start, "-", "-", "-", modelled, f"{data['status']} at {data['stage']}")
     by_kernel = run["unaccepted_bytes_before"] - run["unaccepted_bytes_after"]
     calls = sum(row["calls"] for row in run["accepts"])
-    seconds = before + run["modelled_seconds"]["kernel_accepts"]
     return (
         *start,
         human_size(by_kernel),
         human_size(run["unaccepted_bytes_after"]),
         f"{calls:,}",
-        f"{seconds:.3f}",
+        modelled,
         run["ending"] if re.fullmatch("power off|reset|matched", run["ending"]) else f"{run['ending']}: {run['why']}",
     )

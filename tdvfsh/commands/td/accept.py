@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tdvfsh.machine import Machine
     from tdvfsh.shell.shell import Shell
+    from tdvfsh.td.cost import Modelled
     from tdvfsh.td.tdcall import TdcallResult
     from tdvfsh.td.trust_domain import TrustDomain
     from tdvfsh.trace.records import PageAccept
@@ -88,18 +89,18 @@ def accept(shell: Shell, start: UnacceptedStart, size: UnacceptedSize) -> ShellS
 class _Meter(NamedTuple):
     accepted_bytes: int
     calls: int
-    now_ns: int
+    spent: Modelled
 
     @classmethod
     def of(cls, machine: Machine) -> _Meter:
-        return cls(machine.td.accepted_bytes, machine.td.tdcall.calls, machine.clock.now_ns)
+        return cls(machine.td.accepted_bytes, machine.td.tdcall.calls, machine.td.spent)
 
     def since(self, before: _Meter) -> _Meter:
-        return _Meter(*(now - then for now, then in zip(self, before, strict=True)))
+        return _Meter(self.accepted_bytes - before.accepted_bytes, self.calls - before.calls, self.spent - before.spent)
 
 
 def _account(machine: Machine, done: _Meter, first_record: int) -> str:
-    from tdvfsh.report.td_text import modelled_time
+    from tdvfsh.report.modelled_text import range_text
 
     if not done.accepted_bytes:
         return "nothing to do: all of it was accepted before"
@@ -107,7 +108,7 @@ def _account(machine: Machine, done: _Meter, first_record: int) -> str:
     small, large = (sum(record.pages_4k for record in records), sum(record.pages_2m for record in records))
     return (
         f"{human_size(done.accepted_bytes)} newly accepted in {done.calls:,} TDCALLs "
-        f"({small:,} x 4K, {large:,} x 2M), {modelled_time(done.now_ns)} modelled"
+        f"({small:,} x 4K, {large:,} x 2M), modelled {range_text(done.spent)}"
     )
 
 
@@ -290,9 +291,9 @@ def _raw_accept(machine: Machine, rcx: int) -> TdcallResult:
     work = AcceptOutcome(
         pages_4k=int(accepted and not large), pages_2m=int(accepted and large), calls=1, td_exits=result.exits
     )
-    duration = td.cost.nanoseconds(work)
-    write_call(machine.trace, rcx, work, result.status, duration_ns=duration)
-    td.clock.advance(duration)
+    took = td.cost.time(work)
+    write_call(machine.trace, rcx, work, result.status, duration_ns=took.likely)
+    td.spend(took)
     return result
 
 

@@ -31,15 +31,18 @@ def td(
     options: TdValues = NO_VALUES,
     engine: EngineName | None = None,
     sfo: Flag = False,
+    verbose: Flag = False,
+    v: Flag = False,
 ) -> ShellStatus:
     """Show the trust domain, or make another.
 
     SYNOPSIS:
-        td [-engine model|cpu] [-sfo]
+        td [-engine model|cpu] [-sfo | -v | -verbose]
         td new [TD options]
 
     OPTIONS:
         -sfo: Print Standard-Format Output.
+        -v, -verbose: Print the cost model as well: constants, ranges and sources.
         -engine: Whether images really run: cpu starts them on a processor (an optional extra), model does not.
         new: Make another TD, which takes the place of this one; what is not given stays as it was.
         [TD options]
@@ -53,6 +56,7 @@ def td(
 
     EXAMPLES:
         td
+        td -verbose
         td new -memory 2G -accept 512M -on-demand service
 
     RETURNVALUES:
@@ -68,14 +72,19 @@ def td(
     if engine is not None:
         choose_engine(shell, engine.lower())
     machine = machine_of(shell) if action is None else new_machine(shell, options_with(shell, "td", options))
-    _show(shell, machine, sfo=sfo)
+    _show(shell, machine, sfo=sfo, verbose=verbose or v)
     return ShellStatus.SUCCESS
 
 
-def _show(shell: Shell, machine: Machine, *, sfo: bool) -> None:
+def _show(shell: Shell, machine: Machine, *, sfo: bool, verbose: bool) -> None:
     from tdvfsh.report.td_text import td_lines, td_sfo
 
-    shell.print("\n".join(td_sfo(machine) if sfo else td_lines(machine)) + "\n")
+    lines = td_sfo(machine) if sfo else td_lines(machine)
+    if verbose and not sfo:
+        from tdvfsh.report.cost_text import cost_lines
+
+        lines += ["", *cost_lines(machine.td.cost)]
+    shell.print("\n".join(lines) + "\n")
 
 
 def _add_completions() -> None:

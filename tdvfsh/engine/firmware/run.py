@@ -43,6 +43,7 @@ from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.start import host_of
 from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement, measure_build
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
@@ -169,12 +170,14 @@ class FirmwareRun:
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
         layout = layout_of_td(image, ram) if options.td else layout_of_plain_vm(image)
         self.layout = layout
+        cost, host_page_size = host_of(options)
         self.td = td = TrustDomain(
             ram,
             options.gpaw,
             options.vcpus,
-            options.host_page_size,
+            host_page_size,
             options.sept_ve_disable,
+            cost,
             td=options.td,
             added=layout.added,
             firmware=layout.pages,
@@ -265,6 +268,7 @@ class FirmwareRun:
             "vcpus": td.vcpus,
             "gpaw": td.gpaw,
             "td": td.is_td,
+            "cost": td.cost.name,
             "host_page_size": td.sept.host_page_size,
             "sept_ve_disable": td.is_td and td.sept_ve_disable,
         }

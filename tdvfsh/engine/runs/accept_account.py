@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.td.cost import Modelled
 
 FIRMWARE: Final = "firmware"
 LOADER: Final = "on demand"
@@ -14,12 +15,13 @@ DMA: Final = "after DMA"
 
 
 class AcceptRow(NamedTuple):
-    """Accepts of one caller: its name, the first and the number of its vCPUs, and what was accepted."""
+    """Accepts of one caller: its name, the first and the number of its vCPUs, what was accepted, the modelled time."""
 
     name: str
     vcpu: int
     vcpus: int
     tally: AcceptTally
+    time: Modelled
 
     @property
     def executed_by(self) -> str:
@@ -45,20 +47,22 @@ def accept_account(result: BootResult, tallies: Mapping[Acceptor, AcceptTally]) 
             mismatches=outcome.size_mismatches,
             refused=outcome.already_accepted,
             td_exits=outcome.td_exits,
-            ns=round(result.boot_accept_seconds * 1e9),
         )
-        rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first))
+        rows.append(AcceptRow(FIRMWARE, 0, len(boot.accepted_bytes_per_vcpu), first, boot.time))
     later = AcceptTally(
         result.accept_calls - result.dma_pages - (boot.outcome.calls if boot is not None else 0),
         result.on_demand_pages("pages_4k"),
         result.on_demand_pages("pages_2m"),
-        ns=round(result.on_demand_seconds * 1e9),
     )
     if later.calls:
-        rows.append(AcceptRow(LOADER, 0, 1, later))
+        rows.append(AcceptRow(LOADER, 0, 1, later, result.on_demand_time))
     if result.dma_pages:
-        again = AcceptTally(result.dma_pages, result.dma_pages, ns=round(result.dma_seconds * 1e9))
-        rows.append(AcceptRow(DMA, 0, 1, again))
+        again = AcceptTally(result.dma_pages, result.dma_pages)
+        rows.append(AcceptRow(DMA, 0, 1, again, result.dma_time))
     phases = list(dict.fromkeys(acceptor.phase for acceptor in tallies))
     by_phase = sorted(tallies.items(), key=lambda item: (phases.index(item[0].phase), item[0].vcpu))
-    return (*rows, *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally) for acceptor, tally in by_phase))
+    cost = result.machine.td.cost
+    return (
+        *rows,
+        *(AcceptRow(acceptor.phase, acceptor.vcpu, 1, tally, cost.time(tally)) for acceptor, tally in by_phase),
+    )

@@ -21,7 +21,7 @@ from tdvfsh.engine.runs.accept_account import AcceptRow, accept_account
 from tdvfsh.engine.runs.grub import GRUB, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
-from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_seconds
+from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_time
 from tdvfsh.engine.violation import Violation
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.direct import run_direct
@@ -40,6 +40,7 @@ from tdvfsh.loaders.flow import (
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
 from tdvfsh.uefi.service_names import ALLOCATE_PAGES, GET_MEMORY_MAP
 from tdvfsh.uefi.service_names import START_IMAGE as START_SERVICE
@@ -61,6 +62,8 @@ class ExitAccount:
     calls: int
     clock_ns: int
     waited_ns: int
+    spent: Modelled
+    spent_on_dma: Modelled
     records: int
     pages_4k: int
     pages_2m: int
@@ -97,13 +100,16 @@ class CpuBootResult(BootResult):
         return " ".join(f"{super().summary}{ran}".split())
 
     @property
-    def on_demand_seconds(self) -> float:
-        """Modelled seconds of all accepts between the firmware's own and the operating system's."""
+    def dma_time(self) -> Modelled:
+        """Modelled time of accepts after DMA, before the operating system."""
+        return super().dma_time if self.at_exit is None else self.at_exit.spent_on_dma
+
+    @property
+    def on_demand_time(self) -> Modelled:
+        """Modelled time of all accepts between the firmware's own and the operating system's."""
         if self.at_exit is None:
-            return max(0.0, super().on_demand_seconds - self.waited_ns / 1e9)
-        return max(
-            0.0, (self.at_exit.clock_ns - self.at_exit.waited_ns) / 1e9 - self.boot_accept_seconds - self.dma_seconds
-        )
+            return super().on_demand_time
+        return self.at_exit.spent - self.boot_accept_time - self.dma_time
 
     @property
     def accept_account(self) -> tuple[AcceptRow, ...]:
@@ -217,6 +223,8 @@ class CpuBoot(RunObserver):
             calls=result.accept_calls,
             clock_ns=self.machine.clock.now_ns,
             waited_ns=firmware.clock.waited_ns,
+            spent=td.spent,
+            spent_on_dma=td.spent_on_dma,
             records=len(self.machine.trace),
             pages_4k=result.on_demand_pages("pages_4k"),
             pages_2m=result.on_demand_pages("pages_2m"),
@@ -246,8 +254,8 @@ class CpuBoot(RunObserver):
             bitmap_before=result.unaccepted_bitmap,
             bitmap_after=self._bitmap(list(result.placements)),
             virtual_seconds=(self.machine.clock.now_ns - before.clock_ns) / 1e9,
-            accept_seconds=sum(tally.ns for tally in tallies.values()) / 1e9,
-            rest_seconds=rest_seconds(td),
+            accept_time=sum((td.cost.time(tally) for tally in tallies.values()), NO_TIME),
+            rest_time=rest_time(td),
             counts=firmware.board.counts,
             violation=error.violation if isinstance(error, GuestStopped) else None,
             vcpus=firmware.board.vcpus.running,

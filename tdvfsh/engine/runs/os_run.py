@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up
@@ -97,8 +98,8 @@ class OsRun:
         bitmap_before: The unaccepted-memory table's bitmap when the kernel began.
         bitmap_after: The same in the end.
         virtual_seconds: Virtual time from the kernel's first instruction on.
-        accept_seconds: The part of it that its accepts took, modelled.
-        rest_seconds: Modelled seconds that accepting the rest would take.
+        accept_time: The modelled time that its accepts took.
+        rest_time: The modelled time that accepting the rest would take.
         counts: How often the guest left for the module, the VMM and devices.
         violation: What it touched, if it was stopped for that.
         vcpus: How many vCPUs had been started in the end.
@@ -114,8 +115,8 @@ class OsRun:
     bitmap_before: bytes
     bitmap_after: bytes
     virtual_seconds: float
-    accept_seconds: float
-    rest_seconds: float
+    accept_time: Modelled
+    rest_time: Modelled
     counts: Mapping[str, int]
     violation: Violation | None = None
     vcpus: int = 1
@@ -167,10 +168,10 @@ def ending_of(error: EngineError) -> tuple[str, str]:
     return next((name for kind, name in kinds if isinstance(error, kind)), "given up"), str(error)
 
 
-def rest_seconds(td: TrustDomain) -> float:
-    """Modelled seconds of accepting all that is left, as a kernel would: 2 MiB where it can, on one vCPU."""
+def rest_time(td: TrustDomain) -> Modelled:
+    """Modelled time of accepting all that is left, as a kernel would: 2 MiB where it can, on one vCPU."""
     if not td.is_td:
-        return 0.0
+        return NO_TIME
     work = AcceptTally()
     for span in td.ram.spans:
         for start, end, entry in td.sept.spans(span.start, span.end):
@@ -184,4 +185,4 @@ def rest_seconds(td: TrustDomain) -> float:
                 work.add(AcceptTally(calls=large, mismatches=large))
                 large, small = 0, (end - start) // PAGE_SIZE
             work.add(AcceptTally(large + small, small, large, td_exits=exits * (large + small)))
-    return td.cost.nanoseconds(work) / 1e9
+    return td.cost.time(work)

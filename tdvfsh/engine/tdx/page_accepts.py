@@ -112,11 +112,12 @@ class PageAccepts:
             refused=int(not done and code != TdcallStatus.PAGE_SIZE_MISMATCH),
             td_exits=result.exits,
         )
-        call.ns = self._td.cost.nanoseconds(call)
+        took = self._td.cost.time(call)
+        call.ns = took.likely
         acceptor = self._caller()
         self.tallies.setdefault(acceptor, AcceptTally()).add(call)
         self._write(acceptor, rcx, call, result.status)
-        self._td.clock.advance(call.ns)
+        self._td.spend(took)
         if self.called is not None:
             self.called(rcx, result.status)
         return result.status

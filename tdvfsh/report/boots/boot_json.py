@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.formats.initrd import Initrd
-from tdvfsh.linux.os_side import OsSide
+from tdvfsh.linux.os_side import OsAccept, OsSide
 from tdvfsh.loaders.files import KernelFile
+from tdvfsh.report.cost_text import cost_object
 from tdvfsh.report.diagnosis_text import fault_dicts
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
@@ -19,11 +19,17 @@ from tdvfsh.uefi.memory import memory_type_name
 def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
     """Everything that ``tdvfsh boot --json`` prints; addresses and sizes are plain numbers of bytes.
 
-    ``accept.calls`` counts completed TDCALLs; ``modelled_seconds`` come from the cost model, not from a clock.
+    ``accept.calls`` counts completed TDCALLs; ``modelled_seconds`` come from the cost model, not from a clock: likely
+    values, ``range`` low and high, and the names of those that rest on placeholders or are extrapolated.
     """
     td = result.machine.td
     boot = result.machine.boot_accept
     failure = result.failure
+    times = {
+        "boot_accept": result.boot_accept_time,
+        "on_demand_accept": result.on_demand_time,
+        "dma_accept": result.dma_time,
+    }
     return {
         "td": result.machine.options.as_dict(),
         "known_faults": fault_dicts(faults_of(result)),
@@ -74,7 +80,11 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "boot_accept": result.boot_accept_seconds,
             "on_demand_accept": result.on_demand_seconds,
             "dma_accept": result.dma_seconds,
+            "range": {name: list(time.range_seconds) for name, time in times.items()},
+            "placeholder": [name for name, time in times.items() if time.rests_on_placeholder],
+            "extrapolated": [name for name, time in times.items() if time.is_extrapolated],
         },
+        "cost": cost_object(td.cost),
         "sec": None if boot is None else sec_object(boot),
         "os_side": _os_side(result.os_side),
         "notes": list(result.machine.start.notes),
@@ -105,8 +115,9 @@ def sec_object(sec: SecAccept) -> dict[str, Any]:
     return {
         "vcpus": len(sec.accepted_bytes_per_vcpu),
         "bytes_per_vcpu": list(sec.accepted_bytes_per_vcpu),
-        "serial_seconds": sec.serial_ns / 1e9,
-        "parallel_seconds": sec.parallel_ns / 1e9,
+        "serial_seconds": sec.serial.seconds,
+        "parallel_seconds": sec.parallel.seconds,
+        "range": {"serial": list(sec.serial.range_seconds), "parallel": list(sec.parallel.range_seconds)},
         "calls": sec.outcome.calls,
         "size_mismatches": sec.outcome.size_mismatches,
         "td_exits": sec.outcome.td_exits,
@@ -122,12 +133,28 @@ def _os_side(side: OsSide | None) -> dict[str, Any] | None:
         "policy": side.policy,
         "accepted_bytes": side.accepted_bytes,
         "seconds": side.seconds,
+        "range": list(side.time.range_seconds),
+        "placeholder": side.time.rests_on_placeholder,
+        "extrapolated": side.time.is_extrapolated,
         "left_bytes": side.left_bytes,
         "lost_bytes": side.lost_bytes,
         "workload_bytes": side.workload_bytes,
         "unmet_bytes": side.unmet_bytes,
-        "steps": [asdict(step) for step in side.steps],
+        "steps": [_step(step) for step in side.steps],
         "notes": list(side.notes),
+    }
+
+
+def _step(step: OsAccept) -> dict[str, Any]:
+    return {
+        "who": step.who,
+        "accepted_bytes": step.accepted_bytes,
+        "pages_4k": step.pages_4k,
+        "pages_2m": step.pages_2m,
+        "calls": step.calls,
+        "seconds": step.seconds,
+        "range": list(step.time.range_seconds),
+        "why": step.why,
     }
 
 

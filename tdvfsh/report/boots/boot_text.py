@@ -10,9 +10,10 @@ from tdvfsh.formats.initrd import Initrd
 from tdvfsh.linux.os_side import OsSide
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.options import UNLESS_OBJECTED
+from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
-from tdvfsh.units import PAGE_SIZE, human_size, ram_size
+from tdvfsh.units import human_size, ram_size
 
 _LABEL = 10
 
@@ -80,8 +81,10 @@ def td_sentence(result: BootResult) -> str:
         parts = [common, "accepted as the map says", f"on demand: {options.on_demand}"]
     if options.accept_at_exit == UNLESS_OBJECTED:
         parts.append("the rest at ExitBootServices unless the OS objects")
-    if options.host_page_size == PAGE_SIZE:
-        parts.append("host maps 4 KiB pages")
+    cost = result.machine.td.cost
+    parts.append(f"cost {cost.name}")
+    if options.host_page_size != cost.host_page_size:
+        parts.append(f"host maps {human_size(options.host_page_size)} pages")
     if not options.sept_ve_disable:
         parts.append("SEPT_VE_DISABLE off")
     if options.fault:
@@ -126,8 +129,8 @@ def account_lines(result: BootResult) -> list[str]:
         _sec_lines(result)
         + labelled(
             "accepted",
-            f"{human_size(result.boot_bytes)} at boot (modelled {result.boot_accept_seconds:.3f} s) "
-            f"+ {human_size(result.on_demand_bytes)} on demand (modelled {result.on_demand_seconds:.3f} s) "
+            f"{human_size(result.boot_bytes)} at boot (modelled {range_text(result.boot_accept_time)}) "
+            f"+ {human_size(result.on_demand_bytes)} on demand (modelled {range_text(result.on_demand_time)}) "
             f"+ {human_size(result.left_to_os_bytes)} left to the OS = {ram_size(result.machine.td.ram.memory)}",
         )
         + dma_lines(result)
@@ -139,7 +142,7 @@ def dma_lines(result: BootResult) -> list[str]:
     if not result.dma_pages:
         return []
     pages = f"{result.dma_pages:,} pages of 4 KiB were shared for DMA and accepted again"
-    return labelled("DMA", f"{pages} (modelled {result.dma_seconds:.3f} s)")
+    return labelled("DMA", f"{pages} (modelled {range_text(result.dma_time)})")
 
 
 def os_lines(side: OsSide | None) -> list[str]:
@@ -148,11 +151,9 @@ def os_lines(side: OsSide | None) -> list[str]:
         return []
     lines = []
     if side.steps:
-        total = f"modelled: it accepts {human_size(side.accepted_bytes)} more in {side.seconds:.3f} s"
+        total = f"modelled: it accepts {human_size(side.accepted_bytes)} more in {range_text(side.time)},"
         lines = ["", *labelled("OS", f"{total} and leaves {human_size(side.left_bytes)} (accept_memory={side.policy})")]
-        rows = [
-            (step.who, human_size(step.accepted_bytes or 0), f"{step.seconds:.3f} s", step.why) for step in side.steps
-        ]
+        rows = [(step.who, human_size(step.accepted_bytes or 0), cell_text(step.time), step.why) for step in side.steps]
         lines += table_lines(rows, " >>", indent=" " * _LABEL)
     if side.unmet_bytes:
         lines += labelled("", f"{human_size(side.unmet_bytes)} of the workload find no memory")
@@ -171,8 +172,8 @@ def _sec_lines(result: BootResult) -> list[str]:
     if vcpus > 1:
         busiest = human_size(max(sec.accepted_bytes_per_vcpu))
         sentences.append(
-            f"{vcpus} vCPUs in chunks of 32 MiB, {busiest} by the busiest; modelled {sec.serial_ns / 1e9:.3f} s by the "
-            f"boot processor alone + {sec.parallel_ns / 1e9:.3f} s together"
+            f"{vcpus} vCPUs in chunks of 32 MiB, {busiest} by the busiest; modelled {range_text(sec.serial)} by the "
+            f"boot processor alone + {range_text(sec.parallel)} together"
         )
     if sec.outcome.size_mismatches:
         sentences.append(
@@ -182,7 +183,7 @@ def _sec_lines(result: BootResult) -> list[str]:
     return labelled("SEC", "; ".join(sentences)) if sentences else []
 
 
-def labelled(label: str, text: str) -> list[str]:
+def labelled(label: str, text: str, column: int = _LABEL) -> list[str]:
     """``label`` in a column of its own, ``text`` wrapped beside it."""
-    lines = wrap(printable(text), text_width() - _LABEL, break_long_words=False, break_on_hyphens=False) or [""]
-    return [f"{label if not index else '':<{_LABEL}}{line}".rstrip() for index, line in enumerate(lines)]
+    lines = wrap(printable(text), text_width() - column, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{label if not index else '':<{column}}{line}".rstrip() for index, line in enumerate(lines)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
+from tdvfsh.report.modelled_text import ModelledSeconds, cell_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size, ram_size
 
@@ -29,11 +30,22 @@ class ComparedRow(NamedTuple):
     memory: int = 0
     firmware_model: str = ""
     dma_accept_seconds: float = 0.0
+    accept_low_seconds: float = 0.0
+    accept_high_seconds: float = 0.0
+    placeholder: bool = False
+    extrapolated: bool = False
 
     @property
     def accept_seconds(self) -> float:
-        """Modelled seconds of all accepts before the operating system."""
+        """Likely seconds of all accepts before the operating system."""
         return self.boot_accept_seconds + self.on_demand_accept_seconds + self.dma_accept_seconds
+
+    @property
+    def time(self) -> ModelledSeconds:
+        """The modelled time of all accepts before the operating system."""
+        return ModelledSeconds(
+            self.accept_seconds, self.accept_low_seconds, self.accept_high_seconds, self.placeholder, self.extrapolated
+        )
 
     @property
     def booted(self) -> bool:
@@ -65,6 +77,8 @@ def _row(compared: ComparedBoot) -> ComparedRow:
     result = compared.result
     if result is None:
         return row
+    time = result.accept_time
+    low, high = time.range_seconds
     return row._replace(
         status=result.status.name,
         stage=result.stage,
@@ -74,6 +88,10 @@ def _row(compared: ComparedBoot) -> ComparedRow:
         boot_accept_seconds=result.boot_accept_seconds,
         on_demand_accept_seconds=result.on_demand_seconds,
         dma_accept_seconds=result.dma_seconds,
+        accept_low_seconds=low,
+        accept_high_seconds=high,
+        placeholder=time.rests_on_placeholder,
+        extrapolated=time.is_extrapolated,
         why=result.failure.why if result.failure is not None else "",
     )
 
@@ -103,7 +121,6 @@ def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
     before = ("", "")
     for row, options in alike_rows(rows):
         axes = (row.accept, row.loader)
-        seconds = row.accept_seconds
         cells.append(
             (
                 row.accept if row.accept != before[0] else "",
@@ -113,7 +130,7 @@ def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:
                 human_size(row.boot_bytes),
                 human_size(row.on_demand_bytes) if row.on_demand_bytes else "-",
                 human_size(row.left_to_os_bytes) if row.left_to_os_bytes else "-",
-                f"{seconds:.3f} s",
+                cell_text(row.time),
             )
         )
         before = axes

@@ -12,6 +12,7 @@ from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.loaders.grub_memory import MEASURED_FILE
 from tdvfsh.report.boots.boot_text import dma_lines, labelled, td_sentence
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
 from tdvfsh.units import human_size, ram_size
@@ -139,7 +140,7 @@ def _options(explanation: Explanation) -> list[str]:
         outcome = "boots" if other.booted else f"{other.status.short_name} at {other.stage}"
         outcome += " without its initrd" if other.lacks_initrd else ""
         cost = f", {human_size(other.on_demand_bytes)} on demand" if other.on_demand_bytes else ""
-        cost += f" in modelled {other.on_demand_seconds:.3f} s" if other.on_demand_bytes else ""
+        cost += f" in modelled {range_text(other.on_demand_time)}" if other.on_demand_bytes else ""
         mark = "*" if name == own else " "
         sentence = f"{outcome}{cost}: {why}"
         first, *more = wrap(printable(sentence), text_width() - _NAME, break_long_words=False)

@@ -9,6 +9,7 @@ from tdvfsh.engine.runs.accept_account import AcceptRow
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.report.boots.boot_text import labelled
+from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
@@ -63,7 +64,7 @@ def _cells(rows: Sequence[AcceptRow]) -> list[tuple[str, ...]]:
                 f"{row.tally.pages_2m:,}",
                 f"{row.tally.calls:,}",
                 f"{row.tally.td_exits:,}",
-                f"{row.tally.ns / 1e9:.3f} s",
+                cell_text(row.time),
                 row.executed_by,
             )
             for row in rows
@@ -72,11 +73,11 @@ def _cells(rows: Sequence[AcceptRow]) -> list[tuple[str, ...]]:
 
 
 def _cost(result: CpuBootResult, run: OsRun) -> str:
-    before = result.accept_seconds
-    done = before + run.accept_seconds
+    before = result.accept_time
+    done = before + run.accept_time
     return (
-        f"{done:.3f} s of accepting so far, {before:.3f} s of them before the kernel; all of it at once would take "
-        f"{done + run.rest_seconds:.3f} s, so that {run.rest_seconds:.3f} s are put off"
+        f"{range_text(done)} of accepting so far, {range_text(before)} of it before the kernel; all of it at once "
+        f"would take {range_text(done + run.rest_time)}, so that {range_text(run.rest_time)} is put off"
     )
 
 
@@ -99,7 +100,8 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
                 "size_mismatches": row.tally.mismatches,
                 "refused": row.tally.refused,
                 "td_exits": row.tally.td_exits,
-                "modelled_seconds": row.tally.ns / 1e9,
+                "modelled_seconds": row.time.seconds,
+                "range": list(row.time.range_seconds),
             }
             for row in result.accept_account
         ],
@@ -110,8 +112,12 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
         "bitmap_units_before": bits_set(run.bitmap_before),
         "bitmap_units_after": bits_set(run.bitmap_after),
         "modelled_seconds": {
-            "kernel_accepts": run.accept_seconds,
-            "rest": run.rest_seconds,
+            "kernel_accepts": run.accept_time.seconds,
+            "rest": run.rest_time.seconds,
+            "range": {
+                "kernel_accepts": list(run.accept_time.range_seconds),
+                "rest": list(run.rest_time.range_seconds),
+            },
         },
         "vcpus": run.vcpus,
         "virtual_seconds": run.virtual_seconds,

@@ -96,7 +96,7 @@ function policiesChart() {
   if (!D.compared.length) return;
   const names = D.compared.map((row) => row[0] + " · " + row[1] + " · " + row[2]);
   const opacity = D.compared.map((row) => row[3] ? 1 : 0.35);
-  const results = D.compared.map((row) => row[3] ? "boots in modelled " + row[9].toFixed(3) + " s" : row[4].replace("EFI_", "") + " at " + row[5]);
+  const results = D.compared.map((row) => row[3] ? "boots in modelled " + row[9] : row[4].replace("EFI_", "") + " at " + row[5]);
   const bar = (name, at, kind) => ({
     type: "bar", orientation: "h", name, y: names, x: D.compared.map((row) => row[at] / MIB), marker: { color: colour(kind), opacity },
     customdata: D.compared.map((row, index) => [size(row[at]), results[index]]), hovertemplate: "%{customdata[0]}: %{customdata[1]}<extra>" + name + "</extra>",

@@ -7,7 +7,7 @@ import pytest
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally, PageAccepts
 from tdvfsh.history.accept_events import accept_events
-from tdvfsh.td.cost import CostModel
+from tdvfsh.td.cost import cost_model
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.td.ram import RamLayout
@@ -23,6 +23,10 @@ OPERAND_INVALID_RCX = 0xC000010000000001
 ALREADY_ACCEPTED, SIZE_MISMATCH = 0x00000B0A00000000, 0xC0000B0B00000000
 LARGE = 1  # the level in RCX
 START = 16 * MIB
+
+CONSTANTS = cost_model().constants
+TWO_PAGES = round(sum(CONSTANTS[name].likely for name in ("accept_2m", "accept_4k", "td_exit", "td_exit")))
+REJECTED = CONSTANTS["rejected_call"].likely
 
 
 class Guest:
@@ -51,12 +55,11 @@ class Guest:
 
 def test_a_page_of_either_size_is_accepted_counted_and_timed() -> None:
     guest = Guest()
-    cost = CostModel()
     assert guest.accept(START, LARGE) == 0
     assert guest.accept(START + LARGE_PAGE_SIZE) == 0
     assert guest.td.accepted_bytes == LARGE_PAGE_SIZE + PAGE_SIZE
     assert guest.td.sept.state(START) is SeptState.MAPPED
-    ns = cost.accept_2m_ns + cost.accept_4k_ns + 2 * cost.td_exit_ns
+    ns = TWO_PAGES
     assert guest.tally == AcceptTally(calls=2, pages_4k=1, pages_2m=1, td_exits=2, ns=ns)
     assert guest.tally.accepted_bytes == LARGE_PAGE_SIZE + PAGE_SIZE
     assert guest.td.clock.now_ns == ns
@@ -81,7 +84,7 @@ def test_a_host_of_small_pages_answers_with_a_mismatch_and_the_guest_falls_back(
     assert (tally.calls, tally.pages_4k, tally.pages_2m, tally.mismatches, tally.refused) == (513, 512, 0, 1, 0)
     assert tally.td_exits == 512
     assert tally.accepted_bytes == guest.td.accepted_bytes == LARGE_PAGE_SIZE
-    assert tally.ns == CostModel().nanoseconds(tally)
+    assert tally.ns == cost_model().nanoseconds(tally)
     first, second = guest.records()
     assert (first.completion, first.status) == ("PAGE_SIZE_MISMATCH", EfiStatus.EFI_INVALID_PARAMETER)
     assert (second.calls, second.size) == (512, LARGE_PAGE_SIZE)
@@ -103,7 +106,7 @@ def test_a_wrong_operand_is_refused_with_its_register_and_accepts_nothing(rcx: i
     assert guest.accepts.accept(rcx) == OPERAND_INVALID_RCX
     assert guest.td.accepted_bytes == 0
     assert (guest.tally.calls, guest.tally.refused, guest.tally.mismatches) == (1, 1, 0)
-    assert guest.tally.ns == CostModel().rejected_call_ns
+    assert guest.tally.ns == REJECTED
     assert guest.last().completion == "OPERAND_INVALID"
     assert guest.last().status is EfiStatus.EFI_INVALID_PARAMETER
 
@@ -209,9 +212,8 @@ def test_each_record_has_the_modelled_time_of_its_calls() -> None:
     guest.accept(START + LARGE_PAGE_SIZE)
     guest.accept(START)  # accepted already
     first, second = guest.records()
-    cost = CostModel()
-    assert (first.time_ns, first.duration_ns) == (0, cost.accept_2m_ns + cost.accept_4k_ns + 2 * cost.td_exit_ns)
-    assert (second.time_ns, second.duration_ns) == (first.duration_ns, cost.rejected_call_ns)
+    assert (first.time_ns, first.duration_ns) == (0, TWO_PAGES)
+    assert (second.time_ns, second.duration_ns) == (first.duration_ns, REJECTED)
     events = list(accept_events(guest.trace.records))
     assert sum(event.duration_ns for event in events) == guest.td.clock.now_ns
     assert sum(event.accepted_bytes for event in events) == guest.td.accepted_bytes

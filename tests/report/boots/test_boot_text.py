@@ -21,6 +21,8 @@ from tdvfsh.report.boots.boot_text import (
     story_lines,
     td_sentence,
 )
+from tdvfsh.report.modelled_text import range_text
+from tdvfsh.td.cost import Modelled
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import MIB
 from tests.boots.made_files import INSTALLER_INITRD, Opener
@@ -41,7 +43,7 @@ def test_the_story_names_files_td_placements_outcome_and_account_in_this_order(o
 def test_the_account_adds_up_to_all_ram_in_words(opened: Opener) -> None:
     result = _boot(opened)
     (line,) = [line for line in account_lines(result) if line.startswith("accepted")]
-    assert line.startswith("accepted  224 MiB at boot (modelled 0.0")
+    assert line.startswith(f"accepted  224 MiB at boot (modelled {range_text(result.boot_accept_time)})")
     text = " ".join(" ".join(account_lines(result)).split())
     assert "+ 38.84 MiB on demand (modelled " in text
     assert "left to the OS = 2 GiB" in text
@@ -82,14 +84,16 @@ def test_the_operating_system_s_side_is_a_table_of_its_steps(opened: Opener) -> 
     result = _boot(opened)
     assert result.os_side is not None
     assert os_lines(result.os_side) == after_boot_lines(result)[-len(os_lines(result.os_side)) :]
-    step = OsAccept(who="memblock", accepted_bytes=4 * MIB, pages_4k=0, pages_2m=2, calls=2, seconds=0.5, why="because")
+    step = OsAccept(who="memblock", accepted_bytes=4 * MIB, pages_4k=0, pages_2m=2, calls=2, why="because",
+                    time=Modelled(300_000_000, 500_000_000, 900_000_000))  # fmt: skip
     side = OsSide(policy="lazy", steps=(step,), workload_bytes=0, unmet_bytes=3 * MIB, left_bytes=MIB, lost_bytes=0,
                   notes=("a note",))  # fmt: skip
     lines = [" ".join(line.split()) for line in os_lines(side)]
     assert lines == [
         "",
-        "OS modelled: it accepts 4 MiB more in 0.500 s and leaves 1 MiB (accept_memory=lazy)",
-        "memblock 4 MiB 0.500 s because",
+        "OS modelled: it accepts 4 MiB more in 300–900 ms, likely 500 ms, and leaves 1 MiB",
+        "(accept_memory=lazy)",
+        "memblock 4 MiB 500 ms (300–900 ms) because",
         "3 MiB of the workload find no memory",
         "OS a note",
     ]

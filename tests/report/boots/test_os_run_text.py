@@ -17,6 +17,8 @@ from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boots.os_run_text import bits_set, os_run_dict, os_run_lines
+from tdvfsh.report.modelled_text import cell_text, range_text
+from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import GIB, MIB
@@ -26,6 +28,7 @@ KERNEL = {
     Acceptor("kernel, page allocator"): AcceptTally(520, 512, 6, 1, 1, 518, 8_000_000),
 }
 
+REST = Modelled(100_000_000, 125_000_000, 200_000_000)
 NAMES = [acceptor.phase for acceptor in KERNEL]
 
 
@@ -39,16 +42,18 @@ def result(
     ran: int = 1,
 ) -> CpuBootResult:
     """A boot of 2 GiB of which 512 MiB were accepted, ``on_demand`` large pages before the kernel."""
-    machine = Machine(TdOptions(td=td, vcpus=vcpus))
+    machine = Machine(TdOptions(td=td, vcpus=vcpus, cost="kvm-2m"))
     boot = machine.boot_accept
     calls = (0 if boot is None else boot.outcome.calls) + on_demand
-    boot_ns = 0 if boot is None else round(boot.seconds * 1e9)
+    cost = machine.td.cost
+    spent = machine.td.spent + cost.time(AcceptTally(on_demand, 0, on_demand, td_exits=on_demand))
     accepted = sum(tally.accepted_bytes for tally in tallies.values())
     before = 2 * GIB - 512 * MIB
-    account = ExitAccount(512 * MIB, before, calls, boot_ns + 208_000 * on_demand, 0, 0, 0, on_demand)
+    account = ExitAccount(512 * MIB, before, calls, 0, 0, spent, NO_TIME, 0, 0, on_demand)
     run = OsRun(
         "power off", "the system switched the machine off", tallies, before, before - accepted + lost, shared, lost,
-        b"\xff" * 96, b"\xff" * 60 + b"\x0f", 1.5, sum(tally.ns for tally in tallies.values()) / 1e9, 0.125,
+        b"\xff" * 96, b"\xff" * 60 + b"\x0f", 1.5, sum((cost.time(tally) for tally in tallies.values()), NO_TIME),
+        REST,
         {"#VE": 12, "CPUID": 3}, vcpus=ran,
     )  # fmt: skip
     return CpuBootResult(
@@ -79,23 +84,29 @@ def test_the_firmware_s_row_is_what_the_model_accepted_at_boot() -> None:
     boot = result()
     outcome = boot.machine.boot_accept
     assert outcome is not None
-    tally = boot.accept_account[0].tally
+    row = boot.accept_account[0]
+    tally = row.tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (
         outcome.outcome.calls, outcome.outcome.pages_4k, outcome.outcome.pages_2m,
     )  # fmt: skip
-    assert tally.ns == pytest.approx(boot.boot_accept_seconds * 1e9)
+    assert row.time == boot.boot_accept_time
 
 
 def test_on_demand_is_what_came_between_the_firmware_and_the_kernel() -> None:
-    tally = result(on_demand=3).accept_account[1].tally
+    row = result(on_demand=3).accept_account[1]
+    tally = row.tally
     assert (tally.calls, tally.pages_4k, tally.pages_2m) == (3, 0, 3)
-    assert tally.ns == pytest.approx(3 * 208_000, abs=1)
+    assert row.time.likely == 3 * 208_000
+    assert row.time.low < row.time.likely < row.time.high
 
 
 def test_every_accept_is_in_the_table_by_caller_size_and_cost() -> None:
-    lines = os_run_lines(result())
-    assert cells(lines, "kernel, memblock") == ["166", "MiB", "0", "83", "83", "83", "0.017", "s", "0"]
-    assert cells(lines, "kernel, page allocator") == ["14", "MiB", "512", "6", "520", "518", "0.008", "s", "0"]
+    boot = result()
+    lines = os_run_lines(boot)
+    times = [cell_text(row.time).split() for row in boot.accept_account[1:]]
+    assert cells(lines, "kernel, memblock") == ["166", "MiB", "0", "83", "83", "83", *times[0], "0"]
+    assert cells(lines, "kernel, page allocator") == ["14", "MiB", "512", "6", "520", "518", *times[1], "0"]
+    assert times[0] == ["17", "ms", "(4.6–42", "ms,", "placeholder)"]
 
 
 def test_what_was_accepted_is_what_is_no_longer_unaccepted() -> None:
@@ -119,10 +130,12 @@ def test_what_was_shared_without_ever_being_accepted_is_said() -> None:
 
 def test_the_modelled_cost_tells_what_is_done_from_what_is_put_off() -> None:
     boot = result(on_demand=3)
-    before = boot.boot_accept_seconds + 3 * 208e-6
+    assert boot.os_run is not None
+    before = boot.accept_time
+    done = before + boot.os_run.accept_time
     text = " ".join(" ".join(os_run_lines(boot)).split())
-    assert f"{before + 0.025264:.3f} s of accepting so far, {before:.3f} s of them before the kernel" in text
-    assert f"would take {before + 0.025264 + 0.125:.3f} s, so that 0.125 s are put off" in text
+    assert f"{range_text(done)} of accepting so far, {range_text(before)} of it before the kernel" in text
+    assert f"would take {range_text(done + REST)}, so that 100–200 ms, likely 120 ms is put off" in text
 
 
 def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_those_that_run() -> None:
@@ -166,15 +179,21 @@ def test_a_plain_vm_has_nothing_to_accept_and_says_how_it_ended() -> None:
 def test_the_numbers_for_machines_are_those_of_the_table_and_are_plain_values() -> None:
     data = json.loads(json.dumps(os_run_dict(result(on_demand=3, lost=20 * MIB))))
     assert [row["by"] for row in data["accepts"]] == ["firmware", "on demand", *NAMES]
-    last = data["accepts"][-1]
+    last = dict(data["accepts"][-1])
+    low, high = last.pop("range")
+    assert low < last.pop("modelled_seconds") < high
     assert last == {
         "by": "kernel, page allocator", "vcpu": 0, "vcpus": 1, "bytes": 14 * MIB, "calls": 520, "pages_4k": 512,
-        "pages_2m": 6, "size_mismatches": 1, "refused": 1, "td_exits": 518, "modelled_seconds": 0.008,
+        "pages_2m": 6, "size_mismatches": 1, "refused": 1, "td_exits": 518,
     }  # fmt: skip
     kernel = sum(row["bytes"] for row in data["accepts"] if row["by"].startswith("kernel"))
     assert data["unaccepted_bytes_before"] - data["unaccepted_bytes_after"] == kernel - 20 * MIB
     assert (data["bitmap_units_before"], data["bitmap_units_after"]) == (768, 484)
-    assert data["modelled_seconds"] == {"kernel_accepts": pytest.approx(0.025264), "rest": 0.125}
+    assert data["modelled_seconds"]["rest"] == 0.125
+    assert data["modelled_seconds"]["range"]["rest"] == [0.1, 0.2]
+    assert data["modelled_seconds"]["kernel_accepts"] == pytest.approx(
+        sum(row["modelled_seconds"] for row in data["accepts"] if row["by"].startswith("kernel"))
+    )
     assert (data["ending"], data["counts"], data["violation"]) == ("power off", {"#VE": 12, "CPUID": 3}, None)
 
 
