@@ -2,14 +2,14 @@
 # A host that maps 4 KiB pages only: every accept of 2 MiB ends with PAGE_SIZE_MISMATCH and is made again as 512 of 4 KiB.
 mkimage kernel cloud-6.12 -size 11708352 -init-size 0x37DD000 -image-size 0xB90000 -output-len 0x36E802C
 mkimage initrd 300M.cpio -size 300M
-for %h in 2M 4K
+for %h in kvm-4k kvm-2m
   echo " "
-  echo === host pages of %h
-  boot -q -memory 4G -accept 512M -on-demand service -host-page-size %h -os-workload 1G -cmdline nokaslr fs1:\made\cloud-6.12 fs1:\made\300M.cpio
+  echo === host %h
+  boot -q -memory 4G -accept 512M -on-demand service -cost %h -os-workload 1G -cmdline nokaslr fs1:\made\cloud-6.12 fs1:\made\300M.cpio
 endfor
 echo " "
 echo === one such page on a host of 2 MiB pages, by way of a fault
-td new -memory 2G -accept 512M
+td new -memory 2G -accept 512M -cost kvm-2m
 fault tdcall:2=SIZE_MISMATCH
 accept 512M 8M
 echo " "

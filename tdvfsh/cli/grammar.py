@@ -130,7 +130,7 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use
     )
     subcommand.declare(parser)
     if subcommand.actions:
-        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=not subcommand.alone)
         for action, declared in subcommand.actions.items():
             _add_subcommand(actions, action, declared._replace(fails=subcommand.fails), use, with_help=with_help)
 

@@ -47,6 +47,7 @@ class Subcommand(NamedTuple):
         task: The group of the help that it stands in, one of :data:`TASKS`.
         fails: What exit status 1 means, besides that the host refused; empty where it means nothing else.
         status: What the exit status is, where it is something of its own.
+        alone: Whether one that has actions does something without any, too.
     """
 
     summary: str
@@ -58,6 +59,7 @@ class Subcommand(NamedTuple):
     task: str = ""
     fails: str = ""
     status: str = ""
+    alone: bool = False
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +150,18 @@ def _exec(parser: argparse.ArgumentParser) -> None:
 
 
 def _cost(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _cost_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "measurements",
+        metavar="MEASUREMENT",
+        nargs="+",
+        help="'memory=64G vcpus=8 accept=eager measured=112s', with 'fixed=5s' for what does not accept; or a TOML "
+        "file of [[measurement]] tables",
+    )
+    parser.add_argument("-o", dest="output", metavar="FILE.toml", help="write the fitted constants as a cost file")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -546,6 +560,15 @@ SUBCOMMANDS: Final = {
         _cost,
         td=True,
         task=BOOTS,
+        actions={
+            "fit": Subcommand(
+                "fit constants to measured accepts at boot",
+                "tdvfsh cost fit 'memory=64G vcpus=8 accept=eager measured=112s' 'memory=8G measured=24s' -o lab.toml",
+                _cost_fit,
+                td=True,
+            ),
+        },
+        alone=True,
     ),
     "report": Subcommand(
         "a page or a drawing of a boot or a trace",

@@ -250,12 +250,35 @@ class _Linux:
         taken = zone.take_blocks(first + requests - (low is not None))
         if low is not None:
             taken += low.take_blocks(1)  # dma_atomic_pool_init(), with GFP_DMA32
+        brought_up, time = self._bring_up(zone)
         why = f"{size_of(taken) // MAX_ORDER_BLOCK} blocks in early boot, as counted on {count.seen_with}"
         more = zone.take_blocks(-((zone.free - zone.promo) // MAX_ORDER_BLOCK))
         if more:
             why += f", and {size_of(more) // MAX_ORDER_BLOCK} up to the watermark"
         pieces = [piece for start, end in taken + more for piece in self.unaccepted.accept(start, end)]
         self._step("page allocator", pieces, why)
+        if self._td.vcpus > 1:
+            pieces = [piece for start, end in brought_up for piece in self.unaccepted.accept(start, end)]
+            others = self._td.vcpus - 1
+            why = f"{size_of(brought_up) // MAX_ORDER_BLOCK} blocks for the {others} vCPUs that come online"
+            if time.high:
+                why += ", each exit the longer the more there are; kernels differ in it most"
+            self._step("SMP bring-up", pieces, why, time=time)
+
+    def _bring_up(self, zone: Zone) -> tuple[list[tuple[int, int]], Modelled]:
+        """Blocks for each further vCPU, taken by the boot processor, and their modelled time.
+
+        Kernels that initialise struct pages late have only the first section to take from until all vCPUs are online;
+        others take a block for each page that is asked for.
+        """
+        small = self._td.sept.host_page_size == PAGE_SIZE
+        pages, larges = (MAX_ORDER_BLOCK // PAGE_SIZE, 0) if small else (0, MAX_ORDER_BLOCK // LARGE_PAGE_SIZE)
+        refused = MAX_ORDER_BLOCK // LARGE_PAGE_SIZE if small else 0
+        block = AcceptOutcome(
+            pages_4k=pages, pages_2m=larges, calls=pages + larges + refused, td_exits=pages + larges
+        )  # fmt: skip
+        count, time = self._td.cost.bring_up(block, self._td.vcpus, zone.block_bytes // MAX_ORDER_BLOCK)
+        return zone.take_blocks(count), time
 
     def _deferred(self, zone: Zone) -> int:
         """Where the part of a zone begins whose struct pages are initialised late: defer_init()."""
@@ -299,11 +322,13 @@ class _Linux:
         self._step(who, pieces, why, vcpus)
         return size
 
-    def _step(self, who: str, pieces: Sequence[tuple[int, int]], why: str, vcpus: int = 1) -> None:
+    def _step(
+        self, who: str, pieces: Sequence[tuple[int, int]], why: str, vcpus: int = 1, time: Modelled | None = None
+    ) -> None:
         outcome = NOTHING
         for start, end in pieces:
             outcome += _accept(self._td, start, end)
-        time = self._td.cost.time(outcome, vcpus)
+        time = self._td.cost.time(outcome, vcpus) if time is None else time
         self.steps.append(
             OsAccept(
                 who=who,

@@ -79,6 +79,7 @@ class SecAccept:
         accepted: ``(start, end)`` of the ranges it worked on, in that order.
         steps: The same ranges by page size, and whether all vCPUs shared in them.
         lost: ``(start, end)`` of what firmware takes for accepted and is not.
+        work: What was done alone and together: its counts, the vCPUs that shared in it and the busiest one's share.
     """
 
     outcome: AcceptOutcome
@@ -88,6 +89,7 @@ class SecAccept:
     accepted: tuple[tuple[int, int], ...]
     steps: tuple[SecStep, ...] = ()
     lost: tuple[tuple[int, int], ...] = ()
+    work: tuple[tuple[AcceptOutcome, int, float], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -155,6 +157,7 @@ def sec_accept(
         accepted=tuple(sec.accepted),
         steps=tuple(sec.steps),
         lost=tuple(sec.lost),
+        work=tuple(sec.work),
     )
 
 
@@ -172,6 +175,7 @@ class _Sec:
         self.accepted: list[tuple[int, int]] = []
         self.steps: list[SecStep] = []
         self.lost: list[tuple[int, int]] = []
+        self.work: list[tuple[AcceptOutcome, int, float]] = []
 
     def accept_stacks(self, unaccepted: Sequence[TdHobEntry]) -> int:
         """Accept entries up to the one with room for the stacks; the address where that ended."""
@@ -201,6 +205,7 @@ class _Sec:
         large_pages = self.rules.large_pages
         outcome = accept_range_untimed(self.td, start, end - start, large_pages)
         self.serial += self.td.cost.time(outcome)
+        self.work.append((outcome, 1, 1.0))
         self._add(outcome, start, end)
         parts = split_for_accept(start, end - start, large_pages)
         self.steps += (SecStep(at, at + part, page_size) for at, part, page_size in parts)
@@ -212,6 +217,7 @@ class _Sec:
         outcome = accept_pages_untimed(self.td, start, (middle - start) // page_size, page_size)
         shares = chunk_shares(middle - start, self.vcpus)
         self.parallel += self.td.cost.time(outcome, self.vcpus, shares[0] / (middle - start))
+        self.work.append((outcome, self.vcpus, shares[0] / (middle - start)))
         self._add(outcome, start, middle)
         self.steps.append(SecStep(start, middle, page_size, self.vcpus))
         given = [outcome.accepted_bytes * share // (middle - start) // PAGE_SIZE * PAGE_SIZE for share in shares]
@@ -222,6 +228,7 @@ class _Sec:
         elif middle < end and not outcome.status.is_error:
             rest = accept_pages_untimed(self.td, middle, (end - middle) // PAGE_SIZE, PAGE_SIZE)
             self.serial += self.td.cost.time(rest)
+            self.work.append((rest, 1, 1.0))
             self._add(rest, middle, end)
             self.steps.append(SecStep(middle, end, PAGE_SIZE))
             self.per_vcpu[0] += rest.accepted_bytes

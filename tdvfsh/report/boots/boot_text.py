@@ -172,8 +172,8 @@ def _sec_lines(result: BootResult) -> list[str]:
     if vcpus > 1:
         busiest = human_size(max(sec.accepted_bytes_per_vcpu))
         sentences.append(
-            f"{vcpus} vCPUs in chunks of 32 MiB, {busiest} by the busiest; modelled {range_text(sec.serial)} by the "
-            f"boot processor alone + {range_text(sec.parallel)} together"
+            f"{vcpus} vCPUs in chunks of 32 MiB, {busiest} by the busiest; modelled, the boot processor alone: "
+            f"{range_text(sec.serial)}; all together: {range_text(sec.parallel)}"
         )
     if sec.outcome.size_mismatches:
         sentences.append(

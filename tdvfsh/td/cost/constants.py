@@ -89,6 +89,19 @@ def parse_value(name: str, text: str) -> float:
     return value
 
 
+def parse_time(name: str, text: str) -> float:
+    """Nanoseconds that a time such as ``112s`` stands for; ``name`` is what messages call it.
+
+    Raises:
+        UsageError: An invalid time.
+    """
+    found = _VALUE.fullmatch(text.strip())
+    suffix = (found[2] or "").lower() if found else ""
+    if found is None or suffix not in _TIMES:
+        raise UsageError(f"{name}={text[:_SHOWN]}: not a time (example: {name}=112s)")
+    return float(found[1]) * _TIMES[suffix]
+
+
 def parse_values(name: str, text: str) -> tuple[float, float, float]:
     """``LIKELY`` or ``LOW/LIKELY/HIGH`` of the constant ``name``.
 
@@ -106,7 +119,7 @@ def parse_values(name: str, text: str) -> tuple[float, float, float]:
 def value_text(name: str, value: float) -> str:
     """A value as a user writes it, so that :func:`parse_value` reads it again."""
     if CONSTANTS[name].unit is not Unit.TIME:
-        return f"{value:g}"
+        return f"{value:.4g}"
     for suffix, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if value >= size:
             return f"{_plain(value / size)}{suffix}"
@@ -114,4 +127,4 @@ def value_text(name: str, value: float) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{value:.6f}".rstrip("0").rstrip(".")
+    return f"{value:.4f}".rstrip("0").rstrip(".")

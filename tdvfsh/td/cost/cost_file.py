@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tdvfsh.documents import read_toml
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_value, parse_values, value_text
 from tdvfsh.td.cost.model import CostModel
@@ -39,9 +39,9 @@ def read_cost_file(data: bytes, path: str, preset: Callable[[str], CostModel] | 
     if len(data) > _LARGEST:
         raise FormatError(path, "not a cost file: larger than 1 MiB")
     try:
-        table = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(path, f"not a cost file: {str(error).splitlines()[0]}") from None
+        table = read_toml(data.decode("utf-8"), path)
+    except UnicodeDecodeError:
+        raise FormatError(path, "not a cost file: not UTF-8") from None
     for key in table:
         if key not in CONSTANTS and key not in _WORDS:
             raise FormatError(path, f"{key!r}: not a constant; those are {', '.join(CONSTANTS)}")

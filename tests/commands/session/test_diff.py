@@ -74,7 +74,7 @@ def test_standard_format_output_has_a_row_for_each_change(under_test: ShellUnder
     assert rows[0] == 'ShellCommand,"diff"'
     assert 'SecureEpt,"20000000","2FFFFFFF","268435456","FREE","MAPPED"' in rows
     assert rows[-1].startswith('Account,"')
-    assert rows[-1].endswith('"26624000","268435456","128","3"')
+    assert rows[-1].endswith('"786560000","268435456","65664","3"')
 
 
 def test_it_leaves_lasterror_alone_unless_there_is_nothing_to_compare(under_test: ShellUnderTest) -> None:
