@@ -83,7 +83,7 @@ class Arguments:
         from tdvfsh.machine.options import TdOptions
         from tdvfsh.options.td import OPTIONS
 
-        given = self._given() | changes
+        given = self._usual() | self._given() | changes
         for name, value in given.items():
             if OPTIONS[name].image:
                 from tdvfsh.cli.files import named_file
@@ -107,6 +107,14 @@ class Arguments:
             use_of(self.subcommand).check(self._given())
         except UsageError as error:
             raise UsageError(f"{self.subcommand}: {error}") from None
+
+    def _usual(self) -> dict[str, Any]:
+        """What the subcommand takes for options that are not given, where that is not the table's default."""
+        if self._bare:
+            return {}
+        from tdvfsh.options.uses import use_of
+
+        return dict(use_of(self.subcommand).usual)
 
     def _given(self) -> dict[str, Any]:
         """The TD options of the command line, by name."""

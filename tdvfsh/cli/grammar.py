@@ -185,7 +185,10 @@ def _td_options(use: Use, *, with_help: bool) -> _Parser:
 
 def _help_of(option: Option[Any, Any], use: Use) -> str:
     several = "; several with commas between them" if option.name in use.several else ""
-    return f"{option.line()}{several}".replace("%", "%%")
+    line = option.line()
+    if option.name in use.usual:
+        line = line.replace(f"(default {option.default})", f"(default {use.usual[option.name]})")
+    return f"{line}{several}".replace("%", "%%")
 
 
 def _shell_options(suppress: bool = False) -> _Parser:

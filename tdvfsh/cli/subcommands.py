@@ -373,6 +373,12 @@ def _advise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", metavar="KERNEL,INITRD", action="append", help="one more image for the table")
     parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
     parser.add_argument("--step", metavar="SIZE", default="1M", help="granularity (default 1M)")
+    parser.add_argument(
+        "--headroom",
+        metavar="PERCENT",
+        default="10%",
+        help="accept so much more than the least that boots (default 10%%)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_workers(parser)
 

@@ -21,11 +21,13 @@ class Use(NamedTuple):
         without: Those that do not apply, by name, and why.
         cmdline: The kernel's command line where none is given. Where sizes are searched for it is ``nokaslr``: with
             KASLR the kernel may cut the only large hole in two, and no size is a threshold.
+        usual: What stands for options that are not given, by name, where that is not the table's default.
     """
 
     several: tuple[str, ...] = ()
     without: Mapping[str, str] = _NONE
     cmdline: str = ""
+    usual: Mapping[str, str] = _NONE
 
     def check(self, given: Mapping[str, object]) -> None:
         """Refuse options that do not apply.
@@ -40,6 +42,8 @@ class Use(NamedTuple):
 
 _FOUND: Final = "is what it finds out; 'compare' takes values"
 _DEMO: Final = "does not apply: the demo has its own"
+_RECORDED: Final = MappingProxyType({"cost": "kvm-2m"})
+"""Real firmware and kernels were recorded on a host that maps 2 MiB pages: held against that, they ask for those."""
 _PLAIN: Final = Use()
 _USES: Final = {
     "compare": Use(several=("memory", "accept", "on_demand", "loader", "firmware_model")),
@@ -48,7 +52,8 @@ _USES: Final = {
     "lazy": Use(several=("memory", "accept")),
     "advise": Use(several=("loader",), without={"accept": _FOUND, "on_demand": _FOUND}),
     "demo": Use(without=dict.fromkeys(("memory", "accept", "on_demand", "loader"), _DEMO)),
-    "verify": Use(cmdline=NO_KASLR),
+    "verify": Use(cmdline=NO_KASLR, usual=_RECORDED),
+    "firmware": Use(usual=_RECORDED),
 }
 
 

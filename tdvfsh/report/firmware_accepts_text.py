@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -46,6 +46,15 @@ def accepts_list(accepts: Sequence[AcceptCall]) -> list[dict[str, Any]]:
         }
         for number, call in enumerate(accepts)
     ]
+
+
+def accept_runs_list(runs: Iterable[tuple[AcceptCall, int]]) -> list[dict[str, Any]]:
+    """The calls for JSON, like ones of pages that follow each other as one with their number in ``calls``."""
+    found, number = [], 0
+    for call, count in runs:
+        found.append({**accepts_list([call])[0], "number": number, "calls": count})
+        number += count
+    return found
 
 
 def accepts_lines(accepts: Sequence[AcceptCall]) -> list[str]:

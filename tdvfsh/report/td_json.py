@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tdvfsh.report.boots.boot_json import sec_object
-from tdvfsh.report.firmware_accepts_text import accepts_list
+from tdvfsh.report.firmware_accepts_text import accept_runs_list
 
 if TYPE_CHECKING:
     from tdvfsh.machine import Machine
 
 
 def td_object(machine: Machine) -> dict[str, Any]:
-    """The object; ``accepts`` holds every TDCALL of the accept at boot, vCPU by vCPU in its order."""
+    """The object; ``accepts`` holds the TDCALLs of the accept at boot, like ones of neighbouring pages as one entry."""
     boot, td = machine.boot_accept, machine.td
     return {
         "schema": "tdvfsh/td",
@@ -26,6 +26,6 @@ def td_object(machine: Machine) -> dict[str, Any]:
             "unaccepted_bytes": td.unaccepted_bytes,
         },
         "sec": None if boot is None else sec_object(boot),
-        "accepts": [] if boot is None else accepts_list(list(boot.accept_calls())),
+        "accepts": [] if boot is None else accept_runs_list(boot.accept_runs()),
         "broken": machine.broken,
     }

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 
+def _path(shell: Shell, image: str, path: str) -> str:
+    return host_file(shell, path, image).path
+
+
 def options_with(shell: Shell, command: str, given: Mapping[str, object]) -> TdOptions:
     """The options of the shell's TD, changed by what a command was given; files are files of the shell's drives.
 
@@ -31,6 +35,7 @@ def options_with(shell: Shell, command: str, given: Mapping[str, object]) -> TdO
         HostError: A file that does not lie on the host.
     """
     from dataclasses import replace
+    from functools import partial
 
     from tdvfsh.options.td import OPTIONS
     from tdvfsh.options.uses import use_of
@@ -39,8 +44,7 @@ def options_with(shell: Shell, command: str, given: Mapping[str, object]) -> TdO
     use_of(command).check(given)
     values: dict[str, Any] = {}
     for name, value in given.items():
-        option = OPTIONS[name]
-        values[name] = option.with_files(value, lambda path, kind=option.image: host_file(shell, path, kind).path)
+        values[name] = OPTIONS[name].with_files(value, partial(_path, shell, OPTIONS[name].image))
     return replace(options_of(shell), **values)
 
 

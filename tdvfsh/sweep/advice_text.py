@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tdvfsh.accept.availability import accept_sentence, option_sentence
+from tdvfsh.accept.boot_time import BELOW_4G
 from tdvfsh.report.boots.boot_text import labelled
-from tdvfsh.report.modelled_text import cell_text
+from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import table_lines
-from tdvfsh.sweep.advise import NONE, Advice, Question, kaslr_seeds
+from tdvfsh.sweep.advise import ALIKE, NONE, Advice, Choice, Question, kaslr_seeds
 from tdvfsh.sweep.search import Found
-from tdvfsh.units import MIB, format_size, human_size
+from tdvfsh.td.cost import Modelled
+from tdvfsh.units import MIB, format_size, human_seconds, human_size
 
 
 def advice_lines(advice: Advice) -> list[str]:
@@ -45,7 +48,7 @@ def advice_lines(advice: Advice) -> list[str]:
 def fleet_lines(advices: Sequence[Advice]) -> list[str]:
     """Several images: the smallest accept of each loader without accepting on demand, and what is recommended."""
     loaders = list(dict.fromkeys(entry.loader for advice in advices for entry in advice.loaders))
-    rows = [("image", "RAM", *loaders, "for all", "recommended", "modelled")]
+    rows = [("image", "RAM", *loaders, "for all", "recommended", "modelled", "today, below-4g")]
     for advice in advices:
         found = {entry.loader: entry.found[NONE] for entry in advice.loaders}
         plain = next((choice for choice in advice.choices if choice.on_demand == NONE), None)
@@ -58,9 +61,10 @@ def fleet_lines(advices: Sequence[Advice]) -> list[str]:
                 format_size(plain.accept) if plain else "-",
                 f"{format_size(best.accept)}, on demand: {best.on_demand}" if best else "nothing boots",
                 cell_text(best.time) if best else "-",
+                cell_text(advice.today.time) if advice.today.failing is None else "does not boot",
             )
         )
-    lines = table_lines(rows, " >" + ">" * len(loaders) + "> >")
+    lines = table_lines(rows, " >" + ">" * len(loaders) + "> >>")
     plains = [choice for advice in advices for choice in advice.choices if choice.on_demand == NONE]
     if len(plains) == len(advices):
         most = max(plains, key=lambda choice: choice.accept)
@@ -86,13 +90,27 @@ def advice_dict(advice: Advice) -> dict[str, Any]:
         ],
         "choices": [
             {"accept": choice.accept, "on_demand": choice.on_demand, "modelled_seconds": choice.time.seconds,
-             "range": list(choice.time.range_seconds),
+             "range": list(choice.time.range_seconds), "least_accept": choice.least,
+             "other_host_modelled_seconds": choice.other_time.seconds, "needs": choice.change.value,
              "dma_pages": choice.dma_pages, "dma_seconds": choice.dma_time.seconds}
             for choice in advice.choices
         ],
         "recommended": None
         if advice.recommended is None
         else {"accept": advice.recommended.accept, "on_demand": advice.recommended.on_demand},
+        "headroom": advice.headroom,
+        "today": {
+            "accept": BELOW_4G,
+            "boots": advice.today.failing is None,
+            "failing": advice.today.failing,
+            "modelled_seconds": advice.today.time.seconds,
+            "range": list(advice.today.time.range_seconds),
+            "other_host_modelled_seconds": advice.today.other_time.seconds,
+        },
+        "other_host": None
+        if advice.elsewhere is None
+        else {"host_page_size": advice.other_page, "accept": advice.elsewhere.accept,
+              "on_demand": advice.elsewhere.on_demand},
         "reason": advice.reason,
     }  # fmt: skip
 
@@ -128,10 +146,52 @@ def _heading(advice: Advice) -> list[str]:
 
 
 def _recommendation(advice: Advice) -> list[str]:
-    best = advice.recommended
+    """What can be had today, what could be had with a change, and what another kind of host makes of both."""
+    best, now = advice.recommended, advice.today
+    lines = labelled("today", _today_sentence(advice))
     if best is None:
-        return labelled("advice", advice.reason)
-    return labelled("advice", f"--accept {format_size(best.accept)} --on-demand {best.on_demand}: {advice.reason}")
+        return lines + labelled("advice", advice.reason)
+    lines += labelled("advice", f"{_words(best)}: {advice.reason}")
+    if advice.headroom:
+        room = f"{format_size(best.least)} is the least that boots; {100 * advice.headroom:g} % of head-room on top"
+        lines += labelled("", f"{room} for a kernel or an initrd that grows")
+    lines += labelled("", f"needs {best.change.value}: {_needs(best)}")
+    if now.failing is None:
+        lines += labelled("", _against_today(best.time, now.time))
+    elsewhere = advice.elsewhere
+    if elsewhere is not None and (elsewhere is not best or now.failing is None):
+        host = f"on a host that maps {human_size(advice.other_page)} pages"
+        same = "the same" if elsewhere is best else _words(elsewhere)
+        text = f"{host}: {same}, in modelled {range_text(elsewhere.other_time)}"
+        if now.failing is None:
+            text += f"; {_against_today(elsewhere.other_time, now.other_time)}"
+        lines += labelled("", text)
+    return lines
+
+
+def _words(choice: Choice) -> str:
+    return f"--accept {format_size(choice.accept)} --on-demand {choice.on_demand}"
+
+
+def _today_sentence(advice: Advice) -> str:
+    text = f"{accept_sentence(BELOW_4G)}, and nothing accepts on demand: "
+    if advice.today.failing is not None:
+        return f"{text}does not boot {advice.today.failing}"
+    seeds = len(kaslr_seeds(Question(advice.image, advice.options, ())))
+    every = "every loader boots" if len(advice.loaders) > 1 else f"{advice.loaders[0].loader} boots"
+    every += f", with each of {seeds} KASLR seeds," if seeds > 1 else ""
+    return f"{text}{every} in modelled {range_text(advice.today.time)}"
+
+
+def _needs(choice: Choice) -> str:
+    return "; ".join(filter(None, (accept_sentence(format_size(choice.accept)), option_sentence(choice.on_demand))))
+
+
+def _against_today(time: Modelled, now: Modelled) -> str:
+    saved = now.likely - time.likely
+    if saved <= now.likely * ALIKE:
+        return "that is no quicker than what there is today: nothing needs to change"
+    return f"that likely saves {human_seconds(saved / 1e9)} of {human_seconds(now.seconds)} that it takes today"
 
 
 def _below(found: Found) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final
 
+from tdvfsh.accept.availability import Change, change_needed
+from tdvfsh.accept.boot_time import BELOW_4G, BootAccept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.start import host_of
 from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files
-from tdvfsh.sweep.search import AcceptSearch, Found, Trial, run_trial
+from tdvfsh.sweep.search import AcceptSearch, Found, Trial, run_policy, run_trial
 from tdvfsh.td.cost import NO_TIME, Modelled
-from tdvfsh.units import human_size
+from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_up, format_size, human_size
 
 NONE: Final = "none"
 ALIKE: Final = 0.05
@@ -46,7 +50,9 @@ class LoaderAdvice:
 class Choice:
     """One way that boots with every loader and KASLR seed: bytes to accept at boot, and modelled time at worst.
 
-    ``dma_time`` of it goes to ``dma_pages`` that firmware accepts again after DMA, whatever the option.
+    ``dma_time`` of it goes to ``dma_pages`` that firmware accepts again after DMA, whatever the option. ``least`` is
+    what boots without head-room, ``other_time`` the time on a host that maps pages of the other size, ``change`` what
+    has to change before it can be had.
     """
 
     accept: int
@@ -55,6 +61,24 @@ class Choice:
     on_demand_bytes: int
     dma_pages: int = 0
     dma_time: Modelled = NO_TIME
+    least: int = 0
+    other_time: Modelled = NO_TIME
+    change: Change = Change.FIRMWARE
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What firmware of today does: everything below 4 GiB is accepted at boot, and nothing on demand.
+
+    Attributes:
+        time: The modelled time at worst.
+        other_time: The same on a host that maps pages of the other size.
+        failing: How it ends for a loader and a seed where it does not boot; None where it always does.
+    """
+
+    time: Modelled
+    other_time: Modelled
+    failing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,6 +92,10 @@ class Advice:
         choices: The ways that boot with every loader, the quickest first.
         recommended: One of them, or None where there is none.
         reason: Why, in a sentence or two.
+        headroom: The part by which sizes are larger than the least that boots.
+        today: What firmware of today does with it.
+        other_page: Bytes of the pages that the other kind of host maps.
+        elsewhere: What would be recommended on such a host.
     """
 
     image: ImageFacts
@@ -76,6 +104,10 @@ class Advice:
     choices: tuple[Choice, ...]
     recommended: Choice | None
     reason: str
+    headroom: float
+    today: Today
+    other_page: int
+    elsewhere: Choice | None
 
     def __repr__(self) -> str:
         best = self.recommended
@@ -85,11 +117,12 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An image, a machine, and the loaders that must all work."""
+    """An image, a machine, the loaders that must all work, and the part by which to accept more than the least."""
 
     image: ImageFacts
     options: TdOptions
     loaders: tuple[str, ...]
+    headroom: float = 0.0
 
 
 def advise(
@@ -139,9 +172,10 @@ def advise(
         [workers.executor.submit(choose, question, entries, option, step) for option in ON_DEMAND_NAMES]
         for question, entries in zip(questions, loaders, strict=True)
     ]
+    todays = [workers.executor.submit(today, question) for question in questions]
     return [
-        _answer(question, entries, [choice for future in futures if (choice := future.result())])
-        for question, entries, futures in zip(questions, loaders, choices, strict=True)
+        _answer(question, entries, [choice for future in futures if (choice := future.result())], of_today.result())
+        for question, entries, futures, of_today in zip(questions, loaders, choices, todays, strict=True)
     ]
 
 
@@ -150,12 +184,50 @@ def search(image: ImageFacts, options: TdOptions, step: int) -> Found | None:
     return AcceptSearch(options, boot_files(image), step).find()
 
 
-def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list[Choice]) -> Advice:
+def today(question: Question) -> Today:
+    """Boot with what firmware of today does, with every loader and KASLR seed."""
+    files, started = boot_files(question.image), StartedMachines()
+    worst, failing = Trial(0, False, False, ""), None
+    machine = question.options
+    for machine in _machines(question, NONE):
+        trial = run_policy(machine, files, BootAccept(BELOW_4G), started.boot)
+        if not trial.booted and failing is None:
+            failing = f"with {machine.loader}: {trial.ending}"
+        if trial.time.likely >= worst.time.likely:
+            worst = trial
+    other = run_policy(_on_the_other_host(machine), files, BootAccept(BELOW_4G))
+    return Today(worst.time, other.time, failing)
+
+
+def _machines(question: Question, option: str) -> list[TdOptions]:
+    return [
+        replace(question.options, loader=loader, on_demand=option, kaslr_seed=seed)
+        for seed in kaslr_seeds(question)
+        for loader in question.loaders
+    ]
+
+
+def other_page(options: TdOptions) -> int:
+    """Bytes of the pages that the other kind of host maps."""
+    return PAGE_SIZE if host_of(options)[1] == LARGE_PAGE_SIZE else LARGE_PAGE_SIZE
+
+
+def _on_the_other_host(options: TdOptions) -> TdOptions:
+    return replace(options, host_page_size=other_page(options))
+
+
+def _recommended(choices: Sequence[Choice], time: Callable[[Choice], Modelled]) -> Choice | None:
+    """The simplest of those that are about as quick as the quickest."""
+    if not choices:
+        return None
+    quickest = min(time(choice).likely for choice in choices)
+    alike = [choice for choice in choices if time(choice).likely <= quickest * (1 + ALIKE)]
+    return min(alike, key=lambda choice: _SIMPLEST_FIRST.index(choice.on_demand))
+
+
+def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list[Choice], of_today: Today) -> Advice:
     choices.sort(key=lambda choice: (choice.time.likely, _SIMPLEST_FIRST.index(choice.on_demand)))
-    recommended = None
-    if choices:
-        alike = [choice for choice in choices if choice.time.likely <= choices[0].time.likely * (1 + ALIKE)]
-        recommended = min(alike, key=lambda choice: _SIMPLEST_FIRST.index(choice.on_demand))
+    recommended = _recommended(choices, lambda choice: choice.time)
     reason = _reason(question, loaders, choices, recommended)
     return Advice(
         image=question.image,
@@ -164,30 +236,52 @@ def _answer(question: Question, loaders: tuple[LoaderAdvice, ...], choices: list
         choices=tuple(choices),
         recommended=recommended,
         reason=reason,
+        headroom=question.headroom,
+        today=of_today,
+        other_page=other_page(question.options),
+        elsewhere=_recommended(choices, lambda choice: choice.other_time),
     )
 
 
 def choose(question: Question, loaders: Sequence[LoaderAdvice], option: str, step: int) -> Choice | None:
-    """The least accept, from the searches' answers on, with which the option boots with every loader and KASLR seed."""
+    """The least accept, from the searches' answers on, with which the option boots with every loader and KASLR seed.
+
+    With head-room it is the least from so much above that on with which it does, too: more can fail where less boots.
+    """
     found = [entry.found[option] for entry in loaders]
     sizes = [one.steady for one in found if one is not None]
     if len(sizes) < len(found):
         return None
     files = boot_files(question.image)
-    machines = [
-        replace(question.options, loader=loader, on_demand=option, kaslr_seed=seed)
-        for seed in kaslr_seeds(question)
-        for loader in question.loaders
-    ]
+    machines = _machines(question, option)
     accept, trials, started = max(sizes), list[Trial](), StartedMachines()
+    least = 0
     while accept < question.options.memory + step:
         while len(trials) < len(machines):
             trials.append(run_trial(machines[len(trials)], files, accept, started.boot))
             if not trials[-1].booted:
                 break
         else:
-            worst = max(trials, key=lambda trial: trial.time.likely)
-            return Choice(accept, option, worst.time, worst.on_demand_bytes, worst.dma_pages, worst.dma_time)
+            if not least:
+                least = accept
+                wanted = min(question.options.memory, align_up(ceil(least * (1 + question.headroom)), step))
+                if wanted > least:
+                    accept, trials = wanted, []
+                    continue
+            at, worst = max(enumerate(trials), key=lambda entry: entry[1].time.likely)
+            elsewhere = run_trial(_on_the_other_host(machines[at]), files, accept)
+            changes = [change_needed(format_size(accept), option, loader) for loader in question.loaders]
+            return Choice(
+                accept=accept,
+                on_demand=option,
+                time=worst.time,
+                on_demand_bytes=worst.on_demand_bytes,
+                dma_pages=worst.dma_pages,
+                dma_time=worst.dma_time,
+                least=least,
+                other_time=elsewhere.time,
+                change=max(changes, key=list(Change).index),
+            )
         machines.insert(0, machines.pop(len(trials) - 1))  # what failed last is the first to fail again
         accept, trials = accept + step, []
     return None

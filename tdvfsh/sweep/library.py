@@ -52,6 +52,7 @@ def advise(
     step: int = MIB,
     jobs: int = 1,
     progress: Progress | None = None,
+    headroom: float = 0.1,
 ) -> Advice:
     """How much to accept at boot for these files, as ``tdvfsh advise`` prints.
 
@@ -64,6 +65,7 @@ def advise(
         step: Granularity of the answer, in bytes.
         jobs: Worker processes; with 1 everything runs in this one.
         progress: Progress callback.
+        headroom: The part by which to accept more than the least that boots.
 
     Returns:
         The answer: what each loader needs, and the recommended choice.
@@ -74,7 +76,7 @@ def advise(
     """
     paths = tuple(Path(initrd) for initrd in initrds)
     (image,) = read_images([ImageRequest(Path(kernel).name, Path(kernel), paths, cmdline)])
-    question = Question(image, options if options is not None else TdOptions(), tuple(loaders))
+    question = Question(image, options if options is not None else TdOptions(), tuple(loaders), headroom)
     with local_workers(jobs) as workers:
         (advice,) = answer([question], step, workers, progress)
     return advice

@@ -169,8 +169,19 @@ def run_trial(
     options: TdOptions, files: BootFiles, accept: int, run: Callable[[TdOptions, BootFiles], BootResult] = boot
 ) -> Trial:
     """Boot with ``accept`` bytes accepted at boot, everything else as ``options`` say; ``run`` makes the boot."""
+    return run_policy(options, files, BootAccept(format_size(accept), accept), run)
+
+
+def run_policy(
+    options: TdOptions,
+    files: BootFiles,
+    policy: BootAccept,
+    run: Callable[[TdOptions, BootFiles], BootResult] = boot,
+) -> Trial:
+    """Boot with what ``policy`` accepts at boot, everything else as ``options`` say."""
+    accept = policy.size or 0
     try:
-        result = run(replace(options, accept=BootAccept(format_size(accept), accept)), files)
+        result = run(replace(options, accept=policy), files)
     except UsageError as error:
         return Trial(accept, False, False, str(error))
     return Trial(

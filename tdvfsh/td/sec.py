@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ACCEPT_CHUNK_SIZE: Final = 32 * MIB
 AP_STACK_SIZE: Final = 16 * KIB
+_SMALL_PAGES: Final = LARGE_PAGE_SIZE // PAGE_SIZE
+_MISMATCH: Final = TdcallStatus.PAGE_SIZE_MISMATCH | SeptLevel.LEVEL_2M
 EVERYTHING: Final = 1 << 64
 """An end address that no entry reaches."""
 
@@ -80,6 +82,7 @@ class SecAccept:
         steps: The same ranges by page size, and whether all vCPUs shared in them.
         lost: ``(start, end)`` of what firmware takes for accepted and is not.
         work: What was done alone and together: its counts, the vCPUs that shared in it and the busiest one's share.
+        small_pages: The host maps 4 KiB pages only.
     """
 
     outcome: AcceptOutcome
@@ -90,6 +93,7 @@ class SecAccept:
     steps: tuple[SecStep, ...] = ()
     lost: tuple[tuple[int, int], ...] = ()
     work: tuple[tuple[AcceptOutcome, int, float], ...] = ()
+    small_pages: bool = False
 
     @property
     def seconds(self) -> float:
@@ -102,11 +106,31 @@ class SecAccept:
         return self.serial + self.parallel
 
     def accept_calls(self) -> Iterator[AcceptCall]:
-        """Each TDCALL, all of them successful; what vCPUs accept at the same time in the order of its addresses."""
+        """Each TDCALL; what vCPUs accept at the same time in the order of its addresses."""
+        for first, count in self.accept_runs():
+            for number in range(count):
+                yield first._replace(address=first.address + number * SeptLevel(first.level).page_size)
+
+    def accept_runs(self) -> Iterator[tuple[AcceptCall, int]]:
+        """The same in few: the first of like calls of pages that follow each other, and how many they are.
+
+        A host of small pages answers each 2 MiB with PAGE_SIZE_MISMATCH, and 512 calls of 4 KiB follow.
+        """
         for step in self.steps:
-            level = SeptLevel.LEVEL_2M if step.page_size == LARGE_PAGE_SIZE else SeptLevel.LEVEL_4K
+            large = step.page_size == LARGE_PAGE_SIZE
+            if step.vcpus == 1 and not (large and self.small_pages):
+                level = SeptLevel.LEVEL_2M if large else SeptLevel.LEVEL_4K
+                count = (step.end - step.start) // step.page_size
+                yield AcceptCall(0, step.start, level, TdcallStatus.SUCCESS), count
+                continue
             for at in range(step.start, step.end, step.page_size):
-                yield AcceptCall((at - step.start) // ACCEPT_CHUNK_SIZE % step.vcpus, at, level, TdcallStatus.SUCCESS)
+                vcpu = (at - step.start) // ACCEPT_CHUNK_SIZE % step.vcpus
+                if large and self.small_pages:
+                    yield AcceptCall(vcpu, at, SeptLevel.LEVEL_2M, _MISMATCH), 1
+                    yield AcceptCall(vcpu, at, SeptLevel.LEVEL_4K, TdcallStatus.SUCCESS), _SMALL_PAGES
+                else:
+                    level = SeptLevel.LEVEL_2M if large else SeptLevel.LEVEL_4K
+                    yield AcceptCall(vcpu, at, level, TdcallStatus.SUCCESS), 1
 
 
 def aps_stack_size(vcpus: int) -> int:
@@ -158,6 +182,7 @@ def sec_accept(
         steps=tuple(sec.steps),
         lost=tuple(sec.lost),
         work=tuple(sec.work),
+        small_pages=td.sept.host_page_size == PAGE_SIZE,
     )
 
 

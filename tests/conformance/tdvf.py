@@ -51,6 +51,11 @@ def compare(path: Path, got: Sequence[str], by_vcpu: bool = False) -> Tally:
     return tally
 
 
+def host_of_lists(paths: Sequence[Path]) -> str:
+    """The preset of the host that the lists were recorded on: one of 2 MiB pages answers none with a mismatch."""
+    return "kvm-4k" if any("PAGE_SIZE_MISMATCH" in path.read_text() for path in paths) else "kvm-2m"
+
+
 def _by_vcpu(lines: Sequence[str]) -> list[str]:
     """The heading and the calls of each vCPU, without their numbers."""
     cells = [line.split("\t", 1)[1] for line in lines]
@@ -71,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.firmware is None and not given.model:
         parser.error("--firmware is needed where the firmware itself runs")
     try:
-        options = TdOptions(memory=parse_size(given.memory), vcpus=given.vcpus)
+        options = TdOptions(memory=parse_size(given.memory), vcpus=given.vcpus, cost=host_of_lists(given.lists))
         if given.model:
             policy = parse_boot_accept(given.accept)
             options = replace(options, accept=policy, profile=given.profile, firmware=given.firmware)

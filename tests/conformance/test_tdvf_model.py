@@ -21,6 +21,7 @@ def test_each_release_s_accepts_at_boot_are_those_recorded(path: Path) -> None:
     _, firmware, memory, vcpus = path.name.split(".")[0].split("-")
     profile, model = MODELS[firmware]
     options = TdOptions(
+        cost="kvm-2m",
         memory=parse_size(memory),
         vcpus=int(vcpus),
         accept=parse_boot_accept("below-4g"),
@@ -37,6 +38,7 @@ def test_the_rfc_author_s_own_firmware_counts_unaccepted_memory_only_and_accepts
     found = re.fullmatch(r"sec-pr3245-(\d+)-(\w+)-(\d+)\.accepts", path.stem)
     assert found is not None
     options = TdOptions(
+        cost="kvm-2m",
         memory=parse_size(found[2]),
         vcpus=int(found[3]),
         accept=parse_boot_accept(f"{found[1]}M"),

@@ -57,7 +57,7 @@ def run_system(
     """
     sent = bytearray()
     with RunLimit(seconds) as limit:
-        options = options or TdOptions()
+        options = options or TdOptions(cost="kvm-2m")
         firmware = GuestFirmware(
             Machine(options), limit=limit, serial=sent.append, typed=typed, observer=TinySystemRun()
         )

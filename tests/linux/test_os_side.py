@@ -132,7 +132,7 @@ def test_a_host_of_small_pages_makes_every_unit_513_tdcalls(opened: Opener) -> N
 
 def test_a_workload_on_many_vcpus_takes_less_modelled_time(opened: Opener) -> None:
     one, many = (_step(_side(opened, os_workload=16 * GIB, vcpus=vcpus), "workload") for vcpus in (1, 32))
-    assert 0 <= one.accepted_bytes - many.accepted_bytes <= 16 * MIB  # per-CPU areas leave so much in whole blocks
+    assert 0 <= one.accepted_bytes - many.accepted_bytes <= 80 * MIB  # 16 blocks of bring-up, per-CPU areas
     assert many.seconds < one.seconds / 5
 
 

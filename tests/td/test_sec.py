@@ -22,7 +22,7 @@ from tdvfsh.td.sec import (
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.hob import ResourceType
 from tdvfsh.uefi.status import EfiStatus
-from tdvfsh.uefi.tdx import TdcallStatus
+from tdvfsh.uefi.tdx import TdcallStatus, completion_name
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 
@@ -183,3 +183,18 @@ def test_the_calls_are_what_was_accepted_each_page_once(mib: int, vcpus: int, al
         seen.add(call.address)
     assert tuple(sizes) == sec.accepted_bytes_per_vcpu
     assert sum(sizes) == sec.outcome.accepted_bytes
+
+
+def test_on_a_host_of_small_pages_each_large_accept_is_refused_and_512_small_ones_follow() -> None:
+    td = TrustDomain(RamLayout.q35(GIB), vcpus=2, added=added_spans(), host_page_size=PAGE_SIZE)
+    sec = sec_accept(td, td_hob_entries(td.ram, added_spans()))
+    calls = list(sec.accept_calls())
+    refused = [number for number, call in enumerate(calls) if call.status]
+    assert len(calls) == sec.outcome.calls
+    assert len(refused) == sec.outcome.size_mismatches > 400
+    for number in refused:
+        assert completion_name(calls[number].status) == "PAGE_SIZE_MISMATCH"
+        small = calls[number + 1 : number + 513]
+        assert {(call.vcpu, call.level) for call in small} == {(calls[number].vcpu, 0)}
+        assert [call.address - calls[number].address for call in small] == list(range(0, LARGE_PAGE_SIZE, PAGE_SIZE))
+    assert len(list(sec.accept_runs())) < 2 * len(refused) + 20

@@ -98,7 +98,8 @@ def run_advise(arguments: Arguments) -> int:
     from tdvfsh.sweep.advice_text import advice_dict, advice_lines, fleet_lines
 
     with _progress("advise") as tell:
-        questions = _questions(arguments)
+        headroom = _headroom(arguments.text("headroom"))
+        questions = [replace(question, headroom=headroom) for question in _questions(arguments)]
         with _workers(arguments) as workers:
             advices = advise(questions, parse_size(arguments.text("step")), workers, tell)
     if arguments.flag("json"):
@@ -108,6 +109,14 @@ def run_advise(arguments: Arguments) -> int:
     else:
         print_lines(fleet_lines(advices))
     return 0 if all(advice.recommended is not None for advice in advices) else 1
+
+
+def _headroom(text: str) -> float:
+    """The part that ``10%`` stands for."""
+    number = text.removesuffix("%")
+    if not number.replace(".", "", 1).isascii() or not number.replace(".", "", 1).isdigit() or float(number) > 1000:
+        raise UsageError(f"advise: --headroom {text[:60]}: give a percentage from 0% to 1000% (example: 10%)")
+    return float(number) / 100
 
 
 def _questions(arguments: Arguments) -> list[Question]:

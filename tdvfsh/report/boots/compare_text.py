@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from tdvfsh.accept.availability import accept_sentence, change_needed, option_sentence
+from tdvfsh.accept.boot_time import BELOW_4G, EAGER
 from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
+from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size, ram_size
@@ -98,7 +101,14 @@ def _row(compared: ComparedBoot) -> ComparedRow:
 
 def compare_dicts(rows: Iterable[ComparedRow]) -> list[dict[str, object]]:
     """Plain values, for JSON."""
-    return [{**row._asdict(), "booted": row.booted} for row in rows]
+    return [
+        {
+            **row._asdict(),
+            "booted": row.booted,
+            "needs": change_needed(row.accept, row.on_demand, row.loader).value,
+        }
+        for row in rows
+    ]
 
 
 def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
@@ -108,12 +118,24 @@ def compare_lines(rows: Sequence[ComparedRow]) -> list[str]:
     """
     machines = list(dict.fromkeys((row.memory, row.firmware_model) for row in rows))
     if len(machines) < 2:
-        return _one_machine(rows)
+        return [*_one_machine(rows), *_availability_lines(rows)]
     lines: list[str] = []
     for memory, model in machines:
         lines += ["", f"{ram_size(memory)} RAM, firmware {model}"]
         lines += _one_machine([row for row in rows if (row.memory, row.firmware_model) == (memory, model)])
-    return lines[1:]
+    return [*lines[1:], *_availability_lines(rows)]
+
+
+def _availability_lines(rows: Sequence[ComparedRow]) -> list[str]:
+    """What of the compared settings there is today, and what would need a change."""
+    accepts = dict.fromkeys(row.accept for row in rows)
+    options = dict.fromkeys(row.on_demand for row in rows)
+    known = [accept_sentence(name) for name in accepts if name in (BELOW_4G, EAGER)]
+    sizes = [name for name in accepts if name not in (BELOW_4G, EAGER)]
+    if sizes:
+        known.append(accept_sentence(", ".join(sizes)))
+    known += filter(None, map(option_sentence, options))
+    return ["", *(line for index, text in enumerate(known) for line in labelled("" if index else "to be had", text))]
 
 
 def _one_machine(rows: Sequence[ComparedRow]) -> list[str]:

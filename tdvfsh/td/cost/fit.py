@@ -16,9 +16,11 @@ from tdvfsh.td.cost.model import AcceptCounts, CostModel
 
 FITTED: Final = ("accept_4k", "accept_2m", "td_exit", "rejected_call")
 SHARE: Final = "serial_share"
-_RIDGE: Final = 1e-6
+_RIDGE: Final = 1e-9
 _OPEN: Final = 1e-5
 """Directions in which the sum of squares grows by less than this part of its steepest growth are open."""
+_SLIGHT: Final = 3e-3
+"""A constant that makes less than this part of every measurement is not fitted."""
 _PART: Final = 0.02
 _GRID: Final = 50
 _REFINED: Final = 60
@@ -88,6 +90,11 @@ def fit(start: CostModel, measurements: Sequence[Measured], held: Sequence[str] 
     values = {one: constant.likely for one, constant in start.constants.items()}
     shares = SHARE not in held and any(vcpus > 1 for one in measurements for _, vcpus, _ in one.work)
 
+    slight = _slight(values, free, measurements)
+    free = [one for one in free if one not in slight]
+    if not free:
+        raise UsageError("nothing to fit: the measurements depend on none of the constants that are not given")
+
     def solved(share: float) -> tuple[float, dict[str, float]]:
         chosen = _linear(values | {SHARE: share}, free, measurements)
         return _squares(chosen, measurements), chosen
@@ -96,9 +103,9 @@ def fit(start: CostModel, measurements: Sequence[Measured], held: Sequence[str] 
     if shares and solved(best)[0] >= solved(values[SHARE])[0] * (1 - 1e-9):
         best = values[SHARE]
     squares, chosen = solved(best)
-    names = (*free, SHARE) if shares else tuple(free)
+    names = (*free, *slight, SHARE) if shares else (*free, *slight)
     jacobian = _jacobian(chosen, names, measurements)
-    absent = tuple(one for index, one in enumerate(names) if all(not row[index] for row in jacobian))
+    absent = slight
     groups, rank = _open_groups(jacobian, names, absent)
     absent += tuple(group[0] for group in groups if len(group) == 1)
     groups = tuple(group for group in groups if len(group) > 1)
@@ -114,6 +121,19 @@ def fit(start: CostModel, measurements: Sequence[Measured], held: Sequence[str] 
         together=groups,
         deviation=deviation,
         is_determined=determined,
+    )
+
+
+def _slight(values: dict[str, float], free: Sequence[str], measurements: Sequence[Measured]) -> tuple[str, ...]:
+    """Constants on which no measurement depends to speak of."""
+    weights = [_weights(values[SHARE], one) for one in measurements]
+    return tuple(
+        name
+        for name in free
+        if all(
+            line[name] * max(values[name], 1.0) <= _SLIGHT * (one.seconds - one.fixed)
+            for line, one in zip(weights, measurements, strict=True)
+        )
     )
 
 

@@ -23,7 +23,7 @@ from tests.engine.operating_system import (
 )
 from tests.engine.system_run import powered_off, run_system, stopped
 
-TWO = TdOptions(vcpus=2)
+TWO = TdOptions(cost="kvm-2m", vcpus=2)
 PLAIN = TdOptions(vcpus=2, td=False)
 MARK = 0x9000
 INIT = 5 << 8

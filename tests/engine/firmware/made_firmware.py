@@ -57,7 +57,7 @@ def made_run(folder: Path, code: bytes, vcpus: int = 1, seconds: float = 60) -> 
     with (
         opened(folder, made_firmware(code)) as image,
         RunLimit(seconds) as limit,
-        FirmwareRun(image, TdOptions(memory=GIB, vcpus=vcpus), limit=limit) as run,
+        FirmwareRun(image, TdOptions(cost="kvm-2m", memory=GIB, vcpus=vcpus), limit=limit) as run,
     ):
         yield run
 

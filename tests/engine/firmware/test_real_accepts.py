@@ -20,12 +20,13 @@ RECORDINGS: Final = Path(__file__).resolve().parents[2] / "recordings" / "tdvf"
 FIRMWARE: Final = {"t": "ovmf-2025.02", "b": "ovmf-2022.11", "s": "ovmf-inteltdx"}
 UNPACKED: Final = 10 * MIB  # where OvmfPkg puts the volumes of PEI and DXE
 LISTS: Final = sorted(RECORDINGS.glob("sec-*.accepts.tsv"))
+OPTIONS = TdOptions(cost="kvm-2m", memory=GIB)
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.name.partition(".")[0])
 def test_sec_accepts_what_was_recorded(path: Path) -> None:
     _, firmware, memory, vcpus = path.name.partition(".")[0].split("-")
-    options = TdOptions(memory=parse_size(memory), vcpus=int(vcpus))
+    options = TdOptions(cost="kvm-2m", memory=parse_size(memory), vcpus=int(vcpus))
     tally = compare(path, accepts_of_engine(options, str(image(FIRMWARE[firmware], "firmware"))))
     assert tally.differences == []
     assert tally.agree > 1500
@@ -38,7 +39,7 @@ def test_the_host_changes_nothing_where_it_takes_the_place_of_firmware_s_code() 
         with (
             open_firmware(path) as firmware,
             RunLimit() as limit,
-            FirmwareRun(firmware, TdOptions(memory=GIB), limit=limit, real_code_only=real_code_only) as run,
+            FirmwareRun(firmware, OPTIONS, limit=limit, real_code_only=real_code_only) as run,
         ):
             run.run_sec()
             state, view = run.board.cpu.state, run.board.ram.view

@@ -14,6 +14,7 @@ from tests.engine.runs.test_real_programs import image
 
 pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real kernels")]
 SECONDS = 400  # of a machine that does much else
+OPTIONS = TdOptions(cost="kvm-2m", memory=2 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ SECONDS = 400  # of a machine that does much else
 def test_at_the_kernel_s_first_instruction_nothing_tells_who_unpacked_it(
     kernel: str, function: str, calls: int
 ) -> None:
-    options = TdOptions(memory=2 * GIB)
+    options = OPTIONS
     with open_boot_files(image(kernel, "kernel"), [], "nokaslr") as opened:
         slow = boot_on_cpu(options, opened.boot, time_limit=SECONDS)
         result = verify_shortcut(slow, options, opened.boot, time_limit=SECONDS)
@@ -44,7 +45,7 @@ def test_at_the_kernel_s_first_instruction_nothing_tells_who_unpacked_it(
 @pytest.mark.parametrize("kernel", ["kernel-6.12", "kernel-6.18-cloud"])
 def test_other_kernels_are_unpacked_by_the_host_too(kernel: str) -> None:
     with open_boot_files(image(kernel, "kernel"), [], "console=ttyS0") as opened:
-        result = boot_on_cpu(TdOptions(memory=2 * GIB), opened.boot, time_limit=SECONDS, fast_decompress=True)
+        result = boot_on_cpu(OPTIONS, opened.boot, time_limit=SECONDS, fast_decompress=True)
     assert result.booted
     assert result.shortcut is not None
     assert result.shortcut.taken
@@ -53,9 +54,7 @@ def test_other_kernels_are_unpacked_by_the_host_too(kernel: str) -> None:
 def test_behind_grub_which_loads_the_kernel_without_the_firmware_it_is_the_same() -> None:
     grub = open_mapped(image("grub-2.12", "efi")).view
     with open_boot_files(image("kernel-6.12-cloud", "kernel"), [], "nokaslr") as opened:
-        result = boot_on_cpu(
-            TdOptions(memory=2 * GIB), opened.boot, grub=grub, time_limit=SECONDS, fast_decompress=True
-        )
+        result = boot_on_cpu(OPTIONS, opened.boot, grub=grub, time_limit=SECONDS, fast_decompress=True)
     assert result.booted
     assert result.shortcut is not None
     assert result.shortcut.taken

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ from tests.engine.runs.test_real_programs import image
 pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real kernels")]
 MEMORY = 2 * GIB
 VCPUS = 2
+ONE = TdOptions(cost="kvm-2m", memory=MEMORY)
+TWO = replace(ONE, vcpus=VCPUS)
 BLOCK = 2 * LARGE_PAGE_SIZE  # what the page allocator accepts at a time, and counts
 CONSOLE = "console=ttyS0"
 SECONDS = 400  # of a machine that does much else
@@ -68,7 +71,7 @@ def boot_through(
     system = SystemOptions(console.extend, None if until is None else re.compile(until), drop_accept)
     with open_boot_files(image(kernel, "kernel"), [init], CONSOLE) as opened:
         result = boot_on_cpu(
-            options or TdOptions(memory=MEMORY), opened.boot, time_limit=SECONDS, through_os=system,
+            options or ONE, opened.boot, time_limit=SECONDS, through_os=system,
             fast_decompress=fast_decompress,
         )  # fmt: skip
     assert result.os_run is not None
@@ -78,7 +81,7 @@ def boot_through(
 @pytest.fixture(scope="module")
 def guest(init: Path) -> Booted:
     """Linux 6.12 as a TDX guest of 2 GiB and two vCPUs."""
-    return boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS))
+    return boot_through("kernel-6.12-cloud", init, TWO)
 
 
 def test_linux_finds_that_it_is_a_tdx_guest_runs_init_in_user_space_and_powers_off(guest: Booted) -> None:
@@ -176,7 +179,7 @@ def test_the_command_line_boots_it_again_with_the_same_console_and_the_same_acco
 def test_a_kernel_that_the_host_unpacked_runs_to_the_same_console_and_the_same_account(
     guest: Booted, init: Path
 ) -> None:
-    fast = boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS), fast_decompress=True)
+    fast = boot_through("kernel-6.12-cloud", init, TWO, fast_decompress=True)
     assert fast.result.shortcut is not None
     assert fast.result.shortcut.taken
     assert guest.result.shortcut is None
@@ -204,7 +207,7 @@ def unaccepted_units(booted: Booted) -> list[int]:
 
 
 def test_a_dropped_accept_stops_the_kernel_at_its_first_touch_of_that_page(guest: Booted, init: Path) -> None:
-    broken = boot_through("kernel-6.12-cloud", init, TdOptions(memory=MEMORY, vcpus=VCPUS), drop_accept=2)
+    broken = boot_through("kernel-6.12-cloud", init, TWO, drop_accept=2)
     assert (broken.run.ending, broken.run.succeeded) == ("violation", False)
     violation = broken.run.violation
     assert violation is not None
@@ -219,7 +222,10 @@ def test_a_dropped_accept_stops_the_kernel_at_its_first_touch_of_that_page(guest
 
 def test_a_plain_vm_runs_the_same_kernel_and_ends_where_a_line_was_waited_for(init: Path) -> None:
     plain = boot_through(
-        "kernel-6.12-cloud", init, TdOptions(memory=MEMORY, td=False), until=r"clocksource: \S+ mask|tsc: Detected"
+        "kernel-6.12-cloud",
+        init,
+        replace(ONE, td=False),
+        until=r"clocksource: \S+ mask|tsc: Detected",
     )
     assert (plain.run.ending, plain.run.succeeded) == ("matched", True)
     assert re.search(r"clocksource: \S+ mask|tsc: Detected", plain.console.rstrip().split("\n")[-1])
@@ -249,7 +255,7 @@ def test_a_distribution_s_shell_answers_what_is_typed_at_the_serial_console() ->
     )
     with files as opened:
         result = boot_on_cpu(
-            TdOptions(memory=MEMORY, vcpus=VCPUS),
+            TWO,
             opened.boot,
             time_limit=SECONDS,
             through_os=SystemOptions(console.extend, typed=TypedLines(typed)),

@@ -49,7 +49,7 @@ def test_every_large_request_is_listed_with_its_call_its_limit_and_its_place(ope
 
 
 def test_an_explanation_tells_what_no_option_saves_where_dma_costs_more_than_accepting_at_boot(opened: Opener) -> None:
-    result = _boot(opened, 38, profile="lazy-v2")
+    result = _boot(opened, 38, profile="lazy-v2", cost="kvm-2m")
     assert f"{result.dma_pages:,} pages of 4 KiB were shared for DMA" in _text(result)
     assert "no option below saves any of it" in _text(result)
     assert "no option below saves" not in _text(_boot(opened, 38))
