@@ -8,8 +8,9 @@ from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.run import FirmwareOutcome, FirmwareRun
 from tdvfsh.engine.tdx.page_accepts import AcceptTally
 from tdvfsh.report.firmware_accepts_text import accepts_list
+from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import RIGHT, printable, table_lines
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 _MOST_MISSING: Final = 12
 
@@ -48,10 +49,11 @@ def run_lines(run: FirmwareRun) -> list[str]:
     td = run.td
     lines = []
     if td.is_td:
-        rows = [["accepted by", "vCPU", "calls", "4K", "2M", "bytes"]]
+        rows = [["accepted by", "vCPU", "calls", "4K", "2M", "bytes", "modelled"]]
         for acceptor, tally in run.board.page_accepts.tallies.items():
-            rows.append([acceptor.phase, str(acceptor.vcpu), *_cells(tally)])
-        lines += table_lines(rows, f" {RIGHT * 5}")
+            rows.append([acceptor.phase, str(acceptor.vcpu), *_cells(tally), cell_text(td.cost.time(tally))])
+        lines += table_lines(rows, f" {RIGHT * 6}")
+        lines.append(f"modelled: {range_text(td.spent)} for accepts, their exits and conversions, cost {td.cost.name}")
         shared = sum(call.shared for call in run.conversions)
         lines.append(
             f"converted: {shared} × to shared and {len(run.conversions) - shared} × to private, "
@@ -59,7 +61,7 @@ def run_lines(run: FirmwareRun) -> list[str]:
         )
     counts = run.board.counts
     times = ", ".join(f"{counts[name]:,} × {name}" for name in sorted(counts))
-    lines.append(f"virtual time {td.clock.now_ns / 1e9:.3f} s" + (f"; {times}" if times else ""))
+    lines.append(f"virtual time {human_seconds(td.clock.now_ns / 1e9)}" + (f"; {times}" if times else ""))
     lines += _shortcut_lines(run)
     missing = run.board.devices.missing
     if missing:
