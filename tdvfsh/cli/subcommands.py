@@ -285,6 +285,10 @@ def _firmware_run(parser: argparse.ArgumentParser) -> None:
         help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
     )  # fmt: skip
     parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
+    parser.add_argument(
+        "--quote-key", metavar="FILE",
+        help="answer GetQuote with quotes signed by this key, which 'measure --make-test-key' made",
+    )  # fmt: skip
 
 
 def _firmware_record(parser: argparse.ArgumentParser) -> None:
@@ -317,7 +321,12 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
 
 
 def _measure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FIRMWARE", help="OVMF.fd, OVMF.inteltdx.fd, OVMF_CODE.fd, a td-shim image")
+    parser.add_argument(
+        "file", metavar="FIRMWARE", nargs="?", help="OVMF.fd, OVMF.inteltdx.fd, OVMF_CODE.fd, a td-shim image"
+    )
+    parser.add_argument(
+        "--make-test-key", metavar="FILE", help="make keys for 'firmware run --quote-key': quotes that are not Intel's"
+    )
     parser.add_argument("--kernel", metavar="K", help="boot this kernel by fw_cfg, up to ExitBootServices")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")

@@ -126,10 +126,11 @@ def _run(arguments: Arguments) -> int:
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.run import FirmwareRun
+    from tdvfsh.measure.quote_key import read_quote_key
     from tdvfsh.report.firmware_run_text import ending_lines, run_lines
 
     options, until, seconds = arguments.td_options(), until_pattern(arguments), time_limit(arguments)
-    console = arguments.flag("console")
+    console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")
     with (
         boot_files(arguments) as files,
@@ -147,6 +148,7 @@ def _run(arguments: Arguments) -> int:
             until=until,
             limit=limit,
             real_code_only=arguments.flag("real_code_only"),
+            quote_signer=None if quote_key is None else read_quote_key(quote_key),
         ) as run:
             try:
                 outcome = run.run_to_end(console)

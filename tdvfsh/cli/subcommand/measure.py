@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,10 @@ def run_measure(arguments: Arguments) -> int:
     from tdvfsh.measure.expected import differences, read_expected
     from tdvfsh.report.measure_text import build_lines, measure_dict, measure_lines
 
+    if arguments.optional("make_test_key") is not None:
+        return _make_test_key(arguments.text("make_test_key"))
+    if arguments.optional("file") is None:
+        raise UsageError("measure: needs a FIRMWARE, such as OVMF.fd")
     refuse_model_options(arguments)
     options = arguments.td_options()
     if not options.td:
@@ -57,6 +62,21 @@ def run_measure(arguments: Arguments) -> int:
         return 0
     print_notes([f"tdvfsh: not as {expected.path} expects:", *(line for each in changed for line in each.split("\n"))])
     return 1
+
+
+def _make_test_key(path: str) -> int:
+    """New keys in a file that only its owner reads; an existing file is kept."""
+    from tdvfsh.measure.quote_key import make_quote_key
+
+    data = make_quote_key()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"--make-test-key {path}: the file exists, and keys are not overwritten") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    print_notes([f"tdvfsh: {path}: an attestation key and certificates for tests, which are not Intel's"])
+    return 0
 
 
 def _wants_run(arguments: Arguments, expected: Expected | None) -> bool:

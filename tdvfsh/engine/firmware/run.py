@@ -38,6 +38,7 @@ from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
+from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
@@ -45,6 +46,7 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
 from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement, measure_build
+from tdvfsh.measure.quote import QuoteSigner
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
@@ -132,6 +134,7 @@ class FirmwareRun:
         real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
         add_order: When the VMM extends the pages that it adds, which decides MRTD.
         vmm_files: fw_cfg files that take the place of the machine's own, by name.
+        quote_signer: Keys of a quoting service for GetQuote; None for no such service.
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
 
     Attributes:
@@ -164,6 +167,7 @@ class FirmwareRun:
         add_order: AddOrder = AddOrder.PAGE,
         vmm_files: Mapping[str, bytes] = MappingProxyType({}),
         patch_header: bool = False,
+        quote_signer: QuoteSigner | None = None,
     ) -> None:
         self.image = image
         self._add_order = add_order
@@ -204,6 +208,9 @@ class FirmwareRun:
         self._attach_devices(files, vmm_files, patch_header)
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
+        if quote_signer is not None:
+            memory = DmaView(td, self.board.ram, self.board.wrote, self.board.devices.missing)
+            self.board.vmm.get_quote = QuotingService(memory, td.shared_mask, quote_signer).get_quote
         self.extends = RtmrExtends(self.board, self.code)
         if td.is_td:
             self.board.module.measurements.build = lambda: self.build.mrtd

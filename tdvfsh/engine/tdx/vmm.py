@@ -58,6 +58,7 @@ class Vmm:
 
     Attributes:
         vcpu: The vCPU that runs.
+        get_quote: Answers GetQuote for buffer and size; None where the host has no quoting service, which refuses it.
         mapped: Called after each MapGPA with the GPA as it was given, the size, and the status.
     """
 
@@ -82,6 +83,7 @@ class Vmm:
         self._converted = converted
         self._notify_vector = 0
         self.mapped: Callable[[int, int, int], None] | None = None
+        self.get_quote: Callable[[int, int], int] | None = None
         self._calls = {
             CPUID: self._call_cpuid,
             HLT: self._call_halt,
@@ -92,12 +94,13 @@ class Vmm:
             WBINVD: lambda: TdvmcallStatus.SUCCESS,
             _GET_TD_VMCALL_INFO: self._call_information,
             TdvmcallId.MAP_GPA: self._call_map_gpa,
+            TdvmcallId.GET_QUOTE: self._call_get_quote,
             TdvmcallId.REPORT_FATAL_ERROR: self._call_fatal,
             TdvmcallId.SETUP_EVENT_NOTIFY_INTERRUPT: self._call_notify,
         }
 
     def vmcall(self) -> None:
-        """Answer the call that R10 and R11 name: R10 gets the status. GetQuote is refused, there is no quoting service.
+        """Answer the call that R10 and R11 name: R10 gets the status.
 
         RCX says which registers the two sides see: the VMM reads 0 from the others, and cannot change them.
 
@@ -179,6 +182,9 @@ class Vmm:
         if self.mapped is not None:
             self.mapped(self._get(R12), self._get(R13), result.r10)
         return result.r10
+
+    def _call_get_quote(self) -> int:
+        return _INVALID if self.get_quote is None else self.get_quote(self._get(R12), self._get(R13))
 
     def _call_notify(self) -> int:
         vector = self._get(R12)
