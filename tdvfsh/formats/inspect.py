@@ -18,6 +18,9 @@ from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe.findings import findings
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.formats.pe.uki import parse_uki
+from tdvfsh.formats.tcg.event_log import SHA384, is_event_log, parse_event_log
+from tdvfsh.formats.tcg.event_words import event_words
+from tdvfsh.formats.tcg.registers import after_extensions, extensions_of
 from tdvfsh.formats.tdvf import find_tdvf, parse_tdvf
 from tdvfsh.uefi.status import SUCCESS
 
@@ -37,8 +40,9 @@ def inspect_file(
         limits: What to refuse as a decompression bomb.
 
     Returns:
-        ``path``, ``size``, ``formats`` (those that hold, among ``pe bzimage uki initrd tdvf``), and a dictionary for
-        each. ``pe`` is there for anything that begins like a PE image, with the status that firmware returns for it.
+        ``path``, ``size``, ``formats`` (those that hold, among ``pe bzimage uki initrd tdvf event_log``), and a
+        dictionary for each. ``pe`` is there for anything that begins like a PE image, with the status that firmware
+        returns for it.
 
     Raises:
         HostError, FormatError: It cannot be read, is of no known format, or is damaged.
@@ -73,11 +77,38 @@ def _inspect(
         facts["uki"] = _plain(asdict(parse_uki(source, path)))
     if not facts and find_tdvf(source, path) is not None:
         facts["tdvf"] = _plain(asdict(parse_tdvf(source, path)))
+    if not facts and is_event_log(source):
+        facts["event_log"] = _event_log(source)
     if not facts and _looks_like_initrd(source):
         facts["initrd"] = _plain(asdict(parse_initrd(source, path, progress, limits)))
     if not facts:
-        raise FormatError(path, "neither a PE image, a Linux kernel, an initrd nor firmware with TDX metadata")
+        what = "neither a PE image, a Linux kernel, an initrd, firmware with TDX metadata nor an event log"
+        raise FormatError(path, what)
     return facts
+
+
+def _event_log(source: ByteSource) -> dict[str, object]:
+    """A TD's log with the registers that it leads to; a TPM's log leads to none."""
+    log = parse_event_log(source, source.path)
+    is_td = SHA384 in log.algorithms
+    registers = after_extensions(extension for _, extension in extensions_of(log)) if is_td else ()
+    events = [
+        {
+            "number": event.number,
+            "mr_index": event.mr_index,
+            "rtmr": event.rtmr,
+            "type": event.type_name,
+            "digests": [digest.hex() for _, digest in event.digests],
+            "words": event_words(event),
+        }
+        for event in log.events
+    ]
+    return {
+        "algorithms": log.algorithm_names,
+        "log_bytes": log.size,
+        "rtmr": [value.hex() for value in registers],
+        "events": events,
+    }
 
 
 def _pe(source: ByteSource) -> dict[str, object]:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.shapes import items, maybe, row, text
+from tdvfsh.formats.tcg.registers import DIGEST_SIZE
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
-from tdvfsh.measure.mrtd import DIGEST_SIZE
 
 _LARGEST: Final = 16 << 20
 _REGISTERS: Final = ("RTMR0", "RTMR1", "RTMR2", "RTMR3")

@@ -26,14 +26,13 @@ from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.tdvf import TdvfAttribute, TdvfMetadata, TdvfSection
 from tdvfsh.units import PAGE_SIZE, human_size
 
-DIGEST_SIZE: Final = 48
 _BLOCK: Final = 128
 _CHUNK: Final = 256
 _ADDRESS_AT: Final = 16
 _PAGE_ADD: Final = b"MEM.PAGE.ADD"
 _MR_EXTEND: Final = b"MR.EXTEND"
-_MOST: Final = 1 << 30
-"""Bytes that are added at most: more is a hostile file, and would hash for minutes."""
+_MOST: Final = 256 << 20
+"""Bytes that are added at most: more is a hostile file, and would hash for long."""
 
 
 class AddOrder(StrEnum):
@@ -71,7 +70,7 @@ def measure_build(
         order: When pages are extended.
 
     Raises:
-        FormatError: A measured section's data is not in the file, or the sections are larger than 1 GiB.
+        FormatError: A measured section's data is not in the file, or the sections are larger than 256 MiB.
     """
     source = ByteSource(view, metadata.path)
     digest = hashlib.sha384()

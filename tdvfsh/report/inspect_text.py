@@ -19,6 +19,7 @@ _FORMATS: Final = {
     "uki": "unified kernel image",
     "initrd": "initrd",
     "tdvf": "firmware for trust domains (TDVF)",
+    "event_log": "event log of measurements",
 }
 _MACHINES: Final = {
     0x8664: "X64",
@@ -34,6 +35,7 @@ _MACHINES: Final = {
 _SUBSYSTEMS: Final = {10: "EFI application", 11: "EFI boot service driver", 12: "EFI runtime driver", 13: "EFI ROM"}
 _MOST_SEGMENTS: Final = 16
 _WIDTH: Final = 100
+_DIGEST_SHOWN: Final = 16
 
 
 def inspect_lines(facts: Mapping[str, object]) -> list[str]:
@@ -177,6 +179,22 @@ def _tdvf(facts: Facts) -> list[str]:
     return [*_block([("metadata", found)]), *table]
 
 
+def _event_log(facts: Facts) -> list[str]:
+    rows = [("digests", ", ".join(map(str, _sequence(facts["algorithms"])))), ("log", exact_size(facts["log_bytes"]))]
+    rows += [(f"RTMR{number}", str(value)) for number, value in enumerate(_sequence(facts["rtmr"]))]
+    events = [
+        (
+            str(event["number"]),
+            f"MR {event['mr_index']}" if event["rtmr"] is None else f"RTMR{event['rtmr']}",
+            str(event["type"]),
+            f"{str(event['digests'][-1])[:_DIGEST_SHOWN]}…" if event["digests"] else "-",
+            str(event["words"]),
+        )
+        for event in _sequence(facts["events"])
+    ]
+    return [*_block(rows), *table_lines([("#", "register", "type", "digest", "says"), *events], ">", "  ")]
+
+
 def _attributes(value: int) -> str:
     return "|".join(flag.name or "" for flag in TdvfSectionAttributes(value)) or "-"
 
@@ -198,4 +216,11 @@ def _sequence(value: object) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-_BLOCKS: Final = {"pe": _pe, "bzimage": _bzimage, "uki": _uki, "initrd": _initrd, "tdvf": _tdvf}
+_BLOCKS: Final = {
+    "pe": _pe,
+    "bzimage": _bzimage,
+    "uki": _uki,
+    "initrd": _initrd,
+    "tdvf": _tdvf,
+    "event_log": _event_log,
+}

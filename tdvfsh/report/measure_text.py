@@ -8,10 +8,10 @@ from typing import Any
 from tdvfsh.engine.firmware.measure import TdMeasurement
 from tdvfsh.formats.tcg.event_log import TcgEvent, TcgEventLog
 from tdvfsh.formats.tcg.event_words import event_words
+from tdvfsh.formats.tcg.registers import RTMRS
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.depends import ADD_ORDER, depends_on, register_dependencies
 from tdvfsh.measure.mrtd import BuildMeasurement
-from tdvfsh.measure.replay import RTMRS
 from tdvfsh.report.table import RIGHT, printable, table_lines
 from tdvfsh.units import human_size, ram_size
 

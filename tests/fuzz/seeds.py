@@ -10,6 +10,7 @@ from tdvfsh.images.make import make_kernel
 from tests.formats.archives import PACKERS, bootconfig, cpio
 from tests.formats.dxe_log import IMAGES
 from tests.formats.pe_builder import Section, build_pe
+from tests.formats.tcg.made_log import LOG, SHA384, event, spec_id
 from tests.formats.test_tdvf import firmware
 from tests.images.packages import deb_of
 
@@ -67,6 +68,12 @@ def initrds() -> list[bytes]:
 def firmwares() -> list[bytes]:
     """Firmware with TDX metadata, found in either way; the end of it, where all of it is."""
     return [firmware()[-0x2000:], firmware(legacy=True)[-0x2000:], firmware(), firmware(legacy=True)]
+
+
+@cache
+def event_logs() -> list[bytes]:
+    """Event logs, one in an area that it does not fill, one with two digests an event."""
+    return [LOG, LOG + b"\xff" * 100, spec_id(((0x000B, 32), (SHA384, 48))) + event(1, 4, bytes(4))[:8]]
 
 
 @cache

@@ -24,6 +24,9 @@ from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.pe.relocate import relocate_pe
 from tdvfsh.formats.pe.uki import parse_uki
+from tdvfsh.formats.tcg.event_log import parse_event_log
+from tdvfsh.formats.tcg.event_words import event_words
+from tdvfsh.formats.tcg.registers import after_extensions, extensions_of
 from tdvfsh.formats.tdvf import guided_table, parse_tdvf
 from tdvfsh.script.expansion import (
     LineTooLong,
@@ -148,6 +151,18 @@ def tdvf(data: bytes) -> None:
     _refusable(lambda: security_core(data, "firmware"))
 
 
+def event_log(data: bytes) -> None:
+    """Event logs, what their events say, and the registers that they lead to."""
+    log = _refusable(lambda: parse_event_log(data, "log"))
+    if log is None:
+        return
+    assert log.size <= len(data)
+    for event in log.events:
+        assert event_words(event).isprintable()
+    registers = _refusable(lambda: after_extensions(extension for _, extension in extensions_of(log)))
+    assert registers is None or all(len(register) == 48 for register in registers)
+
+
 def memory_map(data: bytes) -> None:
     """Texts of ``memmap``, ``efi: mem`` and e820 lines, and TD HOB lists."""
     _refusable(lambda: parse_memory_map(data, "map"))
@@ -263,9 +278,12 @@ TARGETS: Final[dict[str, Target]] = {
     "compression": Target(compression, seeds.streams, _MAGICS, share=70),
     "initrd": Target(initrd, seeds.initrds, (*_MAGICS, b"#BOOTCONFIG\n", b"070701"), share=60),
     "tdvf": Target(tdvf, seeds.firmwares, (b"TDVF", b"_FVH"), share=50),
+    "event_log": Target(
+        event_log, seeds.event_logs, (b"Spec ID Event03\0", b"\x0c\0\x30\0", b"\x01\0\0\x80"), share=30
+    ),
     "memory_map": Target(memory_map, seeds.maps, (b"efi: mem", b"BIOS-e820:", b"Available", b"0x", b"-"), share=40),
     "lexer": Target(lexer, seeds.lines, _WORDS, share=170),
-    "expansion": Target(expansion, seeds.lines, _WORDS, share=150),
+    "expansion": Target(expansion, seeds.lines, _WORDS, share=120),
     "script": Target(script, seeds.scripts, _WORDS, share=20),
     "device_path": Target(device_path, seeds.device_paths, (b"Pci(", b"VenHw(", b"Path(", b")", b"/"), share=130),
     "deb": Target(deb, seeds.packages, (b"!<arch>\n", b"debian-binary", b"data.tar.xz", b"`\n"), share=10),

@@ -136,7 +136,7 @@ def test_sections_of_td_shim_are_measured_where_qemu_would_refuse_them() -> None
 @pytest.mark.parametrize("attributes", [0, 1])
 def test_a_section_without_end_is_refused_at_once(attributes: int) -> None:
     data = firmware((BFV, TD_HOB, (0, 0, 0, 1 << 62, 3, attributes)))
-    with pytest.raises(FormatError, match=r"sections of more than 1 GiB"):
+    with pytest.raises(FormatError, match=r"sections of more than 256 MiB"):
         mrtd(data)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.tcg.event_log import parse_event_log
-from tdvfsh.measure.replay import Extension, after_extensions, replay
+from tdvfsh.formats.tcg.registers import Extension, after_extensions
+from tdvfsh.measure.replay import replay
 from tests.formats.tcg.made_log import LOG, event, spec_id
 
 PARSED = parse_event_log(LOG, "log")

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.formats.inspect import inspect_file
+from tdvfsh.errors import FormatError
+from tdvfsh.formats.inspect import inspect_file, inspect_source
+from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.report.inspect_text import exact_size, inspect_lines
 from tdvfsh.units import MIB
+from tests.formats.tcg.made_log import LOG
 
 
 def _words(lines: list[str]) -> list[str]:
@@ -75,3 +78,22 @@ def test_a_path_cannot_move_the_cursor() -> None:
 )
 def test_a_size_is_given_exactly(size: int, text: str) -> None:
     assert exact_size(size) == text
+
+
+def test_an_event_log_shows_registers_and_what_events_say() -> None:
+    source = ByteSource(LOG + b"\xff" * 20, "ccel")
+    facts = inspect_source(source)
+    assert facts["formats"] == ["event_log"]
+    lines = inspect_lines(facts)
+    log = facts["event_log"]
+    assert isinstance(log, dict)
+    for number, value in enumerate(log["rtmr"]):
+        assert f"  RTMR{number}    {value}" in lines
+    assert any("EV_EFI_ACTION" in line and "'Calling EFI Application from Boot Option'" in line for line in lines)
+    assert any("RTMR2" in line and "initrd: 'Linux initrd'" in line for line in lines)
+    assert any("EV_NO_ACTION" in line and "MR 1" in line for line in lines)
+
+
+def test_a_cut_event_log_is_one_line() -> None:
+    with pytest.raises(FormatError, match=r"ccel: the data of event 5 has 21 bytes, but the log ends after 20"):
+        inspect_source(ByteSource(LOG[: LOG.index(b"no action") - 66 - 1], "ccel"))

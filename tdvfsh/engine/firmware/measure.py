@@ -21,10 +21,11 @@ from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
 from tdvfsh.engine.firmware.run import WAITS, FirmwareOutcome, FirmwareRun
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.tcg.event_log import TcgEventLog, parse_event_log
+from tdvfsh.formats.tcg.registers import after_extensions
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement
-from tdvfsh.measure.replay import Replay, after_extensions, replay
+from tdvfsh.measure.replay import Replay, replay
 
 EXITED: Final = "left boot services"
 _LOG_NAME: Final = "CCEL"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.firmware.code import FirmwareCode
-from tdvfsh.measure.replay import Extension
+from tdvfsh.formats.tcg.registers import Extension
 
 
 class RtmrExtend(NamedTuple):

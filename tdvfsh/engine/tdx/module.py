@@ -12,8 +12,7 @@ from typing import Final
 from tdvfsh.engine.tdx.report import REPORT_DATA_SIZE, REPORT_SIZE, Measurements
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.x86.processor_state import ProcessorState
-from tdvfsh.measure.mrtd import DIGEST_SIZE
-from tdvfsh.measure.replay import RTMRS
+from tdvfsh.formats.tcg.registers import DIGEST_SIZE, RTMRS
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
 

@@ -13,8 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from tdvfsh.measure.mrtd import DIGEST_SIZE
-from tdvfsh.measure.replay import RTMRS, extend
+from tdvfsh.formats.tcg.registers import DIGEST_SIZE, RTMRS, extend
 
 REPORT_SIZE: Final = 1024
 REPORT_DATA_SIZE: Final = 64
