@@ -13,6 +13,7 @@ from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
     from tdvfsh.engine.debug.session import DebugSession
+    from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.engine.runs.guest import GuestFirmware
 
 
@@ -34,6 +35,14 @@ class Debugging:
             from tdvfsh.engine.debug.guest_scene import GuestScene
 
             self.session.attach(GuestScene(firmware))
+
+    def attach_to_firmware(self, run: FirmwareRun) -> None:
+        """A run of real firmware has been made and has not begun."""
+        if self.session is not None:
+            from tdvfsh.engine.debug.firmware_scene import FirmwareScene
+
+            self.session.attach(FirmwareScene(run))
+            run.on_end = self.session.ended
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -64,6 +73,8 @@ def debugging(arguments: Arguments) -> Iterator[Debugging]:
     """
     gdb, trace, breaks = arguments.optional("gdb"), arguments.optional("trace_instructions"), arguments.words("break")
     prompts = arguments.optional("on_stop") == "prompt"
+    if prompts and arguments.flag("console"):
+        raise UsageError("--console: the prompt of --on-stop reads standard input")
     if gdb is not None and (prompts or trace is not None or breaks):
         raise UsageError("--gdb: gdb sets its own stops; --break, --trace-instructions and --on-stop go without it")
     if trace is not None and not breaks:

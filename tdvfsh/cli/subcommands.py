@@ -211,6 +211,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_fast_decompress(parser, "with --engine cpu: ")
     _add_run_limits(parser)
+    _add_debugger(parser, "with --engine cpu: ")
 
 
 def _add_fast_decompress(parser: argparse.ArgumentParser, where: str = "") -> None:
@@ -277,6 +278,7 @@ def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
 
 def _firmware_run(parser: argparse.ArgumentParser) -> None:
     _firmware_file(parser)
+    _add_debugger(parser)
     parser.add_argument("--kernel", metavar="K", help="boot this kernel by fw_cfg, and run it on")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")

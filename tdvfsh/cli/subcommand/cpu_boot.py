@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.debug import debugging
 from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
@@ -41,7 +42,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
     grub = arguments.optional("grub")
     grub_file = named_file(grub, PROGRAM).path if grub is not None else None
     screen = Screen(TranscriptDisplay(sys.stderr))
-    with _system_options(arguments) as through_os:
+    with debugging(arguments) as debug, _system_options(arguments) as through_os:
         result = boot_on_cpu(
             arguments.td_options(),
             files,
@@ -51,8 +52,10 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
             time_limit=time_limit(arguments),
             through_os=through_os,
             fast_decompress=arguments.flag("fast_decompress"),
+            debugger=debug,
         )
         screen.close()
+        debug.exited(0 if result.booted and (result.os_run is None or result.os_run.succeeded) else 1)
     if result.violation is not None and not arguments.flag("json"):
         print_notes(result.violation.lines())
     return result, _report(result)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.debug import debugging
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 
@@ -139,7 +140,7 @@ def _run(arguments: Arguments) -> int:
         RunLimit(seconds) as limit,
     ):
         serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
-        with FirmwareRun(
+        with debugging(arguments) as debug, FirmwareRun(
             image,
             options,
             files,
@@ -150,10 +151,12 @@ def _run(arguments: Arguments) -> int:
             real_code_only=arguments.flag("real_code_only"),
             quote_signer=None if quote_key is None else read_quote_key(quote_key),
         ) as run:
+            debug.attach_to_firmware(run)
             try:
                 outcome = run.run_to_end(console)
             finally:
                 serial.close()
+            debug.exited(0 if outcome.succeeded else 1)
             print_notes([*ending_lines(run, outcome), *run_lines(run)])
     return 0 if outcome.succeeded else 1
 

@@ -52,7 +52,7 @@ class GuestScene:
     def changes(self) -> object:
         """As :class:`Scene` has it."""
         code = self._firmware.code
-        return len(code.images), code.kernel is not None and code.kernel.linear
+        return len(code.images), code.kernel is not None and linear_of(code.kernel, self.board)
 
     def images(self) -> list[CodeImage]:
         """The images that were started, and the kernel."""
@@ -82,6 +82,13 @@ class GuestScene:
     def memory_map(self) -> Sequence[MemoryDescriptor]:
         """The machine's map, as it was last while boot services were there."""
         return self._firmware.machine.memory_map
+
+
+def linear_of(kernel: KernelSymbols, board: Board) -> int | None:
+    """Where a kernel runs, once it does; its first instruction at its own addresses tells."""
+    if kernel.linear is None:
+        kernel.contains(board.cpu.read("RIP"))
+    return kernel.linear
 
 
 def kernel_image(kernel: KernelSymbols) -> CodeImage:

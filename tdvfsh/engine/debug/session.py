@@ -6,20 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
+from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.debug.break_list import BreakList
 from tdvfsh.engine.debug.connection import Place
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
 from tdvfsh.engine.debug.gdb_files import ServedFiles
-from tdvfsh.engine.debug.gdb_server import GdbServer
+from tdvfsh.engine.debug.gdb_server import GdbServer, KilledByDebugger
 from tdvfsh.engine.debug.guest_scene import libraries_of
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.monitor import MonitorCommands
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.debug.stops import StopReports
-from tdvfsh.engine.errors import EngineError, GuestReset
+from tdvfsh.engine.errors import EngineError, GuestReset, ReachedOperatingSystem
 from tdvfsh.engine.runs.os_run import ConsoleMatched
+
+_PLAIN_ENDS: Final = (GuestReset, ConsoleMatched, InputEnded, ReachedOperatingSystem, KilledByDebugger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class DebugSession:
         """The run has ended by an exception: where it is one to look at, the machine stands still for it."""
         if self._debugger is None or self._events is None or not self._events.violation:
             return
-        if not isinstance(error, GuestReset | ConsoleMatched):
+        if not isinstance(error, _PLAIN_ENDS):
             self._debugger.ended(" ".join(str(error).split()))
 
     def exited(self, status: int) -> None:

@@ -129,6 +129,30 @@ class FirmwareCode:
             page -= PAGE_SIZE
         return None
 
+    def in_memory(self) -> list[tuple[FirmwareModule, int]]:
+        """Every module that is somewhere in the address space now, and the address of its image.
+
+        RAM that was ever written is looked through page by page, for headers of images and volumes.
+        """
+        data = self._image.data
+        found = [(each, self._image.base + each.offset) for each in self.modules if each.volume.obj is data]
+        ram = self.ram
+        if ram is None:
+            return found
+        view, volumes = ram.view, self._volumes
+        pieces = [piece for start, end in ram.runs for piece in ram.touched(start, end)]
+        for page in (page for start, end in pieces for page in range(start, end, PAGE_SIZE)):
+            if view[page] == 0x4D and view[page + 1] == 0x5A:
+                key = _header(view[page : page + PAGE_SIZE])
+                module = None if key is None else self._by_header.get(key)
+                if module is not None:
+                    found.append((module, page))
+            elif view[page + 40] == 0x5F and bytes(view[page + 40 : page + 44]) == b"_FVH":
+                modules = volumes.get(bytes(view[page : page + _VOLUME_HEADER]), [])
+                start = bytes(modules[0].volume[: 64 * PAGE_SIZE]).find(b"_FVH") - 40 if modules else 0
+                found += [(each, page + each.offset - start) for each in modules]
+        return found
+
     def name(self, address: int) -> str:
         """The module's name, by which the journal and tables know it."""
         known = self._known.get(address)

@@ -147,6 +147,7 @@ class FirmwareRun:
         conversions: Every MapGPA so far, in order.
         extends: Every TDG.MR.RTMR.EXTEND so far.
         fw_cfg: Its configuration device.
+        on_end: Called with the exception that ends :meth:`run_to_end`, while all is as it was then.
 
     Raises:
         FormatError: The firmware does not start as a TD.
@@ -193,6 +194,7 @@ class FirmwareRun:
         self._console = SystemConsole(output or (lambda data: None), until)
         self._boots_kernel = files is not None
         self._paused = False
+        self.on_end: Callable[[EngineError], None] | None = None
         self.board = Board(
             td,
             self.trace,
@@ -376,6 +378,8 @@ class FirmwareRun:
         try:
             self.run()
         except EngineError as error:
+            if self.on_end is not None:
+                self.on_end(error)
             return self.ended(error) if console else self.ended_unattended(error)
         raise AssertionError("a run ends by an exception")
 

@@ -51,7 +51,8 @@ _PHASES: Final = (
     ("sanity_check_segment_list", OTHER),
 )
 _ONLINE: Final = ("generic_online_page", "online_pages", "virtio_mem_")
-_KERNEL_MAP: Final = 0xFFFF_FFFF_8000_0000
+KERNEL_MAP: Final = 0xFFFF_FFFF_8000_0000
+"""Where a kernel's own mapping begins."""
 _STACK_WORDS: Final = 512
 FRAMES: Final = 16
 """How many callers are looked at."""
@@ -137,7 +138,7 @@ class KernelSymbols:
 
     def _offset(self, address: int) -> int | None:
         """Where in the image a linear address leads; the first in the kernel's own mapping says where that is."""
-        if self._linear is None and address >= _KERNEL_MAP:
+        if self._linear is None and address >= KERNEL_MAP:
             page = self._translate(align_down(address, PAGE_SIZE))
             if page is not None and self._start <= page < self._end:
                 self._linear = align_down(address, PAGE_SIZE) - (page - self._start)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
@@ -139,6 +139,18 @@ class CpuBootResult(BootResult):
     def on_demand_pages(self, size: str) -> int:
         """Pages accepted while booting, before the operating system: ``pages_4k`` or ``pages_2m``."""
         return super().on_demand_pages(size) if self.at_exit is None else int(getattr(self.at_exit, size))
+
+
+class BootDebugger(Protocol):
+    """A debugger of a boot."""
+
+    def attach_to(self, firmware: GuestFirmware) -> None:
+        """The firmware for guest code has been made and has not run yet."""
+        ...
+
+    def running(self) -> AbstractContextManager[None]:
+        """A context in which it runs."""
+        ...
 
 
 class CpuBoot(RunObserver):
@@ -385,6 +397,7 @@ def boot_on_cpu(
     time_limit: float | None = None,
     through_os: SystemOptions | None = None,
     fast_decompress: bool = False,
+    debugger: BootDebugger | None = None,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -399,6 +412,7 @@ def boot_on_cpu(
         time_limit: Real seconds after which the run is aborted.
         through_os: Run the operating system on; None to end with ExitBootServices.
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
+        debugger: Watches the boot; None for no debugger.
 
     Returns:
         The outcome; a boot that fails is a result, not an error.
@@ -436,9 +450,12 @@ def boot_on_cpu(
         boot.begin(firmware, fast_decompress)
         if through_os is not None:
             firmware.board.page_accepts.drop = through_os.drop_accept
+        if debugger is not None:
+            debugger.attach_to(firmware)
         with machine.trace.on_behalf_of(options.loader):
             try:
-                status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
+                with debugger.running() if debugger is not None else nullcontext():
+                    status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
             except EngineError as error:
                 if boot.entered is not None:
                     return boot.ended(error)
