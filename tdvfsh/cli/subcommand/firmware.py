@@ -140,17 +140,20 @@ def _run(arguments: Arguments) -> int:
         RunLimit(seconds) as limit,
     ):
         serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
-        with debugging(arguments) as debug, FirmwareRun(
-            image,
-            options,
-            files,
-            output=serial.write,
-            typed=typed,
-            until=until,
-            limit=limit,
-            real_code_only=arguments.flag("real_code_only"),
-            quote_signer=None if quote_key is None else read_quote_key(quote_key),
-        ) as run:
+        with (
+            debugging(arguments) as debug,
+            FirmwareRun(
+                image,
+                options,
+                files,
+                output=serial.write,
+                typed=typed,
+                until=until,
+                limit=limit,
+                real_code_only=arguments.flag("real_code_only"),
+                quote_signer=None if quote_key is None else read_quote_key(quote_key),
+            ) as run,
+        ):
             debug.attach_to_firmware(run)
             try:
                 outcome = run.run_to_end(console)

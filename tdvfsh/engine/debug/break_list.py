@@ -44,7 +44,7 @@ class BreakList:
                 raise UsageError("--break needs a symbol, an address, service:NAME or accept:ADDR")
             self._waiting.append(each)
         if self._waiting:
-            debugger.before_run = self._look
+            debugger.before_run.append(self._look)
 
     def _look(self) -> None:
         """New code may have brought what is waited for, or moved it."""
@@ -60,4 +60,4 @@ class BreakList:
             if before is not None:
                 self._debugger.breakpoints.remove(before, OWNER)
             self._set[each] = address
-            self._debugger.breakpoints.add(address, OWNER)
+            self._debugger.breakpoints.add(address, OWNER, each)

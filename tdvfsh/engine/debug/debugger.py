@@ -37,7 +37,7 @@ class Debugger:
         watchpoints: Its watchpoints.
         steps: The steps that can be taken back.
         interruption: What interrupts a run from outside.
-        before_run: Called before each run of the processor, to set what could not be set before; None for nothing.
+        before_run: Called before each run of the processor, to set what could not be set before.
     """
 
     def __init__(self, board: Board, front: Front, *, halts_at_start: bool = True) -> None:
@@ -46,7 +46,7 @@ class Debugger:
         self.watchpoints = Watchpoints(self.target)
         self.steps = StepLog(self.target)
         self.interruption = Interruption(board.cpu)
-        self.before_run: Callable[[], None] | None = None
+        self.before_run: list[Callable[[], None]] = []
         self._board = board
         self._cpu = board.cpu
         self._front = front
@@ -90,8 +90,8 @@ class Debugger:
     def run(self, address: int) -> Stop:
         """Run the processor from ``address`` for whoever runs it, and return its stop, halting where that is due."""
         while True:
-            if self.before_run is not None:
-                self.before_run()
+            for look in self.before_run:
+                look()
             halt = self._due()
             if halt is not None:
                 address = self._halted(halt, address)
@@ -132,7 +132,8 @@ class Debugger:
         """A breakpoint, or an access to watched memory, whose instruction is done first."""
         seen = self.watchpoints.seen
         if seen is None:
-            self._halt = Halt(Cause.BREAKPOINT, self.target.current)
+            text = ", ".join(text for text in self.breakpoints.owners(stop.address).values() if text)
+            self._halt = Halt(Cause.BREAKPOINT, self.target.current, text=text)
             return stop
         pointer = self._cpu.read("RIP")
         if pointer == seen.pointer:

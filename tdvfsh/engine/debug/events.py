@@ -1,4 +1,4 @@
-"""Halts for what happens rather than for where code is: accepts, conversions, services, the console, violations."""
+"""Halts for what happens rather than for where code is: accepts, conversions, services, images, the console."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, completion_name
 
 _OWNER: Final = "event"
-_KINDS: Final = "accept [ADDR], convert, violation, service NAME, console REGEX or none"
+_KINDS: Final = "accept [ADDR], convert, violation, service NAME, image [NAME], console REGEX or none"
 _LONGEST_LINE: Final = 4096
 
 
@@ -36,16 +36,20 @@ class EventBreaks:
         self._accepts: set[int] = set()
         self._converts = False
         self._services: dict[str, int] = {}
+        self._images: str | None = None
+        self._known: set[tuple[str, int]] = set()
+        self._seen: object = None
         self._console: re.Pattern[str] | None = None
         self._line = bytearray()
         board = scene.board
         board.page_accepts.called = _both(board.page_accepts.called, self._accepted)
         board.vmm.mapped = _both3(board.vmm.mapped, self._converted)
         self._before, board.console = board.console, self._sent
+        debugger.before_run.append(self._look_for_images)
 
     # ---- what is waited for -------------------------------------------------------------------------------------
 
-    def set(self, words: Sequence[str]) -> None:
+    def wait_for(self, words: Sequence[str]) -> None:
         """Wait for one more event, or with ``none`` for no event.
 
         Raises:
@@ -63,6 +67,9 @@ class EventBreaks:
             self.violation = True
         elif kind == "service" and len(rest) == 1:
             self._wait_for_service(rest[0])
+        elif kind == "image" and len(rest) < 2:
+            self._images = rest[0] if rest else ""
+            self._known = self._all_images()
         elif kind == "console" and rest:
             self._wait_for_console(" ".join(rest))
         elif kind == "none" and not rest:
@@ -88,7 +95,7 @@ class EventBreaks:
         if address is None:
             raise UsageError(f"{name}: the firmware has no services yet")
         self._services[name] = address
-        self._debugger.breakpoints.add(address, _OWNER)
+        self._debugger.breakpoints.add(address, _OWNER, f"{name} is called")
 
     def _wait_for_console(self, pattern: str) -> None:
         try:
@@ -99,7 +106,7 @@ class EventBreaks:
     def _clear(self) -> None:
         self.violation = self._all_accepts = self._converts = False
         self._accepts.clear()
-        self._console = None
+        self._console = self._images = None
         self._services.clear()
         self._debugger.breakpoints.remove_all(_OWNER)
 
@@ -110,6 +117,8 @@ class EventBreaks:
         lines += ["convert"] if self._converts else []
         lines += ["violation"] if self.violation else []
         lines += [f"service {name} at {address:#x}" for name, address in self._services.items()]
+        if self._images is not None:
+            lines.append(f"image {self._images}".rstrip())
         if self._console is not None:
             lines.append(f"console {self._console.pattern}")
         return lines or ["none"]
@@ -132,6 +141,22 @@ class EventBreaks:
             mask = self._scene.board.td.shared_mask
             start, kind = gpa & ~mask, "shared" if gpa & mask else "private"
             self._debugger.halt_for(f"MapGPA of {start:#x}-{start + size:#x} to {kind}: status {status:#x}")
+
+    def _all_images(self) -> set[tuple[str, int]]:
+        return {(image.name, image.start) for image in self._scene.images()}
+
+    def _look_for_images(self) -> None:
+        if self._images is None:
+            return
+        changes = self._scene.changes()
+        if changes == self._seen:
+            return
+        self._seen = changes
+        images = self._all_images()
+        new, self._known = images - self._known, images
+        for name, start in sorted(new):
+            if self._images in ("", name):
+                self._debugger.halt_for(f"{name} at {start:#x} is about to run")
 
     def _sent(self, byte: int) -> None:
         if self._console is not None:

@@ -154,7 +154,7 @@ class GdbStub:
         reply = b"T%02xthread:%x;" % (_SIGNALS.get(halt.cause, _TRAP), halt.vcpu + 1)
         if halt.access is not None:
             reply += b"%b:%x;" % (halt.access.value.encode(), halt.address)
-        elif halt.cause is Cause.BREAKPOINT and b"swbreak+" in self._features:
+        elif halt.cause is Cause.BREAKPOINT and b"swbreak+" in self._features and self._is_gdb_s_own():
             reply += b"swbreak:;"
         elif halt.cause is Cause.REPLAY_BEGINS:
             reply += b"replaylog:begin;"
@@ -163,6 +163,11 @@ class GdbStub:
             reply += b"library:;"
             self._libraries = libraries
         return reply
+
+    def _is_gdb_s_own(self) -> bool:
+        """Whether gdb has set the breakpoint; it runs on at once from one that it does not know."""
+        pointer = self._target.register(self._target.current, "rip")
+        return OWNER in self._debugger.breakpoints.owners(pointer)
 
     def _continue(self, where: bytes, step: int | None) -> Resume:
         if where:
@@ -339,7 +344,7 @@ class GdbStub:
 
     def _run_command(self, text: bytes) -> bytes:
         line = _unhex(text).decode("utf-8", "replace")
-        output = self._monitor.answer(line, self.selected)
+        output = self._monitor.answer(line, self._last.vcpu)  # gdb does not say which thread its user has selected
         return output.encode().hex().encode() or _OK
 
 

@@ -48,14 +48,14 @@ class MonitorCommands:
         self.commands: Final = {
             "accepted": Command("accepted ADDR [SIZE]", "whether memory is accepted", self._accepted),
             "break-on": Command(
-                "break-on [accept [ADDR] | convert | violation | service NAME | console REGEX | none]",
-                "halt when this happens; alone lists what is waited for",
+                "break-on [EVENT]",
+                "halt at accept [ADDR], convert, violation, service NAME, image [NAME], console REGEX, none",
                 self._break_on,
             ),
             "bt": Command("bt", "the call stack, as far as the stack tells", self._stack),
             "dis": Command("dis [ADDR [COUNT]]", "instructions", self._disassemble),
             "dmem": Command("dmem ADDR [SIZE]", "memory by linear address", self._dump),
-            "images": Command("images", "what was loaded where, and gdb's command for each", self._images),
+            "images": Command("images", "what code is loaded where", self._images),
             "journal": Command("journal [N]", "the last N records of the journal (default 10)", self._journal),
             "map": Command("map", "the memory map", self._map),
             "phys": Command("phys ADDR [SIZE]", "memory by physical address", self._physical),
@@ -86,7 +86,7 @@ class MonitorCommands:
 
     def help(self) -> str:
         """All commands."""
-        width = max(len(command.usage) for command in self.commands.values() if len(command.usage) < 40)
+        width = max(len(command.usage) for command in self.commands.values())
         return "".join(f"{command.usage:<{width}}  {command.summary}\n" for _, command in sorted(self.commands.items()))
 
     def _address(self, text: str) -> int:
@@ -117,11 +117,10 @@ class MonitorCommands:
 
     def _sept(self, words: list[str], vcpu: int) -> list[str]:
         address, td = self._address(words[0]), self._scene.board.td
-        run = td.sept.run_at(address)[0]
         text = f"{address:#x}: {page_state(td, address)}"
-        if run is not None and td.ram.contains(address, address + 1):
-            end = next((high for low, high, _ in td.sept.spans(address, td.memory_end) if low <= address), None)
-            text += f", from {run:#x}" + (f" to {end:#x}" if end is not None else "")
+        for start, end, _ in td.sept.spans(0, td.memory_end):
+            if start <= address < end:
+                text += f", like all from {start:#x} to {end:#x}"
         return [text]
 
     def _td(self, words: list[str], vcpu: int) -> list[str]:
@@ -161,7 +160,7 @@ class MonitorCommands:
 
     def _break_on(self, words: list[str], vcpu: int) -> list[str]:
         if words:
-            self._events.set(words)
+            self._events.wait_for(words)
         return self._events.lines()
 
     # ---- code and memory ----------------------------------------------------------------------------------------

@@ -64,28 +64,28 @@ class Breakpoints:
     def __init__(self, target: Target) -> None:
         self._cpu = target.board.cpu
         self._hooks: dict[int, object] = {}
-        self._owners: dict[int, set[str]] = {}
+        self._owners: dict[int, dict[str, str]] = {}
         self.passing: int | None = None
         self.quiet = False
 
     def __contains__(self, address: int) -> bool:
         return address in self._hooks
 
-    def owners(self, address: int) -> frozenset[str]:
-        """Who has set a breakpoint at an address."""
-        return frozenset(self._owners.get(address, ()))
+    def owners(self, address: int) -> dict[str, str]:
+        """Who has set a breakpoint at an address, and what each says of it."""
+        return self._owners.get(address, {})
 
-    def add(self, address: int, owner: str) -> None:
-        """Set a breakpoint; each owner has its own."""
-        self._owners.setdefault(address, set()).add(owner)
+    def add(self, address: int, owner: str, text: str = "") -> None:
+        """Set a breakpoint; each owner has its own, of which ``text`` is said where it is reached."""
+        self._owners.setdefault(address, {})[owner] = text
         if address not in self._hooks:
             self._hooks[address] = self._cpu.stop_at(address, lambda: self._reached(address), StopKind.DEBUG)
             self._cpu.uc.ctl_flush_tb()
 
     def remove(self, address: int, owner: str) -> None:
         """Remove an owner's breakpoint."""
-        owners = self._owners.get(address, set())
-        owners.discard(owner)
+        owners = self._owners.get(address, {})
+        owners.pop(owner, None)
         if not owners and address in self._hooks:
             self._cpu.no_stop_at(self._hooks.pop(address))
             self._owners.pop(address, None)
