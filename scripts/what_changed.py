@@ -23,7 +23,7 @@ def main() -> None:
     for change in found.ranges:
         span = f"{change.start:012X}-{change.end - 1:012X} {human_size(change.end - change.start):>8}"
         print(f"{change.map_name:<10} {span}  {change.before} -> {change.after}")
-    print(f"{human_size(found.accepted_bytes)} accepted in {found.time_ns / 1e6:.1f} ms, modelled")
+    print(f"{human_size(found.accepted_bytes)} accepted in {found.time_ns / 1e9:.2g} s, modelled")
 
     machine.restore(before)
     print("taken back:   ", difference(before, machine.snapshot(before)).is_empty)

@@ -16,7 +16,7 @@ from tdvfsh.report.trace_text import values_text
 from tdvfsh.trace import TraceRecord
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.units import human_size
+from tdvfsh.units import human_seconds, human_size
 
 _UNACCEPTED: Final = int(EfiMemoryType.EfiUnacceptedMemoryType)
 _OUTSIDE_RAM: Final = frozenset({EfiMemoryType.EfiMemoryMappedIO, EfiMemoryType.EfiMemoryMappedIOPortSpace})
@@ -54,7 +54,7 @@ def page_values(facts: JournalFacts, compared: Sequence[ComparedRow] = ()) -> di
         "steps": [step.number for step in facts.steps],
         "accepts": [
             [event.number, event.time_ns, event.duration_ns, event.who, event.why, event.start, event.accepted_bytes,
-             event.calls, event.status, int(event.after_dma)]
+             event.calls, event.status, int(event.after_dma), human_seconds(event.duration_ns / 1e9)]
             for event in facts.accepts
         ],
         "callers": callers.names,

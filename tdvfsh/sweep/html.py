@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from tdvfsh.errors import MissingError
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
 from tdvfsh.sweep.success_drawing import COLOURS
@@ -72,7 +73,16 @@ def _time(go: Any, panel: TimePanel) -> Any:
         thickness = 2 + 1.5 * (len(panel.lines) - 1 - number)  # so that none hides another
         figure.add_scatter(
             x=[x for run in runs for x in (*(size / MIB for size, _ in run), None)],  # None is a gap
-            y=[y for run in runs for y in (*(seconds for _, seconds in run), None)],
+            y=[y for run in runs for y in (*(time.likely for _, time in run), None)],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1,
+                "array": [y for run in runs for y in (*(time.high - time.likely for _, time in run), None)],
+                "arrayminus": [y for run in runs for y in (*(time.likely - time.low for _, time in run), None)],
+            },
+            text=[text for run in runs for text in (*(range_text(time) for _, time in run), None)],
+            hovertemplate="%{x} MiB at boot: %{text}<extra>%{fullData.name}</extra>",
             name=option,
             mode="lines+markers",
             line={"color": LINE_COLOURS[option], "width": thickness},

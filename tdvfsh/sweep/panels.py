@@ -39,8 +39,8 @@ class SuccessPanel:
     notes: tuple[tuple[str, ...], ...]
 
 
-Run = tuple[tuple[int, float], ...]
-"""Points ``(bytes accepted at boot, seconds)``."""
+Run = tuple[tuple[int, ModelledSeconds], ...]
+"""Points ``(bytes accepted at boot, modelled time)``."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def time_panels(rows: Sequence[Row]) -> list[TimePanel]:
 
 def _runs(rows: Sequence[Row]) -> tuple[Run, ...]:
     ran = (row for row in rows if row["outcome"] in (BOOTS, FAILS))
-    points = {(_int(row["boot_bytes"]), total_seconds(row), row["outcome"] == BOOTS) for row in ran}
+    points = {(_int(row["boot_bytes"]), total_time(row), row["outcome"] == BOOTS) for row in ran}
     runs = groupby(sorted(points), key=lambda point: point[2])
-    return tuple(tuple((size, seconds) for size, seconds, _ in run) for boots, run in runs if boots)
+    return tuple(tuple((size, time) for size, time, _ in run) for boots, run in runs if boots)
 
 
 _SECONDS: Final = ("boot_accept_seconds", "on_demand_accept_seconds", "dma_accept_seconds")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.drawing import FAINT, LEFT, PLOT_WIDTH, Dot, Drawing, Line, Shape, Words, panels_drawing
 from tdvfsh.sweep.panels import TimePanel
 from tdvfsh.sweep.ticks import round_sizes, round_steps
-from tdvfsh.units import human_seconds, human_size
+from tdvfsh.units import human_size
 
 LINE_COLOURS: Final = {
     "none": "#444444",
@@ -18,7 +19,7 @@ LINE_COLOURS: Final = {
     "service": "#2a9d5c",
 }
 """By on-demand option."""
-_TITLE: Final = "Modelled seconds of accepting until the operating system (up) over bytes accepted at boot (right)"
+_TITLE: Final = "Modelled seconds of accepting until the OS, low to high (up) over bytes accepted at boot (right)"
 _PLOT_HEIGHT: Final = 180
 _ABOVE: Final = 28
 _BELOW: Final = 36
@@ -37,7 +38,7 @@ def _draw(panel: TimePanel, x: float, y: float) -> list[Shape]:
     points = [point for runs in panel.lines.values() for run in runs for point in run]
     sizes = [size for size, _ in points]
     low, span = min(sizes), max(max(sizes) - min(sizes), 1)
-    steps = round_steps(max(seconds for _, seconds in points), _STEPS)
+    steps = round_steps(max(time.high for _, time in points), _STEPS)
     bottom = y + _ABOVE + _PLOT_HEIGHT
 
     def place(size: int, seconds: float) -> tuple[float, float]:
@@ -53,8 +54,9 @@ def _draw(panel: TimePanel, x: float, y: float) -> list[Shape]:
     for number, (option, runs) in enumerate(panel.lines.items()):
         thickness = 2 + 1.5 * (len(panel.lines) - 1 - number)  # so that none hides another
         for run in runs:
-            shapes.append(Line(tuple(place(*point) for point in run), LINE_COLOURS[option], thickness))
-            for size, seconds in run:
-                hint = f"{option}: {human_size(size)} at boot, modelled {human_seconds(seconds)}, likely"
-                shapes.append(Dot(*place(size, seconds), 2.5, LINE_COLOURS[option], hint))
+            shapes.append(Line(tuple(place(size, time.likely) for size, time in run), LINE_COLOURS[option], thickness))
+            for size, time in run:
+                hint = f"{option}: {human_size(size)} at boot, modelled {range_text(time)}"
+                shapes.append(Line((place(size, time.low), place(size, time.high)), LINE_COLOURS[option], 0.5))
+                shapes.append(Dot(*place(size, time.likely), 2.5, LINE_COLOURS[option], hint))
     return shapes

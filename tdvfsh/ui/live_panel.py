@@ -8,8 +8,8 @@ from tdvfsh.machine.machine import Machine
 from tdvfsh.report.map_plot import mark_of, plot_lines
 from tdvfsh.report.trace_text import trace_lines
 from tdvfsh.uefi.memory import EfiMemoryType
-from tdvfsh.ui.toolbar import Fragment, clock_text, memory_bar, memory_shares
-from tdvfsh.units import human_size
+from tdvfsh.ui.toolbar import Fragment, memory_bar, memory_shares
+from tdvfsh.units import human_seconds, human_size
 
 PLOT: Final = "map"
 TYPES: Final = "types"
@@ -68,7 +68,7 @@ def counters(machine: Machine, last_error: int, width: int) -> list[Fragment]:
         f"{human_size(td.unaccepted_bytes)} unaccepted of {human_size(td.ram.memory)}",
         error,
         f"{td.tdcall.calls:,} TDCALLs",
-        f"modelled {clock_text(machine.clock.now_ns)}",
+        f"modelled {human_seconds(td.spent.seconds)}",
         f"{len(machine.trace):,} calls",
     ]
     shown: list[Fragment] = []

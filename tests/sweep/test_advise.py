@@ -19,7 +19,7 @@ from tdvfsh.sweep.advise import Advice, Question, advise, kaslr_seeds
 from tdvfsh.sweep.executors import local_workers
 from tdvfsh.sweep.facts import ImageFacts, boot_files, facts_of, image_facts
 from tdvfsh.sweep.search import AcceptSearch, run_trial
-from tdvfsh.units import GIB, MIB
+from tdvfsh.units import GIB, MIB, format_size
 from tests.loaders.made import MadeImages
 
 LOADERS = ("direct", "grub2.12")
@@ -214,3 +214,43 @@ def test_advice_tells_what_dma_costs_where_that_is_more_than_lazy_accept_could_s
     assert plain.recommended is not None
     assert ("DMA" in plain.reason) == (plain.recommended.dma_time.likely > plain.recommended.time.likely / 2)
     assert advice_dict(advice)["choices"][0]["dma_pages"] == advice.choices[0].dma_pages > 10_000
+
+
+def test_head_room_is_on_top_of_what_boots_and_boots_too(image: Callable[..., ImageFacts]) -> None:
+    options = TdOptions(memory=512 * MIB)
+    plain, roomy = (
+        next(choice for choice in advice.choices if choice.on_demand == "none")
+        for (advice,) in (
+            _advise([Question(image(), options, ("direct",), headroom)]) for headroom in (0.0, 0.1)
+        )
+    )  # fmt: skip
+    assert roomy.least == plain.least == plain.accept
+    assert plain.accept * 1.1 <= roomy.accept < plain.accept * 1.1 + 4 * STEP
+    assert run_trial(options, boot_files(image()), roomy.accept).booted
+
+
+def test_advice_begins_with_what_firmware_does_today_and_says_what_another_host_makes_of_it(
+    image: Callable[..., ImageFacts],
+) -> None:
+    (advice,) = _advise([Question(image(), TdOptions(memory=1 * GIB), LOADERS, 0.1)])
+    assert advice.recommended is not None
+    assert advice.today.failing is None
+    assert advice.today.time.likely > 10 * advice.today.other_time.likely  # 4 KiB here, 2 MiB there
+    assert advice.other_page == 2 * MIB
+    assert advice.elsewhere is not None
+    text = " ".join("\n".join(advice_lines(advice)).split())
+    assert "today below-4g is what mainline firmware does" in text
+    assert text.index("today below-4g") < text.index(f"advice --accept {format_size(advice.recommended.accept)}")
+    assert f"needs {advice.recommended.change.value}" in text
+    assert "10 % of head-room" in text
+    assert "on a host that maps 2 MiB pages" in text
+    data = advice_dict(advice)
+    assert data["today"]["boots"] is True
+    assert data["other_host"]["host_page_size"] == 2 * MIB
+    assert all(choice["needs"] != "today" for choice in data["choices"])
+
+
+def test_what_does_not_boot_today_is_said_to(image: Callable[..., ImageFacts]) -> None:
+    (advice,) = _advise([Question(image(300 * MIB), TdOptions(memory=256 * MIB), ("direct",))])
+    assert advice.today.failing is not None
+    assert "does not boot with direct" in " ".join("\n".join(advice_lines(advice)).split())

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.sweep.drawing import Drawing, Rectangle, Words
-from tdvfsh.sweep.panels import success_panels, time_panels, total_seconds
+from tdvfsh.sweep.panels import success_panels, time_panels, total_time
 from tdvfsh.sweep.plots import write_plots
 from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
@@ -56,8 +56,8 @@ def test_lines_of_time_hold_the_boots_that_succeed_in_order_of_what_was_accepted
         for run in runs
         for point in run
     ]
-    booted = {(row["boot_bytes"], total_seconds(row), row["on_demand"]) for row in rows if row["outcome"] == "boots"}
-    assert {(size, seconds, option) for _, option, (size, seconds) in points} == booted
+    booted = {(row["boot_bytes"], total_time(row), row["on_demand"]) for row in rows if row["outcome"] == "boots"}
+    assert {(size, time, option) for _, option, (size, time) in points} == booted
     for panel in panels:
         for runs in panel.lines.values():
             line = [point for run in runs for point in run]

@@ -25,8 +25,8 @@ function acceptsChart() {
     return {
       type: "bar", orientation: "h", name, showlegend: false, y: events.map(() => name), base: events.map((event) => event[1] / 1e6),
       x: events.map((event) => event[2] / 1e6), marker: { color: colour(kind), line: { color: colour("card"), width: 1 } },
-      customdata: events.map((event) => [event[0], size(event[6]), event[7], event[9] ? "again, after DMA" : event[5] === null ? "by the TD HOB list" : span(event[5], event[5] + event[6]), event[8], milliseconds(event[2])]),
-      hovertemplate: "<b>%{customdata[1]}</b> %{customdata[3]}<br>%{customdata[2]} TDCALLs in modelled %{customdata[5]} ms<br>%{customdata[4]}, record %{customdata[0]}<extra></extra>",
+      customdata: events.map((event) => [event[0], size(event[6]), event[7], event[9] ? "again, after DMA" : event[5] === null ? "by the TD HOB list" : span(event[5], event[5] + event[6]), event[8], event[10]]),
+      hovertemplate: "<b>%{customdata[1]}</b> %{customdata[3]}<br>%{customdata[2]} TDCALLs in modelled %{customdata[5]}<br>%{customdata[4]}, record %{customdata[0]}<extra></extra>",
     };
   });
   let sum = 0;
