@@ -11,6 +11,7 @@ from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import use_of
 
 _AXES_SHOWN: Final = ("memory", "accept", "on_demand", "loader")
+_MORE_AXES: Final = [name for name, option in OPTIONS.items() if option.sweep and name not in _AXES_SHOWN]
 _SWEEP_EXAMPLE: Final = f"""\
 tdvfsh sweep fleet.toml -o results --plot svg,html
   tdvfsh sweep fleet.toml -o new --check results    exit status 1 where something no longer boots
@@ -31,7 +32,8 @@ a spec, here fleet.toml:
   accept = [{{ from = "64M", to = "1G", step = "16M" }}, "presize", "below-4g"]
   on_demand = ["none", "allocator", "service"]
   loader = ["direct", "grub2.12"]
-  # also {", ".join(name for name, option in OPTIONS.items() if option.sweep and name not in _AXES_SHOWN)}"""
+  # also {", ".join(_MORE_AXES[:6])},
+  # {", ".join(_MORE_AXES[6:])}"""
 
 
 class Subcommand(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tdvfsh.documents import read_toml
-from tdvfsh.errors import FormatError, HostError, TdvfshError, UsageError
+from tdvfsh.errors import FormatError, TdvfshError, UsageError, host_error
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import OPTIONS
@@ -57,7 +57,7 @@ def _tables(path: str) -> list[tuple[int, Mapping[str, Any]]]:
     try:
         data = read_toml(Path(path).read_text(encoding="utf-8"), path)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     except UnicodeDecodeError:
         raise FormatError(path, "not measurements: not UTF-8") from None
     tables = data.get(_TABLES)

@@ -126,7 +126,7 @@ def test_an_invalid_word_is_one_line(word: str, why: str) -> None:
 def test_a_value_is_read_as_it_is_written(name: str, value: int) -> None:
     value = value % 1000 if CONSTANTS[name].unit is not Unit.TIME else value
     wanted = value / 1000 if CONSTANTS[name].unit is Unit.SHARE else float(value)
-    assert parse_value(name, value_text(name, wanted)) == pytest.approx(wanted, rel=1e-5, abs=0.01)
+    assert parse_value(name, value_text(name, wanted)) == pytest.approx(wanted, rel=1e-4, abs=0.01)
 
 
 def test_a_file_is_a_model_and_is_written_as_it_is_read(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_file_is_a_model_and_is_written_as_it_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[", "not a cost file"),
+        ("[", "not TOML"),
         ('host_page_size = "1G"', "host_page_size: give"),
         ('base = "mine"', "base: give kvm-4k or kvm-2m"),
         ('accept_1g = "9us"', "'accept_1g': not a constant"),
@@ -161,7 +161,7 @@ def test_what_is_not_a_cost_file_is_one_line(tmp_path: Path, text: str, why: str
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_host(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="no such file"):
         cost_model((str(tmp_path / "none.toml"),))
 
 

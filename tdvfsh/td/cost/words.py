@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from tdvfsh.errors import HostError, UsageError
+from tdvfsh.errors import UsageError, host_error
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_values
 from tdvfsh.td.cost.cost_file import read_cost_file
 from tdvfsh.td.cost.model import CostModel
@@ -74,5 +74,5 @@ def _from_file(path: str) -> CostModel:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     return read_cost_file(data, path, preset, path)
