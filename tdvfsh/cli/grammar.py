@@ -18,6 +18,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.options.option import Option, Switch
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import Use, use_of
+from tdvfsh.ui.colour import COLOUR_CHOICES
 
 _EXAMPLES: Final = """\
 examples:
@@ -95,7 +96,7 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
         description=f"A UEFI shell over a virtual Intel TDX trust domain.\n\n{_overview()}" if with_help else None,
         epilog=f"{_EXAMPLES}\n{_exit_status(_OF_ALL)}",
         formatter_class=_Help,
-        parents=[_td_options(use_of(""), with_help=with_help), _shell_options()],
+        parents=[_td_options(use_of(""), with_help=with_help), _shell_options(), _output_options()],
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tdvfsh {__version__}")
@@ -117,6 +118,7 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
 
 def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use, *, with_help: bool) -> None:
     parents = [_td_options(use, with_help=with_help)] if subcommand.td else []
+    parents.append(_output_options())
     if subcommand.shell:
         parents.append(_shell_options(suppress=True))
     summary = subcommand.summary
@@ -180,6 +182,15 @@ def _td_options(use: Use, *, with_help: bool) -> _Parser:
             action="append" if option.repeats else "store",
             help=text,
         )
+    return parser
+
+
+def _output_options() -> _Parser:
+    parser = _Parser(add_help=False, formatter_class=_Help, argument_default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--color", metavar="WHEN", choices=COLOUR_CHOICES,
+        help=f"colours in results: {', '.join(COLOUR_CHOICES)} (default auto: on a terminal, unless NO_COLOR is set)",
+    )  # fmt: skip
     return parser
 
 

@@ -13,6 +13,7 @@ from typing import Final, TextIO
 from tdvfsh.cli.arguments import Arguments, parse_arguments
 from tdvfsh.errors import TdvfshError
 from tdvfsh.report.width import for_screen
+from tdvfsh.ui.colour import choose_colour
 from tdvfsh.ui.terminal import columns_of
 
 _HANDLERS: Final[dict[str, tuple[str, str]]] = {
@@ -95,6 +96,9 @@ def _run(words: list[str]) -> int:
     except SystemExit as left:  # help and version have been printed, perhaps in vain
         sys.stdout.flush()
         return left.code if isinstance(left.code, int) else 0
+    colour = arguments.optional("color")
+    if colour is not None:
+        choose_colour(colour)
     with for_screen(columns_of(sys.stdout)):
         return _handler(arguments.subcommand)(arguments)
 

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable
 
+from tdvfsh.ui.colour import coloured, is_coloured
 from tdvfsh.ui.fit import fit
 from tdvfsh.ui.output import escape_controls
 from tdvfsh.ui.terminal import columns_of
@@ -19,7 +20,8 @@ def print_lines(lines: Iterable[str]) -> None:
     """Lines to standard output; on a terminal, or where ``COLUMNS`` asks for it, broken to fit."""
     columns = columns_of(sys.stdout)
     text = "\n".join(map(escape_controls, lines))
-    print(text if columns is None else fit(text, columns))
+    text = text if columns is None else fit(text, columns)
+    print(coloured(text) if is_coloured(sys.stdout) else text)
 
 
 def print_notes(lines: Iterable[str]) -> None:

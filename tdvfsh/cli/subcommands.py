@@ -71,6 +71,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="fetch nothing: take what is here, or made images")
+    parser.add_argument("--cast", metavar="FILE", help="write an asciicast of it")
 
 
 def _booting(parser: argparse.ArgumentParser, subcommand: str, *, json: bool = True) -> None:

@@ -48,11 +48,19 @@ class ListedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImagePair:
-    """A kernel and an initrd that belong together, and a sentence that says where they come from."""
+    """A kernel and an initrd that belong together.
+
+    Attributes:
+        kernel: The kernel's path.
+        initrd: The initrd's path.
+        source: A sentence that says where they come from.
+        image: The name of the image that they are, by which commands take them; empty where they are none.
+    """
 
     kernel: Path
     initrd: Path
     source: str
+    image: str = ""
 
 
 def list_images() -> list[ListedImage]:
@@ -103,7 +111,7 @@ def find_pair(
         why = str(error)
     if image is not None:
         source = f"the kernel and initrd of {image.package} {image.version}, from Debian's archive"
-        return ImagePair(image.files["kernel"], image.files["initrd"], source)
+        return ImagePair(image.files["kernel"], image.files["initrd"], source, image.name)
     pair = _host_pair(boot)
     if pair is None:
         return None

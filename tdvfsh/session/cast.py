@@ -106,3 +106,23 @@ class CastRecorder:
         self._events = []
         if lines:
             append_text(self._path, lines)
+
+
+def write_cast(path: str | Path, command: str, output: str) -> None:
+    """Write a cast of one command of the host's shell and what it printed, with made-up timing.
+
+    Raises:
+        HostError: The file cannot be written.
+    """
+    events: list[tuple[float, str]] = [(0.0, "$ ")]
+    now = _BEFORE_TYPING
+    for character in command:
+        events.append((now, character))
+        now += _KEY
+    now += _BEFORE_ENTER
+    for line in ("", *output.splitlines()):
+        events.append((now, f"{line}\r\n"))
+        now += _LINE
+    header = {"version": 2, "width": WIDTH, "height": HEIGHT, "title": command}
+    lines = [json.dumps(header), *(json.dumps([round(at, 6), "o", text]) for at, text in events)]
+    write_text(Path(path), "\n".join(lines) + "\n")

@@ -26,6 +26,8 @@ from tdvfsh.report.boots.boot_text import files_lines, labelled, story_lines
 from tdvfsh.report.boots.compare_text import compare_lines, compared_rows
 from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.table import table_lines
+from tdvfsh.ui.colour import coloured
+from tdvfsh.ui.fit import fit
 from tdvfsh.units import GIB, MIB, human_size
 
 _MEMORY: Final = 2 * GIB
@@ -44,49 +46,60 @@ def run_demo(arguments: Arguments) -> int:
     with (
         _pair(arguments.flag("offline")) as pair,
         unpack_progress() as progress,
-        open_boot_files(pair.kernel, [pair.initrd], _CMDLINE, progress) as opened,
+        open_boot_files(pair.kernel, [pair.initrd], _CMDLINE, progress, _names(pair)) as opened,
     ):
-        _tell(options, opened.boot, opened.initrds, pair.source)
+        said = []
+        for lines in _tell(options, opened.boot, opened.initrds, pair):
+            print_lines(lines)
+            said += lines
+    cast = arguments.optional("cast")
+    if cast is not None:
+        from tdvfsh.session.cast import WIDTH, write_cast
+
+        write_cast(cast, "tdvfsh demo", coloured(fit("\n".join(said), WIDTH)))
     return 0
 
 
-def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], source: str) -> None:
+def _names(pair: ImagePair) -> list[str]:
+    """What to call the files: as commands take them."""
+    paths = (pair.kernel, pair.initrd)
+    return [f"{pair.image}/{path.name}" if pair.image else str(path) for path in paths]
+
+
+def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], pair: ImagePair) -> Iterator[list[str]]:
     failure = _first_failure(options, files)
     small = f"{failure.boot_bytes // MIB}M" if failure is not None else "256M"
-    print_lines(
-        [
-            f"1. A kernel and its initrd in a TD with {human_size(options.memory)} of RAM",
-            "",
-            *labelled("source", source),
-            *files_lines(boot(options, files), initrds),
-            "",
-        ]
-    )
+    yield [
+        f"1. A kernel and its initrd in a TD with {human_size(options.memory)} of RAM",
+        "",
+        *labelled("source", pair.source),
+        *files_lines(boot(options, files), initrds),
+        "",
+    ]
     accepts = ("eager", "below-4g", "512M", "presize:192M", small)
-    print_lines([*compare_lines(compared_rows(compared_boots(options, files, accepts))), ""])
+    yield [*compare_lines(compared_rows(compared_boots(options, files, accepts))), ""]
     if failure is None:
-        print_lines(["With this pair nothing fails, however little is accepted: there is no failure to show."])
+        yield ["With this pair nothing fails, however little is accepted: there is no failure to show."]
         return
-    print_lines([f"2. A failure: only {small} are accepted at boot, and nothing accepts more", ""])
-    print_lines([*story_lines(failure, initrds)[len(files_lines(failure, initrds)) :], ""])
-    print_lines(["3. Its cures", ""])
+    yield [f"2. A failure: only {small} are accepted at boot, and nothing accepts more", ""]
+    yield [*story_lines(failure, initrds)[len(files_lines(failure, initrds)) :], ""]
+    yield ["3. Its cures", ""]
     for name, what in _CURES:
         result = boot(replace(failure.machine.options, on_demand=name), files)
         outcome = "boots" if result.booted else f"fails: {result.status.name} at {result.stage}"
-        print_lines(labelled(name, what))
+        yield labelled(name, what)
         initrd = next((entry for entry in result.placements if entry.what == "initrd" and not entry.freed), None)
         rows = [
             ("", outcome, f"{human_size(result.on_demand_bytes)} accepted on demand in {_accepts(result)}",
              f"initrd at {initrd.start:#x}" if initrd else "", f"modelled {range_text(result.on_demand_time)}"),
         ]  # fmt: skip
-        print_lines(table_lines(rows, indent="        "))
-    print_lines(
-        [
-            "",
-            "Next: 'tdvfsh compare KERNEL --initrd F' for your own images, 'tdvfsh' for the shell.",
-            "All times are modelled, not measured: 'tdvfsh cost' names their constants, ranges and sources.",
-        ]
-    )
+        yield table_lines(rows, indent="        ")
+    shown = pair.image or "KERNEL --initrd F"
+    yield [
+        "",
+        f"Next: 'tdvfsh ladder {shown}', and 'tdvfsh compare KERNEL --initrd F' for your own images.",
+        "All times are modelled, not measured: 'tdvfsh cost' names their constants, ranges and sources.",
+    ]
 
 
 def _accepts(result: BootResult) -> str:
