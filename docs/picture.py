@@ -16,6 +16,7 @@ import pyte
 
 _COLOURS = {"red": "#ff7b72", "green": "#7ee787", "brown": "#e3b341", "default": "#d0d7de"}
 _FONT, _LINE, _WIDTH, _BORDER = 13, 18, 7.83, 14
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _BACKGROUND, _BAR = "#0d1117", 30
 
 
@@ -60,12 +61,11 @@ def _svg(rows: list[list[tuple[str, tuple[str, bool]]]], columns: int, title: st
         for text, (colour, bold) in row:
             if text.strip():
                 shown = text.rstrip()
+                words = escape(shown.lstrip()).replace(" ", _NO_BREAK)
                 start = len(text) - len(text.lstrip())
                 x, length = _BORDER + (column + start) * _WIDTH, (len(shown) - start) * _WIDTH
                 style = f'fill="{_COLOURS.get(colour, _COLOURS["default"])}"' + (' font-weight="bold"' if bold else "")
-                lines.append(
-                    f'<text x="{x:.1f}" y="{y}" textLength="{length:.1f}" {style}>{escape(shown.lstrip())}</text>'
-                )
+                lines.append(f'<text x="{x:.1f}" y="{y}" textLength="{length:.1f}" {style}>{words}</text>')
             column += len(text)
     return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
 

@@ -14,7 +14,7 @@ _AXES_SHOWN: Final = ("memory", "accept", "on_demand", "loader")
 _MORE_AXES: Final = [name for name, option in OPTIONS.items() if option.sweep and name not in _AXES_SHOWN]
 _SWEEP_EXAMPLE: Final = f"""\
 tdvfsh sweep fleet.toml -o results --plot svg,html
-  tdvfsh sweep fleet.toml -o new --check results    exit status 1 where something no longer boots
+  tdvfsh sweep fleet.toml -o new --check results    # exit status 1 where something no longer boots
 
 a spec, here fleet.toml:
   [[image]]                     # real files

@@ -13,7 +13,7 @@ import pytest
 from tests.documents.blocks import Block, Command, blocks_of
 from tests.documents.run import ROOT, differs, environment, prepare, run, session_of, updated, without_prompts
 
-_RUN = ("console", "python")
+_RUN = ("console", "python", "sh")
 
 
 class PageDiffers(Exception):
@@ -61,11 +61,18 @@ class PageBlock(pytest.Item):
             pytest.skip(f"{', '.join(missing)} would be downloaded: --docs-slow")
         assert isinstance(self.parent, Page)
         folder = self.parent.place()
+        if "clone" in self.block.marks:
+            folder = _clone(folder)
         if "file" in self.block.marks:
             (folder / self.block.marks["file"]).write_text("\n".join(self.block.lines) + "\n", encoding="utf-8")
             return
         if self.block.language == "python":
             self._run_python(folder)
+            return
+        if self.block.language == "sh":
+            status, actual = run("set -e\n" + "\n".join(self.block.lines), folder)
+            if status != self.block.status:
+                raise PageDiffers("\n".join([*self.block.lines, *actual, f"exit status {status}"]))
             return
         self._run_console(folder)
 
@@ -106,6 +113,14 @@ class PageBlock(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the block stands."""
         return self.path, self.block.first, self.name
+
+
+def _clone(folder: Path) -> Path:
+    """A fresh clone of the repository, as a new user has it."""
+    clone = folder / "clone"
+    if not clone.exists():
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    return clone
 
 
 def _update(path: Path, changes: list[tuple[Command, list[str]]]) -> None:
