@@ -84,6 +84,7 @@ class GdbServer:
                 self._note(f"gdb: waiting for a connection: gdb -ex 'target remote {self.where}'")
             self._accept(halt)
         elif self._told:
+            self._tell_of_libraries(halt)
             self._tell(halt)
         resume = self._session()
         if self._watch is not None:
@@ -122,10 +123,24 @@ class GdbServer:
         self._debugger.interruption.attach()
         self._told = False
 
+    def _tell_of_libraries(self, halt: Halt) -> None:
+        """Have gdb read the list of libraries, where it is not the one that gdb knows."""
+        if self._stub is None or halt.cause is Cause.STEP:
+            return
+        try:
+            reply = self._stub.library_reply(halt)
+            if reply is not None:
+                self._connection.send(reply)
+                self._session()
+        except ClientGone as gone:
+            self._lose(str(gone))
+
     def _tell(self, halt: Halt) -> None:
         """Answer the packet that let the machine run."""
         assert self._stub is not None
         self._told = False
+        if not self._connection.connected:
+            return
         try:
             if halt.text:
                 self._connection.send(b"O" + f"{halt.text}\n".encode().hex().encode())

@@ -158,11 +158,18 @@ class GdbStub:
             reply += b"swbreak:;"
         elif halt.cause is Cause.REPLAY_BEGINS:
             reply += b"replaylog:begin;"
-        libraries = self._files.libraries()
-        if self._libraries is not None and libraries != self._libraries:
-            reply += b"library:;"
-            self._libraries = libraries
         return reply
+
+    def library_reply(self, halt: Halt) -> bytes | None:
+        """What gdb is told before why the machine has halted, where code was loaded since it last asked.
+
+        gdb reads the list then and lets the machine run on without its user.
+        """
+        libraries = self._files.libraries()
+        if self._libraries is None or libraries == self._libraries:
+            return None
+        self._libraries = libraries
+        return b"T%02xthread:%x;library:;" % (_TRAP, halt.vcpu + 1)
 
     def _is_gdb_s_own(self) -> bool:
         """Whether gdb has set the breakpoint; it runs on at once from one that it does not know."""

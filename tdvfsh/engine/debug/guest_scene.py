@@ -55,10 +55,10 @@ class GuestScene:
         return len(code.images), code.kernel is not None and linear_of(code.kernel, self.board)
 
     def images(self) -> list[CodeImage]:
-        """The images that were started, and the kernel."""
+        """The images that were started, and the kernel once it runs at its own addresses."""
         code = self._firmware.code
         images = [_image_of(name, image) for name, image in code.images]
-        if code.kernel is not None:
+        if code.kernel is not None and linear_of(code.kernel, self.board) is not None:
             images.append(kernel_image(code.kernel))
         return images
 
