@@ -60,8 +60,7 @@ class Debugger:
         self._cpu.debugger = self
 
     def detach(self) -> None:
-        """Let the run go on without a debugger. Only while no guest code runs."""
-        self.interruption.detach()
+        """Let the run go on without anyone who looks; one may come again. Only while no guest code runs."""
         self.watchpoints.remove_all()
         self.breakpoints.remove_all("gdb")
         self._step = None

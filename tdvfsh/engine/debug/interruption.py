@@ -62,14 +62,6 @@ class Interruption:
             self._page, self._hook = page, hook
             self._cpu.uc.ctl_flush_tb()
 
-    def detach(self) -> None:
-        """No longer look. Only while no guest code runs."""
-        if self._hook is not None:
-            library: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib
-            library.uc_hook_del(self._cpu.uc._uch, self._hook)
-            self._cpu.uc.ctl_flush_tb()
-            self._hook = None
-
     def request(self) -> None:
         """Interrupt the run as soon as it can be continued; any thread may call this."""
         self.requested = True

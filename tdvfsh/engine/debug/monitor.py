@@ -12,6 +12,7 @@ from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.debug.who import who_lines
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.introspect.describe import disassembled, page_state
+from tdvfsh.engine.x86.processor_state import CODE_32, CODE_64
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.memory import memory_type_name
@@ -190,7 +191,15 @@ class MonitorCommands:
         data = self._target.read(vcpu, address, min(15 * count, PAGE_SIZE))
         if not data:
             raise EngineError(f"no instruction can be read at {address:#x}")
-        return [f"{at:#x}  {text}" for at, text in disassembled(data, address)[:count]]
+        return [f"{at:#x}  {text}" for at, text in disassembled(data, address, count, self._code_bits(vcpu))]
+
+    def _code_bits(self, vcpu: int) -> int:
+        """Whether a vCPU runs 16, 32 or 64-bit code; the running one's descriptor tells, others are in 64-bit code."""
+        state = self._scene.board.cpu.state
+        if vcpu != self._target.current:
+            return 64
+        state.load()
+        return 64 if state.hidden_flags & CODE_64 else 32 if state.hidden_flags & CODE_32 else 16
 
     @staticmethod
     def _count(text: str) -> int:

@@ -88,8 +88,8 @@ def disassemble(ram: GuestRam, address: int) -> str:
     return found[0][1] if found else f"(bytes {code[:4].hex(' ')})"
 
 
-def disassembled(code: bytes, address: int, count: int = 0) -> list[tuple[int, str]]:
+def disassembled(code: bytes, address: int, count: int = 0, bits: int = 64) -> list[tuple[int, str]]:
     """Address and text of each instruction of ``code``, ``count`` at most (0: all), as far as they can be read."""
     capstone: Any = cpu_extra("capstone")
-    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine = capstone.Cs(capstone.CS_ARCH_X86, getattr(capstone, f"CS_MODE_{bits}"))
     return [(each.address, f"{each.mnemonic} {each.op_str}".strip()) for each in engine.disasm(code, address, count)]

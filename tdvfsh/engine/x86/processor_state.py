@@ -46,7 +46,9 @@ PRIVILEGE: Final = 3
 """Bits of the hidden flags: the privilege level."""
 CODE_64: Final = 1 << 15
 """Bit of the hidden flags: 64-bit code."""
-LONG_CODE: Final = 1 << 4 | 1 << 5 | CODE_64
+CODE_32: Final = 1 << 4
+"""Bit of the hidden flags: 32-bit code, where it is not 64-bit code."""
+LONG_CODE: Final = CODE_32 | 1 << 5 | CODE_64
 """Bits of the hidden flags: 32-bit code and stack sizes off their defaults, 64-bit code."""
 LONG_MODE: Final = 1 << 14
 """Bit of the hidden flags: long mode, with 64-bit or compatibility code."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tdvfsh.engine.debug.session import DebugOptions, DebugSession
 from tests.engine.assembler import Program
-from tests.engine.debug.client import debugged
+from tests.engine.debug.client import Client, debugged
 from tests.engine.programs import guest, load
 
 RAX, RBX, RSP, FLAGS = 0, 1, 7, 17
@@ -188,3 +188,13 @@ def test_nothing_stands_in_the_way_without_a_debugger() -> None:
         firmware.cpu.run_on = lambda address: runs.append(address) or run_on(address)  # type: ignore[method-assign, func-returns-value]
         firmware.services.start_image(load(firmware, program().image()))
         assert len(runs) == turns  # a breakpoint that is not reached costs no turn
+
+
+def test_a_second_client_halts_a_guest_that_runs_on_after_the_first(tmp_path: Path) -> None:
+    endless = Program(prologue=False).raw("B901000000 0F31 83F901 74F9 31C0 C3")  # mov ecx, 1; again: rdtsc; je again
+    with debugged(endless.image(), tmp_path) as (client, guest):
+        assert client.ask(b"D") == b"OK"
+        with Client(guest.path) as second:
+            assert second.ask(b"?") == b"T02thread:1;"
+            second.ask(b"P2=" + (0).to_bytes(8, "little").hex().encode())
+            assert second.ask(b"vCont;c") == END
