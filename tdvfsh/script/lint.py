@@ -34,6 +34,7 @@ SHELL_VARIABLES = frozenset(
 )
 _OPENING = {"endif": "if", "else": "if", "endfor": "for"}
 _CLOSING = {"if": "endif", "for": "endfor"}
+_EQUAL = ("==", "eq")
 _PROGRAM_ENDS = (".nsh", ".efi")
 OptionCheck = Callable[[str], bool]
 
@@ -82,6 +83,8 @@ class _Linter:
         self._read: list[tuple[str, int, int]] = []
         self._own_aliases: set[str] = set()
         self._loop_variables: set[str] = set()
+        self._tested_empty: set[str] = set()
+        self._runs_others = False
 
     def report(self, line: int, column: int, message: str, severity: Severity = Severity.ERROR) -> None:
         self.findings.append(Finding(self._file, line, column, message, severity))
@@ -96,7 +99,7 @@ class _Linter:
             if "%" not in token.text and token.text.lower() not in self._labels:
                 self.report(token.line, token.column, f"there is no label ':{token.text}'")
         for name, number, column in self._read:
-            if name not in self._set and name not in SHELL_VARIABLES:
+            if name not in self._set and name not in SHELL_VARIABLES and name not in self._tested_empty:
                 self._unset(name, number, column)
         return sorted(set(self.findings))
 
@@ -112,6 +115,10 @@ class _Linter:
             self.report(number, column, text)
             return
         near = get_close_matches(name, known.values(), n=1, cutoff=0.8)
+        if self._runs_others and not near:
+            text = f"variable '{name}' is never set in this script: it has a value where what the script runs sets it"
+            self.report(number, column, text, Severity.NOTE)
+            return
         hint = f"; did you mean '{near[0]}'?" if near else ""
         self.report(number, column, f"variable '{name}' is never set in this script{hint}", Severity.WARNING)
 
@@ -154,7 +161,9 @@ class _Linter:
             if end < 0:
                 return
             name = text[start + 1 : end]
-            if is_variable_name(name):
+            if is_variable_name(name) and text[start - 1 : start] == text[end + 1 : end + 2] == "%":
+                at = end + 1  # %%NAME%%, a mark that a text is put in for before the script is used
+            elif is_variable_name(name):
                 self._read.append((name, number, start + 1))
                 at = end + 1
             else:
@@ -165,7 +174,7 @@ class _Linter:
         if not tokens:
             return
         if not tokens[-1].closed:
-            self.report(number, tokens[-1].column, "a quote is never closed; firmware does not run this line")
+            self._open_quote(number, tokens[-1])
             return
         tokens = self._without_redirections(tokens)
         if not tokens:
@@ -177,6 +186,14 @@ class _Linter:
             self._word(name, line)
         else:
             self._known(name, line)
+
+    def _open_quote(self, number: int, token: Token) -> None:
+        """Variables are replaced before quotes are looked at, so one may close what the text leaves open."""
+        if "%" in token.text:
+            text = "a quote is never closed, unless the value of a variable closes it"
+            self.report(number, token.column, text, Severity.WARNING)
+        else:
+            self.report(number, token.column, "a quote is never closed; firmware does not run this line")
 
     def _without_redirections(self, tokens: list[Token]) -> list[Token]:
         for index, token in enumerate(tokens):
@@ -215,6 +232,7 @@ class _Linter:
 
     def _if(self, line: _Line, words: list[str]) -> None:
         lowered = [word.lower() for word in words]
+        self._compare_with_nothing(words)
         if "then" not in lowered:
             self.report(line.number, line.tokens[0].column, "'if' needs 'then' at the end of its line")
         elif lowered.index("then") != len(words) - 1:
@@ -222,6 +240,14 @@ class _Linter:
             self.report(line.number, token.column, "nothing may follow 'then'; the command belongs on the next line")
         elif len(words) < 3:
             self.report(line.number, line.tokens[0].column, "'if' without a condition")
+
+    def _compare_with_nothing(self, words: list[str]) -> None:
+        """A script that asks whether a variable is empty knows that it may not be set."""
+        for left, operator, right in zip(words, words[1:], words[2:], strict=False):
+            if operator.lower() in _EQUAL:
+                for value, other in ((left, right), (right, left)):
+                    if not other and len(value) > 2 and value.startswith("%") and value.endswith("%"):
+                        self._tested_empty.add(value[1:-1])
 
     def _for(self, line: _Line, words: list[str]) -> None:
         if len(words) < 4:
@@ -255,6 +281,7 @@ class _Linter:
             text = f"'{first.text}' is taken for a mapping and ends the script: write '{word}' without the colon"
             self.report(line.number, first.column, text)
             return
+        self._runs_others = True
         is_path = any(character in first.text for character in "\\/:.%") or name.endswith(_PROGRAM_ENDS)
         known = self._aliases | self._own_aliases | self._programs
         if not is_path and name not in known:

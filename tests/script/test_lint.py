@@ -95,3 +95,25 @@ def test_what_may_be_right_elsewhere_is_a_warning() -> None:
 
 def test_a_mapping_is_no_mistake() -> None:
     assert severities("fs0:\nblk1:\nFS1:\\dir\\tool.efi") == []
+
+
+def of_variables(text: str) -> list[tuple[int, str]]:
+    return [(finding.line, str(finding.severity)) for finding in lint(text, "x.nsh") if "variable" in finding.message]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("echo %nope%", [(1, "warning")]),
+        ("parser.efi -a\necho %nope%", [(2, "note")]),  # the program may set it
+        ("sub\\setup.nsh\necho %nope%", [(2, "note")]),
+        ('if "%nope%" == "" then\necho none\nelse\necho %nope%\nendif', []),  # the script knows that it may not be set
+        ("if not '' eq %nope% then\nendif", [(1, "warning")]),  # that is a quote of another kind
+        ("\\EFI\\%%NAME%%-recovery.efi %%CMDLINE%%", []),  # marks of a template
+        ('set open x\ntype "%open%', [(2, "warning")]),  # its value may hold the other quote
+        ("set greeting hello\nsetup.nsh\necho %greetin%", [(3, "warning")]),  # a slip of the pen all the same
+    ],
+)
+def test_a_variable_that_something_else_may_set_is_no_fault(text: str, found: list[tuple[int, str]]) -> None:
+    """The forms of scripts of SystemReady, arch-secure-boot and edk2 that alarmed in vain."""
+    assert of_variables(text) == found

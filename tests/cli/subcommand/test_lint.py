@@ -12,10 +12,10 @@ from tdvfsh.cli.main import main
 
 def test_notes_and_warnings_leave_0_and_errors_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "flash.nsh"
-    script.write_text("ifu payload.bin\necho %nope%\n")
+    script.write_text('ifu payload.bin\ntype "%nope%\n')
     assert main(["lint", str(script)]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[1] for line in told] == ["note", "warning"]
+    assert [line.split(": ")[1] for line in told] == ["note", "warning", "note"]
     script.write_text("goto away\n")
     assert main(["lint", "--json", str(script)]) == 1
     assert json.loads(capsys.readouterr().out)[0]["severity"] == "error"
