@@ -10,7 +10,8 @@ from typing import Final
 from tdvfsh.diagnosis.facts import NOT_RAM, Facts, Version, ram_facts, version_of
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.maps.memory_maps import MAX_TEXT_SIZE, MapReading, decode_text, read_memory_map
+from tdvfsh.formats.maps.log_text import read_text
+from tdvfsh.formats.maps.memory_maps import MapReading, read_memory_map
 from tdvfsh.formats.maps.rows import clean_lines
 
 _KERNEL: Final = re.compile(r"Linux version (\S+)")
@@ -22,10 +23,11 @@ _FIRMWARE: Final = re.compile(r"efi: EFI v[\d.]+ by (.*)")
 _TD: Final = re.compile(r"tdx: Guest detected|Memory Encryption Features active: Intel TDX|tdx: Attributes")
 _VCPUS: Final = (
     re.compile(r"smp: Brought up \d+ nodes?, (\d+) CPUs?"),
-    re.compile(r"smpboot: Allowing (\d+) CPUs"),
+    re.compile(r"(?:smpboot|SMP): Allowing (\d+) CPUs"),
     re.compile(r"CPU topo: Allowing (\d+) present CPUs"),
     re.compile(r"nr_cpu_ids:(\d+)"),
 )
+_QUOTE: Final = re.compile(r'(?<!\\)"')
 _MEMORY: Final = re.compile(r"Memory: (\d+)K/(\d+)K available")
 _RAMDISK: Final = re.compile(r"RAMDISK: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\]")
 
@@ -63,9 +65,9 @@ def read_boot_log(source: ByteSource) -> BootLog:
     Raises:
         FormatError: It is too large to be one, or empty.
     """
-    if not source.size or source.size > MAX_TEXT_SIZE:
-        raise FormatError(source.path, f"not a log: {source.size} bytes")
-    lines = clean_lines(decode_text(source.peek(0, source.size)))
+    if not source.size:
+        raise FormatError(source.path, "not a log: it is empty")
+    lines = clean_lines(read_text(source))
     reading, error = None, ""
     try:
         reading = read_memory_map(source, source.path)
@@ -78,7 +80,7 @@ def read_boot_log(source: ByteSource) -> BootLog:
         path=source.path,
         lines=tuple(lines),
         kernel=kernel,
-        cmdline=_first(lines, _CMDLINE).strip(),
+        cmdline=_unquoted(_first(lines, _CMDLINE)).strip(),
         firmware=firmware,
         map=reading,
         map_error=error,
@@ -119,3 +121,9 @@ def _edk2(lines: Sequence[str]) -> Version:
 
 def _first(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
     return next((match[1] for line in lines if (match := pattern.search(line))), "")
+
+
+def _unquoted(value: str) -> str:
+    """A value up to the quote that ends the record it stands in, as in JSON and in kata's logs."""
+    quotes = _QUOTE.findall(value)
+    return _QUOTE.split(value, maxsplit=1)[0] if len(quotes) % 2 else value

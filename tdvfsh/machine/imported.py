@@ -11,7 +11,8 @@ from typing import Final
 from tdvfsh.dxe.memory.import_map import recognise, split_ram
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import Buffer, ByteSource, open_mapped
-from tdvfsh.formats.maps.memory_maps import MAX_TEXT_SIZE, MapReading, read_memory_map
+from tdvfsh.formats.maps.log_text import MAX_TEXT_SIZE
+from tdvfsh.formats.maps.memory_maps import MapReading, read_memory_map
 from tdvfsh.td.hob import TdHobEntry, parse_td_hob_list
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.hob import HOB_HANDOFF, HOB_HEADER, HobType
@@ -23,7 +24,7 @@ _UNACCEPTED: Final = EfiMemoryType.EfiUnacceptedMemoryType
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _MAX_HOB_LIST: Final = 1 << 20
 STANDARD_INPUT: Final = "-"
-_SHOWN_INPUT: Final = "standard input"
+SHOWN_INPUT: Final = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,20 @@ def import_machine(path: str, td: bool = True) -> ImportedMap:
         FormatError: It holds no map, or an invalid one: overlaps, no RAM, no memory to allocate from.
     """
     if path == STANDARD_INPUT:
-        return _from_view(_SHOWN_INPUT, memoryview(_standard_input()), td)
+        return _from_view(SHOWN_INPUT, memoryview(standard_input()), td)
     with open_mapped(path) as mapped:
         return _from_view(path, mapped.view, td)
 
 
 @cache
-def _standard_input() -> bytes:
-    """All of standard input: it can be read only once, and a command may start several machines."""
+def standard_input() -> bytes:
+    """All of standard input: it can be read only once, and a command may start several machines.
+
+    Raises:
+        UsageError: It is a terminal.
+    """
     if sys.stdin.isatty():
-        raise UsageError("--map -: standard input is a terminal; give a file, or pipe a map into it")
+        raise UsageError("-: standard input is a terminal; give a file, or pipe a map into it")
     return sys.stdin.buffer.read(MAX_TEXT_SIZE + 1)
 
 

@@ -18,7 +18,7 @@ from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.formats.inspect import inspect_source
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.maps.memory_maps import decode_text as decode_map
+from tdvfsh.formats.maps.log_text import decode_text as decode_map
 from tdvfsh.formats.maps.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe

@@ -10,13 +10,13 @@ from tdvfsh.diagnosis.boot_log import BootLog, read_boot_log
 from tdvfsh.diagnosis.known_faults import MetFault, met_faults
 from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.errors import UsageError
-from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.formats.mapped import ByteSource, open_mapped
+from tdvfsh.machine.imported import SHOWN_INPUT, STANDARD_INPUT, standard_input
 
 
 def run_diagnose(arguments: Arguments) -> int:
     """A log's machine, the known faults that fit it, and what the model makes of the kernels on it; exit status 0."""
-    with open_mapped(arguments.text("log")) as file:
-        log = read_boot_log(file.source)
+    log = _read(arguments.text("log"))
     met = met_faults(log.facts, log.lines)
     kernels = arguments.words("kernels")
     if kernels and log.map is None:
@@ -35,9 +35,16 @@ def run_diagnose(arguments: Arguments) -> int:
     return 0
 
 
+def _read(path: str) -> BootLog:
+    if path == STANDARD_INPUT:
+        return read_boot_log(ByteSource(standard_input(), SHOWN_INPUT))
+    with open_mapped(path) as file:
+        return read_boot_log(file.source)
+
+
 def _boot(arguments: Arguments, log: BootLog, kernel: str) -> BootResult:
     """A kernel on the log's machine, with its command line and vCPUs where no others are given."""
-    chosen = {"map": log.path}
+    chosen = {"map": arguments.text("log")}
     if log.facts.td is not None and not arguments.is_given("td"):
         chosen["td"] = "on" if log.facts.td else "off"
     if log.facts.vcpus is not None and not arguments.is_given("vcpus"):

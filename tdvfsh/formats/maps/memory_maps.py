@@ -19,12 +19,12 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.maps.e820_text import E820_DIALECTS, read_linux
 from tdvfsh.formats.maps.loader_maps import read_efidebug, read_lsefimmap
+from tdvfsh.formats.maps.log_text import read_text
 from tdvfsh.formats.maps.rows import clean_lines, descriptor
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
-from tdvfsh.units import MIB, PAGE_SHIFT, parse_decimal
+from tdvfsh.units import PAGE_SHIFT, parse_decimal
 
-MAX_TEXT_SIZE: Final = 64 * MIB
 _MOST_ROWS: Final = 1 << 16
 
 _TABLE_ROW: Final = re.compile(
@@ -123,9 +123,7 @@ def read_memory_map(view: Buffer | ByteSource, path: str) -> MapReading:
         FormatError: No such map is in it, a line is not understood or contradicts itself, or ranges overlap.
     """
     source = ByteSource(view, path)
-    if source.size > MAX_TEXT_SIZE:
-        raise FormatError(path, f"not a memory map: {source.size} bytes are too many")
-    text = decode_text(source.peek(0, source.size))
+    text = read_text(source)
     found = parse_memmap_sfo(text, path)
     if found:
         return _reading(found, "memmap -sfo", path)
@@ -151,17 +149,6 @@ def read_memory_map(view: Buffer | ByteSource, path: str) -> MapReading:
 def _reading(found: list[MemoryDescriptor], form: str, path: str, notes: tuple[str, ...] = ()) -> MapReading:
     _refuse_overlaps(found, path)
     return MapReading(found, form, notes)
-
-
-def decode_text(data: bytes) -> str:
-    """Text that the Shell or a terminal wrote: UTF-16 or UTF-8 with a mark, UTF-16 without one, or single bytes."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    if data.startswith(b"\xef\xbb\xbf"):
-        return data[3:].decode("utf-8", "replace")
-    if len(data) >= 4 and data[1:64:2].count(0) == len(data[1:64:2]):
-        return data.decode("utf-16-le", "replace")
-    return data.decode("latin-1")
 
 
 def parse_memmap(text: str, path: str) -> list[MemoryDescriptor]:

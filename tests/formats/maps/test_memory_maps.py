@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.errors import FormatError
+from tdvfsh.formats.maps.log_text import decode_text
 from tdvfsh.formats.maps.memory_maps import (
-    decode_text,
     parse_e820_lines,
     parse_efi_lines,
     parse_memmap,
