@@ -30,6 +30,7 @@ class KnownFault:
     fixed: tuple[Version, ...] = ()
     when: tuple[str, ...] = ()
     message: str = ""
+    quiet: bool = False
 
     def has_version(self, version: Version) -> bool | None:
         """Whether that version has the fault; None where the version is not known and matters."""
@@ -88,6 +89,7 @@ def known_faults() -> tuple[KnownFault, ...]:
             fixed=tuple(version_of(text) for text in entry.get("fixed", ())),
             when=tuple(entry.get("when", ())),
             message=entry.get("message", ""),
+            quiet=entry.get("quiet", False),
         )
         for entry in data["fault"]
     )

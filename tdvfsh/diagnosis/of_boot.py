@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tdvfsh.boots.modelled_boot import BootResult
-from tdvfsh.diagnosis.facts import Facts, version_of
+from tdvfsh.diagnosis.facts import Facts, Version, version_of
 from tdvfsh.diagnosis.known_faults import MetFault, met_faults
 from tdvfsh.units import PAGE_SIZE
 
+_RELEASE: Final = re.compile(r"(20\d\d)(?:-?(\d\d))?")
+
 
 def facts_of(result: BootResult) -> Facts:
-    """What is known of a modelled boot; its firmware's release is that of its footprint, where it is a recorded one."""
+    """What is known of a modelled boot; its firmware's release is that of its profile, whose rules it follows."""
     machine = result.machine
     linux = result.files.kernel.linux
     if result.files.kernel.inner is not None:
@@ -18,7 +23,7 @@ def facts_of(result: BootResult) -> Facts:
     return Facts(
         td=machine.options.td,
         kernel=version_of(linux.kernel_version) if linux is not None else (),
-        edk2=version_of(machine.model.edk2) if machine.imported_map is None else (),
+        edk2=_release(machine.start.profile.edk2) if machine.imported_map is None else (),
         vcpus=machine.options.vcpus,
         low_end=machine.td.ram.low.end,
         memory=machine.td.ram.memory,
@@ -28,8 +33,11 @@ def facts_of(result: BootResult) -> Facts:
 
 
 def faults_of(result: BootResult) -> list[MetFault]:
-    """The faults of which version and conditions are certain; those that only firmware's own callers meet are left out.
+    """The faults of kernel and firmware of which version and conditions are certain, but for those marked quiet."""
+    return [met for met in met_faults(facts_of(result)) if met.certain and not met.fault.quiet]
 
-    A model follows its profile in what firmware does wrong, and says so itself: what counts here is the kernel.
-    """
-    return [met for met in met_faults(facts_of(result)) if met.certain and met.fault.component == "kernel"]
+
+def _release(generation: str) -> Version:
+    """``edk2-stable202502`` as ``(2025, 2)``; where no month is named the year alone."""
+    match = _RELEASE.search(generation)
+    return tuple(int(part) for part in match.groups() if part) if match else ()

@@ -102,3 +102,26 @@ def test_boot_says_that_its_own_td_meets_a_known_fault(tmp_path: Path, capsys: p
     for memory, told in (("67000M", True), ("68608M", False)):
         main(["boot", str(kernel), "--memory", memory, "--accept", "below-4g", "--cmdline", "nokaslr"])
         assert ("unaccepted table across two pages" in " ".join(capsys.readouterr().out.split())) is told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--memory", "96G", "--accept", "eager"), "eager accept of a large TD"),
+        (("--memory", "96G", "--accept", "below-4g", "--vcpus", "128"), "accept storm of many vCPUs"),
+        (
+            ("--memory", "2815M", "--accept", "below-4g", "--vcpus", "2", "--profile", "trixie"),
+            "odd MiB never accepted",
+        ),
+        (("--memory", "4G", "--accept", "below-4g", "--profile", "trixie"), ""),
+    ],
+)
+def test_boot_names_the_faults_of_its_firmware_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
+) -> None:
+    kernel = tmp_path / "linux"
+    make_kernel(kernel, 11_708_352, 0x37DD000)
+    main(["boot", str(kernel), "--cmdline", "nokaslr", *options])
+    out = " ".join(capsys.readouterr().out.split())
+    assert told in out
+    assert (" fault " in out) is bool(told)

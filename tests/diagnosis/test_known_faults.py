@@ -36,17 +36,28 @@ def test_every_entry_has_conditions_that_exist_or_a_message_and_says_what_helps(
     [
         ("6.4.9", False),
         ("6.5", True),
-        ("6.12.107", True),
+        ("6.6.129", True),
+        ("6.6.130", False),
+        ("6.8", True),
+        ("6.12.74", True),
+        ("6.12.107", False),
         ("6.18.5", True),
-        ("6.18.15", False),
+        ("6.18.13", True),
+        ("6.18.14", False),
         ("6.18.20", False),
         ("6.19.3", True),
+        ("6.19.4", False),
         ("7.0", False),
         ("7.2.13", False),
     ],
 )
 def test_a_fix_in_a_stable_branch_counts_for_that_branch_alone(text: str, has: bool) -> None:
     assert named("unaccepted table across two pages").has_version(version_of(text)) is has
+
+
+@pytest.mark.parametrize(("text", "has"), [("5.18", False), ("5.19", True), ("6.5.13", True), ("6.6", False)])
+def test_map_gpa_is_retried_since_6_6(text: str, has: bool) -> None:
+    assert named("MapGPA retry is not honoured").has_version(version_of(text)) is has
 
 
 def test_versions_compare_by_their_numbers() -> None:
@@ -94,6 +105,12 @@ def test_conditions_that_are_not_known_name_no_fault() -> None:
         ("error: ../../grub-core/kern/mm.c:552:out of memory.", "GRUB runs out of memory"),
         ("EFI stub: ERROR: Failed to load initrd: 0x8000000000000009", "no room for the initrd in the EFI stub"),
         ("[    0.0] RIP: 0010:_find_next_bit+0x1c/0x60", "panic in accept_memory()"),
+        (
+            "../src/boot/log.c:30@efi_assert: systemd-boot: Assertion 'BS->AllocatePages(type, memory_type, n_pages, "
+            "&addr) == EFI_SUCCESS' failed at ../src/boot/util.h:95@xmalloc_pages, halting.",
+            "systemd-boot halts without memory",
+        ),
+        ("systemd-boot: assertion in xmalloc_pages() failed, halting", "systemd-boot halts without memory"),
         ("qemu-system-x86_64: linux kernel too old to load a ram disk", "initrd refused by QEMU"),
     ],
 )
