@@ -65,6 +65,14 @@ class JournalFacts:
         return sum(event.duration_ns for event in self.accepts)
 
     @property
+    def accept_range(self) -> tuple[float, float] | None:
+        """Low and high seconds of the same, where the trace holds a boot that says them."""
+        spans = ((self.file.boot or {}).get("modelled_seconds") or {}).get("range")
+        if not spans:
+            return None
+        return sum(span[0] for span in spans.values()), sum(span[1] for span in spans.values())
+
+    @property
     def limit(self) -> int:
         """Where the address space that matters ends: a power of two above everything in the map."""
         top = max([*(piece.end for piece in self.first), *(end for _, end in self.file.ram), 1])

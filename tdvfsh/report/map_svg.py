@@ -8,6 +8,7 @@ from typing import Final
 
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
+from tdvfsh.report.modelled_text import ModelledSeconds, range_text
 from tdvfsh.report.page_data import facts_line
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -48,6 +49,9 @@ def map_svg(file: TraceFile) -> str:
 
 def _account(facts: JournalFacts) -> str:
     modelled = human_seconds(facts.accept_ns / 1e9)
+    if facts.accept_range is not None:
+        low, high = facts.accept_range
+        modelled = range_text(ModelledSeconds(facts.accept_ns / 1e9, low, high))
     return (
         f"{human_size(facts.boot_bytes)} accepted at boot + {human_size(facts.on_demand_bytes)} on demand + "
         f"{human_size(facts.left_bytes)} left = {human_size(facts.ram_bytes)}; modelled {modelled}"

@@ -167,10 +167,9 @@ def _cost(boot: dict[str, Any] | None) -> dict[str, Any] | None:
 def _accepting_note(facts: JournalFacts) -> str:
     """The range of the modelled time, where the boot says it, and the TDCALLs."""
     calls = f"{sum(event.calls for event in facts.accepts):,} TDCALLs"
-    spans = ((facts.file.boot or {}).get("modelled_seconds") or {}).get("range")
-    if not spans:
+    if facts.accept_range is None:
         return calls
-    low, high = (sum(span[end] for span in spans.values()) for end in (0, 1))
+    low, high = facts.accept_range
     return f"{human_seconds(low)} to {human_seconds(high)}; {calls}"
 
 

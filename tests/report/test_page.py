@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from time import process_time
 from xml.etree import ElementTree
@@ -25,6 +26,7 @@ from tdvfsh.report.report_file import report_text
 from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
 from tdvfsh.shell.shell import Shell
+from tdvfsh.td.cost import cost_model
 from tdvfsh.trace.file import TraceFile, write_trace_file
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.units import GIB
@@ -184,3 +186,14 @@ def test_tdvfsh_report_makes_a_page_from_a_kernel_and_from_a_trace(
     assert main(["report", str(cloud_kernel), "-o", "x.pdf"]) == 2
     assert main(["report", str(tmp_path / "missing"), "-o", str(page)]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_page_names_the_constants_with_their_ranges_and_sources(opened: Opener) -> None:
+    trace = trace_of_boot(boot(_OPTIONS, opened(INSTALLER_INITRD).boot))
+    section = page_html(trace).partition('id="cost"')[2].partition("</section>")[0]
+    for name, constant in cost_model().constants.items():
+        assert f'<th scope="row">{name}</th>' in section
+        assert constant.source in unescape(section)
+    assert "KVM of 2026" in section
+    assert JournalFacts(trace).accept_range is not None
+    assert "likely" in map_svg(trace)
