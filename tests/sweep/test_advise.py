@@ -181,7 +181,7 @@ def test_a_fleet_is_a_table_with_one_size_for_all(image: Callable[..., ImageFact
     questions = [Question(image(size), TdOptions(memory=512 * MIB), ("direct",)) for size in (40_723_557, 64 * MIB)]
     advices = _advise(questions)
     lines = fleet_lines(advices)
-    assert lines[0].split() == ["image", "RAM", "direct", "for", "all", "recommended", "modelled"]
+    assert lines[0].split() == ["image", "RAM", "direct", "for", "all", "recommended", "modelled", "today,", "below-4g"]
     sizes = [
         entry.found["none"].smallest.accept // MIB for one in advices for entry in one.loaders if entry.found["none"]
     ]
@@ -207,7 +207,7 @@ def test_what_cannot_be_varied_is_refused(
 def test_advice_tells_what_dma_costs_where_that_is_more_than_lazy_accept_could_save(
     image: Callable[..., ImageFacts],
 ) -> None:
-    (advice,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="lazy-v2"), ("direct",))])
+    (advice,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="lazy-v2", cost="kvm-2m"), ("direct",))])
     assert advice.recommended is not None
     assert f"{advice.recommended.dma_pages:,} pages that firmware shares for DMA" in advice.reason
     (plain,) = _advise([Question(image(), TdOptions(memory=512 * MIB, profile="upstream"), ("direct",))])
