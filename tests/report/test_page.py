@@ -182,9 +182,9 @@ def test_tdvfsh_report_makes_a_page_from_a_kernel_and_from_a_trace(
     drawing = tmp_path / "boot.svg"
     assert main(["report", str(trace), "-o", str(drawing)]) == 0
     assert "38.84 MiB on demand" in drawing.read_text()
-    assert main(["report", str(trace), "-o", str(tmp_path / "no" / "such.svg")]) == 1
+    assert main(["report", str(trace), "-o", str(tmp_path / "no" / "such.svg")]) == 2
     assert main(["report", str(cloud_kernel), "-o", "x.pdf"]) == 2
-    assert main(["report", str(tmp_path / "missing"), "-o", str(page)]) == 1
+    assert main(["report", str(tmp_path / "missing"), "-o", str(page)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

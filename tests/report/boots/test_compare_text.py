@@ -14,7 +14,7 @@ def _row(on_demand: str, status: str = "EFI_SUCCESS", accepted: int = 0, loader:
 def test_options_that_end_alike_share_a_line() -> None:
     failed = "EFI_OUT_OF_RESOURCES"
     lines = compare_lines([_row("none", failed), _row("allocator", accepted=64 * MIB), _row("loader-literal", failed)])
-    assert len(lines) == 3
+    assert lines.index("") == 3
     assert "none, loader-literal" in lines[1]
     assert "OUT_OF_RESOURCES at load_initrd" in lines[1]
     assert "allocator" in lines[2]
