@@ -1,8 +1,8 @@
 """The hardware under guest code: what the processor's stops mean, for EFI programs and for an operating system.
 
-Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory, and interrupts
-are taken at such moments. Until an operating system runs, IN and OUT are carried out at once, as if firmware's handler
-had answered their #VE.
+Time is virtual: it passes when the guest reads the time stamp counter, spins, waits or accepts memory, and with the
+blocks of code that real firmware or an operating system runs; interrupts are taken at such moments. Until an operating
+system runs over firmware of ours, IN and OUT are carried out at once, as if firmware's handler had answered their #VE.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.board.memory_faults import MemoryFaults
+from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
 from tdvfsh.engine.board.starts import VcpuStarts
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
@@ -133,6 +134,7 @@ class Board:
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
         self._faults = MemoryFaults(guest, violation_ve)
+        self._preemption = Preemption(self.cpu, self.clock)
         self._connect()
 
     def close(self) -> None:
@@ -179,6 +181,7 @@ class Board:
         self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        self._preemption.begin()
 
     def power_on(self, begin: Callable[[int], bytes]) -> int:
         """Start real firmware at its reset vector: all vCPUs of a TD, the first one of a plain VM.
@@ -207,6 +210,7 @@ class Board:
         self._starts.reset()
         state.set_image(begin(0))
         state.store()
+        self._preemption.begin()
         return state.instruction_pointer
 
     # ---- code of the host -----------------------------------------------------------------------------------------
@@ -363,6 +367,7 @@ class Board:
         if kind is StopKind.CALL:
             return self._stand_ins[stop.address]()
         guest.load()
+        self._preemption.stopped()
         if faults.in_shared_access:
             faults.after_shared_access()
             if kind is StopKind.EXCEPTION and stop.number == _DEBUG:

@@ -103,7 +103,7 @@ class GuestCalls:
         cpu, stubs = self._cpu, self._stubs
         while True:
             stop = cpu.run(address)
-            number = stubs.take_number()
+            number = 0 if stop.kind is StopKind.BLOCKS else stubs.take_number()
             if number == RETURN:
                 return stubs.answer
             if number:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.x86.block_counter import BlockCounter, block_counter
 from tdvfsh.engine.x86.delivery import LinearMemory
 from tdvfsh.engine.x86.mapped_ram import MappedRam
 from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
@@ -50,6 +51,7 @@ class StopKind(Enum):
     SPIN = "a loop that waits without PAUSE"
     UNPACK = "a call that unpacks firmware"
     DEBUG = "the debugger"
+    BLOCKS = "a number of blocks has run"
 
 
 class Stop(NamedTuple):
@@ -120,6 +122,7 @@ class Cpu:
         self._running = False
         self._closed = threading.Event()
         self._passing_port = False
+        self._blocks: BlockCounter | None = None
         self._add_hooks()
         self._timer: threading.Thread | None = None
 
@@ -247,6 +250,11 @@ class Cpu:
         self.uc.hook_del(hook)
         self.uc.ctl_flush_tb()
 
+    def count_blocks(self, count: int) -> BlockCounter:
+        """From now on stop when so many blocks of code have begun; the counter that is returned is armed anew."""
+        self._blocks = block_counter(self.uc, count)
+        return self._blocks
+
     def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
         """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
 
@@ -349,8 +357,10 @@ class Cpu:
         self._running = True
         try:
             self._emulate(address)
-            while self._found and self._why().kind is StopKind.HALT:
+            while self._found:
                 self._hook_found()
+                if self._why().kind is not StopKind.HALT:
+                    break
                 self._emulate(self.read("RIP"))
         finally:
             self._running = False
@@ -375,7 +385,9 @@ class Cpu:
         """What a hook noted, else what stopped the processor."""
         if self._stop is not None:
             return self._stop
-        return Stop(StopKind.LIMIT if self._ticked else StopKind.HALT)
+        if self._ticked:
+            return Stop(StopKind.LIMIT)
+        return Stop(StopKind.BLOCKS if self._blocks is not None and self._blocks.left <= 0 else StopKind.HALT)
 
     def _tick(self) -> None:
         """Runs are cheap to begin and end, so only one that lasts is stopped here; others are looked at between."""

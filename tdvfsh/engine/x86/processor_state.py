@@ -55,6 +55,9 @@ LONG_MODE: Final = 1 << 14
 INTERCEPTING: Final = 1 << 21
 """Bit of the hidden flags: intercepts count."""
 
+INTERRUPTS_HELD: Final = 1 << 3
+"""Bit of the hidden flags: the last instruction holds interrupts off until the next one is over."""
+
 PROTECTED: Final = 1 << 7
 """Bit of the hidden flags: protected mode."""
 

@@ -1,0 +1,94 @@
+"""Loops without an exit: time passes in them, interrupts arrive, the other vCPUs run, and all of it twice the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdvfsh.engine.board import preemption
+from tdvfsh.engine.board.preemption import BLOCKS
+from tdvfsh.engine.x86 import block_counter as counting
+from tdvfsh.machine import TdOptions
+from tests.engine.operating_system import VMCALL_HLT, Kernel
+from tests.engine.system_run import SystemRan, powered_off
+
+TWO = TdOptions(vcpus=2)
+MILLISECOND = 2_000_000  # cycles
+USER_INTERRUPTS_ON = 0x202
+
+
+def waits_for(kernel: Kernel, name: str, value: int = 1) -> Kernel:
+    """Read a cell again and again, without PAUSE or anything else that exits, until it has a value."""
+    again = kernel.new_label()
+    return kernel.label(again).fetch("rax", name).raw("483D").word(value).raw("0F85")._to(again)
+
+
+def ticks_in_a_loop() -> Kernel:
+    return waits_for(Kernel().arm_timer(MILLISECOND).sti(), "ticks").keep("rax", "seen").power_off().handle_timer()
+
+
+def test_a_timer_interrupts_a_loop_that_never_exits() -> None:
+    cells = powered_off(ticks_in_a_loop()).cells
+    assert cells["seen"] == 1
+    assert cells["deadline"] <= cells["now"] < cells["deadline"] + 2 * BLOCKS * 2
+
+
+def test_with_interrupts_off_it_does_not() -> None:
+    kernel = Kernel().arm_timer(MILLISECOND).mov("rcx", 25 * BLOCKS).label("turn").raw("48FFC9 0F85")._to("turn")
+    kernel.fetch("rax", "ticks").keep("rax", "meanwhile").sti().fetch("rax", "ticks").keep("rax", "then")
+    kernel = waits_for(kernel, "ticks").power_off().handle_timer()
+    assert powered_off(kernel).cells["meanwhile"] == 0
+
+
+def test_two_runs_are_the_same_to_the_register() -> None:
+    first, second = (powered_off(ticks_in_a_loop()) for _ in range(2))
+    assert first.cells == second.cells
+    assert first.counts == second.counts
+
+
+def test_who_counts_in_python_sees_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = powered_off(ticks_in_a_loop())
+    monkeypatch.setattr(counting, "machine_code", lambda: None)
+    there = powered_off(ticks_in_a_loop())
+    assert here.cells == there.cells
+    assert here.firmware.clock.now_ns == there.firmware.clock.now_ns
+
+
+def test_a_loop_in_user_space_takes_more_of_the_time() -> None:
+    kernel = Kernel().arm_timer(4 * MILLISECOND).enter_user("user", USER_INTERRUPTS_ON)
+    kernel = waits_for(kernel.label("user"), "ticks").raw("0F0B").label("#UD").gate(6, "#UD").power_off()
+    cells = powered_off(kernel.handle_timer()).cells
+    assert cells["deadline"] <= cells["now"] < cells["deadline"] + 2 * 40 * BLOCKS * 2
+
+
+def ping_pong() -> SystemRan:
+    """Two vCPUs hand a number to each other 30 times, without PAUSE."""
+    kernel = Kernel().wake(1, "second")
+    for number in range(1, 15):
+        kernel = waits_for(kernel.set("ping", number), "pong", number)
+    kernel.read_time_stamp().keep("rax", "end").power_off().second("second")
+    for number in range(1, 15):
+        kernel = waits_for(kernel, "ping", number).set("pong", number)
+    return powered_off(kernel.vmcall(VMCALL_HLT, r12=1), TWO)
+
+
+def test_two_that_wait_for_each_other_without_pause_both_go_on() -> None:
+    assert ping_pong().cells["pong"] == 14
+
+
+def test_two_runs_of_two_vcpus_that_are_preempted_are_the_same() -> None:
+    first, second = ping_pong(), ping_pong()
+    assert first.cells == second.cells
+    assert first.firmware.clock.now_ns == second.firmware.clock.now_ns
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 5, 6])
+def test_no_interrupt_comes_between_sti_and_the_end_of_the_next_instruction(
+    blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor stops every few blocks, and so also at the one that begins after STI."""
+    monkeypatch.setattr(preemption, "BLOCKS", blocks)
+    kernel = Kernel().arm_timer(2_000).mov("rcx", 3000).label("turn").raw("FB").label("held").raw("90 FA 48FFC9 0F85")
+    kernel = kernel._to("turn").fetch("rax", "ticks").keep("rax", "seen").power_off().handle_timer()
+    cells = powered_off(kernel).cells
+    assert cells["seen"] == 1
+    assert cells["came from"] == kernel.place("held") + 1
