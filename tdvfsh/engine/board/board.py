@@ -15,6 +15,7 @@ from tdvfsh.engine.board.hardware import Hardware
 from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit, check_count
+from tdvfsh.engine.board.mapped_devices import map_devices
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
@@ -23,7 +24,6 @@ from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
 from tdvfsh.engine.console.serial_input import SerialInput
-from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.devices import Devices
 from tdvfsh.engine.devices.interrupt_bus import InterruptBus
 from tdvfsh.engine.devices.interrupts import Interrupts, Windows
@@ -43,9 +43,7 @@ from tdvfsh.engine.x86.exceptions import takes_error_code
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
-from tdvfsh.uefi.tdx import SeptState
 
-_4_GIB: Final = 1 << 32
 _TD_ADDRESS_BITS: Final = 52
 _VM_ADDRESS_BITS: Final = 40  # of every processor that QEMU emulates, where no other number is asked for
 _INT3: Final = b"\xcc"
@@ -55,14 +53,6 @@ _INVALID_OPCODE: Final = 6
 _PAGE_FAULT: Final = 14
 _FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its terminal
-
-
-def _read_at(memory: DeviceBus, base: int, offset: int, size: int) -> int:
-    return memory.read(base + offset, size)
-
-
-def _write_at(memory: DeviceBus, base: int, offset: int, size: int, value: int) -> None:
-    memory.write(base + offset, size, value)
 
 
 class Board:
@@ -198,7 +188,7 @@ class Board:
         self.cpu.mapped.map_accepted()
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
         if not self.td.is_td:
-            self._map_devices()
+            map_devices(self.cpu, self.td, self.devices.memory)
             for each in self.vcpus.all:
                 each.td.msrs.add_memory_type_ranges()
         state = self._state
@@ -235,18 +225,6 @@ class Board:
         function, stop = stand_in
         del self._stand_ins[function]
         self.cpu.no_stop_at(stop)
-
-    def _map_devices(self) -> None:
-        """A plain VM reaches devices by plain accesses, wherever there is no RAM below 4 GiB and no firmware."""
-        memory, td = self.devices.memory, self.td
-        spans = td.sept.spans(td.ram.low.end, _4_GIB)
-        taken = [(start, end) for start, end, entry in spans if entry.state is SeptState.MAPPED]
-        taken += [(IO_APIC_ADDRESS, IO_APIC_ADDRESS + IO_APIC_SIZE), (_4_GIB, _4_GIB)]
-        at = td.ram.low.end
-        for start, end in sorted(taken):
-            if at < start:
-                self.cpu.map_device(at, start - at, partial(_read_at, memory, at), partial(_write_at, memory, at))
-            at = max(at, end)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -367,12 +345,14 @@ class Board:
         if kind is StopKind.CALL:
             return self._stand_ins[stop.address]()
         guest.load()
-        self._preemption.stopped()
+        stepped = False
         if faults.in_shared_access:
             faults.after_shared_access()
+            self._preemption.release()
             if kind is StopKind.EXCEPTION and stop.number == _DEBUG:
                 self._state.exception_delivered()
-                kind = StopKind.TIME
+                kind, stepped = StopKind.TIME, True
+        self._preemption.stopped()
         if kind is StopKind.INTERCEPT:
             self._instructions.intercepted(stop.number)
         elif kind is StopKind.EXCEPTION:
@@ -385,17 +365,23 @@ class Board:
             self._instructions.port()
         elif kind is StopKind.SPIN:
             self._spun_at(stop.address)
-        self._stops += 1
-        if not self._stops % _LOOK_FOR_INPUT:
-            self._receive()
-        if not faults.in_shared_access:
-            self.vcpus.settle()
-            self._interrupt()
+        if faults.in_shared_access:
+            self._preemption.hold(guest.code())
+        elif not stepped:  # whether there was such a step at all depends on what the emulator remembers
+            self._between_instructions()
         self.vcpus.current.interrupts.resuming()
         if self._spins is not None:
             self._spins.resume(self.vcpus.current)
         guest.store()
         return self._state.instruction_pointer
+
+    def _between_instructions(self) -> None:
+        """A stop is answered: look for input, and who runs on, and whether with an interrupt."""
+        self._stops += 1
+        if not self._stops % _LOOK_FOR_INPUT:
+            self._receive()
+        self.vcpus.settle()
+        self._interrupt()
 
     def _spun_at(self, address: int) -> None:
         self._state.instruction_pointer = address

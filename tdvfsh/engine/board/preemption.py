@@ -4,14 +4,19 @@ If time passed at the guest's exits alone, a loop without any would never be int
 run are counted, and after :data:`BLOCKS` of them the processor stops: time passes, an interrupt that is due is taken,
 and another vCPU may have its turn. All of it follows from the number of blocks, which is the same in every run.
 
+One kind of stop is not: an instruction that touches a shared page is single-stepped whenever the emulator has
+forgotten the page's translation, and how much it remembers depends on the host's clock (cputlb.c sizes its tables by
+it). Such a step leaves the count as it would be without it.
+
 In the kernel a block takes a nanosecond, about what it takes a processor: a boot sees few ticks more. In user space it
 takes forty, about what it takes the emulator: a program that waits there for a timer waits real seconds.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
@@ -22,6 +27,7 @@ BLOCKS: Final = 100_000
 _KERNEL_NS: Final = 1
 _USER_NS: Final = 40
 _USER: Final = 3
+_HELD: Final = 1 << 40
 
 
 class Preemption:
@@ -36,6 +42,9 @@ class Preemption:
         self._cpu = cpu
         self._clock = clock
         self._counter: BlockCounter | None = None
+        capstone: Any = cpu_extra("capstone")
+        self._disassembler: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._held: tuple[int, int, int, bool] | None = None
 
     def begin(self) -> None:
         """From now on count. Only while no guest code runs."""
@@ -56,3 +65,35 @@ class Preemption:
             return
         counter.arm(BLOCKS)
         self._clock.advance(BLOCKS * (_USER_NS if state.privilege == _USER else _KERNEL_NS))
+
+    def hold(self, code: bytes) -> None:
+        """An instruction will be executed on its own, in the middle of a block that has begun.
+
+        Args:
+            code: Its bytes, and perhaps those after it.
+        """
+        counter = self._counter
+        if counter is not None and self._held is None:
+            at = self._cpu.state.instruction_pointer
+            size, name = next(
+                ((size, name) for _, size, name, _ in self._disassembler.disasm_lite(code, at, 1)), (0, "")
+            )
+            self._held = counter.left, at, at + size, name.startswith("rep ")
+            counter.arm(_HELD)
+
+    def release(self) -> None:
+        """That is over: the rest of its block, if there is any, is not a block of its own.
+
+        REP MOVS and the like jump to themselves after each element, and end with a turn that finds nothing to do.
+        Executed on its own, the last element leaves that out, so it is put back.
+        """
+        counter, held, state = self._counter, self._held, self._cpu.state
+        if counter is None or held is None:
+            return
+        self._held = None
+        left, begin, rest, repeated = held
+        if state.instruction_pointer == rest and repeated:
+            state.instruction_pointer = begin
+        elif state.instruction_pointer == rest:
+            left += 1
+        counter.arm(left)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tdvfsh.engine.board import preemption
-from tdvfsh.engine.board.preemption import BLOCKS
+from tdvfsh.engine.board.preemption import BLOCKS, Preemption
 from tdvfsh.engine.x86 import block_counter as counting
 from tdvfsh.machine import TdOptions
-from tests.engine.operating_system import VMCALL_HLT, Kernel
+from tdvfsh.units import PAGE_SIZE
+from tests.engine.operating_system import PRESENT_WRITABLE, VMCALL_HLT, VMCALL_MAP_GPA, Kernel
 from tests.engine.system_run import SystemRan, powered_off
 
 TWO = TdOptions(vcpus=2)
 MILLISECOND = 2_000_000  # cycles
 USER_INTERRUPTS_ON = 0x202
+PAGE = 0x14000000  # an accepted page that is not used
+SHARED = 1 << 47
 
 
 def waits_for(kernel: Kernel, name: str, value: int = 1) -> Kernel:
@@ -92,3 +95,34 @@ def test_no_interrupt_comes_between_sti_and_the_end_of_the_next_instruction(
     cells = powered_off(kernel).cells
     assert cells["seen"] == 1
     assert cells["came from"] == kernel.place("held") + 1
+
+
+def turns_on_a_shared_page() -> Kernel:
+    """A loop that changes and copies words of a shared page, and jumps through it, until three ticks have come."""
+    kernel = Kernel()
+    window = kernel.page(1, PAGE | SHARED | PRESENT_WRITABLE)
+    kernel.vmcall(VMCALL_MAP_GPA, r12=PAGE | SHARED, r13=PAGE_SIZE).lea("rax", "back").mov("rcx", window)
+    kernel.store("rcx", 128, "rax").arm_timer(10_000).sti().label("turn").mov("rcx", window)
+    kernel.raw("48FF01 48FF4108 9090")  # inc qword [rcx]; dec qword [rcx + 8]
+    kernel.copy("rsi", "rcx").address("rdi", "rcx", 64).copy("rbx", "rcx").mov("rcx", 3).raw("FC F3A4 90")  # rep movsb
+    kernel.raw("FFA380000000 CC").label("back")  # jmp [rbx + 128]
+    kernel.load("rax", "rbx").keep("rax", "turns").fetch("rax", "ticks").jump_if_zero("turn")
+    kernel.read_time_stamp().keep("rax", "end").power_off()
+    return kernel.handle_timer()
+
+
+def test_what_the_emulator_remembers_of_shared_pages_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preemption, "BLOCKS", 50)
+    remembering = powered_off(turns_on_a_shared_page())
+    stopped = Preemption.stopped
+
+    def forget(self: Preemption) -> None:
+        stopped(self)
+        self._cpu.state.store()
+        self._cpu.forget_translations()
+
+    monkeypatch.setattr(Preemption, "stopped", forget)
+    forgetful = powered_off(turns_on_a_shared_page())
+    assert remembering.cells["turns"] > 100
+    assert forgetful.cells == remembering.cells
+    assert forgetful.firmware.clock.now_ns == remembering.firmware.clock.now_ns
