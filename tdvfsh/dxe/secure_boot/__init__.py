@@ -1,0 +1,1 @@
+"""Secure Boot: which images firmware refuses, by the keys in its variables."""
