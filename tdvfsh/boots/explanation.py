@@ -11,6 +11,7 @@ from tdvfsh.boots.compare import helping_options
 from tdvfsh.boots.ladder import least_accept
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.why_option import why_option
+from tdvfsh.uefi.status import EfiStatus
 
 _ORDER: Final = ("none", "allocator", "loader-literal", "loader", "service")
 
@@ -71,6 +72,8 @@ def cures_of(result: BootResult) -> Cures | None:
     options = result.machine.options
     if result.booted or not options.td or result.machine.imported_map is not None:
         return None
+    if result.status is EfiStatus.EFI_ACCESS_DENIED:  # Secure Boot: no memory makes a signature
+        return Cures(result, None, ())
     least = least_accept(replace(options, on_demand="none"), result.files)
     helping = [(name, other) for name, other in helping_options(result) if other.booted and not other.lacks_initrd]
     return Cures(result, least, tuple(helping))

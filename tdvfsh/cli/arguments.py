@@ -81,7 +81,7 @@ class Arguments:
             UsageError: An invalid value; the message names it and what is valid.
         """
         from tdvfsh.machine.options import TdOptions
-        from tdvfsh.options.td import OPTIONS
+        from tdvfsh.options.td import MICROSOFT_KEYS, OPTIONS
 
         given = self._usual() | self._given() | changes
         for name, value in given.items():
@@ -89,6 +89,11 @@ class Arguments:
                 from tdvfsh.cli.files import named_file
 
                 given[name] = named_file(value, OPTIONS[name].image).path
+        if given.get("secure_boot") == MICROSOFT_KEYS:
+            from tdvfsh.cli.files import named_file
+            from tdvfsh.machine.secure_boot import MICROSOFT_IMAGE
+
+            named_file(MICROSOFT_IMAGE, "firmware")  # fetched where it is not there
         return TdOptions(**given)
 
     def td_options_or_none(self) -> TdOptions | None:

@@ -39,6 +39,7 @@ from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, pages_for
 
 if TYPE_CHECKING:
     from tdvfsh.dxe.boot_services import BootServices
+    from tdvfsh.dxe.secure_boot.verification import Verdict
 
 _SUBSYSTEM_EFI_SAL_RUNTIME_DRIVER: Final = 13
 _LOADABLE_MACHINES: Final = frozenset({IMAGE_FILE_MACHINE_X64, IMAGE_FILE_MACHINE_I386, IMAGE_FILE_MACHINE_EBC})
@@ -87,12 +88,18 @@ class ImageServices:
 
     Args:
         services: Everything is allocated and freed through it, so each call is in the journal.
+
+    Attributes:
+        authenticate: Verifies an image before it is loaded; None stands for one that needs no verification.
+        verdict: What it said of the last image.
     """
 
     def __init__(self, services: BootServices) -> None:
         self._services = services
         self.current: int | None = None
         self.program_for: Callable[[LoadedImage], Program | None] = lambda image: None
+        self.authenticate: Callable[[memoryview, DevicePath | None], Verdict | None] = lambda source, path: None
+        self.verdict: Verdict | None = None
 
     def load_image(
         self,
@@ -115,6 +122,7 @@ class ImageServices:
                 without relocations cannot have its base.
             EFI_LOAD_ERROR, EFI_UNSUPPORTED, EFI_INVALID_PARAMETER: The image is not one that loads.
             EFI_OUT_OF_RESOURCES: No room for the image's pages or the core's own record.
+            EFI_ACCESS_DENIED: Secure Boot refuses the image; ``verdict`` says why.
         """
         if parent is None or self.loaded_image(parent) is None:
             return ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
@@ -131,7 +139,11 @@ class ImageServices:
                 return ImageResult(EfiStatus.EFI_NOT_FOUND, None)
         elif len(source) == 0:
             return ImageResult(EfiStatus.EFI_LOAD_ERROR, None)
-        result = self._load(parent, device, rest, device_path, source)
+        self.verdict = verdict = self.authenticate(source, device_path)
+        if verdict is None or verdict.status is SUCCESS:
+            result = self._load(parent, device, rest, device_path, source)
+        else:
+            result = ImageResult(verdict.status, None)
         if file_buffer is not None:
             self._services.free_pool(file_buffer.start)
             self._services.trace.unplace(file_buffer)

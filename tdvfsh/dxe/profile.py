@@ -40,6 +40,9 @@ class FirmwareProfile:
         footprint: Name of the recorded firmware that goes with it where no other is asked for.
         rng_protocol: OVMF offers EFI_RNG_PROTOCOL by itself (recorded: 2025.02 does, 2022.11 does not);
             without one the EFI stub has no seed to pass on.
+        legacy_loader_in_td: OVMF's old Linux loader takes a kernel that Secure Boot refused in a TD, too (until
+            5a6a9f7955, stable202511).
+        legacy_loader_after_refusal: It does so in a plain VM (by default until d2cbaefc08, stable202602).
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -56,6 +59,8 @@ class FirmwareProfile:
     before_exit_boot_services: bool = True
     initrd_option_first: bool = True
     rng_protocol: bool = True
+    legacy_loader_in_td: bool = False
+    legacy_loader_after_refusal: bool = False
     runtime_images: int = 9
     descriptors_per_runtime_image: int = 5
     runtime_split_entries: int = 19
@@ -75,6 +80,8 @@ TRIXIE: Final = replace(
     bin_slack_descriptors=0,
     load_image_without_source=EfiStatus.EFI_INVALID_PARAMETER,
     sal_runtime_subsystem=True,
+    legacy_loader_in_td=True,
+    legacy_loader_after_refusal=True,
     initrd_option_first=False,
     sec=SecRules(loses_ragged_end=True),
 )

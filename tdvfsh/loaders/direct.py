@@ -18,6 +18,7 @@ from tdvfsh.loaders.flow import (
     BootFlow,
     FirmwarePlayer,
     shortage,
+    why_not_loaded,
 )
 from tdvfsh.loaders.load_linux import run_load_linux
 from tdvfsh.loaders.programs import program_needs
@@ -33,6 +34,12 @@ _LOADER_FS_PATH: Final = DevicePath((VenMedia(QEMU_KERNEL_LOADER_FS_MEDIA_GUID),
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
 _POOL_OVERHEAD: Final = 40
+_VERIFICATION_FAILED: Final = (
+    "OVMF: Secure boot image verification failed.  Consider using the '-shim'",
+    "OVMF: command line switch for qemu (available in version 10.0 + newer).",
+)
+_CONFIDENTIAL: Final = "OVMF: Running in confidential VM, not using insecure legacy linux kernel loader."
+_DISABLED: Final = "OVMF: Fallback to insecure legacy linux kernel loader is disabled."
 _BLOB_RECORD_SIZE: Final = 120  # sizeof (KERNEL_BLOB) of newer edk2, one per blob
 
 
@@ -82,8 +89,8 @@ class _DirectBoot:
         status = flow.run_step(LOAD_IMAGE, image, self._load_image)
         if status is EfiStatus.EFI_UNSUPPORTED:
             return self._load_linux()
-        if status is EfiStatus.EFI_SECURITY_VIOLATION and self._services.td.is_td:
-            return EfiStatus.EFI_ACCESS_DENIED  # a confidential guest never gets an image that is not trusted
+        if status in (EfiStatus.EFI_SECURITY_VIOLATION, EfiStatus.EFI_ACCESS_DENIED):
+            return self._refused()
         if status.is_error:
             return status
         self._firmware.run_to_end()
@@ -91,6 +98,18 @@ class _DirectBoot:
         stub = program_needs(flow)
         again = [*image, *(replace(need, release="file_buffer") for need in stub[:1]), *stub[1:]]
         return flow.run_step(START_IMAGE, stub, self._start_image, repeat_needs=again)
+
+    def _refused(self) -> EfiStatus:
+        """After Secure Boot: the old loader, which verifies nothing, where this firmware allows that."""
+        flow, profile = self._flow, self._services.profile
+        is_td = self._services.td.is_td
+        if profile.legacy_loader_in_td if is_td else profile.legacy_loader_after_refusal:
+            flow.messages.append("Secure Boot refused the kernel; firmware takes its old Linux loader instead")
+            flow.failure = None
+            return self._load_linux()
+        flow.messages += _VERIFICATION_FAILED
+        flow.messages.append(_CONFIDENTIAL if is_td else _DISABLED)
+        return EfiStatus.EFI_ACCESS_DENIED
 
     def _load_linux(self) -> EfiStatus:
         self._firmware.run_to_end()
@@ -180,12 +199,7 @@ class _DirectBoot:
                 service_names.LOAD_IMAGE, result.status, asked, f"the image found no room: {shortage(services, asked)}"
             )
         else:
-            flow.fail(
-                service_names.LOAD_IMAGE,
-                result.status,
-                0,
-                f"the firmware does not take {kernel.path} for an image it can load",
-            )
+            flow.fail(service_names.LOAD_IMAGE, result.status, 0, why_not_loaded(services, kernel.path))
         return result.status
 
     def _start_image(self) -> EfiStatus:

@@ -233,6 +233,14 @@ def largest_free(services: BootServices, maximum: int = NO_LIMIT, minimum: int =
     return max(0, *pieces, 0)
 
 
+def why_not_loaded(services: BootServices, path: str) -> str:
+    """Why LoadImage refused an image for which there was room."""
+    verdict = services.images.verdict
+    if verdict is not None and verdict.status.is_error:
+        return f"Secure Boot refuses {path}: {verdict.why}"
+    return f"the firmware does not take {path} for an image it can load"
+
+
 def shortage(
     services: BootServices, asked: int, maximum: int = NO_LIMIT, minimum: int = 0, *, overhead: int = 0
 ) -> str:

@@ -14,7 +14,7 @@ from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeRejection
-from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
+from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage, why_not_loaded
 from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_legacy import GrubLegacyLinux
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
@@ -159,7 +159,10 @@ class _GrubLinux:
         if status is SUCCESS:
             note_image(flow, self._image)
         else:
-            why = f"GRUB cannot load the kernel's image ('cannot load image'): {shortage(services, asked)}"
+            lack = shortage(services, asked)
+            if status is EfiStatus.EFI_ACCESS_DENIED:
+                asked, lack = 0, why_not_loaded(services, kernel.path)
+            why = f"GRUB cannot load the kernel's image ('cannot load image'): {lack}"
             flow.fail(service_names.LOAD_IMAGE, status, asked, why)
         return status
 
@@ -276,7 +279,10 @@ class _Chainloader:
             note_image(flow, self._image)
         else:
             asked = kernel.image_pages_size
-            why = f"firmware cannot load the image ('{_chain_error(status)}'): {shortage(services, asked)}"
+            lack = shortage(services, asked)
+            if status is EfiStatus.EFI_ACCESS_DENIED:
+                asked, lack = 0, why_not_loaded(services, kernel.path)
+            why = f"firmware cannot load the image ('{_chain_error(status)}'): {lack}"
             flow.fail(service_names.LOAD_IMAGE, status, asked, why)
         services.free_pages(start, pages_for(kernel.size))
         flow.mark_freed("kernel_file")

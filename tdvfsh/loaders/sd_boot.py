@@ -18,7 +18,7 @@ from typing import Final
 from tdvfsh.accept.needs import Need
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.files import INITRD_PADDING
-from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, START_IMAGE, BootFlow, shortage
+from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, START_IMAGE, BootFlow, shortage, why_not_loaded
 from tdvfsh.loaders.programs import program_needs
 from tdvfsh.loaders.publish import (
     note_image,
@@ -239,7 +239,7 @@ class _SdBoot:
         what = "the kernel's file" if no_buffer else "the kernel's image"
         why = f"LoadImage answers {status.short_name} to systemd-boot: no room for {what}: {shortage(services, asked)}"
         if status not in (EfiStatus.EFI_NOT_FOUND, EfiStatus.EFI_OUT_OF_RESOURCES):
-            asked, why = 0, f"the firmware does not take {kernel.path} for an image it can load"
+            asked, why = 0, why_not_loaded(services, kernel.path)
         return flow.fail(service_names.LOAD_IMAGE, status, asked, why)
 
     def _start_image(self) -> EfiStatus:

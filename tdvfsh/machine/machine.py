@@ -121,6 +121,16 @@ class Machine:
         self.dma = DmaAccepts(self.services, self.start.dma if options.td else NO_DMA)
         self.dma.install()
         set_faults(self, faults)
+        if self.start.keys is not None:
+            self._secure_boot(self.start.keys.values)
+
+    def _secure_boot(self, keys: dict[str, bytes]) -> None:
+        from tdvfsh.dxe.secure_boot.databases import enroll
+        from tdvfsh.dxe.secure_boot.handler import ImageVerification
+
+        core = self.services.core
+        core.variables = enroll(core.variables, keys)
+        ImageVerification(self.services).install()
 
     def __repr__(self) -> str:
         return f"<Machine: {self._summary()}>"

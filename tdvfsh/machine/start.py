@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile, profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.options.td import AUTOMATIC
+from tdvfsh.options.td import AUTOMATIC, NO_KEYS
 from tdvfsh.td.added import added_spans, td_hob_section
 from tdvfsh.td.cost import CostModel, cost_model
 from tdvfsh.td.dma import NO_DMA, DmaRules
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tdvfsh.formats.boot_loader import BootLoaderFile
     from tdvfsh.machine.firmware_file import FirmwareFacts
     from tdvfsh.machine.imported import ImportedMap
+    from tdvfsh.machine.secure_boot import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class MachineStart:
         firmware: The firmware file, or None.
         imported: The imported map, or None.
         loader: The boot loader's file, or None.
+        keys: The keys of Secure Boot; None where it is off.
     """
 
     ram: RamLayout
@@ -51,6 +53,7 @@ class MachineStart:
     firmware: FirmwareFacts | None = None
     imported: ImportedMap | None = None
     loader: BootLoaderFile | None = None
+    keys: Keys | None = None
 
     @property
     def dma(self) -> DmaRules:
@@ -73,6 +76,8 @@ class MachineStart:
         if self.loader is not None:
             sizes = f"{human_size(self.loader.file_size)} as a file, {human_size(self.loader.image_size)} as an image"
             notes.append(f"{self.loader.path}: {self.loader.name}, {sizes}")
+        if self.keys is not None:
+            notes.append(f"Secure Boot is on, with the keys of {self.keys.source}")
         return tuple(notes)
 
     @property
@@ -91,6 +96,10 @@ def start_of(options: TdOptions) -> MachineStart:
         UsageError: An invalid RAM size, or RAM in which the firmware's sections have no place.
     """
     start = _start_of(options)
+    if options.secure_boot != NO_KEYS and (options.secure_boot != AUTOMATIC or options.firmware is not None):
+        from tdvfsh.machine.secure_boot import keys_of
+
+        start = replace(start, keys=keys_of(options.secure_boot, options.firmware))
     if options.loader_file is None:
         return start
     from tdvfsh.formats.boot_loader import read_boot_loader

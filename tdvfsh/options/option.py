@@ -285,6 +285,14 @@ class Word(Option[str, str]):
         return self._names.get(value, self.summary)
 
 
+class Keys(Word):
+    """Keys of Secure Boot: one of ``names``, a firmware file, or a folder whose name ends with a slash."""
+
+    def names_file(self, value: object) -> bool:
+        """See :meth:`Option.names_file`."""
+        return isinstance(value, str) and (value.endswith(".fd") or "/" in value or "\\" in value)
+
+
 class Policy(Option["BootAccept", "BootAccept | str | int"]):
     """What is accepted at boot; a number is a size in bytes. ``examples`` are values with their meaning."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.options.option import Cost, File, HostPage, Number, OnOff, Option, Policy, Size, Switch, Word, Words
+from tdvfsh.options.option import Cost, File, HostPage, Keys, Number, OnOff, Option, Policy, Size, Switch, Word, Words
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 if TYPE_CHECKING:
@@ -79,6 +79,13 @@ _FIRMWARE_MODELS: Final = {
 _COSTS: Final = {
     "kvm-4k": "KVM of 2026, which maps private memory in 4 KiB pages",
     "kvm-2m": "a KVM that maps private memory in 2 MiB pages",
+}
+NO_KEYS: Final = "off"
+MICROSOFT_KEYS: Final = "microsoft"
+_KEYS: Final = {
+    AUTOMATIC: "those in the firmware file, else none",
+    NO_KEYS: "none: every image runs",
+    MICROSOFT_KEYS: "Microsoft's, as Debian's OVMF.inteltdx.ms.fd has them",
 }
 PLAIN_VM: Final = "plain VM"
 NO_ACCEPT_AT_EXIT: Final = "none"
@@ -162,6 +169,10 @@ class TdOptions:
     measurement: Word = Word(
         "what firmware offers loaders for measuring", default=AUTOMATIC, form="KIND", names=_MEASUREMENT, sweep=True
     )
+    secure_boot: Keys = Keys(
+        "Secure Boot: the keys that firmware has; a folder of PK, KEK, db and dbx ends with /",
+        default=AUTOMATIC, form="KEYS", names=_KEYS, or_file=".fd",
+    )  # fmt: skip
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 

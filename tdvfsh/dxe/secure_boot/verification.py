@@ -1,9 +1,9 @@
 """Image verification: whether firmware with Secure Boot lets an image run.
 
-The rules are those of edk2's DxeImageVerificationLib: a signed image needs one signature that a certificate in db stands
-above, or its hash in db, and no signature, certificate or hash of it may be in dbx; an unsigned image needs its SHA-256
-hash in db. OVMF's policy for all images but those of its own firmware volumes is DENY_EXECUTE_ON_SECURITY_VIOLATION:
-EFI_ACCESS_DENIED, and no handle.
+The rules are those of edk2's DxeImageVerificationLib: a signed image needs one signature that a certificate in db
+stands above, or its hash in db, and no signature, certificate or hash of it may be in dbx; an unsigned image needs its
+SHA-256 hash in db. OVMF's policy for all images but those of its own firmware volumes is
+DENY_EXECUTE_ON_SECURITY_VIOLATION: EFI_ACCESS_DENIED, and no handle.
 
 Source: edk2 SecurityPkg/Library/DxeImageVerificationLib/DxeImageVerificationLib.c (DxeImageVerificationHandler);
 OvmfPkg/OvmfPkgX64.dsc; UEFI 2.10 section 32.5.3.3 and 32.4.2 (EFI_IMAGE_EXECUTION_ACTION).
@@ -17,10 +17,10 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import Databases
-from tdvfsh.dxe.secure_boot.pkcs7 import Authenticode, read_authenticode, stands_above, subject_of, to_be_signed
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
+from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above, subject_of, to_be_signed
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_SHA1_GUID,
     EFI_CERT_SHA256_GUID,

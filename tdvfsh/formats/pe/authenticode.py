@@ -11,14 +11,15 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import DIRECTORY_ENTRY_SECURITY, PeImage
 from tdvfsh.formats.signature_lists import EFI_CERT_TYPE_PKCS7_GUID
-from tdvfsh.uefi.guids import Guid
 
 WIN_CERT_TYPE_PKCS_SIGNED_DATA: Final = 0x0002
 WIN_CERT_TYPE_EFI_GUID: Final = 0x0EF1
 _WIN_CERTIFICATE: Final = struct.Struct("<IHH")  # dwLength, wRevision, wCertificateType
 _GUID_SIZE: Final = 16
+_CHUNK: Final = 1 << 20
 _ALIGNMENT: Final = 8
 _PE32_MAGIC: Final = 0x10B
 _OPTIONAL_HEADER: Final = 24  # from the PE signature
@@ -69,12 +70,12 @@ def hashed_ranges(pe: PeImage) -> list[tuple[int, int]] | None:
     return ranges
 
 
-def authenticode_hash(pe: PeImage, source: memoryview, algorithm: str = "sha256") -> bytes | None:
+def authenticode_hash(pe: PeImage, view: Buffer | ByteSource, algorithm: str = "sha256") -> bytes | None:
     """The image's Authenticode hash.
 
     Args:
         pe: The headers.
-        source: The whole file.
+        view: The whole file.
         algorithm: As ``hashlib`` names it.
 
     Returns:
@@ -84,13 +85,14 @@ def authenticode_hash(pe: PeImage, source: memoryview, algorithm: str = "sha256"
     ranges = hashed_ranges(pe)
     if ranges is None or pe.is_te_image:
         return None
-    digest = hashlib.new(algorithm)
+    digest, source = hashlib.new(algorithm), ByteSource(view, "")
     for start, end in ranges:
-        digest.update(source[start:end])
+        for at in range(start, end, _CHUNK):
+            digest.update(source.peek(at, min(_CHUNK, end - at)))
     return digest.digest()
 
 
-def certificate_table(pe: PeImage, source: memoryview) -> CertificateTable | None:
+def certificate_table(pe: PeImage, view: Buffer | ByteSource) -> CertificateTable | None:
     """The signatures of an image; None for an image without a certificate table."""
     table = pe.certificate_table
     if table is None or not table.size:
@@ -98,28 +100,28 @@ def certificate_table(pe: PeImage, source: memoryview) -> CertificateTable | Non
     signed: list[bytes] = []
     start, end = table.virtual_address, table.virtual_address + table.size
     at = start
-    for length, data in _certificates(source, start, end):
+    for length, data in _certificates(ByteSource(view, ""), start, end):
         at += length + -length % _ALIGNMENT
         if data:
             signed.append(data)
     return CertificateTable(tuple(signed), at == end)
 
 
-def _certificates(source: memoryview, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+def _certificates(source: ByteSource, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Length of each WIN_CERTIFICATE and its PKCS#7 data, empty for other kinds; ends at the first that is not one."""
     at = start
     while at < end:
-        if end - at <= _WIN_CERTIFICATE.size or at + _WIN_CERTIFICATE.size > len(source):
+        head = source.peek(at, _WIN_CERTIFICATE.size)
+        if end - at <= _WIN_CERTIFICATE.size or len(head) < _WIN_CERTIFICATE.size:
             return
-        length, _, kind = _WIN_CERTIFICATE.unpack_from(source, at)
-        if length > end - at or length < _WIN_CERTIFICATE.size or at + length > len(source):
+        length, _, kind = _WIN_CERTIFICATE.unpack(head)
+        if length > end - at or length < _WIN_CERTIFICATE.size or at + length > source.size:
             return
         body = at + _WIN_CERTIFICATE.size
         data = b""
         if kind == WIN_CERT_TYPE_PKCS_SIGNED_DATA:
-            data = bytes(source[body : at + length])
-        elif kind == WIN_CERT_TYPE_EFI_GUID and length > _WIN_CERTIFICATE.size + _GUID_SIZE:
-            if Guid(bytes_le=bytes(source[body : body + _GUID_SIZE])) == EFI_CERT_TYPE_PKCS7_GUID:
-                data = bytes(source[body + _GUID_SIZE : at + length])
+            data = bytes(source.peek(body, at + length - body))
+        elif kind == WIN_CERT_TYPE_EFI_GUID and source.peek(body, _GUID_SIZE) == EFI_CERT_TYPE_PKCS7_GUID.bytes_le:
+            data = bytes(source.peek(body + _GUID_SIZE, max(at + length - body - _GUID_SIZE, 0)))
         yield length, data
         at += length + -length % _ALIGNMENT

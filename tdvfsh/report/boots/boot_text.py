@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
+from tdvfsh.boots.distribution import refused_by_distribution
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.linux.os_side import OsSide
@@ -112,7 +113,11 @@ def outcome_lines(result: BootResult) -> list[str]:
     if result.booted:
         without = ", without its initrd" if result.lacks_initrd else ""
         lines = labelled("result", f"the kernel has left boot services{without}: EFI_SUCCESS")
-        return lines + [line for message in result.messages for line in labelled("console", message)]
+        lines += [line for message in result.messages for line in labelled("console", message)]
+        firmware = refused_by_distribution(result)
+        if firmware is not None:
+            lines += labelled("note", f"{firmware} would refuse this kernel: --secure-boot microsoft")
+        return lines
     lines = labelled("result", f"{result.status.name} at {result.stage}")
     for message in result.messages:
         lines += labelled("console", message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdvfsh.boots.explanation import Cures
 from tdvfsh.report.boots.boot_text import labelled
+from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size, ram_size
 
 _OF_THE_RFC = {"allocator": "option 1", "loader": "option 2", "loader-literal": "option 2 as it is written",
@@ -14,6 +15,8 @@ def cure_lines(cures: Cures | None) -> list[str]:
     """From which size accepted at boot it boots, and which options make it boot; nothing where there is no cure."""
     if cures is None:
         return []
+    if cures.result.status is EfiStatus.EFI_ACCESS_DENIED:
+        return labelled("cure", "--secure-boot off, or a kernel that db allows; memory is not the reason")
     least, ram = cures.least_accept, ram_size(cures.result.machine.options.memory)
     lines = [f"no --accept makes it boot in {ram}" if least is None else f"boots from --accept {least >> 20}M on"]
     for name, other in cures.options:

@@ -3,8 +3,9 @@
 The certificates' dates and purposes are not looked at, and a database may hold any certificate of a chain: firmware
 verifies with X509_V_FLAG_PARTIAL_CHAIN, without a clock that it would trust.
 
-Needs the extra ``secureboot`` (``asn1crypto`` reads, ``cryptography`` verifies). Bytes that are no PKCS#7 are None, and a
-signature that cannot be verified is one that does not verify: no exception leaves this module.
+Needs the extra ``secureboot`` (``asn1crypto`` reads, ``cryptography`` verifies). Bytes that are not PKCS#7 are None,
+and a signature that cannot be verified is one that does not verify: no exception but that of a missing extra leaves
+this module.
 
 Source: edk2 CryptoPkg/Library/BaseCryptLib/Pk/{CryptAuthenticode,CryptPkcs7VerifyCommon}.c.
 """

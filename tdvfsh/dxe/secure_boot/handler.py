@@ -1,0 +1,62 @@
+"""Security2's FileAuthentication for LoadImage: which images are verified, and what became of each.
+
+Source: edk2 SecurityPkg/Library/DxeImageVerificationLib (GetImageType, DxeImageVerificationHandler), MdePkg's
+MEDIA_PIWG_FW_FILE_DP; UEFI 2.10 section 32.5.3 (image execution information table).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.dxe.secure_boot.databases import databases
+from tdvfsh.dxe.secure_boot.verification import Verdict, verify_image
+from tdvfsh.uefi.device_path import DevicePath
+
+_MEDIA: Final = 4
+_FIRMWARE_FILE: Final = 6
+_FIRMWARE_VOLUME: Final = 7
+
+
+class VerifiedImage(NamedTuple):
+    """An entry of the image execution information table."""
+
+    name: str
+    verdict: Verdict
+
+
+class ImageVerification:
+    """The handler of one machine; LoadImage asks it about every image.
+
+    Attributes:
+        images: What was verified, in order.
+    """
+
+    def __init__(self, services: BootServices) -> None:
+        self._services = services
+        self.images: list[VerifiedImage] = []
+
+    def install(self) -> None:
+        """From now on LoadImage asks."""
+        self._services.images.authenticate = self.authenticate
+
+    def authenticate(self, source: memoryview, path: DevicePath | None) -> Verdict | None:
+        """The verdict on one image; None where there is none to give: Secure Boot is off, or it is firmware's own.
+
+        Raises:
+            HostError: The image is signed, and the extra ``secureboot`` is not installed.
+        """
+        if path is not None and _is_firmware_s_own(path):
+            return None
+        in_force = databases(self._services.core.variables)
+        if in_force is None:
+            return None
+        verdict = verify_image(source, in_force)
+        self.images.append(VerifiedImage("" if path is None else str(path), verdict))
+        return verdict
+
+
+def _is_firmware_s_own(path: DevicePath) -> bool:
+    """Whether an image comes from a firmware volume: those are always executed."""
+    heads = (node.pack()[:2] for node in path.nodes)
+    return any(head[0] == _MEDIA and head[1] in (_FIRMWARE_FILE, _FIRMWARE_VOLUME) for head in heads)

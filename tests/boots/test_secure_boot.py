@@ -1,0 +1,115 @@
+"""Direct boots with Secure Boot on: a kernel signed by the test's own key, and real ones under Microsoft's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.boots.modelled_boot import BootResult, boot
+from tdvfsh.boots.open_files import open_boot_files
+from tdvfsh.errors import FormatError
+from tdvfsh.images.fetch import fetch
+from tdvfsh.machine import Machine, TdOptions
+from tdvfsh.report.boots.boot_text import outcome_lines
+from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tests.formats.signing import Identity, identity, signed_pe
+from tests.loaders.made import MadeImages
+
+DENIED = EfiStatus.EFI_ACCESS_DENIED
+IN_TEXT = 0x8000
+
+
+@pytest.fixture(scope="module")
+def owner() -> Identity:
+    return identity("A vendor of kernels")
+
+
+@pytest.fixture
+def keys(tmp_path: Path, owner: Identity) -> str:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "db.vendor.crt").write_bytes(owner.certificate)
+    (folder / "PK.crt").write_bytes(owner.certificate)
+    return f"{folder}/"
+
+
+@pytest.fixture
+def signed(tmp_path: Path, owner: Identity) -> Path:
+    path = tmp_path / "signed"
+    path.write_bytes(signed_pe(MadeImages(tmp_path).kernel("6.12").read_bytes(), owner))
+    return path
+
+
+def booted(kernel: Path, **options: str) -> BootResult:
+    with open_boot_files(kernel, [], "nokaslr") as opened:
+        return boot(TdOptions(memory="2G", **options), opened.boot)
+
+
+def test_a_kernel_whose_certificate_is_in_db_boots(signed: Path, keys: str) -> None:
+    result = booted(signed, secure_boot=keys)
+    assert (result.booted, result.messages) == (True, ())
+
+
+@pytest.mark.parametrize("loader", ["direct", "sd-boot", "chainloader", "grub2.12"])
+def test_a_byte_changed_in_it_is_refused_by_every_loader_that_asks_firmware(
+    signed: Path, keys: str, loader: str
+) -> None:
+    data = bytearray(signed.read_bytes())
+    data[IN_TEXT] ^= 1
+    signed.write_bytes(data)
+    result = booted(signed, secure_boot=keys, loader=loader)
+    assert result.status is DENIED
+    assert result.failure is not None
+    assert "it has changed since A vendor of kernels signed it" in result.failure.why
+
+
+def test_a_td_of_today_refuses_with_the_words_of_the_real_one(tmp_path: Path, keys: str) -> None:
+    kernel = MadeImages(tmp_path).kernel("6.12")
+    result = booted(kernel, secure_boot=keys)
+    assert result.status is DENIED
+    assert result.messages == (
+        "OVMF: Secure boot image verification failed.  Consider using the '-shim'",
+        "OVMF: command line switch for qemu (available in version 10.0 + newer).",
+        "OVMF: Running in confidential VM, not using insecure legacy linux kernel loader.",
+    )
+
+
+def test_firmware_of_2025_02_takes_its_old_loader_instead(tmp_path: Path, keys: str) -> None:
+    kernel = MadeImages(tmp_path).kernel("6.12")
+    result = booted(kernel, secure_boot=keys, profile="trixie")
+    assert result.status is SUCCESS
+    assert "handover_kernel" in {placement.what for placement in result.placements}
+
+
+def test_the_variables_say_so_to_whoever_asks(keys: str) -> None:
+    variables = {
+        (one.vendor, one.name): one.data for one in Machine(TdOptions(secure_boot=keys)).services.core.variables
+    }
+    assert variables[EFI_GLOBAL_VARIABLE_GUID, "SecureBoot"] == b"\1"
+    assert variables[EFI_GLOBAL_VARIABLE_GUID, "SetupMode"] == b"\0"
+    assert b"A vendor of kernels" in variables[EFI_GLOBAL_VARIABLE_GUID, "PK"]
+
+
+def test_a_folder_without_keys_and_firmware_without_them_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no keys in it"):
+        Machine(TdOptions(secure_boot=f"{tmp_path}/"))
+    empty = fetch("ovmf-2025.02").files["firmware"]
+    with pytest.raises(FormatError, match="no keys in it"):
+        Machine(TdOptions(secure_boot=str(empty)))
+    assert Machine(TdOptions(firmware=str(empty))).start.keys is None
+
+
+def test_debians_own_tdvf_refuses_debians_kernel_and_the_model_without_keys_says_that_it_would() -> None:
+    kernel, firmware = fetch("kernel-6.12-cloud").files["kernel"], fetch("ovmf-inteltdx").files["firmware"]
+    for options in ({"secure_boot": "microsoft"}, {"firmware": str(firmware)}):
+        result = booted(kernel, **options)
+        assert result.status is DENIED
+        assert result.failure is not None
+        assert "Debian Secure Boot Signer 2022 - linux" in result.failure.why
+    plain = booted(kernel)
+    assert plain.booted
+    note = "Debian's OVMF.inteltdx.ms.fd would refuse this kernel: --secure-boot microsoft"
+    assert note in "\n".join(outcome_lines(plain))
+    assert note not in "\n".join(outcome_lines(booted(kernel, secure_boot="off")))
