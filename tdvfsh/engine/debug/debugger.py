@@ -61,7 +61,7 @@ class Debugger:
 
     def detach(self) -> None:
         """Let the run go on without anyone who looks; one may come again. Only while no guest code runs."""
-        self.watchpoints.remove_all()
+        self.watchpoints.remove_all(physical=False)
         self.breakpoints.remove_all("gdb")
         self._step = None
 
@@ -162,7 +162,9 @@ class Debugger:
     def _note_watch(self) -> None:
         """A watched access was part of an instruction that is over."""
         seen, self.watchpoints.seen = self.watchpoints.seen, None
-        if seen is not None:
+        if seen is not None and seen.watch.physical:
+            self._halt = Halt(Cause.EVENT, self.target.current, text=f"write of physical {seen.address:#x}")
+        elif seen is not None:
             self._halt = Halt(Cause.WATCHPOINT, self.target.current, seen.watch.access, seen.address)
 
     def _one_instruction(self, address: int) -> Stop:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tdvfsh.engine.debug.debugger import Debugger
+from tdvfsh.engine.debug.halt import Access
 from tdvfsh.engine.debug.names import find, is_service
+from tdvfsh.engine.debug.places import Watch
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, completion_name
 
 _OWNER: Final = "event"
-_KINDS: Final = "accept [ADDR], convert, violation, service NAME, image [NAME], console REGEX or none"
+_KINDS: Final = "accept [ADDR], write ADDR, convert, violation, service NAME, image [NAME], console REGEX or none"
 _LONGEST_LINE: Final = 4096
+_WORD: Final = 8
 
 
 class EventBreaks:
@@ -34,6 +37,7 @@ class EventBreaks:
         self.violation = True
         self._all_accepts = False
         self._accepts: set[int] = set()
+        self._writes: list[Watch] = []
         self._converts = False
         self._services: dict[str, int] = {}
         self._images: str | None = None
@@ -61,6 +65,8 @@ class EventBreaks:
                 self._all_accepts = True
             else:
                 self.wait_for_accept(rest[0])
+        elif kind == "write" and len(rest) == 1:
+            self._wait_for_write(rest[0])
         elif kind == "convert" and not rest:
             self._converts = True
         elif kind == "violation" and not rest:
@@ -88,6 +94,13 @@ class EventBreaks:
             raise UsageError(f"{text}: not an address")
         self._accepts.add(address)
 
+    def _wait_for_write(self, text: str) -> None:
+        address = find(self._scene, text)
+        watch = Watch(address or 0, _WORD, Access.WRITE, physical=True)
+        if address is None or not self._debugger.watchpoints.add(0, watch):
+            raise UsageError(f"{text}: not a physical address")
+        self._writes.append(watch)
+
     def _wait_for_service(self, name: str) -> None:
         if not is_service(name):
             raise UsageError(f"{name}: not a boot or runtime service, such as AllocatePages")
@@ -106,6 +119,8 @@ class EventBreaks:
     def _clear(self) -> None:
         self.violation = self._all_accepts = self._converts = False
         self._accepts.clear()
+        self._writes.clear()
+        self._debugger.watchpoints.remove_all(physical=True)
         self._console = self._images = None
         self._services.clear()
         self._debugger.breakpoints.remove_all(_OWNER)
@@ -114,6 +129,7 @@ class EventBreaks:
         """What is waited for, a line each."""
         lines = ["accept"] if self._all_accepts else []
         lines += [f"accept {address:#x}" for address in sorted(self._accepts)]
+        lines += [f"write {watch.address:#x}" for watch in self._writes]
         lines += ["convert"] if self._converts else []
         lines += ["violation"] if self.violation else []
         lines += [f"service {name} at {address:#x}" for name, address in self._services.items()]

@@ -50,7 +50,7 @@ class MonitorCommands:
             "accepted": Command("accepted ADDR [SIZE]", "whether memory is accepted", self._accepted),
             "break-on": Command(
                 "break-on [EVENT]",
-                "halt at accept [ADDR], convert, violation, service NAME, image [NAME], console REGEX, none",
+                "halt at accept [ADDR], write ADDR, convert, violation, service NAME, image [NAME], console REGEX",
                 self._break_on,
             ),
             "bt": Command("bt", "the call stack, as far as the stack tells", self._stack),

@@ -40,14 +40,16 @@ class Watch:
     """A watchpoint.
 
     Attributes:
-        address: Linear address.
+        address: Linear address, or a physical one.
         size: Bytes.
         access: What it waits for.
+        physical: Whether the address is physical.
     """
 
     address: int
     size: int
     access: Access
+    physical: bool = False
 
 
 class Breakpoints:
@@ -137,7 +139,7 @@ class Watchpoints:
         at, end = watch.address, watch.address + watch.size
         while at < end:
             length = min(end - at, PAGE_SIZE - at % PAGE_SIZE)
-            physical = self._target.translate(vcpu, at)
+            physical = at if watch.physical else self._target.translate(vcpu, at)
             if physical is None:
                 return False
             pieces.append((physical, length, at))
@@ -181,7 +183,7 @@ class Watchpoints:
             self._cpu.no_stop_at(hook)
         self._cpu.uc.ctl_flush_tb()
 
-    def remove_all(self) -> None:
-        """Remove all."""
-        for watch in list(self._hooks):
+    def remove_all(self, *, physical: bool) -> None:
+        """Remove all of linear addresses, or all of physical ones."""
+        for watch in [each for each in self._hooks if each.physical is physical]:
             self.remove(watch)

@@ -12,6 +12,7 @@ from typing import Final
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.introspect.coff_symbols import symbol_at
 from tdvfsh.engine.introspect.kernel_symbols import FRAMES, KernelSymbols, accept_phase
+from tdvfsh.engine.introspect.source_lines import SourceLines, source_lines
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, follows_call
@@ -36,6 +37,7 @@ class LoadedCode:
         self.other = other
         self.kernel: KernelSymbols | None = None
         self._images: list[tuple[str, LoadedImage]] = []
+        self._lines: dict[int, tuple[LoadedImage, SourceLines]] = {}
 
     @property
     def images(self) -> tuple[tuple[str, LoadedImage], ...]:
@@ -67,8 +69,15 @@ class LoadedCode:
             return f"kernel {self.kernel.name(address)} ({address:#x})"
         name, image = found
         offset = address - image.image_base
-        symbol = symbol_at(image, offset)
-        return f"{name}{_section(image, offset)}+{offset:#x}{f' <{symbol}>' if symbol else ''} ({address:#x})"
+        symbol, line = symbol_at(image, offset), self._line(image, offset)
+        names = f"{f' <{symbol}>' if symbol else ''}{f' {line}' if line else ''}"
+        return f"{name}{_section(image, offset)}+{offset:#x}{names} ({address:#x})"
+
+    def _line(self, image: LoadedImage, offset: int) -> str:
+        lines = self._lines.get(image.image_base)
+        if lines is None or lines[0] is not image:
+            lines = self._lines[image.image_base] = image, source_lines(image)
+        return lines[1].at(offset)
 
     def call_stack(self, cpu: Cpu, ram: GuestRam) -> tuple[str, ...]:
         """Return addresses on the stack that follow a call in a loaded image, or in the running kernel."""

@@ -198,3 +198,16 @@ def test_a_second_client_halts_a_guest_that_runs_on_after_the_first(tmp_path: Pa
             assert second.ask(b"?") == b"T02thread:1;"
             second.ask(b"P2=" + (0).to_bytes(8, "little").hex().encode())
             assert second.ask(b"vCont;c") == END
+
+
+def test_a_write_of_a_physical_address_halts_it(tmp_path: Path) -> None:
+    with debugged(program().image(), tmp_path) as (client, _):
+        at = client.pointer + prologue_size()
+        client.ask(b"Z0,%x,1" % at)
+        client.ask(b"vCont;c")
+        cell = client.register(RSP) + 0x40
+        assert f"write {cell:#x}" in client.monitor(f"break-on write {cell:#x}")
+        assert client.ask(b"vCont;c") == b"T05thread:1;"
+        assert (client.pointer - at, client.console) == (14, f"write of physical {cell:#x}\n")
+        client.monitor("break-on none")
+        assert client.ask(b"vCont;c") == END

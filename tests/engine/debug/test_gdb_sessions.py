@@ -16,35 +16,17 @@ from typing import Final
 
 import pytest
 
+from tests.engine.debug.compiled import compiled, needs_compiler
 from tests.engine.runs.test_real_programs import image
 
 SESSIONS: Final = Path(__file__).parent / "sessions"
-SOURCE: Final = SESSIONS / "sum.c"
 _NOISE: Final = re.compile(
     r"^(Reading |warning: File transfers|warning: Missing auto-load|\(No debugging|determining |\[New Thread).*"
 )
 _ADDRESS: Final = re.compile(r"0x0*[0-9a-f]{5,}")
 _TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+")
-_TOOLS: Final = ("gdb", "gcc", "ld", "objcopy")
 
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in _TOOLS), reason="needs gdb, gcc and binutils (Debian: gdb gcc binutils)"
-)
-
-
-def compiled(folder: Path) -> Path:
-    """An EFI program with DWARF, by gcc and binutils alone."""
-    shutil.copy(SOURCE, folder / "sum.c")
-    flags = "-g -O1 -ffreestanding -fno-stack-protector -fpie -fvisibility=hidden -fno-asynchronous-unwind-tables"
-    commands = (
-        f"gcc -c {flags} -mno-red-zone -fshort-wchar sum.c -o sum.o",
-        "objcopy -R .comment -R .note.GNU-stack sum.o",
-        "ld -m i386pep --subsystem 10 -e efi_main --image-base 0 --section-alignment 4096 --enable-reloc-section"
-        " -o sum.efi sum.o",
-    )
-    for command in commands:
-        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "sum.efi"
+pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb (Debian: gdb)")
 
 
 def normal(text: str, addresses: bool) -> list[str]:
@@ -90,6 +72,7 @@ def repeated(name: str, folder: Path, *words: str, addresses: bool = False) -> N
     assert got[start:] == normal(transcript, addresses)
 
 
+@needs_compiler
 def test_an_efi_program_with_dwarf(tmp_path: Path) -> None:
     repeated("efi_program", tmp_path, "exec", str(compiled(tmp_path)))
 
