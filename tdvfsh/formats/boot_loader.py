@@ -1,7 +1,7 @@
 """What the EFI file of a boot loader says of itself: GRUB, with its modules, or systemd-boot.
 
-Source: GRUB include/grub/kernel.h (struct grub_module_info64, OBJ_TYPE_ELF) and include/grub/offsets.h, the ``mods``
-section of util/mkimage.c; systemd src/boot/boot.c (the ``.sdmagic`` section); ``.sbat`` of shim's SBAT.md.
+Source: GRUB include/grub/kernel.h (struct grub_module_info64, OBJ_TYPE_ELF, OBJ_TYPE_PREFIX),
+the ``mods`` section of util/mkimage.c; systemd src/boot/boot.c (the ``.sdmagic`` section); ``.sbat`` of shim's SBAT.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import PeImage, PeRejection, PeSection
 from tdvfsh.formats.pe.parse import parse_pe
+from tdvfsh.formats.text import printable
 
 GRUB: Final = "GRUB"
 SYSTEMD_BOOT: Final = "systemd-boot"
@@ -23,6 +24,8 @@ _MODULE_INFO: Final = struct.Struct("<4sIQQ")  # magic, padding, offset of the f
 _MODULE_HEADER: Final = struct.Struct("<II")  # type, size with this header
 _MODULE_MAGIC: Final = b"mimg"
 _ELF_MODULE: Final = 0
+_PREFIX: Final = 3
+_MOST_PREFIX: Final = 256
 _SECTION_HEADER: Final = struct.Struct("<IIQQQQ")
 _SECTION_HEADER_SIZE: Final = 64
 _MOST_MODULES: Final = 1024
@@ -43,6 +46,7 @@ class BootLoaderFile:
         version: As the file says it, as numbers; empty where it does not.
         vendor: Who built it, from its ``.sbat`` section (``debian``, ``fedora`` …); empty where that does not say.
         modules: GRUB's modules in the file.
+        prefix: Folder in which GRUB looks for its configuration, as ``/EFI/debian``; empty where the file names none.
         file_size: Bytes of the file.
         image_size: Its SizeOfImage.
         image_base: Address to which it is linked; 0 for none.
@@ -53,6 +57,7 @@ class BootLoaderFile:
     version: tuple[int, ...]
     vendor: str
     modules: frozenset[str]
+    prefix: str
     file_size: int
     image_size: int
     image_base: int
@@ -79,15 +84,32 @@ def read_boot_loader(view: Buffer | ByteSource, path: str) -> BootLoaderFile:
     sbat = _content(source, sections.get(".sbat"))
     modules = sections.get("mods")
     if modules is not None and source.peek(modules.pointer_to_raw_data, 4) == _MODULE_MAGIC:
-        return _loader(source, pe, GRUB, _SBAT_GRUB.search(sbat), sbat, frozenset(_grub_modules(source, modules)))
+        objects = list(_grub_objects(source, modules))
+        prefix = next((_text(source, at, size) for kind, at, size in objects if kind == _PREFIX), "")
+        names = (_module_name(source, at, size) for kind, at, size in objects if kind == _ELF_MODULE)
+        return _loader(
+            source,
+            pe,
+            GRUB,
+            _SBAT_GRUB.search(sbat),
+            sbat,
+            frozenset(filter(None, names)),
+            prefix.partition(")")[2] or prefix,
+        )
     magic = _content(source, sections.get(".sdmagic"))
     if found := _SD_BOOT.search(magic):
-        return _loader(source, pe, SYSTEMD_BOOT, found, b"", frozenset())
+        return _loader(source, pe, SYSTEMD_BOOT, found, b"")
     raise FormatError(path, "not the EFI file of a boot loader: neither GRUB's 'mods' nor systemd-boot's '.sdmagic'")
 
 
 def _loader(
-    source: ByteSource, pe: PeImage, kind: str, version: re.Match[bytes] | None, sbat: bytes, modules: frozenset[str]
+    source: ByteSource,
+    pe: PeImage,
+    kind: str,
+    version: re.Match[bytes] | None,
+    sbat: bytes,
+    modules: frozenset[str] = frozenset(),
+    prefix: str = "",
 ) -> BootLoaderFile:
     numbers = () if version is None else tuple(int(part) for part in version[1].split(b".") if part)
     vendor = _SBAT_VENDOR.search(sbat)
@@ -97,6 +119,7 @@ def _loader(
         version=numbers,
         vendor="" if vendor is None else vendor[1].decode("ascii"),
         modules=modules,
+        prefix=prefix,
         file_size=source.size,
         image_size=pe.image_size,
         image_base=pe.image_base,
@@ -110,8 +133,8 @@ def _content(source: ByteSource, section: PeSection | None) -> bytes:
     return source.peek(section.pointer_to_raw_data, size)
 
 
-def _grub_modules(source: ByteSource, section: PeSection) -> Iterator[str]:
-    """Names of the modules, which are ELF objects one after the other, each with a section ``.modname``."""
+def _grub_objects(source: ByteSource, section: PeSection) -> Iterator[tuple[int, int, int]]:
+    """``(type, offset, bytes)`` of what was put into the image: modules, a disk, the prefix."""
     start = section.pointer_to_raw_data
     header = source.peek(start, _MODULE_INFO.size)
     if len(header) < _MODULE_INFO.size:
@@ -125,13 +148,16 @@ def _grub_modules(source: ByteSource, section: PeSection) -> Iterator[str]:
         kind, length = _MODULE_HEADER.unpack(header)
         if length < _MODULE_HEADER.size:
             return
-        if kind == _ELF_MODULE and (name := _module_name(source, at + _MODULE_HEADER.size, length)):
-            yield name
+        yield kind, at + _MODULE_HEADER.size, length - _MODULE_HEADER.size
         at += length
 
 
+def _text(source: ByteSource, offset: int, size: int) -> str:
+    return printable(source.peek(offset, min(size, _MOST_PREFIX)).split(b"\0")[0])
+
+
 def _module_name(source: ByteSource, base: int, size: int) -> str:
-    """The content of ``.modname`` of the ELF64 object at ``base``; empty where there is none."""
+    """The content of ``.modname`` of an ELF64 object, a module; empty where it has none."""
     elf = source.peek(base, _SECTION_HEADER_SIZE)
     if len(elf) < _SECTION_HEADER_SIZE or not elf.startswith(b"\x7fELF\x02"):
         return ""

@@ -19,6 +19,7 @@ def test_a_grub_tells_version_vendor_and_modules() -> None:
     file = read_boot_loader(data, "grubx64.efi")
     assert (file.kind, file.version, file.vendor, file.name) == (GRUB, (2, 6), "ubuntu", "GRUB 2.06 (ubuntu)")
     assert file.modules == {"linux", "peimage", "tpm"}
+    assert file.prefix == "/EFI/grub"
     assert (file.file_size, file.image_size) == (len(data), 0x3000)
 
 

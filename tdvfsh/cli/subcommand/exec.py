@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from tdvfsh.images.named import PROGRAM
 if TYPE_CHECKING:
     from tdvfsh.engine.console.keys import KeySource
     from tdvfsh.engine.console.screen import Screen
+    from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.storage.disk import Disk
     from tdvfsh.machine import Machine
     from tdvfsh.uefi.status import EfiStatus
@@ -77,8 +78,9 @@ def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) ->
             except GuestReset as reset:
                 return 0 if not reset.status else 1
             except EngineError as error:
+                lines = screen.lines()
                 screen.close()
-                return _fail(str(error))
+                return _fail(str(error), *_why_it_waits(path, error, lines))
     if end.load_status.is_error:
         return _fail(f"{path}: LoadImage says {end.load_status.name}")
     if end.reached_system:
@@ -87,6 +89,20 @@ def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) ->
     if end.exit_code:
         return _fail(f"{path}: the program returned {_status_text(end.exit_code)}", code=end.exit_code & 0xFF or 1)
     return 0
+
+
+def _why_it_waits(path: str, error: EngineError, lines: Sequence[str]) -> list[str]:
+    """A GRUB without a configuration waits for commands; nothing else tells why it waits."""
+    from tdvfsh.engine.errors import GuestIdle
+
+    if not isinstance(error, GuestIdle):
+        return []
+    from tdvfsh.engine.runs.grub import grub_prefix, why_grub_waits
+    from tdvfsh.formats.mapped import open_mapped
+
+    with open_mapped(path) as file:
+        why = why_grub_waits(lines, grub_prefix(file.view, path))
+    return [] if why is None else [why]
 
 
 def _write_trace(path: str | None, machine: Machine) -> None:

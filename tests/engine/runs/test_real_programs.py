@@ -153,6 +153,17 @@ def test_grub_shows_its_menu_on_the_screen_and_our_memory_map(tmp_path: Path) ->
     assert "Unk 0f    0000000020000000-000000007fffffff" in output.getvalue()
 
 
+def test_a_grub_without_a_configuration_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "grubx64.efi"
+    copyfile(image("grub-2.12", "efi"), program)
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO()))
+    assert main(["exec", "--fs0", str(tmp_path), str(program)]) == 1
+    told = capsys.readouterr().err
+    assert "it has found no configuration; it looks for /EFI/debian/grub.cfg on its own disk" in told
+
+
 def test_systemd_boot_starts_the_kernel_of_its_entry(
     tmp_path: Path, initrd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
