@@ -1,7 +1,8 @@
 """Boots of real machines against boots of the model: where everything lay, and how it ended.
 
 ``python -m tests.conformance.placement TSV...``; each row has sizes, firmware, loader and RAM. A kernel and an initrd
-of these sizes are made, booted on a plain VM with the row's firmware model, and every recorded cell is compared.
+of these sizes are made, booted with the row's firmware model, and every recorded cell is compared. The machine is a
+plain VM of one vCPU unless columns say otherwise: ``td`` (yes or no), ``vcpus``, ``accept``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.errors import TdvfshError
@@ -70,6 +72,11 @@ class Row:
         text = self.cells.get(name, "-") or "-"
         return None if text == "-" else int(text, 0)
 
+    def word(self, name: str, usual: str) -> str:
+        """A cell as it stands, or what is usual where the table has no such column or the cell is empty."""
+        text = self.cells.get(name) or "-"
+        return usual if text == "-" else text
+
     @property
     def reached_linux(self) -> bool:
         """Whether a kernel ran in the end."""
@@ -93,7 +100,9 @@ def boot_row(row: Row, folder: Path) -> BootResult:
     model, profile = FIRMWARE[row.cells["firmware"]]
     options = TdOptions(
         memory=parse_size(row.cells["ram"]),
-        td=False,
+        td=row.word("td", "no").lower() in ("yes", "true", "td", "1"),
+        vcpus=int(row.word("vcpus", "1")),
+        accept=parse_boot_accept(row.word("accept", "512M")),
         firmware_model=model,
         profile=profile,
         loader=LOADERS[row.cells["loader"]],
@@ -169,7 +178,7 @@ def run(path: Path) -> Tally:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every table; 1 if any cell differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.placement", description=__doc__)
     parser.add_argument("tables", nargs="+", type=recording, metavar="TSV")
     parser.add_argument("-v", "--verbose", action="store_true", help="say why lines were skipped")
     given = parser.parse_args(arguments)

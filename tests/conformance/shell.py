@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tdvfsh.script.streams import MemorySink, low_bytes
 from tdvfsh.shell.shell import Shell
+from tests.conformance.inputs import recording
 from tests.conformance.sandbox import masked, sandbox
 from tests.conformance.scripts import Tally
 
@@ -140,8 +141,8 @@ def verdicts(shell: Shell, commands: list[Recorded]) -> Iterator[tuple[Recorded,
             shell.interpreter.set_last_error(recorded.last_error)  # one difference is one, not a chain
 
 
-def compare(tree: Path, path: Path) -> Tally:
-    """Run one transcript and print its differences."""
+def compare(tree: Path, path: Path, verbose: bool = False) -> Tally:
+    """Run one transcript and print its differences; if ``verbose``, what was skipped too."""
     tally = Tally()
     with sandbox(tree, path.read_bytes().decode("latin-1")) as (shell, _):
         for recorded, verdict, report in verdicts(shell, read_transcript(path)):
@@ -149,6 +150,8 @@ def compare(tree: Path, path: Path) -> Tally:
                 tally.agree += 1
             elif verdict == "skip":
                 tally.skip += 1
+                if verbose:
+                    print(f"{path.name}:{recorded.line} skipped: {report}")
             else:
                 tally.differ += 1
                 print(f"{path.name}:{recorded.line} {report}")
@@ -160,9 +163,12 @@ def main(arguments: list[str]) -> int:
     """Exit status 1 where anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.shell")
     parser.add_argument("--tree", type=Path, required=True)
-    parser.add_argument("transcript", type=Path, nargs="+")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say which commands were skipped")
+    parser.add_argument("transcript", type=recording, nargs="+")
     options = parser.parse_args(arguments)
-    return 1 if sum(compare(options.tree, path).differ for path in options.transcript) else 0
+    if not options.tree.is_dir():
+        parser.error(f"argument --tree: {options.tree}: no such folder")
+    return 1 if sum(compare(options.tree, path, options.verbose).differ for path in options.transcript) else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """``python -m tests.conformance.tdvf LIST.tsv --firmware FILE --memory M --vcpus N``: accepts of SEC, call by call.
 
+A list whose name tells RAM and vCPUs (``sec-t-2G-2.accepts.tsv``) needs neither option.
+
 A list has the columns number, vCPU, guest physical address, level and status of every TDG.MEM.PAGE.ACCEPT of SEC, as
 ``tdvfsh firmware accepts FILE -o LIST.tsv`` writes it. The firmware runs on the engine and its calls are compared line
 by line, in order. With ``--model`` it is the model's accepts that are compared, each vCPU's in its order: which of two
@@ -24,6 +26,7 @@ from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.firmware_accepts_text import accepts_tsv
 from tdvfsh.units import parse_size
+from tests.conformance.inputs import machine_of_name, recording
 from tests.conformance.tally import Tally
 
 
@@ -62,33 +65,42 @@ def _by_vcpu(lines: Sequence[str]) -> list[str]:
     return [cells[0], *sorted(cells[1:], key=lambda line: int(line.partition("\t")[0]))]
 
 
+def _compare_list(path: Path, given: argparse.Namespace) -> Tally:
+    """One list against its own machine."""
+    named = machine_of_name(path)
+    memory, vcpus = parse_size(given.memory or named.memory), given.vcpus or int(named.vcpus or 1)
+    options = TdOptions(memory=memory, vcpus=vcpus, cost=host_of_lists([path]))
+    if not given.model:
+        return compare(path, accepts_of_engine(options, given.firmware))
+    policy = parse_boot_accept(given.accept or named.accept or "below-4g")
+    options = replace(options, accept=policy, profile=given.profile, firmware=given.firmware)
+    return compare(path, accepts_of_model(options), by_vcpu=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 where any line differs."""
-    parser = argparse.ArgumentParser(prog="tests.conformance.tdvf", description=__doc__)
-    parser.add_argument("lists", nargs="+", type=Path, metavar="LIST.tsv")
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.tdvf", description=__doc__)
+    parser.add_argument("lists", nargs="+", type=recording, metavar="LIST.tsv")
     parser.add_argument("--firmware", metavar="FILE")
-    parser.add_argument("--memory", required=True, metavar="SIZE")
-    parser.add_argument("--vcpus", type=int, default=1, metavar="N")
+    parser.add_argument("--memory", metavar="SIZE", help="RAM, where the list's name does not tell it")
+    parser.add_argument("--vcpus", type=int, metavar="N", help="vCPUs, where the list's name does not tell them")
     parser.add_argument("--model", action="store_true", help="compare the model's accepts, not the firmware's")
-    parser.add_argument("--accept", default="below-4g", metavar="POLICY", help="with --model: what is accepted at boot")
+    parser.add_argument("--accept", metavar="POLICY", help="with --model: what is accepted at boot")
     parser.add_argument("--profile", default="auto", metavar="NAME", help="with --model: the firmware generation")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say why lines were skipped")
     given = parser.parse_args(arguments)
+    nameless = [path for path in given.lists if not (given.memory or machine_of_name(path).memory)]
+    if nameless:
+        parser.error(f"{nameless[0]}: its name does not tell the RAM; --memory is needed")
     if given.firmware is None and not given.model:
         parser.error("--firmware is needed where the firmware itself runs")
     try:
-        options = TdOptions(memory=parse_size(given.memory), vcpus=given.vcpus, cost=host_of_lists(given.lists))
-        if given.model:
-            policy = parse_boot_accept(given.accept)
-            options = replace(options, accept=policy, profile=given.profile, firmware=given.firmware)
-            got = accepts_of_model(options)
-        else:
-            got = accepts_of_engine(options, given.firmware)
-        tallies = [compare(path, got, by_vcpu=given.model) for path in given.lists]
+        tallies = [_compare_list(path, given) for path in given.lists]
     except (TdvfshError, OSError) as error:
         print(f"tests.conformance.tdvf: {error}", file=sys.stderr)
         return 2
     for tally in tallies:
-        tally.print()
+        tally.print(given.verbose)
     return 1 if any(tally.differences for tally in tallies) else 0
 
 
