@@ -147,13 +147,13 @@ def fetched_or_refused(entry: CatalogueEntry) -> FetchedImage:
     """The image where it has been fetched.
 
     Raises:
-        HostError: It has not; the message says what would be fetched.
+        MissingError: It has not; the message says what would be fetched.
     """
     from tdvfsh.images.fetch import fetched
 
     image = fetched(entry.name)
     if image is None:
-        raise HostError(f"{entry.name}: not fetched yet; 'tdvfsh images fetch {entry.name}' takes {entry.source}")
+        raise MissingError(f"{entry.name}: not fetched yet; 'tdvfsh images fetch {entry.name}' takes {entry.source}")
     return image
 
 

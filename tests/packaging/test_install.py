@@ -22,7 +22,11 @@ _PARTS = (
     "images",
     "scripts",
     "tests",
+    "docs",
+    "mkdocs.yml",
+    "conftest.py",
     "README.md",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "LICENSE",
@@ -111,7 +115,7 @@ def test_the_wheel_has_the_program_its_data_and_nothing_else(built: dict[str, Pa
 def test_the_source_archive_can_run_its_own_tests(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    top = {"README.md", "SECURITY.md", "LICENSE", "pyproject.toml"}
+    top = {"README.md", "CHANGELOG.md", "conftest.py", "mkdocs.yml", "SECURITY.md", "LICENSE", "pyproject.toml"}
     assert top | {"images/catalogue.toml", "tests/test_units.py"} <= names
 
 
