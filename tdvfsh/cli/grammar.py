@@ -70,6 +70,32 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see '{self.prog} --help')")
 
 
+class _Version(argparse.Action):
+    """The version, and in a checkout the commit that it is made of."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> NoReturn:
+        from tdvfsh.cli.output import print_lines
+
+        commit = _commit()
+        print_lines([f"tdvfsh {__version__}{f' ({commit})' if commit else ''}"])
+        parser.exit()
+
+
+def _commit() -> str:
+    """What git calls the checkout that this program runs from; empty where it runs from an installed package."""
+    import subprocess
+    from pathlib import Path
+
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--tags", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
     """The values of a command line, by name.
 
@@ -88,7 +114,12 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
+def whole_parser() -> argparse.ArgumentParser:
+    """The whole grammar with its help, for what is made from it."""
+    return _build_parser(SUBCOMMANDS, with_help=True, listed=True)
+
+
+def _build_parser(only: Container[str], *, with_help: bool, listed: bool = False) -> _Parser:
     """The grammar with some of the subcommands: to declare them all takes a quarter of the shell's start."""
     parser = _Parser(
         prog="tdvfsh",
@@ -99,7 +130,7 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
         parents=[_td_options(use_of(""), with_help=with_help), _shell_options(), _output_options()],
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"tdvfsh {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument(
         "-c", dest="commands", metavar="COMMAND", action="append", help="run a shell command (repeatable)"
     )
@@ -112,11 +143,13 @@ def _build_parser(only: Container[str], *, with_help: bool) -> _Parser:
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", prog="tdvfsh")
     for name, subcommand in SUBCOMMANDS.items():
         if name in only:
-            _add_subcommand(subparsers, name, subcommand, use_of(name), with_help=with_help)
+            _add_subcommand(subparsers, name, subcommand, use_of(name), with_help=with_help, listed=listed)
     return parser
 
 
-def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use, *, with_help: bool) -> None:
+def _add_subcommand(
+    subparsers: Any, name: str, subcommand: Subcommand, use: Use, *, with_help: bool, listed: bool
+) -> None:
     parents = [_td_options(use, with_help=with_help)] if subcommand.td else []
     parents.append(_output_options())
     if subcommand.shell:
@@ -124,6 +157,7 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use
     summary = subcommand.summary
     parser = subparsers.add_parser(
         name,
+        **({"help": summary} if listed else {}),  # the overview lists the subcommands by task
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {subcommand.example}\n\n{_exit_status(subcommand)}",
         formatter_class=_Help,
@@ -134,7 +168,9 @@ def _add_subcommand(subparsers: Any, name: str, subcommand: Subcommand, use: Use
     if subcommand.actions:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=not subcommand.alone)
         for action, declared in subcommand.actions.items():
-            _add_subcommand(actions, action, declared._replace(fails=subcommand.fails), use, with_help=with_help)
+            _add_subcommand(
+                actions, action, declared._replace(fails=subcommand.fails), use, with_help=with_help, listed=True
+            )
 
 
 def _overview() -> str:

@@ -37,6 +37,8 @@ _HANDLERS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("inspect", "run_inspect"),
     "lint": ("lint", "run_lint"),
     "report": ("report", "run_report"),
+    "completion": ("completion", "run_completion"),
+    "man": ("man", "run_man"),
     "images": ("images", "run_images"),
     "replay": ("replay", "run_replay"),
 }

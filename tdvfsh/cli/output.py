@@ -24,6 +24,11 @@ def print_lines(lines: Iterable[str]) -> None:
     print(coloured(text) if is_coloured(sys.stdout) else text)
 
 
+def print_script(lines: Iterable[str]) -> None:
+    """Lines to standard output that another program reads: they are never broken and have no colours."""
+    print("\n".join(map(escape_controls, lines)))
+
+
 def print_notes(lines: Iterable[str]) -> None:
     """Lines to standard error, shown at once."""
     print("\n".join(map(escape_controls, lines)), file=sys.stderr, flush=True)

@@ -402,6 +402,10 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786")
 
 
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+
+
 def _images(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="what there is, and what has been fetched", allow_abbrev=False)
@@ -458,8 +462,9 @@ FLEETS: Final = "many images, many machines"
 REAL: Final = "run the real code (pip install 'tdvfsh[cpu]')"
 FILES: Final = "look at files"
 SHELL: Final = "the shell and its scripts; 'tdvfsh' alone opens its prompt"
+TOOL: Final = "tdvfsh itself"
 OTHER: Final = ""
-TASKS: Final = (BOOTS, FLEETS, REAL, FILES, SHELL, OTHER)
+TASKS: Final = (BOOTS, FLEETS, REAL, FILES, SHELL, OTHER, TOOL)
 """What users come for, in the order of the help; the last is for what names no task."""
 
 
@@ -614,5 +619,12 @@ SUBCOMMANDS: Final = {
     "images": Subcommand(
         "real images from Debian packages, and made ones of any size", "tdvfsh images list", _images, task=FILES
     ),
+    "completion": Subcommand(
+        "print what bash, zsh or fish read to complete subcommands, options and images",
+        'eval "$(tdvfsh completion bash)"',
+        _completion,
+        task=TOOL,
+    ),
+    "man": Subcommand("print the manual page", "tdvfsh man > tdvfsh.1", _no_arguments, task=TOOL),
 }
 """By name, in the order of the help."""

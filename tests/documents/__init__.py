@@ -8,6 +8,7 @@ folder, in their order. A comment in front of a block says what it needs::
     <!-- test: slow -->                   only with --docs-slow: it takes minutes, or needs a download
     <!-- test: needs=installer-13 -->     with --docs-slow, or where that image has been fetched; numbers are masked
     <!-- test: masked -->                 numbers are masked: sizes and versions of files of this machine
+    <!-- test: stderr -->                 standard error is part of the output
     <!-- test: clone -->                  it runs in a fresh clone of the repository
     <!-- test: status=1 -->               the last command's exit status
     <!-- test: file=fleet.toml -->        the block is this file

@@ -70,7 +70,7 @@ class PageBlock(pytest.Item):
             self._run_python(folder)
             return
         if self.block.language == "sh":
-            status, actual = run("set -e\n" + "\n".join(self.block.lines), folder)
+            status, actual = run("set -e\n" + "\n".join(self.block.lines), folder, stderr=True)
             if status != self.block.status:
                 raise PageDiffers("\n".join([*self.block.lines, *actual, f"exit status {status}"]))
             return
@@ -90,7 +90,7 @@ class PageBlock(pytest.Item):
             raise PageDiffers("a console block without a command: lines that begin with '$ '")
         changes = []
         for command in commands:
-            status, actual = run(session_of(command), folder)
+            status, actual = run(session_of(command), folder, stderr="stderr" in self.block.marks)
             wanted = self.block.status if command is commands[-1] else 0
             if status != wanted:
                 raise PageDiffers("\n".join([f"$ {command.text}", *actual, f"exit status {status}, not {wanted}"]))
