@@ -65,7 +65,7 @@ class Subcommand(NamedTuple):
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("script", metavar="SCRIPT.nsh")
+    parser.add_argument("script", metavar="SCRIPT.nsh", help="a file, or a script that comes with tdvfsh, such as tour")
     parser.add_argument("script_arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its %%1, %%2 and so on")
 
 
@@ -471,7 +471,7 @@ TASKS: Final = (BOOTS, FLEETS, REAL, FILES, SHELL, OTHER, TOOL)
 SUBCOMMANDS: Final = {
     "run": Subcommand(
         "run an .nsh script",
-        "tdvfsh run scripts/tour.nsh",
+        "tdvfsh run tour",
         _run,
         td=True,
         shell=True,

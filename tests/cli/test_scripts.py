@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.cli.main import main
 from tests.cli.test_main import run
 
 SCRIPTS = sorted(Path(__file__).parents[2].glob("scripts/*.nsh"))
@@ -45,3 +46,16 @@ def test_the_demo_runs_offline_on_made_files_and_says_so(cache: str, tmp_path: P
     assert "38.84 MiB" in done.stdout or "/boot/" in done.stdout
     assert "2. A failure" in done.stdout
     assert "3. Its cures" in done.stdout
+
+
+def test_a_script_that_comes_with_tdvfsh_runs_by_its_name_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "no-unaccepted-memory"]) == main(["run", "no-unaccepted-memory.nsh"])
+    assert capsys.readouterr().out
+    assert main(["run", "nosuch"]) == 2
+    assert "nosuch: no such file; scripts that come with tdvfsh: " in capsys.readouterr().err
+    (tmp_path / "tour").write_text("echo mine\n")
+    assert main(["run", "tour"]) == 0
+    assert capsys.readouterr().out == "mine\n"

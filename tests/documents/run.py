@@ -36,7 +36,8 @@ def run(text: str, folder: Path, *, stderr: bool) -> tuple[int, list[str]]:
     """Exit status and output of a command; with standard error in its place where that is asked for."""
     done = subprocess.run(
         ["bash", "-c", text], cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if stderr else subprocess.PIPE, text=True, errors="replace", timeout=_MINUTES * 60, check=False,
+        stderr=subprocess.STDOUT if stderr else subprocess.PIPE, text=True, errors="replace",
+        timeout=_MINUTES * 60, check=False,
     )  # fmt: skip
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     return done.returncode, lines + (done.stderr.splitlines() if done.returncode > 1 and not stderr else [])

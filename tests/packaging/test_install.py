@@ -103,7 +103,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_wheel_has_the_program_its_data_and_nothing_else(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = wheel.namelist()
-    assert "tdvfsh/images/catalogue.toml" in names
+    assert {"tdvfsh/images/catalogue.toml", "tdvfsh/scripts/tour.nsh"} <= set(names)
     models = {Path(name).name for name in names if name.startswith("tdvfsh/td/firmware_models/")}
     assert models >= {path.name for path in (ROOT / "tdvfsh/td/firmware_models").iterdir() if path.is_file()}
     data = [path for path in (ROOT / "tdvfsh").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]

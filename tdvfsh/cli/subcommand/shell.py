@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,7 @@ def _run_shell(shell: Shell, commands: list[str], *, at_terminal: bool) -> int:
 
 def run_script_file(arguments: Arguments) -> int:
     """A script of the host; the exit status is its ``%lasterror%``."""
-    path = arguments.text("script")
+    path = find_script(arguments.text("script"))
     text = read_script(path)
     shell = make_shell(arguments)
     with recording(shell, arguments.optional("record"), arguments.optional("cast")):
@@ -111,6 +112,31 @@ def _images_folder() -> dict[int, str]:
     from tdvfsh.images.folders import cache_path
 
     return {1: cache_path()}
+
+
+def find_script(word: str) -> str:
+    """The path of a script: a file of that name, else one that comes with tdvfsh, such as ``tour``.
+
+    Raises:
+        MissingError: There is neither.
+    """
+    if os.path.lexists(word) or os.sep in word:
+        return word
+    own = own_scripts()
+    found = own.get(word.removesuffix(".nsh"))
+    if found is None:
+        raise MissingError(f"{word}: no such file; scripts that come with tdvfsh: {', '.join(own)}")
+    return found
+
+
+def own_scripts() -> dict[str, str]:
+    """Paths of the scripts that come with tdvfsh, by name: of the wheel, or of the checkout."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for folder in (os.path.join(package, "scripts"), os.path.join(os.path.dirname(package), "scripts")):
+        with suppress(OSError):
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".nsh"))
+            return {name.removesuffix(".nsh"): os.path.join(folder, name) for name in names}
+    return {}
 
 
 def read_script(path: str) -> str:
