@@ -75,7 +75,7 @@ def _parts(lines: list[str]) -> list[list[str]]:
 
 def _masked(lines: list[str]) -> list[str]:
     """Words, with numbers and their units masked; where lines end does not matter."""
-    text = _UNIT.sub("#", _NUMBER.sub("#", " ".join(lines)))
+    text = _UNIT.sub("#", _NUMBER.sub("#", " ".join(" ".join(lines).split())))
     return re.sub(r"#(?:[-+~.#\w]*#)?", "#", text).split()
 
 
