@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tdvfsh.boots.region import Region, region
     from tdvfsh.dxe.boot_services import BootServices
     from tdvfsh.dxe.memory_services import MemoryMapResult
+    from tdvfsh.engine.firmware.measure import TdMeasurement, measure_td
     from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
     from tdvfsh.engine.runs.os_run import OsRun, SystemOptions
     from tdvfsh.engine.runs.program_result import ProgramResult, run_efi_program
@@ -117,6 +118,7 @@ __all__ = [
     "ServiceCall",
     "Shell",
     "SystemOptions",
+    "TdMeasurement",
     "TdOptions",
     "TdvfshError",
     "Trace",
@@ -133,6 +135,7 @@ __all__ = [
     "human_size",
     "inspect_file",
     "ladder",
+    "measure_td",
     "open_boot_files",
     "parse_size",
     "region",
@@ -168,6 +171,10 @@ _HOMES = {
     ),
     "dxe.boot_services": ("BootServices",),
     "dxe.memory_services": ("MemoryMapResult",),
+    "engine.firmware.measure": (
+        "TdMeasurement",
+        "measure_td",
+    ),
     "engine.runs.cpu_boot": (
         "CpuBootResult",
         "boot_on_cpu",

@@ -23,7 +23,7 @@ from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.tdvf import TdvfAttribute, TdvfMetadata, TdvfSection
+from tdvfsh.formats.tdvf import TdvfAttribute, TdvfMetadata, TdvfSection, TdvfSectionType
 from tdvfsh.units import PAGE_SIZE, human_size
 
 _BLOCK: Final = 128
@@ -70,7 +70,8 @@ def measure_build(
         order: When pages are extended.
 
     Raises:
-        FormatError: A measured section's data is not in the file, or the sections are larger than 256 MiB.
+        FormatError: A measured section's data is not in the file or is the VMM's own (a TD HOB), or the sections are
+            larger than 256 MiB.
     """
     source = ByteSource(view, metadata.path)
     digest = hashlib.sha384()
@@ -82,6 +83,9 @@ def measure_build(
         added, extended = added + pages, extended + measured
         if max(added, extended) > _MOST:
             raise FormatError(metadata.path, f"sections of more than {human_size(_MOST)} to add and to measure")
+        if measured and section.type is TdvfSectionType.TD_HOB:
+            why = "a measured TD_HOB section: MRTD depends on what the VMM writes there, and is not computed"
+            raise FormatError(metadata.path, why)
         data = _data_of(source, section, before) if measured else b""
         addresses = range(section.memory_address, section.memory_end, PAGE_SIZE)
         if order is AddOrder.SECTION:

@@ -6,7 +6,7 @@ Needs jinja2 and plotly, from the ``report`` extra.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import PurePath
 from typing import Any, Final
@@ -26,17 +26,19 @@ from tdvfsh.units import human_seconds, human_size
 _SCRIPTS: Final = ("painted.js", "map.js", "moment.js", "journal.js", "charts.js", "main.js")
 _MOST_ACCEPTS: Final = 200
 _MOST_STEPS: Final = 400
+_DIGEST_SHOWN: Final = 16
 NEEDS_EXTRA: Final = (
     "the page needs jinja2 and plotly: pip install 'tdvfsh[report]' (SVG, '-o FILE.svg', needs nothing)"
 )
 
 
-def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
+def page_html(file: TraceFile, compared: Sequence[ComparedRow] = (), measured: Mapping[str, Any] | None = None) -> str:
     """The page of a trace.
 
     Args:
         file: The trace.
         compared: The same boot under other policies, as far as it was compared.
+        measured: What a TD measured to, as 'tdvfsh measure --json' writes it.
 
     Raises:
         MissingError: The extra is not installed.
@@ -68,12 +70,26 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
         accepts=[_accept(event) for event in facts.accepts[:_MOST_ACCEPTS]],
         more_accepts=max(0, len(facts.accepts) - _MOST_ACCEPTS),
         compared=[_compared(row) for row in alike],
+        measured=None if measured is None else _measured(measured),
         cost=_cost(file.boot),
         css=Markup(template_text("page.css")),
         script=Markup(f"(() => {{\n{script}\n}})();"),
         plotly=Markup(plotly),
         facts=Markup(values),
     )
+
+
+def _measured(measured: Mapping[str, Any]) -> dict[str, Any]:
+    names = [f"RTMR{number}" for number in range(4)]
+    registers = [("MRTD", measured["mrtd"]), *zip(names, measured["rtmr"] or [], strict=False)]
+    return {
+        "lead": f"{PurePath(measured['firmware']).name}, {measured['ended']['why']}",
+        "registers": registers,
+        "events": [
+            {**event, "register": event["register"] or "", "digest": (event["digest"] or "")[:_DIGEST_SHOWN]}
+            for event in measured["events"]
+        ],
+    }
 
 
 def template_text(name: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.report.boots.compare_text import ComparedRow
@@ -27,7 +27,12 @@ def wants_comparison(name: str) -> bool:
     return not name.lower().endswith(".svg")
 
 
-def report_text(name: str, file: TraceFile, compared: Sequence[ComparedRow] = ()) -> str:
+def report_text(
+    name: str,
+    file: TraceFile,
+    compared: Sequence[ComparedRow] = (),
+    measured: Mapping[str, Any] | None = None,
+) -> str:
     """The text of the report ``name`` about a trace.
 
     Raises:
@@ -41,4 +46,4 @@ def report_text(name: str, file: TraceFile, compared: Sequence[ComparedRow] = ()
         return map_svg(file)
     from tdvfsh.report.page import page_html
 
-    return page_html(file, compared)
+    return page_html(file, compared, measured)

@@ -133,6 +133,11 @@ def test_sections_of_td_shim_are_measured_where_qemu_would_refuse_them() -> None
     assert mrtd(data) == mrtd_of_calls(calls_of(data, (sections[0], *sections[2:]), False))
 
 
+def test_a_measured_td_hob_is_the_vmm_s_affair() -> None:
+    with pytest.raises(FormatError, match="a measured TD_HOB section: MRTD depends on what the VMM writes there"):
+        mrtd(filled((BFV, (*TD_HOB[:5], 1))))
+
+
 @pytest.mark.parametrize("attributes", [0, 1])
 def test_a_section_without_end_is_refused_at_once(attributes: int) -> None:
     data = firmware((BFV, TD_HOB, (0, 0, 0, 1 << 62, 3, attributes)))

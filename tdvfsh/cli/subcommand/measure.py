@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
@@ -13,7 +12,6 @@ from tdvfsh.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware.measure import TdMeasurement
-    from tdvfsh.formats.tdvf import TdvfMetadata
     from tdvfsh.measure.expected import Expected
     from tdvfsh.measure.mrtd import BuildMeasurement
 
@@ -90,50 +88,40 @@ def _wants_run(arguments: Arguments, expected: Expected | None) -> bool:
     return any(arguments.flag(name) for name in _NEED_RUN)
 
 
-def _metadata(view: memoryview, path: str) -> TdvfMetadata:
-    from tdvfsh.formats.tdvf import parse_tdvf
-
-    return parse_tdvf(view, path, any_vmm=True)
-
-
 def _build(arguments: Arguments, path: str) -> BuildMeasurement:
     """MRTD from the file alone, whichever VMM takes it."""
-    from tdvfsh.formats.mapped import open_mapped
+    from tdvfsh.formats.mapped import copy_of, open_mapped
+    from tdvfsh.formats.tdvf import parse_tdvf
     from tdvfsh.measure.mrtd import AddOrder, measure_build
 
     order = AddOrder(arguments.text("add_order"))
     with open_mapped(path) as mapped:
         if not mapped.size:
             raise FormatError(path, "the file is empty")
-        return measure_build(mapped.view, _metadata(mapped.view, path), order)
+        store = arguments.optional("vars")
+        if store is None:
+            return measure_build(mapped.view, parse_tdvf(mapped.view, path, any_vmm=True), order)
+        with open_mapped(store) as variables:
+            joined = copy_of(variables.view) + copy_of(mapped.view)
+        return measure_build(joined, parse_tdvf(joined, path, any_vmm=True), order)
 
 
 def _measured(arguments: Arguments, path: str) -> TdMeasurement:
     from tdvfsh.cli.run_limits import time_limit
-    from tdvfsh.engine.board.limit import RunLimit
-    from tdvfsh.engine.extra import cpu_extra
-    from tdvfsh.engine.firmware.image import open_firmware
-    from tdvfsh.engine.firmware.measure import measure_firmware
-    from tdvfsh.engine.firmware.vmm_tables import read_vmm_tables
-    from tdvfsh.measure.mrtd import AddOrder
+    from tdvfsh.engine.firmware.measure import measure_td
 
-    cpu_extra("unicorn")
-    acpi = arguments.optional("acpi")
-    with ExitStack() as stack:
-        vmm_files = None if acpi is None else read_vmm_tables(acpi)
-        files = stack.enter_context(boot_files(arguments))
-        image = stack.enter_context(open_firmware(path, arguments.optional("vars")))
-        limit = stack.enter_context(RunLimit(time_limit(arguments)))
+    with boot_files(arguments) as files:
         print_notes([f"tdvfsh: {path} runs up to ExitBootServices, which takes half a minute or more"])
-        return measure_firmware(
-            image,
+        return measure_td(
+            path,
             arguments.td_options(),
             files,
-            limit=limit,
-            add_order=AddOrder(arguments.text("add_order")),
-            vmm_files=vmm_files,
+            variables=arguments.optional("vars"),
+            add_order=arguments.text("add_order"),
+            acpi=arguments.optional("acpi"),
             patch_header=arguments.text("kernel_header") == "patched",
             real_code_only=arguments.flag("real_code_only"),
+            time_limit=time_limit(arguments),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdvfsh.commands.boot.boot import last_boot
+from tdvfsh.commands.td.measure import last_measurement
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Flag
@@ -38,9 +39,9 @@ def report(
 
     DESCRIPTION:
         Shows the last boot where there was one, else the shell's own TD: the address space to scale, how it came to be
-        call by call, the steps, what was accepted when and by which caller. The page works offline. It needs
-        the report extra (pip install 'tdvfsh[report]'); the drawing does not. FS0: can be written to where tdvfsh was
-        started with --fs0-write.
+        call by call, the steps, what was accepted when and by which caller, and what 'td measure' ran last. The page
+        works offline. It needs the report extra (pip install 'tdvfsh[report]'); the drawing does not. FS0: can be
+        written to where tdvfsh was started with --fs0-write.
 
     EXAMPLES:
         report -o fs0:\\boot.html -compare
@@ -75,7 +76,13 @@ def report(
                 progress=lambda done, total: shell.checkpoint(),
             )
             compared = compared_rows(boots)
-    return _write(shell, o, report_text(o, file, compared).encode())
+    measured = last_measurement(shell)
+    found = None
+    if measured is not None:
+        from tdvfsh.report.measure_text import measure_dict
+
+        found = measure_dict(measured.firmware, measured.options, measured.build, measured)
+    return _write(shell, o, report_text(o, file, compared, found).encode())
 
 
 def _write(shell: Shell, path: str, data: bytes) -> ShellStatus:

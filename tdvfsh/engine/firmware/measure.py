@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import LinesAtPrompts
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.firmware.boot_services import BootService, find_system_table
 from tdvfsh.engine.firmware.event_log import read_event_log
-from tdvfsh.engine.firmware.image import FirmwareImage
+from tdvfsh.engine.firmware.image import FirmwareImage, open_firmware
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
 from tdvfsh.engine.firmware.run import WAITS, FirmwareOutcome, FirmwareRun
+from tdvfsh.engine.firmware.vmm_tables import read_vmm_tables
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.tcg.event_log import TcgEventLog, parse_event_log
 from tdvfsh.formats.tcg.registers import after_extensions
@@ -76,6 +79,47 @@ class TdMeasurement:
     def succeeded(self) -> bool:
         """Whether the run went as far as it was to, and the log tells all that was measured."""
         return self.reached and not self.log_error and (self.replay is None or self.replay.fits)
+
+
+def measure_td(
+    firmware: str | Path,
+    options: TdOptions,
+    files: BootFiles | None = None,
+    *,
+    variables: str | Path | None = None,
+    add_order: str = AddOrder.PAGE,
+    acpi: str | None = None,
+    patch_header: bool = False,
+    real_code_only: bool = False,
+    time_limit: float | None = None,
+) -> TdMeasurement:
+    """What a TD measures to: MRTD of a firmware file, RTMRs and event log of running it.
+
+    Args:
+        firmware: The file.
+        options: The TD.
+        files: Kernel, initrds and command line, as :func:`open_boot_files` opens them; None for none.
+        variables: The variable store that the file is joined to; None where it has its own.
+        add_order: ``page`` or ``section``: when the VMM extends the pages that it adds.
+        acpi: ACPI tables of a real VMM: its fw_cfg file ``etc/acpi/tables``, or a folder with that, ``rsdp`` and
+            ``table-loader``.
+        patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
+        real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
+        time_limit: Real seconds after which the run is aborted; None for no limit.
+
+    Raises:
+        MissingError: The extra ``cpu`` is not installed.
+        UsageError: A plain VM, or a kernel that QEMU does not take.
+        HostError, FormatError: A file that cannot be read, or firmware that does not start as a TD.
+        KeyboardInterrupt: The user has given it up.
+    """
+    cpu_extra("unicorn")
+    vmm_files = None if acpi is None else read_vmm_tables(acpi)
+    with open_firmware(firmware, variables) as image, RunLimit(time_limit) as limit:
+        return measure_firmware(
+            image, options, files, limit=limit, add_order=AddOrder(add_order), vmm_files=vmm_files,
+            patch_header=patch_header, real_code_only=real_code_only,
+        )  # fmt: skip
 
 
 def measure_firmware(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.board.limit import check_count
 from tdvfsh.engine.firmware.code import FirmwareCode
 from tdvfsh.formats.tcg.registers import Extension
 
@@ -50,6 +51,7 @@ class RtmrExtends:
         board.module.extended = self._extended
 
     def _extended(self, rtmr: int, digest: bytes) -> None:
+        check_count(len(self.made), "extensions of RTMRs")
         board = self._board
         caller = self._code.phase(board.cpu)
         self.made.append(RtmrExtend(rtmr, digest, board.vcpus.current.number, caller, board.clock.now_ns))
