@@ -5,14 +5,14 @@ A file may be shorter than what is written: what it does not have is not compare
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final
 
-from tdvfsh.errors import FormatError, HostError
+from tdvfsh.documents import read_json
+from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.shapes import items, maybe, row, text
 from tdvfsh.formats.tcg.registers import DIGEST_SIZE
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
@@ -56,15 +56,13 @@ def read_expected(path: str) -> Expected:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     if len(data) > _LARGEST:
         raise FormatError(path, f"more than {_LARGEST:,} bytes of JSON")
     try:
-        return _expected(path, JsonObject(json.loads(data)))
+        return _expected(path, JsonObject(read_json(data, path, "expected measurements")))
     except FieldError as error:
         raise FormatError(path, f"not the JSON of 'tdvfsh measure': {error}") from None
-    except (ValueError, RecursionError):
-        raise FormatError(path, "not JSON, which 'tdvfsh measure --json' writes") from None
 
 
 def _expected(path: str, whole: JsonObject) -> Expected:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tdvfsh.errors import FormatError, HostError, MissingError
+from tdvfsh.errors import FormatError, MissingError, host_error
 from tdvfsh.measure.quote import QuoteSigner
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def read_quote_key(path: str) -> QuoteSigner:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     why = "not a file of 'tdvfsh measure --make-test-key': two P-256 keys and their certificates as PEM"
     pieces = data.split(_KEY_END)
     if len(pieces) != 3 or not pieces[2].startswith(_CHAIN_BEGIN):

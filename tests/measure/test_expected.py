@@ -83,7 +83,7 @@ def test_what_needs_a_run_is_known(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "not JSON"),
-        ("[" * 100000, "not JSON"),
+        ("[" * 100000, "nested too deeply"),
         ("[]", "not an object"),
         ("{}", "'mrtd' is missing, and so are"),
         ('{"mrtd": 5}', "'mrtd' is not a register in hex: 5"),
@@ -106,5 +106,5 @@ def test_a_file_that_is_not_a_measurement_is_one_line(tmp_path: Path, text: str,
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="no such file"):
         read_expected(str(tmp_path / "none.json"))

@@ -126,5 +126,5 @@ def test_a_file_that_is_not_such_a_key_is_one_line(key: Path, tmp_path: Path, wh
 
 
 def test_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="no such file"):
         read_quote_key(str(tmp_path / "none.pem"))

@@ -110,8 +110,10 @@ def _measured(arguments: Arguments, path: str) -> TdMeasurement:
     from tdvfsh.cli.run_limits import time_limit
     from tdvfsh.engine.firmware.measure import measure_td
 
-    with boot_files(arguments) as files:
+    def started() -> None:
         print_notes([f"tdvfsh: {path} runs up to ExitBootServices, which takes half a minute or more"])
+
+    with boot_files(arguments) as files:
         return measure_td(
             path,
             arguments.td_options(),
@@ -122,6 +124,7 @@ def _measured(arguments: Arguments, path: str) -> TdMeasurement:
             patch_header=arguments.text("kernel_header") == "patched",
             real_code_only=arguments.flag("real_code_only"),
             time_limit=time_limit(arguments),
+            started=started,
         )
 
 

@@ -92,6 +92,7 @@ def measure_td(
     patch_header: bool = False,
     real_code_only: bool = False,
     time_limit: float | None = None,
+    started: Callable[[], None] = lambda: None,
 ) -> TdMeasurement:
     """What a TD measures to: MRTD of a firmware file, RTMRs and event log of running it.
 
@@ -106,6 +107,7 @@ def measure_td(
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
         real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
         time_limit: Real seconds after which the run is aborted; None for no limit.
+        started: Called when all files have been read and the run begins.
 
     Raises:
         MissingError: The extra ``cpu`` is not installed.
@@ -116,6 +118,7 @@ def measure_td(
     cpu_extra("unicorn")
     vmm_files = None if acpi is None else read_vmm_tables(acpi)
     with open_firmware(firmware, variables) as image, RunLimit(time_limit) as limit:
+        started()
         return measure_firmware(
             image, options, files, limit=limit, add_order=AddOrder(add_order), vmm_files=vmm_files,
             patch_header=patch_header, real_code_only=real_code_only,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.engine.firmware.table_loader import LOADER, RSDP, TABLES, linked_by_qemu
-from tdvfsh.errors import FormatError, HostError, UsageError
+from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.units import MIB
 
 _LARGEST: Final = 4 * MIB
@@ -62,7 +62,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror or error}") from None
+        raise host_error(path, error) from None
     if not data or len(data) > _LARGEST:
         raise FormatError(str(path), f"ACPI tables of {'no' if not data else f'more than {_LARGEST:,}'} bytes")
     return data

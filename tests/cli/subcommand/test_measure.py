@@ -105,9 +105,9 @@ def test_without_a_run_json_has_no_registers_and_expect_compares_mrtd_alone(
         (["FW", "--no-run", "--log", "x"], 2, "--no-run: --log needs a run"),
         (["FW", "--initrd", "x", "--run"], 2, "--initrd: needs --kernel"),
         (["FW", "--add-order", "both"], 2, "--add-order"),
-        (["FW", "--expect", "none.json"], 1, "none.json: No such file"),
-        (["FW", "--acpi", "none"], 1, "none: No such file"),
-        (["none.fd"], 1, "none.fd: "),
+        (["FW", "--expect", "none.json"], 2, "none.json: no such file"),
+        (["FW", "--acpi", "none"], 2, "none: no such file"),
+        (["none.fd"], 2, "none.fd: "),
     ],
 )
 def test_misuse_is_one_line(
