@@ -82,7 +82,9 @@ def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) ->
                 screen.close()
                 return _fail(str(error), *_why_it_waits(path, error, lines))
     if end.load_status.is_error:
-        return _fail(f"{path}: LoadImage says {end.load_status.name}")
+        verdict = machine.services.images.verdict
+        why = "" if verdict is None or not verdict.status.is_error else f": Secure Boot: {verdict.why}"
+        return _fail(f"{path}: LoadImage says {end.load_status.name}{why}")
     if end.reached_system:
         print_notes(["tdvfsh: the program has left boot services: an operating system takes over"])
         return 0

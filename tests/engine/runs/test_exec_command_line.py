@@ -107,3 +107,17 @@ def test_without_the_extra_one_line_says_what_to_install(
     words = [command, str(tmp_path / "hello.efi")]
     assert main([*words, "--engine", "cpu"] if command == "boot" else words) == 1
     assert capsys.readouterr().err == "tdvfsh: the CPU engine is not installed; pip install 'tdvfsh[cpu]'\n"
+
+
+def test_a_program_that_secure_boot_refuses_is_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "PK.esl").write_bytes(b"")
+    (keys / "db.esl").write_bytes(bytes(44))
+    program = tmp_path / "plain.efi"
+    program.write_bytes(hello())
+    status, _, said = execute(monkeypatch, capsys, "--secure-boot", f"{keys}/", str(program))
+    assert status == 1
+    assert "EFI_ACCESS_DENIED: Secure Boot: it is not signed, and its SHA-256 hash is not in db" in said
