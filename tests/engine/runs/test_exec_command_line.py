@@ -14,6 +14,12 @@ from tests.engine.assembler import Program
 from tests.engine.runs.test_program import hello, touch
 
 
+@pytest.fixture(autouse=True)
+def small_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FS0: is the current folder; a checkout with an environment in it has too many files for a disk."""
+    monkeypatch.chdir(tmp_path)
+
+
 def execute(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str, keys: str = ""
 ) -> tuple[int, str, str]:
@@ -105,7 +111,7 @@ def test_without_the_extra_one_line_says_what_to_install(
     for name in ("unicorn", "unicorn.x86_const"):
         monkeypatch.setitem(sys.modules, name, None)
     words = [command, str(tmp_path / "hello.efi")]
-    assert main([*words, "--engine", "cpu"] if command == "boot" else words) == 1
+    assert main([*words, "--engine", "cpu"] if command == "boot" else words) == 2
     assert capsys.readouterr().err == "tdvfsh: the CPU engine is not installed; pip install 'tdvfsh[cpu]'\n"
 
 
