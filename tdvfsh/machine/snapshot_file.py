@@ -40,7 +40,7 @@ from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.memory.pages import PageAllocator
 from tdvfsh.dxe.memory.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
-from tdvfsh.errors import UsageError
+from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import copy_of
 from tdvfsh.machine.core_state_file import core_state_to_dict, read_core_state
 from tdvfsh.machine.machine import Machine
@@ -141,9 +141,13 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
     machine.td.shared.clear(0, 1 << 64)
     for start, end in td["shared"]:
         machine.td.shared.set(start, end, True)
+    left = MOST_CONTENTS
     for start, text in td["contents"]:
-        inflated = zlib.decompressobj()
-        machine.td.contents.write(start, inflated.decompress(b64decode(text), MOST_CONTENTS))
+        bytes_there = zlib.decompressobj().decompress(b64decode(text), left + 1)
+        left -= len(bytes_there)
+        if left < 0:
+            raise FormatError(path, f"this snapshot is damaged: more than {human_size(MOST_CONTENTS)} stand in memory")
+        machine.td.contents.write(start, bytes_there)
     machine.td.faults = _read_faults(td["faults"])
     for name in _TIMES:
         if name in td:  # files of earlier versions know the clock only

@@ -28,7 +28,7 @@ _IMAGES: Final = "images"
 _WRITABLE: Final = "rw "
 _CHUNK: Final = 1 << 20
 _DRIVE: Final = "fs"
-_STATE_BYTES: Final = 1 << 28
+_STATE_BYTES: Final = 1 << 26
 
 Pairs = list[tuple[str, str]]
 
@@ -41,7 +41,7 @@ def describe(shell: Shell, folder: Path) -> Pairs:
         folder: Where the transcript will stand.
 
     Raises:
-        UsageError: It does not begin anew, and the machine holds what no file can hold.
+        UsageError: It does not begin anew, and the machine holds what no file can hold, or too much.
     """
     pairs = [("version", __version__), ("options", json.dumps(options_to_dict(options_of(shell), whole=True)))]
     for drive in shell.drives.drives:
@@ -50,6 +50,9 @@ def describe(shell: Shell, folder: Path) -> Pairs:
             pairs.append((f"{_DRIVE}{drive.index}", _WRITABLE * filesystem.writable + _shown(filesystem.root, folder)))
     if shell.history.before_now():
         data = json.dumps(moment_to_dict(shell), separators=(",", ":")).encode("ascii")
+        if len(data) > _STATE_BYTES:
+            size = human_size(_STATE_BYTES)
+            raise UsageError(f"the machine's state takes more than {size} of a transcript: record from the start")
         pairs.append(("state", base64.b64encode(zlib.compress(data, 9)).decode("ascii")))
     return pairs
 

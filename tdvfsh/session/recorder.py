@@ -7,18 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.errors import HostError, host_error
+from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.units import human_size
 from tdvfsh.whole_file import append_whole, write_whole
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 _ENCODING: Final = "utf-8"
+_MOST_READ: Final = 64 << 20
 _ERRORS: Final = "surrogatepass"  # a host's file names may hold bytes that are not UTF-8
 
 
@@ -157,11 +159,15 @@ def read_text(path: Path) -> str:
 
     Raises:
         HostError: It cannot be read, or is not text.
-        FormatError: It is not a regular file.
+        FormatError: It is not a regular file, or larger than 64 MiB.
     """
     require_file(path)
     try:
-        return path.read_bytes().decode(_ENCODING, _ERRORS)
+        with path.open("rb") as file:
+            data = file.read(_MOST_READ + 1)
+        if len(data) > _MOST_READ:
+            raise FormatError(str(path), f"larger than {human_size(_MOST_READ)}")
+        return data.decode(_ENCODING, _ERRORS)
     except UnicodeDecodeError:
         raise HostError(f"{path}: not a text file") from None
     except OSError as error:

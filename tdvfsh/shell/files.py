@@ -5,11 +5,18 @@ Source: edk2 ShellPkg/Application/Shell/ShellProtocol.c, ShellPkg/Library/UefiSh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from tdvfsh.shell.drives.drives import DriveTable, Mapping
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.paths import clean, has_wildcard, items, parent, split_drive
 from tdvfsh.shell.drives.search import Found, search
 from tdvfsh.shell.environment import Environment
+from tdvfsh.units import human_size
+
+MOST_READ: Final = 64 << 20
+"""Bytes of a file that the shell itself reads at once; images are mapped, and copies go piece by piece."""
 
 
 class ShellFiles:
@@ -19,7 +26,10 @@ class ShellFiles:
         drives: The drives.
         environment: The shell's variables; ``%cwd%`` and ``%path%`` follow the drives.
         current: The mapping of the current drive, or None without drives.
+        print: Standard output, of the shell that this is a part of.
     """
+
+    print: Callable[[str], None]
 
     def __init__(self) -> None:
         self.drives: DriveTable = DriveTable()
@@ -148,9 +158,14 @@ class ShellFiles:
         if located is None:
             return None
         try:
-            return located[0].drive.filesystem.read(located[1])
+            filesystem = located[0].drive.filesystem
+            data = filesystem.read(located[1], MOST_READ + 1)
         except FileSystemError:
             return None
+        if len(data) > MOST_READ:
+            self.print(f"{path}: larger than {human_size(MOST_READ)}, the most that is read at once.\n")
+            return None
+        return data
 
     def parent_exists(self, path: str) -> bool:
         """Whether the directory that would hold a path is there."""

@@ -133,7 +133,7 @@ class ResultStore:
     def _take_stock(self) -> int:
         """Find where each result is in the file; cuts an incomplete last line off, and returns the file's end."""
         offset = 0
-        for number, line in enumerate(_whole_lines(self._descriptor), 1):
+        for number, line in enumerate(_whole_lines(self._descriptor, str(self.folder / RESULTS)), 1):
             key = _key(line, self.folder / RESULTS, number)
             if key in self._lines:
                 raise FormatError(str(self.folder / RESULTS), f"line {number} repeats scenario {key}")
@@ -158,7 +158,7 @@ def read_results(path: str | Path) -> list[Row]:
         raise host_error(file, error) from None
     rows: list[Row] = []
     try:
-        for number, line in enumerate(_whole_lines(descriptor), 1):
+        for number, line in enumerate(_whole_lines(descriptor, str(file)), 1):
             rows.append(checked_row(read_json(line, str(file), f"line {number}"), f"line {number}", str(file)))
     finally:
         os.close(descriptor)
@@ -175,11 +175,13 @@ def _cell_text(value: Cell) -> Cell:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _whole_lines(descriptor: int) -> Iterator[bytes]:
+def _whole_lines(descriptor: int, name: str) -> Iterator[bytes]:
     offset, rest = 0, b""
     while data := os.pread(descriptor, _CHUNK, offset):
         offset += len(data)
         *lines, rest = (rest + data).split(b"\n")
+        if len(rest) > _CHUNK:
+            raise FormatError(name, "a line longer than any result")
         for line in lines:
             yield line + b"\n"
 

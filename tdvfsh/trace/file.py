@@ -48,6 +48,7 @@ from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.memory import MemoryDescriptor, memory_type_name
 from tdvfsh.whole_file import whole_file
 
+_LONGEST_LINE: Final = 16 << 20
 _MARK: Final = "tdvfsh_trace"
 _TD_TEXTS: Final = ("firmware_model", "loader", "accept", "on_demand")
 
@@ -128,11 +129,13 @@ def read_trace_file(path: str | Path) -> TraceFile:
     line_number = 1
     try:
         with open(path, encoding="utf-8") as file:
-            header = _header(name, file.readline())
+            header = _header(name, file.readline(_LONGEST_LINE))
             form = header.number(_MARK)
             facts = _read_header(header)
             records: list[TraceRecord] = []
-            for line_number, line in enumerate(file, 2):
+            for line_number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 2):
+                if len(line) == _LONGEST_LINE:
+                    raise FormatError(name, f"a damaged trace: line {line_number} is longer than any of a trace")
                 if line.strip():
                     what = f"a damaged trace: line {line_number}"
                     records.append(read_record(read_json(line, name, what), records, form))

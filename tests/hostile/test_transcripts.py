@@ -77,11 +77,19 @@ def test_a_transcript_reads_no_folder_outside_its_own_unless_the_user_lets_it(tm
     assert "+kept" in run("replay", "--outside", str(transcript)).stdout
 
 
-def test_a_small_transcript_does_not_become_gigabytes(tmp_path: Path) -> None:
-    packed = base64.b64encode(zlib.compress(b"[" + b"[]," * 50_000_000 + b"[]]", 9)).decode()
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (b"[" + b"[]," * 50_000_000 + b"[]]", "its state unpacks to more than 64 MiB"),
+        (b"[" + b"[]," * 5_000_000 + b"[]]", "its state: more than 1000000 values"),
+        (b'"' + b"a" * 60_000_000 + b'"', "not a snapshot"),
+    ],
+)
+def test_a_small_transcript_does_not_become_gigabytes(tmp_path: Path, state: bytes, why: str) -> None:
+    packed = base64.b64encode(zlib.compress(state, 9)).decode()
     transcript = tmp_path / "state.tdt"
     transcript.write_text(f"# tdvfsh transcript 1\n# options: {{}}\n# state: {packed}\n")
-    assert "its state: more than 1000000 values" in refused(run("replay", str(transcript)))
+    assert why in refused(run("replay", str(transcript), memory=350 << 20))
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,23 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/Comp.c.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
+from tdvfsh.formats.mapped import copy_of
 from tdvfsh.script.numbers import MAX_UINTN, parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Option, Text
+from tdvfsh.shell.drives.filesystem import FileSystemError
+from tdvfsh.shell.images_on_drives import file_views
 
 if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
 
 _DEFAULT_DIFFERENCES = 10
 _DEFAULT_BYTES = 4
+_PIECE = 1 << 17
 
 
 @command("comp", profile="Debug1")
@@ -49,10 +54,9 @@ def comp(
         NOT_FOUND: There is no such file.
         INVALID_PARAMETER: A word is not a number.
     """
-    contents: list[bytes] = []
+    contents: list[_Contents] = []
     for path in (first, second):
-        found = shell.find_in_path(path)
-        data = shell.read_file(found) if found is not None else None
+        data = _open(shell, path)
         if data is None:
             shell.print(f"comp: File not found - '{path}'\n")
         else:
@@ -75,7 +79,7 @@ def comp(
         count += 1
         shell.print(f"Difference #{count:2}:\n")
         for tag, path, data in zip(("File1", "File2"), (first, second), contents, strict=True):
-            _print(shell, tag, path, data[start : start + length], start + 1, width)
+            _print(shell, tag, path, data.read(start, length), start + 1, width)
         if count >= numbers[0]:
             break
     if count:
@@ -85,28 +89,57 @@ def comp(
     return ShellStatus.SUCCESS
 
 
-def _differences(first: bytes, second: bytes, width: int) -> list[tuple[int, int]]:
+class _Contents:
+    """A file's bytes, held a piece at a time."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._start = 0
+        self._piece = b""
+
+    def __len__(self) -> int:
+        return self._view.nbytes
+
+    def read(self, start: int, size: int) -> bytes:
+        """At most ``size`` bytes from ``start``."""
+        at = start - self._start
+        if at < 0 or at + size > len(self._piece):
+            self._start, at = start, 0
+            self._piece = copy_of(self._view[start : start + max(size, _PIECE)])
+        return self._piece[at : at + size]
+
+
+def _open(shell: Shell, path: str) -> _Contents | None:
+    found = shell.find_in_path(path)
+    located = shell.locate(found) if found is not None else None
+    if located is None:
+        return None
+    try:
+        return _Contents(file_views(shell).view(located[0].drive.filesystem, located[1]))
+    except FileSystemError:
+        return None
+
+
+def _differences(first: _Contents, second: _Contents, width: int) -> Iterator[tuple[int, int]]:
     """Where the files differ: offset and bytes to show; a run of differing bytes is shown once."""
-    found: list[tuple[int, int]] = []
     at = 0
     longest = max(len(first), len(second))
     while at < longest:
-        if first[at : at + 1] == second[at : at + 1]:
+        if first.read(at, 1) == second.read(at, 1):
             at = _next_difference(first, second, at)
             continue
-        found.append((at, width))
+        yield at, width
         if at >= min(len(first), len(second)):
             break
         at += 1
-        while at < longest and first[at : at + 1] != second[at : at + 1]:
+        while at < longest and first.read(at, 1) != second.read(at, 1):
             at += 1
-    return found
 
 
-def _next_difference(first: bytes, second: bytes, at: int) -> int:
+def _next_difference(first: _Contents, second: _Contents, at: int) -> int:
     step = 1 << 16
     while at < max(len(first), len(second)):
-        if first[at : at + step] == second[at : at + step]:
+        if first.read(at, step) == second.read(at, step):
             at += step
         elif step > 1:
             step = max(1, step // 16)

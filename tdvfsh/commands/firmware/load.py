@@ -27,8 +27,13 @@ _DRIVER_SUBSYSTEMS = (11, 12)  # EFI_BOOT_SERVICE_DRIVER, EFI_RUNTIME_DRIVER
 def check_image(shell: Shell, item: Found) -> ImageResult:
     """What LoadImage would return for a file's headers, where there is no machine to load it into."""
     from tdvfsh.formats.pe.parse import PeRejection, parse_pe
+    from tdvfsh.shell.drives.filesystem import FileSystemError
+    from tdvfsh.shell.images_on_drives import file_views
 
-    data = shell.read_file(item.full_name)
+    try:
+        data = file_views(shell).view(item.filesystem, item.parts)
+    except FileSystemError:
+        data = memoryview(b"")
     if not data:
         return ImageResult(EfiStatus.EFI_UNSUPPORTED)
     image = parse_pe(data)
