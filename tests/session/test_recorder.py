@@ -55,7 +55,7 @@ def test_a_step_that_does_not_fit_is_one_line_to_the_person(shell: Shell, tmp_pa
     path = tmp_path / "a.tdt"
     recorder = FileRecorder(shell, str(path))
     size = path.stat().st_size
-    with no_file_past(size), pytest.raises(HostError, match="File too large"):
+    with no_file_past(size), pytest.raises(HostError, match="file too large"):
         shell.run_line("echo one")
     assert path.stat().st_size == size
     recorder.stop()
