@@ -8,9 +8,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from tests.fuzz.mutate import mutate_pe
+
+_WATCHED: Final = [
+    "tdvfsh.formats",
+    "tdvfsh.script",
+    "tdvfsh.documents",
+    "tdvfsh.session.transcript",
+    "tdvfsh.sweep.spec",
+    "tdvfsh.sweep.axes",
+    "tdvfsh.trace",
+    "tdvfsh.engine.abi.device_paths",
+    "tdvfsh.engine.devices.fw_cfg",
+    "tdvfsh.engine.storage.fat",
+]
 
 
 def fuzz_guided(name: str, runs: int, seed: int, seconds: float | None, images: Path | None, save: Path | None) -> int:
@@ -22,7 +35,7 @@ def fuzz_guided(name: str, runs: int, seed: int, seconds: float | None, images: 
     # Only the parsers are watched: to watch all that is loaded, as instrument_all does, takes a minute before the first
     # run. So this must be the first import of them.
     assert not any(module.startswith("tdvfsh.formats") for module in sys.modules)
-    with atheris.instrument_imports(include=["tdvfsh.formats", "tdvfsh.script", "tdvfsh.engine.abi.device_paths"]):
+    with atheris.instrument_imports(include=_WATCHED):
         from tests.fuzz.real import real_seeds
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tdvfsh.images.make import make_kernel
+from tdvfsh.machine import Machine, TdOptions
+from tdvfsh.report.trace_file import trace_of_machine
+from tdvfsh.trace.file import trace_file_lines
+from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tests.formats.archives import PACKERS, bootconfig, cpio
 from tests.formats.dxe_log import IMAGES
 from tests.formats.pe_builder import Section, build_pe
@@ -113,6 +118,54 @@ def device_paths() -> list[bytes]:
         b"PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x0,0xFFFF,0x0)/\\EFI\\a.efi",
         f"VenHw({guid})/VenMedia({guid})/MemoryMapped(0xB,0x0,0xFFF)/Path(4,9,00ff)".encode(),
     ]
+
+
+@cache
+def transcripts() -> list[bytes]:
+    """Sessions with every kind of step."""
+    head = "# tdvfsh transcript 1\n# version: 0.1.0\n# options: {}\n# fs0: .\n"
+    return [
+        (head + 'FS0:\\> echo a\na\nFS0:\\w\\> rm *\n? "y"\nShell> ver\n\\Shell> x\nb\n\\ no newline\n').encode(),
+        (head + '= run ["s.nsh", "a b"]\n< @echo -off\n< ls\nout\n= input ["-"]\n< echo\n').encode(),
+    ]
+
+
+@cache
+def specs() -> list[bytes]:
+    """Specs with every kind of table."""
+    made = '[[made]]\nname = "a"\nkernel_size = "12M"\ninit_size = ["56M", "60M"]\ninitrd_size = ["40M"]\n'
+    grid = '[[grid]]\nmemory = ["1G", "2G"]\naccept = [{ from = "64M", to = "128M", step = "32M" }, "below-4g"]\n'
+    return [
+        (made + grid).encode(),
+        (made + grid + 'vcpus = [1, 4]\nloader = ["direct", "grub2.12"]\nimages = ["a"]\n').encode(),
+        ('[[image]]\nkernel = "/proc/self/exe"\ninitrd = "1M"\ncmdline = "quiet"\n' + grid).encode(),
+    ]
+
+
+@cache
+def traces() -> list[bytes]:
+    """The journal of a new machine, and of one with some calls."""
+    machine = Machine(TdOptions())
+    new = "\n".join(trace_file_lines(trace_of_machine(machine)))
+    machine.services.allocate_pages(EfiAllocateType.AllocateAnyPages, EfiMemoryType.EfiLoaderData, 3)
+    machine.services.allocate_pool(EfiMemoryType.EfiBootServicesData, 100)
+    return [new.encode(), "\n".join(trace_file_lines(trace_of_machine(machine))).encode()]
+
+
+@cache
+def accesses() -> list[bytes]:
+    """Accesses to fw_cfg: items read byte by byte, and a DMA transfer whose control structure lies at 0x40."""
+    select_and_read = b"\x80\x19\0\0" + b"\x01\0\0\0" * 30
+    transfer = struct.pack(">IIQ", 0x0019000A, 64, 0x1000)
+    dma = b"\x84\0\0\0" + b"\x88\0\0\x40" + bytes(56) + transfer
+    return [select_and_read, dma, dma + select_and_read]
+
+
+@cache
+def names() -> list[bytes]:
+    """Names of files, long, short and alike."""
+    text = "a.txt\0A.TXT\0EFI\\BOOT\\BOOTX64.EFI\0a long name with blanks.text\0a long name with more.text\0é\0.x"
+    return [text.encode("utf-16-le"), "\0".join(f"name number {n}" for n in range(30)).encode("utf-16-le")]
 
 
 @cache

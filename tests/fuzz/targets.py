@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from tdvfsh.engine.abi.device_paths import device_paths_from_text
-from tdvfsh.errors import TdvfshError
+from tdvfsh.engine.devices.fw_cfg import FwCfg
+from tdvfsh.engine.storage.fat import FatDisk
+from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
 from tdvfsh.formats.cpio import cpio_end, cpio_entries, is_cpio
 from tdvfsh.formats.deb import iter_deb_members
@@ -39,7 +43,12 @@ from tdvfsh.script.lint import lint_script
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.program import clean_line, decode_text, label_of, script_lines
 from tdvfsh.script.redirection import RedirectionError, split_redirection
+from tdvfsh.session.transcript import parse_transcript
+from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
+from tdvfsh.sweep.spec import read_spec
+from tdvfsh.trace.file import read_trace_file, trace_file_lines
 from tdvfsh.uefi.device_path_bytes import parse_node
+from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.units import MIB, parse_size
 from tests.fuzz import seeds
 from tests.fuzz.naive_pe import judge_naively
@@ -225,12 +234,84 @@ def device_path(data: bytes) -> None:
         assert path.pack().endswith(b"\x7f\xff\x04\x00")
 
 
+def transcript(data: bytes) -> None:
+    """A transcript; what is read is written so that it reads the same again."""
+    text = data.decode("utf-8", "surrogateescape")
+    found = _refusable(lambda: parse_transcript(text, "a.tdt"))
+    if found is not None:
+        again = parse_transcript(found.text(), "a.tdt")
+        assert again.steps == found.steps
+
+
+def spec(data: bytes) -> None:
+    """The spec of a sweep, of which no image is there."""
+    with _as_file(data) as path:
+        found = _refusable(lambda: read_spec(path, 1000, fetch=_not_fetched))
+        assert found is None or sum(len(grid.axes) for grid in found.grids) < 1000
+
+
+def trace(data: bytes) -> None:
+    """A journal; what is read is written so that it reads the same again."""
+    with _as_file(data) as path:
+        found = _refusable(lambda: read_trace_file(path))
+    if found is not None:
+        lines = list(trace_file_lines(found))
+        with _as_file("\n".join(lines).encode()) as path:
+            assert list(trace_file_lines(read_trace_file(path))) == lines
+
+
+class _Memory:
+    """64 KiB that a device reaches."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data.ljust(1 << 16, b"\0")[: 1 << 16])
+
+    def read(self, address: int, size: int) -> bytes | None:
+        return bytes(self.data[address : address + size]) if address + size <= len(self.data) else None
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> bool:
+        if address + len(data) > len(self.data):
+            return False
+        self.data[address : address + len(data)] = data
+        return True
+
+
+def fw_cfg(data: bytes) -> None:
+    """Accesses to the configuration device, four bytes each, its control structures in the input itself."""
+    memory, missing = _Memory(data), Counter[str]()
+    device = FwCfg({0x19: b"directory"}, {"etc/a": bytes(100), "opt/b": b"x" * 5000}, memory, missing)
+    for at in range(0, min(len(data) - 3, 400), 4):
+        offset, value = data[at] % 12, int.from_bytes(data[at + 1 : at + 4], "little")
+        size = (1, 2, 4)[data[at] >> 4 & 1] if offset < 4 else 4
+        if data[at] & 0x80:
+            device.write(offset, size, value & (1 << 8 * size) - 1)
+        else:
+            assert 0 <= device.read(offset, size) < 1 << 8 * size
+    assert len(memory.data) == 1 << 16
+
+
+def fat(data: bytes) -> None:
+    """A disk of files with any names: its directories name each once, and every sector reads."""
+    volume = MemoryFileSystem("FUZZ")
+    names = [name for name in data[:800].decode("utf-16-le", "replace").split("\0")[:40] if name]
+    for name in names:
+        parts = [part for part in name.replace("/", "\\").split("\\")[:6] if part not in ("", ".", "..")]
+        with suppress(FileSystemError):
+            if parts:
+                volume.open_writer(parts, append=False).write(data[:50])
+    disk = FatDisk(volume)
+    try:
+        size = disk.disk_size
+    except UsageError:
+        return
+    assert size % 512 == 0
+    for at in (0, 512, 32 * 512, size // 2 // 512 * 512, size - 512):
+        assert len(disk.read_disk(at, 512)) == 512
+
+
 def deb(data: bytes) -> None:
     """A package's members."""
-    number = os.memfd_create("fuzz.deb")
-    try:
-        os.write(number, data)
-        path = Path(f"/proc/self/fd/{number}")
+    with _as_file(data) as path:
 
         def walk() -> None:
             for count, member in enumerate(iter_deb_members(path)):
@@ -239,14 +320,27 @@ def deb(data: bytes) -> None:
                     return
 
         _refusable(walk)
-    finally:
-        os.close(number)
 
 
 def inspect(data: bytes) -> None:
     """A file of unknown kind, and a unified kernel image."""
     _refusable(lambda: inspect_source(ByteSource(data, "file"), limits=LIMITS))
     _refusable(lambda: parse_uki(data, "uki"))
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[Path]:
+    """A file that is on no disk."""
+    number = os.memfd_create("fuzz")
+    try:
+        os.write(number, data)
+        yield Path(f"/proc/self/fd/{number}")
+    finally:
+        os.close(number)
+
+
+def _not_fetched(entry: object) -> Any:
+    raise UsageError("not fetched")
 
 
 def _refusable(call: Callable[[], T]) -> T | None:
@@ -286,6 +380,13 @@ TARGETS: Final[dict[str, Target]] = {
     "expansion": Target(expansion, seeds.lines, _WORDS, share=120),
     "script": Target(script, seeds.scripts, _WORDS, share=20),
     "device_path": Target(device_path, seeds.device_paths, (b"Pci(", b"VenHw(", b"Path(", b")", b"/"), share=130),
+    "transcript": Target(
+        transcript, seeds.transcripts, (b"FS0:\\> ", b"= run [", b"< ", b"? ", b"\\", b"# "), share=60
+    ),
+    "spec": Target(spec, seeds.specs, (b"[[grid]]", b"[[made]]", b"[[image]]", b"memory", b"from", b"="), share=20),
+    "trace": Target(trace, seeds.traces, (b"null", b'"', b"{", b"}", b"-1", b"[", b"true", b"1e9"), share=20),
+    "fw_cfg": Target(fw_cfg, seeds.accesses, (b"\0\0\0\x02", b"\0\0\0\x08", b"\x88\0\0\0"), share=60),
+    "fat": Target(fat, seeds.names, ("\\".encode("utf-16-le"), "A~1".encode("utf-16-le"), b"\0\0"), share=10),
     "deb": Target(deb, seeds.packages, (b"!<arch>\n", b"debian-binary", b"data.tar.xz", b"`\n"), share=10),
     "inspect": Target(inspect, seeds.anything, (b"MZ", b"PE\0\0", b"HdrS", *_MAGICS), share=20),
 }
