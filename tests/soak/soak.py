@@ -127,7 +127,7 @@ class Soak:
             assert before.end <= after.start
         for low, high in pairwise(machine.services.gcd):
             assert low.end == high.start
-        assert _accounted(machine) == machine.td.ram.memory
+        assert accounted(machine) == machine.td.ram.memory
         assert machine.td.accepted_bytes + machine.td.unaccepted_bytes == machine.td.ram.memory
         assert len(self.shell.history.before_now()) <= DEPTH + 1
 
@@ -228,7 +228,7 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _accounted(machine: Machine) -> int:
+def accounted(machine: Machine) -> int:
     """Bytes of RAM that the memory map or the GCD's unaccepted ranges name."""
     mapped = sum(entry.end - entry.start for entry in machine.services.core.memory_map)
     unaccepted = machine.services.gcd.of_type(EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted)
