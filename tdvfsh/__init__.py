@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from tdvfsh.shell.shell import Shell
     from tdvfsh.sweep.advise import Advice
     from tdvfsh.sweep.library import advise, run_spec
+    from tdvfsh.td.cost.model import CostModel
+    from tdvfsh.td.cost.modelled import Modelled
+    from tdvfsh.td.cost.words import cost_model
     from tdvfsh.trace.journal import Trace
     from tdvfsh.trace.records import (
         AllocatePagesCall,
@@ -90,6 +93,7 @@ __all__ = [
     "BootServices",
     "ComparedBoot",
     "Comparison",
+    "CostModel",
     "CpuBootResult",
     "EfiAllocateType",
     "EfiMemoryType",
@@ -104,6 +108,7 @@ __all__ = [
     "MemoryMapListing",
     "MemoryMapResult",
     "MemorySink",
+    "Modelled",
     "OpenedFiles",
     "OsRun",
     "OsSide",
@@ -130,6 +135,7 @@ __all__ = [
     "boot",
     "boot_on_cpu",
     "compare",
+    "cost_model",
     "difference",
     "explain",
     "human_size",
@@ -224,6 +230,9 @@ _HOMES = {
         "advise",
         "run_spec",
     ),
+    "td.cost.model": ("CostModel",),
+    "td.cost.modelled": ("Modelled",),
+    "td.cost.words": ("cost_model",),
     "trace.journal": ("Trace",),
     "trace.records": (
         "AllocatePagesCall",
