@@ -43,6 +43,8 @@ _RANGE: Final = re.compile(
     r"\s*(0x[0-9a-f]+) -\s+(0x[0-9a-f]+) (4K|2M) x\s*(\d+) vcpu \d+ SUCCESS by "
     r"(?P<who>.*?)(?P<again> \(made private again\))?"
 )
+RECORDED_ON = "kvm-2m"
+"""The engine on which the tables were recorded maps 2 MiB pages."""
 
 
 class Ranges(NamedTuple):
@@ -172,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         options = TdOptions(
+            cost=RECORDED_ON,
             memory=parse_size(given.memory),
             vcpus=given.vcpus,
             accept=parse_boot_accept(given.accept),
