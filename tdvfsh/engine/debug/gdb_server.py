@@ -12,6 +12,7 @@ from tdvfsh.engine.debug.gdb_stub import Detached, GdbStub, Killed, Monitor
 from tdvfsh.engine.debug.halt import Cause, Halt, Resume
 from tdvfsh.engine.debug.packets import Kind
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.formats.text import printable
 
 
 class KilledByDebugger(EngineError):
@@ -143,7 +144,8 @@ class GdbServer:
             return
         try:
             if halt.text:
-                self._connection.send(b"O" + f"{halt.text}\n".encode().hex().encode())
+                text = printable(halt.text.encode("utf-8", "replace"))
+                self._connection.send(b"O" + f"{text}\n".encode().hex().encode())
             self._connection.send(self._stub.stop_reply(halt))
         except ClientGone as gone:
             self._lose(str(gone))

@@ -14,6 +14,7 @@ from tdvfsh.engine.introspect.coff_symbols import section_name, symbols_of
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.formats.text import printable
 from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 
@@ -117,7 +118,7 @@ def libraries_of(images: Sequence[CodeImage]) -> list[Library]:
     """What gdb is told of them; of several with one name only the last."""
     named = {image.name: image for image in images if image.contents is not None and image.sections}
     return [
-        Library(f"/{image.name}", image.sections, image.contents)
+        Library(f"/{printable(image.name.encode('utf-8', 'replace'))}", image.sections, image.contents)
         for image in named.values()
         if image.contents is not None
     ]

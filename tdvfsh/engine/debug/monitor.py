@@ -14,6 +14,7 @@ from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.introspect.describe import disassembled, page_state
 from tdvfsh.engine.x86.processor_state import CODE_32, CODE_64
 from tdvfsh.errors import TdvfshError, UsageError
+from tdvfsh.formats.text import printable
 from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.memory import memory_type_name
 from tdvfsh.uefi.tdx import SeptState
@@ -83,7 +84,7 @@ class MonitorCommands:
             lines = [f"{name}: {error}"]
         except IndexError:
             lines = [f"usage: {command.usage}"]
-        return "".join(f"{each}\n" for each in lines[:_MOST_LINES])
+        return "".join(f"{_harmless(each)}\n" for each in lines[:_MOST_LINES])
 
     def help(self) -> str:
         """All commands."""
@@ -230,6 +231,11 @@ class MonitorCommands:
         if not 0 < size <= _MOST_BYTES:
             raise UsageError(f"{size:#x}: not a size from 1 to {_MOST_BYTES:#x}")
         return size
+
+
+def _harmless(text: str) -> str:
+    """Names come from files of others, and go to a terminal."""
+    return printable(text.encode("utf-8", "surrogatepass"))
 
 
 def _state_text(state: SeptState) -> str:

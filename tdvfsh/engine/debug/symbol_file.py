@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from tdvfsh.formats.text import printable
+
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
@@ -37,7 +39,7 @@ def symbol_file(symbols: Iterable[tuple[str, int]], size: int) -> bytes:
         following = next((each for each, _ in known[index + 1 : index + 9] if each > offset), None)
         length = min(size, offset + 0x1000 if following is None else following) - offset
         table += _SYMBOL.pack(len(strings), _GLOBAL_FUNCTION, 0, 1, offset, length)
-        strings += name.encode("utf-8", "replace") + b"\0"
+        strings += printable(name.encode("utf-8", "replace")).replace("\0", "").encode() + b"\0"
     symbols_at = _HEADER.size
     strings_at = symbols_at + len(table)
     names_at = strings_at + len(strings)

@@ -21,7 +21,7 @@ from tdvfsh.engine.debug.packets import LONGEST_PACKET, packet
 from tdvfsh.errors import HostError, UsageError
 from tests.engine.assembler import Program
 from tests.engine.debug.client import debugged
-from tests.engine.programs import guest
+from tests.engine.programs import guest, load
 
 PROGRAM = Program().ret(0).image()
 
@@ -131,3 +131,17 @@ def test_without_a_host_only_this_machine_is_listened_to() -> None:
 def test_a_port_that_is_taken_is_one_line() -> None:
     with Place("0").listen() as listener, pytest.raises(HostError, match="in use"):
         Place(str(listener.getsockname()[1])).listen()
+
+
+def test_names_of_hostile_files_do_not_reach_a_terminal_as_they_are() -> None:
+    with guest() as (firmware, _):
+        scene = GuestScene(firmware)
+        handle = load(firmware, PROGRAM, "\x1b[2J.efi")
+        image = firmware.services.images.loaded_image(handle)
+        assert image is not None
+        firmware.prepare_image(handle, image)
+        debugger = Debugger(firmware.board, _Front())
+        monitor = MonitorCommands(debugger, scene, EventBreaks(debugger, scene))
+        assert "\\x1b[2J.efi" in monitor.answer("images", 0)
+        assert "\x1b" not in monitor.answer("images", 0)
+        assert b"\x1b" not in ServedFiles(lambda: libraries_of(scene.images())).libraries()
