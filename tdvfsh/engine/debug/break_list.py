@@ -46,6 +46,11 @@ class BreakList:
         if self._waiting:
             debugger.before_run.append(self._look)
 
+    @property
+    def never_set(self) -> list[str]:
+        """Those whose place was never there."""
+        return [each for each in self._waiting if each not in self._set]
+
     def _look(self) -> None:
         """New code may have brought what is waited for, or moved it."""
         changes = self._scene.changes()

@@ -71,6 +71,7 @@ class DebugSession:
         self._trace = None if options.trace is None else InstructionTrace(Path(options.trace))
         self._debugger: Debugger | None = None
         self._events: EventBreaks | None = None
+        self._breaks: BreakList | None = None
         self._status = 0
 
     def __enter__(self) -> DebugSession:
@@ -98,7 +99,7 @@ class DebugSession:
             reports.serve(scene, debugger, monitor, self._trace)
         else:
             self._server.serve(debugger, monitor, ServedFiles(lambda: libraries_of(scene.images())))
-        BreakList(self._options.breaks, debugger, scene, events)
+        self._breaks = BreakList(self._options.breaks, debugger, scene, events)
         debugger.attach()
 
     def ended(self, error: EngineError) -> None:
@@ -109,5 +110,7 @@ class DebugSession:
             self._debugger.ended(" ".join(str(error).split()))
 
     def exited(self, status: int) -> None:
-        """The exit status of the run, for gdb."""
+        """The run is over: its exit status, for gdb; stops that were never set are told of."""
+        for place in self._breaks.never_set if self._breaks is not None else ():
+            self._note(f"--break {place}: there was no symbol, image or service of that name")
         self._status = status

@@ -103,6 +103,14 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert lines[0].startswith(f"tdvfsh: {why}")
 
 
+def test_a_place_that_never_was_is_told_of_at_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, lines = execute(monkeypatch, capsys, "--break", "reserve_unaccepted", "hello.efi")
+    assert status == 0
+    assert lines == ["tdvfsh: --break reserve_unaccepted: there was no symbol, image or service of that name"]
+
+
 def test_accept_stops_where_a_page_is_accepted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
