@@ -24,7 +24,7 @@ _NOISE: Final = re.compile(
     r"^(Reading |warning: File transfers|warning: Missing auto-load|\(No debugging|determining |\[New Thread).*"
 )
 _ADDRESS: Final = re.compile(r"0x0*[0-9a-f]{5,}")
-_TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+")
+_TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+|\[ *\d+\.\d{6}\]")
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb (Debian: gdb)")
 
