@@ -8,7 +8,6 @@ a file gets its first byte last: where the writer is killed, the part that it ad
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tdvfsh import host
 from tdvfsh.errors import host_error
 
 _PREFIX: Final = ".tdvfsh-"
@@ -100,9 +100,9 @@ def append_whole(descriptor: int, data: bytes) -> int:
     try:
         rest, at = memoryview(data)[1:], end + 1
         while rest:
-            done = os.pwrite(descriptor, rest, at)
+            done = host.pwrite(descriptor, rest, at)
             rest, at = rest[done:], at + done
-        os.pwrite(descriptor, data[:1], end)
+        host.pwrite(descriptor, data[:1], end)
     except OSError:
         os.ftruncate(descriptor, end)
         raise
@@ -122,9 +122,9 @@ def clear_parts(folder: Path) -> None:
 
 def _clear(part: str) -> None:
     with suppress(OSError):
-        descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(part, os.O_RDWR | host.O_CLOEXEC | host.O_NOFOLLOW | host.O_NONBLOCK)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host.lock(descriptor, wait=False)
             if os.path.samestat(os.fstat(descriptor), os.lstat(part)):
                 os.unlink(part)
         finally:
@@ -141,7 +141,7 @@ def _begin(folder: Path) -> tuple[Path, BinaryIO]:
             continue
         try:
             with suppress(OSError):  # a file system without locks: nothing is cleared there either
-                fcntl.flock(file, fcntl.LOCK_EX)
+                host.lock(file.fileno())
             if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
                 return part, file
         except BaseException:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from tdvfsh import host
 from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.units import human_size
 
@@ -149,9 +150,9 @@ class ByteSource:
         offset += self._base
         if self._descriptor < 0:
             return bytes(self._view[offset : offset + size])
-        data = os.pread(self._descriptor, size, offset)
+        data = host.pread(self._descriptor, size, offset)
         while len(data) < size:  # pread may stop early at 2 GiB; at the end of file it returns nothing
-            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            more = host.pread(self._descriptor, size - len(data), offset + len(data))
             if not more:
                 raise FormatError(self.path, "the file became shorter while it was being read", offset + len(data))
             data += more
@@ -201,7 +202,7 @@ class ByteSource:
 
     def next_data(self, offset: int) -> int:
         """The first offset from ``offset`` on that may hold anything but zeros: holes of a sparse file are skipped."""
-        if self._descriptor < 0:
+        if self._descriptor < 0 or not hasattr(os, "SEEK_DATA"):
             return offset
         try:
             return min(os.lseek(self._descriptor, self._base + offset, os.SEEK_DATA) - self._base, self.size)
@@ -305,7 +306,7 @@ def open_mapped(path: str | Path) -> MappedFile:
     name = str(path)
     try:
         _refuse_special(name, os.stat(name))
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(name, os.O_RDONLY | host.O_BINARY | host.O_NONBLOCK | host.O_CLOEXEC | host.O_NOCTTY)
     except OSError as error:
         raise host_error(name, error) from None
     except ValueError:  # a NUL in the name

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tdvfsh import host
 from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.folders import cache_dir as cache_dir
@@ -106,19 +107,17 @@ def locked(waiting: Callable[[], None]) -> Iterator[int]:
     Raises:
         HostError: The cache cannot be written.
     """
-    import fcntl
-
     work = work_dir()
     with host_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | host.O_CLOEXEC, 0o644)
     try:
         with host_errors(work / "lock"):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                host.lock(descriptor, wait=False)
             except BlockingIOError:
                 waiting()
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                host.lock(descriptor)
             _clear_staging()
         yield descriptor
     finally:
@@ -163,15 +162,13 @@ def publish(folder: Path, name: str, manifest: Manifest) -> None:
 
 def _recover(name: str) -> bool:
     """Put an entry back whose replacement was killed between its two renames; returns whether there was one."""
-    import fcntl
-
     final, old = cache_dir() / name, work_dir() / f"old-{name}"
     with suppress(OSError):
         if not old.is_dir():
             return False
-        descriptor = os.open(work_dir() / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(work_dir() / "lock", os.O_RDWR | os.O_CREAT | host.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host.lock(descriptor, wait=False)
             old.rename(final)
         finally:
             os.close(descriptor)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from tdvfsh import host
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.whole_file import whole_file
 
@@ -28,6 +28,6 @@ def write_sparse(path: str | Path, size: int, pieces: Iterable[tuple[int, bytes]
             for offset, data in pieces:
                 if offset < 0 or offset + len(data) > size:
                     raise ValueError(f"{len(data)} bytes at {offset} do not fit into {size}")
-                os.pwrite(file.fileno(), data, offset)
+                host.pwrite(file.fileno(), data, offset)
     except ValueError as error:
         raise HostError(f"{target}: {str(error).lower()}") from None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh import host
 from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.session.header import describe, image_pair
@@ -145,7 +146,7 @@ def append_text(path: Path, text: str) -> None:
         HostError: The host does not take it.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | host.O_CLOEXEC, 0o666)
         try:
             append_whole(descriptor, text.encode(_ENCODING, _ERRORS))
         finally:

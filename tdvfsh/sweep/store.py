@@ -8,7 +8,6 @@ process that held it, however that ended.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from tdvfsh import host
 from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, UsageError, host_error
 from tdvfsh.sweep.row import COLUMNS, Cell, Row, checked_row
@@ -49,12 +49,12 @@ class ResultStore:
         self._lines: dict[str, tuple[int, int]] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | host.O_CLOEXEC
             self._descriptor = os.open(self.folder / RESULTS, flags, 0o666)
         except OSError as error:
             raise host_error(folder, error) from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host.lock(self._descriptor, wait=False)
             self._end = self._take_stock()
         except BlockingIOError:
             os.close(self._descriptor)
@@ -104,7 +104,7 @@ class ResultStore:
         """The rows of scenarios that are done, in the order of ``keys``."""
         for key in keys:
             offset, size = self._lines[key]
-            yield json.loads(os.pread(self._descriptor, size, offset))
+            yield json.loads(host.pread(self._descriptor, size, offset))
 
     def write_tables(self, rows: Sequence[Row]) -> list[Path]:
         """Write rows as CSV, and as Parquet where pyarrow is installed; returns the files.
@@ -153,7 +153,7 @@ def read_results(path: str | Path) -> list[Row]:
     """
     file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDONLY | host.O_CLOEXEC)
     except OSError as error:
         raise host_error(file, error) from None
     rows: list[Row] = []
@@ -177,7 +177,7 @@ def _cell_text(value: Cell) -> Cell:
 
 def _whole_lines(descriptor: int, name: str) -> Iterator[bytes]:
     offset, rest = 0, b""
-    while data := os.pread(descriptor, _CHUNK, offset):
+    while data := host.pread(descriptor, _CHUNK, offset):
         offset += len(data)
         *lines, rest = (rest + data).split(b"\n")
         if len(rest) > _CHUNK:

@@ -7,7 +7,6 @@ is passed over.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from tdvfsh import host
 from tdvfsh.errors import HostError
 from tdvfsh.whole_file import append_whole, replacing
 
@@ -104,7 +104,7 @@ class HistoryFile:
     def _read_only(self, path: Path) -> None:
         """What earlier runs left, where it can be read at least."""
         with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_RDONLY | host.O_CLOEXEC | host.O_NONBLOCK)
             try:
                 if stat.S_ISREG(os.fstat(descriptor).st_mode):
                     self._read(descriptor)
@@ -119,7 +119,7 @@ class HistoryFile:
             self.entries = []
         start = max(self._offset, info.st_size - MOST_BYTES)
         if start < info.st_size:
-            lines = os.pread(descriptor, info.st_size - start, start).decode("utf-8", "surrogateescape").split("\n")
+            lines = host.pread(descriptor, info.st_size - start, start).decode("utf-8", "surrogateescape").split("\n")
             if start > self._offset:  # the first line lost its beginning
                 del lines[0]
             self.entries += [line for line in lines if line and "\0" not in line]
@@ -128,7 +128,7 @@ class HistoryFile:
 
     def _write(self, descriptor: int, line: str) -> None:
         data = line.encode("utf-8", "surrogateescape") + b"\n"
-        if self._offset and os.pread(descriptor, 1, self._offset - 1) != b"\n":
+        if self._offset and host.pread(descriptor, 1, self._offset - 1) != b"\n":
             data = b"\n" + data  # a shell that died left half a line
         self._offset = append_whole(descriptor, data)
         if self._offset > MOST_BYTES:
@@ -152,12 +152,12 @@ class HistoryFile:
 def _open_locked(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | host.O_CLOEXEC | host.O_NONBLOCK, 0o600)
         try:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
                 raise OSError("not a regular file")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            host.lock(descriptor)
             if os.path.exists(path) and os.path.samestat(os.stat(path), info):
                 return descriptor
         except BaseException:

@@ -7,7 +7,6 @@ While it runs the terminal turns Ctrl-C into a signal again, so that it stops as
 from __future__ import annotations
 
 import select
-import termios
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -301,6 +300,11 @@ class LiveView:
 @contextmanager
 def _signals(source: Input) -> Iterator[None]:
     """Let the terminal make a signal of Ctrl-C; everything else stays as the view has it."""
+    try:
+        import termios
+    except ImportError:  # a host without it has no such signals, either
+        yield
+        return
     try:
         number = source.fileno()
         before = termios.tcgetattr(number)

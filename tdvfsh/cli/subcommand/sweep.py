@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tdvfsh import host
 from tdvfsh.boots.compare import COMPARED_LOADERS
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import fetch_with
@@ -190,7 +190,7 @@ def _workers(arguments: Arguments) -> AbstractContextManager[Workers]:
             raise UsageError("--jobs and --cluster: choose one")
         return cluster_workers(cluster)
     if jobs is None:
-        return local_workers(len(os.sched_getaffinity(0)))
+        return local_workers(host.processors())
     count = parse_decimal(jobs)
     if count is None:
         raise UsageError(f"--jobs {jobs}: not a number")
