@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.board.limit import RunLimit
 
 Tell = Callable[[str, int, int], None]
 
@@ -26,3 +30,19 @@ def progress_on(terminal: bool) -> Iterator[Tell]:
 
     with progress_bar("") as tell:
         yield tell
+
+
+@contextmanager
+def run_progress(limit: RunLimit, shown: bool = True) -> Iterator[None]:
+    """Show how far the runs under a limit have come.
+
+    Args:
+        limit: Theirs.
+        shown: Whether to show anything: not where the guest's console is on the same terminal.
+    """
+    with progress_on(shown and sys.stderr.isatty()) as tell:
+        limit.progress = lambda status: tell(status, 0, 0)
+        try:
+            yield
+        finally:
+            limit.progress = None

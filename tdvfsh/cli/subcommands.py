@@ -279,12 +279,16 @@ def _firmware_accepts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="store_true", help="what the model accepts, without running the firmware")
 
 
+def _firmware_kernel(parser: argparse.ArgumentParser, use: str) -> None:
+    parser.add_argument("--kernel", metavar="K", help=use)
+    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
+    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+
+
 def _firmware_run(parser: argparse.ArgumentParser) -> None:
     _firmware_file(parser)
     _add_debugger(parser)
-    parser.add_argument("--kernel", metavar="K", help="boot this kernel by fw_cfg, and run it on")
-    parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
-    parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line")
+    _firmware_kernel(parser, "boot this kernel by fw_cfg, and run it on")
     parser.add_argument(
         "--console", action="store_true",
         help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
@@ -298,6 +302,7 @@ def _firmware_run(parser: argparse.ArgumentParser) -> None:
 
 def _firmware_record(parser: argparse.ArgumentParser) -> None:
     _firmware_file(parser)
+    _firmware_kernel(parser, "record the boot of this kernel (default a made one)")
     parser.add_argument("-o", dest="output", metavar="MODEL.toml", required=True, help="where the model goes")
 
 
@@ -305,7 +310,7 @@ _FIRMWARE_ACTIONS: Final = MappingProxyType(
     {
         "record": Subcommand(
             "write what this firmware occupies in memory as a model for --firmware-model",
-            "tdvfsh firmware record ovmf --memory 2G -o my-tdvf.toml",
+            "tdvfsh firmware record ovmf -o my-tdvf.toml",
             _firmware_record,
             td=True,
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
@@ -86,13 +85,7 @@ class Machine:
         options = options if options is not None else TdOptions()
         self.start = start_of(options)
         self._model = self.start.model
-        self.options = options = replace(
-            options,
-            memory=self.start.ram.memory,
-            profile=self.start.profile.name,
-            firmware_model=self._model.source,
-            host_page_size=self.start.host_page_size,
-        )
+        self.options = options = self.start.settled(options)
         self.td = TrustDomain(
             self.start.ram,
             options.gpaw,
@@ -241,7 +234,7 @@ class Machine:
         attribute = 0 if options.td else self._model.attribute
         entries = [
             MapEntry(piece.start, piece.end, piece.memory_type, attribute | piece.capabilities)
-            for piece in self.stage.layout(top)
+            for piece in self.stage.layout(top, options.vcpus)
         ]
         hole = not any(entry.start <= _LEGACY_HOLE[0] < entry.end for entry in entries)
         if options.td and hole:  # recorded from a plain VM; OVMF skips its MMIO HOB there in a TD

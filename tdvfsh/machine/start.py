@@ -61,6 +61,16 @@ class MachineStart:
         unknown = self.imported is not None and self.imported.descriptors is not None and not self.imported.firmware
         return NO_DMA if unknown else self.model.dma
 
+    def settled(self, options: TdOptions) -> TdOptions:
+        """``options`` with what the files and the names that go together say in place of ``auto``."""
+        return replace(
+            options,
+            memory=self.ram.memory,
+            profile=self.profile.name,
+            firmware_model=self.model.source,
+            host_page_size=self.host_page_size,
+        )
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was taken from files, and why, in words."""
@@ -130,7 +140,7 @@ def _start_of(options: TdOptions) -> MachineStart:
             raise UsageError("--firmware and a TD HOB list in --map: both say what the VMM adds; give one")
         return MachineStart(
             ram=imported.ram,
-            model=model,
+            model=model.in_machine(imported.ram.high is not None),
             profile=profile,
             added=imported.accepted,
             hob_entries=imported.hob_entries,
@@ -150,7 +160,7 @@ def _start_of(options: TdOptions) -> MachineStart:
             build_td_hob_list(entries, section.start, section.size)
     return MachineStart(
         ram=ram,
-        model=model,
+        model=model.in_machine(ram.high is not None),
         profile=profile,
         added=added,
         hob_entries=entries,

@@ -2,14 +2,15 @@
 
 A model holds two stages: ``direct`` is the moment at which OVMF's QEMU kernel loader asks for the first blob,
 ``boot_loader`` the one at which the boot manager reads a boot loader's file from disk. Each has a map and the calls
-that firmware makes from there on. ``firmware_models/NAME.toml`` was recorded from a plain guest, ``NAME-td.toml`` from
-a TD; how is said at the head of each file.
+that firmware makes from there on; where RAM goes on above 4 GiB, firmware has more to note down and its pages lie
+otherwise, so that a model may hold each stage twice. ``firmware_models/NAME.toml`` was recorded from a plain guest,
+``NAME-td.toml`` from a TD; how is said at the head of each file.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,7 @@ FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025
 DIRECT: Final = "direct"
 BOOT_LOADER: Final = "boot_loader"
 SHELL: Final = "shell"
+ABOVE_4G: Final = "above_4g"
 _LARGEST_FILE: Final = 4 << 20
 _FOUR_GIB: Final = 1 << 32
 
@@ -80,12 +82,17 @@ class FirmwareStage:
         aligned_below: Bytes from the top of low RAM down to where a block of 2 MiB pages ends, or 0. The block stays
             aligned, so everything under it lies lower, and the free piece above it is larger, by what the top of low
             RAM has over a multiple of 2 MiB (recorded: tests/recordings/round2/maps, 2815M). PEI's stack stays.
+        vcpus: vCPUs of the machine that was recorded.
+        stack_pages: Pages by which PEI's stack lies lower for each vCPU more: OVMF's PEI counts a stack for each into
+            the memory that it leaves for S3, in firmware that has no S3, too.
     """
 
     fixed: tuple[Piece, ...]
     top: tuple[Piece, ...]
     calls: tuple[FirmwareCall, ...]
     aligned_below: int = 0
+    vcpus: int = 1
+    stack_pages: int = 0
 
     def shift(self, top: int) -> int:
         """Bytes by which the pieces under the aligned block lie lower where low RAM ends at ``top``."""
@@ -98,8 +105,12 @@ class FirmwareStage:
         anchored = self.top[2:] if self._floats else self.top
         return self._fixed_end + movable - min((piece.start for piece in anchored), default=0)
 
-    def layout(self, top: int) -> list[Piece]:
+    def layout(self, top: int, vcpus: int | None = None) -> list[Piece]:
         """All pieces of low RAM that ends at ``top``; what lies between the two groups is Conventional.
+
+        Args:
+            top: In bytes.
+            vcpus: vCPUs of the machine; None for as many as the recorded one had.
 
         PEI takes its memory from the top down to a limit, and puts its stack at the bottom of that. Where low RAM is so
         small that the fixed pieces end above that bottom, the stack stands on them and what lies above it shrinks.
@@ -113,6 +124,11 @@ class FirmwareStage:
             )
             for piece in self.top
         ]
+        if vcpus is not None and self.stack_pages and self._floats:
+            more = (vcpus - self.vcpus) * self.stack_pages << PAGE_SHIFT
+            stack, gap = shifted[:2]
+            stack = stack._replace(start=stack.start - more, end=stack.end - more)
+            shifted[:2] = [stack, gap._replace(start=stack.end)]
         middle_start = self._fixed_end
         if self._floats and shifted[0].start < middle_start:
             stack, gap = shifted[:2]
@@ -158,6 +174,8 @@ class FirmwareModel:
         stages: ``direct`` and ``boot_loader``; ``shell`` where the firmware's own Shell was recorded at its prompt.
         dma: What it makes shared for DMA in a TD.
         pool_room: Types, besides BootServicesData, whose pools have room for small requests in pages they hold.
+        above_4g: The same stages in machines that have RAM above 4 GiB; empty where none were recorded.
+        shell_of: Name of the firmware whose Shell ``shell`` has, where this one has none of its own; or empty.
     """
 
     name: str
@@ -174,6 +192,12 @@ class FirmwareModel:
     stages: dict[str, FirmwareStage]
     dma: DmaRules = NO_DMA
     pool_room: tuple[EfiMemoryType, ...] = ()
+    above_4g: dict[str, FirmwareStage] = field(default_factory=dict)
+    shell_of: str = ""
+
+    def in_machine(self, ram_above_4g: bool) -> FirmwareModel:
+        """The model as it is in a machine with or without RAM above 4 GiB."""
+        return replace(self, stages=self.above_4g) if ram_above_4g and self.above_4g else self
 
     def bins_top(self, top: int) -> int:
         """Where the first bin ends under a top of low RAM at ``top``."""
@@ -237,7 +261,9 @@ def _check(model: FirmwareModel) -> None:
     for name in (DIRECT, BOOT_LOADER):
         if name not in model.stages:
             raise ValueError(f"it has no [{name}]")
-    for name, stage in model.stages.items():
+    if model.above_4g and set(model.above_4g) != set(model.stages):
+        raise ValueError(f"[{ABOVE_4G}] has not the stages that stand outside of it")
+    for name, stage in (*model.stages.items(), *((f"{ABOVE_4G}.{name}", it) for name, it in model.above_4g.items())):
         for group, pieces in (("fixed", stage.fixed), ("top", stage.top)):
             at = None
             for piece in pieces:
@@ -275,14 +301,18 @@ def _model(data: dict[str, Any], name: str) -> FirmwareModel:
             )
             for entry in data["outside"]
         ),
-        stages={
-            stage: _stage(data[stage], data.get("aligned_below", 0))
-            for stage in (DIRECT, BOOT_LOADER, SHELL)
-            if stage in data
-        },
+        stages=_stages(data, data),
         dma=DmaRules(**data["dma"]) if "dma" in data else NO_DMA,
         pool_room=tuple(EfiMemoryType[name] for name in data.get("pool_room", ())),
+        above_4g=_stages(data.get(ABOVE_4G, {}), data),
+        shell_of=data.get("shell_of", ""),
     )
+
+
+def _stages(data: dict[str, Any], model: dict[str, Any]) -> dict[str, FirmwareStage]:
+    """The stages in ``data``, of a machine that may be another than the rest of ``model`` was recorded on."""
+    recorded = _Recorded(model.get("aligned_below", 0), data.get("vcpus", 1), model.get("stack_pages", 0))
+    return {name: _stage(data[name], recorded) for name in (DIRECT, BOOT_LOADER, SHELL) if name in data}
 
 
 def check_room(model: FirmwareModel, stage: str, accepted_low: int) -> None:
@@ -299,12 +329,20 @@ def check_room(model: FirmwareModel, stage: str, accepted_low: int) -> None:
         )
 
 
-def _stage(data: dict[str, Any], aligned_below: int) -> FirmwareStage:
+class _Recorded(NamedTuple):
+    """What the stages of a recorded machine share."""
+
+    aligned_below: int
+    vcpus: int
+    stack_pages: int
+
+
+def _stage(data: dict[str, Any], recorded: _Recorded) -> FirmwareStage:
     return FirmwareStage(
         fixed=tuple(_piece(entry, entry["start"]) for entry in data["fixed"]),
         top=tuple(_piece(entry, -entry["below"]) for entry in data["top"]),
         calls=tuple(_call(entry) for entry in data["calls"]),
-        aligned_below=aligned_below,
+        **recorded._asdict(),
     )
 
 

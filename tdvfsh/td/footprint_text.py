@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Final
 
 from tdvfsh.td.dma import NO_DMA
-from tdvfsh.td.footprint import DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, Piece
+from tdvfsh.td.footprint import ABOVE_4G, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, Piece
 from tdvfsh.units import PAGE_SHIFT
 
 _LEGEND: Final = """\
@@ -42,14 +42,20 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
     yield f'profile = "{model.profile}"  # the generation whose rules it follows'
     if model.metadata != model.name:
         yield f'metadata = "{model.metadata}"  # whose TDX metadata sections it has'
+    if model.shell_of:
+        yield f'shell_of = "{model.shell_of}"  # whose Shell stands in [shell]; this one has none'
     yield f"min_ram = {model.min_ram:#x}"
     yield f"attribute = {model.attribute:#x}  # of every RAM descriptor; runtime types add 0x8000000000000000"
     yield ""
     yield "# Bins, in array order: the first one ends at the top of low RAM - bins_top, the others follow downwards."
     yield f"bins_top = {_hex(model.bins_below)}"
-    aligned_below = model.stages[DIRECT].aligned_below
-    if aligned_below:
-        yield f"aligned_below = {_hex(aligned_below)}"
+    direct = model.stages[DIRECT]
+    if direct.aligned_below:
+        yield f"aligned_below = {_hex(direct.aligned_below)}"
+    if direct.stack_pages:
+        yield f"stack_pages = {direct.stack_pages}  # by which PEI's stack lies lower for each vCPU more"
+    if direct.vcpus != 1:
+        yield f"vcpus = {direct.vcpus}  # of the recorded machine"
     yield "bins = ["
     for memory_type, pages in model.bins:
         yield f'  {{ type = "{memory_type.name}", pages = {_hex(pages)} }},'
@@ -79,6 +85,14 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
     for name, stage in model.stages.items():
         yield ""
         yield from _stage_lines(name, stage)
+    if model.above_4g:
+        yield ""
+        yield "# The same in a machine that has RAM above 4 GiB."
+        yield f"[{ABOVE_4G}]"
+        yield f"vcpus = {model.above_4g[DIRECT].vcpus}"
+    for name, stage in model.above_4g.items():
+        yield ""
+        yield from _stage_lines(f"{ABOVE_4G}.{name}", stage)
 
 
 def _stage_lines(name: str, stage: FirmwareStage) -> Iterator[str]:

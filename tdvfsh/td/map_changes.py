@@ -54,9 +54,13 @@ def map_changes(before: Sequence[Typed], maps: Iterable[Sequence[Typed]]) -> lis
     for each in maps:
         current = sorted(each)
         starts = [entry[0] for entry in current]
+        holes = [hole for span in covered for hole in _holes(current, starts, *span)]
         for start, end in waiting:
             of_one: list[MapChange] = []
-            for low, high, after in _within(current, starts, start, end):
+            parts = list(_within(current, starts, start, end))
+            hidden = _type_under_holes(parts, state, holes)
+            for low, high, after in parts:
+                after = hidden if after is None else after
                 if after is None:
                     continue
                 known = [entry[0] for entry in state]
@@ -65,8 +69,32 @@ def map_changes(before: Sequence[Typed], maps: Iterable[Sequence[Typed]]) -> lis
                         of_one.append(MapChange(at, to, old, after))
                 state = _with(state, (low, high, after))
             changes += _join_neighbours(of_one)
-        waiting = [hole for span in covered for hole in _holes(current, starts, *span)]
+        waiting = holes
     return changes
+
+
+def _type_under_holes(
+    parts: Sequence[tuple[int, int, EfiMemoryType | None]], state: Sequence[Typed], holes: Sequence[tuple[int, int]]
+) -> EfiMemoryType | None:
+    """What a range that was changing became, where it is changing again and cannot be seen.
+
+    A change is within one descriptor. So the range has the type of those of its parts that can be seen; or, where all
+    of it is changing again, of what is changing together with it.
+
+    Args:
+        parts: The range, cut where the map has borders; None where it is changing again.
+        state: The map as far as it is known.
+        holes: What is changing now.
+    """
+    seen = {after for _, _, after in parts if after is not None}
+    if not seen:
+        start, end = parts[0][0], parts[-1][1]
+        known = [entry[0] for entry in state]
+        for low, high in holes:
+            if low <= start and end <= high:
+                around = (*_within(state, known, low, start), *_within(state, known, end, high))
+                seen = {kind for _, _, kind in around if kind is not None}
+    return seen.pop() if len(seen) == 1 else None
 
 
 def without_detours(before: Sequence[Typed], changes: Sequence[MapChange]) -> list[MapChange]:

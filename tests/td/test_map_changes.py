@@ -127,3 +127,13 @@ def test_neighbours_that_became_the_same_are_one_change() -> None:
         change(2, 5, FREE, DATA),
         change(5, 6, FREE, CODE),
     ]
+
+
+def test_a_free_that_the_next_allocation_hides_is_found_again() -> None:
+    """A buffer of 4 pages is freed, and one of 6 takes its place at once: it was never seen free."""
+    page = PAGE_SIZE
+    before: list[Typed] = [(0, 10 * page, FREE), (10 * page, 14 * page, DATA), (14 * page, 20 * page, CODE)]
+    freeing: list[Typed] = [before[0], before[2]]
+    allocating: list[Typed] = [(0, 8 * page, FREE), before[2]]
+    after: list[Typed] = [(0, 8 * page, FREE), (8 * page, 14 * page, DATA), before[2]]
+    assert map_changes(before, [freeing, allocating, after]) == [change(10, 14, DATA, FREE), change(8, 14, FREE, DATA)]

@@ -21,6 +21,7 @@ _FIRMWARE_S_OWN: Final = (
     "accept", "on_demand", "profile", "loader", "firmware_model", "accept_at_exit", "os_workload", "kaslr_seed", "map",
     "firmware", "fault",
 )  # fmt: skip
+_RECORDED_RAM: Final = ("2G", "4G")
 _HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
 
 
@@ -121,6 +122,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
+    from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
     from tdvfsh.engine.board.limit import RunLimit
@@ -138,6 +140,7 @@ def _run(arguments: Arguments) -> int:
         open_firmware(firmware_path(arguments)) as image,
         serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
+        run_progress(limit, shown=not (console or sys.stdout.isatty())),
     ):
         serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
         with (
@@ -181,7 +184,10 @@ def boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
 
 
 def _record(arguments: Arguments) -> int:
-    """A footprint model of this binary."""
+    """A footprint model of this binary: of the TD that --memory asks for, else of one with RAM above 4 GiB and of one
+    without, whose footprints differ.
+    """
+    from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.firmware.image import open_firmware
@@ -191,17 +197,29 @@ def _record(arguments: Arguments) -> int:
     from tdvfsh.units import ram_size
     from tdvfsh.whole_file import write_whole
 
-    options, output, path = arguments.td_options(), arguments.text("output"), firmware_path(arguments)
-    if not options.td:
+    output, path = arguments.text("output"), firmware_path(arguments)
+    if arguments.is_given("memory"):
+        machines = [arguments.td_options()]
+    else:
+        machines = [arguments.td_options(memory=memory) for memory in _RECORDED_RAM]
+    if not machines[0].td:
         raise UsageError("--no-td: what a TD's firmware occupies is recorded from a TD")
     if not output.endswith(".toml"):
         raise UsageError(f"-o {output}: a model's name ends in .toml, by which --firmware-model knows it")
-    with open_firmware(path) as image, RunLimit(time_limit(arguments)) as limit:
-        print_notes([f"tdvfsh: {path} runs twice, which takes a minute or more"])
-        model = record_footprint(image, read_firmware(path), options, Path(output).stem, limit)
+    with (
+        boot_files(arguments) as files,
+        open_firmware(path) as image,
+        RunLimit(time_limit(arguments)) as limit,
+        run_progress(limit),
+    ):
+        print_notes([f"tdvfsh: {path} runs {2 * len(machines)} times, which takes a minute or more"])
+        model = record_footprint(image, read_firmware(path), machines, Path(output).stem, limit, files)
+        kernel = "a made kernel" if files is None else f"{Path(files.kernel.path).name} of {files.kernel.size:,} bytes"
+    sizes = " and one of ".join(ram_size(machine.memory) for machine in machines)
     how = [
         f"firmware   {Path(path).name}",
-        f"machine    a TD of {ram_size(options.memory)}, vCPUs: {options.vcpus}, without disks and network",
+        f"machine    a TD of {sizes}, vCPUs: {machines[0].vcpus}, without disks and network",
+        f"direct     {kernel}",
         "how        tdvfsh firmware record: the DXE core's own list of memory descriptors, read at each change of it",
     ]
     write_whole(output, footprint_text(model, how).encode())

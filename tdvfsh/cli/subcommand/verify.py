@@ -50,6 +50,7 @@ def _verify_firmware(arguments: Arguments) -> int:
     """The model against real firmware, which boots KERNEL where one is given."""
     from contextlib import ExitStack
 
+    from tdvfsh.cli.progress import run_progress
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.verify import comparison_dicts, comparison_lines, verify_firmware
@@ -64,9 +65,13 @@ def _verify_firmware(arguments: Arguments) -> int:
             files = stack.enter_context(named_files(arguments))[1].boot
         image = stack.enter_context(open_firmware(options.firmware))
         limit = stack.enter_context(RunLimit(time_limit(arguments)))
+        stack.enter_context(run_progress(limit))
         found = verify_firmware(image, options, files, limit)
     if arguments.flag("json"):
-        print_json({"firmware": options.firmware, "td": options.as_dict(), "compared": comparison_dicts(found)})
+        from tdvfsh.machine.start import start_of
+
+        settled = start_of(options).settled(options)
+        print_json({"firmware": options.firmware, "td": settled.as_dict(), "compared": comparison_dicts(found)})
     else:
         print_lines(comparison_lines(found))
     return 0 if all(each.agrees for each in found) else 1

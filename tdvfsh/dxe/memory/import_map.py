@@ -136,9 +136,10 @@ def recognise(ram: Sequence[MemoryDescriptor]) -> RecognisedFirmware | None:
     """The recorded firmware that a map comes from, or None."""
     low_top = max((entry.physical_end for entry in ram if entry.physical_end <= _FOUR_GIB), default=0)
     shown = {(entry.physical_start, entry.physical_end, entry.memory_type) for entry in ram}
+    above_4g = any(entry.physical_end > _FOUR_GIB for entry in ram)
     best, most = None, 0.0
     for name, td in product(FIRMWARE_MODEL_NAMES, (False, True)):
-        model = firmware_model(name, td)
+        model = firmware_model(name, td).in_machine(above_4g)
         for stage in model.stages.values():
             pieces = [piece for piece in stage.layout(low_top) if piece.memory_type != CONVENTIONAL]
             common = sum((piece.start, piece.end, piece.memory_type) in shown for piece in pieces) / len(pieces)

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -41,9 +42,15 @@ class RunLimit:
 
     Args:
         seconds: Real seconds from now; None for no limit.
+
+    Attributes:
+        progress: Called now and then, on the timer's thread, with what the run says of itself; None for nobody.
+        status: Says how far the run has come.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
+        self.progress: Callable[[str], None] | None = None
+        self.status: Callable[[], str] | None = None
         self._seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
         self._pipe: tuple[int, int] | None = None
@@ -75,6 +82,8 @@ class RunLimit:
 
     def reached(self) -> bool:
         """Whether the run must end; asked by the timer's thread."""
+        if self.progress is not None and self.status is not None:
+            self.progress(self.status())
         if self._pipe is not None:
             with contextlib.suppress(BlockingIOError):
                 self._interrupted = bool(os.read(self._pipe[0], 64)) or self._interrupted

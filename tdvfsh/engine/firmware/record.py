@@ -1,13 +1,14 @@
 """A footprint model of one firmware, recorded from the firmware itself while it runs as a TD.
 
-It runs twice: with a made kernel, whose blobs and image mark the steps of a direct boot, and without one, to its own
-Shell or to where it finds nothing to boot.
+It runs twice on each machine: with a kernel, whose blobs and image mark the steps of a direct boot, and without one, to
+its own Shell or to where it finds nothing to boot. A made kernel will do; firmware's own pools then differ by single
+pages from those of a boot of another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +49,7 @@ _INIT_SIZE: Final = 32 * MIB
 _INITRD_SIZE: Final = 3 * MIB
 _CMDLINE: Final = "nokaslr"
 _POOL_OVERHEAD: Final = 40
+_LARGEST_IN_POOL: Final = 29824 - _POOL_OVERHEAD  # edk2 MdeModulePkg/Core/Dxe/Mem/Pool.c (mPoolSizeTable)
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
@@ -117,29 +119,40 @@ class _Recording:
 
 
 def record_footprint(
-    image: FirmwareImage, facts: FirmwareFacts, options: TdOptions, name: str, limit: RunLimit
+    image: FirmwareImage,
+    facts: FirmwareFacts,
+    machines: Sequence[TdOptions],
+    name: str,
+    limit: RunLimit,
+    files: BootFiles | None = None,
 ) -> FirmwareModel:
     """Run ``image`` and write down what it occupies.
 
     Args:
         image: The firmware.
         facts: What its file says.
-        options: The TD.
+        machines: One TD, or two of which the second has RAM above 4 GiB and the first has not.
         name: The model's name.
         limit: When to abort.
+        files: The direct boot to record; a made kernel and initrd where None.
 
     Raises:
         UsageError: It is not built on edk2's DXE core, or does not reach the point where it loads a kernel.
         EngineError: It died before.
     """
-    nearest = firmware_model(facts.model)
-    with TemporaryDirectory() as folder:
-        kernel, initrd = Path(folder) / "kernel", Path(folder) / "initrd"
-        make_kernel(kernel, _KERNEL_SIZE, _INIT_SIZE)
-        make_initrd(initrd, _INITRD_SIZE)
-        with open_boot_files(kernel, [initrd], cmdline=_CMDLINE) as opened:
-            model = _record_direct(image, options, opened.boot, replace(nearest, name=name), limit)
-    return _record_own(image, options, model, limit)
+    nearest = replace(firmware_model(facts.model), name=name, above_4g={})
+    with ExitStack() as stack:
+        if files is None:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            kernel, initrd = folder / "kernel", folder / "initrd"
+            make_kernel(kernel, _KERNEL_SIZE, _INIT_SIZE)
+            make_initrd(initrd, _INITRD_SIZE)
+            files = stack.enter_context(open_boot_files(kernel, [initrd], cmdline=_CMDLINE)).boot
+        model, *others = [
+            _record_own(image, options, _record_direct(image, options, files, nearest, limit), limit)
+            for options in machines
+        ]
+    return replace(model, above_4g=others[0].stages) if others else model
 
 
 def _record_direct(
@@ -151,7 +164,8 @@ def _record_direct(
         top = run.td.ram.low.end
         _need(recording, image)
         changes = _marked(recording.changes(), files)
-        stage = _stage(recording.before, top, without_detours(_typed(recording.before), changes))
+        known = replace(nearest.stages[DIRECT], vcpus=options.vcpus)
+        stage = _stage(recording.before, top, without_detours(_typed(recording.before), changes), known)
         first = recording.bins[0] if recording.bins else None
         return replace(
             nearest,
@@ -174,14 +188,15 @@ def _record_own(image: FirmwareImage, options: TdOptions, model: FirmwareModel, 
         changes, last = recording.changes(), recording.last()
         loaded = next((number for number, change in enumerate(changes) if change.after == _LOADER_CODE), None)
         stages = dict(model.stages)
+        known = stages[DIRECT]
         if loaded is None:
-            stages[BOOT_LOADER] = _stage(last, top, ())
+            stages[BOOT_LOADER] = _stage(last, top, (), known)
         else:
             pages = changes[loaded].pages
             buffer = max((n for n in range(loaded) if _is(changes[n], _BS_DATA, pages)), default=loaded)
             state = _after(_typed(recording.before), changes[:buffer])
-            stages[BOOT_LOADER] = _stage([Piece(*entry, 0) for entry in state], top, ())
-            stages[SHELL] = replace(_stage(last, top, ()), calls=())
+            stages[BOOT_LOADER] = _stage([Piece(*entry, 0) for entry in state], top, (), known)
+            stages[SHELL] = replace(_stage(last, top, (), known), calls=())
         stages[BOOT_LOADER] = replace(stages[BOOT_LOADER], calls=_LOAD)
         outside = tuple(
             OutsideRange(
@@ -212,10 +227,13 @@ def _marked(changes: Sequence[MapChange], files: BootFiles) -> list[MapChange]:
         ("image", _CONVENTIONAL, _LOADER_CODE, pages_for(files.kernel.image_pages_size)),
         ("free-file-buffer", _BS_DATA, _CONVENTIONAL, kernel),
     ]
+    small = wanted[1] if files.initrd_size <= _LARGEST_IN_POOL else None  # it shares a page that is not seen to go
     marked: list[MapChange] = []
     for change in changes:
         if wanted and (change.before, change.after, change.pages) == wanted[0][1:]:
             marked.append(change._replace(mark=wanted.pop(0)[0]))
+            if wanted[:1] == [small]:
+                marked.append(MapChange(0, 0, _CONVENTIONAL, _CONVENTIONAL, wanted.pop(0)[0]))
         elif len(wanted) == 2 and _is_free(change, kernel):  # the image was refused, and its buffer goes
             image = MapChange(0, 0, _CONVENTIONAL, _CONVENTIONAL, "image")
             return [*marked, image, change._replace(mark="free-file-buffer")]
@@ -248,11 +266,12 @@ def _dma(run: FirmwareRun, recording: _Recording, files: BootFiles) -> DmaRules:
     return replace(rules, before_blobs=before, after_blobs=max(0, len(run.accepts) - recording.accepts_before - blobs))
 
 
-def _stage(pieces: Sequence[Piece], top: int, changes: Sequence[MapChange]) -> FirmwareStage:
+def _stage(pieces: Sequence[Piece], top: int, changes: Sequence[MapChange], known: FirmwareStage) -> FirmwareStage:
+    """What was recorded, with the rules by which ``known`` moves for other sizes and numbers of vCPUs."""
     capabilities = {piece.capabilities & EFI_MEMORY_ACCESS_MASK for piece in pieces}
     kept = EFI_MEMORY_ACCESS_MASK if len(capabilities) > 1 else 0
     fixed, moving = split_layout([piece._replace(capabilities=piece.capabilities & kept) for piece in pieces], top)
-    return FirmwareStage(fixed, moving, firmware_calls(changes, top))
+    return replace(known, fixed=fixed, top=moving, calls=firmware_calls(changes, top))
 
 
 def _after(state: list[Typed], changes: Sequence[MapChange]) -> list[Typed]:

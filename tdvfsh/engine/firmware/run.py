@@ -52,8 +52,10 @@ from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
+from tdvfsh.units import human_size
 
 _UPPER_HALF: Final = 1 << 63
+_SHOWN_OF_LINE: Final = 48
 _DEATHS: Final = ("fatal error", "violation", "dead")
 
 
@@ -204,6 +206,8 @@ class FirmwareRun:
             limit=limit,
             cmos=memory_registers(ram, options.vcpus),
         )
+        if limit is not None:
+            limit.status = self._status
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
@@ -411,6 +415,13 @@ class FirmwareRun:
     def _sent(self, byte: int) -> None:
         self.services.look()
         self._console.put(byte)
+
+    def _status(self) -> str:
+        """How far it has come, asked for on another thread: what is read here only ever grows."""
+        parts = [f"virtual {self.td.clock.now_ns / 1e9:.1f} s"]
+        if self.td.is_td:
+            parts.append(f"{human_size(self.td.accepted_bytes)} accepted")
+        return ", ".join([*parts, self._console.last_line[:_SHOWN_OF_LINE]]).rstrip(", ")
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

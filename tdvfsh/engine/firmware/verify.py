@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
@@ -18,9 +18,12 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.accept import AcceptCall
+from tdvfsh.td.footprint import SHELL
 from tdvfsh.uefi.memory import MemoryDescriptor, memory_type_name
+from tdvfsh.units import PAGE_SHIFT
 
 _SHOWN: Final = 8
+_FROM_DISK: Final = "chainloader"  # any flow that begins in BDS
 _PLACED: Final = ("image", "kernel", "initrd")
 
 
@@ -68,14 +71,16 @@ def verify_firmware(
             run.run_sec()
         except EngineError as error:
             return [Comparison("accepts at boot", why=f"SEC did not reach its end: {error}")]
-        machine = Machine(options, at_shell=True)
+        machine = Machine(options)
         found = [_accepts(machine, run.accepts)]
         if machine.broken is not None:
             found.append(_dies(machine.broken, run))
         elif files is None:
-            found.append(_shell_map(machine, run))
+            found.append(_waiting_map(machine, run))
         else:
             found += _direct_boot(boot(options, files), run)
+        if machine.broken is None and machine.start.dma.pool:
+            found.append(_conversions(machine, run))
         return found
 
 
@@ -105,7 +110,26 @@ def _dies(why: str, run: FirmwareRun) -> Comparison:
     return comparison
 
 
-def _shell_map(machine: Machine, run: FirmwareRun) -> Comparison:
+def _conversions(machine: Machine, run: FirmwareRun) -> Comparison:
+    """RAM that the IOMMU driver made shared for its pool, by now."""
+    comparison, rules, ram = Comparison("pages converted to shared"), machine.start.dma, run.td.ram
+    calls = [call for call in run.conversions if call.shared and ram.contains(call.address, call.address + call.size)]
+    for what, ours, real in (
+        ("pages", rules.pool, sum(call.size for call in calls) >> PAGE_SHIFT),
+        ("calls", rules.pool_calls, len(calls)),
+    ):
+        if ours == real:
+            comparison.agree += 1
+        else:
+            comparison.differences.append(f"{what}: {ours:,} in the model, {real:,} by the firmware")
+    return comparison
+
+
+def _waiting_map(machine: Machine, run: FirmwareRun) -> Comparison:
+    """The map in the firmware's own Shell, or in BDS where it has none."""
+    has_shell = SHELL in machine.model.stages and not machine.model.shell_of
+    options = machine.options if has_shell else replace(machine.options, loader=_FROM_DISK)
+    machine = Machine(options, at_shell=has_shell)
     comparison = Comparison("memory map where firmware waits for input")
     outcome = run.run_to_end(False)
     try:

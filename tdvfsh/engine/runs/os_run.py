@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.violation import Violation
 
 _PANIC: Final = re.compile(r"---\[ end Kernel panic - not syncing: (.*?) \]---")
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST_LINE: Final = 4096
 _PANIC_END: Final = b"]---"
 
@@ -43,6 +44,12 @@ class SystemConsole:
         self._output = output
         self._until = until
         self._line = bytearray()
+        self._last = ""
+
+    @property
+    def last_line(self) -> str:
+        """The last line that is not empty, without escape sequences; the one that is being written does not count."""
+        return self._last
 
     def put(self, byte: int) -> None:
         """One byte.
@@ -57,6 +64,7 @@ class SystemConsole:
         panicked = self._line.endswith(_PANIC_END)
         line = self._line.decode("utf-8", "replace").rstrip("\r\n") if panicked or self._until is not None else ""
         if byte == ord("\n"):
+            self._last = _ESCAPES.sub("", self._line.decode("utf-8", "replace")).strip() or self._last
             self._line.clear()
         panic = _PANIC.search(line) if panicked else None
         if panic is not None:

@@ -48,7 +48,7 @@ def ladder_sfo(rungs: Sequence[Rung]) -> list[str]:
 
 def ladder_dict(options: TdOptions, rungs: Sequence[Rung]) -> dict[str, object]:
     """A ladder and the TD it is of, for JSON."""
-    return {"td": options.as_dict(), "rungs": ladder_dicts(rungs)}
+    return {"td": start_of(options).settled(options).as_dict(), "rungs": ladder_dicts(rungs)}
 
 
 def ladder_dicts(rungs: Sequence[Rung]) -> list[dict[str, object]]:
