@@ -35,7 +35,7 @@ class ModelledSeconds(NamedTuple):
 
 
 def range_text(time: Modelled | ModelledSeconds) -> str:
-    """``19–37 s, likely 27 s``, and what it rests on where that must be said."""
+    """``19-37 s, likely 27 s``, and what it rests on where that must be said."""
     given = time if isinstance(time, ModelledSeconds) else ModelledSeconds.of(time)
     likely, span = human_seconds(given.likely), _span(given)
     text = likely if span is None else f"{span}, likely {likely}"
@@ -43,7 +43,7 @@ def range_text(time: Modelled | ModelledSeconds) -> str:
 
 
 def cell_text(time: Modelled | ModelledSeconds) -> str:
-    """The same for a column of a table: ``27 s (19–37 s)``; ``-`` where it is nothing."""
+    """The same for a column of a table: ``27 s (19-37 s)``; ``-`` where it is nothing."""
     given = time if isinstance(time, ModelledSeconds) else ModelledSeconds.of(time)
     if not given.high:
         return "-"
@@ -70,8 +70,8 @@ def _span(given: ModelledSeconds) -> str | None:
     if low == high and human_seconds(given.likely) == f"{high} {unit}":
         return None
     if seconds_unit(given.low)[0] != unit and given.low / size < 0.1:
-        return f"{human_seconds(given.low)}–{high} {unit}"
-    return f"{low}–{high} {unit}"
+        return f"{human_seconds(given.low)}-{high} {unit}"
+    return f"{low}-{high} {unit}"
 
 
 def _words(given: ModelledSeconds) -> list[str]:

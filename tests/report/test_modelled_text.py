@@ -30,12 +30,12 @@ def test_seconds_have_two_significant_digits(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("time", "text", "cell"),
     [
-        (Modelled(19_100 * MS, 27_000 * MS, 36_800 * MS), "19–37 s, likely 27 s", "27 s (19–37 s)"),
-        (Modelled(500 * MS, 780 * MS, 1100 * MS), "0.50–1.1 s, likely 780 ms", "780 ms (0.50–1.1 s)"),
-        (Modelled(9 * MS, 27 * MS, 1100 * MS), "9.0 ms–1.1 s, likely 27 ms", "27 ms (9.0 ms–1.1 s)"),
+        (Modelled(19_100 * MS, 27_000 * MS, 36_800 * MS), "19-37 s, likely 27 s", "27 s (19-37 s)"),
+        (Modelled(500 * MS, 780 * MS, 1100 * MS), "0.50-1.1 s, likely 780 ms", "780 ms (0.50-1.1 s)"),
+        (Modelled(9 * MS, 27 * MS, 1100 * MS), "9.0 ms-1.1 s, likely 27 ms", "27 ms (9.0 ms-1.1 s)"),
         (Modelled(9 * MS, 9 * MS, 9 * MS), "9.0 ms", "9.0 ms"),
-        (Modelled(1 * MS, 2 * MS, 3 * MS, 1 * MS), "1.0–3.0 ms, likely 2.0 ms, placeholder",
-         "2.0 ms (1.0–3.0 ms, placeholder)"),
+        (Modelled(1 * MS, 2 * MS, 3 * MS, 1 * MS), "1.0-3.0 ms, likely 2.0 ms, placeholder",
+         "2.0 ms (1.0-3.0 ms, placeholder)"),
         (Modelled(2 * MS, 2 * MS, 2 * MS, 0, True), "2.0 ms, extrapolated", "2.0 ms (extrapolated)"),
         (NO_TIME, "0 s", "-"),
     ],

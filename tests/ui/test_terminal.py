@@ -23,7 +23,7 @@ def test_the_banner_names_versions_and_drives(start: Start) -> None:
 
 def test_the_toolbar_shows_memory_clock_and_lasterror(start: Start) -> None:
     terminal = start(columns=120)
-    terminal.until(r"█+▓+░+ \S+ MiB used, \S+ MiB free, 3.50 GiB unaccepted of 4 GiB \| 0\.\d{3} s \| lasterror 0x0")
+    terminal.until(r"█+▓+░+ \S+ MiB used, \S+ MiB free, 3.50 GiB unaccepted of 4 GiB \| 1\.\d{3} s \| lasterror 0x0")
     terminal.send("nosuch\r")
     terminal.until("lasterror 0xE")
 

@@ -105,7 +105,7 @@ def test_accept_moves_memory_from_unaccepted_to_available_and_the_key_rises(smal
     key = map_key(small)
     assert small.run("accept 20000000 10000000") == (
         "Accepted 0x20000000-0x2fffffff: Success\n"
-        "  256 MiB newly accepted in 128 TDCALLs (0 x 4K, 128 x 2M), modelled 7.2–65 ms, likely 27 ms, placeholder\n"
+        "  256 MiB newly accepted in 128 TDCALLs (0 x 4K, 128 x 2M), modelled 7.2-65 ms, likely 27 ms, placeholder\n"
     )
     assert small.shell.last_error_code == 0
     assert map_key(small) > key

@@ -91,9 +91,9 @@ def test_the_operating_system_s_side_is_a_table_of_its_steps(opened: Opener) -> 
     lines = [" ".join(line.split()) for line in os_lines(side)]
     assert lines == [
         "",
-        "OS modelled: it accepts 4 MiB more in 300–900 ms, likely 500 ms, and leaves 1 MiB",
+        "OS modelled: it accepts 4 MiB more in 300-900 ms, likely 500 ms, and leaves 1 MiB",
         "(accept_memory=lazy)",
-        "memblock 4 MiB 500 ms (300–900 ms) because",
+        "memblock 4 MiB 500 ms (300-900 ms) because",
         "3 MiB of the workload find no memory",
         "OS a note",
     ]

@@ -106,7 +106,7 @@ def test_every_accept_is_in_the_table_by_caller_size_and_cost() -> None:
     times = [cell_text(row.time).split() for row in boot.accept_account[1:]]
     assert cells(lines, "kernel, memblock") == ["166", "MiB", "0", "83", "83", "83", *times[0], "0"]
     assert cells(lines, "kernel, page allocator") == ["14", "MiB", "512", "6", "520", "518", *times[1], "0"]
-    assert times[0] == ["17", "ms", "(4.6–42", "ms,", "placeholder)"]
+    assert times[0] == ["17", "ms", "(4.6-42", "ms,", "placeholder)"]
 
 
 def test_what_was_accepted_is_what_is_no_longer_unaccepted() -> None:
@@ -135,7 +135,7 @@ def test_the_modelled_cost_tells_what_is_done_from_what_is_put_off() -> None:
     done = before + boot.os_run.accept_time
     text = " ".join(" ".join(os_run_lines(boot)).split())
     assert f"{range_text(done)} of accepting so far, {range_text(before)} of it before the kernel" in text
-    assert f"would take {range_text(done + REST)}, so that 100–200 ms, likely 120 ms is put off" in text
+    assert f"would take {range_text(done + REST)}, so that 100-200 ms, likely 120 ms is put off" in text
 
 
 def test_the_firmware_accepts_with_all_vcpus_and_the_kernel_with_those_that_run() -> None:
