@@ -11,7 +11,7 @@ from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
 
-_ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit")
+_ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions")
 _ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress")
 
 
@@ -54,6 +54,8 @@ def run_boot(arguments: Arguments) -> int:
 def _refuse_engine_options(arguments: Arguments) -> None:
     given = [name for name in _ONLY_REAL_CODE if arguments.optional(name) is not None]
     given += [name for name in _ONLY_REAL_CODE_FLAGS if arguments.flag(name)]
+    given += ["break"] if arguments.words("break") else []
+    given += ["on_stop"] if arguments.text("on_stop") != "report" else []
     given += ["violation"] if arguments.text("violation") != "stop" else []
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu")

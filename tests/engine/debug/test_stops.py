@@ -111,6 +111,14 @@ def test_a_place_that_never_was_is_told_of_at_the_end(
     assert lines == ["tdvfsh: --break reserve_unaccepted: there was no symbol, image or service of that name"]
 
 
+@pytest.mark.parametrize(
+    "words", [("--gdb", "1234"), ("--break", "main"), ("--trace-instructions", "t"), ("--on-stop", "prompt")]
+)
+def test_the_model_has_no_instructions_to_stop_at(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boot", __file__, *words]) == 2
+    assert capsys.readouterr().err == f"tdvfsh: {words[0]}: needs --engine cpu\n"
+
+
 def test_accept_stops_where_a_page_is_accepted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
