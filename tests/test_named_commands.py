@@ -22,6 +22,8 @@ PACKAGE = Path(tdvfsh.__file__).parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 _QUOTED = re.compile(r"'(tdvfsh(?: [^']*)?)'")
 _CODE = re.compile(r"`(tdvfsh(?: [^`]*)?)`")
+_NAMES_OF_KEYS = "tdvfsh test "
+"""How the names of the test keys begin that sign our quotes: they are no commands."""
 _HELP = re.compile(r"'help (?:-\w+ )?([a-z]+)'")
 _NOT_KNOWN = re.compile(r"unrecognized arguments|invalid choice|does not apply|applies only")
 
@@ -51,7 +53,7 @@ def named_commands() -> list[tuple[str, str]]:
             found += [(page.name, line) for line in lines]
         prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
         found += [(page.name, " ".join(command.split())) for command in _CODE.findall(prose)]
-    return list(dict.fromkeys(found))
+    return [one for one in dict.fromkeys(found) if not one[1].startswith(_NAMES_OF_KEYS)]
 
 
 def calls_of(line: str) -> Iterator[list[str]]:
