@@ -4,7 +4,8 @@ Each program runs in a process of its own: processor seconds from making the TD 
 machine does not count), calls of services as the journal counts them, and the process's peak memory. Beside it stand
 the figures of the trial that came before the engine (2 shared cores, another day) and, with ``--qiling`` and the
 interpreter of an environment that has Qiling, the same file there, in the same run. Instructions are counted nowhere,
-since counting costs six times the run.
+since counting costs six times the run. A second table has real firmware, beside QEMU's TCG on the same files in the
+same run.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import TdvfshError
+from tests.engine_figures import beside_qemu
 from tests.engine_figures.cases import CASES, Case
 
 _HEADS: Final = ("program", "trial", "engine", "calls", "peak", "Qiling")
+_NAMES: Final = (*CASES, *beside_qemu.ROWS)
 _ONE: Final = "--one"
 _FIRMWARE: Final = frozenset(("shell", "sec", "dxe", "bds", "direct", "firmware", "QemuKernelLoaderFsDxe"))
 """Callers in the journal that are the model's own."""
@@ -88,11 +92,11 @@ def main(words: list[str]) -> int:
     parser.add_argument("--qiling", metavar="PYTHON", help="interpreter that can import qiling")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(_ONE, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("names", metavar="NAME", nargs="*", help=f"of {', '.join(CASES)}; all by default")
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"of {', '.join(_NAMES)}; all by default")
     arguments = parser.parse_args(words)
     for name in arguments.names:
-        if name not in CASES:
-            parser.error(f"{name}: there are {', '.join(CASES)}")
+        if name not in _NAMES:
+            parser.error(f"{name}: there are {', '.join(_NAMES)}")
     if arguments.one:
         try:
             figures = measure(CASES[arguments.names[0]])
@@ -100,10 +104,11 @@ def main(words: list[str]) -> int:
             figures = {"skipped": str(error)}
         print(json.dumps(figures))
         return 0
-    if not arguments.json:
-        print("| " + " | ".join(_HEADS) + " |")
-        print("|" + "---|" * len(_HEADS))
-    for name in arguments.names or CASES:
+    names = arguments.names or list(_NAMES)
+    programs = [name for name in names if name in CASES]
+    if programs and not arguments.json:
+        _print_heads(_HEADS)
+    for name in programs:
         child = [sys.executable, "-m", "tests.engine_figures", _ONE, name]
         ours = json.loads(subprocess.run(child, stdout=subprocess.PIPE, check=True).stdout)
         other = under_qiling(CASES[name], arguments.qiling) if arguments.qiling and "skipped" not in ours else None
@@ -111,7 +116,28 @@ def main(words: list[str]) -> int:
             print(json.dumps({"name": name, "engine": ours, "qiling": other}), flush=True)
         else:
             print("| " + " | ".join(row(CASES[name], ours, other)) + " |", flush=True)
+    _print_beside_qemu([name for name in names if name in beside_qemu.ROWS], arguments.json)
     return 0
+
+
+def _print_heads(heads: Sequence[str]) -> None:
+    print("| " + " | ".join(heads) + " |")
+    print("|" + "---|" * len(heads))
+
+
+def _print_beside_qemu(names: Sequence[str], as_json: bool) -> None:
+    if names and not as_json:
+        _print_heads(beside_qemu.HEADS)
+    for name in names:
+        row = beside_qemu.ROWS[name]
+        try:
+            figures = beside_qemu.measure(row)
+        except TdvfshError as error:
+            figures = {"skipped": str(error)}
+        if as_json:
+            print(json.dumps({"name": name, **figures}), flush=True)
+        else:
+            print("| " + " | ".join(beside_qemu.cells(row, figures)) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from tests.engine.assembler import Program
 from tests.engine_figures.__main__ import main, row
+from tests.engine_figures.beside_qemu import ROWS, cells, seconds
 from tests.engine_figures.cases import CASES, Case, small_program
 from tests.engine_figures.under_qiling import Calls
 
@@ -68,3 +69,18 @@ def test_calls_are_counted_from_qiling_s_own_log() -> None:
         handler.emit(logging.LogRecord("q", logging.INFO, "", 0, text, None, None))
     assert handler.calls == ["AllocatePool"]
     assert "qiling" not in sys.modules
+
+
+def test_a_row_beside_qemu_has_the_ratio_where_both_came_to_their_end() -> None:
+    row = ROWS["plain-kernel"]
+    assert cells(row, {"engine": 10.0, "qemu": 5.0})[2:] == ("10.0 s", "5.0 s", "2.00")
+    assert cells(row, {"engine": "status 1", "qemu": 5.0})[2:] == ("status 1", "5.0 s", "")
+    assert cells(row, {"engine": 1.25, "qemu": None})[2:] == ("1.2 s", "", "")
+    assert cells(row, {"skipped": "no archive"})[2:] == ("no archive", "", "")
+
+
+def test_processor_seconds_are_those_of_the_process_that_ended_well() -> None:
+    burn = "import sys, time\nwhile time.process_time() < 0.3: pass\nsys.exit(sys.stdin.read() != 'x')"
+    assert isinstance(spent := seconds([sys.executable, "-c", burn], b"x"), float)
+    assert 0.3 <= spent < 3
+    assert seconds([sys.executable, "-c", burn]) == "status 1"

@@ -171,6 +171,7 @@ class Board:
         self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        self.cpu.store_plainly()
         self._preemption.begin()
 
     def power_on(self, begin: Callable[[int], bytes]) -> int:
@@ -187,6 +188,7 @@ class Board:
         self.clock.uneven = True
         self.cpu.mapped.map_accepted()
         self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        self.cpu.store_plainly()
         if not self.td.is_td:
             map_devices(self.cpu, self.td, self.devices.memory)
             for each in self.vcpus.all:

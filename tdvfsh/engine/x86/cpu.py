@@ -19,6 +19,7 @@ from tdvfsh.engine.x86.block_counter import BlockCounter, block_counter
 from tdvfsh.engine.x86.delivery import LinearMemory
 from tdvfsh.engine.x86.mapped_ram import MappedRam
 from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
+from tdvfsh.engine.x86.plain_stores import PlainStores
 from tdvfsh.engine.x86.port_code import PortCode
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
@@ -271,6 +272,10 @@ class Cpu:
 
         self._look_through_code(code.places, reached)
 
+    def store_plainly(self) -> None:
+        """From now on let stores be as fast as they can be. Only after :meth:`stop_before_ports`."""
+        self._stores.begin(self.mapped.runs)
+
     def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
         """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
         strings = StringInstructions(self.uc, self._ram, td, self.read)
@@ -305,6 +310,8 @@ class Cpu:
         self.uc.ctl_flush_tb()
 
     def _translated(self, uc: object, block: Any, before: object, data: object) -> None:
+        if self._stores.active:
+            self._stores.translated(block.pc, block.size)
         code = self.fetched(block.pc, block.size)
         found = [(hook, at) for find, hook in self._searches for at in find(code, block.pc)]
         if found:
@@ -439,7 +446,8 @@ class Cpu:
             except BaseException as error:
                 self._fail(error)
 
-        self.uc.hook_add(constants.UC_HOOK_MEM_UNMAPPED, unmapped)
+        self._stores = PlainStores(self.uc, unmapped)
+        self.mapped.changed = self._stores.show
         self.uc.hook_add(constants.UC_HOOK_INTR, interrupt)
         self.uc.hook_add(constants.UC_HOOK_INSN_INVALID, invalid)
         self.uc.hook_add(constants.UC_HOOK_INSN, read_port, aux1=registers.UC_X86_INS_IN)

@@ -5,6 +5,7 @@ Unicorn's regions cost more the more there are, so that many are made anew as wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
@@ -29,6 +30,12 @@ class MappedRam:
         self._uc = uc
         self._ram = ram
         self._mapped: RangeMap[bool] = RangeMap()
+        self.changed: Callable[[list[tuple[int, int]]], None] = lambda runs: None
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """What is mapped, in ascending order."""
+        return [(start, end) for start, end, _ in self._mapped.spans()]
 
     def map_accepted(self) -> None:
         """Let the guest see what is accepted now, and no longer what is not. Only while it does not run."""
@@ -43,9 +50,10 @@ class MappedRam:
         fresh = _missing(wanted, self._mapped)
         if self._regions + len(fresh) > _MAXIMUM_REGIONS:
             self._compact(runs)
-            return
-        for start, end in fresh:
-            self._map(start, end)
+        else:
+            for start, end in fresh:
+                self._map(start, end)
+        self.changed(self.runs)
 
     @property
     def _regions(self) -> int:

@@ -1,0 +1,97 @@
+"""Stores at full speed where no code is: the emulator's slow path only for pages that hold translated code.
+
+The emulator notices that code is overwritten by looking at every store, and stops doing so for a page that has been
+written, unless a hook for accesses to memory applies there. A hook for unmapped memory that applies everywhere, as it
+is natural to have one, so makes every store of a run a slow one: a third of a kernel's boot. Here it applies only where
+no memory is mapped.
+
+Without any hook the emulator looks away too early: it forgets that a page which is written by one linear address may
+hold code that is executed by another, as a kernel's copies of programs do. So each piece of RAM that code was
+translated from gets a hook of a kind that is never called, and what is remembered of linear addresses is dropped when
+that happens.
+
+Source: Unicorn 2.1.4 qemu/accel/tcg/cputlb.c, notdirty_write; exec-all.h, uc_mem_hook_installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, Final
+
+from tdvfsh.engine.extra import cpu_extra
+
+_PIECE_SHIFT: Final = 16
+_PIECE: Final = 1 << _PIECE_SHIFT
+_END: Final = 1 << 64
+
+
+class PlainStores:
+    """Hooks on memory that are where they must be, and nowhere else.
+
+    Args:
+        uc: The emulator.
+        unmapped: Called for an access to unmapped memory.
+    """
+
+    def __init__(self, uc: Any, unmapped: Callable[..., bool]) -> None:
+        self._unicorn: Any = cpu_extra("unicorn")
+        self._translate: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib.uc_vmem_translate
+        self._uc = uc
+        self._unmapped = unmapped
+        self._physical = ctypes.c_uint64()
+        self._hooks: dict[tuple[int, int], object] = {(1, 0): self._watch(1, 0)}
+        self._with_code: set[int] = set()
+        self.active = False
+
+    def _watch(self, begin: int, end: int) -> object:
+        hook: object = self._uc.hook_add(self._unicorn.UC_HOOK_MEM_UNMAPPED, self._unmapped, begin=begin, end=end)
+        return hook
+
+    def show(self, mapped: list[tuple[int, int]]) -> None:
+        """Other memory is mapped now: ranges in ascending order. Only while the processor does not run."""
+        if not self.active:
+            return
+        wanted: list[tuple[int, int]] = []
+        at = 0
+        for start, end in [*mapped, (_END, _END)]:
+            if at < start:
+                wanted.append((at, start - 1))
+            at = max(at, end)
+        for gone in self._hooks.keys() - set(wanted):
+            self._uc.hook_del(self._hooks.pop(gone))
+        for begin, end in wanted:
+            if (begin, end) not in self._hooks:
+                self._hooks[begin, end] = self._watch(begin, end)
+        self._forget_translations()
+
+    def begin(self, mapped: list[tuple[int, int]]) -> None:
+        """From now on store so. No block is translated yet; :meth:`translated` is called for each from here on."""
+        self.active = True
+        self.show(mapped)
+
+    def _forget_translations(self) -> None:
+        self._uc.ctl(self._unicorn.UC_CTL_TLB_FLUSH, self._unicorn.UC_CTL_IO_WRITE)
+
+    def translated(self, address: int, size: int) -> None:
+        """A block of code was translated that begins at a linear address, and has not run yet."""
+        self._holds_code(address)
+        if (address ^ (address + size - 1)) >> 12:
+            self._holds_code(address + size - 1)
+
+    def _holds_code(self, address: int) -> None:
+        status = self._translate(
+            self._uc._uch, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, ctypes.byref(self._physical)
+        )
+        piece = -1 if status else self._physical.value >> _PIECE_SHIFT
+        if piece in self._with_code:
+            return
+        self._with_code.add(piece)
+        begin, end = (piece << _PIECE_SHIFT, (piece + 1 << _PIECE_SHIFT) - 1) if piece >= 0 else (1, 0)
+        self._uc.hook_add(self._unicorn.UC_HOOK_MEM_FETCH_PROT, _never, begin=begin, end=end)
+        self._forget_translations()
+
+
+def _never(uc: object, access: int, address: int, size: int, value: int, data: object) -> bool:
+    """A fetch from memory that is not executable; all memory is."""
+    return False
