@@ -26,6 +26,7 @@ _MOVS: Final = (0xA4, 0xA5)
 _BYTES: Final = (0xA4, 0xAA)
 _NAMES: Final = frozenset(f"rep {name}{width}" for name in ("movs", "stos") for width in "bdq")
 _DESCENDING: Final = 1 << 10
+_TRAP: Final = 1 << 8
 _PAGING: Final = 1 << 31
 _PRIVILEGE: Final = 3
 _HIGHEST_CODE: Final = 1 << 32  # firmware's and boot loaders': a kernel's own code is elsewhere
@@ -82,7 +83,12 @@ class StringInstructions:
         return [at for at, _, name, _ in self._disassembler.disasm_lite(code, address) if name in _NAMES]
 
     def reached(self, at: int, code: bytes) -> None:
-        """The processor stands before an instruction, or before its next element: do it if it is plain."""
+        """The processor stands before an instruction, or before its next element: do it if it is plain.
+
+        One that is single-stepped is left alone: it does an element, as it would if it had not been stopped before.
+        """
+        if self._read("EFLAGS") & _TRAP:
+            return
         count = self._read("RCX")
         if self._left == (at, count):
             self._left = at, count - 1  # the emulator does the one that was not plain element by element
