@@ -18,7 +18,7 @@ from tdvfsh.ui.output import escape_controls
 PACKAGE = Path(tdvfsh.__file__).parent
 PRINTS = {"cli/output.py", "ui/repl.py"}
 """Modules that may call print(): they escape first."""
-WRITES = {"cli/subcommand/exec.py", "cli/subcommand/cpu_boot.py", "ui/line_reader.py"}
+WRITES = {"cli/debug.py", "cli/subcommand/exec.py", "cli/subcommand/cpu_boot.py", "ui/line_reader.py"}
 """Modules that may write to a standard stream: the console of a guest, and the prompt of a dumb terminal."""
 
 
