@@ -1,6 +1,10 @@
 """What QEMU refuses before any firmware runs.
 
-Source: QEMU hw/i386/x86-common.c (x86_load_linux); the reserve for ACPI tables as observed with QEMU 7.2.
+The checks are as old as ``-initrd``: they were there when hw/pc.c booted Linux, and the head of 2026, which knows
+``-shim``, has them still.
+
+Source: QEMU hw/i386/x86-common.c (x86_load_linux) at its head of 2026; the reserve for ACPI tables as observed with
+QEMU 7.2.
 """
 
 from __future__ import annotations
