@@ -296,7 +296,8 @@ class FirmwarePlayer:
 
     def _allocate(self, number: int, call: FirmwareCall) -> None:
         assert call.memory_type is not None
+        pages = call.pages - (call.high_ram_pages if self._services.td.ram.high is None else 0)
         kind = EfiAllocateType.AllocateAnyPages if call.maximum is None else EfiAllocateType.AllocateMaxAddress
-        status, start = self._services.allocate_pages(kind, call.memory_type, call.pages, call.maximum or 0)
+        status, start = self._services.allocate_pages(kind, call.memory_type, pages, call.maximum or 0)
         if status is SUCCESS:
             self._pages[number] = start

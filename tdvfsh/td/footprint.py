@@ -59,7 +59,8 @@ class FirmwareCall(NamedTuple):
     """An action of firmware between two steps of a boot.
 
     Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
-    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model below 0, from the top of low RAM).
+    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model below 0, from the top of low RAM). Its
+    last ``high_ram_pages`` are taken only where there is RAM above 4 GiB.
     """
 
     do: str | None = None
@@ -69,6 +70,7 @@ class FirmwareCall(NamedTuple):
     frees: int | None = None
     offset: int = 0
     address: int | None = None
+    high_ram_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,4 +361,5 @@ def _call(entry: dict[str, Any]) -> FirmwareCall:
         frees=entry.get("free"),
         offset=entry.get("offset", 0),
         address=-entry["free_top"] if "free_top" in entry else None,
+        high_ram_pages=entry.get("high_ram_pages", 0),
     )

@@ -119,7 +119,8 @@ def _call_text(call: FirmwareCall) -> str:
         return f'do = "{call.do}"'
     if call.memory_type is not None:
         maximum = "" if call.maximum is None else f", max = {_hex(call.maximum)}"
-        return f'alloc = "{call.memory_type.name}", pages = {_hex(call.pages)}{maximum}'
+        high = f", high_ram_pages = {call.high_ram_pages}" if call.high_ram_pages else ""
+        return f'alloc = "{call.memory_type.name}", pages = {_hex(call.pages)}{maximum}{high}'
     if call.frees is not None:
         offset = f", offset = {call.offset}" if call.offset else ""
         return f"free = {call.frees}{offset}, pages = {_hex(call.pages)}"
