@@ -22,8 +22,8 @@ ALLOCATIONS = (service_names.ALLOCATE_PAGES, service_names.ALLOCATE_POOL)
 SERVICES = {*ALLOCATIONS, service_names.GET_MEMORY_MAP, service_names.LOAD_IMAGE}
 PLACED = {
     "boot_params", "cmdline", "cmdline_file", "file_buffer", "grub", "handover_initrd", "handover_kernel", "heap",
-    "image", "initrd", "initrd_file", "kernel", "kernel_file", "kernel_source", "page_block", "sd-boot", "setup",
-    "trampoline", "unaccepted_table",
+    "image", "initrd", "initrd_file", "kernel", "kernel_file", "kernel_source", "measured_file", "page_block",
+    "sd-boot", "setup", "trampoline", "unaccepted_table",
 }  # fmt: skip
 MOST_ROUNDING = 8192
 """Bytes that GRUB adds to a size for the heads of its heap's regions, and up to a whole page."""
