@@ -81,7 +81,7 @@ def test_a_pattern_tells_of_every_file(files: ShellUnderTest) -> None:
     ("name", "why", "status"),
     [
         ("nosuch", "inspect: File not found - 'nosuch'", 14),
-        ("text", "neither a PE image, a Linux kernel, an initrd nor firmware", 3),
+        ("text", "neither a PE image, a Linux kernel, an initrd, firmware", 3),
         ("empty", "the file is empty", 3),
         ("cut", "FS1:\\cut: ", 3),
         ("fifo", "inspect: File not found - 'fifo'", 14),
