@@ -165,7 +165,7 @@ def test_the_command_line_boots_it_again_with_the_same_console_and_the_same_acco
     guest: Booted, init: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kernel = str(image("kernel-6.12-cloud", "kernel"))
-    words = ["--initrd", str(init), "--cmdline", CONSOLE, "--memory", "2G", "--vcpus", str(VCPUS)]
+    words = ["--initrd", str(init), "--cmdline", CONSOLE, "--cost", "kvm-2m", "--memory", "2G", "--vcpus", str(VCPUS)]
     words += ["--engine", "cpu", "--through-os", "--time-limit", str(SECONDS), "--json"]
     assert main(["boot", kernel, *words]) == 0
     captured = capfd.readouterr()
