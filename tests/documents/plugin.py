@@ -6,6 +6,7 @@ import difflib
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,27 @@ class Page(pytest.File):
     """A Markdown page; its blocks share a folder."""
 
     folder: Path | None = None
+    blocks: list[PageBlock] | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         """A test for each block that can run."""
+        self.blocks = []
         for block in blocks_of(self.path.read_text(encoding="utf-8")):
             if "no" in block.marks or not (block.language in _RUN or "file" in block.marks):
                 continue
             name = f"{block.language or 'file'} at line {block.first}"
             item = PageBlock.from_parent(self, name=name, block=block)
-            item.add_marker(pytest.mark.xdist_group(f"page {self.path.name}"))
+            self.blocks.append(item)
             yield item
+
+    def catch_up(self, block: PageBlock) -> None:
+        """Run what stands before a block, where another process had it: a block may need what one before it made."""
+        for other in self.blocks or ():
+            if other is block:
+                return
+            if not other.has_run:
+                with suppress(PageDiffers, pytest.skip.Exception):
+                    other.run_block()
 
     def place(self) -> Path:
         """The folder in which the page's blocks run."""
@@ -50,9 +62,17 @@ class PageBlock(pytest.Item):
     def __init__(self, *, block: Block, **rest: object) -> None:
         super().__init__(**rest)  # type: ignore[arg-type]
         self.block = block
+        self.has_run = False
 
     def runtest(self) -> None:
         """Run the block's commands; fails with :class:`PageDiffers`."""
+        assert isinstance(self.parent, Page)
+        self.parent.catch_up(self)
+        self.run_block()
+
+    def run_block(self) -> None:
+        """Run it, once in this process."""
+        self.has_run = True
         slow = self.config.getoption("docs_slow")
         if self.block.slow and not slow:
             pytest.skip("minutes, or a download: --docs-slow")

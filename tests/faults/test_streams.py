@@ -47,12 +47,12 @@ def test_output_that_goes_nowhere_is_one_line_and_status_1(folder: Path, words: 
 @pytest.mark.parametrize("words", ["-c nosuchcommand 2>&-", "boot nosuch 2>&-", "boot nosuch 2>/dev/full"])
 def test_an_error_that_nobody_can_read_keeps_its_status(folder: Path, words: str) -> None:
     done = shell(folder, f"{PROGRAM} {words}")
-    assert done.returncode == (14 if "-c" in words else 1)
+    assert done.returncode == (14 if "-c" in words else 2)
     assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_with_all_streams_closed_the_status_still_tells(folder: Path) -> None:
-    assert shell(folder, f"{PROGRAM} boot nosuch <&- >&- 2>&-").returncode == 1
+    assert shell(folder, f"{PROGRAM} boot nosuch <&- >&- 2>&-").returncode == 2
     assert shell(folder, f"{PROGRAM} lint script.nsh <&- 2>&-").returncode == 0
 
 

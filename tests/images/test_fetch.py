@@ -151,7 +151,7 @@ def test_an_unwritable_cache_is_one_line(deb: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert fetched("shell") is None
     assert {image.state for image in list_images()} == {"not fetched"}
-    with pytest.raises(HostError, match="Not a directory") as caught:
+    with pytest.raises(HostError, match="not a directory") as caught:
         fetch("shell", deb=deb)
     assert "\n" not in str(caught.value)
 
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_done(tmp_path:
     )
     done = subprocess.run([sys.executable, "-c", code, str(big)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (1, 1, "")
-    assert "File too large" in done.stdout
+    assert "file too large" in done.stdout
     assert fetched("shell") is None
     assert not list((private_cache.parent / "staging").glob("new-*"))
 

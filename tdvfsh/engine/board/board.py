@@ -7,7 +7,8 @@ system runs over firmware of ours, IN and OUT are carried out at once, as if fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, NoReturn
 
@@ -288,6 +289,15 @@ class Board:
         until = self._typed.waits(self.clock.now_ns, until)
         self._receive()
         return until
+
+    @contextmanager
+    def nobody_types(self) -> Iterator[None]:
+        """Meanwhile the input cannot end: for a call into a guest that waits for input already."""
+        typed, self._typed = self._typed, None
+        try:
+            yield
+        finally:
+            self._typed = typed
 
     def _receive(self) -> None:
         serial = self.devices.serial

@@ -172,7 +172,9 @@ class Watchpoints:
                 return
             before = bytes(view[address : address + size])
             where = max(linear, watch.address)
-            self.seen = Seen(watch, where, cpu.read("RIP"), address, before, access == write)
+            self.seen = Seen(
+                watch, where, pointer=cpu.read("RIP"), physical=address, before=before, wrote=access == write
+            )
             cpu.stop_now(Stop(StopKind.DEBUG, address, size))
 
         return touched

@@ -61,8 +61,9 @@ def _plain(name: str, bits: int, feature: str, kind: str, group: str = "", writa
         uc.reg_write(number, value)
 
     return Register(
-        name, bits, feature, kind, group, lambda uc: int(uc.reg_read(number)) & mask, write if writable else None
-    )
+        name, bits, feature, kind, group,
+        read=lambda uc: int(uc.reg_read(number)) & mask, write=write if writable else None,
+    )  # fmt: skip
 
 
 def _float(index: int) -> Register:
@@ -75,11 +76,11 @@ def _float(index: int) -> Register:
     def write(uc: Any, value: int) -> None:
         uc.reg_write(number, (value & (1 << 64) - 1, value >> 64))
 
-    return Register(f"st{index}", 80, _CORE, "i387_ext", "", read, write)
+    return Register(f"st{index}", 80, _CORE, "i387_ext", "", read=read, write=write)
 
 
 def _zero(name: str, group: str = "float") -> Register:
-    return Register(name, 32, _CORE, "int", group, lambda uc: 0, None)
+    return Register(name, 32, _CORE, "int", group, read=lambda uc: 0, write=None)
 
 
 def _table(name: str, part: int, bits: int) -> Register:
@@ -87,12 +88,13 @@ def _table(name: str, part: int, bits: int) -> Register:
     number = _number(name.upper())
     suffix = {0: "", 1: "_base", 2: "_limit"}[part]
     return Register(
-        f"{name}{suffix}", bits, _SYSTEM, _unsigned(bits), "system", lambda uc: int(uc.reg_read(number)[part]), None
-    )
+        f"{name}{suffix}", bits, _SYSTEM, _unsigned(bits), "system",
+        read=lambda uc: int(uc.reg_read(number)[part]), write=None,
+    )  # fmt: skip
 
 
 def _model_specific(name: str, number: int) -> Register:
-    return Register(name, 64, _SYSTEM, "uint64", "system", lambda uc: int(uc.msr_read(number)), None)
+    return Register(name, 64, _SYSTEM, "uint64", "system", read=lambda uc: int(uc.msr_read(number)), write=None)
 
 
 def _unsigned(bits: int) -> str:

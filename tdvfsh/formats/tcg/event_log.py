@@ -200,4 +200,4 @@ def _read_event(reader: _Reader, number: int, sizes: dict[int, int]) -> TcgEvent
         digests.append((algorithm, reader.take(sizes[algorithm], f"a digest of {what}")))
     size = int.from_bytes(reader.take(4, f"the size of {what}"), "little")
     data = reader.take(size, f"the data of {what}")
-    return TcgEvent(number, offset, fields.mr_index, fields.event_type, tuple(digests), data)
+    return TcgEvent(number, offset, fields.mr_index, fields.event_type, digests=tuple(digests), data=data)

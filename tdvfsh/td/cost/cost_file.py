@@ -112,7 +112,9 @@ def _constant(name: str, given: object, path: str) -> Constant:
         if isinstance(observed, bool) or not isinstance(observed, int) or not 0 <= observed <= _MOST_VCPUS:
             raise UsageError(f"{name}: observed_vcpus is not a number of vCPUs")
         source = " ".join(str(given.get("source", f"given in {path}")).split())
-        return Constant(low, likely, high, source, given.get("placeholder") is True, observed)
+        return Constant(
+            low, likely, high, source, is_placeholder=given.get("placeholder") is True, observed_vcpus=observed
+        )
     except UsageError as error:
         raise FormatError(path, str(error)) from None
 

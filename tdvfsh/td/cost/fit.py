@@ -309,5 +309,5 @@ def _model(
             )
         most = 1.0 if one == SHARE else high
         source = f"fitted to {count} measurement{'s' if count != 1 else ''} by tdvfsh cost fit"
-        constants[one] = Constant(low, likely, min(high, most), source, False, before.observed_vcpus)
+        constants[one] = Constant(low, likely, min(high, most), source, observed_vcpus=before.observed_vcpus)
     return replace(start, name=name, constants=constants, summary="fitted by tdvfsh cost fit")

@@ -161,5 +161,5 @@ def test_boot_writes_its_trace(pair: Path, capfd: pytest.CaptureFixture[str]) ->
     assert any(record.results.get("memory") == kernel for record in found.records)
     assert found.boot is not None
     assert found.boot["placements"] == placements
-    assert main([*words[:-3], "--trace", str(pair / "no" / "x")]) == 1
+    assert main([*words[:-3], "--trace", str(pair / "no" / "x")]) == 2
     assert "no such file or directory" in capfd.readouterr().err.lower()

@@ -106,5 +106,5 @@ def test_without_the_extra_asking_for_the_engine_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "unicorn", None)
     monkeypatch.setattr(sys, "stdin", StringIO())
-    assert main(["--fs0", str(tmp_path), "--engine", "cpu", "-c", "ver"]) == 1
+    assert main(["--fs0", str(tmp_path), "--engine", "cpu", "-c", "ver"]) == 2
     assert capsys.readouterr().err == "tdvfsh: the CPU engine is not installed; pip install 'tdvfsh[cpu]'\n"
