@@ -193,10 +193,11 @@ def test_nothing_stands_in_the_way_without_a_debugger() -> None:
 def test_a_second_client_halts_a_guest_that_runs_on_after_the_first(tmp_path: Path) -> None:
     endless = Program(prologue=False).raw("B901000000 0F31 83F901 74F9 31C0 C3")  # mov ecx, 1; again: rdtsc; je again
     with debugged(endless.image(), tmp_path) as (client, guest):
+        after_the_loop = client.pointer + 12
         assert client.ask(b"D") == b"OK"
         with Client(guest.path) as second:
             assert second.ask(b"?") == b"T02thread:1;"
-            second.ask(b"P2=" + (0).to_bytes(8, "little").hex().encode())
+            second.ask(b"P10=" + after_the_loop.to_bytes(8, "little").hex().encode())  # RIP: it may not have begun yet
             assert second.ask(b"vCont;c") == END
 
 
