@@ -42,6 +42,7 @@ class Use(NamedTuple):
 
 _FOUND: Final = "is what it finds out; 'compare' takes values"
 _DEMO: Final = "does not apply: the demo has its own"
+_OWN_KEYS: Final = "does not apply: the real firmware reads its own variables"
 _RECORDED: Final = MappingProxyType({"cost": "kvm-2m"})
 """Real firmware and kernels were recorded on a host that maps 2 MiB pages: held against that, they ask for those."""
 _PLAIN: Final = Use()
@@ -53,7 +54,8 @@ _USES: Final = {
     "advise": Use(several=("loader",), without={"accept": _FOUND, "on_demand": _FOUND}),
     "demo": Use(without=dict.fromkeys(("memory", "accept", "on_demand", "loader"), _DEMO)),
     "verify": Use(cmdline=NO_KASLR, usual=_RECORDED),
-    "firmware": Use(usual=_RECORDED),
+    "firmware": Use(usual=_RECORDED, without={"secure_boot": _OWN_KEYS}),
+    "measure": Use(without={"secure_boot": _OWN_KEYS}),
 }
 
 

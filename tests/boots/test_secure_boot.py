@@ -8,6 +8,7 @@ import pytest
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
+from tdvfsh.cli.main import main
 from tdvfsh.errors import FormatError
 from tdvfsh.images.fetch import fetch
 from tdvfsh.machine import Machine, TdOptions
@@ -113,3 +114,9 @@ def test_debians_own_tdvf_refuses_debians_kernel_and_the_model_without_keys_says
     note = "Debian's OVMF.inteltdx.ms.fd would refuse this kernel: --secure-boot microsoft"
     assert note in "\n".join(outcome_lines(plain))
     assert note not in "\n".join(outcome_lines(booted(kernel, secure_boot="off")))
+
+
+@pytest.mark.parametrize("words", [("firmware", "run", "x.fd"), ("measure", "x.fd")])
+def test_real_firmware_has_keys_of_its_own(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--secure-boot", "microsoft"]) == 2
+    assert "--secure-boot does not apply: the real firmware reads its own variables" in capsys.readouterr().err

@@ -1,12 +1,12 @@
-"""Security2's FileAuthentication for LoadImage: which images are verified, and what became of each.
+"""Security2's FileAuthentication for LoadImage: which images are verified.
 
 Source: edk2 SecurityPkg/Library/DxeImageVerificationLib (GetImageType, DxeImageVerificationHandler), MdePkg's
-MEDIA_PIWG_FW_FILE_DP; UEFI 2.10 section 32.5.3 (image execution information table).
+MEDIA_PIWG_FW_FILE_DP.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.secure_boot.databases import databases
@@ -18,23 +18,11 @@ _FIRMWARE_FILE: Final = 6
 _FIRMWARE_VOLUME: Final = 7
 
 
-class VerifiedImage(NamedTuple):
-    """An entry of the image execution information table."""
-
-    name: str
-    verdict: Verdict
-
-
 class ImageVerification:
-    """The handler of one machine; LoadImage asks it about every image.
-
-    Attributes:
-        images: What was verified, in order.
-    """
+    """The handler of one machine; LoadImage asks it about every image."""
 
     def __init__(self, services: BootServices) -> None:
         self._services = services
-        self.images: list[VerifiedImage] = []
 
     def install(self) -> None:
         """From now on LoadImage asks."""
@@ -51,9 +39,7 @@ class ImageVerification:
         in_force = databases(self._services.core.variables)
         if in_force is None:
             return None
-        verdict = verify_image(source, in_force)
-        self.images.append(VerifiedImage("" if path is None else str(path), verdict))
-        return verdict
+        return verify_image(source, in_force)
 
 
 def _is_firmware_s_own(path: DevicePath) -> bool:
