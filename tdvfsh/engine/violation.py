@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+
+
+def call_stack_lines(places: Iterable[str]) -> list[str]:
+    """Lines of a report with the places that were called from; code that calls itself has one line with how often."""
+    lines: list[str] = []
+    for place, group in groupby(places):
+        times = sum(1 for _ in group)
+        lines.append(f"{'' if lines else 'called by':<10}{place}{f', {times} times' if times > 1 else ''}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +61,4 @@ class Violation:
             lines.append(f"vCPU      {self.vcpu}")
         if self.service:
             lines.append(f"service   {self.service}")
-        lines += [f"{'called by' if not number else '':<10}{place}" for number, place in enumerate(self.call_stack)]
-        return lines
+        return lines + call_stack_lines(self.call_stack)

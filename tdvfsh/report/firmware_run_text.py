@@ -7,6 +7,7 @@ from typing import Any, Final
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.run import FirmwareOutcome, FirmwareRun
 from tdvfsh.engine.tdx.page_accepts import AcceptTally
+from tdvfsh.engine.violation import call_stack_lines
 from tdvfsh.report.firmware_accepts_text import accepts_list
 from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import RIGHT, printable, table_lines
@@ -38,8 +39,7 @@ def ending_lines(run: FirmwareRun, outcome: FirmwareOutcome) -> list[str]:
         if outcome.violation is None:
             cpu = run.board.cpu
             lines.append(f"at        {run.code.place(cpu.read('RIP'))}")
-            stack = run.code.call_stack(cpu, run.board.ram)
-            lines += [f"{'called by' if not number else '':<10}{place}" for number, place in enumerate(stack)]
+            lines += call_stack_lines(run.code.call_stack(cpu, run.board.ram))
         lines += [f"{'registers' if not number else '':<10}{line}" for number, line in enumerate(run.register_lines())]
     return lines
 
