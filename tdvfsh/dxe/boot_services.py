@@ -8,6 +8,7 @@ Source: UEFI 2.10 chapter 7; edk2 MdeModulePkg/Core/Dxe/DxeMain/DxeMain.c.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.dxe.core import DxeCore
@@ -51,12 +52,14 @@ class BootServices(MemoryServices):
     Attributes:
         images: The image services.
         drivers: ConnectController and DisconnectController.
+        configuration_tables_changed: Called when a table was installed or removed, before its event group is signaled.
     """
 
     def __init__(self, core: DxeCore, td: TrustDomain, trace: Trace) -> None:
         super().__init__(core, td, trace)
         self.images = ImageServices(self)
         self.drivers = DriverSupport(self)
+        self.configuration_tables_changed: Callable[[], None] = lambda: None
 
     # ---- images -------------------------------------------------------------------------------------------------
 
@@ -184,7 +187,10 @@ class BootServices(MemoryServices):
         return result
 
     def install_configuration_table(self, guid: Guid, table: int | None) -> EfiStatus:
-        """InstallConfigurationTable: add or replace; None removes, EFI_NOT_FOUND where there was none."""
+        """InstallConfigurationTable: add or replace; None removes, EFI_NOT_FOUND where there was none.
+
+        Events of the group that has the table's GUID are signaled.
+        """
         if self.at_runtime:
             status = _GONE
         elif table is not None:
@@ -194,6 +200,9 @@ class BootServices(MemoryServices):
             gone = self.core.configuration_tables.pop(guid, None)
             status = SUCCESS if gone is not None else EfiStatus.EFI_NOT_FOUND
         self.trace.note(INSTALL_CONFIGURATION_TABLE, status, guid=guid_name(guid), table=table)
+        if status is SUCCESS:
+            self.configuration_tables_changed()
+            self.core.events.signal_group(guid)
         return status
 
     def create_event(self, notify: Notify | None = None, group: Guid | None = None) -> int:

@@ -1,15 +1,18 @@
 """ConnectController and DisconnectController: drivers are asked, started and stopped.
 
-The firmware's own devices need no driver. The order of drivers is not overridden; the highest version comes first.
+The firmware's own devices need no driver. Drivers are asked in this order: the caller's, those that the platform names,
+those of a family from the highest family version down, those that the controller's bus names, and all others from the
+highest version down.
 
 Source: UEFI 2.10 7.3.12, 7.3.13 and 11.1; edk2 MdeModulePkg/Core/Dxe/Hand/DriverSupport.c.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from tdvfsh.dxe.driver_overrides import DriverOverrides, NoDriverOverrides
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -27,6 +30,11 @@ class DriverBinding(Protocol):
     @property
     def version(self) -> int:
         """Version."""
+        ...
+
+    @property
+    def image_handle(self) -> int:
+        """ImageHandle: the image that the driver is of."""
         ...
 
     def supported(self, controller: int, remaining: int) -> EfiStatus:
@@ -50,11 +58,13 @@ class DriverSupport:
 
     Attributes:
         binding_of: Returns the binding of an interface in the handle database; None where nothing can run it.
+        overrides: What changes the order of drivers.
     """
 
     def __init__(self, services: BootServices) -> None:
         self._services = services
         self.binding_of: Callable[[object], DriverBinding | None] = lambda interface: None
+        self.overrides: DriverOverrides = NoDriverOverrides()
 
     @property
     def _handles(self) -> HandleDatabase:
@@ -85,7 +95,7 @@ class DriverSupport:
         """
         if controller not in self._handles:
             return _INVALID
-        drivers = self._drivers(first)
+        drivers = self._drivers(controller, first)
         started = False
         while (driver := self._supporter(drivers, controller, remaining)) is not None:
             drivers.remove(driver)  # a driver that was started is not asked again
@@ -95,16 +105,29 @@ class DriverSupport:
                 self.connect(child, recursive=True)
         return SUCCESS if started or end_of_path else EfiStatus.EFI_NOT_FOUND
 
-    def _drivers(self, first: Sequence[int]) -> list[DriverBinding]:
-        """Driver bindings: the caller's in their order, then the others from the highest version down."""
+    def _drivers(self, controller: int, first: Sequence[int]) -> list[DriverBinding]:
+        """Driver bindings in the order in which they are asked, each once."""
         known = {
             handle: binding
             for handle in self._handles.locate_handles(EFI_DRIVER_BINDING_PROTOCOL_GUID)
             if (binding := self._binding(handle)) is not None
         }
-        chosen = list(dict.fromkeys(handle for handle in first if handle in known))
-        others = sorted((handle for handle in known if handle not in chosen), key=lambda one: -known[one].version)
-        return [known[handle] for handle in (*chosen, *others)]
+        families = {
+            handle: version for handle in known if (version := self.overrides.family_version(handle)) is not None
+        }
+        order = (
+            first,
+            self._of_images(known, self.overrides.platform(controller)),
+            sorted(families, key=lambda handle: -families[handle]),
+            self._of_images(known, self.overrides.bus_specific(controller)),
+            sorted(known, key=lambda handle: -known[handle].version),
+        )
+        return [known[handle] for handle in dict.fromkeys(one for part in order for one in part) if handle in known]
+
+    @staticmethod
+    def _of_images(known: Mapping[int, DriverBinding], images: Iterable[int]) -> list[int]:
+        """Handles of the driver bindings of images: an image may have several."""
+        return [handle for image in images for handle, binding in known.items() if binding.image_handle == image]
 
     @staticmethod
     def _supporter(drivers: Iterable[DriverBinding], controller: int, remaining: int) -> DriverBinding | None:

@@ -1,7 +1,7 @@
 """LoadImage, StartImage, UnloadImage and Exit.
 
 Source: UEFI 2.10 7.4; edk2 MdeModulePkg/Core/Dxe/Image/Image.c (CoreLoadImageCommon, CoreLoadPeImage, CoreStartImage,
-CoreUnloadAndCloseImage), MdePkg/Library/DxeServicesLib (GetFileBufferByFilePath); held by tests/dxe/test_images.py and
+CoreUnloadAndCloseImage); held by tests/dxe/test_images.py and
 the recordings (groups G9 and G9b).
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tdvfsh.dxe.file_buffers import FileBuffers
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.protocols import FileContents, LoadFile2, SimpleFileSystem
 from tdvfsh.formats.pe.load import PeLoad, load_pe
 from tdvfsh.formats.pe.parse import (
     IMAGE_FILE_MACHINE_EBC,
@@ -26,12 +26,10 @@ from tdvfsh.formats.pe.parse import (
 )
 from tdvfsh.formats.pe.relocate import Fixup, relocate_pe
 from tdvfsh.trace.records import PlacementMade
-from tdvfsh.uefi.device_path import DevicePath, FilePath
+from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
-    EFI_LOAD_FILE2_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_PROTOCOL_GUID,
-    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
 )
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -92,6 +90,8 @@ class ImageServices:
     Attributes:
         authenticate: Verifies an image before it is loaded; None stands for one that needs no verification.
         verdict: What it said of the last image.
+        files: How the file at a device path is found and read.
+        loaded: Called with the handle of an image that was loaded, before anything is notified of it.
     """
 
     def __init__(self, services: BootServices) -> None:
@@ -100,6 +100,8 @@ class ImageServices:
         self.program_for: Callable[[LoadedImage], Program | None] = lambda image: None
         self.authenticate: Callable[[memoryview, DevicePath | None], Verdict | None] = lambda source, path: None
         self.verdict: Verdict | None = None
+        self.files = FileBuffers(services)
+        self.loaded: Callable[[int, LoadedImage], None] = lambda handle, image: None
 
     def load_image(
         self,
@@ -130,11 +132,11 @@ class ImageServices:
         device: int | None = None
         rest = device_path
         if device_path is not None:
-            device, rest = self._device_of(device_path)
+            device, rest = self.files.device_of(boot_policy and source is None, device_path)
         if source is None:
             if device_path is None:
                 return ImageResult(self._services.profile.load_image_without_source, None)
-            source, file_buffer = self._read_file(boot_policy, device_path)
+            source, file_buffer = self.files.read(boot_policy, device_path)
             if source is None:
                 return ImageResult(EfiStatus.EFI_NOT_FOUND, None)
         elif len(source) == 0:
@@ -222,36 +224,6 @@ class ImageServices:
         interface = self._services.handles.protocols(handle).get(EFI_LOADED_IMAGE_PROTOCOL_GUID)
         return interface if isinstance(interface, LoadedImage) else None
 
-    def _device_of(self, device_path: DevicePath) -> tuple[int | None, DevicePath]:
-        for protocol in (EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, EFI_LOAD_FILE2_PROTOCOL_GUID):
-            status, device, rest = self._services.handles.locate_device_path(protocol, device_path)
-            if status is SUCCESS:
-                return device, rest
-        return None, device_path
-
-    def _read_file(self, boot_policy: bool, device_path: DevicePath) -> tuple[memoryview | None, PlacementMade | None]:
-        """GetFileBufferByFilePath: the file in a pool buffer. Any failure, also of the pool, is just nothing."""
-        handles = self._services.handles
-        attempts: list[tuple[object | None, DevicePath]] = []
-        for protocol in (EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID, EFI_LOAD_FILE2_PROTOCOL_GUID):
-            status, device, rest = handles.locate_device_path(protocol, device_path)
-            if status is SUCCESS and device is not None:
-                attempts.append((handles.handle_protocol(device, protocol).interface, rest))
-        for interface, rest in attempts:
-            path = "\\".join(node.path for node in rest.nodes if isinstance(node, FilePath))
-            contents = FileContents(EfiStatus.EFI_NOT_FOUND, None)
-            if isinstance(interface, SimpleFileSystem) and path:
-                contents = interface.read_file(path)
-            elif isinstance(interface, LoadFile2) and not boot_policy:
-                contents = interface.load_file(path, boot_policy)
-            if contents.status is SUCCESS and contents.view is not None:
-                status, buffer = self._services.allocate_pool(_BS_DATA, contents.size)
-                if status is SUCCESS and buffer:
-                    self._services.contents.map_view(buffer, contents.view)
-                    end = buffer + contents.size
-                    return contents.view, self._services.trace.place("file_buffer", buffer, end, _BS_DATA)
-        return None, None
-
     def _load(
         self, parent: int, device: int | None, rest: DevicePath | None, path: DevicePath | None, source: memoryview
     ) -> ImageResult:
@@ -265,6 +237,8 @@ class ImageServices:
             return ImageResult(image, None)
         handle = services.handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, image).handle
         services.handles.install_protocol_interface(handle, EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID, path)
+        if handle is not None:
+            self.loaded(handle, image)
         return ImageResult(SUCCESS, handle)
 
     def _load_pe_image(

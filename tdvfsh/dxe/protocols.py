@@ -1,12 +1,13 @@
 """What the DXE core itself asks of protocol interfaces: files and the accept protocol.
 
-Source: UEFI 2.10 13.4, 13.1, 13.2; edk2 MdePkg/Include/Protocol/MemoryAccept.h.
+Source: UEFI 2.10 13.1, 13.2, 13.4; edk2 MdePkg/Include/Protocol/MemoryAccept.h.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -37,6 +38,18 @@ class LoadFile2(Protocol):
 
     def load_file(self, path: str, boot_policy: bool) -> FileContents:
         """The file; EFI_UNSUPPORTED for a boot policy of TRUE."""
+        ...
+
+
+class FileLoader(Protocol):
+    """EFI_LOAD_FILE_PROTOCOL or EFI_LOAD_FILE2_PROTOCOL of a program, which fills a buffer."""
+
+    def file_size(self, path: DevicePath, boot_policy: bool) -> int | None:
+        """Bytes of the file at the rest of a device path; None where it has none."""
+        ...
+
+    def load_into(self, path: DevicePath, boot_policy: bool, buffer: int, size: int) -> FileContents:
+        """The file, in a buffer of ``size`` bytes at ``buffer``."""
         ...
 
 

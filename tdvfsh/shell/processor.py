@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tdvfsh.dxe.driver_support import DriverBinding
     from tdvfsh.dxe.images import Program
     from tdvfsh.dxe.loaded_image import LoadedImage
+    from tdvfsh.dxe.protocols import FileLoader
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.machine import Machine
@@ -104,6 +105,7 @@ class _Processor:
         from tdvfsh.engine.board.limit import RunLimit
         from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
         from tdvfsh.engine.runs.guest import GuestFirmware
+        from tdvfsh.engine.services.driver_overrides import GuestDriverOverrides
 
         machine = self.machine
         if self._firmware is None or machine.td.contents is not self._contents:
@@ -126,6 +128,9 @@ class _Processor:
         machine.services.images.program_for = self.program_for
         machine.services.core.events.call = self._call
         machine.services.drivers.binding_of = self._binding_of
+        machine.services.drivers.overrides = GuestDriverOverrides(self._firmware.context, self._call)
+        machine.services.images.files.loader_of = self._loader_of
+        machine.services.images.loaded = self._loaded
         return self._firmware
 
     def owns(self, handle: int, protocol: Guid, interface: object) -> bool:
@@ -149,7 +154,14 @@ class _Processor:
         """A program that the shell itself started."""
         return self._guarded(lambda: program(handle))
 
-    def _call(self, function: int, *arguments: int) -> object:
+    def _loaded(self, handle: int, image: LoadedImage) -> None:
+        """An image was loaded: its texts are offered, or when it starts where the machine has gone back."""
+        if self._firmware is not None and self.machine.td.contents is self._contents:
+            from tdvfsh.engine.protocols.install import offer_image_texts
+
+            offer_image_texts(self._firmware.context, handle, image)
+
+    def _call(self, function: int, *arguments: int) -> int:
         """A program's notification."""
         firmware = self.connect()
         if firmware.image_services.running:
@@ -163,6 +175,12 @@ class _Processor:
         if binding is None or firmware.image_services.running:
             return binding
         return _GuardedBinding(binding, self._guarded)
+
+    def _loader_of(self, protocol: Guid, interface: object) -> FileLoader | None:
+        """A program's LoadFile."""
+        from tdvfsh.engine.services.file_loaders import file_loader
+
+        return file_loader(self.connect().context, self._call, protocol, interface)
 
     def _guarded(self, run: Callable[[], _Answer]) -> _Answer | EfiStatus:
         """Run code of a program; what is stopped ends with EFI_ABORTED and a report."""
@@ -196,6 +214,11 @@ class _GuardedBinding:
     def version(self) -> int:
         """Version."""
         return self._binding.version
+
+    @property
+    def image_handle(self) -> int:
+        """ImageHandle."""
+        return self._binding.image_handle
 
     def supported(self, controller: int, remaining: int) -> EfiStatus:
         """Supported()."""

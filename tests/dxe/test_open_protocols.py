@@ -87,6 +87,7 @@ class Driver:
         self._calls = calls
         self.children = [new(handles, DISK)] if children else []
         self.handle = handles.install_protocol_interface(None, EFI_DRIVER_BINDING_PROTOCOL_GUID, self).handle or 0
+        self.image_handle = self.handle
 
     def supported(self, controller: int, remaining: int) -> EfiStatus:
         managed = bool(self._handles.opens.drivers_of(controller))

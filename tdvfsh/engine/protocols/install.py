@@ -92,8 +92,8 @@ def install_firmware_protocols(context: GuestContext, tables: SystemTables, cons
     tables.write_system_table(install_console(context, console))
 
 
-def prepare_loaded_image(context: GuestContext, handle: int, image: LoadedImage) -> None:
-    """What belongs on the handle of an image that is about to start: the texts that it brings with it."""
+def offer_image_texts(context: GuestContext, handle: int, image: LoadedImage) -> None:
+    """Put the texts that an image brings with it on its handle."""
     package_list = hii_package_list(context.ram, image)
     handles = context.services.handles
     if package_list is not None and EFI_HII_PACKAGE_LIST_PROTOCOL_GUID not in handles.protocols(handle):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
@@ -20,13 +21,16 @@ from tdvfsh.engine.console.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
-from tdvfsh.engine.protocols.install import install_firmware_protocols, prepare_loaded_image, unload_function
+from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
 from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.runs.guest_calls import GuestCalls
 from tdvfsh.engine.runs.layout import lay_out
 from tdvfsh.engine.runs.observer import RunObserver
+from tdvfsh.engine.services.capsule_services import CapsuleServices
+from tdvfsh.engine.services.driver_overrides import GuestDriverOverrides
 from tdvfsh.engine.services.driver_services import DriverServices
 from tdvfsh.engine.services.event_services import EventServices
+from tdvfsh.engine.services.file_loaders import file_loader
 from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.services.image_services import ImageServices
 from tdvfsh.engine.services.memory_services import MemoryServices
@@ -124,7 +128,7 @@ class GuestFirmware:
                 MemoryServices(context), PlainServices(context, time, waiting), protocols,
                 OpenServices(context), self.driver_services, EventServices(context, waiting),
                 self.image_services, VariableServices(context), RuntimeServices(context),
-                VirtualAddressServices(context, tables),
+                VirtualAddressServices(context, tables), CapsuleServices(context),
             )
         )  # fmt: skip
         events = machine.services.core.events
@@ -132,7 +136,12 @@ class GuestFirmware:
         console = Console(screen=screen, keys=keys, create_ready_event=events.create_ready_event, polled=waiting.polled)
         install_firmware_protocols(context, tables, console)
         machine.services.images.program_for = self.image_services.program_for
-        machine.services.drivers.binding_of = self.driver_services.binding_of
+        services = machine.services
+        services.drivers.binding_of = self.driver_services.binding_of
+        services.drivers.overrides = GuestDriverOverrides(context, context.call)
+        services.images.files.loader_of = partial(file_loader, context, context.call)
+        services.images.loaded = partial(offer_image_texts, context)
+        services.configuration_tables_changed = tables.update_configuration_tables
         mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
         tables.update_configuration_tables()
@@ -187,7 +196,7 @@ class GuestFirmware:
     def prepare_image(self, handle: int, image: LoadedImage) -> None:
         """What firmware puts on an image's handle before it starts."""
         self.code.started(self._name(handle, image), image)
-        prepare_loaded_image(self.context, handle, image)
+        offer_image_texts(self.context, handle, image)
         self.tables.update_configuration_tables()
         self.cpu.mapped.forget_code(image.page_base, image.page_base + image.number_of_pages * PAGE_SIZE)
 

@@ -19,6 +19,7 @@ _SUPPORTED: Final = 0
 _START: Final = 8
 _STOP: Final = 16
 _VERSION: Final = 24
+_IMAGE_HANDLE: Final = 32
 _END_OF_PATH: Final = b"\x7f\xff"
 
 
@@ -39,6 +40,11 @@ class GuestDriverBinding:
     def version(self) -> int:
         """Version."""
         return self._ram.u32(self._address + _VERSION)
+
+    @property
+    def image_handle(self) -> int:
+        """ImageHandle."""
+        return self._ram.u64(self._address + _IMAGE_HANDLE)
 
     def supported(self, controller: int, remaining: int) -> EfiStatus:
         """Supported()."""

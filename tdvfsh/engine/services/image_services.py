@@ -160,6 +160,4 @@ class ImageServices:
         """EFI_INSTALL_CONFIGURATION_TABLE."""
         if not guid:
             return _INVALID
-        status = self._services.install_configuration_table(self._ram.guid(guid), table or None)
-        self._tables.update_configuration_tables()
-        return status
+        return self._services.install_configuration_table(self._ram.guid(guid), table or None)

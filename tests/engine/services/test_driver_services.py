@@ -13,7 +13,13 @@ from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER as BY_DRIVER
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_EXCLUSIVE as EXCLUSIVE
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_GET_PROTOCOL as GET_PROTOCOL
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
+from tdvfsh.uefi.guids import (
+    EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID,
+    EFI_DRIVER_BINDING_PROTOCOL_GUID,
+    EFI_DRIVER_FAMILY_OVERRIDE_PROTOCOL_GUID,
+    EFI_PLATFORM_DRIVER_OVERRIDE_PROTOCOL_GUID,
+    Guid,
+)
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program
 from tests.engine.programs import Caller, guest
@@ -50,6 +56,27 @@ class Bench(Caller):
         ]
         self.firmware.ram.write(interface, struct.pack("<3QI4xQQ", *functions, version, handle, handle))
         return handle
+
+    def named_by(self, protocol: Guid, handle: int, driver: int) -> None:
+        """An override protocol on ``handle`` whose GetDriver() names the image of ``driver`` and then nothing more."""
+        code = Program(prologue=False)
+        if protocol == EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID:
+            code.copy("r8", "rdx")
+        code.load("rax", "r8").jump_if_error("end").mov("rax", driver).store("r8", 0, "rax").mov("rax", 0).raw("C3")
+        function = self.put(code.label("end").mov("rax", NOT_FOUND).raw("C3").code())
+        self.install(handle, protocol, self.put(struct.pack("<Q", function)))
+
+    def of_family(self, driver: int, version: int) -> None:
+        """EFI_DRIVER_FAMILY_OVERRIDE_PROTOCOL on a driver."""
+        function = self.put(Program(prologue=False).mov("rax", 0xABCD00000000 | version).raw("C3").code())
+        self.install(driver, EFI_DRIVER_FAMILY_OVERRIDE_PROTOCOL_GUID, self.put(struct.pack("<Q", function)))
+
+    def managing(self, drivers: dict[str, int]) -> str:
+        """Name of the driver that a connection of the device starts; it is disconnected again."""
+        assert self.boot("ConnectController", self.device, 0, 0, 0) == SUCCESS
+        agents = self.firmware.services.handles.opens.drivers_of(self.device)
+        assert self.boot("DisconnectController", self.device, 0, 0) == SUCCESS
+        return next(name for name, handle in drivers.items() if agents == [handle])
 
     def counts(self, driver: int) -> tuple[int, int, int]:
         """How often Supported, Start and Stop of a driver were called."""
@@ -108,6 +135,23 @@ def test_the_highest_version_is_asked_first_and_the_caller_s_own_driver_before_i
     assert bench.boot("ConnectController", bench.device, bench.room + 16, 0, 0) == SUCCESS
     assert bench.boot("DisconnectController", bench.device, high, 0) == NOT_FOUND
     assert bench.boot("DisconnectController", bench.device, low, 0) == SUCCESS
+
+
+def test_platform_family_and_bus_come_before_the_version_in_this_order(bench: Bench) -> None:
+    versions = {"highest": 9, "bus": 1, "family": 3, "better family": 2, "platform": 1, "own": 4}
+    drivers = {name: bench.driver(version) for name, version in versions.items()}
+    assert bench.managing(drivers) == "highest"
+    bench.named_by(EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID, bench.device, drivers["bus"])
+    assert bench.managing(drivers) == "bus"
+    bench.of_family(drivers["family"], 0x10)
+    assert bench.managing(drivers) == "family"
+    bench.of_family(drivers["better family"], 0x11)
+    assert bench.managing(drivers) == "better family"
+    bench.named_by(EFI_PLATFORM_DRIVER_OVERRIDE_PROTOCOL_GUID, 0, drivers["platform"])
+    assert bench.managing(drivers) == "platform"
+    bench.firmware.ram.write(bench.room + 16, struct.pack("<QQ", drivers["own"], 0))
+    assert bench.boot("ConnectController", bench.device, bench.room + 16, 0, 0) == SUCCESS
+    assert bench.firmware.services.handles.opens.drivers_of(bench.device) == [drivers["own"]]
 
 
 def test_disconnecting_what_nobody_manages_is_no_error(bench: Bench) -> None:
