@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
 from tdvfsh.dxe.boot_services import BootServices
-from tdvfsh.dxe.core import DxeCore, start_core
+from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.dxe.memory.bins import stack_bins
-from tdvfsh.dxe.memory.gcd import MemorySpaceMap
 from tdvfsh.dxe.memory.import_map import core_from_descriptors
-from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.dma_accepts import DmaAccepts
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
+from tdvfsh.machine.firmware_core import adopt_pool_pages, firmware_core, firmware_ram, low_end
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
@@ -33,19 +30,11 @@ from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import BootAccept
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import (
-    AddressSpan,
-    EfiGcdMemoryType,
     EfiMemoryType,
     MemoryDescriptor,
     MemoryMapListing,
-    memory_type_name,
 )
-from tdvfsh.units import GIB, PAGE_SIZE, human_size, ram_size
-
-_LEGACY_HOLE: Final = (0xA0000, 0x100000)
-_BS_DATA: Final = EfiMemoryType.EfiBootServicesData
-_POOL_PAGES: Final = 32
-"""BootServicesData pages treated as pool memory with room: a running firmware's small requests find their place."""
+from tdvfsh.units import human_size, ram_size
 
 
 def stage_of(loader: str) -> str:
@@ -186,7 +175,7 @@ class Machine:
     @property
     def accepted_low_end(self) -> int:
         """Where the highest accepted RAM below 4 GiB ends: the firmware's own top of memory."""
-        return max((span.end for span in self._firmware_ram() if span.start < 4 * GIB), default=0)
+        return low_end(firmware_ram(self.td.ram.spans, self._accept_end))
 
     def snapshot(self, before: MachineSnapshot | None = None) -> MachineSnapshot:
         """The state now, to go back to; parts that are as in ``before``, an earlier one, are shared with it."""
@@ -195,11 +184,6 @@ class Machine:
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Go back to a snapshot of this machine: memory, handles, journal and virtual clock."""
         restore_snapshot(self, snapshot)
-
-    def _firmware_ram(self) -> list[AddressSpan]:
-        """RAM that firmware has when DXE starts: what SEC accepted, or all of a plain VM's."""
-        end = self._accept_end if self.options.td else 1 << 64
-        return [AddressSpan(span.start, min(span.end, end)) for span in self.td.ram.spans if span.start < end]
 
     def _now(self) -> int:
         return self.td.clock.now_ns
@@ -223,47 +207,22 @@ class Machine:
         return accepted
 
     def _start_core(self) -> DxeCore:
-        options, ram = self.options, self.td.ram
         profile = self.start.profile
         if self.imported_map is not None:
             core = core_from_descriptors(self.imported_map, profile)
-            _adopt_pool_pages(core, list(core.memory_map))
+            adopt_pool_pages(core, list(core.memory_map))
             return core
-        check_room(self._model, self.stage_name, self.accepted_low_end)
-        top = self.accepted_low_end
-        attribute = 0 if options.td else self._model.attribute
-        entries = [
-            MapEntry(piece.start, piece.end, piece.memory_type, attribute | piece.capabilities)
-            for piece in self.stage.layout(top, options.vcpus)
-        ]
-        hole = not any(entry.start <= _LEGACY_HOLE[0] < entry.end for entry in entries)
-        if options.td and hole:  # recorded from a plain VM; OVMF skips its MMIO HOB there in a TD
-            entries.append(MapEntry(*_LEGACY_HOLE, EfiMemoryType.EfiConventionalMemory, attribute))
-        entries = list(_in_ram(entries, self._firmware_ram(), self._model.name))
-        gcd = MemorySpaceMap(options.gpaw)
-        for start, end in _without_seams(entries):
-            _add_ram(gcd, start, end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
-        for span in ram.spans:
-            accepted_end = max(span.start, min(span.end, self._accept_end))
-            if span.start >= 4 * GIB and span.start < accepted_end:
-                entries.append(MapEntry(span.start, accepted_end, EfiMemoryType.EfiConventionalMemory, attribute))
-                _add_ram(gcd, span.start, accepted_end, EfiGcdMemoryType.EfiGcdMemoryTypeSystemMemory, attribute)
-            if accepted_end < span.end:
-                _add_ram(gcd, accepted_end, span.end, EfiGcdMemoryType.EfiGcdMemoryTypeUnaccepted, 0)
-        for outside in self._model.outside:
-            if options.td and not outside.in_td:
-                continue
-            kind = (
-                EfiGcdMemoryType.EfiGcdMemoryTypeMemoryMappedIo
-                if outside.memory_type == EfiMemoryType.EfiMemoryMappedIO
-                else EfiGcdMemoryType.EfiGcdMemoryTypeReserved
-            )
-            gcd.add_memory_space(kind, outside.start, outside.end - outside.start, outside.attribute, outside.attribute)
-        core = start_core(profile, entries, stack_bins(self._model.bins_top(top), self._model.bins), gcd)
-        _adopt_pool_pages(core, entries)
-        for memory_type in self._model.pool_room:
-            _adopt_pool_pages(core, entries, memory_type)
-        return core
+        options = self.options
+        return firmware_core(
+            self._model,
+            self.stage_name,
+            profile,
+            tuple(self.td.ram.spans),
+            self._accept_end,
+            is_td=options.td,
+            vcpus=options.vcpus,
+            gpaw=options.gpaw,
+        )
 
     def _install_firmware_handles(self) -> int:
         handles = self.services.handles
@@ -274,7 +233,7 @@ class Machine:
             image_base=0,
             image_size=0,
             image_code_type=EfiMemoryType.EfiBootServicesCode,
-            image_data_type=_BS_DATA,
+            image_data_type=EfiMemoryType.EfiBootServicesData,
             page_base=0,
             number_of_pages=0,
             entry_point=0,
@@ -302,58 +261,3 @@ def _why_broken(accepted: SecAccept, profile: FirmwareProfile) -> str | None:
         f"firmware dies at its first write to [{lost[0]:#x}, {lost[1]:#x}), which it takes for accepted: with several "
         f"vCPUs, SEC of {profile.edk2} drops what follows the last whole 2 MiB page"
     )
-
-
-def _in_ram(entries: Iterable[MapEntry], ram: Sequence[AddressSpan], firmware: str) -> Iterator[MapEntry]:
-    """What of a footprint is RAM: free memory ends where RAM does, and firmware itself has to lie in it.
-
-    Raises:
-        UsageError: Something of the firmware's own has no RAM under it.
-    """
-    for entry in entries:
-        parts = [
-            entry._replace(start=max(entry.start, span.start), end=min(entry.end, span.end))
-            for span in ram
-            if span.start < entry.end and entry.start < span.end
-        ]
-        whole = sum(part.end - part.start for part in parts) == entry.end - entry.start
-        if entry.memory_type != EfiMemoryType.EfiConventionalMemory and not whole:
-            kind = memory_type_name(entry.memory_type)
-            raise UsageError(
-                f"the TD does not start: firmware {firmware} keeps {kind} at [{entry.start:#x}, {entry.end:#x}), and "
-                f"not all of that is accepted RAM"
-            )
-        yield from parts if entry.memory_type == EfiMemoryType.EfiConventionalMemory else [entry]
-
-
-def _without_seams(entries: Iterable[MapEntry]) -> Iterator[tuple[int, int]]:
-    """The ranges that the entries cover, neighbours as one: to the GCD all of it is system memory."""
-    start = end = -1
-    for entry in sorted(entries):
-        if entry.start != end:
-            if end > start:
-                yield start, end
-            start = entry.start
-        end = entry.end
-    if end > start:
-        yield start, end
-
-
-def _add_ram(gcd: MemorySpaceMap, start: int, end: int, kind: EfiGcdMemoryType, attribute: int) -> None:
-    status = gcd.add_memory_space(kind, start, end - start, attribute)
-    if status.is_error:
-        raise UsageError(f"RAM at {start:#x} ({human_size(end - start)}) lies beyond what GPAW allows")
-
-
-def _adopt_pool_pages(core: DxeCore, entries: list[MapEntry], memory_type: EfiMemoryType = _BS_DATA) -> None:
-    """Make room for one of the firmware's pools in the largest block of such pages that it holds already."""
-    largest = max(
-        (entry for entry in entries if entry.memory_type == memory_type),
-        key=lambda entry: entry.end - entry.start,
-        default=None,
-    )
-    if largest is not None:
-        for page in range(
-            largest.end - PAGE_SIZE, max(largest.start, largest.end - _POOL_PAGES * PAGE_SIZE), -PAGE_SIZE
-        ):
-            core.pool.adopt_free_blocks(memory_type, page)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -157,9 +157,9 @@ class FirmwareStage:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FirmwareModel:
-    """One recorded firmware.
+    """One recorded firmware; each is itself only, so that what is made from it can be kept by it.
 
     Attributes:
         name: As ``--firmware-model`` names it.
@@ -199,7 +199,7 @@ class FirmwareModel:
 
     def in_machine(self, ram_above_4g: bool) -> FirmwareModel:
         """The model as it is in a machine with or without RAM above 4 GiB."""
-        return replace(self, stages=self.above_4g) if ram_above_4g and self.above_4g else self
+        return _above_4g(self) if ram_above_4g and self.above_4g else self
 
     def bins_top(self, top: int) -> int:
         """Where the first bin ends under a top of low RAM at ``top``."""
@@ -208,6 +208,11 @@ class FirmwareModel:
     def least_low_memory(self, stage: str) -> int:
         """Bytes of usable low RAM that the firmware's own footprint takes at least."""
         return max(self.min_ram, self.stages[stage].least_top)
+
+
+@lru_cache(maxsize=64)
+def _above_4g(model: FirmwareModel) -> FirmwareModel:
+    return replace(model, stages=model.above_4g)
 
 
 def is_recorded_file(name: str) -> bool:
