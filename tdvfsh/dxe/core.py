@@ -14,6 +14,7 @@ from tdvfsh.dxe.memory.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
 from tdvfsh.dxe.memory.pages import PageAllocator
 from tdvfsh.dxe.memory.pool import PoolAllocator
+from tdvfsh.dxe.memory.protection import MemoryProtection
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.time import RealTimeClock
@@ -23,7 +24,7 @@ from tdvfsh.uefi.guids import Guid
 
 @dataclass(slots=True)
 class DxeCore:
-    """Memory, handles, events, variables, date and monotonic count of one running firmware.
+    """Memory and its protection, handles, events, variables, date and monotonic count of one running firmware.
 
     Build it with :func:`start_core`; copy it with :meth:`copy`. ``memory_attributes_table`` is None until the firmware
     has signalled ReadyToBoot, and where the rebuilding of that table is not wanted. ``system_table`` is the address of
@@ -36,6 +37,7 @@ class DxeCore:
     gcd: MemorySpaceMap
     pages: PageAllocator
     pool: PoolAllocator
+    protection: MemoryProtection = field(default_factory=MemoryProtection)
     handles: HandleDatabase = field(default_factory=HandleDatabase)
     events: EventServices = field(default_factory=EventServices)
     configuration_tables: dict[Guid, int] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class DxeCore:
             gcd=self.gcd.copy(),
             pages=pages,
             pool=self.pool.copy(pages),
+            protection=self.protection.copy(),
             handles=self.handles.copy(),
             events=self.events.copy(),
             configuration_tables=self.configuration_tables.copy(),

@@ -24,6 +24,7 @@ from tdvfsh.formats.pe.parse import (
     PeRejection,
     parse_pe,
 )
+from tdvfsh.formats.pe.protection import ImageRefusal
 from tdvfsh.formats.pe.relocate import Fixup, relocate_pe
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath
@@ -92,6 +93,7 @@ class ImageServices:
         verdict: What it said of the last image.
         files: How the file at a device path is found and read.
         loaded: Called with the handle of an image that was loaded, before anything is notified of it.
+        refusal: Why memory protection refused the last image; None where it did not.
     """
 
     def __init__(self, services: BootServices) -> None:
@@ -102,6 +104,7 @@ class ImageServices:
         self.verdict: Verdict | None = None
         self.files = FileBuffers(services)
         self.loaded: Callable[[int, LoadedImage], None] = lambda handle, image: None
+        self.refusal: ImageRefusal | None = None
 
     def load_image(
         self,
@@ -125,6 +128,7 @@ class ImageServices:
             EFI_LOAD_ERROR, EFI_UNSUPPORTED, EFI_INVALID_PARAMETER: The image is not one that loads.
             EFI_OUT_OF_RESOURCES: No room for the image's pages or the core's own record.
             EFI_ACCESS_DENIED: Secure Boot refuses the image; ``verdict`` says why.
+            EFI_SECURITY_VIOLATION, EFI_ABORTED and others: Memory protection does; ``refusal`` says why.
         """
         if parent is None or self.loaded_image(parent) is None:
             return ImageResult(EfiStatus.EFI_INVALID_PARAMETER, None)
@@ -224,6 +228,11 @@ class ImageServices:
         interface = self._services.handles.protocols(handle).get(EFI_LOADED_IMAGE_PROTOCOL_GUID)
         return interface if isinstance(interface, LoadedImage) else None
 
+    def loaded_images(self) -> list[LoadedImage]:
+        """All loaded images but the firmware's own."""
+        found = (self.loaded_image(handle) for handle in self._services.handles)
+        return [image for image in found if image is not None and image.pe is not None]
+
     def _load(
         self, parent: int, device: int | None, rest: DevicePath | None, path: DevicePath | None, source: memoryview
     ) -> ImageResult:
@@ -245,12 +254,16 @@ class ImageServices:
         self, parent: int, device: int | None, rest: DevicePath | None, source: memoryview, private_data: int
     ) -> LoadedImage | EfiStatus:
         """CoreLoadPeImage."""
+        self.refusal = None
         pe = parse_pe(source)
         if isinstance(pe, PeRejection):
             return pe.status
         types = self._memory_types(pe.subsystem)
         if pe.machine not in _LOADABLE_MACHINES or types is None:
             return EfiStatus.EFI_UNSUPPORTED
+        self.refusal = self._services.core.protection.refuses(pe)
+        if self.refusal is not None:
+            return self.refusal.status
         alignment = pe.section_alignment
         pages = pages_for(pe.image_size + (alignment if alignment > PAGE_SIZE else 0))
         status, base = self._allocate_image_pages(pe, types[0], pages)
@@ -274,6 +287,7 @@ class ImageServices:
         runtime_data = 0
         if registered:
             runtime_data = self._services.allocate_pool(_RT_DATA, _RUNTIME_IMAGE_ENTRY_SIZE).buffer or 0
+        self._services.core.protection.protect_image(pe, address)
         return LoadedImage(
             parent_handle=parent,
             device_handle=device,

@@ -158,6 +158,8 @@ class MemoryServices:
             key = core.memory_map.key
             freed_type = core.memory_map.type_at(memory) if core.memory_attributes_table is not None else None
             status = core.pages.free_pages(memory, pages)
+            if status is SUCCESS:
+                core.protection.freed(memory, memory + (pages << PAGE_SHIFT))
             if freed_type in TABLE_TYPES and status is SUCCESS:
                 self._rebuild_attributes_table()
             if core.memory_map.key != key:

@@ -17,6 +17,7 @@ from tdvfsh.formats.linux import is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe.findings import findings
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.pe.protection import policy_verdicts
 from tdvfsh.formats.pe.signature_facts import signature_facts
 from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.formats.tcg.event_log import SHA384, is_event_log, parse_event_log
@@ -117,7 +118,9 @@ def _pe(source: ByteSource) -> dict[str, object]:
     if isinstance(verdict, PeImage):
         wrong = [{"what": finding.what, "effect": finding.effect} for finding in findings(verdict)]
         signed = signature_facts(verdict, source)
-        return {"status": SUCCESS.name, **_plain(asdict(verdict)), "findings": wrong, "signatures": signed}
+        protected = [one._asdict() for one in policy_verdicts(verdict)]
+        judged = {"findings": wrong, "protection": protected, "signatures": signed}
+        return {"status": SUCCESS.name, **_plain(asdict(verdict)), **judged}
     return {"status": verdict.status.name, "image_error": int(verdict.image_error), "why": verdict.why}
 
 

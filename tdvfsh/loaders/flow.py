@@ -238,6 +238,10 @@ def why_not_loaded(services: BootServices, path: str) -> str:
     verdict = services.images.verdict
     if verdict is not None and verdict.status.is_error:
         return f"Secure Boot refuses {path}: {verdict.why}"
+    refusal = services.images.refusal
+    if refusal is not None:
+        policy = services.core.protection.policy.name
+        return f"memory protection ({policy}) refuses {path}: {refusal.why}"
     return f"the firmware does not take {path} for an image it can load"
 
 

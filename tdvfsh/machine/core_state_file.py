@@ -8,6 +8,7 @@ real_time_clock     ``start_ns``, ``time_zone``, ``daylight``, ``wakeup`` (ISO 8
                     ``wakeup_pending``
 monotonic_count     what GetNextMonotonicCount returns next
 system_table        null or an address
+protection          ``[start, end, attributes]``: access attributes that were set on single ranges
 events              ``next``: number of the next one; ``tpl``; ``watchdog``: null or ``[due, seconds]``; ``queue``:
                     numbers; ``ready``: numbers of those that come with the processor; ``events``: ``[number, type,
                     tpl, null or [function, context], group, signaled, due, period]`` of programs
@@ -43,6 +44,7 @@ def core_state_to_dict(core: DxeCore) -> Json:
         "real_time_clock": _clock(core.real_time_clock),
         "monotonic_count": core.monotonic_counter.count,
         "system_table": core.system_table,
+        "protection": [list(span) for span in core.protection.ranges()],
         "events": _events(core.events),
         "opens": [
             [handle, str(guid), [list(entry) for entry in entries]]
@@ -57,6 +59,9 @@ def read_core_state(core: DxeCore, data: Json) -> None:
     if "variables" not in data:
         core.events._next = int(data["events"])
         return
+    core.protection.freed(0, 1 << 64)
+    for start, end, attributes in data.get("protection", ()):
+        core.protection.set_range(start, end, attributes)
     core.variables = VariableStore(
         tuple(Variable(name, Guid(vendor), bits, bytes.fromhex(text)) for name, vendor, bits, text in data["variables"])
     )

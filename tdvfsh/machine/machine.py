@@ -10,6 +10,8 @@ from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory.import_map import core_from_descriptors
+from tdvfsh.dxe.memory.protection import POLICIES, MemoryProtection
+from tdvfsh.dxe.memory_attribute_protocol import MemoryAttributeProtocol
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
@@ -28,7 +30,11 @@ from tdvfsh.td.sec import SecAccept, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import BootAccept
-from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_LOADED_IMAGE_PROTOCOL_GUID
+from tdvfsh.uefi.guids import (
+    EDKII_MEMORY_ACCEPT_PROTOCOL_GUID,
+    EFI_LOADED_IMAGE_PROTOCOL_GUID,
+    EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID,
+)
 from tdvfsh.uefi.memory import (
     EfiMemoryType,
     MemoryDescriptor,
@@ -103,8 +109,17 @@ class Machine:
         self.dma = DmaAccepts(self.services, self.start.dma if options.td else NO_DMA)
         self.dma.install()
         set_faults(self, faults)
+        self._protect(options.protect)
         if self.start.keys is not None:
             self._secure_boot(self.start.keys.values)
+
+    def _protect(self, name: str) -> None:
+        core = self.services.core
+        core.protection = MemoryProtection(POLICIES[name])
+        core.protection.adopt(core.memory_map)
+        if core.protection.policy.memory_attribute_protocol:
+            protocol = MemoryAttributeProtocol(self.services)
+            core.handles.install_protocol_interface(None, EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID, protocol)
 
     def _secure_boot(self, keys: dict[str, bytes]) -> None:
         from tdvfsh.dxe.secure_boot.databases import enroll

@@ -26,8 +26,8 @@ _TIES: Final = frozenset({"take_descriptor_page", "pages"})
 _TD_PARTS: Final = ("contents", "shared", "sept")
 _TDCALL_COUNTS: Final = ("calls", "exits", "groups", "faults")
 _CORE_PARTS: Final = (
-    "memory_map", "gcd", "pool", "handles", "events", "configuration_tables", "variables", "real_time_clock",
-    "monotonic_counter",
+    "memory_map", "gcd", "pool", "protection", "handles", "events", "configuration_tables", "variables",
+    "real_time_clock", "monotonic_counter",
 )  # fmt: skip
 _CORE_FACTS: Final = ("system_table", "memory_attributes_table", "at_runtime", "exit_boot_services_called")
 _MUTABLE: Final = (set, dict, list)

@@ -87,6 +87,12 @@ _KEYS: Final = {
     NO_KEYS: "none: every image runs",
     MICROSOFT_KEYS: "Microsoft's, as Debian's OVMF.inteltdx.ms.fd has them",
 }
+_PROTECTIONS: Final = {
+    "none": "all memory is writable and executable",
+    "ovmf": "as OVMF is built: only images of firmware volumes are protected",
+    "nx": "edk2 with PcdImageProtectionPolicy 3 and PcdDxeNxMemoryProtectionPolicy 0xC000000000007FD5",
+    "strict": "as Project Mu: what cannot be protected, or lacks NX_COMPAT, is refused",
+}
 PLAIN_VM: Final = "plain VM"
 NO_ACCEPT_AT_EXIT: Final = "none"
 UNLESS_OBJECTED: Final = "unless-objected"
@@ -173,6 +179,10 @@ class TdOptions:
         "Secure Boot: the keys that firmware has; a folder of PK, KEK, db and dbx ends with /",
         default=AUTOMATIC, form="KEYS", names=_KEYS, or_file=".fd",
     )  # fmt: skip
+    protect: Word = Word(
+        "memory protection: code read-only, data not executable",
+        default="ovmf", form="POLICY", names=_PROTECTIONS, sweep=True,
+    )  # fmt: skip
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 
@@ -214,6 +224,7 @@ class TdOptions:
             "host_page_size": self.host_page_size or AUTOMATIC,
             "sept_ve_disable": self.td and self.sept_ve_disable,
             "accept_at_exit": self.accept_at_exit,
+            "protect": self.protect,
             "faults": list(self.fault),
         }
 

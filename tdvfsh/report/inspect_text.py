@@ -33,6 +33,12 @@ _MACHINES: Final = {
     0x200: "IA64",
 }
 _SUBSYSTEMS: Final = {10: "EFI application", 11: "EFI boot service driver", 12: "EFI runtime driver", 13: "EFI ROM"}
+_VERDICTS: Final = {
+    "runs": "runs",
+    "unprotected": "loaded without protection",
+    "faults": "loaded, and stopped when it runs",
+    "refused": "refused",
+}
 _MOST_SEGMENTS: Final = 16
 _WIDTH: Final = 100
 _DIGEST_SHOWN: Final = 16
@@ -76,6 +82,7 @@ def _pe(facts: Facts) -> list[str]:
         ("alignment", f"sections {int(facts['section_alignment']):#x}, file {int(facts['file_alignment']):#x}"),
         ("relocatable", relocations),
         *_signatures(facts["signatures"]),
+        *_protection(facts),
     ]
     return [*_block(rows), *_pe_sections(facts), *_pe_findings(facts)]
 
@@ -95,6 +102,15 @@ def _signatures(facts: Facts) -> Rows:
         rows.insert(-1, ("signed by", f"{one['signer']}, of {one['issuer']}{changed}"))
     if not facts["whole_table"]:
         rows.insert(-1, ("certificates", "the table is damaged: with Secure Boot firmware refuses the image"))
+    return rows
+
+
+def _protection(facts: Facts) -> Rows:
+    """What firmware with memory protection makes of it; ``ovmf`` loads everything as it is."""
+    rows: Rows = []
+    for one in _sequence(facts.get("protection"))[1:]:
+        why = f": {printable(str(one['why']))}" if one["why"] else ""
+        rows.append((f"protect {one['policy']}", f"{_VERDICTS[one['verdict']]}{why}"))
     return rows
 
 

@@ -158,16 +158,18 @@ class Program:
         return bytes(code)
 
 
-def pe_image(text: bytes, subsystem: int = 10, entry: int = _TEXT_RVA) -> bytes:
-    """An x64 EFI image with one readable, writable and executable section."""
+def pe_image(
+    text: bytes, subsystem: int = 10, entry: int = _TEXT_RVA, flags: int = 0xE0000020, dll_characteristics: int = 0
+) -> bytes:
+    """An x64 EFI image with one section, readable, writable and executable as a rule."""
     raw = text + bytes(-len(text) % _ALIGNMENT)
     size_of_image = _TEXT_RVA + -(-len(raw) // 0x1000) * 0x1000
     dos = b"MZ" + bytes(58) + struct.pack("<I", 64)
     header = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22)
     optional = struct.pack("<HBBIIIII", 0x20B, 0, 0, len(raw), 0, 0, entry, _TEXT_RVA)
     optional += struct.pack("<QIIHHHHHHIIIIHH", 0, 0x1000, _ALIGNMENT, 0, 0, 0, 0, 0, 0, 0, size_of_image, 0x200, 0,
-                            subsystem, 0)  # fmt: skip
+                            subsystem, dll_characteristics)  # fmt: skip
     optional += struct.pack("<QQQQII", 0, 0, 0, 0, 0, 16) + bytes(128)
-    section = struct.pack("<8sIIIIIIHHI", b".text", len(text), _TEXT_RVA, len(raw), 0x200, 0, 0, 0, 0, 0xE0000020)
+    section = struct.pack("<8sIIIIIIHHI", b".text", len(text), _TEXT_RVA, len(raw), 0x200, 0, 0, 0, 0, flags)
     headers = dos + header + optional + section
     return headers + bytes(0x200 - len(headers)) + raw

@@ -123,7 +123,8 @@ def test_the_usual_td_is_the_contracts() -> None:
     assert TdOptions().as_dict() == {
         "memory": 4 << 30, "vcpus": 1, "gpaw": 48, "accept": "512M", "on_demand": "none", "profile": "auto",
         "loader": "direct", "firmware_model": "auto", "td": True, "firmware": None, "map": None,
-        "cost": ["kvm-4k"], "host_page_size": "auto", "sept_ve_disable": True, "accept_at_exit": "none", "faults": [],
+        "cost": ["kvm-4k"], "host_page_size": "auto", "sept_ve_disable": True, "accept_at_exit": "none",
+        "protect": "ovmf", "faults": [],
         "loader_file": None, "measurement": "cc",
     }  # fmt: skip
 

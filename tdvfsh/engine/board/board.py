@@ -413,7 +413,7 @@ class Board:
             return
         if number == _DEBUG and interrupts.stepping:
             interrupts.stepped()
-        elif number == _PAGE_FAULT and self._faults.shared_access():
+        elif number == _PAGE_FAULT and (self._faults.shared_access() or self._faults.protected()):
             pass
         elif state.software_interrupt and not may_call(state, self.cpu.memory, number):
             self._refuse_call(number)

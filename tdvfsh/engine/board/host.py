@@ -25,6 +25,10 @@ class BoardHost(Protocol):
         """Address of the interrupt table that the host stands in for; None where there is none."""
         ...
 
+    def memory_name(self, address: int) -> str:
+        """What memory at an address is to firmware: its memory type; empty where the host does not know."""
+        ...
+
     def date(self) -> datetime:
         """The date and time that the CMOS clock shows."""
         ...

@@ -16,6 +16,8 @@ from tdvfsh.units import PAGE_SIZE, align_down
 
 _RESERVED_BIT: Final = 1 << 3
 _WRITE: Final = 1 << 1
+_PROTECTION: Final = 1 << 0
+_FETCH: Final = 1 << 4
 _TRAP: Final = 1 << 8
 _QUALIFICATIONS: Final = {"read": 1, "write": 2, "fetch": 4}
 
@@ -67,6 +69,30 @@ class MemoryFaults:
             VirtualizationInfo(exits.EPT_VIOLATION, qualification, linear=linear, physical=found.physical)
         )
         return True
+
+    def protected(self) -> bool:
+        """Whether a page fault was for what firmware's page tables forbid: then the run ends; False for any other.
+
+        Raises:
+            GuestStopped: It was, in firmware of the host's.
+        """
+        guest, code = self._guest, self._guest.state.error_code
+        if not guest.in_firmware or code & _RESERVED_BIT:
+            return False
+        address = guest.state.control(2)
+        where = self._name(address)
+        if code & _FETCH and code & _PROTECTION:
+            guest.stop(f"jump to {where}, which is not executable", address, "fetch")
+        if code & _WRITE and code & _PROTECTION:
+            guest.stop(f"write to {where}, which is read-only", address, "write")
+        if guest.td.ram.contains(address, address + 1) and not code & _PROTECTION:
+            kind = "write" if code & _WRITE else "fetch" if code & _FETCH else "read"
+            guest.stop(f"{kind} of {where}, which may not be read", address, kind)
+        return False
+
+    def _name(self, address: int) -> str:
+        place, kind = self._guest.host.code.place(address), self._guest.host.memory_name(address)
+        return f"{place} of {kind}" if kind else place
 
     def after_shared_access(self) -> None:
         """The one instruction is over, or could not be: the entry and the trap flag are the guest's again."""

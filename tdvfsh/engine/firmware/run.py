@@ -113,6 +113,10 @@ class _Host:
     now: Callable[[], datetime]
     interrupt_table: int | None = None
 
+    def memory_name(self, address: int) -> str:
+        """The host does not know."""
+        return ""
+
     def date(self) -> datetime:
         """The CMOS clock's date."""
         return self.now()

@@ -6,6 +6,7 @@ import struct
 from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.memory_attribute_protocol import MemoryAttributeProtocol
 from tdvfsh.dxe.protocols import MemoryAccept, SimpleFileSystem
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
@@ -16,6 +17,7 @@ from tdvfsh.engine.protocols.device_path import DevicePathProtocols
 from tdvfsh.engine.protocols.hii import HiiProtocols
 from tdvfsh.engine.protocols.hii_resources import hii_package_list
 from tdvfsh.engine.protocols.load_file import LoadFile2Protocol, PiecedFile
+from tdvfsh.engine.protocols.memory_attribute import GuestMemoryAttributes
 from tdvfsh.engine.protocols.pci_io import install_pci_functions
 from tdvfsh.engine.protocols.rng import RandomNumbers
 from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
@@ -33,6 +35,7 @@ from tdvfsh.uefi.guids import (
     EFI_LOAD_FILE2_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID,
     EFI_LOADED_IMAGE_PROTOCOL_GUID,
+    EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID,
     EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
 )
 from tdvfsh.uefi.status import EfiStatus
@@ -82,6 +85,12 @@ def install_firmware_protocols(context: GuestContext, tables: SystemTables, cons
     interfaces.register(
         EFI_DISK_IO_PROTOCOL_GUID,
         lambda handle, disk: BlockIoProtocol(context, disk).disk_io() if isinstance(disk, Disk) else None,
+    )
+    interfaces.register(
+        EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID,
+        lambda handle, thing: (
+            GuestMemoryAttributes(context, thing).structure if isinstance(thing, MemoryAttributeProtocol) else None
+        ),
     )
     interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(context, thing))
     for protocols in (

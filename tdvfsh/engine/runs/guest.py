@@ -9,6 +9,7 @@ from functools import partial
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.memory.runtime_attributes import pack_table, runtime_attributes
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Interfaces
 from tdvfsh.engine.abi.memory import find_area
@@ -25,6 +26,7 @@ from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_im
 from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.runs.guest_calls import GuestCalls
 from tdvfsh.engine.runs.layout import lay_out
+from tdvfsh.engine.runs.memory_protection import protect_memory
 from tdvfsh.engine.runs.observer import RunObserver
 from tdvfsh.engine.services.capsule_services import CapsuleServices
 from tdvfsh.engine.services.driver_overrides import GuestDriverOverrides
@@ -44,7 +46,8 @@ from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.uefi.memory import EfiMemoryType
+from tdvfsh.uefi.guids import EFI_MEMORY_ATTRIBUTES_TABLE_GUID
+from tdvfsh.uefi.memory import EfiMemoryType, memory_type_name
 from tdvfsh.units import PAGE_SIZE
 
 
@@ -94,6 +97,7 @@ class GuestFirmware:
         self.clock, self.ram, self.cpu = board.clock, board.ram, board.cpu
         layout = lay_out(machine, board)
         self._interrupt_table = layout.interrupt_table
+        self._protects = layout.paging is not None
         calls = GuestCalls(
             machine=machine,
             board=board,
@@ -101,6 +105,7 @@ class GuestFirmware:
             code=self.code,
             observer=observer,
             runs_systems=serial is not None,
+            protect=protect_memory(machine, layout.paging),
         )
         self.context = context = GuestContext(
             machine=machine,
@@ -172,6 +177,11 @@ class GuestFirmware:
         """Address of the interrupt table that programs run with."""
         return self._interrupt_table
 
+    def memory_name(self, address: int) -> str:
+        """The memory type at an address."""
+        kind = self.core.memory_map.type_at(address)
+        return "" if kind is None else memory_type_name(kind)
+
     def date(self) -> datetime:
         """The virtual date and time."""
         return self.core.real_time_clock.now(self.clock.now_ns)
@@ -203,6 +213,15 @@ class GuestFirmware:
     def unload_function(self, handle: int, image: LoadedImage) -> int:
         """Address of an image's Unload function, 0 where it has none."""
         return unload_function(self.context, handle, image)
+
+    def leaving_boot_services(self) -> None:
+        """ExitBootServices is called: firmware that protects memory describes that of the runtime drivers."""
+        services, tables = self.services, self.core.configuration_tables
+        if self._protects and not services.at_runtime and EFI_MEMORY_ATTRIBUTES_TABLE_GUID not in tables:
+            entries = runtime_attributes(services.memory_map_view().descriptors, services.images.loaded_images())
+            table = self.context.interfaces.structure([pack_table(entries)])
+            tables[EFI_MEMORY_ATTRIBUTES_TABLE_GUID] = table
+            self.tables.update_configuration_tables()
 
     def left_boot_services(self) -> None:
         """ExitBootServices has succeeded: no watchdog any more, and the observer may wait for an operating system."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.engine.abi.journal import CallJournal
@@ -35,6 +36,7 @@ class GuestCalls:
         code: Names for callers; it learns of the kernel.
         observer: Notified of services and of an operating system.
         runs_systems: Whether an operating system is run on; without that the run ends at its first instruction.
+        protect: Brings the page tables up to date with what services have changed.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class GuestCalls:
         code: LoadedCode,
         observer: RunObserver,
         runs_systems: bool,
+        protect: Callable[[], None],
     ) -> None:
         self._machine = machine
         self._board = board
@@ -54,6 +57,7 @@ class GuestCalls:
         self._code = code
         self._observer = observer
         self._runs_systems = runs_systems
+        self._protect = protect
         self._journal = CallJournal(machine, board.ram)
         self._serving: list[str] = []
         self._depth = 0
@@ -69,6 +73,7 @@ class GuestCalls:
         if self._depth == MOST_NESTED:
             self._refuse_nesting(function)
         self._board.map_accepted()  # the shell, too, accepts
+        self._protect()
         cpu = self._cpu
         outer = cpu.read("RSP")
         rest = arguments[4:]
@@ -143,6 +148,7 @@ class GuestCalls:
         finally:
             self._serving.pop()
         self._board.map_accepted()
+        self._protect()
         self._observer.served(service.name, caller)
         return int(answer) if answer is not None else 0
 

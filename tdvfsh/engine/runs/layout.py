@@ -8,7 +8,8 @@ from typing import Final
 from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
 from tdvfsh.engine.abi.stubs import Stubs
 from tdvfsh.engine.board.board import Board
-from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
+from tdvfsh.engine.x86.paging import IDT_SIZE, gibibyte_leaves, page_tables, page_tables_size
+from tdvfsh.engine.x86.protected_paging import ROOM, ProtectedPaging
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up
@@ -26,11 +27,13 @@ class FirmwareLayout:
         interrupt_table: Address of the interrupt table that programs run with.
         heap: Room for structures.
         stubs: Entry points of services, in runtime code.
+        paging: Page tables that protect memory; None where nothing is protected.
     """
 
     interrupt_table: int
     heap: FirmwareHeap
     stubs: Stubs
+    paging: ProtectedPaging | None
 
 
 def lay_out(machine: Machine, board: Board) -> FirmwareLayout:
@@ -42,12 +45,18 @@ def lay_out(machine: Machine, board: Board) -> FirmwareLayout:
     ram = board.ram
     end = max(ram.end, 1 << 32)
     tables = page_tables_size(end)
-    size = tables + 3 * PAGE_SIZE + _STACK_SIZE + _HEAP_SIZE
+    protected = machine.services.core.protection.policy.enforced
+    room = ROOM if protected else 0
+    size = tables + room + 3 * PAGE_SIZE + _STACK_SIZE + _HEAP_SIZE
     start = find_area(machine, EfiMemoryType.EfiBootServicesData, size)
     ram.write(start, page_tables(start, end))
-    gdt = start + tables
+    paging = None
+    if protected:
+        leaves, count = gibibyte_leaves(start, end)
+        paging = ProtectedPaging(ram.write_physical, board.cpu.forget_translations, leaves, count, start + tables)
+    gdt = start + tables + room
     idt = gdt + PAGE_SIZE
     stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
     board.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
     stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
-    return FirmwareLayout(idt, FirmwareHeap(stack + _STACK_SIZE, start + size), Stubs(ram, stubs, _STUBS_SIZE))
+    return FirmwareLayout(idt, FirmwareHeap(stack + _STACK_SIZE, start + size), Stubs(ram, stubs, _STUBS_SIZE), paging)

@@ -33,6 +33,10 @@ class ImageHost(Protocol):
         """Address of an image's Unload function, 0 where it has none."""
         ...
 
+    def leaving_boot_services(self) -> None:
+        """Called when ExitBootServices is asked for."""
+        ...
+
     def left_boot_services(self) -> None:
         """Called when ExitBootServices has succeeded."""
         ...
@@ -150,6 +154,7 @@ class ImageServices:
     @service(service_names.EXIT_BOOT_SERVICES, "qq", own_record=True)
     def exit_boot_services(self, image_handle: int, map_key: int) -> EfiStatus:
         """EFI_EXIT_BOOT_SERVICES."""
+        self._host.leaving_boot_services()
         status = self._services.exit_boot_services(image_handle, map_key)
         if status is SUCCESS:
             self._host.left_boot_services()

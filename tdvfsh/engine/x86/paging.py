@@ -49,5 +49,10 @@ def page_tables(base: int, end: int) -> bytes:
     return struct.pack(f"<{_ENTRIES}Q", *top, *[0] * (_ENTRIES - tables)) + struct.pack(f"<{len(leaves)}Q", *leaves)
 
 
+def gibibyte_leaves(base: int, end: int) -> tuple[int, int]:
+    """Where the entries of such page tables stand that map one GiB each, and how many there are."""
+    return base + PAGE_SIZE, _gibibytes(end)
+
+
 def _gibibytes(end: int) -> int:
     return max(4, -(-end // GIB))

@@ -42,6 +42,9 @@ class BareHost:
     def date(self) -> datetime:
         return datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 
+    def memory_name(self, address: int) -> str:
+        return ""
+
     def halted(self) -> None:
         raise AssertionError("only programs under an interrupt table of the host's halt here")
 

@@ -1,0 +1,77 @@
+"""What each policy of memory protection makes of an image, and that inspection tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.formats.inspect import inspect_file
+from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.pe.protection import ImageRefusal, code_ranges, policy_verdicts
+from tdvfsh.report.inspect_text import inspect_lines
+from tdvfsh.uefi.status import EfiStatus
+from tests.engine.assembler import pe_image
+from tests.formats.pe_builder import Section, build_pe
+
+CODE, WRITABLE_CODE, EXECUTABLE_DATA = 0x60000020, 0xE0000020, 0x60000040
+
+
+def parsed(image: bytes) -> PeImage:
+    pe = parse_pe(memoryview(image))
+    assert isinstance(pe, PeImage)
+    return pe
+
+
+@pytest.mark.parametrize(
+    ("image", "nx", "strict", "why"),
+    [
+        (pe_image(b"\xc3", flags=CODE, dll_characteristics=0x100), "runs", "runs", ""),
+        (pe_image(b"\xc3", flags=CODE), "runs", "refused", "it does not say NX_COMPAT (EFI_SECURITY_VIOLATION)"),
+        (pe_image(b"\xc3", flags=CODE, subsystem=11), "runs", "runs", ""),  # drivers need not say it
+        (
+            pe_image(b"\xc3", flags=WRITABLE_CODE, dll_characteristics=0x100),
+            "faults",
+            "refused",
+            ".text is writable and executable (EFI_LOAD_ERROR)",
+        ),
+        (
+            pe_image(b"\xc3", flags=EXECUTABLE_DATA, dll_characteristics=0x100),
+            "faults",
+            "faults",
+            "its entry point 0x1000 is in data, which is not executable",
+        ),
+        (
+            build_pe(section_alignment=0x200, subsystem=11),
+            "unprotected",
+            "refused",
+            ".text is writable and executable (EFI_LOAD_ERROR)",
+        ),
+    ],
+)
+def test_policies_judge_an_image(image: bytes, nx: str, strict: str, why: str) -> None:
+    verdicts = {one.policy: one for one in policy_verdicts(parsed(image))}
+    assert (verdicts["ovmf"].verdict, verdicts["nx"].verdict, verdicts["strict"].verdict) == ("runs", nx, strict)
+    assert verdicts["strict"].why == why
+
+
+def test_code_that_overlaps_or_leaves_the_image_is_not_protected() -> None:
+    text = Section(b".text", 0x1000, 0x2000, 0x400, 0x200)
+    other = Section(b".data", 0x2000, 0x1000, 0x600, 0x200)
+    assert code_ranges(parsed(build_pe((text, other)))) == ImageRefusal(
+        EfiStatus.EFI_INVALID_PARAMETER, ".data overlaps other code"
+    )
+    outside = text._replace(virtual_size=0x9000)
+    assert code_ranges(parsed(build_pe((outside,)))) == ImageRefusal(
+        EfiStatus.EFI_INVALID_PARAMETER, ".text ends past the image"
+    )
+    assert code_ranges(parsed(build_pe((text._replace(virtual_size=0x1234),)))) == [(0x1000, 0x3000)]
+
+
+def test_inspect_says_which_policies_refuse_an_image_and_why(tmp_path: Path) -> None:
+    path = tmp_path / "odd.efi"
+    path.write_bytes(pe_image(b"\xc3", flags=WRITABLE_CODE))
+    lines = inspect_lines(inspect_file(path))
+    nx = next(line for line in lines if line.lstrip().startswith("protect nx"))
+    assert ".text is code that is to be writable, and is mapped read-only" in nx
+    assert any("refused: it does not say NX_COMPAT (EFI_SECURITY_VIOLATION)" in line for line in lines)
