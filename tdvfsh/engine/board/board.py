@@ -105,7 +105,7 @@ class Board:
         self._stand_ins: dict[int, Callable[[], int]] = {}
         self._spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
-        self.devices = Devices(bus, self._sent, host.date, self.clock.poll, cmos)
+        self.devices = Devices(bus, self._sent, host.date, self.clock.poll, self.clock.access, cmos)
         apics = [LocalApic(number, self._now, CYCLES_PER_NANOSECOND, bus) for number in range(td.vcpus)]
         for apic in apics:
             apic.ended = self.devices.io_apic.ended
@@ -171,7 +171,7 @@ class Board:
         self.clock.uneven = True
         self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
-        self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
         self.cpu.store_plainly()
         self._preemption.begin()
 
@@ -188,7 +188,7 @@ class Board:
         self.ram.paging = self._guest.translate
         self.clock.uneven = True
         self.cpu.mapped.map_accepted()
-        self.cpu.stop_before_ports(self._instructions.stops_at_port)
+        self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
         self.cpu.store_plainly()
         if not self.td.is_td:
             map_devices(self.cpu, self.td, self.devices.memory)

@@ -10,8 +10,6 @@ from typing import Final
 _PORTS: Final = (
     (0x00, 0x10, "8237 DMA"),
     (0x20, 0x22, "8259 PIC"),
-    (0x40, 0x44, "8254 PIT"),
-    (0x61, 0x62, "PC speaker"),
     (0x81, 0x90, "8237 DMA"),
     (0xA0, 0xA2, "8259 PIC"),
     (0xC0, 0xE0, "8237 DMA"),

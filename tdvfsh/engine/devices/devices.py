@@ -31,6 +31,7 @@ class Devices:
         console: Takes each byte that the serial port sends.
         date: The date and time.
         now: Virtual nanoseconds, for a guest that polls.
+        access: Virtual nanoseconds, for a guest that compares clocks.
         cmos: CMOS registers that are set from the start.
 
     Attributes:
@@ -47,12 +48,13 @@ class Devices:
         console: Callable[[int], None],
         date: Callable[[], datetime],
         now: Callable[[], int],
+        access: Callable[[], int],
         cmos: Mapping[int, int] | None = None,
     ) -> None:
         self.missing: Counter[str] = Counter()
         self.io_apic = IoApic(bus)
         self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
-        self.ports = Ports(self.serial, CmosClock(date, cmos), now, self.missing)
+        self.ports = Ports(self.serial, CmosClock(date, cmos), now, access, self.missing)
         self.memory = DeviceBus("address", self.missing, absent_address)
         self.memory.attach(ADDRESS, SIZE, "I/O APIC", self.io_apic)
         ahci = AhciController(self.missing)

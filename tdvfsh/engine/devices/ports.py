@@ -13,6 +13,8 @@ from tdvfsh.engine.devices.absent import absent_port
 from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.cmos import INDEX, CmosClock
 from tdvfsh.engine.devices.cmos import PORTS as CMOS_PORTS
+from tdvfsh.engine.devices.interval_timer import COUNTERS, SPEAKER, IntervalTimer
+from tdvfsh.engine.devices.interval_timer import PORTS as COUNTER_PORTS
 from tdvfsh.engine.devices.power_management import PM1_EVENT, PM_SIZE, PowerManagement
 from tdvfsh.engine.devices.serial_port import COM1, SerialPort
 from tdvfsh.engine.errors import GuestReset
@@ -31,14 +33,23 @@ class Ports(DeviceBus):
         serial: COM1.
         clock: The CMOS.
         now: Virtual nanoseconds, for a guest that polls.
+        access: Virtual nanoseconds, for a guest that compares clocks.
         missing: Counts accesses that nothing answers.
     """
 
     def __init__(
-        self, serial: SerialPort, clock: CmosClock, now: Callable[[], int], missing: Counter[str] | None = None
+        self,
+        serial: SerialPort,
+        clock: CmosClock,
+        now: Callable[[], int],
+        access: Callable[[], int],
+        missing: Counter[str] | None = None,
     ) -> None:
         super().__init__("port", missing, absent_port)
         self.attach(INDEX, CMOS_PORTS, "CMOS", clock)
+        timer = IntervalTimer(access, self.missing)
+        self.attach(COUNTERS, COUNTER_PORTS, "8254 PIT", timer)
+        self.attach(SPEAKER, 1, "PC speaker", timer.speaker)
         self.attach(POST_CODE, 1, "POST code", PostCode())
         self.attach(SYSTEM_CONTROL, 1, "system control port A", SystemControl())
         self.attach(COM1, _COM1_PORTS, "COM1", serial)

@@ -71,8 +71,8 @@ def test_what_nothing_answers_is_counted_by_name() -> None:
 def test_a_device_that_a_pc_may_have_is_named_when_a_guest_looks_for_it() -> None:
     ports, memory = DeviceBus("port", absent=absent_port), DeviceBus("address", absent=absent_address)
     ports.write(0xA1, 1, 0xFF)
-    ports.read(0x40, 1)
+    ports.read(0x2F8, 1)
     ports.read(0x1234, 1)
     memory.read(0xFED00000, 8)
-    assert ports.missing == {"port 0xa1 (8259 PIC, write)": 1, "port 0x40 (8254 PIT, read)": 1, "port 0x1234 (read)": 1}
+    assert ports.missing == {"port 0xa1 (8259 PIC, write)": 1, "port 0x2f8 (COM2, read)": 1, "port 0x1234 (read)": 1}
     assert memory.missing == {"address 0xfed00000 (HPET, read)": 1}

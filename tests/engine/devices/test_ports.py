@@ -23,7 +23,7 @@ class Machine:
         self.sent = bytearray()
         serial = SerialPort(self.sent.append, lambda level: None)
         clock = CmosClock(lambda: datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
-        self.ports = Ports(serial, clock, lambda: self.now)
+        self.ports = Ports(serial, clock, lambda: self.now, lambda: self.now)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

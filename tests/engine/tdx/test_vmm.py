@@ -43,7 +43,7 @@ class Guest:
         self.conversions = 0
         self.device: dict[int, tuple[int, int]] = {}
         serial = SerialPort(self.sent.append, lambda level: None)
-        ports = Ports(serial, CmosClock(lambda: datetime(2024, 1, 1, tzinfo=UTC)), lambda: 0)
+        ports = Ports(serial, CmosClock(lambda: datetime(2024, 1, 1, tzinfo=UTC)), lambda: 0, lambda: 0)
         self.apic = LocalApic(5, lambda: 0, 2)
         cpuid = TdCpuid(lambda leaf, subleaf: (0, 0, 0, 0), 1, 2, True)
         vcpu = TdVcpu(0, TdMsrs(self.apic))
