@@ -105,6 +105,8 @@ class RunningGuest:
         if not self.state.hidden_flags & CODE_64:
             at += self.state.segment(CS).base
         first = min(_LONGEST_INSTRUCTION, PAGE_SIZE - at % PAGE_SIZE)
+        if first == _LONGEST_INSTRUCTION and (code := self.cpu.fetched(at, first)):
+            return code
         code = read(at, first) or b""
         rest = read(at + first, _LONGEST_INSTRUCTION - first) if code and first < _LONGEST_INSTRUCTION else None
         return code + (rest or b"")

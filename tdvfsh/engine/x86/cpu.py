@@ -34,6 +34,8 @@ _PORT_EMPTY: Final = 0xFFFFFFFF
 _FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
 _TSC_AUX: Final = 0xC0000103
+_USER: Final = 3
+_CODE_BUFFER: Final = 4096
 
 
 class StopKind(Enum):
@@ -99,6 +101,7 @@ class Cpu:
         self._numbers: dict[str, int] = {}
         self._word = ctypes.c_uint64()
         self._word_pointer = ctypes.byref(self._word)
+        self._code = ctypes.create_string_buffer(_CODE_BUFFER)
         self.model: int = (
             self._registers.UC_CPU_X86_SANDYBRIDGE
         )  # has no RDRAND, whose numbers would differ in each run
@@ -116,7 +119,10 @@ class Cpu:
         self._failure: BaseException | None = None
         self._watch: int | None = None
         self._hooks: list[object] = []
-        self._searches: list[tuple[Callable[[bytes, int], list[int]], Callable[[int], None]]] = []
+        self._searches: list[
+            tuple[Callable[[int], bool], Callable[[bytes, int], list[int]], Callable[[int], None]]
+        ] = []
+        self._on_translation: list[Callable[[int, int], None]] = []
         self._found: list[tuple[Callable[[int], None], int]] = []
         self._stop: Stop | None = None
         self._ticked = False
@@ -165,6 +171,11 @@ class Cpu:
             self._handle, number, self._word_pointer
         )  # the binding's reg_read is three times slower
         return self._word.value
+
+    def write_general(self, number: int, value: int) -> None:
+        """Set a general register by the emulator's number for it, as fast as :meth:`read`."""
+        self._word.value = value
+        self._library.uc_reg_write(self._handle, number, self._word_pointer)
 
     def forget_translations(self) -> None:
         """Drop what is known of linear addresses, as writing CR3 does."""
@@ -256,12 +267,20 @@ class Cpu:
         self._blocks = block_counter(self.uc, count)
         return self._blocks
 
-    def stop_before_ports(self, wanted: Callable[[bytes], bool]) -> None:
+    def stop_before_ports(self, wanted: Callable[[bytes], bool], user: bool = False) -> None:
         """From now on stop before each IN and OUT, INS and OUTS that ``wanted`` says so of, given the instruction.
 
-        The emulator has no intercept for them, so that code is looked through when it is translated.
+        The emulator has no intercept for them, so that code is looked through when it is translated, which is done
+        for each privilege level anew.
+
+        Args:
+            wanted: As above.
+            user: Only in user space.
         """
         code = PortCode()
+
+        def concerned(address: int) -> bool:
+            return not user or bool(self.read("CS") & _USER)
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             if self._passing_port:
@@ -270,30 +289,37 @@ class Cpu:
                 self._stop = Stop(StopKind.PORT, at)
                 self.uc.emu_stop()
 
-        self._look_through_code(code.places, reached)
+        self._look_through_code(concerned, code.places, reached)
 
     def store_plainly(self) -> None:
         """From now on let stores be as fast as they can be. Only after :meth:`stop_before_ports`."""
         self._stores.begin(self.mapped.runs)
+        self._on_translation.append(self._stores.translated)
 
     def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
         """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
-        strings = StringInstructions(self.uc, self._ram, td, self.read)
-
-        def places(code: bytes, address: int) -> list[int]:
-            strings.translated(address, len(code))
-            return strings.places(code, address)
+        strings = StringInstructions(self.uc, self._ram, td, self.read, self.write_general)
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             strings.reached(at, self.fetched(at, size))
 
-        self._look_through_code(places, reached)
+        self._on_translation.append(strings.translated)
+        self._look_through_code(strings.concern, strings.places, reached)
         return strings
 
     def _look_through_code(
-        self, places: Callable[[bytes, int], list[int]], reached: Callable[[object, int, int, object], None]
+        self,
+        concerned: Callable[[int], bool],
+        places: Callable[[bytes, int], list[int]],
+        reached: Callable[[object, int, int, object], None],
     ) -> None:
-        """Call ``reached`` before each instruction that ``places`` finds in a block of code that is translated."""
+        """Call ``reached`` before each instruction that ``places`` finds in a block of code that is translated.
+
+        Args:
+            concerned: Whether a block that begins at an address has to be looked through.
+            places: As above, in the code of such a block.
+            reached: As above.
+        """
         known = set[int]()
 
         def find(code: bytes, address: int) -> list[int]:
@@ -306,14 +332,18 @@ class Cpu:
 
         if not self._searches:
             self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, self._translated)
-        self._searches.append((find, hook))
+        self._searches.append((concerned, find, hook))
         self.uc.ctl_flush_tb()
 
     def _translated(self, uc: object, block: Any, before: object, data: object) -> None:
-        if self._stores.active:
-            self._stores.translated(block.pc, block.size)
-        code = self.fetched(block.pc, block.size)
-        found = [(hook, at) for find, hook in self._searches for at in find(code, block.pc)]
+        address, size = block.pc, block.size
+        for notify in self._on_translation:
+            notify(address, size)
+        searches = [(find, hook) for concerned, find, hook in self._searches if concerned(address)]
+        if not searches:
+            return
+        code = self.fetched(address, size)
+        found = [(hook, at) for find, hook in searches for at in find(code, address)]
         if found:
             self._found += found
             self.uc.emu_stop()
@@ -329,11 +359,11 @@ class Cpu:
 
     def fetched(self, address: int, size: int) -> bytes:
         """Code as the processor sees it, which is about to execute it."""
-        buffer = ctypes.create_string_buffer(size)
+        buffer = self._code if size <= _CODE_BUFFER else ctypes.create_string_buffer(size)
         status = self._library.uc_vmem_read(
             self._handle, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, buffer, ctypes.c_size_t(size)
         )
-        return b"" if status else buffer.raw
+        return b"" if status else ctypes.string_at(buffer, size)
 
     def _read_linear(self, address: int, size: int) -> bytes | None:
         try:
@@ -462,8 +492,8 @@ class Cpu:
 
         def time_stamp(handle: object, key: object) -> int:
             cycles = self._clock() * CYCLES_PER_NANOSECOND
-            self.uc.reg_write(registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
-            self.uc.reg_write(registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
+            self.write_general(registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
+            self.write_general(registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
             if self.interrupt_due():
                 self._stop = Stop(StopKind.TIME)
                 self.uc.emu_stop()

@@ -17,13 +17,21 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.extra import cpu_extra
 
-_PIECE_SHIFT: Final = 16
+_PIECE_SHIFT: Final = 14
 _PIECE: Final = 1 << _PIECE_SHIFT
 _END: Final = 1 << 64
+
+
+class _CodeHook(NamedTuple):
+    """The hook of memory ``[start, end)`` that code was translated from."""
+
+    start: int
+    end: int
+    hook: object
 
 
 class PlainStores:
@@ -42,6 +50,7 @@ class PlainStores:
         self._physical = ctypes.c_uint64()
         self._hooks: dict[tuple[int, int], object] = {(1, 0): self._watch(1, 0)}
         self._with_code: set[int] = set()
+        self._code_hooks: dict[int, _CodeHook] = {}
         self.active = False
 
     def _watch(self, begin: int, end: int) -> object:
@@ -87,9 +96,23 @@ class PlainStores:
         if piece in self._with_code:
             return
         self._with_code.add(piece)
-        begin, end = (piece << _PIECE_SHIFT, (piece + 1 << _PIECE_SHIFT) - 1) if piece >= 0 else (1, 0)
-        self._uc.hook_add(self._unicorn.UC_HOOK_MEM_FETCH_PROT, _never, begin=begin, end=end)
+        if piece >= 0:
+            self._hook_code(piece << _PIECE_SHIFT, piece + 1 << _PIECE_SHIFT)
+        else:
+            self._uc.hook_add(self._unicorn.UC_HOOK_MEM_FETCH_PROT, _never, begin=1, end=0)
         self._forget_translations()
+
+    def _hook_code(self, start: int, end: int) -> None:
+        """One hook for pieces that lie side by side: each slow store looks through all hooks."""
+        for edge in (start, end):
+            beside = self._code_hooks.pop(edge, None)
+            if beside is not None:
+                other = beside.end if edge == beside.start else beside.start
+                del self._code_hooks[other]
+                self._uc.hook_del(beside.hook)
+                start, end = min(start, beside.start), max(end, beside.end)
+        hook: object = self._uc.hook_add(self._unicorn.UC_HOOK_MEM_FETCH_PROT, _never, begin=start, end=end - 1)
+        self._code_hooks[start] = self._code_hooks[end] = _CodeHook(start, end, hook)
 
 
 def _never(uc: object, access: int, address: int, size: int, value: int, data: object) -> bool:

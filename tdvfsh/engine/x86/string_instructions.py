@@ -42,13 +42,21 @@ class StringInstructions:
         ram: Guest memory.
         td: Whose memory it is.
         read: Returns a register by name.
+        write: Sets a general register by the emulator's number for it.
 
     Attributes:
         count: How many the host did.
         bytes: How much they moved.
     """
 
-    def __init__(self, uc: Any, ram: GuestRam, td: TrustDomain, read: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        uc: Any,
+        ram: GuestRam,
+        td: TrustDomain,
+        read: Callable[[str], int],
+        write: Callable[[int, int], None],
+    ) -> None:
         unicorn: Any = cpu_extra("unicorn")
         registers: Any = cpu_extra("unicorn.x86_const")
         capstone: Any = cpu_extra("capstone")
@@ -56,6 +64,7 @@ class StringInstructions:
         self._ram = ram
         self._td = td
         self._read = read
+        self._write = write
         self._translate: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib.uc_vmem_translate
         self._handle: Any = uc._uch
         self._protections = (unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE)
@@ -76,9 +85,13 @@ class StringInstructions:
         pages.add(address >> PAGE_SHIFT)
         pages.add(address + size - 1 >> PAGE_SHIFT)
 
+    def concern(self, address: int) -> bool:
+        """Whether a block of code is firmware's or a boot loader's."""
+        return address < _HIGHEST_CODE
+
     def places(self, code: bytes, address: int) -> list[int]:
-        """Addresses of the string instructions in a block of firmware's code."""
-        if address >= _HIGHEST_CODE or _INSTRUCTION.search(code) is None:
+        """Addresses of the string instructions in a block of code."""
+        if _INSTRUCTION.search(code) is None:
             return []
         return [at for at, _, name, _ in self._disassembler.disasm_lite(code, address) if name in _NAMES]
 
@@ -111,11 +124,11 @@ class StringInstructions:
             begin = self._contiguous(source, size, self._protections[0]) if source < _OUTSIDE else None
             if begin is None or not self._move(begin, to, size, width):
                 return False
-            self._uc.reg_write(self._rsi, source + size)
+            self._write(self._rsi, source + size)
         else:
             self._store(to, size, width)
-        self._uc.reg_write(self._rdi, target + size)
-        self._uc.reg_write(self._rcx, 0)
+        self._write(self._rdi, target + size)
+        self._write(self._rcx, 0)
         self.count += 1
         self.bytes += size
         return True
