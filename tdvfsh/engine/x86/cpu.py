@@ -24,6 +24,7 @@ from tdvfsh.engine.x86.port_code import PortCode
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.string_instructions import StringInstructions
+from tdvfsh.engine.x86.translated_code import TranslatedCode
 from tdvfsh.td.trust_domain import TrustDomain
 
 CYCLES_PER_NANOSECOND: Final = 2
@@ -101,7 +102,7 @@ class Cpu:
         self._numbers: dict[str, int] = {}
         self._word = ctypes.c_uint64()
         self._word_pointer = ctypes.byref(self._word)
-        self._code = ctypes.create_string_buffer(_CODE_BUFFER)
+        self._fetched = ctypes.create_string_buffer(_CODE_BUFFER)
         self.model: int = (
             self._registers.UC_CPU_X86_SANDYBRIDGE
         )  # has no RDRAND, whose numbers would differ in each run
@@ -119,11 +120,7 @@ class Cpu:
         self._failure: BaseException | None = None
         self._watch: int | None = None
         self._hooks: list[object] = []
-        self._searches: list[
-            tuple[Callable[[int], bool], Callable[[bytes, int], list[int]], Callable[[int], None]]
-        ] = []
-        self._on_translation: list[Callable[[int, int], None]] = []
-        self._found: list[tuple[Callable[[int], None], int]] = []
+        self._code = TranslatedCode(self.uc, self.fetched, self._fail)
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
@@ -289,69 +286,23 @@ class Cpu:
                 self._stop = Stop(StopKind.PORT, at)
                 self.uc.emu_stop()
 
-        self._look_through_code(concerned, code.places, reached)
+        self._code.look_through(concerned, code.places, reached)
 
     def store_plainly(self) -> None:
         """From now on let stores be as fast as they can be. Only after :meth:`stop_before_ports`."""
         self._stores.begin(self.mapped.runs)
-        self._on_translation.append(self._stores.translated)
+        self._code.notify(self._stores.translated)
 
     def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
         """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
-        strings = StringInstructions(self.uc, self._ram, td, self.read, self.write_general)
+        strings = StringInstructions(self.uc, self._ram, td, self.read)
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             strings.reached(at, self.fetched(at, size))
 
-        self._on_translation.append(strings.translated)
-        self._look_through_code(strings.concern, strings.places, reached)
+        self._code.notify(strings.translated)
+        self._code.look_through(strings.concern, strings.places, reached)
         return strings
-
-    def _look_through_code(
-        self,
-        concerned: Callable[[int], bool],
-        places: Callable[[bytes, int], list[int]],
-        reached: Callable[[object, int, int, object], None],
-    ) -> None:
-        """Call ``reached`` before each instruction that ``places`` finds in a block of code that is translated.
-
-        Args:
-            concerned: Whether a block that begins at an address has to be looked through.
-            places: As above, in the code of such a block.
-            reached: As above.
-        """
-        known = set[int]()
-
-        def find(code: bytes, address: int) -> list[int]:
-            return [at for at in places(code, address) if at not in known]
-
-        def hook(at: int) -> None:
-            known.add(at)
-            self.uc.hook_add(self._unicorn.UC_HOOK_CODE, reached, begin=at, end=at)
-            self.uc.ctl_remove_cache(at, at + 1)
-
-        if not self._searches:
-            self.uc.hook_add(self._unicorn.UC_HOOK_EDGE_GENERATED, self._translated)
-        self._searches.append((concerned, find, hook))
-        self.uc.ctl_flush_tb()
-
-    def _translated(self, uc: object, block: Any, before: object, data: object) -> None:
-        address, size = block.pc, block.size
-        for notify in self._on_translation:
-            notify(address, size)
-        searches = [(find, hook) for concerned, find, hook in self._searches if concerned(address)]
-        if not searches:
-            return
-        code = self.fetched(address, size)
-        found = [(hook, at) for find, hook in searches for at in find(code, address)]
-        if found:
-            self._found += found
-            self.uc.emu_stop()
-
-    def _hook_found(self) -> None:
-        found, self._found = self._found, []
-        for hook, at in found:
-            hook(at)
 
     def pass_port(self) -> None:
         """Carry out the instruction that the processor has just stopped before."""
@@ -359,7 +310,7 @@ class Cpu:
 
     def fetched(self, address: int, size: int) -> bytes:
         """Code as the processor sees it, which is about to execute it."""
-        buffer = self._code if size <= _CODE_BUFFER else ctypes.create_string_buffer(size)
+        buffer = self._fetched if size <= _CODE_BUFFER else ctypes.create_string_buffer(size)
         status = self._library.uc_vmem_read(
             self._handle, ctypes.c_uint64(address), self._unicorn.UC_PROT_EXEC, buffer, ctypes.c_size_t(size)
         )
@@ -394,8 +345,8 @@ class Cpu:
         self._running = True
         try:
             self._emulate(address)
-            while self._found:
-                self._hook_found()
+            while self._code.found:
+                self._code.hook_found()
                 if self._why().kind is not StopKind.HALT:
                     break
                 self._emulate(self.read("RIP"))

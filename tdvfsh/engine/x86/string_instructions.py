@@ -17,6 +17,7 @@ from typing import Any, Final
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.engine.x86.register_batch import RegisterBatch
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
 
@@ -42,35 +43,27 @@ class StringInstructions:
         ram: Guest memory.
         td: Whose memory it is.
         read: Returns a register by name.
-        write: Sets a general register by the emulator's number for it.
 
     Attributes:
         count: How many the host did.
         bytes: How much they moved.
     """
 
-    def __init__(
-        self,
-        uc: Any,
-        ram: GuestRam,
-        td: TrustDomain,
-        read: Callable[[str], int],
-        write: Callable[[int, int], None],
-    ) -> None:
+    def __init__(self, uc: Any, ram: GuestRam, td: TrustDomain, read: Callable[[str], int]) -> None:
         unicorn: Any = cpu_extra("unicorn")
-        registers: Any = cpu_extra("unicorn.x86_const")
         capstone: Any = cpu_extra("capstone")
         self._uc = uc
         self._ram = ram
         self._td = td
         self._read = read
-        self._write = write
         self._translate: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib.uc_vmem_translate
         self._handle: Any = uc._uch
         self._protections = (unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE)
-        self._rcx, self._rsi, self._rdi = (
-            registers.UC_X86_REG_RCX, registers.UC_X86_REG_RSI, registers.UC_X86_REG_RDI
-        )  # fmt: skip
+        self._before = RegisterBatch(uc, "EFLAGS", "RCX", "RDI", "RSI", "CR0", "CS")
+        self._after_moving, self._after_storing = (
+            RegisterBatch(uc, "RCX", "RDI", "RSI"),
+            RegisterBatch(uc, "RCX", "RDI"),
+        )
         self._disassembler: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self._disassembler.skipdata = True
         self._physical = ctypes.c_uint64()
@@ -100,43 +93,37 @@ class StringInstructions:
 
         One that is single-stepped is left alone: it does an element, as it would if it had not been stopped before.
         """
-        if self._read("EFLAGS") & _TRAP:
+        flags, count, target, source, mode, selector = self._before.read()
+        if flags & _TRAP:
             return
-        count = self._read("RCX")
         if self._left == (at, count):
             self._left = at, count - 1  # the emulator does the one that was not plain element by element
             return
         form = _FORM.match(code)
-        if form is None or not count or not self._do(at, form[1] != b"", form[2][0], count):
+        plain = not flags & _DESCENDING and mode & _PAGING and not selector & _PRIVILEGE
+        if form is None or not count or not plain or not self._do(at, form, count, target, source):
             self._left = at, count - 1
 
-    def _do(self, at: int, wide: bool, opcode: int, count: int) -> bool:
-        width = 1 if opcode in _BYTES else 8 if wide else 4
+    def _do(self, at: int, form: re.Match[bytes], count: int, target: int, source: int) -> bool:
+        opcode = form[2][0]
+        width = 1 if opcode in _BYTES else 8 if form[1] else 4
         size = count * width
-        target = self._read("RDI")
-        if size > _LONGEST or target >= _OUTSIDE or not self._plain_mode():
+        if size > _LONGEST or target >= _OUTSIDE:
             return False
         to = self._contiguous(target, size, self._protections[1])
         if to is None or not self._drop_code(at, target, size):
             return False
         if opcode in _MOVS:
-            source = self._read("RSI")
             begin = self._contiguous(source, size, self._protections[0]) if source < _OUTSIDE else None
             if begin is None or not self._move(begin, to, size, width):
                 return False
-            self._write(self._rsi, source + size)
+            self._after_moving.write((0, target + size, source + size))
         else:
             self._store(to, size, width)
-        self._write(self._rdi, target + size)
-        self._write(self._rcx, 0)
+            self._after_storing.write((0, target + size))
         self.count += 1
         self.bytes += size
         return True
-
-    def _plain_mode(self) -> bool:
-        """Whether addresses ascend and are translated by page tables, in the kernel's or firmware's privilege level."""
-        read = self._read
-        return not read("EFLAGS") & _DESCENDING and bool(read("CR0") & _PAGING) and not read("CS") & _PRIVILEGE
 
     def _contiguous(self, address: int, size: int, protection: int) -> int | None:
         """Physical address of linear memory that is mapped to one piece of RAM; None where it is not.
