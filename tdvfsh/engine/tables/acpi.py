@@ -1,7 +1,7 @@
 r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, FADT, FACS, MADT and a DSDT with a serial port.
 
 They describe only what the engine has: the power management registers, the local APICs, one I/O APIC and COM1, and
-under real firmware the PCI host bridge. No PIC, PIT, HPET, VGA or buttons, so that a kernel looks for none
+under real firmware the PCI host bridge. No PIC, HPET, VGA or buttons, so that a kernel looks for none
 of them; nor keyboard controller and CMOS clock, which only firmware uses.
 
 Source: ACPI 6.5 chapter 5 (tables), 5.2.12.19 (Multiprocessor Wakeup), 4.8.3 (registers); the register addresses are
