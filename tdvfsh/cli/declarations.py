@@ -241,6 +241,18 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
         "--quote-key", metavar="FILE",
         help="answer GetQuote with quotes signed by this key, which 'measure --make-test-key' made",
     )  # fmt: skip
+    _add_disks(parser)
+
+
+def _add_disks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--disk", metavar="FILE[,rw]", action="append",
+        help="a disk image, raw or qcow2, a virtio block device: read-only, or with ,rw writes go to memory",
+    )  # fmt: skip
+    parser.add_argument("--commit", action="store_true", help="write what the guest wrote into the images at the end")
+    parser.add_argument(
+        "--rng", action="store_true", help="a virtio entropy device, whose bytes are the same in every run"
+    )
 
 
 def declare_firmware_record(parser: argparse.ArgumentParser) -> None:

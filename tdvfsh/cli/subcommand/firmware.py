@@ -122,6 +122,7 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
+    from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
@@ -137,6 +138,7 @@ def _run(arguments: Arguments) -> int:
     nothing: SerialInput = LinesAtPrompts("")
     with (
         boot_files(arguments) as files,
+        opened_drives(arguments) as drives,
         open_firmware(firmware_path(arguments)) as image,
         serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
@@ -155,6 +157,8 @@ def _run(arguments: Arguments) -> int:
                 limit=limit,
                 real_code_only=arguments.flag("real_code_only"),
                 quote_signer=None if quote_key is None else read_quote_key(quote_key),
+                disks=drives.drives,
+                entropy=arguments.flag("rng"),
             ) as run,
         ):
             debug.attach_to_firmware(run)
@@ -163,7 +167,7 @@ def _run(arguments: Arguments) -> int:
             finally:
                 serial.close()
             debug.exited(0 if outcome.succeeded else 1)
-            print_notes([*ending_lines(run, outcome), *run_lines(run)])
+            print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close()])
     return 0 if outcome.succeeded else 1
 
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, NoReturn
 
-from tdvfsh.engine.board.hardware import Hardware
+from tdvfsh.engine.board.hardware import SMALL_WINDOW, Hardware
 from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit, check_count
-from tdvfsh.engine.board.mapped_devices import map_devices
+from tdvfsh.engine.board.mapped_devices import HighDevices, map_devices
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
@@ -102,6 +102,7 @@ class Board:
         self._limit = limit
         self._trace, self._first_record = trace, len(trace)
         self._stops = 0
+        self._written: list[tuple[int, int]] = []
         self._stand_ins: dict[int, Callable[[], int]] = {}
         self._spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
@@ -124,7 +125,7 @@ class Board:
         ram = self.ram
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
-        self._faults = MemoryFaults(guest, violation_ve)
+        self._faults = MemoryFaults(guest, violation_ve, HighDevices(self.cpu, self.devices.memory).map_at)
         self._preemption = Preemption(self.cpu, self.clock)
         self._connect()
 
@@ -238,6 +239,15 @@ class Board:
     def wrote(self, address: int, size: int) -> None:
         """Memory that may have held code was written from outside the guest."""
         self._hardware.wrote(address, size)
+
+    def dma_wrote(self, address: int, size: int) -> None:
+        """A device wrote memory while the guest runs: what was translated from it is forgotten at once, at a stop.
+
+        The instruction that made the device do so is executed again then, so that it must find nothing left to do.
+        """
+        if size > SMALL_WINDOW:
+            self._written.append((address, address + size))
+            self.cpu.stop_now(Stop(StopKind.TIME))
 
     def translate(self, page: int) -> int | None:
         """Physical address of a linear page, for reads of guest memory; None where it is not mapped."""
@@ -384,6 +394,9 @@ class Board:
         self.vcpus.current.interrupts.resuming()
         if self._spins is not None:
             self._spins.resume(self.vcpus.current)
+        if self._written:
+            self.cpu.forget_physical(self._written)
+            self._written.clear()
         guest.store()
         return self._state.instruction_pointer
 

@@ -13,7 +13,8 @@ from tdvfsh.engine.x86.live_contents import LiveContents
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.trust_domain import TrustDomain
 
-_SMALL_WINDOW: Final = 64
+SMALL_WINDOW: Final = 64
+"""Bytes up to which what is written from outside is taken for data."""
 _CONTROL_BLOCK: Final = (1 << 40) - intercepts.CONTROL_SIZE  # the emulator's last physical addresses
 
 
@@ -63,5 +64,5 @@ class Hardware:
 
     def wrote(self, address: int, size: int) -> None:
         """Memory that may have held code was written from outside the guest."""
-        if size > _SMALL_WINDOW:
+        if size > SMALL_WINDOW:
             self.cpu.mapped.forget_code(address, address + size)

@@ -8,8 +8,10 @@ from typing import Final
 from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.io_apic import ADDRESS, SIZE
 from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.td.ranges import RangeMap
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
+from tdvfsh.units import PAGE_SIZE, align_down, align_up
 
 _4_GIB: Final = 1 << 32
 
@@ -24,6 +26,41 @@ def map_devices(cpu: Cpu, td: TrustDomain, memory: DeviceBus) -> None:
         if at < start:
             cpu.map_device(at, start - at, partial(_read_at, memory, at), partial(_write_at, memory, at))
         at = max(at, end)
+
+
+class HighDevices:
+    """Devices above 4 GiB, which are mapped when they are touched: firmware puts base addresses there as it likes.
+
+    Args:
+        cpu: The processor.
+        memory: The devices by address.
+    """
+
+    def __init__(self, cpu: Cpu, memory: DeviceBus) -> None:
+        self._cpu = cpu
+        self._memory = memory
+        self._mapped: RangeMap[bool] = RangeMap()
+
+    def map_at(self, address: int) -> bool:
+        """Map the pages of the device at an address; False where there is none, or it is mapped already."""
+        region = self._memory.overlapping(address, 1) if address >= _4_GIB else None
+        if region is None or self._mapped.get(address):
+            return False
+        for start, end in _gaps(self._mapped, align_down(region.start, PAGE_SIZE), align_up(region.end, PAGE_SIZE)):
+            read, write = partial(_read_at, self._memory, start), partial(_write_at, self._memory, start)
+            self._cpu.map_device(start, end - start, read, write)
+            self._mapped.set(start, end, True)
+        return True
+
+
+def _gaps(mapped: RangeMap[bool], start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of ``[start, end)`` that are not mapped."""
+    gaps, at = [], start
+    for low, high, _ in [*mapped.spans(start, end), (end, end, True)]:
+        if at < low:
+            gaps.append((at, low))
+        at = high
+    return gaps
 
 
 def _read_at(memory: DeviceBus, base: int, offset: int, size: int) -> int:

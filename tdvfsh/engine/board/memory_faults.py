@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.engine.board.shared_alias import SharedAlias
@@ -28,11 +29,13 @@ class MemoryFaults:
     Args:
         guest: The guest.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
+        map_device: Shows a plain VM's processor the device above 4 GiB at an address; False where there is none new.
     """
 
-    def __init__(self, guest: RunningGuest, violation_ve: bool) -> None:
+    def __init__(self, guest: RunningGuest, violation_ve: bool, map_device: Callable[[int], bool]) -> None:
         self._guest = guest
         self._violation_ve = violation_ve
+        self._map_device = map_device
         self._shared = SharedAlias(guest.td, guest.ram, guest.cpu)
         self._trapping = False
 
@@ -114,6 +117,8 @@ class MemoryFaults:
         """
         guest, td, address, lowest = self._guest, self._guest.td, stop.address, self._guest.ram.lowest
         if guest.ram.accepted(address, stop.size) and guest.hardware.map_accepted():
+            return
+        if not td.is_td and self._map_device(address):
             return
         if td.ram.contains(address, address + 1) and address >= lowest:
             result = access(td, address, min(address + stop.size, td.ram.end))

@@ -13,10 +13,12 @@ from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.cmos import CmosClock
 from tdvfsh.engine.devices.interrupt_bus import InterruptBus
 from tdvfsh.engine.devices.io_apic import ADDRESS, SIZE, IoApic
+from tdvfsh.engine.devices.message_interrupts import send_message
 from tdvfsh.engine.devices.pci import ADDRESS as PCI_ADDRESS
 from tdvfsh.engine.devices.pci import PORTS as PCI_PORTS
 from tdvfsh.engine.devices.pci import BaseAddress, PciBus
 from tdvfsh.engine.devices.pci_functions import AHCI, SMBUS
+from tdvfsh.engine.devices.pins import PciPins
 from tdvfsh.engine.devices.ports import Ports
 from tdvfsh.engine.devices.serial_port import COM1_LINE, SerialPort
 from tdvfsh.engine.devices.smbus import SIZE as SMBUS_SIZE
@@ -36,6 +38,7 @@ class Devices:
 
     Attributes:
         io_apic: The I/O APIC.
+        pins: The interrupt pins of PCI devices.
         serial: COM1.
         ports: The I/O ports.
         memory: Devices in the address space.
@@ -52,7 +55,9 @@ class Devices:
         cmos: Mapping[int, int] | None = None,
     ) -> None:
         self.missing: Counter[str] = Counter()
+        self._bus = bus
         self.io_apic = IoApic(bus)
+        self.pins = PciPins(self.io_apic.set_line)
         self.serial = SerialPort(console, lambda level: self.io_apic.set_line(COM1_LINE, level))
         self.ports = Ports(self.serial, CmosClock(date, cmos), now, access, self.missing)
         self.memory = DeviceBus("address", self.missing, absent_address)
@@ -67,6 +72,11 @@ class Devices:
         }
         self.pci = PciBus(self.ports, self.memory, self.missing, base_addresses)
         self.ports.attach(PCI_ADDRESS, PCI_PORTS, "PCI configuration", self.pci)
+
+    def send_message(self, address: int, data: int) -> None:
+        """Deliver a message interrupt of a PCI device."""
+        if not send_message(self._bus, address, data):
+            self.missing["a message interrupt to an address that is not a local APIC's"] += 1
 
     def read(self, address: int, size: int) -> int:
         """A register in the address space; all ones where there is none."""

@@ -32,8 +32,10 @@ _COMMAND: Final = 4
 _COMMAND_BITS: Final = 0x0547  # I/O, memory, master, parity, SERR, interrupt disable
 _DECODES: Final = {True: 1, False: 2}
 _BASE_ADDRESSES: Final = 0x10
+_WIDE: Final = 0xC  # of 64 bits, prefetchable
 _FIRST_DEVICE_REGISTER: Final = 0x40
 _WRITABLE_HEADER: Final = (0x0C, 0x0D, 0x3C)  # cache line size, latency timer, interrupt line
+_4_GIB: Final = 1 << 32
 _PCIEXBAR: Final = 0x60
 _PCIEXBAR_SIZES: Final = (256 * MIB, 128 * MIB, 64 * MIB)
 
@@ -47,12 +49,14 @@ class BaseAddress:
         size: Bytes that it decodes, a power of two.
         port: Whether it decodes I/O ports.
         device: What answers there.
+        wide: Whether it takes two registers: memory that may lie above 4 GiB, and is prefetchable.
     """
 
     index: int
     size: int
     port: bool
     device: Device
+    wide: bool = False
 
 
 class ConfigurationSpace:
@@ -71,9 +75,12 @@ class ConfigurationSpace:
         self.name = name
         self.base_addresses = base_addresses
         self.data = function.after_reset(several)
-        self._bars = {_BASE_ADDRESSES + 4 * bar.index: bar for bar in base_addresses}
-        for offset, bar in self._bars.items():
-            self.data[offset] = int(bar.port)
+        self._masks: dict[int, int] = {}
+        for bar in base_addresses:
+            offset = _BASE_ADDRESSES + 4 * bar.index
+            self.data[offset] = int(bar.port) | _WIDE * bar.wide
+            mask = -bar.size & (1 << (64 if bar.wide else 32)) - 1 & ~(3 if bar.port else 0)
+            self._masks |= {offset + at: mask >> 8 * at & 0xFF for at in range(8 if bar.wide else 4)}
         if base_addresses:
             self.data[0x3D] = 1  # interrupt pin A
 
@@ -93,15 +100,16 @@ class ConfigurationSpace:
             return 0xFF
         if _COMMAND <= offset < _COMMAND + 2:
             return _COMMAND_BITS >> 8 * (offset - _COMMAND) & 0xFF
-        bar = self._bars.get(offset & ~3)
-        if bar is None:
-            return 0
-        return ~(bar.size - 1) >> 8 * (offset & 3) & 0xFF & (0xFC if bar.port and not offset & 3 else 0xFF)
+        return self._masks.get(offset, 0)
+
+    def base(self, bar: BaseAddress) -> int:
+        """The address in a base address register."""
+        return self.read(_BASE_ADDRESSES + 4 * bar.index, 8 if bar.wide else 4) & -bar.size
 
     def decoded(self, bar: BaseAddress) -> int | None:
         """Where a base address register decodes now, or None."""
         command = self.data[_COMMAND]
-        address = self.read(_BASE_ADDRESSES + 4 * bar.index, 4) & ~(bar.size - 1)
+        address = self.base(bar)
         return address if command & _DECODES[bar.port] and address else None
 
 
@@ -114,6 +122,9 @@ class PciBus:
         missing: Counts what is asked for and lacking.
         base_addresses: Of the functions that have any.
         reset: Called when the reset control register resets the machine.
+
+    Attributes:
+        plugged: Numbers of the devices that were added to those which q35 always has.
     """
 
     def __init__(
@@ -129,6 +140,7 @@ class PciBus:
         self._address = 0
         self._reset_control = 0
         self._reset = reset or _cold_reset
+        self.plugged: tuple[int, ...] = ()
         self._window: int | None = None
         self._window_buses = 0
         self._attached: dict[tuple[int, int], tuple[bool, int]] = {}
@@ -146,6 +158,30 @@ class PciBus:
     def window(self) -> tuple[int | None, int]:
         """Where the enhanced access mechanism's window begins, None while it is off; and how many buses it holds."""
         return self._window, self._window_buses
+
+    def plug(self, device: int, space: ConfigurationSpace) -> None:
+        """Add a device with one function.
+
+        Raises:
+            ValueError: There is one with this number.
+        """
+        if any(place >> 3 == device for place in self._spaces):
+            raise ValueError(f"PCI device {device:#x} exists")
+        self._spaces[device << 3] = space
+        self.plugged = (*self.plugged, device)
+
+    @property
+    def high_memory(self) -> tuple[int, int] | None:
+        """The addresses above 4 GiB that added devices decode, from the first to the last; None where none does."""
+        places = [
+            (address, address + bar.size)
+            for device in self.plugged
+            for bar in self._spaces[device << 3].base_addresses
+            if bar.wide and (address := self._spaces[device << 3].base(bar)) >= _4_GIB
+        ]
+        if not places:
+            return None
+        return min(start for start, _ in places), max(end for _, end in places)
 
     # ---- ports --------------------------------------------------------------------------------------------------
 

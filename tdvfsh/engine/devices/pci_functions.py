@@ -27,10 +27,12 @@ class PciFunction:
     function: int
     device_id: int
     class_code: int
+    vendor: int = _INTEL
+    revision: int = _REVISION
 
     def configuration(self) -> bytes:
         """Its configuration space, of which only the identification is set."""
-        header = struct.pack("<HHHHI", _INTEL, self.device_id, 0, 0, self.class_code << 8)
+        header = struct.pack("<HHHHI", self.vendor, self.device_id, 0, 0, self.class_code << 8)
         return header.ljust(CONFIGURATION_SIZE, b"\0")
 
     def after_reset(self, several: bool) -> bytearray:
@@ -40,13 +42,13 @@ class PciFunction:
             several: Whether its device has other functions.
         """
         data = bytearray(self.configuration())
-        data[8] = _REVISION if self.device else 0
+        data[8] = self.revision
         data[_HEADER_TYPE] = _MULTIPLE_FUNCTIONS * several
         data[_SUBSYSTEM_OFFSET : _SUBSYSTEM_OFFSET + len(_SUBSYSTEM)] = _SUBSYSTEM
         return data
 
 
-HOST_BRIDGE: Final = PciFunction(0, 0, 0x29C0, 0x060000)
+HOST_BRIDGE: Final = PciFunction(0, 0, 0x29C0, 0x060000, revision=0)
 LPC: Final = PciFunction(0x1F, 0, 0x2918, 0x060100)
 AHCI: Final = PciFunction(0x1F, 2, 0x2922, 0x010601)
 SMBUS: Final = PciFunction(0x1F, 3, 0x2930, 0x0C0500)

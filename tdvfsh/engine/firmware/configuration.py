@@ -6,7 +6,7 @@ Source: QEMU hw/i386/fw_cfg.c, hw/i386/x86-common.c (x86_load_linux), hw/acpi/co
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,8 @@ _NO_GRAPHICS: Final = 1
 _KERNEL_ADDRESS: Final = 0x100000
 _SETUP_ADDRESS: Final = 0x10000
 _COMMAND_LINE_ADDRESS: Final = 0x20000
-_LINUX_ROM: Final = b"/rom@genroms/linuxboot_dma.bin\0"
+_LINUX_ROM: Final = "/rom@genroms/linuxboot_dma.bin"
+_DISK: Final = "/pci@i0cf8/scsi@{:x}/disk@0,0"
 _SLEEP_STATES: Final = {True: bytes((128, 0, 0, 1, 2, 128)), False: bytes((128, 0, 0, 129, 130, 128))}
 """By whether S3 and S4 are off: QEMU has both on, management tools switch both off for a TD, which cannot sleep."""
 
@@ -49,7 +50,8 @@ def machine_files(td: TrustDomain, bus: PciBus) -> dict[str, Contents | Callable
 
     def acpi_file(name: str) -> bytes:
         start, buses = bus.window
-        return acpi_files(td.vcpus, PciHost(td.ram.low.end, start, buses))[name]
+        host = PciHost(td.ram.low.end, start, buses, bus.plugged, bus.high_memory)
+        return acpi_files(td.vcpus, host)[name]
 
     e820 = b"".join(struct.pack("<QQI", span.start, span.size, _E820_RAM) for span in td.ram.spans)
     return {
@@ -100,9 +102,10 @@ def boot_items(files: BootFiles, patched_for: TrustDomain | None = None) -> dict
     return items
 
 
-def boot_files() -> dict[str, Contents]:
-    """What QEMU's -kernel adds: its option ROM is first in the boot order."""
-    return {"bootorder": _LINUX_ROM}
+def boot_order(has_kernel: bool, disks: Sequence[int]) -> dict[str, Contents]:
+    """What is started first: the option ROM of QEMU's -kernel, then disks, by device number; no file for neither."""
+    paths = [_LINUX_ROM] * has_kernel + [_DISK.format(device) for device in disks]
+    return {"bootorder": "\n".join(paths).encode() + b"\0"} if paths else {}
 
 
 def _joined_initrds(files: BootFiles) -> Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.board.dma import DmaView
 from tdvfsh.engine.board.limit import RunLimit, check_count
+from tdvfsh.engine.board.virtio import plug_virtio
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
 from tdvfsh.engine.devices.cpu_hotplug import ADDRESS as CPU_HOTPLUG
@@ -30,16 +32,18 @@ from tdvfsh.engine.firmware.boot_services import (
     find_boot_services,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
-from tdvfsh.engine.firmware.configuration import boot_files, boot_items, machine_files, machine_items
+from tdvfsh.engine.firmware.configuration import boot_items, boot_order, machine_files, machine_items
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
-from tdvfsh.engine.firmware.memory import DmaView
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.violation import Violation
+from tdvfsh.engine.virtio.block import BlockStore, block_devices
+from tdvfsh.engine.virtio.device import VirtioDevice
+from tdvfsh.engine.virtio.entropy import EntropyDevice
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
@@ -142,6 +146,8 @@ class FirmwareRun:
         vmm_files: fw_cfg files that take the place of the machine's own, by name.
         quote_signer: Keys of a quoting service for GetQuote; None for no such service.
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
+        disks: Disks of virtio block devices, in boot order.
+        entropy: Whether there is a virtio entropy device.
 
     Attributes:
         td: The trust domain or plain VM.
@@ -175,6 +181,8 @@ class FirmwareRun:
         vmm_files: Mapping[str, bytes] = MappingProxyType({}),
         patch_header: bool = False,
         quote_signer: QuoteSigner | None = None,
+        disks: Sequence[BlockStore] = (),
+        entropy: bool = False,
     ) -> None:
         self.image = image
         self._add_order = add_order
@@ -215,11 +223,13 @@ class FirmwareRun:
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
-        self._attach_devices(files, vmm_files, patch_header)
+        virtio: list[VirtioDevice] = block_devices(disks, self.board.devices.missing)
+        numbers = plug_virtio(self.board, [*virtio, EntropyDevice()] if entropy else virtio)
+        self._attach_devices(files, vmm_files, patch_header, numbers[: len(disks)])
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
         if quote_signer is not None:
-            memory = DmaView(td, self.board.ram, self.board.wrote, self.board.devices.missing)
+            memory = DmaView(td, self.board.ram, self.board.dma_wrote, self.board.devices.missing)
             self.board.vmm.get_quote = QuotingService(memory, td.shared_mask, quote_signer).get_quote
         self.extends = RtmrExtends(self.board, self.code)
         if td.is_td:
@@ -243,14 +253,16 @@ class FirmwareRun:
         for address, data in contents:
             self.board.ram.view[address : address + len(data)] = data
 
-    def _attach_devices(self, files: BootFiles | None, vmm_files: Mapping[str, bytes], patch_header: bool) -> None:
+    def _attach_devices(
+        self, files: BootFiles | None, vmm_files: Mapping[str, bytes], patch_header: bool, disks: Sequence[int]
+    ) -> None:
         board, td = self.board, self.td
         devices = board.devices
-        memory = DmaView(td, board.ram, board.wrote, devices.missing)
+        memory = DmaView(td, board.ram, board.dma_wrote, devices.missing)
         items, names = machine_items(td), machine_files(td, devices.pci)
         if files is not None:
             items |= boot_items(files, td if patch_header else None)
-            names |= boot_files()
+        names |= boot_order(files is not None, disks)
         names |= vmm_files
         self.fw_cfg = FwCfg(items, names, memory, devices.missing)
         devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)

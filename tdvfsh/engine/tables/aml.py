@@ -12,11 +12,12 @@ _ZERO, _ONE, _BYTE, _WORD, _DWORD, _QWORD = 0x00, 0x01, 0x0A, 0x0B, 0x0C, 0x0E
 _NAME, _SCOPE, _BUFFER, _PACKAGE, _EXTENDED, _DEVICE = 0x08, 0x10, 0x11, 0x12, 0x5B, 0x82
 _ROOT, _DUAL_NAME = b"\\", b"\x2e"
 _IO_PORTS, _IRQ, _END = 0x47, 0x22, 0x79
-_DOUBLE_WORDS, _WORDS = 0x87, 0x88
+_DOUBLE_WORDS, _WORDS, _QUAD_WORDS = 0x87, 0x88, 0x8A
 _MEMORY, _PORTS, _BUSES = 0, 1, 2
 _MINIMUM_AND_MAXIMUM_FIXED: Final = 0x0C
 _ENTIRE_RANGE: Final = 3
 _WRITABLE: Final = 1
+_PREFETCHABLE: Final = 3 << 1
 _CONSTANTS: Final = ((1 << 8, _BYTE, "<B"), (1 << 16, _WORD, "<H"), (1 << 32, _DWORD, "<I"), (1 << 64, _QWORD, "<Q"))
 _SEGMENT_SIZE: Final = 4
 _SHORT_LENGTH: Final = 0x3F
@@ -103,6 +104,11 @@ def port_window(first: int, last: int) -> bytes:
 def memory_window(first: int, last: int) -> bytes:
     """A resource descriptor for addresses below 4 GiB that a bridge passes on: uncached, writable."""
     return _window(_DOUBLE_WORDS, "<IIIII", _MEMORY, _WRITABLE, first, last)
+
+
+def high_memory_window(first: int, last: int) -> bytes:
+    """A resource descriptor for addresses above 4 GiB that a bridge passes on: prefetchable, writable."""
+    return _window(_QUAD_WORDS, "<QQQQQ", _MEMORY, _WRITABLE | _PREFETCHABLE, first, last)
 
 
 def _window(tag: int, form: str, kind: int, flags: int, first: int, last: int) -> bytes:

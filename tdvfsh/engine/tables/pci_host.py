@@ -14,6 +14,7 @@ from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.devices.pci import ADDRESS as CONFIGURATION_PORT
 from tdvfsh.engine.devices.pci import ECAM_PER_BUS
 from tdvfsh.engine.devices.pci import PORTS as CONFIGURATION_PORTS
+from tdvfsh.engine.devices.pins import line_of
 from tdvfsh.engine.tables import aml
 
 _LAST_PORT: Final = 0xFFFF
@@ -32,11 +33,15 @@ class PciHost:
         memory_start: The first address above low RAM, where the bridge's window begins.
         window: Where all of configuration space is mapped, as firmware has set it; None where it is not.
         buses: How many buses that window holds.
+        devices: Numbers of devices that were added to those of q35, whose pins are wired.
+        high_memory: Addresses ``[start, end)`` above 4 GiB that devices decode; None where none does.
     """
 
     memory_start: int
     window: int | None = None
     buses: int = 0
+    devices: tuple[int, ...] = ()
+    high_memory: tuple[int, int] | None = None
 
     @property
     def _window_end(self) -> int:
@@ -49,6 +54,9 @@ class PciHost:
         if self.window is not None:
             holes = [(self.memory_start, self.window), (self._window_end, IO_APIC_ADDRESS)]
         windows = [aml.memory_window(start, end - 1) for start, end in holes if start < end]
+        high = []
+        if self.high_memory is not None:
+            high = [aml.high_memory_window(self.high_memory[0], self.high_memory[1] - 1)]
         resources = aml.resource_template(
             aml.bus_numbers(0, _LAST_BUS),
             aml.io_ports(CONFIGURATION_PORT, CONFIGURATION_PORTS),
@@ -56,6 +64,7 @@ class PciHost:
             aml.port_window(ports_end, _LAST_PORT),
             aml.memory_window(*_VGA),
             *windows,
+            *high,
         )
         return aml.device(
             "PCI0",
@@ -67,15 +76,14 @@ class PciHost:
             aml.named("_PRT", self._routing()),
         )
 
-    @staticmethod
-    def _routing() -> bytes:
-        """The pins of the ICH9's functions are wired to the I/O APIC, without a router in between."""
+    def _routing(self) -> bytes:
+        """Pins are wired to the I/O APIC, without a router in between: those of the ICH9, and of added devices."""
+        wires = [(_ICH9, pin, _FIRST_LINE + pin) for pin in range(_PINS)]
+        wires += [(device, pin, line_of(device, pin)) for device in self.devices for pin in range(_PINS)]
         return aml.package(
             *(
-                aml.package(
-                    aml.integer(_ICH9 << 16 | 0xFFFF), aml.integer(pin), aml.integer(0), aml.integer(_FIRST_LINE + pin)
-                )
-                for pin in range(_PINS)
+                aml.package(aml.integer(device << 16 | 0xFFFF), aml.integer(pin), aml.integer(0), aml.integer(line))
+                for device, pin, line in wires
             )
         )
 

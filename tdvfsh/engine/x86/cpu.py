@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -34,6 +34,8 @@ _TICK_SECONDS: Final = 0.1
 _PORT_EMPTY: Final = 0xFFFFFFFF
 _FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
+_PAGING: Final = 1 << 31
+_4_GIB: Final = 1 << 32
 _TSC_AUX: Final = 0xC0000103
 _USER: Final = 3
 _CODE_BUFFER: Final = 4096
@@ -177,6 +179,20 @@ class Cpu:
     def forget_translations(self) -> None:
         """Drop what is known of linear addresses, as writing CR3 does."""
         self.write("CR3", self.read("CR3"))
+
+    def forget_physical(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Drop code that was translated from physical memory; only before the processor's whole state is stored.
+
+        The emulator looks code up by linear addresses, which are physical ones while paging is off, below 4 GiB only.
+        """
+        if any(end > _4_GIB for _, end in ranges):
+            self.uc.ctl_flush_tb()
+            return
+        control = self.read("CR0")
+        self.write("CR0", control & ~_PAGING)
+        for start, end in ranges:
+            self.mapped.forget_code(start, end)
+        self.write("CR0", control)
 
     def write(self, register: str, value: int | tuple[int, int, int, int]) -> None:
         """Set a register."""

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from tdvfsh.engine.devices.fw_cfg import Contents
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.trust_domain import TrustDomain
+
+OUTSIDE: Final = "outside of RAM"
+PRIVATE: Final = "in private memory"
 
 
 class DmaView:
@@ -19,7 +23,7 @@ class DmaView:
     Args:
         td: Whose RAM it is.
         ram: Its bytes.
-        wrote: Called with address and size of what was written.
+        wrote: Called with address and size of what was written in a plain VM; shared memory of a TD holds no code.
         missing: Counts accesses to private memory, which a device cannot reach.
     """
 
@@ -30,6 +34,13 @@ class DmaView:
         self._ram = ram
         self._wrote = wrote
         self._missing = missing
+
+    def refusal(self, address: int, size: int) -> str | None:
+        """Why a device that must not touch private memory cannot reach ``size`` bytes; None where it can."""
+        address &= ~self._td.shared_mask
+        if not self._td.ram.contains(address, address + size):
+            return OUTSIDE
+        return None if self._shared(address, size) else PRIVATE
 
     def read(self, address: int, size: int) -> bytes | None:
         """``size`` bytes; zeros from private memory, None where there is no RAM."""
@@ -47,12 +58,16 @@ class DmaView:
             return False
         if len(data) and self._reached(address, len(data)):
             self._ram.view[address : address + len(data)] = data
-            self._wrote(address, len(data))
+            if not self._td.is_td:
+                self._wrote(address, len(data))
         return True
 
     def _reached(self, address: int, size: int) -> bool:
-        td = self._td
-        if not td.is_td or sum(end - start for start, end, _ in td.shared.spans(address, address + size)) == size:
+        if self._shared(address, size):
             return True
         self._missing["DMA to private memory"] += 1
         return False
+
+    def _shared(self, address: int, size: int) -> bool:
+        td = self._td
+        return not td.is_td or sum(end - start for start, end, _ in td.shared.spans(address, address + size)) == size

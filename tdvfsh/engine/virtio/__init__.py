@@ -1,0 +1,1 @@
+"""Virtio devices on PCI: one transport, and what is behind it."""
