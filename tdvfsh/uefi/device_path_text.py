@@ -1,109 +1,121 @@
-"""Text of device path nodes that have no class of their own, and back, from one table.
+"""Text of device paths, and device paths from text.
 
-Source: UEFI 2.10 10.3 and table 10.65.
+Source: UEFI 2.10 10.6; edk2 MdePkg/Library/UefiDevicePathLib, whose text firmware prints.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Final
 
-from tdvfsh.uefi.device_path import DevicePathNode, OtherNode
-from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.device_path import DevicePath, DevicePathNode, FilePath
+from tdvfsh.uefi.device_path_bytes import NODE_HEADER_SIZE, parse_node
+from tdvfsh.uefi.device_path_fields import Ascii, EisaId, Number, hex_bytes, number
+from tdvfsh.uefi.device_path_forms import BY_NAME, GENERIC, forms_of
 
-_FORMS: Final = {
-    "Ctrl": (1, 5, "d"),
-    "VenHw": (1, 4, "gr"),
-    "Acpi": (2, 1, "ed"),
-    "Scsi": (3, 2, "ww"),
-    "USB": (3, 5, "bb"),
-    "VenMsg": (3, 10, "gr"),
-    "MAC": (3, 11, "mb"),
-    "NVMe": (3, 23, "dn"),
-    "Uri": (3, 24, "u"),
-    "CDROM": (4, 2, "dqq"),
-    "VenMedia": (4, 3, "gr"),
-    "FvFile": (4, 6, "g"),
-    "Fv": (4, 7, "g"),
-}
-"""Type, subtype and fields by name. A field: ``b w d q`` a number of 1 to 8 bytes, ``g`` a GUID, ``e`` an EISA
-identifier, ``m`` an address of 32 bytes of which 6 count, ``n`` an EUI-64, ``u`` text and ``r`` bytes to the end."""
-
-_WORD: Final = re.compile(r"[!-'*+\--~]*")  # what a word of a list in brackets can hold
-_NAMES: Final = {(node_type, subtype): name for name, (node_type, subtype, _) in _FORMS.items()}
-_SIZES: Final = {"b": 1, "w": 2, "d": 4, "q": 8, "g": 16, "e": 4, "m": 32, "n": 8}
-_MAC_BYTES: Final = 6
+_NODE: Final = re.compile(r"(?P<name>[A-Za-z0-9-]+)\((?P<words>[^)]*)\)")
+_ACPI_EX: Final = (2, 2)
+_ROOTS: Final = {0x0A03: "PciRoot", 0x0A08: "PcieRoot"}
+_TYPES: Final = {name: node_type for node_type, name in GENERIC.items()}
+_OPENING, _CLOSING = "(", ")"
 
 
-def node_text(node: DevicePathNode) -> str:
-    """A node as text; one that the table does not know as its numbers."""
-    name = _NAMES.get((node.node_type, node.subtype)) if isinstance(node, OtherNode) else None
-    if name is None or not isinstance(node, OtherNode):
-        return str(node)
-    words: list[str] = []
-    rest = node.body
-    for field in _FORMS[name][2]:
-        size = _SIZES.get(field, len(rest))
-        if len(rest) < size:
-            return str(node)
-        data, rest = rest[:size], rest[size:]
-        if data or field == "u":
-            words.append(_text(field, data))
-    plain = all(_WORD.fullmatch(word) for word in words)
-    return f"{name}({','.join(words)})" if plain and not rest and known_node(name, words) == node else str(node)
+def node_text(node: DevicePathNode, *, display_only: bool = False, allow_shortcuts: bool = False) -> str:
+    """A node as text.
 
-
-def known_node(name: str, words: list[str]) -> OtherNode | None:
-    """The node of a name in the table; None where there is none.
-
-    Raises:
-        ValueError, IndexError, struct.error: The words do not fit.
+    Args:
+        node: The node; one whose bytes are of no known form is printed in hex.
+        display_only: The short form: what tells nodes of a kind apart, from which the node cannot be made again.
+        allow_shortcuts: Names for what some vendors defined.
     """
-    if name not in _FORMS:
+    if isinstance(node, FilePath):
+        return node.path
+    data = node.pack()
+    kind, body = (data[0], data[1]), data[NODE_HEADER_SIZE:]
+    for form in forms_of(kind):
+        parts = form.split(body) if allow_shortcuts or not form.shortcut else None
+        if parts is None:
+            continue
+        shown = _acpi_ex_shown(parts, form.name) if display_only and kind == _ACPI_EX else None
+        return shown or f"{form.name}({','.join(form.words_of(parts, display_only))})"
+    words = [str(kind[1]), *([body.hex().upper()] if body else [])]
+    if kind[0] in GENERIC:
+        return f"{GENERIC[kind[0]]}({','.join(words)})"
+    return f"Path({','.join((str(kind[0]), *words))})"
+
+
+def _acpi_ex_shown(parts: list[bytes], name: str) -> str | None:
+    """An extended ACPI node in the short form: a root bridge by its number, others by the strings that they have.
+
+    None where it is like the long one.
+    """
+    hardware, unique, compatible = (int.from_bytes(part, "little") for part in parts[:3])
+    texts = [Ascii().to_words(part)[0] for part in parts[3:]] or None
+    number_text = texts[1] if texts is not None else f"0x{unique:X}"
+    root = _ROOTS.get(hardware >> 16) or _ROOTS.get(compatible >> 16)
+    if root is not None:
+        return f"{root}({number_text})"
+    if name != "AcpiEx":
         return None
-    node_type, subtype, fields = _FORMS[name]
-    left = list(words)
-    body = b"".join(_data(field, left.pop(0)) for field in fields if left or field != "r")
-    if left:
-        raise ValueError("too many words")
-    return OtherNode(node_type, subtype, body)
+    if texts is not None:
+        return f"AcpiEx({texts[0]},{texts[2]},{texts[1]})"
+    words = (EisaId().to_words(parts[0])[0], EisaId().to_words(parts[2])[0], Number(4).to_words(parts[1])[0])
+    return f"AcpiEx({','.join(words)})"
 
 
-def _text(field: str, data: bytes) -> str:
-    match field:
-        case "g":
-            return str(Guid(bytes_le=data)).upper()
-        case "e":
-            identifier = int.from_bytes(data, "little")
-            letters = "".join(chr((identifier >> shift & 0x1F) + 0x40) for shift in (10, 5, 0))
-            return f"{letters}{identifier >> 16:04X}"
-        case "m":
-            return data[:_MAC_BYTES].hex().upper()
-        case "n":
-            return "-".join(f"{byte:02X}" for byte in data)
-        case "u":
-            return data.decode("latin-1")
-        case "r":
-            return data.hex().upper()
-    return f"0x{int.from_bytes(data, 'little'):X}"
+def device_path_text(paths: Sequence[DevicePath], *, display_only: bool = False, allow_shortcuts: bool = False) -> str:
+    """The instances of a device path as text; arguments as of :func:`node_text`."""
+    return ",".join(
+        "/".join(node_text(node, display_only=display_only, allow_shortcuts=allow_shortcuts) for node in path.nodes)
+        for path in paths
+    )
 
 
-def _data(field: str, word: str) -> bytes:
-    match field:
-        case "g":
-            return Guid(word).bytes_le
-        case "e":
-            letters = 0
-            for character in word[:3].upper():
-                letters = letters << 5 | (ord(character) - 0x40) & 0x1F
-            return struct.pack("<HH", letters, int(word[3:], 16))
-        case "m":
-            return bytes.fromhex(word).ljust(_SIZES["m"], b"\0")
-        case "n":
-            return bytes.fromhex(word.replace("-", ""))
-        case "u":
-            return word.encode("latin-1")
-        case "r":
-            return bytes.fromhex(word)
-    return int(word, 0).to_bytes(_SIZES[field], "little")
+def device_paths_from_text(text: str) -> list[DevicePath]:
+    """The instances of a device path from its text form; what is not a known node is a file's name."""
+    return [
+        DevicePath(tuple(node_from_text(part) for part in _split(instance, "/") if part))
+        for instance in _split(text, ",")
+    ]
+
+
+def node_from_text(text: str) -> DevicePathNode:
+    """One node from its text form; a file's name where it is of no known form."""
+    match = _NODE.match(text)
+    words = match["words"].split(",") if match is not None else []
+    name = match["name"] if match is not None else ""
+    if name in BY_NAME:
+        form = BY_NAME[name]
+        return _node(*form.kind, form.body(words), text)
+    if name in _TYPES:
+        words = [str(_TYPES[name]), *words]
+    elif name != "Path":
+        return FilePath(text)
+    node_type, subtype, data = (words + [""] * 3)[:3]
+    return _node(number(node_type) & 0xFF, number(subtype) & 0xFF, hex_bytes(data), text)
+
+
+def _node(node_type: int, subtype: int, body: bytes, text: str) -> DevicePathNode:
+    """The node; the text as a file's name where a node cannot be so long."""
+    node = parse_node(node_type, subtype, body)
+    try:
+        node.pack()
+    except struct.error:
+        return FilePath(text)
+    return node
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators that do not stand in brackets."""
+    parts, depth, start = [], 0, 0
+    for at, character in enumerate(text):
+        if character == _OPENING:
+            depth += 1
+        elif character == _CLOSING and depth:
+            depth -= 1
+        elif character == separator and not depth:
+            parts.append(text[start:at])
+            start = at + 1
+    return [*parts, text[start:]]

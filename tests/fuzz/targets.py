@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tdvfsh.engine.abi.device_paths import device_paths_from_text
 from tdvfsh.engine.devices.fw_cfg import FwCfg
 from tdvfsh.engine.storage.fat import FatDisk
 from tdvfsh.errors import TdvfshError, UsageError
@@ -48,6 +47,7 @@ from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem
 from tdvfsh.sweep.spec import read_spec
 from tdvfsh.trace.file import read_trace_file, trace_file_lines
 from tdvfsh.uefi.device_path_bytes import parse_node
+from tdvfsh.uefi.device_path_text import device_paths_from_text
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.units import MIB, parse_size
 from tests.fuzz import seeds

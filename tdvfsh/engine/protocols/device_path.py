@@ -9,16 +9,11 @@ from typing import Final
 
 from tdvfsh.engine.abi.buffers import pool_buffer
 from tdvfsh.engine.abi.context import GuestContext
-from tdvfsh.engine.abi.device_paths import (
-    device_path_text,
-    device_paths_from_text,
-    node_from_text,
-    parse_instances,
-)
+from tdvfsh.engine.abi.device_paths import parse_instances
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.uefi.device_path_bytes import END_OF_PATH, parse_node
-from tdvfsh.uefi.device_path_text import node_text
+from tdvfsh.uefi.device_path_text import device_path_text, device_paths_from_text, node_from_text, node_text
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
@@ -147,14 +142,19 @@ class DevicePathProtocols:
         if not device_node:
             return 0
         node = parse_node(self._ram.u8(device_node), self._ram.u8(device_node + 1), self._node(device_node)[_HEADER:])
-        return self._give((node_text(node) + "\0").encode("utf-16-le"))
+        text = node_text(node, display_only=bool(display_only), allow_shortcuts=bool(allow_shortcuts))
+        return self._give((text + "\0").encode("utf-16-le"))
 
     @service("EFI_DEVICE_PATH_TO_TEXT_PROTOCOL.ConvertDevicePathToText", "qbb")
     def convert_device_path_to_text(self, device_path: int, display_only: int, allow_shortcuts: int) -> int:
         """A whole path."""
         if not device_path:
             return 0
-        text = device_path_text(parse_instances(self._ram, device_path))
+        text = device_path_text(
+            parse_instances(self._ram, device_path),
+            display_only=bool(display_only),
+            allow_shortcuts=bool(allow_shortcuts),
+        )
         return self._give((text + "\0").encode("utf-16-le"))
 
     @service("EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL.ConvertTextToDeviceNode", "s")
