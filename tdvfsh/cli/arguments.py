@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tdvfsh.machine.options import TdOptions
 
 FILE_SYSTEMS: Final = 10
+PROGRAM: Final = "tdvfsh"
 
 
 class Arguments:
@@ -24,9 +25,14 @@ class Arguments:
     Args:
         values: By name.
         bare: No options were given, so that the table of options need not be read.
+        typed: The words that it was parsed from.
+
+    Attributes:
+        command: The command line that does the same again, word by word.
     """
 
-    def __init__(self, values: dict[str, Any], *, bare: bool = False) -> None:
+    def __init__(self, values: dict[str, Any], *, bare: bool = False, typed: Sequence[str] = ()) -> None:
+        self.command = (PROGRAM, *typed)
         self._values = values
         self._bare = bare
         self.subcommand: str = values["subcommand"]
@@ -148,6 +154,6 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         return Arguments({"subcommand": "shell", "commands": list(words[1::2])}, bare=True)
     from tdvfsh.cli.grammar import parse_words
 
-    arguments = Arguments(parse_words(words))
+    arguments = Arguments(parse_words(words), typed=words)
     arguments.check()
     return arguments

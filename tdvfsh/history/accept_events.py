@@ -18,6 +18,8 @@ from tdvfsh.trace.records import (
 from tdvfsh.uefi.service_names import ACCEPT_AT_EXIT
 
 _BY_HAND: Final = "shell"
+_KERNEL: Final = "kernel,"
+"""How the callers begin that are parts of a running kernel."""
 
 
 class AcceptEvent(NamedTuple):
@@ -108,6 +110,8 @@ def _why(record: PageAccept, records: Sequence[TraceRecord]) -> str:
             return "the rest, at ExitBootServices"
     if record.caller == _BY_HAND:
         return "by hand"
+    if record.caller.startswith(_KERNEL):
+        return "the kernel, as it runs"
     return "option 2: the loader, after a step ran out"
 
 

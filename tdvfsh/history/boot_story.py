@@ -12,6 +12,7 @@ from tdvfsh.trace.records import (
     AllocatePoolCall,
     FreePagesCall,
     LoadImageCall,
+    PageAccept,
     PlacementGone,
     PlacementMade,
     TraceRecord,
@@ -20,10 +21,16 @@ from tdvfsh.uefi.service_names import (
     ACCEPT_AT_BOOT,
     ACCEPT_MEMORY,
     EXIT_BOOT_SERVICES,
+    GET_NEXT_VARIABLE_NAME,
+    GET_VARIABLE,
     HANDLE_PROTOCOL,
     LOAD_IMAGE,
+    LOCATE_DEVICE_PATH,
+    LOCATE_HANDLE,
     LOCATE_HANDLE_BUFFER,
     LOCATE_PROTOCOL,
+    OPEN_PROTOCOL_INFORMATION,
+    SET_VARIABLE,
     START_IMAGE,
     UNLOAD_IMAGE,
 )
@@ -35,7 +42,13 @@ _ALWAYS: Final = frozenset({ACCEPT_AT_BOOT, LOAD_IMAGE, START_IMAGE, UNLOAD_IMAG
 _ASKING: Final = EfiStatus.EFI_BUFFER_TOO_SMALL
 """What a caller that asks for a size expects."""
 _SEARCHING: Final = frozenset({LOCATE_PROTOCOL, LOCATE_HANDLE_BUFFER, HANDLE_PROTOCOL})
-"""Services whose EFI_NOT_FOUND is an answer, not a failure."""
+"""Services whose errors are answers, not failures: there is no such protocol."""
+_LOOKING_UP: Final = frozenset(
+    {GET_VARIABLE, GET_NEXT_VARIABLE_NAME, SET_VARIABLE, LOCATE_HANDLE, LOCATE_DEVICE_PATH, OPEN_PROTOCOL_INFORMATION}
+)
+"""Services whose EFI_NOT_FOUND is an answer: loaders and kernels ask for variables that few machines have."""
+_OTHER_SIZE: Final = "PAGE_SIZE_MISMATCH"
+"""What the TDX module answers where the VMM has mapped smaller pages: the guest goes on with those."""
 
 
 class StoryStep(NamedTuple):
@@ -98,6 +111,29 @@ def _thing(made: PlacementMade, gone: PlacementGone | None) -> PlacedThing:
     return PlacedThing(made.what, made.start, made.end, since, until)
 
 
+def is_failure(record: TraceRecord) -> bool:
+    """Whether a record's status is a failure, and not an answer that its caller expects.
+
+    The first GetMemoryMap asks for a size (EFI_BUFFER_TOO_SMALL), a search may find nothing, and an accept of 2 MiB is
+    made again with pages of 4 KiB.
+    """
+    if not record.failed or record.status is _ASKING or record.service in _SEARCHING:
+        return False
+    if record.status is EfiStatus.EFI_NOT_FOUND and record.service in _LOOKING_UP:
+        return False
+    return not (isinstance(record, PageAccept) and record.completion == _OTHER_SIZE)
+
+
+def failing_step(boot: dict[str, Any] | None, steps: Sequence[StoryStep]) -> StoryStep | None:
+    """The step at which a boot failed: the last that ended as the boot's failure says, else the last failure."""
+    failure = (boot or {}).get("failure") or {}
+    failed = [step for step in steps if step.failed]
+    asked = [step for step in failed if (step.service, step.status) == (failure.get("service"), failure.get("status"))]
+    if boot is None or boot["status"] == "EFI_SUCCESS" or not failed:
+        return None
+    return (asked or failed)[-1]
+
+
 def story_steps(records: Sequence[TraceRecord], things: Sequence[PlacedThing]) -> list[StoryStep]:
     """The steps, in order."""
     names = {thing.since: thing.what for thing in things}
@@ -105,7 +141,7 @@ def story_steps(records: Sequence[TraceRecord], things: Sequence[PlacedThing]) -
     accepts = {event.number: event for event in accept_events(records)}
     steps = []
     for record in records:
-        failed = record.failed and record.status is not _ASKING and record.service not in _SEARCHING
+        failed = is_failure(record)
         size, start = _place_of(record)
         event = accepts.get(record.number)
         what = names.get(record.number, "")

@@ -43,8 +43,8 @@ def map_svg(file: TraceFile) -> str:
         parts.append(_text(_EDGE, y, title, bold=True))
         parts += _strip(painted, end, y + 6)
         y += _BAR + 44
-    parts.append(_legend([*facts.first, *facts.last], y))
-    return _document(y + 34, parts)
+    legend, bottom = _legend([*facts.first, *facts.last], y)
+    return _document(bottom + 34, [*parts, legend], f"Memory map: {facts_line(file)}; {_account(facts)}")
 
 
 def _account(facts: JournalFacts) -> str:
@@ -77,15 +77,18 @@ def _strip(painted: PaintedMap, end: int, y: float) -> list[str]:
     return parts
 
 
-def _legend(pieces: Sequence[tuple[int, int, int]], y: float) -> str:
+def _legend(pieces: Sequence[tuple[int, int, int]], y: float) -> tuple[str, float]:
+    """The legend, and where its last row is."""
     parts, x = [], float(_EDGE)
     for memory_type in sorted({piece[2] for piece in pieces}):
         name = type_label(memory_type)
+        if x + 17 + 7.5 * len(name) > _WIDTH - _EDGE:
+            x, y = float(_EDGE), y + 20
         colour = TYPE_COLOURS.get(memory_type, _OTHER)
         parts.append(f'<rect x="{x:.0f}" y="{y:.0f}" width="12" height="12" fill="{colour}" stroke="#999999"/>')
         parts.append(_text(x + 17, y + 10, name))
-        x += 34 + 6.6 * len(name)
-    return "".join(parts)
+        x += 34 + 7.5 * len(name)
+    return "".join(parts), y
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", bold: bool = False) -> str:
@@ -93,8 +96,10 @@ def _text(x: float, y: float, words: str, anchor: str = "start", bold: bool = Fa
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#222222" {_FONT}{weight}>{escape(words)}</text>'
 
 
-def _document(height: float, parts: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:.0f}" '
+def _document(height: float, parts: Sequence[str], label: str) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
     body = "\n".join(parts)
     paper = '<rect width="100%" height="100%" fill="#ffffff"/>'
-    return f'{head}viewBox="0 0 {_WIDTH} {height:.0f}">{paper}\n{body}\n</svg>\n'
+    size = f'width="{_WIDTH}" height="{height:.0f}" viewBox="0 0 {_WIDTH} {height:.0f}"'
+    style = 'style="max-width: 100%; height: auto"'
+    return f"{head}{size} {style}><title>{escape(label)}</title>{paper}\n{body}\n</svg>\n"

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
 from pathlib import PurePath
+from shlex import join
 from typing import Any, Final
 
 from tdvfsh.errors import MissingError
 from tdvfsh.history.accept_events import AcceptEvent
-from tdvfsh.history.boot_story import StoryStep
+from tdvfsh.history.boot_story import StoryStep, failing_step
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.report.boots.compare_text import ComparedRow, alike_rows
 from tdvfsh.report.modelled_text import cell_text
@@ -26,6 +28,8 @@ from tdvfsh.units import human_seconds, human_size
 _SCRIPTS: Final = ("painted.js", "map.js", "moment.js", "journal.js", "charts.js", "main.js")
 _MOST_ACCEPTS: Final = 200
 _MOST_STEPS: Final = 400
+_MOST_ALIKE: Final = 4
+"""Of equal calls in a row, so many are shown one by one."""
 _DIGEST_SHOWN: Final = 16
 NEEDS_EXTRA: Final = (
     "the page needs jinja2 and plotly: pip install 'tdvfsh[report]' (SVG, '-o FILE.svg', needs nothing)"
@@ -51,24 +55,29 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = (), measured: M
     except (ImportError, OSError):
         raise MissingError(NEEDS_EXTRA) from None
     facts = JournalFacts(file)
+    failing = failing_step(file.boot, facts.steps)
+    steps, left_out = _told_steps(facts.steps)
+    accepts = _accept_rows(facts.accepts)
     alike = [row._replace(on_demand=options) for row, options in alike_rows(compared)]
     environment = Environment(
         loader=PackageLoader("tdvfsh.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    values = json.dumps(page_values(facts, alike), separators=(",", ":")).replace("<", "\\u003c")
+    values = json.dumps(page_values(facts, alike, failing), separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join(template_text(name) for name in _SCRIPTS)
     return environment.get_template("page.html.j2").render(
         title=_title(file),
         td=facts_line(file),
+        made_of=_made_of(file),
         version=file.version,
-        outcome=_outcome(file.boot),
+        outcome=_outcome(file.boot, failing),
         tiles=_tiles(facts),
         shares=_shares(facts),
         shares_label=", ".join(share["title"] for share in _shares(facts)),
         records=file.records,
-        steps=_steps(facts.steps[:_MOST_STEPS]),
-        accepts=[_accept(event) for event in facts.accepts[:_MOST_ACCEPTS]],
-        more_accepts=max(0, len(facts.accepts) - _MOST_ACCEPTS),
+        steps=_steps(steps),
+        steps_left_out=left_out,
+        accepts=accepts[:_MOST_ACCEPTS],
+        more_accepts=max(0, len(accepts) - _MOST_ACCEPTS),
         compared=[_compared(row) for row in alike],
         measured=None if measured is None else _measured(measured),
         cost=_cost(file.boot),
@@ -107,7 +116,29 @@ def _title(file: TraceFile) -> str:
     return f"{' + '.join(names)} in {where}"
 
 
-def _outcome(boot: dict[str, Any] | None) -> dict[str, Any] | None:
+def _made_of(file: TraceFile) -> list[tuple[str, str, bool]]:
+    """``(name, value, whether it is for a terminal)``: how to make the page again, and of which versions it tells."""
+    rows = [("again", join(file.command), True)] if file.command else []
+    if file.boot is not None:
+        kernel = file.boot["images"]["kernel"]
+        if kernel.get("kernel_version"):
+            rows.append(("kernel", f"Linux {kernel['kernel_version']}", False))
+        if file.boot["images"].get("cmdline"):
+            rows.append(("kernel command line", file.boot["images"]["cmdline"], True))
+        firmware = file.boot.get("firmware")
+        if isinstance(firmware, dict):
+            rows.append(("firmware", _firmware_text(firmware), False))
+    return rows
+
+
+def _firmware_text(firmware: Mapping[str, Any]) -> str:
+    if not firmware.get("package"):
+        return "not known: its map was imported"
+    text = f"{firmware['package']} (edk2 {firmware['edk2']}), as the model {firmware['model']} has it"
+    return f"{firmware['file']}: {text}" if firmware.get("file") else text
+
+
+def _outcome(boot: dict[str, Any] | None, failing: StoryStep | None) -> dict[str, Any] | None:
     if boot is None:
         return None
     booted = boot["status"] == "EFI_SUCCESS"
@@ -124,7 +155,22 @@ def _outcome(boot: dict[str, Any] | None) -> dict[str, Any] | None:
         "headline": headline,
         "why": how if booted else failure.get("why", ""),
         "messages": boot.get("notes") or [],
+        "wanted": _wanted(failure),
+        "cure": (boot.get("cure") or {}).get("text", ""),
+        "step": None if failing is None else {"number": failing.number, "call": f"{failing.caller} {failing.service}"},
     }
+
+
+def _wanted(failure: Mapping[str, Any]) -> str:
+    """What the call that failed asked for, beside what there was."""
+    asked = failure.get("asked_bytes")
+    if not asked:
+        return ""
+    return (
+        f"{failure['service']} asked for {human_size(asked)} in one piece; the largest free piece that it could have "
+        f"used was {human_size(failure['largest_free_bytes'])}, and {human_size(failure['unaccepted_bytes'])} were "
+        "unaccepted."
+    )
 
 
 def _tiles(facts: JournalFacts) -> list[dict[str, str]]:
@@ -203,6 +249,26 @@ def _shares(facts: JournalFacts) -> list[dict[str, Any]]:
     ]
 
 
+def _told_steps(steps: Sequence[StoryStep]) -> tuple[list[StoryStep], int]:
+    """The steps for the table, and how many it leaves out: accepts in a row are a line of the table below it."""
+    told: list[StoryStep] = []
+    for (_, _, _, failed), group in groupby(steps, lambda step: (step.caller, step.service, step.what, step.failed)):
+        alike = list(group)
+        told += alike if failed or len(alike) <= _MOST_ALIKE else [alike[0], alike[-1]]
+    failed_ones = [step for step in told[_MOST_STEPS:] if step.failed][-_MOST_STEPS:]
+    told = told[:_MOST_STEPS] + failed_ones
+    return told, len(steps) - len(told)
+
+
+def _accept_rows(accepts: Sequence[AcceptEvent]) -> list[dict[str, Any]]:
+    """A row for each accept; those that follow each other by one caller for one reason share it."""
+    rows = []
+    for _, group in groupby(accepts, lambda event: (event.who, event.why, event.status, event.after_dma)):
+        alike = list(group)
+        rows += [_accept(alike)] if len(alike) > _MOST_ALIKE else [_accept([event]) for event in alike]
+    return rows
+
+
 def _steps(steps: Sequence[StoryStep]) -> list[dict[str, Any]]:
     largest = max((step.size for step in steps if step.start is not None), default=1) or 1
     return [
@@ -224,22 +290,26 @@ def _steps(steps: Sequence[StoryStep]) -> list[dict[str, Any]]:
     ]
 
 
-def _accept(event: AcceptEvent) -> dict[str, Any]:
+def _accept(events: Sequence[AcceptEvent]) -> dict[str, Any]:
+    """A row of the table: one accept, or several that differ in nothing but place and time."""
+    event = events[0]
     if event.after_dma:
         where = "pages shared for DMA"
     elif event.start is None:
         where = "the TD HOB list"
     else:
-        where = f"{event.start:#x}–{event.start + event.accepted_bytes - 1:#x}"
+        low = min(each.start or 0 for each in events)
+        high = max((each.start or 0) + each.accepted_bytes for each in events)
+        where = f"{low:#x}–{high - 1:#x}" if len(events) == 1 else f"{len(events)} pieces in {low:#x}–{high - 1:#x}"
     return {
         "number": event.number,
         "ms": f"{event.time_ns / 1e6:.3f}",
-        "took": human_seconds(event.duration_ns / 1e9),
+        "took": human_seconds(sum(each.duration_ns for each in events) / 1e9),
         "who": event.who,
         "why": event.why,
         "where": where,
-        "size": "" if event.after_dma else human_size(event.accepted_bytes),
-        "calls": f"{event.calls:,}",
+        "size": "" if event.after_dma else human_size(sum(each.accepted_bytes for each in events)),
+        "calls": f"{sum(each.calls for each in events):,}",
         "status": event.status.removeprefix("EFI_"),
         "failed": event.status != "EFI_SUCCESS",
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from tdvfsh.boots.explanation import Cures
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.machine.machine import Machine
@@ -30,6 +32,16 @@ def trace_of_machine(machine: Machine, image_bytes: int = 0, boot: dict[str, Any
     )
 
 
-def trace_of_boot(result: BootResult, initrds: Sequence[Initrd] = ()) -> TraceFile:
-    """The journal of one boot, and how it ended."""
-    return trace_of_machine(result.machine, fw_cfg_bytes(result.files), boot_dict(result, initrds))
+def trace_of_boot(
+    result: BootResult, initrds: Sequence[Initrd] = (), cures: Cures | None = None, command: Sequence[str] = ()
+) -> TraceFile:
+    """The journal of one boot, and how it ended.
+
+    Args:
+        result: The boot.
+        initrds: Its initrds, as they were read.
+        cures: What would make it boot, where that was looked for.
+        command: The command line that makes it again, word by word.
+    """
+    boot = boot_dict(result, initrds, cures)
+    return replace(trace_of_machine(result.machine, fw_cfg_bytes(result.files), boot), command=tuple(command))

@@ -64,13 +64,19 @@ def trace_sfo(records: Sequence[TraceRecord]) -> list[str]:
 
 def values_text(values: dict[str, Value]) -> str:
     """``memory=0x1000000, pages=0x10``: numbers in hex, but what counts calls and pages accepted in decimal."""
-    return ", ".join(f"{name}={_value_text(name, value)}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name}={value_text(name, value)}" for name, value in values.items() if value is not None)
 
 
-def _value_text(name: str, value: Value) -> str:
+def value_text(name: str, value: Value) -> str:
+    """A value of a call."""
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
-    return str(value) if name in _COUNTS else f"{value:#x}"
+    return str(value) if is_count(name) else f"{value:#x}"
+
+
+def is_count(name: str) -> bool:
+    """Whether a number of that name is shown in decimal."""
+    return name in _COUNTS
 
 
 def _depth(trace: Trace, record: TraceRecord) -> int:

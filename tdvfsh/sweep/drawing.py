@@ -63,16 +63,27 @@ class Words:
     colour: str = INK
 
 
+_LONGEST_TITLE: Final = 100
+"""Characters; a panel has room for so many in bold."""
+
+
+def title_words(x: float, y: float, title: str) -> Words:
+    """The title of a panel whose upper left corner is at (x, y), cut where it would reach into the next panel."""
+    shown = title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1]}…"
+    return Words(x + LEFT, y + 14, shown, bold=True)
+
+
 Shape = Rectangle | Line | Dot | Words
 
 
 @dataclass
 class Drawing:
-    """Shapes in the order in which they are put on white paper; sizes in pixels."""
+    """Shapes in the order in which they are put on white paper; sizes in pixels. ``title`` says what it shows."""
 
     width: float
     height: float
     shapes: list[Shape] = field(default_factory=list)
+    title: str = ""
 
 
 Draw = Callable[[T, float, float], list[Shape]]
@@ -94,7 +105,7 @@ def panels_drawing(
     heights = [height(panel) for panel in panels]
     columns = max(1, round(sqrt(sum(heights) / PANEL_WIDTH)))
     tallest = max(sum(heights) / columns, *heights, 0) if heights else 0
-    drawing = Drawing(PANEL_WIDTH, _HEAD, _head(title, legend))
+    drawing = Drawing(PANEL_WIDTH, _HEAD, _head(title, legend), title)
     x, y = 0.0, float(_HEAD)
     for panel, tall in zip(panels, heights, strict=True):
         if y > _HEAD and y + tall / 2 > _HEAD + tallest:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.sweep.drawing import LEFT, PLOT_WIDTH, Drawing, Rectangle, Shape, Words, panels_drawing
+from tdvfsh.sweep.drawing import LEFT, PLOT_WIDTH, Drawing, Rectangle, Shape, Words, panels_drawing, title_words
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
 from tdvfsh.sweep.ticks import round_sizes
@@ -35,7 +35,7 @@ def _height(panel: SuccessPanel) -> float:
 
 
 def _draw(panel: SuccessPanel, x: float, y: float) -> list[Shape]:
-    shapes: list[Shape] = [Words(x + LEFT, y + 14, panel.title, bold=True)]
+    shapes: list[Shape] = [title_words(x, y, panel.title)]
     columns = list(zip(panel.accepts, _columns(panel.accepts), strict=True))
     top = y + _ABOVE
     lines = zip(reversed(panel.memories), reversed(panel.cells), reversed(panel.notes), strict=True)

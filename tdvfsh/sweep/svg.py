@@ -13,7 +13,9 @@ _FONT: Final = f'font-family="sans-serif" font-size="{FONT_SIZE}"'
 def to_svg(drawing: Drawing) -> str:
     """The drawing as an SVG document."""
     width, height = round(drawing.width), round(drawing.height)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    title = escape(drawing.title)
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" style="max-width: 100%; height: auto"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" {size}>\n<title>{title}</title>'
     paper = '<rect width="100%" height="100%" fill="#ffffff"/>'
     return "\n".join([head, paper, *map(_element, drawing.shapes), "</svg>\n"])
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from math import floor, log10
+from math import ceil, floor, log10
+from typing import Final
+
+_NEARLY: Final = 1 + 1e-9
 
 
 def round_sizes(low: int, high: int, most: int) -> list[int]:
@@ -13,13 +16,21 @@ def round_sizes(low: int, high: int, most: int) -> list[int]:
     return list(range(-(-low // step) * step, high + 1, step))
 
 
-def round_steps(high: float, most: int) -> list[float]:
-    """From 0 to ``high`` or a little more, in at most ``most`` steps of 1, 2 or 5 times a power of ten."""
-    if high <= 0:
-        return [0.0, 1.0]
-    power = floor(log10(high / most))
-    step = next(size * 10.0**power for size in (1, 2, 5, 10, 20) if size * 10.0**power * most >= high)
-    count = 0
-    while count * step < high * (1 - 1e-9):
-        count += 1
-    return [number * step for number in range(count + 1)]
+def decade_steps(low: float, high: float, most: int) -> list[float]:
+    """1, 2 and 5 times powers of ten that enclose ``low`` to ``high``, for a logarithmic axis; powers alone where those
+    are more than ``most``.
+
+    Args:
+        low: The lowest value, above 0.
+        high: The highest.
+        most: Steps.
+    """
+    first, last = floor(log10(low)), ceil(log10(high))
+    steps = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    begin = max(index for index, step in enumerate(steps) if step <= low * _NEARLY)
+    end = min(index for index, step in enumerate(steps) if step * _NEARLY >= high and index > begin)
+    inside = steps[begin : end + 1]
+    if len(inside) <= most:
+        return inside
+    every = max(1, ceil((last - first) / (most - 1)))
+    return [10.0**power for power in range(first, last + every, every)]

@@ -7,6 +7,7 @@ The header's keys:
 - ``td``: the TD options, as in ``tdvfsh boot --json``;
 - ``ram``: spans of RAM, ``{"start", "end"}`` in bytes;
 - ``memory_map``: the map that firmware's first caller found, ``{"type", "start", "pages", "attribute"}``;
+- ``command``: the command line that made it, a list of words; empty where no command line did;
 - ``boot``: what ``tdvfsh boot --json`` prints, or null where the journal is not one boot's.
 
 A record's keys:
@@ -64,6 +65,7 @@ class TraceFile:
         records: The journal.
         boot: The boot that it is the journal of, as plain values, or None.
         version: Version of the tool that wrote it.
+        command: The command line that made it, word by word; empty where no command line did.
     """
 
     td: dict[str, Any]
@@ -72,6 +74,7 @@ class TraceFile:
     records: Sequence[TraceRecord]
     boot: dict[str, Any] | None = None
     version: str = __version__
+    command: tuple[str, ...] = ()
 
 
 def trace_file_lines(file: TraceFile) -> Iterator[str]:
@@ -91,6 +94,7 @@ def trace_file_lines(file: TraceFile) -> Iterator[str]:
             for entry in file.memory_map
         ],
         "boot": file.boot,
+        "command": list(file.command),
     }
     yield json.dumps(header)
     for record in file.records:
@@ -177,7 +181,17 @@ def _read_header(header: JsonObject) -> dict[str, Any]:
         "memory_map": tuple(_descriptor(entry) for entry in header.children("memory_map")),
         "boot": None if boot is None else boot.as_dict(),
         "version": header.text("version"),
+        "command": _command(header),
     }
+
+
+def _command(header: JsonObject) -> tuple[str, ...]:
+    """The command line; traces of earlier versions do not have it."""
+    words = header.items("command") if "command" in header.as_dict() else []
+    for index, word in enumerate(words):
+        if not isinstance(word, str):
+            raise wrong(header.field(f"command[{index}]"), "a text", word)
+    return tuple(map(str, words))
 
 
 def _span(span: JsonObject) -> tuple[int, int]:

@@ -74,5 +74,7 @@ def test_a_search_that_finds_nothing_and_a_question_for_a_size_are_not_failures(
     trace.note("LocateProtocol", EfiStatus.EFI_NOT_FOUND)
     trace.note("GetMemoryMap", EfiStatus.EFI_BUFFER_TOO_SMALL)
     trace.note("GetVariable", EfiStatus.EFI_NOT_FOUND)
+    trace.note("GetVariable", EfiStatus.EFI_DEVICE_ERROR)
     trace.note("Stall", SUCCESS)
-    assert [step.service for step in story_steps(trace.records, [])] == ["GetVariable"]
+    steps = story_steps(trace.records, [])
+    assert [(step.service, step.status) for step in steps] == [("GetVariable", "EFI_DEVICE_ERROR")]

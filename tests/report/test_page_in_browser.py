@@ -94,6 +94,7 @@ def test_it_opens_without_a_complaint_or_a_request(
     browser.open(booted.page, dark=dark)
     assert "initrd.cpio in a 2 GiB TD" in browser.text("h1")
     assert len(browser.find_all("#detail svg rect")) > 20
+    browser.draw_charts()
     assert len(browser.find_all(".chart svg.main-svg")) >= 3
     browser.keep_screenshot(tmp_path / f"page-{'dark' if dark else 'light'}.png")
     assert browser.complaints() == []
@@ -220,6 +221,14 @@ def test_search_finds_words_addresses_and_failures(browser: Browser, booted: _Bo
     assert any("AllocateAddress" in row.text for row in browser.find_all("#journal-table tbody tr"))
     field.clear()
     field.send_keys(" ")
+    browser.find("#only-failed").click()
+    assert browser.find_all("#journal-table tbody tr") == []  # it booted: what was not found had only been asked for
+
+
+def test_failures_are_found_and_take_the_map_to_their_moment(
+    browser: Browser, tmp_path: Path, cloud_kernel: Path
+) -> None:
+    browser.open(_Booted(tmp_path, cloud_kernel, replace(_OPTIONS, on_demand="none")).page)
     browser.find("#only-failed").click()
     failed = browser.find_all("#journal-table tbody tr")
     assert failed

@@ -12,14 +12,16 @@ import pytest
 from PIL import Image, ImageColor
 
 from tdvfsh.errors import HostError, UsageError
-from tdvfsh.sweep.drawing import Drawing, Rectangle, Words
-from tdvfsh.sweep.panels import success_panels, time_panels, total_time
+from tdvfsh.report.modelled_text import ModelledSeconds
+from tdvfsh.sweep.drawing import Dot, Drawing, Line, Rectangle, Words
+from tdvfsh.sweep.panels import TimePanel, success_panels, time_panels, total_time
 from tdvfsh.sweep.plots import write_plots
 from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
 from tdvfsh.sweep.success_drawing import COLOURS, success_drawing
 from tdvfsh.sweep.text import map_lines, summary_lines
-from tdvfsh.units import GIB
+from tdvfsh.sweep.time_drawing import LINE_COLOURS, time_drawing
+from tdvfsh.units import GIB, MIB
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -101,6 +103,28 @@ def test_the_png_shows_each_scenario_in_its_colour(rows: list[Row], tmp_path: Pa
     assert sum(bool(cell.hint) for cell in cells) == len(some)
     with Image.open(time) as picture:
         assert picture.format == "PNG"
+
+
+def test_lines_of_time_that_lie_on_each_other_take_turns_and_none_is_hidden() -> None:
+    time = [ModelledSeconds(seconds, seconds / 2, seconds * 2) for seconds in (0.03, 0.5, 4.0)]
+    alike = tuple(zip((64 * MIB, 128 * MIB, 256 * MIB), time, strict=True))
+    panel = TimePanel("three", {"none": (alike,), "loader": (alike,), "service": (alike[1:],)})
+    shapes = time_drawing([panel]).shapes
+    colours = {LINE_COLOURS[name] for name in panel.lines}
+    lines = [shape for shape in shapes if isinstance(shape, Line) and shape.colour in colours and shape.thickness > 1]
+    for left, right, options in ((0, 1, 2), (1, 2, 3)):
+        dots = sorted({shape.x for shape in shapes if isinstance(shape, Dot)})
+        between = [
+            line for line in lines if dots[left] <= line.points[0][0] and line.points[1][0] <= dots[right] + 1e-6
+        ]
+        lengths = [sum(line.points[1][0] - line.points[0][0] for line in between if line.colour == colour)
+                   for colour in colours]  # fmt: skip
+        assert sum(lengths) == pytest.approx(dots[right] - dots[left])  # side by side: no part is drawn twice
+        assert sorted(lengths)[-options] == pytest.approx((dots[right] - dots[left]) / options)
+    at_one_place = [shape.radius for shape in shapes if isinstance(shape, Dot) and shape.x == dots[2]]
+    assert at_one_place == sorted(set(at_one_place), reverse=True)  # rings: later ones are smaller
+    labels = {shape.text for shape in shapes if isinstance(shape, Words)}
+    assert {"0.01 s", "0.1 s", "1 s", "10 s"} <= labels
 
 
 def test_many_panels_stand_side_by_side_and_none_covers_another(rows: list[Row]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import OpenedFiles
@@ -10,6 +10,9 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
+
+if TYPE_CHECKING:
+    from tdvfsh.boots.explanation import Cures
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions")
 _ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress")
@@ -29,13 +32,18 @@ def run_boot(arguments: Arguments) -> int:
             from tdvfsh.cli.subcommand.cpu_boot import boot_on_processor
 
             result, ran = boot_on_processor(arguments, opened.boot)
-        _write_trace(arguments.optional("trace"), result, opened)
+        cures = None
+        if not result.booted and ran is None:
+            from tdvfsh.boots.explanation import cures_of
+
+            cures = cures_of(result)
+        if arguments.optional("trace") is not None:
+            _write_trace(arguments, result, opened, cures)
         if arguments.flag("json"):
             from tdvfsh.report.boots.boot_json import boot_dict
 
-            print_json(boot_dict(result, opened.initrds) | (ran.data if ran is not None else {}))
+            print_json(boot_dict(result, opened.initrds, cures) | (ran.data if ran is not None else {}))
         else:
-            from tdvfsh.boots.explanation import cures_of
             from tdvfsh.diagnosis.of_boot import faults_of
             from tdvfsh.report.boots.boot_text import story_lines
             from tdvfsh.report.boots.cure import cure_lines
@@ -44,7 +52,7 @@ def run_boot(arguments: Arguments) -> int:
             print_lines(
                 [
                     *story_lines(result, opened.initrds),
-                    *(ran.lines if ran is not None else cure_lines(cures_of(result))),
+                    *(ran.lines if ran is not None else cure_lines(cures)),
                     *fault_lines(faults_of(result)),
                 ]
             )
@@ -61,9 +69,9 @@ def _refuse_engine_options(arguments: Arguments) -> None:
         raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu")
 
 
-def _write_trace(path: str | None, result: BootResult, opened: OpenedFiles) -> None:
-    if path is not None:
-        from tdvfsh.report.trace_file import trace_of_boot
-        from tdvfsh.trace.file import write_trace_file
+def _write_trace(arguments: Arguments, result: BootResult, opened: OpenedFiles, cures: Cures | None) -> None:
+    from tdvfsh.report.trace_file import trace_of_boot
+    from tdvfsh.trace.file import write_trace_file
 
-        write_trace_file(path, trace_of_boot(result, opened.initrds))
+    file = trace_of_boot(result, opened.initrds, cures, arguments.command)
+    write_trace_file(arguments.text("trace"), file)

@@ -49,7 +49,7 @@ def run_exec(arguments: Arguments) -> int:
             debug.exited(status)
         return status
     finally:
-        _write_trace(arguments.optional("trace"), machine)
+        _write_trace(arguments, machine)
 
 
 def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) -> int:
@@ -107,13 +107,16 @@ def _why_it_waits(path: str, error: EngineError, lines: Sequence[str]) -> list[s
     return [] if why is None else [why]
 
 
-def _write_trace(path: str | None, machine: Machine) -> None:
+def _write_trace(arguments: Arguments, machine: Machine) -> None:
     """The journal, however the program ended."""
+    path = arguments.optional("trace")
     if path is not None:
+        from dataclasses import replace
+
         from tdvfsh.report.trace_file import trace_of_machine
         from tdvfsh.trace.file import write_trace_file
 
-        write_trace_file(path, trace_of_machine(machine))
+        write_trace_file(path, replace(trace_of_machine(machine), command=arguments.command))
 
 
 def _fail(*lines: str, code: int = 1) -> int:

@@ -29,6 +29,7 @@ def run_report(arguments: Arguments) -> int:
 
 def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFile, list[ComparedRow]]:
     from tdvfsh.boots.compare import compared_boots
+    from tdvfsh.boots.explanation import cures_of
     from tdvfsh.boots.modelled_boot import boot
     from tdvfsh.cli.files import opened_files
 
@@ -44,4 +45,4 @@ def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFil
                 progress=lambda done, total: progress("boots", done, total),
             )
             rows = compared_rows(boots)
-        return trace_of_boot(result, opened.initrds), rows
+        return trace_of_boot(result, opened.initrds, cures_of(result), arguments.command), rows

@@ -80,7 +80,7 @@ def boot(
     if json:
         from tdvfsh.report.boots.boot_json import boot_dict
 
-        print_json(shell, boot_dict(result, opened.initrds))
+        print_json(shell, boot_dict(result, opened.initrds, cures_of(result)))
         return ShellStatus.SUCCESS if result.booted else ShellStatus(result.status.code)
     lines = after_boot_lines(result) if q else story_lines(result, opened.initrds)
     for line in [*lines, *cure_lines(cures_of(result)), *fault_lines(faults_of(result))]:

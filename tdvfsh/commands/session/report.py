@@ -52,6 +52,7 @@ def report(
         INVALID_PARAMETER: The name ends neither in .html nor in .svg.
         WRITE_PROTECTED: The drive cannot be written to.
     """
+    from tdvfsh.boots.explanation import cures_of
     from tdvfsh.report.report_file import check_form, report_text
     from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 
@@ -62,7 +63,7 @@ def report(
     if booted is None:
         file = trace_of_machine(machine_of(shell))
     else:
-        file = trace_of_boot(booted)
+        file = trace_of_boot(booted, cures=cures_of(booted))
         if compare:
             from tdvfsh.boots.compare import compared_boots
             from tdvfsh.report.boots.compare_text import compared_rows, policies_around

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tdvfsh.boots.explanation import Cures
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.linux.os_side import OsAccept, OsSide
 from tdvfsh.loaders.files import KernelFile
+from tdvfsh.report.boots.cure import cure_text
 from tdvfsh.report.cost_text import cost_object
 from tdvfsh.report.diagnosis_text import fault_dicts
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 
 
-def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
+def boot_dict(result: BootResult, initrds: Sequence[Initrd], cures: Cures | None = None) -> dict[str, Any]:
     """Everything that ``tdvfsh boot --json`` prints; addresses and sizes are plain numbers of bytes.
 
     ``accept.calls`` counts completed TDCALLs; ``modelled_seconds`` come from the cost model, not from a clock: likely
-    values, ``range`` low and high, and the names of those that rest on placeholders or are extrapolated.
+    values, ``range`` low and high, and the names of those that rest on placeholders or are extrapolated. ``cure`` is
+    null where the boot succeeded, and where nothing was looked for.
     """
     td = result.machine.td
     boot = result.machine.boot_accept
@@ -32,6 +35,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
     }
     return {
         "td": result.machine.options.as_dict(),
+        "firmware": _firmware(result),
         "known_faults": fault_dicts(faults_of(result)),
         "images": {
             "kernel": _kernel(result.files.kernel),
@@ -107,6 +111,27 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd]) -> dict[str, Any]:
             "unaccepted_bytes": failure.unaccepted_bytes,
             "why": failure.why,
         },
+        "cure": None if cures is None else _cure(cures),
+    }
+
+
+def _firmware(result: BootResult) -> dict[str, Any]:
+    """What the machine's firmware is; an imported map may be of firmware that nobody recorded."""
+    model, name = result.machine.model, result.machine.start.firmware_name
+    known = name == model.name
+    return {
+        "model": name,
+        "package": model.package if known else "",
+        "edk2": model.edk2 if known else "",
+        "file": result.machine.options.firmware,
+    }
+
+
+def _cure(cures: Cures) -> dict[str, Any]:
+    return {
+        "accept_bytes": cures.least_accept,
+        "on_demand": [name for name, _ in cures.options],
+        "text": cure_text(cures),
     }
 
 

@@ -13,10 +13,13 @@ _OF_THE_RFC = {"allocator": "option 1", "loader": "option 2", "loader-literal": 
 
 def cure_lines(cures: Cures | None) -> list[str]:
     """From which size accepted at boot it boots, and which options make it boot; nothing where there is no cure."""
-    if cures is None:
-        return []
+    return [] if cures is None else labelled("cure", cure_text(cures))
+
+
+def cure_text(cures: Cures) -> str:
+    """The same in a sentence."""
     if cures.result.status is EfiStatus.EFI_ACCESS_DENIED:
-        return labelled("cure", "--secure-boot off, or a kernel that db allows; memory is not the reason")
+        return "--secure-boot off, or a kernel that db allows; memory is not the reason"
     least, ram = cures.least_accept, ram_size(cures.result.machine.options.memory)
     lines = [f"no --accept makes it boot in {ram}" if least is None else f"boots from --accept {least >> 20}M on"]
     for name, other in cures.options:
@@ -25,4 +28,4 @@ def cure_lines(cures: Cures | None) -> list[str]:
             lines.append(f"{_OF_THE_RFC[name]} boots with {cost} (--on-demand {name})")
     if len(lines) == 1:
         lines.append("no option makes it boot")
-    return labelled("cure", "; ".join(lines))
+    return "; ".join(lines)

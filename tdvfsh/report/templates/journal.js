@@ -1,10 +1,12 @@
 /* Search in the journal */
-const SHOWN = 200;
-let matches = [], limit = SHOWN, plain = null;
+const SHOWN = 50;
+let matches = [], limit = SHOWN;
+const plain = [];
 const causes = new Set(D.changes.map((change) => change[1]));
 function plainText(number) {
-  if (!plain) {
-    plain = D.records.map((record) => (D.callers[record[2]] + " " + callText(record) + " " + D.statuses[record[5]] + " " + record[6]).toLowerCase());
+  if (plain[number] === undefined) {
+    const record = recordAt(number);
+    plain[number] = (record.caller + " " + record.call + " " + record.status + " " + record.results).toLowerCase();
   }
   return plain[number];
 }
@@ -17,7 +19,7 @@ function search() {
   }
   matches = [];
   for (let number = 0; number < N; number += 1) {
-    if ($("only-failed").checked && !D.records[number][7]) continue;
+    if ($("only-failed").checked && !D.shapes[D.records[number][0]][5]) continue;
     if ($("only-changes").checked && !causes.has(number)) continue;
     const found = address !== null
       ? touching.has(number) || plainText(number).includes("=" + address.toString(16))
@@ -37,10 +39,14 @@ function search() {
 }
 function showMatches() {
   const rows = matches.slice(0, limit).map((number) => {
-    const record = D.records[number], row = document.createElement("tr");
-    if (record[7]) row.className = "failed";
-    const texts = [number, milliseconds(record[1]), D.callers[record[2]], callText(record), D.statuses[record[5]].replace("EFI_", ""), record[6]];
-    for (const text of texts) row.insertCell().textContent = text;
+    const record = recordAt(number), row = document.createElement("tr");
+    if (record.failed) row.className = "failed";
+    const cells = { No: number, ms: milliseconds(record.time), Caller: record.caller, Call: record.call, Status: record.status.replace("EFI_", ""), Results: record.results };
+    for (const name in cells) {
+      const cell = row.insertCell();
+      cell.textContent = cells[name];
+      cell.dataset.label = name;
+    }
     row.cells[0].className = row.cells[1].className = "n";
     row.cells[4].className = "status";
     const button = document.createElement("button");

@@ -1,9 +1,18 @@
 /* The address space to scale: an overview, and a window into it */
 const SVG = "http://www.w3.org/2000/svg";
-const RULER = 34, THING = 20, MAP = 64, LANE = 16, GAP = 20, OVERVIEW = 30, FUNNEL = 18;
+const RULER = 34, THING = 20, MAP = 64, LANE = 16, GAP = 20, OVERVIEW = 30, FUNNEL = 18, MOST_ROWS = 6;
 const view = { low: 0, high: D.limit, moment: N, cursor: null, marked: null };
 let shown = { painted: null, pieces: [], accepted: null, things: [], changed: [] };
 
+const measuring = document.createElement("canvas").getContext("2d");
+measuring.font = "600 11px system-ui, \"DejaVu Sans\", sans-serif";
+const widths = new Map();
+function textWidth(text) {
+  if (!widths.has(text)) widths.set(text, measuring.measureText(text).width);
+  return widths.get(text);
+}
+const NARROWEST = 200;
+const roomOf = (host) => Math.max(NARROWEST, host.clientWidth);
 function element(parent, name, attributes, text) {
   const made = document.createElementNS(SVG, name);
   for (const key in attributes) made.setAttribute(key, attributes[key]);
@@ -38,24 +47,27 @@ function drawPieces(svg, pieces, low, high, width, y, height, classOf) {
 }
 function ticks(svg, low, high, width, y) {
   let step = PAGE;
-  while ((high - low) / step > width / 110) step *= 2;
+  const widest = 1.5 * Math.max(textWidth(hex(high)), textWidth("1023.99 MiB")) + 12; // one at the edge reaches further in
+  while (width / ((high - low) / step) < widest) step *= 2;
   const x = scale(low, high, width);
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
     const place = x(at);
-    const anchor = place < 30 ? "start" : place > width - 30 ? "end" : "middle";
     element(svg, "line", { x1: place, x2: place, y1: y - 4, y2: y, class: "tick" });
+    const half = Math.max(textWidth(size(at)), textWidth(hex(at))) / 2;
+    const anchor = place < half ? "start" : place > width - half ? "end" : "middle";
+    if (anchor !== "middle" && place > 1 && place < width - 1) continue; // moved aside, it would touch its neighbour
     element(svg, "text", { x: place, y: y - 19, "text-anchor": anchor, class: "on" }, at ? size(at) : "0");
     element(svg, "text", { x: place, y: y - 7, "text-anchor": anchor }, hex(at));
   }
 }
-function start(host, width, height) {
+function start(host, width, height, label) {
   host.replaceChildren();
-  return element(host, "svg", { width, height, viewBox: "0 0 " + width + " " + height, "aria-hidden": "true" });
+  return element(host, "svg", { width, height, viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": label });
 }
 const ACCEPT_CLASS = { 1: "accepted-boot", 2: "accepted-later", 3: "accepted-not" };
 
 function drawOverview(width) {
-  const svg = start($("overview"), width, 14 + OVERVIEW + FUNNEL);
+  const svg = start($("overview"), width, 14 + OVERVIEW + FUNNEL, "All of the address space, with the window that is shown below");
   element(svg, "text", { x: 0, y: 10, class: "lane" }, "All " + size(D.limit));
   element(svg, "rect", { x: 0, y: 14, width, height: OVERVIEW, class: "nothing" });
   drawPieces(svg, shown.pieces, 0, D.limit, width, 14, OVERVIEW, typeClass);
@@ -64,19 +76,22 @@ function drawOverview(width) {
   element(svg, "rect", { x: left, y: 12, width: right - left, height: OVERVIEW + 4, class: "window" });
   element(svg, "path", { d: "M" + left + " " + y + "H" + right + "L" + width + " " + (y + FUNNEL) + "H0Z", class: "funnel" });
 }
+/* Names beside or inside their boxes; those that would touch go into a row of their own */
 function stackThings(width) {
   const x = scale(view.low, view.high, width);
   const rows = [], placed = [];
   const largestFirst = [...shown.things].sort((one, two) => two[2] - two[1] - (one[2] - one[1]));
   for (const thing of largestFirst) {
     if (thing[2] <= view.low || thing[1] >= view.high) continue;
+    const wide = textWidth(thing[0]);
     const left = Math.max(0, x(thing[1])), right = Math.min(width, Math.max(x(thing[2]), left + 1.5));
-    const reach = Math.max(right, Math.min(left, width - 7 * thing[0].length) + 7 * thing[0].length + 6);
-    let row = rows.findIndex((taken) => taken.every(([from, to]) => reach < from || left > to));
-    if (row < 0 && rows.length < 5) { row = rows.length; rows.push([]); }
+    const at = wide + 8 < right - left ? left + 4 : Math.min(right + 3, width - wide);
+    const from = Math.min(left, at) - 4, to = Math.max(right, at + wide) + 4;
+    let row = rows.findIndex((taken) => taken.every(([low, high]) => to < low || from > high));
+    if (row < 0 && rows.length < MOST_ROWS) { row = rows.length; rows.push([]); }
     if (row < 0) continue;
-    rows[row].push([left, reach]);
-    placed.push([thing, left, right, row]);
+    rows[row].push([from, to]);
+    placed.push([thing, left, right, row, at]);
   }
   return [placed, Math.max(rows.length, 1)];
 }
@@ -86,14 +101,12 @@ function drawDetail(width) {
   const thingsTop = RULER + 6, mapTop = thingsTop + rows * THING + GAP, acceptTop = mapTop + MAP + GAP;
   const height = acceptTop + LANE + 4;
   lanes = { width, height, mapTop, acceptTop };
-  const svg = start($("detail"), width, height);
+  const svg = start($("detail"), width, height, "Memory map from " + span(view.low, view.high));
   const x = scale(view.low, view.high, width);
   ticks(svg, view.low, view.high, width, RULER);
-  for (const [thing, left, right, row] of things) {
+  for (const [thing, left, right, row, at] of things) {
     const y = thingsTop + row * THING;
     element(svg, "rect", { x: left, y, width: right - left, height: THING - 4, class: "thing", rx: 2 });
-    const wide = 7 * thing[0].length + 6 < right - left;
-    const at = wide ? left + 4 : Math.min(right + 3, width - 7 * thing[0].length);
     element(svg, "text", { x: at, y: y + 12, class: "on" }, thing[0]);
   }
   if (!things.length) element(svg, "text", { x: 0, y: thingsTop + 12 }, D.things.length ? "nothing of the boot lies here now" : "");
@@ -128,7 +141,7 @@ function labels(svg, x, width, mapTop) {
   for (const piece of shown.pieces) {
     if (piece.end <= view.low || piece.start >= view.high) continue;
     const left = Math.max(0, x(piece.start)), right = Math.min(width, x(piece.end)), name = typeName(piece.type);
-    if (right - left < 7 * Math.max(name.length, 8) + 10) continue;
+    if (right - left < Math.max(textWidth(name), textWidth(size(piece.end - piece.start))) + 10) continue;
     const group = element(svg, "g", {});
     const style = "fill: " + (isPale(typeColour(piece.type)) ? "#16191c" : "#ffffff");
     element(group, "text", { x: left + 6, y: mapTop + 18, class: "on", style: style + ";font-weight:600" }, name);
@@ -142,7 +155,7 @@ function pageLines(svg, x, width, mapTop) {
   }
 }
 function draw() {
-  const width = Math.max(320, $("detail").clientWidth);
+  const width = roomOf($("detail"));
   drawOverview(width);
   drawDetail(width);
   $("window-text").textContent = span(view.low, view.high) + "  (" + size(view.high - view.low) + ")";
@@ -191,7 +204,7 @@ function pieceText(piece, address) {
   return typeName(piece.type) + "\n" + span(piece.start, piece.end) + "\n" + size(piece.end - piece.start) + ", " +
     ((piece.end - piece.start) / PAGE).toLocaleString("en") + " pages" + (accepted ? "\n" + accepted : "") +
     (there.length ? "\nholds " + there.join(", ") : "") +
-    (cause >= 0 ? "\nby record " + cause + ": " + D.callers[D.records[cause][2]] + " " + D.services[D.records[cause][3]] : "");
+    (cause >= 0 ? "\nby record " + cause + ": " + serviceOf(cause) : "");
 }
 const pieceAt = (address) => shown.pieces.find((piece) => piece.start <= address && address < piece.end) || null;
 function setCursor(piece) {
@@ -296,5 +309,5 @@ function listen() {
   $("zoom-in").addEventListener("click", () => zoomBy(0.5));
   $("zoom-out").addEventListener("click", () => zoomBy(2));
   for (const button of document.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => goPlace(button.dataset.zoom));
-  new ResizeObserver(() => { if (lanes.width !== Math.max(320, detail.clientWidth)) draw(); }).observe(detail);
+  new ResizeObserver(() => { if (lanes.width !== roomOf(detail)) draw(); }).observe(detail);
 }

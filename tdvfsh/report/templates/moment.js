@@ -1,12 +1,16 @@
 /* The slider, the table of the map, the legend, and the list of places */
+function swatch(kind) {
+  const mark = document.createElement("i");
+  mark.className = "swatch " + kind;
+  return mark;
+}
 function fillLegend() {
   const present = new Set();
   for (const [, , type] of D.first) present.add(type);
   for (const change of D.changes) present.add(change[4]);
   const entry = (kind, text) => {
-    const item = document.createElement("li"), mark = document.createElement("i");
-    mark.className = kind;
-    item.append(mark, text);
+    const item = document.createElement("li");
+    item.append(swatch(kind), text);
     $("legend").append(item);
   };
   for (const type of [...present].sort((one, two) => one - two)) entry(typeClass(type), typeName(type));
@@ -73,8 +77,11 @@ function neighbour(direction) {
   return at >= 0 ? D.changes[at][0] + 1 : 0;
 }
 function markRows() {
-  for (const row of document.querySelectorAll("tr.now")) row.classList.remove("now");
-  for (const button of document.querySelectorAll('[data-moment="' + (view.moment - 1) + '"]')) button.closest("tr").classList.add("now");
+  for (const row of document.querySelectorAll("tr.now")) { row.classList.remove("now"); row.removeAttribute("aria-current"); }
+  for (const button of document.querySelectorAll('[data-moment="' + (view.moment - 1) + '"]')) {
+    const row = button.closest("tr");
+    if (row) { row.classList.add("now"); row.setAttribute("aria-current", "step"); }
+  }
 }
 let playing = null;
 function play(on) {

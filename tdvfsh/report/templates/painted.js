@@ -20,15 +20,24 @@ function typeClass(type) {
   if (type === D.acceptedOnly) return "konly";
   return type >= 0 && type < 16 ? "k" + type : "sw";
 }
-function callText(record) {
-  return D.services[record[3]] + "(" + record[4] + ")";
+
+/* Records: a shape that has the words, and numbers for its marks */
+const HEX = "\u0001", MARKS = /[\u0001\u0002]/g;
+const TIMES = new Float64Array(N);
+D.records.reduce((time, record, number) => (TIMES[number] = time + record[2]), 0);
+function recordAt(number) {
+  const record = D.records[number];
+  const [caller, service, given, status, results, failed] = D.shapes[record[0]];
+  let at = 3;
+  const filled = (text) => text.replace(MARKS, (mark) => mark === HEX ? hex(record[at++]) : String(record[at++]));
+  return { number, time: TIMES[number], caller, call: service + "(" + filled(given) + ")", status, results: filled(results), failed };
 }
+const serviceOf = (number) => { const [caller, service] = D.shapes[D.records[number][0]]; return caller + " " + service; };
 function momentText(moment) {
   if (moment === 0) return "before the first record";
-  const record = D.records[moment - 1];
-  const status = D.statuses[record[5]] || "still running";
-  return "record " + (moment - 1) + " of " + (N - 1) + ", " + milliseconds(record[1]) + " ms: " +
-    D.callers[record[2]] + " " + callText(record) + " → " + status + (record[6] ? " " + record[6] : "");
+  const record = recordAt(moment - 1);
+  return "record " + record.number + " of " + (N - 1) + ", " + milliseconds(record.time) + " ms: " +
+    record.caller + " " + record.call + " → " + (record.status || "still running") + (record.results ? " " + record.results : "");
 }
 
 /* A value for every address */
@@ -96,12 +105,24 @@ function mapAt(moment) {
 }
 const AT_BOOT = 1, LATER = 2, NOT_YET = 3;
 const ACCEPT_NAMES = { 1: "accepted at boot", 2: "accepted on demand", 3: "not accepted" };
-function acceptedAt(moment, painted) {
-  const lane = new Painted();
-  for (const [start, end] of D.ram) lane.paint(start, end, AT_BOOT);
-  for (const event of D.accepts) {
-    if (event[0] < moment && event[5] !== null && event[6]) lane.paint(event[5], event[5] + event[6], LATER);
+
+/* Accepts: [record, nanoseconds, who and why, start or null, bytes, TDCALLs, status, after DMA] */
+const acceptName = (event) => D.acceptKinds[event[2]].join(": ");
+const acceptedLane = { painted: null, count: 0 };
+function laneUntil(count) {
+  if (!acceptedLane.painted || acceptedLane.count > count) {
+    acceptedLane.painted = new Painted();
+    acceptedLane.count = 0;
+    for (const [start, end] of D.ram) acceptedLane.painted.paint(start, end, AT_BOOT);
   }
+  for (; acceptedLane.count < count; acceptedLane.count += 1) {
+    const event = D.accepts[acceptedLane.count];
+    if (event[3] !== null && event[4]) acceptedLane.painted.paint(event[3], event[3] + event[4], LATER);
+  }
+  return acceptedLane.painted.copy();
+}
+function acceptedAt(moment, painted) {
+  const lane = laneUntil(lowerBound(D.accepts, moment, (event) => event[0]));
   for (const piece of painted.pieces(0, D.limit)) {
     if (piece.type === D.unaccepted) lane.paint(piece.start, piece.end, NOT_YET);
   }
