@@ -19,6 +19,13 @@ _FIXED: Final = struct.Struct("<QQQ16s16s16sQ")
 _TIME: Final = struct.Struct("<HBBBBBxI4x")
 
 
+SIZE_OF_EFI_FILE_INFO: Final = _FIXED.size
+SIZE_OF_EFI_FILE_SYSTEM_INFO: Final = 36
+VALID_ATTRIBUTES: Final = 0x37
+_LABEL_LENGTH: Final = 11
+_NOT_IN_LABELS: Final = frozenset('"*+,./:;<=>?[\\]|')
+
+
 class FileChange(NamedTuple):
     """The changes that SetInfo requests.
 
@@ -27,6 +34,7 @@ class FileChange(NamedTuple):
         created: Seconds since 1970 UTC; None leaves it.
         modified: Likewise.
         attributes: Letters of ``ahrs``.
+        is_directory: The directory bit, which cannot change.
         name: The file's new name, or its path.
     """
 
@@ -34,6 +42,7 @@ class FileChange(NamedTuple):
     created: int | None
     modified: int | None
     attributes: str
+    is_directory: bool
     name: str
 
 
@@ -48,14 +57,25 @@ def pack_file_info(info: FileInfo) -> bytes:
 
 
 def read_file_change(ram: GuestRam, address: int) -> FileChange | None:
-    """The requested changes of the structure at ``address``; None where a date in it is invalid."""
+    """The requested changes of the structure at ``address``; None where a date or an attribute in it is invalid."""
     _, size, _, created, _, modified, attributes = _FIXED.unpack(ram.read(address, _FIXED.size))
     try:
         made, changed = _seconds(created), _seconds(modified)
     except ValueError:
         return None
+    if attributes & ~VALID_ATTRIBUTES:
+        return None
     letters = "".join(letter for letter, bit in _LETTERS.items() if letter != "d" and attributes & bit)
-    return FileChange(size, made, changed, letters, ram.utf16(address + _FIXED.size))
+    is_directory = bool(attributes & ATTRIBUTE_DIRECTORY)
+    return FileChange(size, made, changed, letters, is_directory, ram.utf16(address + _FIXED.size))
+
+
+def volume_label(text: str) -> str | None:
+    """A label as FAT keeps it; None where it cannot."""
+    label = text.upper()
+    if len(label) > _LABEL_LENGTH or any(one in _NOT_IN_LABELS or not 0x20 <= ord(one) < 0x7F for one in label):
+        return None
+    return label.rstrip(" ")
 
 
 def _seconds(data: bytes) -> int | None:

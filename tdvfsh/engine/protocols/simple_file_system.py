@@ -12,7 +12,17 @@ from typing import Final
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.protocols.file_info import ATTRIBUTE_DIRECTORY, FileChange, pack_file_info, read_file_change
+from tdvfsh.engine.protocols.file_info import (
+    ATTRIBUTE_DIRECTORY,
+    SIZE_OF_EFI_FILE_INFO,
+    SIZE_OF_EFI_FILE_SYSTEM_INFO,
+    VALID_ATTRIBUTES,
+    FileChange,
+    pack_file_info,
+    read_file_change,
+    volume_label,
+)
+from tdvfsh.engine.protocols.file_tokens import FileTokens
 from tdvfsh.engine.storage.sparse_file import SparseFile, WriteBudget
 from tdvfsh.engine.storage.volumes import set_modified
 from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
@@ -28,6 +38,8 @@ MODE_READ: Final = 1
 MODE_WRITE: Final = 2
 MODE_CREATE: Final = 1 << 63
 _REVISION: Final = 0x00010000
+_FILE_REVISION: Final = 0x00020000  # with the functions that take a token
+_CHARACTER: Final = 2
 _LARGEST_FILE: Final = 1 << 30  # of those that are written
 _LARGEST_CHANGED: Final = 1 << 28  # of those that are there and changed: they are read whole when they are stored
 _END_OF_FILE: Final = (1 << 64) - 1
@@ -55,6 +67,7 @@ class FileSystemProtocol:
         self._volume = volume
         self._open: dict[int, _OpenFile] = {}
         self._budget = WriteBudget()
+        self._tokens = FileTokens(context, self)
 
     def structure(self) -> int:
         """Address of the file system's structure."""
@@ -63,8 +76,9 @@ class FileSystemProtocol:
     def _handle(self, file: _OpenFile) -> int:
         address = self._context.interfaces.structure(
             [
-                _REVISION, self.open, self.close, self.delete, self.read, self.write, self.get_position,
+                _FILE_REVISION, self.open, self.close, self.delete, self.read, self.write, self.get_position,
                 self.set_position, self.get_info, self.set_info, self.flush,
+                self._tokens.open_ex, self._tokens.read_ex, self._tokens.write_ex, self._tokens.flush_ex,
             ]
         )  # fmt: skip
         self._open[address] = file
@@ -85,6 +99,8 @@ class FileSystemProtocol:
         if base is None or not new_handle or not file_name:
             return _INVALID
         if open_mode not in (MODE_READ, MODE_READ | MODE_WRITE, MODE_READ | MODE_WRITE | MODE_CREATE):
+            return _INVALID
+        if open_mode & MODE_CREATE and attributes & ~VALID_ATTRIBUTES:
             return _INVALID
         name = self._ram.utf16(file_name)
         start = base.parts if base.is_directory else base.parts[:-1]
@@ -163,6 +179,9 @@ class FileSystemProtocol:
             file.written.close()
         try:
             if not file.parts or not file.writable:
+                return EfiStatus.EFI_WARN_DELETE_FAILURE
+            info = self._volume.info(file.parts)
+            if info is None or "r" in info.attributes:
                 return EfiStatus.EFI_WARN_DELETE_FAILURE
             self._volume.remove(file.parts)
         except FileSystemError:
@@ -284,14 +303,21 @@ class FileSystemProtocol:
 
     @service("EFI_FILE_PROTOCOL.SetInfo", "qgqq")
     def set_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:
-        """Name, size, attributes and time of change of a file; volumes keep their label, files when they were made."""
+        """Name, size, attributes and time of change of a file, or the volume's label."""
         file = self._open.get(this)
         if file is None or not information_type or not buffer:
             return _INVALID
-        if self._ram.guid(information_type) != EFI_FILE_INFO_GUID:
+        guid = self._ram.guid(information_type)
+        if guid not in (EFI_FILE_INFO_GUID, EFI_FILE_SYSTEM_INFO_GUID, EFI_FILE_SYSTEM_VOLUME_LABEL_GUID):
             return EfiStatus.EFI_UNSUPPORTED
         if not self._volume.writable:
             return EfiStatus.EFI_WRITE_PROTECTED
+        if guid != EFI_FILE_INFO_GUID:
+            return self._set_label(guid == EFI_FILE_SYSTEM_INFO_GUID, buffer_size, buffer)
+        if not file.parts:
+            return EfiStatus.EFI_ACCESS_DENIED
+        if buffer_size < SIZE_OF_EFI_FILE_INFO + _CHARACTER or self._ram.u64(buffer) > buffer_size:
+            return EfiStatus.EFI_BAD_BUFFER_SIZE
         change = read_file_change(self._ram, buffer)
         if change is None:
             return _INVALID
@@ -300,19 +326,35 @@ class FileSystemProtocol:
         except FileSystemError as error:
             return error.status
 
+    def _set_label(self, with_facts: bool, buffer_size: int, buffer: int) -> EfiStatus:
+        """The volume's label, which lasts as long as the volume is kept; the facts before it do not change."""
+        at = SIZE_OF_EFI_FILE_SYSTEM_INFO if with_facts else 0
+        if buffer_size < at + _CHARACTER or (with_facts and self._ram.u64(buffer) > buffer_size):
+            return EfiStatus.EFI_BAD_BUFFER_SIZE
+        label = volume_label(self._ram.utf16(buffer + at))
+        if label is None:
+            return EfiStatus.EFI_UNSUPPORTED
+        self._volume.label = label
+        return SUCCESS
+
     def _change(self, file: _OpenFile, change: FileChange) -> EfiStatus:
-        """Do what can be done; EFI_ACCESS_DENIED where only attributes of a file open for reading may change."""
+        """Do all of it, or nothing; of a read-only file, or one open for reading, only attributes change."""
         info = self._volume.info(file.parts)
         if info is None:
             return EfiStatus.EFI_DEVICE_ERROR
         size = info.size if file.written is None else file.written.size
         target = resolve(() if change.name.startswith("\\") else file.parts[:-1], change.name)
-        renamed = bool(file.parts) and target != file.parts
-        resized = not file.is_directory and change.size != size
-        changed = change.modified not in (None, info.modified)
-        if not file.writable and (renamed or resized or changed):
+        read_only = not file.writable or "r" in info.attributes
+        renamed = target != file.parts
+        resized = change.size != size
+        changed = not read_only and change.modified not in (None, info.modified)
+        if change.is_directory != file.is_directory or (read_only and renamed):
             return EfiStatus.EFI_ACCESS_DENIED
-        if change.created not in (None, info.created):
+        if resized and (file.is_directory or read_only):
+            return EfiStatus.EFI_ACCESS_DENIED
+        if renamed and self._volume.info(target) is not None and not _same(target, file.parts):
+            return EfiStatus.EFI_ACCESS_DENIED
+        if not read_only and change.created not in (None, info.created):
             return EfiStatus.EFI_UNSUPPORTED
         if resized and change.size > _LARGEST_FILE:
             return EfiStatus.EFI_VOLUME_FULL
@@ -334,9 +376,18 @@ class FileSystemProtocol:
 
     @service("EFI_FILE_PROTOCOL.Flush", "q")
     def flush(self, this: int) -> EfiStatus:
-        """Write back what was changed."""
+        """Write back what was changed; a file or directory open for reading has nothing to write."""
         file = self._open.get(this)
-        return self._write_back(file) if file is not None else _INVALID
+        if file is None:
+            return _INVALID
+        if file.parts and not file.writable:
+            return EfiStatus.EFI_ACCESS_DENIED
+        return self._write_back(file)
+
+
+def _same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two paths name the same entry."""
+    return [name.upper() for name in one] == [name.upper() for name in other]
 
 
 def resolve(start: tuple[str, ...], name: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tdvfsh.engine.storage.disk import SECTOR, ImageDisk
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.shell.drives.hostfolder import HostFolder
-from tdvfsh.uefi.guids import EFI_FILE_INFO_GUID, EFI_FILE_SYSTEM_INFO_GUID
+from tdvfsh.uefi.guids import EFI_FILE_INFO_GUID, EFI_FILE_SYSTEM_INFO_GUID, EFI_FILE_SYSTEM_VOLUME_LABEL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.volume import Volume
 from tests.engine.programs import guest
@@ -151,11 +151,8 @@ def test_what_cannot_be_set_is_said_and_not_ignored(files: Files, tmp_path: Path
     file = files.open("a.txt")[1]
     assert files.change(file, CREATED, efi_time(CHRISTMAS)) is EfiStatus.EFI_UNSUPPORTED
     assert files.change(file, MODIFIED, struct.pack("<HBB12x", 2025, 13, 1)) is EfiStatus.EFI_INVALID_PARAMETER
-    files.guid = files.firmware.context.guid_address(EFI_FILE_SYSTEM_INFO_GUID)
-    assert files.protocol.set_info(file, files.guid, 1024, files.room) is EfiStatus.EFI_UNSUPPORTED
     reader = files.open("a.txt", MODE_READ)[1]
-    files.guid = files.firmware.context.guid_address(EFI_FILE_INFO_GUID)
-    for offset, data in ((SIZE, bytes(8)), (NAME, "b\0".encode("utf-16-le")), (MODIFIED, efi_time(CHRISTMAS))):
+    for offset, data in ((SIZE, bytes(8)), (NAME, "b\0".encode("utf-16-le"))):
         assert files.change(reader, offset, data) is EfiStatus.EFI_ACCESS_DENIED
 
 
@@ -199,3 +196,97 @@ def test_a_file_is_not_made_larger_than_the_host_should_hold_in_memory(files: Fi
     assert files.write(file, b"x") is EfiStatus.EFI_VOLUME_FULL
     assert files.change(file, SIZE, struct.pack("<Q", 1 << 62)) is EfiStatus.EFI_VOLUME_FULL
     assert files.protocol.close(file) is SUCCESS
+
+
+def test_flush_of_a_handle_for_reading_is_refused_and_of_the_root_is_not(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x")
+    assert files.protocol.flush(files.open("a.txt", MODE_READ)[1]) is EfiStatus.EFI_ACCESS_DENIED
+    assert files.protocol.flush(files.open("a.txt")[1]) is SUCCESS
+    assert files.protocol.flush(files.root) is SUCCESS
+
+
+def test_facts_that_do_not_fit_their_buffer_are_refused(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x")
+    file = files.open("a.txt")[1]
+    files.firmware.ram.put_u64(files.room + 512, 256)
+    assert files.protocol.get_info(file, files.guid, files.room + 512, files.room) is SUCCESS
+    bad = EfiStatus.EFI_BAD_BUFFER_SIZE
+    assert files.protocol.set_info(file, files.guid, 79, files.room) is bad
+    assert files.protocol.set_info(file, files.guid, files.firmware.ram.u64(files.room) - 1, files.room) is bad
+    assert files.protocol.set_info(file, files.guid, files.firmware.ram.u64(files.room), files.room) is SUCCESS
+
+
+def test_an_invalid_attribute_or_another_directory_bit_changes_nothing(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    file = files.open("a.txt")[1]
+    files.firmware.ram.put_u64(files.room + 512, 256)
+    for attribute, status in ((0x40, EfiStatus.EFI_INVALID_PARAMETER), (0x10, EfiStatus.EFI_ACCESS_DENIED)):
+        assert files.protocol.get_info(file, files.guid, files.room + 512, files.room) is SUCCESS
+        files.firmware.ram.put_u64(files.room + SIZE, 1)
+        files.firmware.ram.put_u64(files.room + NAME - 8, attribute)
+        assert files.protocol.set_info(file, files.guid, 256, files.room) is status
+    assert files.protocol.close(file) is SUCCESS
+    assert (tmp_path / "a.txt").read_bytes() == b"abc"
+    name = files.firmware.context.heap.allocate(64)
+    files.firmware.ram.write(name, "new\0".encode("utf-16-le"))
+    mode = MODE_READ | 2 | 1 << 63
+    assert files.protocol.open(files.root, files.room, name, mode, 0x40) is EfiStatus.EFI_INVALID_PARAMETER
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_read_only_file_changes_in_its_attributes_only_and_is_not_deleted(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    file = files.open("a.txt")[1]
+    assert files.change(file, NAME - 8, struct.pack("<Q", 1)) is SUCCESS
+    assert files.change(file, SIZE, bytes(8)) is EfiStatus.EFI_ACCESS_DENIED
+    assert files.change(file, NAME, "b\0".encode("utf-16-le")) is EfiStatus.EFI_ACCESS_DENIED
+    assert files.change(file, MODIFIED, efi_time(CHRISTMAS)) is SUCCESS  # and it stays as it is, as on OVMF
+    assert files.protocol.delete(file) is EfiStatus.EFI_WARN_DELETE_FAILURE
+    assert (tmp_path / "a.txt").read_bytes() == b"abc"
+
+
+def test_a_file_is_not_renamed_over_another(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a")
+    (tmp_path / "b.txt").write_bytes(b"b")
+    file = files.open("a.txt")[1]
+    assert files.change(file, NAME, "B.TXT\0".encode("utf-16-le")) is EfiStatus.EFI_ACCESS_DENIED
+    assert (tmp_path / "b.txt").read_bytes() == b"b"
+
+
+def test_the_label_of_a_volume_can_be_set_as_fact_or_alone(files: Files) -> None:
+    ram, label = files.firmware.ram, files.firmware.context.guid_address(EFI_FILE_SYSTEM_VOLUME_LABEL_GUID)
+    facts = files.firmware.context.guid_address(EFI_FILE_SYSTEM_INFO_GUID)
+
+    def stored() -> str:
+        ram.put_u64(files.room + 512, 256)
+        assert files.protocol.get_info(files.root, label, files.room + 512, files.room) is SUCCESS
+        return ram.utf16(files.room)
+
+    ram.write(files.room, "new name\0".encode("utf-16-le"))
+    assert files.protocol.set_info(files.root, label, 1, files.room) is EfiStatus.EFI_BAD_BUFFER_SIZE
+    assert files.protocol.set_info(files.root, label, 18, files.room) is SUCCESS
+    assert stored() == "NEW NAME"
+    ram.write(files.room, struct.pack("<Q28x", 40) + "b\0".encode("utf-16-le"))
+    assert files.protocol.set_info(files.root, facts, 35, files.room) is EfiStatus.EFI_BAD_BUFFER_SIZE
+    assert files.protocol.set_info(files.root, facts, 40, files.room) is SUCCESS
+    assert stored() == "B"
+    ram.write(files.room, "longer than eleven\0".encode("utf-16-le"))
+    assert files.protocol.set_info(files.root, label, 64, files.room) is EfiStatus.EFI_UNSUPPORTED
+
+
+def test_functions_with_a_token_do_their_work_and_signal_its_event(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    ram, events = files.firmware.ram, files.firmware.core.events
+    file, buffer, token = files.open("a.txt")[1], files.room, files.firmware.context.heap.allocate(32)
+    code = ram.u64(file + 8 * 12)
+    event = events.create_event()
+    ram.write(token, struct.pack("<QQQQ", event, 99, 8, buffer))
+    assert files.firmware.context.call(code, file, token) == SUCCESS
+    assert struct.unpack("<QQQ", ram.read(token, 24)) == (event, SUCCESS, 3)
+    assert ram.read(buffer, 3) == b"abc"
+    assert events.check_event(event) is SUCCESS
+    ram.write(token, struct.pack("<QQQQ", 0, 99, 2, buffer))
+    assert files.firmware.context.call(ram.u64(file + 8 * 13), file, token) == SUCCESS
+    assert files.firmware.context.call(ram.u64(file + 8 * 14), file, token) == SUCCESS
+    assert (tmp_path / "a.txt").read_bytes() == b"abcab"
+    assert files.firmware.context.call(code, file, 0) == EfiStatus.EFI_INVALID_PARAMETER
