@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,7 @@ class Difference:
     line: str
 
 
-def compare_results(baseline: Sequence[Row], results: Sequence[Row]) -> list[Difference]:
+def compare_results(baseline: Collection[Row], results: Collection[Row]) -> list[Difference]:
     """What has changed, the worst first.
 
     Worse is what booted in the baseline and does not now, or what is not among the results at all. A scenario that

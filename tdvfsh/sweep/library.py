@@ -39,7 +39,7 @@ def run_spec(spec: str | Path, folder: str | Path, *, jobs: int = 1, progress: P
     asked = read_spec(spec)
     images = read_images(asked.images)
     with ResultStore(folder) as store, local_workers(jobs) as workers:
-        return list(store.rows(run_sweep(images, asked.grids, store, workers, progress)))
+        return list(run_sweep(images, asked.grids, store, workers, progress))
 
 
 def advise(

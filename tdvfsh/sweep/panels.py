@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -55,7 +55,7 @@ class TimePanel:
     lines: dict[str, tuple[Run, ...]]
 
 
-def success_panels(rows: Sequence[Row]) -> list[SuccessPanel]:
+def success_panels(rows: Collection[Row]) -> list[SuccessPanel]:
     """One panel for each image, loader, option and whatever else varies."""
     panels = []
     for title, members in _groups(rows, (MEMORY, ACCEPT)):
@@ -75,7 +75,7 @@ def success_panels(rows: Sequence[Row]) -> list[SuccessPanel]:
     return panels
 
 
-def time_panels(rows: Sequence[Row]) -> list[TimePanel]:
+def time_panels(rows: Collection[Row]) -> list[TimePanel]:
     """One panel for each image, loader, memory and whatever else varies but the option."""
     panels = []
     for title, members in _groups(rows, (ACCEPT, ON_DEMAND)):
@@ -89,7 +89,7 @@ def time_panels(rows: Sequence[Row]) -> list[TimePanel]:
     return panels
 
 
-def _runs(rows: Sequence[Row]) -> tuple[Run, ...]:
+def _runs(rows: Collection[Row]) -> tuple[Run, ...]:
     ran = (row for row in rows if row["outcome"] in (BOOTS, FAILS))
     points = {(_int(row["boot_bytes"]), total_time(row), row["outcome"] == BOOTS) for row in ran}
     runs = groupby(sorted(points), key=lambda point: point[2])
@@ -115,7 +115,7 @@ def total_time(row: Row) -> ModelledSeconds:
     )
 
 
-def _groups(rows: Sequence[Row], plotted: Sequence[str]) -> list[tuple[str, list[Row]]]:
+def _groups(rows: Collection[Row], plotted: Sequence[str]) -> list[tuple[str, list[Row]]]:
     """Rows by everything that is not plotted, with a title of what differs between the groups."""
     apart = [name for name in ("image", *AXIS_NAMES) if name not in plotted]
     varied = [name for name in apart if len({row[name] for row in rows}) > 1 or name in ("image", "loader")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ def check_formats(formats: Sequence[str]) -> None:
             raise UsageError(f"--plot {wanted}: unknown; choose one of {', '.join(PLOT_FORMATS)}")
 
 
-def write_plots(folder: Path, rows: Sequence[Row], formats: Sequence[str]) -> list[Path]:
+def write_plots(folder: Path, rows: Collection[Row], formats: Sequence[str]) -> list[Path]:
     """Write ``success.svg`` and ``time.svg``, the same as ``.png``, or ``plots.html``; returns the files.
 
     Raises:

@@ -36,8 +36,8 @@ Row = dict[str, Cell]
 """A value for each of :data:`COLUMNS`."""
 
 
-_TEXTS: Final = frozenset(("key", "image", "outcome", "status", "stage", "failed_service", "why"))
-_SECONDS: Final = frozenset(name for name in RESULT_COLUMNS if name.endswith("_seconds"))
+TEXTS: Final = frozenset(("key", "image", "outcome", "status", "stage", "failed_service", "why"))
+SECONDS: Final = frozenset(name for name in RESULT_COLUMNS if name.endswith("_seconds"))
 _ALWAYS: Final = frozenset(("key", "image", "outcome", *AXIS_NAMES))
 
 
@@ -57,9 +57,9 @@ def checked_row(data: object, line: str, path: str) -> Row:
     for name, value in data.items():
         if value is None and name not in _ALWAYS:
             continue
-        if name in _TEXTS:
+        if name in TEXTS:
             right, wanted = isinstance(value, str), "a text"
-        elif name in _SECONDS:
+        elif name in SECONDS:
             right, wanted = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
         elif name in RESULT_COLUMNS:
             right, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"

@@ -13,7 +13,7 @@ from tdvfsh.sweep.facts import ImageFacts
 from tdvfsh.sweep.row import run_batch
 from tdvfsh.sweep.scenario import Scenario, scenario_key
 from tdvfsh.sweep.spec import Grid
-from tdvfsh.sweep.store import ResultStore
+from tdvfsh.sweep.store import ResultStore, StoredRows
 
 BATCH: Final = 32
 """Scenarios that travel together: a quarter of a second of work."""
@@ -25,20 +25,16 @@ Tell = Callable[[int, int], None]
 
 
 def scenarios(images: Sequence[ImageFacts], grids: Iterable[Grid]) -> Iterator[Scenario]:
-    """Every scenario once, in the order of the grids."""
-    seen: set[str] = set()
+    """Every scenario, in the order of the grids; one that several grids ask for comes as often."""
     for grid in grids:
         for image, point in grid:
-            key = scenario_key(images[image].digest, images[image].name, point)
-            if key not in seen:
-                seen.add(key)
-                yield Scenario(key, image, point)
+            yield Scenario(scenario_key(images[image].digest, images[image].name, point), image, point)
 
 
 def run_sweep(
     images: Sequence[ImageFacts], grids: Sequence[Grid], store: ResultStore, workers: Workers, tell: Tell | None = None
-) -> list[str]:
-    """Run what has no result yet; returns the keys of all scenarios in their order.
+) -> StoredRows:
+    """Run what has no result yet; returns the rows of all scenarios in their order.
 
     Args:
         images: The facts of the images, as the grids number them.
@@ -51,35 +47,48 @@ def run_sweep(
         UsageError: The store holds results of something else.
         HostError: A worker died, or the disk is full. What was done is kept.
     """
-    keys = [scenario.key for scenario in scenarios(images, grids)]
-    strangers = set(store.keys) - set(keys)
+    rows = store.asked_for(scenario.key for scenario in scenarios(images, grids))
+    strangers = store.strangers()
     if strangers:
         raise UsageError(
-            f"{store.folder} holds {len(strangers)} results that this spec does not ask for (another spec, or an image "
+            f"{store.folder} holds {strangers} results that this spec does not ask for (another spec, or an image "
             "that has changed since): choose another folder, or remove them"
         )
-    todo = (scenario for scenario in scenarios(images, grids) if scenario.key not in store)
-    batches = iter(lambda: list(islice(todo, BATCH)), [])
     running: dict[Future[list[str]], list[str]] = {}
+    taken: set[str] = set()
+    todo = _without_result(images, grids, store, taken)
+    batches = iter(lambda: list(islice(todo, BATCH)), [])
     if tell is not None:
-        tell(len(store), len(keys))
+        tell(len(store), len(rows))
     try:
         while True:
             for batch in islice(batches, max(0, _AHEAD * workers.count - len(running))):
                 facts = {scenario.image: images[scenario.image] for scenario in batch}
                 running[workers.executor.submit(run_batch, facts, batch)] = [scenario.key for scenario in batch]
             if not running:
-                return keys
+                return rows
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                store.append(running.pop(future), _lines(future))
+                keys = running.pop(future)
+                store.append(keys, _lines(future))
+                taken.difference_update(keys)
             if tell is not None:
-                tell(len(store), len(keys))
+                tell(len(store), len(rows))
     except BrokenExecutor:
         raise HostError("a worker process died; finished results are kept: the same command continues") from None
     finally:
         for future in running:
             future.cancel()
+
+
+def _without_result(
+    images: Sequence[ImageFacts], grids: Iterable[Grid], store: ResultStore, taken: set[str]
+) -> Iterator[Scenario]:
+    """What is neither done nor ``taken`` by a worker; each scenario is added to that."""
+    for scenario in scenarios(images, grids):
+        if scenario.key not in taken and scenario.key not in store:
+            taken.add(scenario.key)
+            yield scenario
 
 
 def _lines(future: Future[list[str]]) -> list[str]:

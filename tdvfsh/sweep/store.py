@@ -13,20 +13,24 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from tdvfsh import host
 from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, UsageError, host_error
-from tdvfsh.sweep.row import COLUMNS, Cell, Row, checked_row
-from tdvfsh.whole_file import whole_file, write_whole
+from tdvfsh.sweep.axes import AXIS_NAMES
+from tdvfsh.sweep.index import SweepIndex
+from tdvfsh.sweep.row import COLUMNS, SECONDS, TEXTS, Cell, Row, checked_row
+from tdvfsh.whole_file import whole_file
 
 RESULTS: Final = "results.jsonl"
 TABLE: Final = "results.csv"
 PARQUET: Final = "results.parquet"
 _CHUNK: Final = 1 << 20
+_ROW_GROUP: Final = 1 << 14
 _FORMULA: Final = ("=", "+", "-", "@")
 
 
@@ -46,7 +50,7 @@ class ResultStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._lines: dict[str, tuple[int, int]] = {}
+        self._index = SweepIndex()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | host.O_CLOEXEC
@@ -70,17 +74,23 @@ class ResultStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+        self._index.close()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._lines
+        """Whether there is a result of this scenario."""
+        return key in self._index
 
     def __len__(self) -> int:
-        return len(self._lines)
+        """How many results there are."""
+        return len(self._index)
 
-    @property
-    def keys(self) -> Iterable[str]:
-        """Keys of the scenarios that are done."""
-        return self._lines.keys()
+    def asked_for(self, keys: Iterable[str]) -> StoredRows:
+        """The rows of some scenarios in the order of their keys, one that is named twice once; those that are done."""
+        return StoredRows(self._descriptor, self._index, self._index.ask(keys))
+
+    def strangers(self) -> int:
+        """How many results are of scenarios that :meth:`asked_for` was not called with."""
+        return self._index.strangers()
 
     def append(self, keys: Sequence[str], lines: Sequence[str]) -> None:
         """Add the results of some scenarios; when this returns they are on disk.
@@ -96,38 +106,42 @@ class ResultStore:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise host_error(self.folder / RESULTS, error) from None
-        for key, line in zip(keys, encoded, strict=True):
-            self._lines[key] = (self._end, len(line))
+        places = []
+        for line in encoded:
+            places.append((self._end, len(line)))
             self._end += len(line)
+        self._index.add_all(keys, places)
 
-    def rows(self, keys: Iterable[str]) -> Iterator[Row]:
-        """The rows of scenarios that are done, in the order of ``keys``."""
-        for key in keys:
-            offset, size = self._lines[key]
-            yield json.loads(host.pread(self._descriptor, size, offset))
-
-    def write_tables(self, rows: Sequence[Row]) -> list[Path]:
+    def write_tables(self, rows: Iterable[Row]) -> list[Path]:
         """Write rows as CSV, and as Parquet where pyarrow is installed; returns the files.
 
         Raises:
             HostError: A file cannot be written; one of that name stays as it was.
         """
         table = self.folder / TABLE
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _cell_text(value) for name, value in row.items()} for row in rows)
-        write_whole(table, text.getvalue().encode())
+        with whole_file(table) as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="")
+            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({name: _cell_text(value) for name, value in row.items()} for row in rows)
+            text.detach()
         return [table, *self._write_parquet(rows)]
 
-    def _write_parquet(self, rows: Sequence[Row]) -> list[Path]:
+    def _write_parquet(self, rows: Iterable[Row]) -> list[Path]:
+        """Row groups as large as fit memory well; a column has one kind of value, which the first of its rows tells."""
         try:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError:
             return []
         path = self.folder / PARQUET
+        todo = iter(rows)
         with whole_file(path) as file:
-            parquet.write_table(arrow.Table.from_pylist(rows), file)
+            group = list(islice(todo, _ROW_GROUP))
+            schema = arrow.schema([(name, _arrow_type(arrow, name, group)) for name in COLUMNS])
+            with parquet.ParquetWriter(file, schema) as writer:
+                while group:
+                    writer.write_table(arrow.Table.from_pylist(group, schema))
+                    group = list(islice(todo, _ROW_GROUP))
         return [path]
 
     def _take_stock(self) -> int:
@@ -135,12 +149,31 @@ class ResultStore:
         offset = 0
         for number, line in enumerate(_whole_lines(self._descriptor, str(self.folder / RESULTS)), 1):
             key = _key(line, self.folder / RESULTS, number)
-            if key in self._lines:
+            if not self._index.add(key, (offset, len(line))):
                 raise FormatError(str(self.folder / RESULTS), f"line {number} repeats scenario {key}")
-            self._lines[key] = (offset, len(line))
             offset += len(line)
         os.ftruncate(self._descriptor, offset)
         return offset
+
+
+class StoredRows:
+    """Rows of a store that is open, read from its file each time that they are walked through."""
+
+    def __init__(self, descriptor: int, index: SweepIndex, count: int) -> None:
+        self._descriptor = descriptor
+        self._index = index
+        self._count = count
+
+    def __len__(self) -> int:
+        """How many scenarios were asked for."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        for offset, size in self._index.asked():
+            yield json.loads(host.pread(self._descriptor, size, offset))
+
+    def __contains__(self, row: object) -> bool:
+        return any(one == row for one in self)
 
 
 def read_results(path: str | Path) -> list[Row]:
@@ -165,6 +198,14 @@ def read_results(path: str | Path) -> list[Row]:
     if not rows:
         raise UsageError(f"{file}: no results in it")
     return rows
+
+
+def _arrow_type(arrow: Any, name: str, rows: Sequence[Row]) -> Any:
+    if name in SECONDS:
+        return arrow.float64()
+    if name in TEXTS or (name in AXIS_NAMES and any(isinstance(row[name], str) for row in rows)):
+        return arrow.string()
+    return arrow.int64()
 
 
 def _cell_text(value: Cell) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ _WIDEST: Final = 80
 _RULED: Final = 12
 
 
-def summary_lines(rows: Sequence[Row]) -> list[str]:
+def summary_lines(rows: Collection[Row]) -> list[str]:
     """How many scenarios ended how."""
     counts = Counter(str(row["outcome"]) for row in rows)
     parts = [f"{counts[outcome]} {outcome}" for outcome in (BOOTS, FAILS, NOT_STARTED, ERROR) if counts[outcome]]
@@ -28,7 +28,7 @@ def summary_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def sweep_dict(
-    rows: Sequence[Row], files: Sequence[Path], run: int, differences: Sequence[Difference] | None
+    rows: Collection[Row], files: Sequence[Path], run: int, differences: Sequence[Difference] | None
 ) -> dict[str, Any]:
     """The same as plain values: totals, how many were run now, files written, and what a baseline says."""
     counts = Counter(str(row["outcome"]) for row in rows)
@@ -43,7 +43,7 @@ def sweep_dict(
     }
 
 
-def map_lines(rows: Sequence[Row]) -> list[str]:
+def map_lines(rows: Collection[Row]) -> list[str]:
     """Success over memory and accept, a character for each scenario; the first panels where there are many."""
     panels = [panel for panel in success_panels(rows) if len(panel.accepts) > 1]
     lines: list[str] = []

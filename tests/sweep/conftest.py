@@ -56,7 +56,6 @@ def swept(spec_file: SpecFile, tmp_path: Path) -> Callable[..., list[Row]]:
     def run(text: str = MADE + GRID, folder: str = "results") -> list[Row]:
         spec = read_spec(spec_file(text))
         with ResultStore(tmp_path / folder) as store, local_workers(1) as workers:
-            keys = run_sweep(read_images(spec.images), spec.grids, store, workers)
-            return list(store.rows(keys))
+            return list(run_sweep(read_images(spec.images), spec.grids, store, workers))
 
     return run

@@ -13,8 +13,9 @@ from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep.axes import AXIS_NAMES, default_point, options_at, point_of
 from tdvfsh.sweep.images import read_images
-from tdvfsh.sweep.run import scenarios
+from tdvfsh.sweep.library import run_spec
 from tdvfsh.sweep.spec import read_spec
+from tdvfsh.sweep.store import read_results
 from tdvfsh.units import GIB, MIB
 from tests.images.packages import deb_of
 from tests.sweep.conftest import MADE, SpecFile
@@ -36,13 +37,15 @@ def test_without_a_grid_the_command_lines_defaults_are_run(spec_file: SpecFile) 
     assert point_of(options_at(default_point())) == default_point()
 
 
-def test_one_size_written_in_two_ways_and_two_grids_that_overlap_give_each_scenario_once(spec_file: SpecFile) -> None:
+def test_one_size_written_in_two_ways_and_two_grids_that_overlap_give_each_scenario_once(
+    spec_file: SpecFile, tmp_path: Path
+) -> None:
     text = MADE + '[[grid]]\naccept = ["0.5G", "512M", "presize:0.5G", "presize"]\n[[grid]]\naccept = ["512M", "1G"]\n'
-    spec = read_spec(spec_file(text))
-    found = list(scenarios(read_images(spec.images), spec.grids))
-    accepts = [scenario.point[AXIS_NAMES.index("accept")] for scenario in found if scenario.image == 0]
-    assert accepts == ["512M", "presize:512M", "1G"]
-    assert len({scenario.key for scenario in found}) == len(found) == 6
+    rows = run_spec(spec_file(text), tmp_path / "results")
+    images = list(dict.fromkeys(row["image"] for row in rows))
+    assert [row["accept"] for row in rows if row["image"] == images[0]] == ["512M", "presize:512M", "1G"]
+    assert len({row["key"] for row in rows}) == len(rows) == 6
+    assert len(read_results(tmp_path / "results")) == 6
 
 
 def test_paths_count_from_the_specs_folder_and_an_initrd_may_be_a_mere_size(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from tdvfsh import host
 from tdvfsh.boots.compare import COMPARED_LOADERS
@@ -33,7 +34,9 @@ from tdvfsh.sweep.text import map_lines, summary_lines, sweep_dict
 from tdvfsh.ui.progress import progress_bar
 from tdvfsh.units import parse_decimal, parse_size
 
-_SPEC_SUFFIX = ".toml"
+_SPEC_SUFFIX: Final = ".toml"
+_MOST_DRAWN: Final = 100_000
+_NOT_DRAWN: Final = f"more than {_MOST_DRAWN} scenarios are not drawn here: the tables have them all"
 
 
 def run_sweep_command(arguments: Arguments) -> int:
@@ -46,47 +49,57 @@ def run_sweep_command(arguments: Arguments) -> int:
     if spec is None and baseline is None and not plots:
         raise UsageError("sweep: give a SPEC to run, or --check or --plot for results that are there")
     before = read_results(baseline) if baseline is not None else None
-    done = _sweep(arguments, spec, folder) if spec is not None else _Done(read_results(folder), [], 0)
-    done.files.extend(write_plots(Path(folder), done.rows, plots))
-    differences = compare_results(before, done.rows) if before is not None else None
-    if arguments.flag("json"):
-        print_json(sweep_dict(done.rows, done.files, done.run, differences))
-    else:
-        _print_sweep(done, differences, told=spec is not None)
+    with (
+        _sweep(arguments, spec, folder) if spec is not None else nullcontext(_Done(read_results(folder), [], 0)) as done
+    ):
+        if plots:
+            done.files.extend(write_plots(Path(folder), done.rows, plots))
+        differences = compare_results(before, done.rows) if before is not None else None
+        if arguments.flag("json"):
+            print_json(sweep_dict(done.rows, done.files, done.run, differences))
+        else:
+            _print_sweep(done, differences, told=spec is not None)
     return 1 if differences is not None and is_worse(differences) else 0
 
 
 @dataclass(frozen=True)
 class _Done:
-    rows: list[Row]
+    rows: Collection[Row]
     files: list[Path]
     run: int
 
 
-def _sweep(arguments: Arguments, path: str, folder: str) -> _Done:
+def _read(folder: str) -> _Done:
+    return _Done(read_results(folder), [], 0)
+
+
+@contextmanager
+def _sweep(arguments: Arguments, path: str, folder: str) -> Iterator[_Done]:
+    """Run a spec; its rows can be read while the block runs."""
     with unpack_progress() as fetching:
         spec = read_spec(path, None if arguments.flag("yes") else MOST_SCENARIOS, fetch_with(fetching))
-    with _progress("sweep") as tell:
-        images = read_images(spec.images)
-        with ResultStore(folder) as store:
+    with ExitStack() as opened:
+        with _progress("sweep") as tell:
+            images = read_images(spec.images)
+            store = opened.enter_context(ResultStore(folder))
             before, started = len(store), time.monotonic()
             with _workers(arguments) as workers:
-                keys = run_sweep(images, spec.grids, store, workers, tell)
+                rows = run_sweep(images, spec.grids, store, workers, tell)
             seconds = time.monotonic() - started
-            rows = list(store.rows(keys))
             tables = store.write_tables(rows)
-    new = len(rows) - before
-    if new:
-        count = workers.count
-        each = new / seconds / count
-        what = "1 worker" if count == 1 else f"{count} workers"
-        print_notes([f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}"])
-    return _Done(rows, tables, new)
+        new = len(rows) - before
+        if new:
+            count = workers.count
+            each = new / seconds / count
+            what = "1 worker" if count == 1 else f"{count} workers"
+            print_notes([f"tdvfsh: {new} run in {seconds:.1f} s: {each:.0f} a second and worker, {what}"])
+        yield _Done(rows, tables, new)
 
 
 def _print_sweep(done: _Done, differences: Sequence[Difference] | None, *, told: bool) -> None:
     if told:
-        print_lines([*summary_lines(done.rows), *map_lines(done.rows), ""])
+        drawn = map_lines(done.rows) if len(done.rows) <= _MOST_DRAWN else ["", _NOT_DRAWN]
+        print_lines([*summary_lines(done.rows), *drawn, ""])
     if done.files:
         print_lines(str(file) for file in done.files)
     if differences is not None:
