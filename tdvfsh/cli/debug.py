@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.output import TextSink, print_notes
+from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
     from tdvfsh.engine.debug.session import DebugSession
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.engine.runs.guest import GuestFirmware
+
+T = TypeVar("T")
 
 
 class Debugging:
@@ -28,6 +31,7 @@ class Debugging:
     def __init__(self, session: DebugSession | None, prompts: bool) -> None:
         self.session = session
         self.prompts = prompts
+        self._typed: str | None = None
 
     def attach_to(self, firmware: GuestFirmware) -> None:
         """The firmware for guest code has been made and has not run yet."""
@@ -43,6 +47,35 @@ class Debugging:
 
             self.session.attach(FirmwareScene(run))
             run.on_end = self.session.ended
+
+    def repeated(self, run: Callable[[], T], refused: str = "") -> T:
+        """Run, and again from the start whenever the debugger goes back; then all is made anew.
+
+        Args:
+            run: The run.
+            refused: Why it would not be the same run; empty where it is.
+        """
+        return run() if self.session is None else self.session.repeated(run, refused)
+
+    def repeats_not(self, why: str) -> None:
+        """The run cannot be repeated."""
+        if self.session is not None:
+            self.session.refuse_repetition(why)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the run is a repetition, or is to begin again."""
+        return self.session is not None and self.session.repeats
+
+    def shown(self, stream: TextSink) -> TextSink:
+        """A stream for what the guest shows: nothing while a run is repeated."""
+        return stream if self.session is None else _Shown(stream, self.session)
+
+    def typed(self) -> str:
+        """Standard input, the same for each repetition."""
+        if self._typed is None:
+            self._typed = standard_input_text()
+        return self._typed
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -62,6 +95,22 @@ class Debugging:
         """The exit status of the run."""
         if self.session is not None:
             self.session.exited(status)
+
+
+class _Shown:
+    """A stream that shows nothing while a run is repeated."""
+
+    def __init__(self, stream: TextSink, session: DebugSession) -> None:
+        self._stream = stream
+        self._session = session
+
+    def write(self, text: str) -> object:
+        """Some text."""
+        return None if self._session.repeats else self._stream.write(text)
+
+    def flush(self) -> object:
+        """Show it."""
+        return self._stream.flush()
 
 
 @contextmanager

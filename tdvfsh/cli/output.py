@@ -9,11 +9,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from typing import Protocol
 
 from tdvfsh.ui.colour import coloured, is_coloured
 from tdvfsh.ui.fit import fit
 from tdvfsh.ui.output import escape_controls
 from tdvfsh.ui.terminal import columns_of
+
+
+class TextSink(Protocol):
+    """Destination of text that comes piece by piece."""
+
+    def write(self, text: str, /) -> object:
+        """Take a piece."""
+        ...
+
+    def flush(self) -> object:
+        """Let it be seen."""
+        ...
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.output import TextSink, print_notes
+from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.engine.console.serial_input import SerialInput, TypedAtTerminal, TypedLines
 from tdvfsh.report.table import printable
 
@@ -28,7 +29,7 @@ class SerialOutput:
         plain: Leave cursor positions and colours out where they are not obeyed, as firmware's screens are full of them.
     """
 
-    def __init__(self, stream: TextIO, raw: bool = False, plain: bool = False) -> None:
+    def __init__(self, stream: TextSink, raw: bool = False, plain: bool = False) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at_line_start = True
@@ -81,7 +82,10 @@ class SerialOutput:
 
 @contextmanager
 def serial_input(
-    stream: TextIO, lines: Callable[[str], TypedLines] = TypedLines, hint: str = ""
+    stream: TextIO,
+    lines: Callable[[str], TypedLines] = TypedLines,
+    hint: str = "",
+    text: Callable[[], str] = standard_input_text,
 ) -> Iterator[SerialInput]:
     """The terminal where there is one at both ends, else the lines of standard input.
 
@@ -89,9 +93,8 @@ def serial_input(
         stream: Where the console's output goes.
         lines: Makes the source of lines that are known in advance.
         hint: Shown to a user at a terminal, before the guest runs.
+        text: Reads standard input.
     """
-    from tdvfsh.cli.standard_input import standard_input_text
-
     if sys.stdin is not None and sys.stdin.isatty() and stream.isatty():
         from tdvfsh.engine.console.raw_terminal import RawTerminal
 
@@ -100,4 +103,4 @@ def serial_input(
         with RawTerminal(sys.stdin.fileno()) as terminal:
             yield TypedAtTerminal(terminal)
     else:
-        yield lines(standard_input_text())
+        yield lines(text())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.debug import debugging
+from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
@@ -41,12 +41,22 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 
     grub = arguments.optional("grub")
     grub_file = named_file(grub, PROGRAM).path if grub is not None else None
-    screen = Screen(TranscriptDisplay(sys.stderr))
-    with debugging(arguments) as debug, _system_options(arguments) as through_os:
+    grub_view = open_mapped(grub_file).view if grub_file is not None else None
+    with debugging(arguments) as debug:
+        result = debug.repeated(lambda: _boot(arguments, files, grub_view, debug))
+        debug.exited(0 if result.booted and (result.os_run is None or result.os_run.succeeded) else 1)
+    if result.violation is not None and not arguments.flag("json"):
+        print_notes(result.violation.lines())
+    return result, _report(result)
+
+
+def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug: Debugging) -> CpuBootResult:
+    screen = Screen(TranscriptDisplay(debug.shown(sys.stderr)))
+    with _system_options(arguments, debug) as through_os:
         result = boot_on_cpu(
             arguments.td_options(),
             files,
-            open_mapped(grub_file).view if grub_file is not None else None,
+            grub,
             screen,
             violation_ve=arguments.text("violation") == "ve",
             time_limit=time_limit(arguments),
@@ -55,10 +65,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
             debugger=debug,
         )
         screen.close()
-        debug.exited(0 if result.booted and (result.os_run is None or result.os_run.succeeded) else 1)
-    if result.violation is not None and not arguments.flag("json"):
-        print_notes(result.violation.lines())
-    return result, _report(result)
+    return result
 
 
 def _report(result: CpuBootResult) -> RealCodeReport:
@@ -78,7 +85,7 @@ def _report(result: CpuBootResult) -> RealCodeReport:
 
 
 @contextmanager
-def _system_options(arguments: Arguments) -> Iterator[SystemOptions | None]:
+def _system_options(arguments: Arguments, debug: Debugging) -> Iterator[SystemOptions | None]:
     until, drop = arguments.optional("until"), arguments.optional("drop_accept")
     typed = arguments.flag("console")
     if not arguments.flag("through_os"):
@@ -91,8 +98,11 @@ def _system_options(arguments: Arguments) -> Iterator[SystemOptions | None]:
     if drop is not None and not (drop.isdecimal() and int(drop)):
         raise UsageError(f"--drop-accept {drop}: not a number from 1")
     pattern, number = until_pattern(arguments), None if drop is None else int(drop)
-    with serial_input(sys.stderr) if typed else nullcontext() as source:
-        serial = SerialOutput(sys.stderr, raw=isinstance(source, TypedAtTerminal))
+    with serial_input(sys.stderr, text=debug.typed) if typed else nullcontext() as source:
+        at_terminal = isinstance(source, TypedAtTerminal)
+        serial = SerialOutput(debug.shown(sys.stderr), raw=at_terminal)
+        if at_terminal:
+            debug.repeats_not("a user types at its console")
         try:
             yield SystemOptions(serial.write, pattern, number, source)
         finally:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.files import named_file
-from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.run_limits import time_limit
-from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.errors import HostError, UsageError, host_error
 from tdvfsh.images.named import PROGRAM
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 def run_exec(arguments: Arguments) -> int:
     """Run it; the exit status is the low byte of what it returned, and never 0 for an error."""
     from tdvfsh.engine.extra import cpu_extra
-    from tdvfsh.machine import Machine
 
     for name in ("record", "cast"):
         if arguments.optional(name) is not None:
@@ -42,14 +40,22 @@ def run_exec(arguments: Arguments) -> int:
     path = named_file(arguments.text("image"), PROGRAM).path
     if not Path(path).is_file():
         raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'not a file'}")
+    refused = "the program writes to a file of this host" if arguments.flag("fs0_write") else ""
+    with debugging(arguments) as debug:
+        status = debug.repeated(lambda: _run_and_trace(arguments, path, debug), refused)
+        debug.exited(status)
+    return status
+
+
+def _run_and_trace(arguments: Arguments, path: str, debug: Debugging) -> int:
+    from tdvfsh.machine import Machine
+
     machine = Machine(arguments.td_options())
     try:
-        with debugging(arguments) as debug:
-            status = _run(arguments, machine, path, debug)
-            debug.exited(status)
-        return status
+        return _run(arguments, machine, path, debug)
     finally:
-        _write_trace(arguments, machine)
+        if not debug.repeats:
+            _write_trace(arguments, machine)
 
 
 def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) -> int:
@@ -60,7 +66,7 @@ def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) ->
 
     disks, place = _disks(arguments, path)
     with (
-        console(reads_input=not debug.prompts) as (screen, keys),
+        console(debug) as (screen, keys),
         RunLimit(time_limit(arguments)) as limit,
     ):
         violation_ve = arguments.text("violation") == "ve"
@@ -133,28 +139,30 @@ def _status_text(code: int) -> str:
 
 
 @contextmanager
-def console(reads_input: bool = True) -> Iterator[tuple[Screen, KeySource]]:
+def console(debug: Debugging) -> Iterator[tuple[Screen, KeySource]]:
     """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text.
 
     Args:
-        reads_input: Whether standard input is the keyboard; it is someone else's otherwise, and no key comes.
+        debug: Whose prompt may read standard input: then no key comes.
     """
     from tdvfsh.engine.console.keys import ScriptedKeys
     from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
 
     with ExitStack() as stack:
-        if not reads_input:
+        output = debug.shown(sys.stdout)
+        if debug.prompts:
             keys: KeySource = ScriptedKeys()
-            screen = Screen(TranscriptDisplay(sys.stdout))
+            screen = Screen(TranscriptDisplay(output))
         elif sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
             from tdvfsh.engine.console.raw_terminal import RawTerminal
             from tdvfsh.engine.console.terminal import TerminalKeys
 
             keys = TerminalKeys(stack.enter_context(RawTerminal(sys.stdin.fileno())))
-            screen = Screen(AnsiDisplay(_Flushing()))
+            debug.repeats_not("a user types at the program")
+            screen = Screen(AnsiDisplay(_Flushing(output)))
         else:
-            keys = ScriptedKeys(standard_input_text())
-            screen = Screen(TranscriptDisplay(sys.stdout))
+            keys = ScriptedKeys(debug.typed())
+            screen = Screen(TranscriptDisplay(output))
         try:
             yield screen, keys
         finally:
@@ -165,9 +173,12 @@ def console(reads_input: bool = True) -> Iterator[tuple[Screen, KeySource]]:
 class _Flushing:
     """Standard output, shown at once."""
 
+    def __init__(self, output: TextSink) -> None:
+        self._output = output
+
     def write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        self._output.write(text)
+        self._output.flush()
 
 
 def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:

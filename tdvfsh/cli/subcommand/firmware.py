@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.debug import debugging
+from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
     from tdvfsh.engine.console.serial_input import SerialInput
+    from tdvfsh.engine.firmware.image import FirmwareImage
     from tdvfsh.loaders.files import BootFiles
 
 _FIRMWARE_S_OWN: Final = (
@@ -122,13 +123,23 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
+    from tdvfsh.engine.firmware.image import open_firmware
+
+    with (
+        boot_files(arguments) as files,
+        open_firmware(firmware_path(arguments)) as image,
+        debugging(arguments) as debug,
+    ):
+        return debug.repeated(lambda: _run_once(arguments, files, image, debug))
+
+
+def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImage, debug: Debugging) -> int:
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
-    from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.measure.quote_key import read_quote_key
     from tdvfsh.report.firmware_run_text import ending_lines, run_lines
@@ -137,30 +148,28 @@ def _run(arguments: Arguments) -> int:
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")
     with (
-        boot_files(arguments) as files,
         opened_drives(arguments) as drives,
-        open_firmware(firmware_path(arguments)) as image,
-        serial_input(sys.stdout, LinesAtPrompts, _HINT) if console else nullcontext(nothing) as typed,
+        serial_input(sys.stdout, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
-        run_progress(limit, shown=not (console or sys.stdout.isatty())),
+        run_progress(limit, shown=not (console or sys.stdout.isatty() or debug.repeats)),
     ):
-        serial = SerialOutput(sys.stdout, raw=isinstance(typed, TypedAtTerminal), plain=True)
-        with (
-            debugging(arguments) as debug,
-            FirmwareRun(
-                image,
-                options,
-                files,
-                output=serial.write,
-                typed=typed,
-                until=until,
-                limit=limit,
-                real_code_only=arguments.flag("real_code_only"),
-                quote_signer=None if quote_key is None else read_quote_key(quote_key),
-                disks=drives.drives,
-                entropy=arguments.flag("rng"),
-            ) as run,
-        ):
+        at_terminal = isinstance(typed, TypedAtTerminal)
+        if at_terminal:
+            debug.repeats_not("a user types at its console")
+        serial = SerialOutput(debug.shown(sys.stdout), raw=at_terminal, plain=True)
+        with FirmwareRun(
+            image,
+            options,
+            files,
+            output=serial.write,
+            typed=typed,
+            until=until,
+            limit=limit,
+            real_code_only=arguments.flag("real_code_only"),
+            quote_signer=None if quote_key is None else read_quote_key(quote_key),
+            disks=drives.drives,
+            entropy=arguments.flag("rng"),
+        ) as run:
             debug.attach_to_firmware(run)
             try:
                 outcome = run.run_to_end(console)

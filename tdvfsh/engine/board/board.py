@@ -38,6 +38,7 @@ from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import Violation
+from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
@@ -149,6 +150,11 @@ class Board:
     def counts(self) -> dict[str, int]:
         """How often the guest left for the module, the VMM and devices."""
         return dict(self._guest.counts)
+
+    @property
+    def block_counters(self) -> list[BlockCounter]:
+        """All that count the blocks of code that run."""
+        return self._preemption.counters
 
     def wait_at_mailbox(self, address: int) -> WakeupMailbox:
         """Have all vCPUs of a TD but the first wait at a mailbox: ``WakeupMailbox.size`` bytes at ``address``."""

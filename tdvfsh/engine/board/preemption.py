@@ -36,20 +36,25 @@ class Preemption:
     Args:
         cpu: The processor.
         clock: Virtual time.
+
+    Attributes:
+        counters: All that count blocks, which a step within a block must leave as they would be without it.
     """
 
     def __init__(self, cpu: Cpu, clock: GuestClock) -> None:
         self._cpu = cpu
         self._clock = clock
         self._counter: BlockCounter | None = None
+        self.counters: list[BlockCounter] = []
         capstone: Any = cpu_extra("capstone")
         self._disassembler: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-        self._held: tuple[int, int, int, bool] | None = None
+        self._held: tuple[list[int], int, int, bool] | None = None
 
     def begin(self) -> None:
         """From now on count. Only while no guest code runs."""
         if self._counter is None:
             self._counter = self._cpu.count_blocks(BLOCKS)
+            self.counters.append(self._counter)
 
     def stopped(self) -> None:
         """The processor has stopped, its state is loaded: where its blocks are used up, let their time pass.
@@ -72,14 +77,14 @@ class Preemption:
         Args:
             code: Its bytes, and perhaps those after it.
         """
-        counter = self._counter
-        if counter is not None and self._held is None:
+        if self.counters and self._held is None:
             at = self._cpu.state.instruction_pointer
             size, name = next(
                 ((size, name) for _, size, name, _ in self._disassembler.disasm_lite(code, at, 1)), (0, "")
             )
-            self._held = counter.left, at, at + size, name.startswith("rep ")
-            counter.arm(_HELD)
+            self._held = [counter.left for counter in self.counters], at, at + size, name.startswith("rep ")
+            for counter in self.counters:
+                counter.arm(_HELD)
 
     def release(self) -> None:
         """That is over: the rest of its block, if there is any, is not a block of its own.
@@ -87,13 +92,13 @@ class Preemption:
         REP MOVS and the like jump to themselves after each element, and end with a turn that finds nothing to do.
         Executed on its own, the last element leaves that out, so it is put back.
         """
-        counter, held, state = self._counter, self._held, self._cpu.state
-        if counter is None or held is None:
+        held, state = self._held, self._cpu.state
+        if held is None:
             return
         self._held = None
         left, begin, rest, repeated = held
         if state.instruction_pointer == rest and repeated:
             state.instruction_pointer = begin
-        elif state.instruction_pointer == rest:
-            left += 1
-        counter.arm(left)
+        again = int(state.instruction_pointer == rest and not repeated)
+        for counter, before in zip(self.counters, left, strict=True):
+            counter.arm(before + again)

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.engine.board.board import Board
-from tdvfsh.engine.debug.halt import Cause, Front, Halt
+from tdvfsh.engine.debug.arrivals import Arrivals
+from tdvfsh.engine.debug.halt import Cause, Front, Halt, Until
 from tdvfsh.engine.debug.interruption import Interruption
 from tdvfsh.engine.debug.places import Breakpoints, Watchpoints
 from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.debug.undo import StepLog
+from tdvfsh.engine.introspect.describe import instruction_size
+from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.cpu import Stop, StopKind
 
 _TRAP: Final = 1 << 8
 _DEBUG: Final = 1
+_LONGEST_INSTRUCTION: Final = 15
 _PUSHF: Final = 0x9C
 _LOADS_FLAGS: Final = (b"\x9d", b"\xcf", b"\x48\xcf")  # POPF, IRET
 
@@ -35,6 +39,7 @@ class Debugger:
         target: The machine, to look at and to change while it is halted.
         breakpoints: Its breakpoints.
         watchpoints: Its watchpoints.
+        arrivals: Counts of arrivals, where a run is repeated.
         steps: The steps that can be taken back.
         interruption: What interrupts a run from outside.
         before_run: Called before each run of the processor, to set what could not be set before.
@@ -44,6 +49,7 @@ class Debugger:
         self.target = Target(board)
         self.breakpoints = Breakpoints(self.target)
         self.watchpoints = Watchpoints(self.target)
+        self.arrivals = Arrivals(self.breakpoints, self.watchpoints)
         self.steps = StepLog(self.target)
         self.interruption = Interruption(board.cpu)
         self.before_run: list[Callable[[], None]] = []
@@ -51,13 +57,21 @@ class Debugger:
         self._cpu = board.cpu
         self._front = front
         self._step: int | None = None
+        self._until: Until | None = None
         self._last: tuple[int, bytes] | None = None
         self._stepped = False
+        self._counted: tuple[BlockCounter, ...] = ()
         self._halt: Halt | None = Halt(Cause.START, 0) if halts_at_start else None
 
     def attach(self) -> None:
         """Stand in the way of each run of the processor. Only while no guest code runs."""
         self._cpu.debugger = self
+
+    def let_interrupt(self) -> None:
+        """Have each block of code look whether to halt, and count it. Only while no guest code runs."""
+        self.interruption.attach()
+        if self.interruption.counts and self.interruption not in self._board.block_counters:
+            self._board.block_counters.append(self.interruption)
 
     def detach(self) -> None:
         """Let the run go on without anyone who looks; one may come again. Only while no guest code runs."""
@@ -98,20 +112,42 @@ class Debugger:
                 stop = self._run_step(address)
             else:
                 self.steps.barrier()
-                stop = self._cpu.run_on(address)
-                if stop.kind is StopKind.DEBUG:
-                    stop = self._reached(stop)
-            if stop.kind is StopKind.DEBUG or (stop.kind is StopKind.HALT and self.interruption.requested):
+                stop = self._run_freely(address)
+            asked = self.interruption.requested or self.interruption.over
+            if stop.kind is StopKind.HALT and asked:
+                self._counted = self._counted_at_interruption()
+            if stop.kind is StopKind.DEBUG or (stop.kind is StopKind.HALT and asked):
                 address = self._cpu.read("RIP")
                 continue
             self._cpu.state.load()
             self._last = self.target.current, self._cpu.state.image()
             return stop
 
+    def _run_freely(self, address: int) -> Stop:
+        self._count_once()
+        stop = self._cpu.run_on(address)
+        if stop.kind is StopKind.DEBUG:
+            self._counted = tuple(self._board.block_counters)
+            stop = self._reached(stop)
+        return stop
+
+    def _count_once(self) -> None:
+        """The block in which the vCPU stands begins once more when it runs on, which is not to be counted again."""
+        for counter in self._counted:
+            counter.arm(counter.left + 1)
+        self._counted = ()
+
+    def _counted_at_interruption(self) -> tuple[BlockCounter, ...]:
+        """Who has counted the block that an interruption has stopped: those that were asked before, and itself."""
+        counters = self._board.block_counters
+        return tuple(counters[: counters.index(self.interruption) + 1]) if self.interruption in counters else ()
+
     def _due(self) -> Halt | None:
         halt, self._halt = self._halt, None
         if halt is None and self._stepped and self._step is not None:
             halt = Halt(Cause.STEP, self._step)
+        if halt is None and self.interruption.over:
+            halt = Halt(Cause.INTERRUPT, self.target.current)
         if self.interruption.requested and self.interruption.take() and halt is None and self._front.interrupts():
             halt = Halt(Cause.INTERRUPT, self.target.current)
         return halt
@@ -121,9 +157,14 @@ class Debugger:
         self._step, self._stepped = None, False
         self._cpu.write("RIP", address)
         self.breakpoints.passing = None
+        self.arrivals.halted()
         resume = self._front.halted(halt)
-        self._step = resume.step
+        self._step, self._until = resume.step, resume.until
+        if self.steps.undone is not None:
+            self._counted, self.steps.undone = self.steps.undone, None
+        self.interruption.begin(resume.until.blocks if resume.until is not None else None)
         address = self._cpu.read("RIP")
+        self.arrivals.resumed(address, resume.until)
         self.breakpoints.passing = address if address in self.breakpoints else None
         return address
 
@@ -135,6 +176,11 @@ class Debugger:
             self._halt = Halt(Cause.BREAKPOINT, self.target.current, text=text)
             return stop
         pointer = self._cpu.read("RIP")
+        if self._until is not None and self._until.watch is seen.watch:
+            self._take_back()
+            self._cpu.write("RIP", seen.pointer)
+            self._note_watch()
+            return stop
         if pointer == seen.pointer:
             self._take_back()
             self.breakpoints.quiet = True
@@ -150,7 +196,7 @@ class Debugger:
     def _run_step(self, address: int) -> Stop:
         """One instruction of the vCPU that runs; a stop of its own where that came to its end."""
         self._stepped = True
-        self.steps.begin(address)
+        self.steps.begin(address, self._counted)
         stop = self._one_instruction(address)
         if stop.kind is not StopKind.DEBUG:
             self.steps.barrier()
@@ -162,7 +208,10 @@ class Debugger:
     def _note_watch(self) -> None:
         """A watched access was part of an instruction that is over."""
         seen, self.watchpoints.seen = self.watchpoints.seen, None
-        if seen is not None and seen.watch.physical:
+        linear = None if seen is None else seen.watch.linear
+        if seen is not None and linear is not None:
+            self._halt = Halt(Cause.WATCHPOINT, self.target.current, seen.watch.access, linear)
+        elif seen is not None and seen.watch.physical:
             self._halt = Halt(Cause.EVENT, self.target.current, text=f"write of physical {seen.address:#x}")
         elif seen is not None:
             self._halt = Halt(Cause.WATCHPOINT, self.target.current, seen.watch.access, seen.address)
@@ -175,10 +224,12 @@ class Debugger:
         """
         cpu = self._cpu
         flags = cpu.read("EFLAGS")
+        self._count_once()
         if flags & _TRAP:  # the guest's own, or the board's: its debug exception is not ours
             return cpu.run_on(address)
-        code = self.target.read(self.target.current, address, 2)
+        code = self.target.read(self.target.current, address, _LONGEST_INSTRUCTION)
         self.breakpoints.passing = address if address in self.breakpoints else None
+        status = cpu.read("DR6")
         cpu.write("EFLAGS", flags | _TRAP)
         stop = cpu.run_on(address)
         while stop.kind is StopKind.DEBUG and self.watchpoints.seen is not None and cpu.read("RIP") == address:
@@ -190,10 +241,13 @@ class Debugger:
             state.load()
             state.exception_delivered()
             state.store()
+            cpu.write("DR6", status)
         if not (over and code.startswith(_LOADS_FLAGS)):
             cpu.write("EFLAGS", cpu.read("EFLAGS") & ~_TRAP)
         if over and code[:1] == bytes((_PUSHF,)):
             self._hide_trap_flag()
+        if over and cpu.read("RIP") == address + instruction_size(code, address):
+            self._counted = tuple(self._board.block_counters)  # the rest of its block is not another one
         return Stop(StopKind.DEBUG, address) if over else stop
 
     def _take_back(self) -> None:

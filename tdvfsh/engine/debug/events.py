@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tdvfsh.engine.debug.debugger import Debugger
-from tdvfsh.engine.debug.halt import Access
+from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.names import find, is_service
-from tdvfsh.engine.debug.places import Watch
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.errors import UsageError
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, completion_name
@@ -29,12 +28,14 @@ class EventBreaks:
 
     Attributes:
         violation: Whether it halts where the guest was stopped, before the run ends.
+        asked: What is waited for, in the words that were used.
     """
 
     def __init__(self, debugger: Debugger, scene: Scene) -> None:
         self._debugger = debugger
         self._scene = scene
         self.violation = True
+        self.asked: dict[tuple[str, ...], None] = {("violation",): None}
         self._all_accepts = False
         self._accepts: set[int] = set()
         self._writes: list[Watch] = []
@@ -82,6 +83,8 @@ class EventBreaks:
             self._clear()
         else:
             raise UsageError(f"{' '.join(words)}: not an event; there are {_KINDS}")
+        if kind != "none":
+            self.asked[tuple(words)] = None
 
     def wait_for_accept(self, text: str) -> None:
         """Halt where the page of a physical address is accepted.
@@ -118,6 +121,7 @@ class EventBreaks:
 
     def _clear(self) -> None:
         self.violation = self._all_accepts = self._converts = False
+        self.asked.clear()
         self._accepts.clear()
         self._writes.clear()
         self._debugger.watchpoints.remove_all(physical=True)

@@ -5,14 +5,13 @@ Source: GDB manual, appendix E (Remote Serial Protocol).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.gdb_files import PROGRAM, ServedFiles
-from tdvfsh.engine.debug.halt import Access, Cause, Halt, Resume
+from tdvfsh.engine.debug.halt import Access, Cause, Halt, Resume, Watch
 from tdvfsh.engine.debug.packets import LONGEST_PACKET
-from tdvfsh.engine.debug.places import Watch
 from tdvfsh.engine.debug.registers import Register, target_description
 
 OWNER: Final = "gdb"
@@ -38,6 +37,18 @@ class Monitor(Protocol):
         ...
 
 
+class Backwards(Exception):
+    """gdb goes back further than the steps that are recorded.
+
+    Args:
+        by_step: Whether by one step; to a breakpoint otherwise.
+    """
+
+    def __init__(self, *, by_step: bool) -> None:
+        super().__init__(by_step)
+        self.by_step = by_step
+
+
 class Detached(Exception):
     """gdb lets the guest run on without it."""
 
@@ -53,17 +64,26 @@ class GdbStub:
         debugger: The debugger.
         monitor: Answers ``monitor`` commands.
         files: The files and libraries that gdb can read from us.
+        step_undone: Called where a recorded step was taken back.
 
     Attributes:
         acknowledges: Whether packets are still to be acknowledged.
         selected: The vCPU that registers and memory are of.
+        places: gdb's breakpoints and watchpoints, as in its packets.
     """
 
-    def __init__(self, debugger: Debugger, monitor: Monitor, files: ServedFiles) -> None:
+    def __init__(
+        self,
+        debugger: Debugger,
+        monitor: Monitor,
+        files: ServedFiles,
+        step_undone: Callable[[], None] = lambda: None,
+    ) -> None:
         self._debugger = debugger
         self._target = debugger.target
         self._monitor = monitor
         self._files = files
+        self.step_undone = step_undone
         self._description = target_description(self._target.registers).encode()
         self._resumed = 0
         self._features: frozenset[bytes] = frozenset()
@@ -71,6 +91,7 @@ class GdbStub:
         self._last: Halt = Halt(Cause.START, 0)
         self.acknowledges = True
         self.selected = 0
+        self.places: dict[bytes, None] = {}
         self._commands: dict[bytes, Callable[[bytes], bytes | Resume]] = {
             b"?": lambda rest: self.stop_reply(self._last),
             b"g": lambda rest: self._read_registers(),
@@ -99,6 +120,7 @@ class GdbStub:
         """The answer to a packet, or how the machine is to continue.
 
         Raises:
+            Backwards: It goes back to what was before the recorded steps.
             Detached, Killed: The session is over.
         """
         try:
@@ -193,19 +215,18 @@ class GdbStub:
         return Resume(step)
 
     def _backwards(self, rest: bytes) -> bytes:
-        """One recorded step back, or back to a breakpoint or the beginning of what is recorded."""
-        steps, found = self._debugger.steps, Cause.REPLAY_BEGINS
+        """One recorded step back, or back to a breakpoint among them."""
+        steps = self._debugger.steps
         if rest not in (b"s", b"c"):
             return _UNKNOWN
         while steps.back():
+            self.step_undone()
             pointer = self._target.register(self._target.current, "rip")
             if rest == b"s":
-                found = Cause.STEP
-                break
+                return self.stop_reply(Halt(Cause.STEP, self._target.current))
             if pointer in self._debugger.breakpoints:
-                found = Cause.BREAKPOINT
-                break
-        return self.stop_reply(Halt(found, self._target.current))
+                return self.stop_reply(Halt(Cause.BREAKPOINT, self._target.current))
+        raise Backwards(by_step=rest == b"s")
 
     def _detach(self, rest: bytes) -> bytes:
         raise Detached
@@ -306,30 +327,39 @@ class GdbStub:
     # ---- breakpoints --------------------------------------------------------------------------------------------
 
     def _insert(self, rest: bytes) -> bytes:
-        kind, address, size = self._place(rest)
-        if kind in (b"0", b"1"):
-            self._debugger.breakpoints.add(address, OWNER)
-            return _OK
-        access = _WATCHES.get(kind)
-        if access is None:
-            return _UNKNOWN
-        return _OK if self._debugger.watchpoints.add(self.selected, Watch(address, size, access)) else _NO_MEMORY
+        return self._place(rest, inserts=True)
 
     def _remove(self, rest: bytes) -> bytes:
-        kind, address, size = self._place(rest)
-        if kind in (b"0", b"1"):
-            self._debugger.breakpoints.remove(address, OWNER)
-            return _OK
+        return self._place(rest, inserts=False)
+
+    def _place(self, rest: bytes, *, inserts: bool) -> bytes:
+        """Set or remove a breakpoint or a watchpoint."""
+        place = rest.partition(b";")[0]
+        kind, _, span = place.partition(b",")
+        address, size = _span(span)
         access = _WATCHES.get(kind)
-        if access is None:
+        if access is None and kind not in (b"0", b"1"):
             return _UNKNOWN
-        self._debugger.watchpoints.remove(Watch(address, size, access))
+        if not inserts:
+            self.places.pop(place, None)
+            if access is None:
+                self._debugger.breakpoints.remove(address, OWNER)
+            else:
+                self._debugger.watchpoints.remove(Watch(address, size, access))
+            return _OK
+        if access is None:
+            self._debugger.breakpoints.add(address, OWNER)
+        elif not self._debugger.watchpoints.add(self.selected, Watch(address, size, access)):
+            return _NO_MEMORY
+        self.places[place] = None
         return _OK
 
-    @staticmethod
-    def _place(rest: bytes) -> tuple[bytes, int, int]:
-        kind, _, span = rest.partition(b";")[0].partition(b",")
-        return kind, *_span(span)
+    def set_places(self, places: Iterable[bytes]) -> None:
+        """Set breakpoints and watchpoints, as in packets, and no others of gdb's."""
+        for place in list(self.places):
+            self._remove(place)
+        for place in places:
+            self._insert(place)
 
     # ---- files and commands -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -27,6 +28,25 @@ class Access(Enum):
     EITHER = "awatch"
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A watchpoint.
+
+    Attributes:
+        address: Linear address, or a physical one.
+        size: Bytes.
+        access: What it waits for.
+        physical: Whether the address is physical.
+        linear: Of a physical one, the linear address by which it is reported.
+    """
+
+    address: int
+    size: int
+    access: Access
+    physical: bool = False
+    linear: int | None = None
+
+
 class Halt(NamedTuple):
     """One halt.
 
@@ -45,10 +65,27 @@ class Halt(NamedTuple):
     text: str = ""
 
 
+class Until(NamedTuple):
+    """A place further on in a run that is the same each time, counted from where it continues.
+
+    Attributes:
+        blocks: Before the block of code with this number; None where the place is another one.
+        address: Before the instruction at this address; None where the place is another one.
+        watch: Before the instruction that accesses this; None where the place is another one.
+        number: Which arrival at the address, or which access, from 1.
+    """
+
+    blocks: int | None = None
+    address: int | None = None
+    watch: Watch | None = None
+    number: int = 1
+
+
 class Resume(NamedTuple):
-    """How to continue: until something halts the machine, or by one instruction of the vCPU ``step``."""
+    """How to continue: until something halts the machine, or by one instruction of the vCPU ``step``, or to a place."""
 
     step: int | None = None
+    until: Until | None = None
 
 
 class Front(Protocol):

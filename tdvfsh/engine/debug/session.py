@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.debug.break_list import BreakList
@@ -18,10 +18,13 @@ from tdvfsh.engine.debug.gdb_server import GdbServer, KilledByDebugger
 from tdvfsh.engine.debug.guest_scene import libraries_of
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.monitor import MonitorCommands
+from tdvfsh.engine.debug.repetition import Rewound
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.debug.stops import StopReports
 from tdvfsh.engine.errors import EngineError, GuestReset, ReachedOperatingSystem
 from tdvfsh.engine.runs.os_run import ConsoleMatched
+
+T = TypeVar("T")
 
 _PLAIN_ENDS: Final = (GuestReset, ConsoleMatched, InputEnded, ReachedOperatingSystem, KilledByDebugger)
 
@@ -98,9 +101,33 @@ class DebugSession:
         if self._server is None:
             reports.serve(scene, debugger, monitor, self._trace)
         else:
-            self._server.serve(debugger, monitor, ServedFiles(lambda: libraries_of(scene.images())))
+            self._server.serve(debugger, monitor, ServedFiles(lambda: libraries_of(scene.images())), events)
         self._breaks = BreakList(self._options.breaks, debugger, scene, events)
         debugger.attach()
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the run is a repetition, of which the user is to see nothing."""
+        return self._server is not None and self._server.repeats
+
+    def refuse_repetition(self, why: str) -> None:
+        """The run would not be the same if it were repeated."""
+        if self._server is not None:
+            self._server.cannot_repeat = why
+
+    def repeated(self, run: Callable[[], T], refused: str = "") -> T:
+        """Run, and again from the start whenever the debugger goes back.
+
+        Args:
+            run: Makes the machine, attaches it and runs it; each time the same happens in it.
+            refused: Why it would not be the same; empty where it is.
+        """
+        self.refuse_repetition(refused)
+        while True:
+            try:
+                return run()
+            except Rewound:
+                continue
 
     def ended(self, error: EngineError) -> None:
         """The run has ended by an exception: where it is one to look at, the machine stands still for it."""

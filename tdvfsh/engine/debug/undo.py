@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.x86.block_counter import BlockCounter
 
 _MOST_STEPS: Final = 20_000
 
@@ -18,6 +19,8 @@ class _Step(NamedTuple):
     vcpu: int
     image: bytes
     writes: tuple[tuple[int, bytes], ...]
+    blocks: tuple[int, ...]
+    counted: tuple[BlockCounter, ...]
 
 
 class StepLog:
@@ -25,6 +28,9 @@ class StepLog:
 
     Args:
         target: The machine.
+
+    Attributes:
+        undone: Who had counted the block of the last step that was taken back; None once that was looked at.
     """
 
     def __init__(self, target: Target) -> None:
@@ -35,12 +41,16 @@ class StepLog:
         self._image = b""
         self._writes: list[tuple[int, bytes]] = []
         self._moment: tuple[int, int] = (0, 0)
+        self._blocks: tuple[int, ...] = ()
+        self._counted: tuple[BlockCounter, ...] = ()
+        self.undone: tuple[BlockCounter, ...] | None = None
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def begin(self, address: int) -> None:
-        """A step from ``address`` begins."""
+    def begin(self, address: int, counted: tuple[BlockCounter, ...]) -> None:
+        """A step from ``address`` begins, in a block that some have counted already."""
+        self._counted = counted
         if self._hook is None:
             unicorn: Any = cpu_extra("unicorn")
             self._hook = self._cpu.uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._wrote)
@@ -51,6 +61,7 @@ class StepLog:
         self._image = state.image()
         self._writes = []
         self._moment = self._now()
+        self._blocks = tuple(counter.left for counter in self._target.board.block_counters)
 
     def _now(self) -> tuple[int, int]:
         board = self._target.board
@@ -66,7 +77,7 @@ class StepLog:
             return
         if len(self._steps) == _MOST_STEPS:
             del self._steps[: _MOST_STEPS // 2]
-        self._steps.append(_Step(self._target.current, self._image, tuple(self._writes)))
+        self._steps.append(_Step(self._target.current, self._image, tuple(self._writes), self._blocks, self._counted))
 
     def barrier(self) -> None:
         """Something happened that cannot be taken back."""
@@ -88,4 +99,7 @@ class StepLog:
         cpu.state.set_image(step.image)
         cpu.state.store()
         cpu.forget_translations()
+        for counter, left in zip(target.board.block_counters, step.blocks, strict=True):
+            counter.arm(left)
+        self.undone = step.counted
         return True

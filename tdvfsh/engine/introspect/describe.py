@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
@@ -93,3 +94,15 @@ def disassembled(code: bytes, address: int, count: int = 0, bits: int = 64) -> l
     capstone: Any = cpu_extra("capstone")
     engine = capstone.Cs(capstone.CS_ARCH_X86, getattr(capstone, f"CS_MODE_{bits}"))
     return [(each.address, f"{each.mnemonic} {each.op_str}".strip()) for each in engine.disasm(code, address, count)]
+
+
+def instruction_size(code: bytes, address: int) -> int:
+    """Bytes of the 64-bit instruction that ``code`` begins with; 0 where it is not one."""
+    found = next(_disassembler().disasm_lite(code, address, 1), None)
+    return 0 if found is None else int(found[1])
+
+
+@cache
+def _disassembler() -> Any:
+    capstone: Any = cpu_extra("capstone")
+    return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)

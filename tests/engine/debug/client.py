@@ -129,28 +129,35 @@ class Debugged:
     Attributes:
         notes: What the user was told.
         error: What ended the run, where it was an exception.
-        firmware: Its firmware.
+        runs: How often it was run.
     """
 
     def __init__(self, path: Path, options: TdOptions | None) -> None:
         self.path = path
         self.notes: list[str] = []
         self.error: BaseException | None = None
-        self.firmware = GuestFirmware(Machine(options or TdOptions()))
+        self.runs = 0
+        self._options = options or TdOptions()
         self._thread: threading.Thread | None = None
 
     def start(self, body: Callable[[GuestFirmware], object]) -> None:
         """Run it."""
         session = DebugSession(DebugOptions(gdb=f"unix:{self.path}"), self.notes.append)
-        session.attach(GuestScene(self.firmware))
+
+        def once() -> None:
+            self.runs += 1
+            with closing(GuestFirmware(Machine(self._options))) as firmware:
+                session.attach(GuestScene(firmware))
+                try:
+                    body(firmware)
+                except EngineError as error:
+                    session.ended(error)
+                    raise
 
         def run() -> None:
-            with session, closing(self.firmware):
+            with session:
                 try:
-                    body(self.firmware)
-                except EngineError as error:
-                    self.error = error
-                    session.ended(error)
+                    session.repeated(once)
                 except BaseException as error:
                     self.error = error
 

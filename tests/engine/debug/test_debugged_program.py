@@ -105,7 +105,6 @@ def test_steps_are_taken_back_with_what_they_wrote(tmp_path: Path) -> None:
         assert (client.pointer - at, client.memory(cell, 1)) == (14, b"\x03")
         assert client.ask(b"bc") == b"T05thread:1;swbreak:;"
         assert (client.memory(cell, 8), client.ask(b"g")) == before
-        assert client.ask(b"bs") == b"T05thread:1;replaylog:begin;"
         assert client.ask(b"vCont;c") == END
 
 
