@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,13 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.errors import UsageError
+from tdvfsh.ui.output import escape_controls
 
 if TYPE_CHECKING:
+    from tdvfsh.engine.debug.monitor import MonitorCommands
+    from tdvfsh.engine.debug.scene import Scene
     from tdvfsh.engine.debug.session import DebugSession
+    from tdvfsh.engine.debug.stops import StopShell
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.engine.runs.guest import GuestFirmware
 
@@ -134,7 +139,7 @@ def debugging(arguments: Arguments) -> Iterator[Debugging]:
     from tdvfsh.engine.debug.session import DebugOptions, DebugSession
 
     options = DebugOptions(gdb, tuple(breaks), trace, prompts)
-    with DebugSession(options, lambda line: print_notes([f"tdvfsh: {line}"]), _ask) as session:
+    with DebugSession(options, lambda line: print_notes([f"tdvfsh: {line}"]), _ask, _stopped_shell) as session:
         yield Debugging(session, prompts)
 
 
@@ -145,3 +150,22 @@ def _ask(prompt: str) -> str | None:
         sys.stderr.flush()
     line = sys.stdin.readline()
     return line.rstrip("\r\n") if line else None
+
+
+def _stopped_shell(scene: Scene, monitor: MonitorCommands) -> StopShell:
+    """The shell of a prompt; the current folder is its ``fs0:``."""
+    from tdvfsh.engine.debug.stops import CONTROL
+    from tdvfsh.session.stopped import StoppedShell
+
+    return StoppedShell(_Prompted(), scene, monitor, CONTROL, os.curdir)
+
+
+class _Prompted:
+    """Where the prompt is: standard error, since standard output is the guest's."""
+
+    def write(self, text: str) -> None:
+        """Names come from files of others."""
+        sys.stderr.write("\n".join(map(escape_controls, text.split("\n"))))
+
+    def close(self) -> None:
+        """It stays open."""

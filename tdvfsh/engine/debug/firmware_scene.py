@@ -62,6 +62,11 @@ class FirmwareScene:
         """The journal."""
         return self._run.trace
 
+    @property
+    def machine(self) -> None:
+        """The firmware brings everything itself."""
+        return None
+
     def _hear(self, byte: int) -> None:
         """The console's bytes are moments at which to look whether more was loaded, less and less often."""
         self._sent += 1

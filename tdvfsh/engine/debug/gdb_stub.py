@@ -219,13 +219,18 @@ class GdbStub:
         steps = self._debugger.steps
         if rest not in (b"s", b"c"):
             return _UNKNOWN
-        while steps.back():
+        watches = self._debugger.watchpoints.physical(self._target.current) if rest == b"c" else []
+        reads = any(watch.access is not Access.WRITE for watch in watches)  # which are not recorded
+        while not reads and steps.back():
             self.step_undone()
-            pointer = self._target.register(self._target.current, "rip")
+            vcpu = self._target.current
             if rest == b"s":
-                return self.stop_reply(Halt(Cause.STEP, self._target.current))
-            if pointer in self._debugger.breakpoints:
-                return self.stop_reply(Halt(Cause.BREAKPOINT, self._target.current))
+                return self.stop_reply(Halt(Cause.STEP, vcpu))
+            wrote = next((watch for watch in watches if any(watch.overlaps(*each) for each in steps.wrote)), None)
+            if wrote is not None:
+                return self.stop_reply(Halt(Cause.WATCHPOINT, vcpu, wrote.access, wrote.linear or 0))
+            if self._target.register(vcpu, "rip") in self._debugger.breakpoints:
+                return self.stop_reply(Halt(Cause.BREAKPOINT, vcpu))
         raise Backwards(by_step=rest == b"s")
 
     def _detach(self, rest: bytes) -> bytes:

@@ -15,6 +15,7 @@ from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.formats.text import printable
+from tdvfsh.machine.machine import Machine
 from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 
@@ -49,6 +50,11 @@ class GuestScene:
     def trace(self) -> Trace:
         """The journal."""
         return self._firmware.machine.trace
+
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
+        return self._firmware.machine
 
     def changes(self) -> object:
         """As :class:`Scene` has it."""

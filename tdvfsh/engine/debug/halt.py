@@ -46,6 +46,10 @@ class Watch:
     physical: bool = False
     linear: int | None = None
 
+    def overlaps(self, address: int, size: int) -> bool:
+        """Whether bytes of the same kind of address are among what is watched."""
+        return address < self.address + self.size and self.address < address + size
+
 
 class Halt(NamedTuple):
     """One halt.

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.introspect.known_code import KnownCode
+from tdvfsh.machine.machine import Machine
 from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 
@@ -45,6 +46,11 @@ class Scene(Protocol):
     @property
     def trace(self) -> Trace:
         """The journal."""
+        ...
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine of the model that it is; None where it is real firmware's."""
         ...
 
     def changes(self) -> object:

@@ -20,7 +20,7 @@ from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.monitor import MonitorCommands
 from tdvfsh.engine.debug.repetition import Rewound
 from tdvfsh.engine.debug.scene import Scene
-from tdvfsh.engine.debug.stops import StopReports
+from tdvfsh.engine.debug.stops import StopReports, StopShell
 from tdvfsh.engine.errors import EngineError, GuestReset, ReachedOperatingSystem
 from tdvfsh.engine.runs.os_run import ConsoleMatched
 
@@ -58,6 +58,7 @@ class DebugSession:
         options: What was asked for.
         note: Takes lines for the user.
         ask: Returns a line that the user types at a prompt, None at the end of input.
+        shell: Makes the shell of the prompts.
 
     Raises:
         UsageError: Options that cannot be.
@@ -65,11 +66,16 @@ class DebugSession:
     """
 
     def __init__(
-        self, options: DebugOptions, note: Callable[[str], None], ask: Callable[[str], str | None] = lambda prompt: None
+        self,
+        options: DebugOptions,
+        note: Callable[[str], None],
+        ask: Callable[[str], str | None] = lambda prompt: None,
+        shell: Callable[[Scene, MonitorCommands], StopShell] | None = None,
     ) -> None:
         self._options = options
         self._note = note
         self._ask = ask
+        self._make_shell = shell if options.prompts else None
         self._server = None if options.gdb is None else GdbServer(Place(options.gdb), note)
         self._trace = None if options.trace is None else InstructionTrace(Path(options.trace))
         self._debugger: Debugger | None = None
@@ -91,7 +97,7 @@ class DebugSession:
 
     def attach(self, scene: Scene) -> None:
         """The machine has been made and has not run yet."""
-        reports = StopReports(self._note, self._ask, prompts=self._options.prompts)
+        reports = StopReports(self._note, self._ask)
         front = self._server or reports
         self._debugger = debugger = Debugger(
             scene.board, front, halts_at_start=self._server is not None or self._options.prompts
@@ -99,7 +105,8 @@ class DebugSession:
         self._events = events = EventBreaks(debugger, scene)
         monitor = MonitorCommands(debugger, scene, events)
         if self._server is None:
-            reports.serve(scene, debugger, monitor, self._trace)
+            shell = None if self._make_shell is None else self._make_shell(scene, monitor)
+            reports.serve(scene, debugger, shell, self._trace)
         else:
             self._server.serve(debugger, monitor, ServedFiles(lambda: libraries_of(scene.images())), events)
         self._breaks = BreakList(self._options.breaks, debugger, scene, events)

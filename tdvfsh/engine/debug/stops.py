@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.gdb_server import KilledByDebugger
 from tdvfsh.engine.debug.halt import Cause, Halt, Resume
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
-from tdvfsh.engine.debug.monitor import MonitorCommands
+from tdvfsh.engine.debug.names import find
 from tdvfsh.engine.debug.scene import Scene
 
-_HELP: Final = """\
-continue                run on to the next stop
-step                    execute one instruction
-break PLACE             stop at a symbol, an address or service:NAME
-delete PLACE            no longer stop there
-quit                    end the run
-"""
+CONTROL: Final = {
+    "continue": "run on to the next stop",
+    "step": "execute one instruction",
+    "break PLACE": "stop at a symbol, an address or service:NAME",
+    "delete PLACE": "no longer stop there",
+    "quit": "end the run",
+}
+"""What a prompt at a stop understands besides the commands of its shell."""
+
+
+class StopShell(Protocol):
+    """The shell at a prompt.
+
+    Attributes:
+        vcpu: The vCPU that has halted.
+    """
+
+    vcpu: int
+
+    def run_line(self, text: str, /) -> object:
+        """Run a line, and print what it says."""
+        ...
 
 
 class StopReports:
@@ -27,21 +42,26 @@ class StopReports:
     Args:
         note: Takes lines for the user.
         ask: Returns a line that the user types at a prompt, None at the end of input.
-        prompts: Whether to prompt at each stop.
     """
 
-    def __init__(self, note: Callable[[str], None], ask: Callable[[str], str | None], *, prompts: bool) -> None:
+    def __init__(self, note: Callable[[str], None], ask: Callable[[str], str | None]) -> None:
         self._note = note
         self._ask = ask
-        self._prompts = prompts
         self._scene: Scene | None = None
         self._debugger: Debugger | None = None
-        self._monitor: MonitorCommands | None = None
+        self._shell: StopShell | None = None
         self._trace: InstructionTrace | None = None
 
-    def serve(self, scene: Scene, debugger: Debugger, monitor: MonitorCommands, trace: InstructionTrace | None) -> None:
-        """What is debugged."""
-        self._scene, self._debugger, self._monitor, self._trace = scene, debugger, monitor, trace
+    def serve(self, scene: Scene, debugger: Debugger, shell: StopShell | None, trace: InstructionTrace | None) -> None:
+        """What is debugged.
+
+        Args:
+            scene: The machine.
+            debugger: Its debugger.
+            shell: The shell of a prompt at each stop; None for no prompts.
+            trace: Takes the instructions between the first two stops; None for none.
+        """
+        self._scene, self._debugger, self._shell, self._trace = scene, debugger, shell, trace
 
     def halted(self, halt: Halt) -> Resume:
         """Report the stop, and ask the user what is next.
@@ -50,13 +70,13 @@ class StopReports:
             KilledByDebugger: The user ends the run.
         """
         assert self._scene is not None
-        if halt.cause is Cause.END and not self._prompts:
+        if halt.cause is Cause.END and self._shell is None:
             return Resume()
         for line in self._report(halt):
             self._note(line)
         if self._trace is not None and halt.cause in (Cause.BREAKPOINT, Cause.EVENT, Cause.WATCHPOINT):
             self._trace.stopped(self._scene)
-        return self._prompt(halt) if self._prompts else Resume()
+        return Resume() if self._shell is None else self._prompt(halt, self._shell)
 
     def interrupts(self) -> bool:
         """Nothing interrupts it."""
@@ -72,9 +92,8 @@ class StopReports:
             lines += [f"  called by {place}" for place in code.call_stack(board.cpu, board.ram)[:4]]
         return lines
 
-    def _prompt(self, halt: Halt) -> Resume:
-        assert self._monitor is not None
-        assert self._debugger is not None
+    def _prompt(self, halt: Halt, shell: StopShell) -> Resume:
+        shell.vcpu = halt.vcpu
         while True:
             line = self._ask("stopped> ")
             words = (line or "").split()
@@ -88,22 +107,12 @@ class StopReports:
                 raise KilledByDebugger("ended at the prompt")
             if words[0] in ("step", "s") and halt.cause is not Cause.END:
                 return Resume(step=halt.vcpu)
-            self._show(words, line, halt.vcpu)
-
-    def _show(self, words: list[str], line: str, vcpu: int) -> None:
-        assert self._monitor is not None
-        if words[0] in ("break", "delete") and len(words) == 2:
-            self._change(words[0], words[1])
-            return
-        output = self._monitor.answer(line, vcpu)
-        if words[0] == "help":
-            output += _HELP
-        for each in output.splitlines():
-            self._note(each)
+            if words[0] in ("break", "delete") and len(words) == 2:
+                self._change(words[0], words[1])
+            else:
+                shell.run_line(line)
 
     def _change(self, what: str, place: str) -> None:
-        from tdvfsh.engine.debug.names import find
-
         assert self._debugger is not None
         assert self._scene is not None
         address = find(self._scene, place)

@@ -30,6 +30,7 @@ class StepLog:
         target: The machine.
 
     Attributes:
+        wrote: What the last step that was taken back had written, as physical addresses and sizes.
         undone: Who had counted the block of the last step that was taken back; None once that was looked at.
     """
 
@@ -43,6 +44,7 @@ class StepLog:
         self._moment: tuple[int, int] = (0, 0)
         self._blocks: tuple[int, ...] = ()
         self._counted: tuple[BlockCounter, ...] = ()
+        self.wrote: list[tuple[int, int]] = []
         self.undone: tuple[BlockCounter, ...] | None = None
 
     def __len__(self) -> int:
@@ -102,4 +104,5 @@ class StepLog:
         for counter, left in zip(target.board.block_counters, step.blocks, strict=True):
             counter.arm(left)
         self.undone = step.counted
+        self.wrote = [(physical, len(before)) for physical, before in step.writes]
         return True

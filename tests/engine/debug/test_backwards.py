@@ -56,7 +56,7 @@ def test_a_step_back_from_a_breakpoint_that_was_run_to(tmp_path: Path) -> None:
 
 
 def test_back_to_a_breakpoint_at_which_the_run_did_not_halt_before(tmp_path: Path) -> None:
-    with debugged(counting(500), tmp_path) as (client, guest):
+    with debugged(counting(500), tmp_path) as (client, _):
         loop = loop_of(client)
         client.ask(b"Z0,%x,1" % (loop + 15))
         assert client.ask(b"vCont;c") == REACHED
@@ -91,6 +91,22 @@ def test_back_before_the_store_that_a_watchpoint_waits_for(tmp_path: Path) -> No
             assert client.register(RCX) == count + 1
         client.ask(b"z2,%x,8" % cell)
         client.ask(b"z0,%x,1" % (loop + 15))
+        assert client.ask(b"vCont;c") == END
+
+
+def test_back_over_recorded_steps_a_watchpoint_halts_before_the_store(tmp_path: Path) -> None:
+    with debugged(counting(9), tmp_path) as (client, guest):
+        loop = loop_of(client)
+        client.ask(b"Z0,%x,1" % loop)
+        client.ask(b"vCont;c")
+        client.ask(b"z0,%x,1" % loop)
+        for _ in range(4):
+            assert client.ask(b"vCont;s:1") == STEPPED
+        cell = client.register(RSP) + 0x60
+        assert client.ask(b"Z2,%x,8" % cell) == b"OK"
+        assert client.ask(b"bc") == b"T05thread:1;watch:%x;" % cell
+        assert (client.pointer, guest.runs) == (loop + 2, 1)
+        client.ask(b"z2,%x,8" % cell)
         assert client.ask(b"vCont;c") == END
 
 
