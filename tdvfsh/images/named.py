@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.errors import HostError, MissingError, TdvfshError, UsageError
@@ -129,6 +128,8 @@ def names_of(kind: str) -> list[str]:
 
 def hint(word: str) -> str:
     """What a user may have meant by a word that names no file: the end of a message."""
+    from difflib import get_close_matches
+
     from tdvfsh.images.catalogue import close_names
 
     folder, base = os.path.split(word)

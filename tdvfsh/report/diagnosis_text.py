@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tdvfsh.boots.modelled_boot import BootResult
-from tdvfsh.diagnosis.boot_log import BootLog
-from tdvfsh.diagnosis.known_faults import MetFault
 from tdvfsh.report.boots.boot_text import account_lines, labelled, outcome_lines, placement_lines, td_sentence
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_size
+
+if TYPE_CHECKING:
+    from tdvfsh.boots.modelled_boot import BootResult
+    from tdvfsh.diagnosis.boot_log import BootLog
+    from tdvfsh.diagnosis.known_faults import MetFault
 
 
 def log_lines(log: BootLog) -> list[str]:
