@@ -1,10 +1,10 @@
-r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, FADT, FACS, MADT and a DSDT with a serial port.
+r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, FADT, FACS, MADT and a DSDT with two devices.
 
-They describe only what the engine has: the power management registers, the local APICs, one I/O APIC and COM1, and
-under real firmware the PCI host bridge. No PIC, HPET, VGA or buttons, so that a kernel looks for none
-of them; nor keyboard controller and CMOS clock, which only firmware uses.
+They describe only what the engine has: the power management registers, the local APICs, one I/O APIC, the CMOS clock
+and COM1, and under real firmware the PCI host bridge. No PIC, HPET, VGA or buttons, so that a kernel looks for none of
+them; nor keyboard controller, which only firmware uses. FADT and MADT say the same version of ACPI, 6.4.
 
-Source: ACPI 6.5 chapter 5 (tables), 5.2.12.19 (Multiprocessor Wakeup), 4.8.3 (registers); the register addresses are
+Source: ACPI 6.4 chapter 5 (tables), 5.2.12.19 (Multiprocessor Wakeup), 4.8.3 (registers); the register addresses are
 those of QEMU's q35 under OVMF (QEMU hw/i386/acpi-build.c, hw/isa/lpc_ich9.c; edk2 OvmfPkg/Include/IndustryStandard/
 Q35MchIch9.h); edk2 OvmfPkg/TdxDxe keeps the wakeup mailbox in ACPI NVS memory.
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
+from tdvfsh.engine.devices.cmos import INDEX as CMOS_PORT
+from tdvfsh.engine.devices.cmos import PORTS as CMOS_PORTS
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.devices.pci import RESET as RESET_PORT
 from tdvfsh.engine.devices.power_management import PM1_CONTROL as PM1A_CONTROL_PORT
@@ -42,10 +44,13 @@ _OEM_TABLE_ID: Final = b"TDVFSH  "
 _CREATOR_ID: Final = b"TDVF"
 _REVISION: Final = 1
 _4_GIB: Final = 1 << 32
+_ACPI_MAJOR, _ACPI_MINOR = 6, 4
+_MADT_REVISION: Final = 5  # of ACPI 6.4
+_CLOCK_IRQ: Final = 8
 
 _SYSTEM_IO: Final = 1
 _BYTE_ACCESS, _WORD_ACCESS, _DWORD_ACCESS = 1, 2, 3
-_VGA_NOT_PRESENT, _CMOS_RTC_NOT_PRESENT = 1 << 2, 1 << 5
+_VGA_NOT_PRESENT = 1 << 2
 _WBINVD, _PROC_C1, _TMR_VAL_EXT, _RESET_REG_SUP = 1 << 0, 1 << 2, 1 << 8, 1 << 10
 _NO_FIXED_POWER_BUTTON, _NO_FIXED_SLEEP_BUTTON, _NO_FIXED_RTC = 1 << 4, 1 << 5, 1 << 6
 _NO_C2_LATENCY, _NO_C3_LATENCY = 101, 1001
@@ -96,7 +101,7 @@ def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0, pci: PciHost | None
         return address
 
     dsdt = add(_table(b"DSDT", 2, _dsdt(pci)))
-    listed = [add(_fadt(base, dsdt)), add(_table(b"APIC", 5, _madt(vcpus, mailbox)))]
+    listed = [add(_fadt(base, dsdt)), add(_table(b"APIC", _MADT_REVISION, _madt(vcpus, mailbox)))]
     mcfg = None if pci is None else pci.mcfg()
     if mcfg is not None:
         listed.append(add(_table(b"MCFG", 1, mcfg)))
@@ -144,10 +149,11 @@ def _fadt(facs: int, dsdt: int) -> bytes:
         76: struct.pack("<I", PM_TIMER_PORT),
         88: struct.pack("<BBBB", 4, 2, 0, 4),  # lengths of PM1 event, PM1 control, PM2 control and timer
         96: struct.pack("<HH", _NO_C2_LATENCY, _NO_C3_LATENCY),
-        109: struct.pack("<H", _VGA_NOT_PRESENT | _CMOS_RTC_NOT_PRESENT),
+        109: struct.pack("<H", _VGA_NOT_PRESENT),
         112: struct.pack("<I", flags),
         116: _port(RESET_PORT, 8, _BYTE_ACCESS),
         128: bytes([RESET_VALUE]),
+        131: bytes([_ACPI_MINOR]),
         132: struct.pack("<QQ", facs, dsdt),
         148: _port(PM1A_EVENT_PORT, 32, _WORD_ACCESS),
         172: _port(PM1A_CONTROL_PORT, 16, _WORD_ACCESS),
@@ -156,7 +162,7 @@ def _fadt(facs: int, dsdt: int) -> bytes:
     table = bytearray(_FADT_SIZE)
     for offset, field in fields.items():
         table[offset : offset + len(field)] = field
-    return _table(b"FACP", 6, bytes(table[_HEADER.size :]))
+    return _table(b"FACP", _ACPI_MAJOR, bytes(table[_HEADER.size :]))
 
 
 def _madt(vcpus: int, mailbox: int) -> bytes:
@@ -181,6 +187,11 @@ def _dsdt(pci: PciHost | None) -> bytes:
     return aml.named(r"\_S5", aml.package(sleep_type, sleep_type, aml.integer(0), aml.integer(0))) + aml.scope(
         r"\_SB",
         bridge,
+        aml.device(
+            "RTC",
+            aml.named("_HID", aml.eisa_id("PNP0B00")),
+            aml.named("_CRS", aml.resource_template(aml.io_ports(CMOS_PORT, CMOS_PORTS), aml.irq(_CLOCK_IRQ))),
+        ),
         aml.device(
             "COM1",
             aml.named("_HID", aml.eisa_id("PNP0501")),

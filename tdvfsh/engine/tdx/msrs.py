@@ -41,8 +41,9 @@ _PROCESSORS: Final = frozenset(
     )
 )  # fmt: skip
 _MODULES_APIC: Final = frozenset((0x808, 0x80A, 0x80B, 0x83F, *range(0x810, 0x828)))
-_NO_BUGS: Final = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 17 | 1 << 26
-"""RDCL, IBRS_ALL, SKIP_L1DFL, MDS, PSCHANGE_MC, TAA, SBDR, FBSDP, PSDP, FB_CLEAR, GDS: as Sapphire Rapids has them."""
+_NO_BUGS: Final = sum(1 << bit for bit in (0, 1, 3, 5, 6, 8, 13, 14, 15, 17, 26, 62))
+"""RDCL, IBRS_ALL, SKIP_L1DFL, MDS, PSCHANGE_MC, TAA, SBDR, FBSDP, PSDP, FB_CLEAR, GDS: as Sapphire Rapids has them; and
+ITS, so that a kernel makes no thunks for indirect branches, which modules would have to write."""
 _X2APIC: Final = 0xFEE00000 | 1 << 11 | 1 << 10
 _BOOT_CPU: Final = 1 << 8
 _FAST_STRINGS: Final = 1

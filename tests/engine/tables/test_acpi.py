@@ -101,10 +101,18 @@ def test_the_fadt_says_how_to_reset_and_that_acpi_is_always_on(one: Reader) -> N
     assert (one.fadt(46, "H"), one.fadt(48, "I")) == (9, 0)
 
 
+def test_fadt_and_madt_are_of_acpi_6_4_and_the_clock_is_a_device(one: Reader) -> None:
+    assert (one.tables[b"FACP"][8], one.fadt(131, "B") & 0xF, one.tables[b"APIC"][8]) == (6, 4, 5)
+    dsdt = one.dsdt()
+    at = dsdt.index(b"RTC_")
+    assert bytes.fromhex("0c41d00b00") in dsdt[at : at + 20]  # PNP0B00
+    assert bytes.fromhex("4701700070000002") in dsdt[at : at + 48]  # its two ports
+
+
 def test_the_fadt_denies_the_hardware_that_is_not_there(one: Reader) -> None:
     boot = one.fadt(109, "H")
     assert boot & 1 << 2  # no VGA
-    assert boot & 1 << 5  # no CMOS clock
+    assert not boot & 1 << 5  # the CMOS clock is there
     assert not boot & 1 << 1  # no 8042
     flags = one.fadt(112, "I")
     absent = 1 << 4 | 1 << 5 | 1 << 6  # power button, sleep button and clock in fixed registers

@@ -54,7 +54,7 @@ def test_the_apic_is_behind_its_registers() -> None:
 def test_known_flaws_are_absent() -> None:
     value = msrs().read(ARCH_CAPABILITIES)
     assert value is not None
-    for bit in (0, 1, 3, 5, 6, 8, 13, 14, 15):  # RDCL IBRS_ALL SKIP_L1DFL MDS PSCHANGE_MC TAA SBDR FBSDP PSDP
+    for bit in (0, 1, 3, 5, 6, 8, 13, 14, 15, 62):  # RDCL IBRS_ALL SKIP_L1DFL MDS PSCHANGE_MC TAA SBDR FBSDP PSDP ITS
         assert value >> bit & 1
     assert not value >> 2 & 1  # RSBA would say that return predictions cannot be trusted
     assert not msrs().write(ARCH_CAPABILITIES, 0)
