@@ -91,6 +91,12 @@ def declare_exec(parser: argparse.ArgumentParser) -> None:
     _add_run_limits(parser)
     _add_debugger(parser)
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
+    _add_nvram(parser)
+    parser.add_argument(
+        "--reset", metavar="ACTION", choices=("end", "restart"), default="end",
+        help="what ResetSystem does: end the run, or start the machine and the program again, as real machines do; "
+        "EfiResetShutdown always ends it (end, restart; default end)",
+    )  # fmt: skip
     parser.add_argument("image", metavar="IMAGE.efi")
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
 
@@ -137,6 +143,13 @@ def declare_replay(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_nvram(parser: argparse.ArgumentParser, where: str = "") -> None:
+    parser.add_argument(
+        "--nvram", metavar="FILE",
+        help=f"{where}keep non-volatile variables, date and monotonic count in FILE; it is made where it is missing",
+    )  # fmt: skip
+
+
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("model", "cpu"), default="model", help="cpu runs the kernel's real stub (default model)"
@@ -155,6 +168,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--drop-accept", metavar="N",
         help="with --through-os: answer the kernel's N-th page accept without doing it",
     )  # fmt: skip
+    _add_nvram(parser, "with --engine cpu: ")
     _add_fast_decompress(parser, "with --engine cpu: ")
     _add_run_limits(parser)
     _add_debugger(parser, "with --engine cpu: ")

@@ -58,6 +58,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
     Raises:
         UsageError: Invalid TD options, or a TD that does not start.
     """
+    from tdvfsh.dxe.nonvolatile_state import next_start
     from tdvfsh.machine import Machine
 
     machine = Machine(options, at_shell=True)
@@ -66,10 +67,7 @@ def new_machine(shell: Shell, options: TdOptions) -> Machine:
         machine.clock.advance(shell.clock.now_ns)
         core.real_time_clock = real_time_clock(shell)
     else:
-        old = before.services.core
-        core.variables = old.variables.restart()
-        core.real_time_clock = old.real_time_clock.restart(before.clock.now_ns)
-        core.monotonic_counter = old.monotonic_counter.restart()
+        next_start(before.services.core, before.clock.now_ns).put_into(core)
     shell.td_options = options
     shell.machine = machine
     shell.clock = machine.clock

@@ -22,6 +22,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.named import PROGRAM
 from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.nvram import NvramFile
 
 
 class RealCodeReport(NamedTuple):
@@ -42,8 +43,9 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
     grub = arguments.optional("grub")
     grub_file = named_file(grub, PROGRAM).path if grub is not None else None
     grub_view = open_mapped(grub_file).view if grub_file is not None else None
+    refused = "" if arguments.optional("nvram") is None else "the boot changes its --nvram file"
     with debugging(arguments) as debug:
-        result = debug.repeated(lambda: _boot(arguments, files, grub_view, debug))
+        result = debug.repeated(lambda: _boot(arguments, files, grub_view, debug), refused)
         debug.exited(0 if result.booted and (result.os_run is None or result.os_run.succeeded) else 1)
     if result.violation is not None and not arguments.flag("json"):
         print_notes(result.violation.lines())
@@ -51,6 +53,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 
 
 def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug: Debugging) -> CpuBootResult:
+    nvram = arguments.optional("nvram")
     screen = Screen(TranscriptDisplay(debug.shown(sys.stderr)))
     with _system_options(arguments, debug) as through_os:
         result = boot_on_cpu(
@@ -63,6 +66,7 @@ def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug
             through_os=through_os,
             fast_decompress=arguments.flag("fast_decompress"),
             debugger=debug,
+            nvram=None if nvram is None else NvramFile(nvram),
         )
         screen.close()
     return result

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from tdvfsh.engine.console.keys import KeySource
     from tdvfsh.engine.console.screen import Screen
     from tdvfsh.engine.errors import EngineError
+    from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.engine.storage.disk import Disk
     from tdvfsh.machine import Machine
+    from tdvfsh.machine.nvram import NvramFile
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.uefi.volume import Volume
 
@@ -40,6 +42,8 @@ def run_exec(arguments: Arguments) -> int:
     path = named_file(arguments.text("image"), PROGRAM).path
     if not Path(path).is_file():
         raise HostError(f"{path}: {'a folder' if Path(path).is_dir() else 'not a file'}")
+    if arguments.text("reset") == "restart" and arguments.optional("gdb") is not None:
+        raise UsageError("--reset restart: not with --gdb, which debugs one start")
     refused = "the program writes to a file of this host" if arguments.flag("fs0_write") else ""
     with debugging(arguments) as debug:
         status = debug.repeated(lambda: _run_and_trace(arguments, path, debug), refused)
@@ -48,45 +52,104 @@ def run_exec(arguments: Arguments) -> int:
 
 
 def _run_and_trace(arguments: Arguments, path: str, debug: Debugging) -> int:
-    from tdvfsh.machine import Machine
+    from tdvfsh.machine.nvram import NvramFile
 
-    machine = Machine(arguments.td_options())
+    nvram = arguments.optional("nvram")
+    platform = _Platform(arguments, None if nvram is None else NvramFile(nvram))
     try:
-        return _run(arguments, machine, path, debug)
+        return _run(arguments, platform, path, debug)
     finally:
         if not debug.repeats:
-            _write_trace(arguments, machine)
+            platform.end()
+            _write_trace(arguments, platform.machine)
 
 
-def _run(arguments: Arguments, machine: Machine, path: str, debug: Debugging) -> int:
+class _Platform:
+    """The machine that runs, and the ones after it: each start has what the one before left.
+
+    Args:
+        arguments: The command line.
+        nvram: Where the state is kept beyond the run.
+
+    Attributes:
+        machine: The present machine.
+    """
+
+    def __init__(self, arguments: Arguments, nvram: NvramFile | None) -> None:
+        from tdvfsh.machine import Machine
+
+        self._options = arguments.td_options()
+        self._restarts = arguments.text("reset") == "restart"
+        self._nvram = nvram
+        self.machine = Machine(self._options)
+        if nvram is not None:
+            nvram.load_into(self.machine)
+
+    def restart(self, kind: str) -> bool:
+        """The machine was reset: whether it starts again, as another one."""
+        from tdvfsh.dxe.nonvolatile_state import next_start
+        from tdvfsh.machine import Machine
+
+        if not self._restarts or kind == "shutdown":
+            return False
+        before = self.machine
+        self.machine = Machine(self._options)
+        next_start(before.services.core, before.clock.now_ns).put_into(self.machine.services.core)
+        return True
+
+    def end(self) -> None:
+        """The last machine has ended."""
+        if self._nvram is not None:
+            self._nvram.save(self.machine)
+
+
+def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging) -> int:
+    """Run the program, again after each reset that starts the machine again; returns the exit status."""
     from tdvfsh.engine.board.limit import RunLimit
-    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    from tdvfsh.engine.errors import GuestReset
     from tdvfsh.engine.runs.guest import GuestFirmware
-    from tdvfsh.engine.runs.program import ProgramRun, attach_disks, run_program
+    from tdvfsh.engine.runs.program import ProgramRun, attach_disks
 
     disks, place = _disks(arguments, path)
     with (
         console(debug) as (screen, keys),
         RunLimit(time_limit(arguments)) as limit,
     ):
-        violation_ve = arguments.text("violation") == "ve"
-        with closing(
-            GuestFirmware(machine, screen, keys, violation_ve=violation_ve, limit=limit, observer=ProgramRun())
-        ) as firmware:
-            attach_disks(firmware, disks)
-            debug.attach_to(firmware)
-            try:
-                with debug.running():
-                    end = run_program(firmware, path, arguments.words("arguments"), place)
-            except GuestStopped as stopped:
-                screen.close()
-                return _fail(*stopped.violation.lines())
-            except GuestReset as reset:
-                return 0 if not reset.status else 1
-            except EngineError as error:
-                lines = screen.lines()
-                screen.close()
-                return _fail(str(error), *_why_it_waits(path, error, lines))
+        while True:
+            firmware = GuestFirmware(
+                platform.machine, screen, keys, violation_ve=arguments.text("violation") == "ve", limit=limit,
+                observer=ProgramRun(),
+            )  # fmt: skip
+            with closing(firmware):
+                attach_disks(firmware, disks)
+                debug.attach_to(firmware)
+                try:
+                    return _run_once(arguments, firmware, path, place, debug)
+                except GuestReset as reset:
+                    if not platform.restart(reset.kind):
+                        return 0 if not reset.status else 1
+
+
+def _run_once(
+    arguments: Arguments, firmware: GuestFirmware, path: str, place: tuple[int, str] | None, debug: Debugging
+) -> int:
+    """One start; raises GuestReset where the program resets the machine."""
+    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    from tdvfsh.engine.runs.program import run_program
+
+    screen, machine = firmware.screen, firmware.machine
+    try:
+        with debug.running():
+            end = run_program(firmware, path, arguments.words("arguments"), place)
+    except GuestReset:
+        raise
+    except GuestStopped as stopped:
+        screen.close()
+        return _fail(*stopped.violation.lines())
+    except EngineError as error:
+        lines = screen.lines()
+        screen.close()
+        return _fail(str(error), *_why_it_waits(path, error, lines))
     if end.load_status.is_error:
         verdict = machine.services.images.verdict
         why = "" if verdict is None or not verdict.status.is_error else f": Secure Boot: {verdict.why}"

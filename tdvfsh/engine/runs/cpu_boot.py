@@ -39,6 +39,7 @@ from tdvfsh.loaders.flow import (
 )
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.nvram import NvramFile
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
@@ -398,6 +399,7 @@ def boot_on_cpu(
     through_os: SystemOptions | None = None,
     fast_decompress: bool = False,
     debugger: BootDebugger | None = None,
+    nvram: NvramFile | None = None,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -413,13 +415,15 @@ def boot_on_cpu(
         through_os: Run the operating system on; None to end with ExitBootServices.
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
         debugger: Watches the boot; None for no debugger.
+        nvram: Keeps the machine's non-volatile state; None where it begins and ends with the boot.
 
     Returns:
         The outcome; a boot that fails is a result, not an error.
 
     Raises:
         UsageError: Invalid TD options, or a TD that does not start.
-        HostError: The extra is not installed.
+        HostError: The extra is not installed, or the host refuses to read or write ``nvram``.
+        FormatError: ``nvram`` is not such a file.
     """
     if grub is not None:
         options = replace(options, loader=GRUB_LOADER)
@@ -434,6 +438,7 @@ def boot_on_cpu(
     boot = CpuBoot(machine, flow, grub is not None)
     with (
         RunLimit(time_limit) as limit,
+        nvram.keeping(machine) if nvram is not None else nullcontext(),
         closing(
             GuestFirmware(
                 machine,

@@ -127,3 +127,51 @@ def test_a_program_that_secure_boot_refuses_is_told_with_the_reason(
     status, _, said = execute(monkeypatch, capsys, "--secure-boot", f"{keys}/", str(program))
     assert status == 1
     assert "EFI_ACCESS_DENIED: Secure Boot: it is not signed, and its SHA-256 hash is not in db" in said
+
+
+def resets(kind: int) -> bytes:
+    """A program that counts its starts in a variable, and resets the machine while there were fewer than three."""
+    attributes, reset, get_variable, set_variable = 7, 24 + 8 * 10, 24 + 8 * 6, 24 + 8 * 8
+    program = Program().load("rbp", "rbx", 88).mov("rax", 0).store("rsp", 0x40, "rax").mov("rax", 8)
+    program.store("rsp", 0x48, "rax").lea("rcx", "name").lea("rdx", "vendor").mov("r8", 0).address("r9", "rsp", 0x48)
+    program.address("rax", "rsp", 0x40).stack_argument(4, "rax").call_at("rbp", get_variable)
+    program.raw("48FF442440")  # inc qword [rsp + 0x40]
+    program.lea("rcx", "name").lea("rdx", "vendor").mov("r8", attributes).mov("r9", 8)
+    program.address("rax", "rsp", 0x40).stack_argument(4, "rax").call_at("rbp", set_variable)
+    program.print("line").raw("48837C244003").raw("0F84").raw("1D000000")  # cmp qword [rsp + 0x40], 3; je
+    program.mov("rcx", kind).mov("rdx", 0).raw("4531C0 4531C9").raw("FF55" + f"{reset:02X}")
+    return program.ret(0).text("name", "Starts").data("vendor", bytes(range(16))).text("line", "start\r\n").image()
+
+
+@pytest.mark.parametrize(("kind", "words", "starts"), [(0, ("--reset", "restart"), 3), (1, ("--reset", "restart"), 3),
+                                                       (2, ("--reset", "restart"), 1), (0, (), 1)])  # fmt: skip
+def test_a_reset_starts_the_program_again_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: int,
+    words: tuple[str, ...], starts: int,
+) -> None:  # fmt: skip
+    (tmp_path / "resets.efi").write_bytes(resets(kind))
+    status, output, error = execute(monkeypatch, capsys, *words, str(tmp_path / "resets.efi"))
+    assert (status, output.count("start"), error) == (0, starts, "")
+
+
+def test_an_nvram_file_carries_the_count_from_run_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "resets.efi").write_bytes(resets(0))
+    words = ("--nvram", "nv.json", "resets.efi")
+    assert [execute(monkeypatch, capsys, *words)[0] for _ in range(2)] == [0, 0]
+    assert '"name": "Starts"' in (tmp_path / "nv.json").read_text()
+    assert '"data": "0200000000000000"' in (tmp_path / "nv.json").read_text()
+    (tmp_path / "nv.json").write_text("{}")
+    status, _, error = execute(monkeypatch, capsys, *words)
+    assert (status, error.count("\n")) == (1, 1)
+    assert "nv.json: not an nvram file" in error
+
+
+def test_starting_again_and_a_debugger_do_not_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.efi").write_bytes(hello())
+    status, _, error = execute(monkeypatch, capsys, "--reset", "restart", "--gdb", "1", str(tmp_path / "hello.efi"))
+    assert status == 2
+    assert "--reset restart: not with --gdb" in error
