@@ -38,6 +38,7 @@ def declare_boot(parser: argparse.ArgumentParser) -> None:
     _booting(parser, "boot")
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
     _add_engine(parser)
+    _add_disks(parser)
 
 
 def declare_lazy(parser: argparse.ArgumentParser) -> None:
@@ -376,7 +377,7 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
     clean.add_argument("--all", action="store_true", help="delete every image")
     clean.add_argument("--json", action="store_true", help="print JSON")
     make = actions.add_parser(
-        "make", help="make a kernel or an initrd of any size, or a small initrd that runs", allow_abbrev=False
+        "make", help="make a kernel or an initrd of any size, a small initrd that runs, or a disk", allow_abbrev=False
     )
     kinds = make.add_subparsers(dest="kind", metavar="KIND", required=True)
     initrd = kinds.add_parser("initrd", help="a valid initrd", allow_abbrev=False)
@@ -403,5 +404,14 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--then", metavar="ENDING", default="power-off", help="power-off (default), halt, restart, loop, exit"
     )
-    for kind in (initrd, kernel, init):
+    disk = kinds.add_parser(
+        "disk",
+        help="a disk of 62 MiB that boots: GRUB, Linux 6.12 for clouds, busybox on ext4",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n  tdvfsh images make disk -o small.img --initrd small.initrd\n"
+        "  tdvfsh firmware run ovmf-2025.02 --disk small.img --memory 2G --console",
+    )
+    disk.add_argument("--initrd", metavar="FILE", help="write its initrd to FILE too, for a direct boot")
+    for kind in (initrd, kernel, init, disk):
         kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")

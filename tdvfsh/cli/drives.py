@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from tdvfsh.cli.arguments import Arguments
+from tdvfsh.cli.debug import Debugging
 from tdvfsh.engine.board.virtio import MOST_DEVICES
 from tdvfsh.engine.storage.drive import Drive, open_drive
 from tdvfsh.errors import UsageError
@@ -26,30 +27,33 @@ class Drives:
         self.drives = drives
         self._commit = commit
 
-    def close(self) -> list[str]:
-        """The run has come to its end: commit where that was asked for; returns lines that say what was written."""
+    def close(self, aborted: bool = False) -> list[str]:
+        """The run is over: commit where that was asked for; returns lines that say what was written.
+
+        Args:
+            aborted: Whether it did not come to its end: nothing is committed then.
+        """
         lines = []
         for drive in self.drives:
             drive.check_unchanged()
             overlay = drive.overlay
             if overlay is None or not overlay.written_bytes:
                 continue
-            if self._commit:
+            if self._commit and not aborted:
                 drive.commit()
                 lines.append(f"tdvfsh: {drive.path}: {human_size(overlay.written_bytes)} written")
             else:
-                lines.append(
-                    f"tdvfsh: {drive.path} is as it was; {human_size(overlay.written_bytes)} that the guest wrote are "
-                    "dropped (--commit keeps them)"
-                )
+                why = "the run was aborted" if self._commit else "--commit keeps them"
+                size = human_size(overlay.written_bytes)
+                lines.append(f"tdvfsh: {drive.path} is as it was; {size} that the guest wrote are dropped ({why})")
             if overlay.is_full:
                 lines.append(f"tdvfsh: {drive.path}: the guest's writes filled the memory for them and then failed")
         return lines
 
 
 @contextmanager
-def opened_drives(arguments: Arguments) -> Iterator[Drives]:
-    """A context in which the images are open.
+def opened_drives(arguments: Arguments, debug: Debugging) -> Iterator[Drives]:
+    """A context in which the images are open, with nothing written yet.
 
     Raises:
         UsageError: Options that do not belong together, an image twice, or too many.
@@ -68,4 +72,6 @@ def opened_drives(arguments: Arguments) -> Iterator[Drives]:
                 raise UsageError(f"--commit: {drive.path} is a qcow2 image, which is only read")
             if sum(other.is_same_file(drive) for other in drives) > 1:
                 raise UsageError(f"--commit: {drive.path} is named twice")
+        if commit:
+            debug.repeats_not("--commit changes its disk image")
         yield Drives(drives, commit)

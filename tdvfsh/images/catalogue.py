@@ -14,7 +14,7 @@ from typing import Final
 
 from tdvfsh.errors import HostError, UsageError
 
-KINDS: Final = ("kernel", "initrd", "efi", "firmware")
+KINDS: Final = ("kernel", "initrd", "efi", "firmware", "module", "tool")
 """What a file can be; a role is a kind, or a kind with a suffix such as ``firmware-vars-4m``."""
 
 _FIELDS: Final = ("also", "description", "made", "suite", "package", "megabytes")
@@ -36,7 +36,7 @@ class Member:
 
     @property
     def kind(self) -> str:
-        """``kernel``, ``initrd``, ``efi`` or ``firmware``."""
+        """One of :data:`KINDS`."""
         return self.role.partition("-")[0]
 
 

@@ -50,7 +50,7 @@ from tdvfsh.uefi.device_path_bytes import parse_node
 from tdvfsh.uefi.device_path_text import device_paths_from_text
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.units import MIB, parse_size
-from tests.fuzz import seeds
+from tests.fuzz import disks, seeds
 from tests.fuzz.naive_pe import judge_naively
 
 T = TypeVar("T")
@@ -388,5 +388,7 @@ TARGETS: Final[dict[str, Target]] = {
     "fw_cfg": Target(fw_cfg, seeds.accesses, (b"\0\0\0\x02", b"\0\0\0\x08", b"\x88\0\0\0"), share=60),
     "fat": Target(fat, seeds.names, ("\\".encode("utf-16-le"), "A~1".encode("utf-16-le"), b"\0\0"), share=10),
     "deb": Target(deb, seeds.packages, (b"!<arch>\n", b"debian-binary", b"data.tar.xz", b"`\n"), share=10),
+    "virtqueue": Target(disks.virtqueue, disks.virtqueues, (b"\2\0", b"\4\0", b"\xff\xff\xff\xff"), share=40),
+    "qcow2": Target(disks.qcow2_image, disks.qcow2_images, (b"QFI\xfb", b"\x80\0\0\0\0\0\0\0"), share=10),
     "inspect": Target(inspect, seeds.anything, (b"MZ", b"PE\0\0", b"HdrS", *_MAGICS), share=20),
 }

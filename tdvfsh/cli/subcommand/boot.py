@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tdvfsh.boots.explanation import Cures
 
 _ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions", "nvram")
-_ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress")
+_ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress", "commit", "rng")
 
 
 def run_boot(arguments: Arguments) -> int:
@@ -62,6 +62,7 @@ def run_boot(arguments: Arguments) -> int:
 def _refuse_engine_options(arguments: Arguments) -> None:
     given = [name for name in _ONLY_REAL_CODE if arguments.optional(name) is not None]
     given += [name for name in _ONLY_REAL_CODE_FLAGS if arguments.flag(name)]
+    given += ["disk"] if arguments.words("disk") else []
     given += ["break"] if arguments.words("break") else []
     given += ["on_stop"] if arguments.text("on_stop") != "report" else []
     given += ["violation"] if arguments.text("violation") != "stop" else []

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
+from tdvfsh.cli.drives import Drives, opened_drives
 from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
@@ -17,7 +18,7 @@ from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
-from tdvfsh.engine.runs.os_run import SystemOptions
+from tdvfsh.engine.runs.os_run import GIVEN_UP, SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.named import PROGRAM
@@ -55,7 +56,7 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug: Debugging) -> CpuBootResult:
     nvram = arguments.optional("nvram")
     screen = Screen(TranscriptDisplay(debug.shown(sys.stderr)))
-    with _system_options(arguments, debug) as through_os:
+    with opened_drives(arguments, debug) as drives, _system_options(arguments, debug, drives) as through_os:
         result = boot_on_cpu(
             arguments.td_options(),
             files,
@@ -69,6 +70,8 @@ def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug
             nvram=None if nvram is None else NvramFile(nvram),
         )
         screen.close()
+        if not debug.repeats:
+            print_notes(drives.close(result.os_run is None or result.os_run.ending == GIVEN_UP))
     return result
 
 
@@ -89,11 +92,15 @@ def _report(result: CpuBootResult) -> RealCodeReport:
 
 
 @contextmanager
-def _system_options(arguments: Arguments, debug: Debugging) -> Iterator[SystemOptions | None]:
+def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> Iterator[SystemOptions | None]:
     until, drop = arguments.optional("until"), arguments.optional("drop_accept")
     typed = arguments.flag("console")
     if not arguments.flag("through_os"):
-        given = ((until is not None, "--until"), (drop is not None, "--drop-accept"), (typed, "--console"))
+        given = (
+            (until is not None, "--until"), (drop is not None, "--drop-accept"), (typed, "--console"),
+            (bool(arguments.words("disk")), "--disk"), (arguments.flag("rng"), "--rng"),
+            (arguments.flag("commit"), "--commit"),
+        )  # fmt: skip
         for is_given, name in given:
             if is_given:
                 raise UsageError(f"{name}: needs --through-os")
@@ -108,6 +115,6 @@ def _system_options(arguments: Arguments, debug: Debugging) -> Iterator[SystemOp
         if at_terminal:
             debug.repeats_not("a user types at its console")
         try:
-            yield SystemOptions(serial.write, pattern, number, source)
+            yield SystemOptions(serial.write, pattern, number, source, drives.drives, arguments.flag("rng"))
         finally:
             serial.close()

@@ -141,6 +141,7 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
     from tdvfsh.engine.firmware.run import FirmwareRun
+    from tdvfsh.engine.runs.os_run import GIVEN_UP
     from tdvfsh.measure.quote_key import read_quote_key
     from tdvfsh.report.firmware_run_text import ending_lines, run_lines
 
@@ -148,7 +149,7 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")
     with (
-        opened_drives(arguments) as drives,
+        opened_drives(arguments, debug) as drives,
         serial_input(sys.stdout, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
         run_progress(limit, shown=not (console or sys.stdout.isatty() or debug.repeats)),
@@ -176,7 +177,7 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
             finally:
                 serial.close()
             debug.exited(0 if outcome.succeeded else 1)
-            print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close()])
+            print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close(outcome.ending == GIVEN_UP)])
     return 0 if outcome.succeeded else 1
 
 

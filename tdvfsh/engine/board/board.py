@@ -16,7 +16,7 @@ from tdvfsh.engine.board.hardware import SMALL_WINDOW, Hardware
 from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.limit import RunLimit, check_count
-from tdvfsh.engine.board.mapped_devices import HighDevices, map_devices
+from tdvfsh.engine.board.mapped_devices import DevicesOnDemand, map_devices
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
@@ -126,7 +126,7 @@ class Board:
         ram = self.ram
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
-        self._faults = MemoryFaults(guest, violation_ve, HighDevices(self.cpu, self.devices.memory).map_at)
+        self._faults = MemoryFaults(guest, violation_ve, DevicesOnDemand(self.cpu, self.devices.memory).map_at)
         self._preemption = Preemption(self.cpu, self.clock)
         self._connect()
 

@@ -28,8 +28,8 @@ def map_devices(cpu: Cpu, td: TrustDomain, memory: DeviceBus) -> None:
         at = max(at, end)
 
 
-class HighDevices:
-    """Devices above 4 GiB, which are mapped when they are touched: firmware puts base addresses there as it likes.
+class DevicesOnDemand:
+    """Devices that are mapped when they are touched: base addresses are put above 4 GiB, and wherever a system likes.
 
     Args:
         cpu: The processor.
@@ -43,7 +43,7 @@ class HighDevices:
 
     def map_at(self, address: int) -> bool:
         """Map the pages of the device at an address; False where there is none, or it is mapped already."""
-        region = self._memory.overlapping(address, 1) if address >= _4_GIB else None
+        region = self._memory.overlapping(address, 1)
         if region is None or self._mapped.get(address):
             return False
         for start, end in _gaps(self._mapped, align_down(region.start, PAGE_SIZE), align_up(region.end, PAGE_SIZE)):

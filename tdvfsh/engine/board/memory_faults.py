@@ -29,7 +29,7 @@ class MemoryFaults:
     Args:
         guest: The guest.
         violation_ve: Deliver #VE for a page that is not accepted, whatever SEPT_VE_DISABLE says.
-        map_device: Shows a plain VM's processor the device above 4 GiB at an address; False where there is none new.
+        map_device: Shows a plain VM's processor the device at an address; False where there is none new.
     """
 
     def __init__(self, guest: RunningGuest, violation_ve: bool, map_device: Callable[[int], bool]) -> None:

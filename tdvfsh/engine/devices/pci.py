@@ -170,6 +170,16 @@ class PciBus:
         self._spaces[device << 3] = space
         self.plugged = (*self.plugged, device)
 
+    def assign(self, start: int) -> None:
+        """Set the base addresses of added devices one after the other, and let them decode, as firmware does."""
+        at = start
+        for place in (device << 3 for device in self.plugged):
+            for bar in self._spaces[place].base_addresses:
+                at = -(-at // bar.size) * bar.size
+                self.configure(0, place, _BASE_ADDRESSES + 4 * bar.index, 8 if bar.wide else 4, at)
+                at += bar.size
+            self.configure(0, place, _COMMAND, 2, _DECODES[False])
+
     @property
     def high_memory(self) -> tuple[int, int] | None:
         """The addresses above 4 GiB that added devices decode, from the first to the last; None where none does."""

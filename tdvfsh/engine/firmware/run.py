@@ -14,7 +14,7 @@ from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
 from tdvfsh.engine.board.limit import RunLimit, check_count
-from tdvfsh.engine.board.virtio import plug_virtio
+from tdvfsh.engine.board.virtio import plug_virtio, virtio_devices
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
 from tdvfsh.engine.devices.cpu_hotplug import ADDRESS as CPU_HOTPLUG
@@ -41,9 +41,7 @@ from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.violation import Violation
-from tdvfsh.engine.virtio.block import BlockStore, block_devices
-from tdvfsh.engine.virtio.device import VirtioDevice
-from tdvfsh.engine.virtio.entropy import EntropyDevice
+from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.loaders.files import BootFiles
@@ -223,8 +221,7 @@ class FirmwareRun:
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
-        virtio: list[VirtioDevice] = block_devices(disks, self.board.devices.missing)
-        numbers = plug_virtio(self.board, [*virtio, EntropyDevice()] if entropy else virtio)
+        numbers = plug_virtio(self.board, virtio_devices(disks, entropy, self.board.devices.missing))
         self._attach_devices(files, vmm_files, patch_header, numbers[: len(disks)])
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted

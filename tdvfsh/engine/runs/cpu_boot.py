@@ -449,6 +449,8 @@ def boot_on_cpu(
                 serial=console.put if console is not None else None,
                 typed=through_os.typed if through_os is not None else None,
                 observer=boot,
+                disks=through_os.disks if through_os is not None else (),
+                entropy=through_os is not None and through_os.entropy,
             )
         ) as firmware,
     ):

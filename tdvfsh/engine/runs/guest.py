@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -28,6 +28,7 @@ from tdvfsh.engine.runs.guest_calls import GuestCalls
 from tdvfsh.engine.runs.layout import lay_out
 from tdvfsh.engine.runs.memory_protection import protect_memory
 from tdvfsh.engine.runs.observer import RunObserver
+from tdvfsh.engine.runs.plugged import plug_in
 from tdvfsh.engine.services.capsule_services import CapsuleServices
 from tdvfsh.engine.services.driver_overrides import GuestDriverOverrides
 from tdvfsh.engine.services.driver_services import DriverServices
@@ -44,6 +45,7 @@ from tdvfsh.engine.services.variable_services import VariableServices
 from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
+from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import EFI_MEMORY_ATTRIBUTES_TABLE_GUID
@@ -63,6 +65,8 @@ class GuestFirmware:
         serial: Takes what an operating system sends to its serial port; none is run on where None.
         typed: What is typed at that port.
         observer: What the run is for; one that changes nothing where None.
+        disks: Disks of virtio block devices, which an operating system finds; programs do not.
+        entropy: Whether there is a virtio entropy device.
 
     Attributes:
         machine: The machine.
@@ -84,6 +88,8 @@ class GuestFirmware:
         serial: Callable[[int], None] | None = None,
         typed: SerialInput | None = None,
         observer: RunObserver | None = None,
+        disks: Sequence[BlockStore] = (),
+        entropy: bool = False,
     ) -> None:
         self.machine = machine
         self.screen = screen = screen or Screen(NoDisplay())
@@ -148,7 +154,9 @@ class GuestFirmware:
         services.images.loaded = partial(offer_image_texts, context)
         services.configuration_tables_changed = tables.update_configuration_tables
         mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
-        install_machine_tables(machine, self.ram, area, machine.td.vcpus, mailbox.address if mailbox is not None else 0)
+        bridge = plug_in(board, disks, entropy)
+        place = mailbox.address if mailbox is not None else 0
+        install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
         tables.update_configuration_tables()
 
     def close(self) -> None:

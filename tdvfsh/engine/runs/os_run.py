@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
@@ -82,12 +83,16 @@ class SystemOptions:
         until: End the run where the console shows this.
         drop_accept: Answer this TDG.MEM.PAGE.ACCEPT, counted from 1, without doing it.
         typed: What is typed at the console.
+        disks: Disks of virtio block devices.
+        entropy: Whether there is a virtio entropy device.
     """
 
     output: Callable[[bytes], None]
     until: re.Pattern[str] | None = None
     drop_accept: int | None = None
     typed: SerialInput | None = None
+    disks: Sequence[BlockStore] = ()
+    entropy: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -160,6 +165,7 @@ POWER_OFF: Final = "power off"
 RESET: Final = "reset"
 MATCHED: Final = "matched"
 INPUT_ENDED: Final = "input ended"
+GIVEN_UP: Final = "given up"
 
 
 def ending_of(error: EngineError) -> tuple[str, str]:
@@ -173,7 +179,7 @@ def ending_of(error: EngineError) -> tuple[str, str]:
         (KernelPanicked, "panic"), (GuestFatal, "fatal error"), (GuestStopped, "violation"),
         (GuestDead, "dead"),
     )  # fmt: skip
-    return next((name for kind, name in kinds if isinstance(error, kind)), "given up"), str(error)
+    return next((name for kind, name in kinds if isinstance(error, kind)), GIVEN_UP), str(error)
 
 
 def rest_time(td: TrustDomain) -> Modelled:

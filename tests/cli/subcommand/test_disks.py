@@ -63,6 +63,15 @@ def test_a_run_with_disks_leaves_the_images_as_they_are(tmp_path: Path, capfd: p
     assert "written" not in capfd.readouterr().err
 
 
+def test_a_run_that_is_aborted_commits_nothing(tmp_path: Path) -> None:
+    path = image(tmp_path)
+    with Drive(path, writable=True) as drive:
+        drive.write_disk(512, b"k" * 512)
+        (line,) = Drives([drive], commit=True).close(aborted=True)
+    assert "the run was aborted" in line
+    assert Path(path).read_bytes() == bytes(SIZE)
+
+
 @pytest.mark.parametrize("commit", [False, True])
 def test_the_end_of_a_run_tells_what_was_written_and_what_became_of_it(tmp_path: Path, commit: bool) -> None:
     path = image(tmp_path)

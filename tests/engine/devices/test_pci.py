@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from tdvfsh.engine.devices.bus import DeviceBus
-from tdvfsh.engine.devices.pci import BaseAddress, PciBus
+from tdvfsh.engine.devices.pci import BaseAddress, ConfigurationSpace, PciBus
 from tdvfsh.engine.devices.pci_functions import AHCI as AHCI_FUNCTION
+from tdvfsh.engine.devices.pci_functions import PciFunction
 from tdvfsh.engine.errors import GuestReset
 
 ADDRESS, RESET, DATA = 0, 1, 4
@@ -157,3 +158,43 @@ def test_the_window_shows_configuration_space_where_pciexbar_says_so() -> None:
     assert machine.read(LPC, 0x44, size=1) == 0x80
     machine.write(HOST_BRIDGE, PCIEXBAR, WINDOW)
     assert machine.memory.regions == ()
+
+
+# ---- devices that are plugged in ----------------------------------------------------------------------------------
+
+
+class Plugged(Machine):
+    """The bus with a device that has base addresses of 32 and of 64 bits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        bars = (BaseAddress(1, 0x1000, False, self.echo), BaseAddress(4, 0x4000, False, self.echo, wide=True))
+        self.space = ConfigurationSpace(PciFunction(3, 0, 0x1042, 0x010000, 0x1AF4, 1), False, bars, "PCI 03.0")
+        self.pci.plug(3, self.space)
+
+
+def test_base_addresses_are_assigned_apart_and_aligned_and_decode_at_once() -> None:
+    machine = Plugged()
+    machine.pci.assign(0xC0000000)
+    assert [(region.start, region.end) for region in machine.memory.regions] == [
+        (0xC0000000, 0xC0001000),
+        (0xC0004000, 0xC0008000),
+    ]
+    assert machine.pci.high_memory is None
+
+
+def test_a_base_address_of_64_bits_may_lie_above_4_gib() -> None:
+    machine = Plugged()
+    place = 3 << 11
+    machine.write(place, 0x20, 0x4000)
+    machine.write(place, 0x24, 0x8)
+    machine.write(place, COMMAND, 2, 2)
+    assert machine.memory.read(0x800004010, 4) == 0x10
+    assert machine.pci.high_memory == (0x800004000, 0x800008000)
+
+
+def test_a_device_number_is_given_once() -> None:
+    machine = Plugged()
+    for taken in (3, 0x1F):
+        with pytest.raises(ValueError, match="exists"):
+            machine.pci.plug(taken, machine.space)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.engine.tables import aml
 from tdvfsh.engine.tables.acpi import AcpiTables, acpi_tables
 from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.units import PAGE_SIZE
@@ -223,3 +224,22 @@ def test_iasl_finds_the_host_bridge_s_windows_beside_what_it_takes_for_itself(tm
     done = subprocess.run(["iasl", "table.dsl"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "0 Errors" in done.stdout + done.stderr
     assert "MCFG" in disassembled(tmp_path, reader.tables[b"MCFG"])
+
+
+def test_pins_of_added_devices_and_memory_above_4_gib_are_described() -> None:
+    before = acpi_tables(BASE, pci=PciHost(0x80000000)).data
+    more = PciHost(0x80000000, devices=(1, 2), high_memory=(0x800000000, 0x800008000))
+    dsdt = acpi_tables(BASE, pci=more).data
+    window = struct.pack("<QQQQQ", 0, 0x800000000, 0x800007FFF, 0, 0x8000)
+    assert window in dsdt
+    assert window not in before
+    for device in (1, 2):
+        for pin in range(4):
+            entry = aml.package(
+                aml.integer(device << 16 | 0xFFFF),
+                aml.integer(pin),
+                aml.integer(0),
+                aml.integer(20 + (device + pin) % 4),
+            )
+            assert entry in dsdt
+            assert entry not in before

@@ -1,0 +1,75 @@
+"""Disks: rings and descriptors that a hostile guest wrote, and qcow2 images."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from tdvfsh.engine.storage.drive import Drive
+from tdvfsh.engine.virtio.block import BlockDevice
+from tdvfsh.engine.virtio.transport import EVENT_INDEX, INDIRECT
+from tdvfsh.errors import TdvfshError
+from tests.engine.storage.qcow2_file import CLUSTER, qcow2
+from tests.engine.virtio.disk import MemoryDisk
+from tests.engine.virtio.driver import DATA, TABLE, Driver
+
+_REGISTERS = (0, 8, 12, 16, 20, 22, 24, 26, 28, 32, 36, 40, 44, 48, 52)
+_TABLE_SIZE = 16 * 8
+_MOST = 4096
+_DISK = 64
+
+
+def virtqueue(data: bytes) -> None:
+    """Descriptors, the available ring and register writes of a driver, in this order: refused, or carried out."""
+    disk, missing = MemoryDisk(_DISK), Counter[str]()
+    driver = Driver(BlockDevice(disk, b"fuzz", missing), missing, is_td=bool(data[:1] and data[0] & 1))
+    driver.start(INDIRECT | EVENT_INDEX if data[:1] and data[0] & 2 else 0)
+    memory = driver.memory
+    memory.data[TABLE : TABLE + _TABLE_SIZE] = data[1 : 1 + _TABLE_SIZE].ljust(_TABLE_SIZE, b"\0")
+    rest = data[1 + _TABLE_SIZE : _MOST]
+    memory.data[DATA : DATA + len(rest)] = rest
+    memory.private = range(0x80000, 0x90000)
+    driver.offer(rest[0] % 16 if rest else 0, 1 + len(rest) % 9)
+    for at in range(0, min(len(rest) - 6, 300), 6):
+        offset, size, value = struct.unpack_from("<BBI", rest, at)
+        if offset & 0x80:
+            driver.function.write(0x3000 + (offset & 0x7F), 2, value & 0xFFFF)
+        else:
+            register = _REGISTERS[offset % len(_REGISTERS)]
+            width = (1, 2, 4, 8)[size % 4]
+            driver.common(register, width, value & (1 << 8 * width) - 1)
+        assert 0 <= driver.function.read(offset * 16, 4) < 1 << 32
+    assert len(memory.data) == 1 << 20
+    assert disk.disk_size == _DISK * 512
+    assert len(missing) < 64
+
+
+def virtqueues() -> list[bytes]:
+    """Requests that are carried out, by the table and by an indirect one."""
+    header = struct.pack("<IIQ", 0, 0, 5)
+    chain = struct.pack("<QIHHQIHHQIHH", DATA, 16, 1, 1, DATA + 64, 512, 3, 2, DATA + 1024, 1, 2, 0)
+    indirect = struct.pack("<QIHH", DATA + 16, 48, 4, 0)
+    return [
+        bytes((0,)) + chain.ljust(_TABLE_SIZE, b"\0") + header,
+        bytes((2,)) + indirect.ljust(_TABLE_SIZE, b"\0") + header + chain,
+        bytes((1,)) + chain.ljust(_TABLE_SIZE, b"\0") + header + bytes((0x80, 0, 0, 0, 0, 0)) * 4,
+    ]
+
+
+def qcow2_image(data: bytes) -> None:
+    """An image: its disk is read, or it is refused."""
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(data)
+        with suppress(TdvfshError), Drive(file.name) as drive:
+            size = drive.disk_size
+            for offset in {0, size // 2, max(0, size - 512)}:
+                assert len(drive.read_disk(offset // 512 * 512, 512)) in (0, 512)
+
+
+def qcow2_images() -> list[bytes]:
+    """A small image, one that is cut, and one without clusters."""
+    whole = qcow2(1 << 20, {0: b"a" * 100, 9: b"b" * CLUSTER})
+    return [whole, whole[: 5 * CLUSTER], qcow2(1 << 20, {})]

@@ -1,0 +1,1 @@
+"""Tests of the disk that is made."""

@@ -1,0 +1,134 @@
+"""A disk that boots, made by the host's tools of any parts: what is on it, and that it is the same every time."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tdvfsh.cli.main import main
+from tdvfsh.errors import FormatError, HostError, MissingError
+from tdvfsh.formats.initrd import parse_initrd
+from tdvfsh.images.disk.contents import DiskParts, disk_initrd
+from tdvfsh.images.disk.make import make_disk
+
+TOOLS = ("sfdisk", "mke2fs", "debugfs", "e2fsck", "mcopy", "mdir")
+PATH = "/usr/sbin:/sbin"
+ESP, ROOT = 1 << 20, 17 << 20
+
+pytestmark = pytest.mark.skipif(
+    not all(shutil.which(tool, path=f"{os.environ['PATH']}:{PATH}") for tool in TOOLS),
+    reason="needs fdisk, e2fsprogs and mtools",
+)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> DiskParts:
+    """Parts with recognizable contents."""
+    files = {
+        "vmlinuz": b"kernel" * 100_000,
+        "busybox": b"busybox" * 1000,
+        "grub": b"MZ" + bytes(5000),
+        "virtio_blk.ko.xz": lzma.compress(b"module"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    kernel, busybox, grub, module = (tmp_path / name for name in files)
+    return DiskParts(kernel, (module,), busybox, grub)
+
+
+def tool(*words: str) -> str:
+    path = f"{os.environ['PATH']}:{PATH}"
+    found = shutil.which(words[0], path=path)
+    assert found is not None
+    ended = subprocess.run([found, *words[1:]], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_the_disk_has_an_esp_with_grub_and_a_clean_ext4_root_with_the_kernel(tmp_path: Path, parts: DiskParts) -> None:
+    image = tmp_path / "disk.img"
+    assert make_disk(image, parts, tmp_path / "initrd") == image.stat().st_size <= 64 << 20
+    table = tool("sfdisk", "--dump", str(image))
+    assert "label: gpt" in table
+    assert "start=        2048, size=       32768, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B" in table
+    assert "start=       34816, size=       90112, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4" in table
+    tool("mcopy", "-n", "-i", f"{image}@@{ESP}", "::EFI/BOOT/BOOTX64.EFI", "::EFI/debian/grub.cfg", str(tmp_path))
+    assert (tmp_path / "BOOTX64.EFI").read_bytes() == parts.grub.read_bytes()
+    assert "linux /boot/vmlinuz root=/dev/vda2" in (tmp_path / "grub.cfg").read_text()
+    root = f"{image}?offset={ROOT}"
+    tool("e2fsck", "-fn", root)
+    for inner, expected in (("/boot/vmlinuz", parts.kernel.read_bytes()), ("/boot/initrd.img", disk_initrd(parts))):
+        out = tmp_path / "out"
+        tool("debugfs", "-R", f"dump {inner} {out}", root)
+        assert out.read_bytes() == expected
+    assert (tmp_path / "initrd").read_bytes() == disk_initrd(parts)
+    status = tool("debugfs", "-R", "stat /etc/rc", root)
+    assert "Mode:  0755" in status
+    assert "User:     0   Group:     0" in status
+    assert all(f"{field}: 0x67748580" in status for field in (" ctime", " atime", " mtime", "crtime"))
+
+
+def test_the_initrd_has_the_unpacked_modules_and_an_init(parts: DiskParts) -> None:
+    data = disk_initrd(parts)
+    (segment,) = parse_initrd(memoryview(data), "initrd").segments
+    assert segment.format == "gzip"
+    archive = gzip.decompress(data)
+    assert b"lib/0-virtio_blk.ko\0" in archive
+    assert b"module" in archive
+    assert b"#!/bin/busybox sh" in archive
+
+
+def test_the_same_parts_make_the_same_bytes_whenever_and_wherever(
+    tmp_path: Path, parts: DiskParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "a.img", tmp_path / "b.img"
+    make_disk(first, parts)
+    for path in (parts.kernel, parts.busybox):
+        os.utime(path, (1, 1))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("MTOOLSRC", "/dev/null")
+    before = os.umask(0o077)
+    try:
+        make_disk(second, parts)
+    finally:
+        os.umask(before)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_blocks * 512 < first.stat().st_size
+
+
+def test_a_missing_tool_is_named_with_its_package_and_is_misuse(
+    tmp_path: Path, parts: DiskParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None if name == "mmd" else which(name, path=path))
+    with pytest.raises(MissingError, match=r"mmd: .* Debian's mtools") as missing:
+        make_disk(tmp_path / "disk.img", parts)
+    assert missing.value.exit_status == 2
+    assert not (tmp_path / "disk.img").exists()
+
+
+def test_parts_that_are_too_large_or_damaged_leave_no_disk(tmp_path: Path, parts: DiskParts) -> None:
+    parts.modules[0].write_bytes(b"not xz")
+    with pytest.raises(FormatError, match="not packed with xz"):
+        make_disk(tmp_path / "disk.img", parts)
+    parts.modules[0].write_bytes(lzma.compress(b"m" * 100)[:-20])
+    with pytest.raises(FormatError, match="cut"):
+        make_disk(tmp_path / "disk.img", parts)
+    parts.modules[0].write_bytes(lzma.compress(b"m"))
+    with parts.kernel.open("wb") as file:
+        file.write(os.urandom(50 << 20))
+    with pytest.raises(HostError, match="mke2fs failed"):
+        make_disk(tmp_path / "disk.img", parts)
+    assert not (tmp_path / "disk.img").exists()
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, parts: DiskParts) -> None:
+    with pytest.raises(HostError):
+        make_disk(tmp_path / "none" / "disk.img", parts)
+    assert main(["images", "make", "disk"]) == 2
