@@ -46,6 +46,11 @@ def declare_lazy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="REGEX", help="end each run where a console line matches")
     parser.add_argument("--time-limit", metavar="S", help="abort each run after S seconds")
     _add_fast_decompress(parser)
+    _add_disks(parser, commit=False)
+    parser.add_argument(
+        "--run", metavar="COMMAND",
+        help="type this at the shell on the serial port, then ask the kernel what is left unaccepted, and end",
+    )  # fmt: skip
 
 
 def declare_compare(parser: argparse.ArgumentParser) -> None:
@@ -259,12 +264,15 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
     _add_disks(parser)
 
 
-def _add_disks(parser: argparse.ArgumentParser) -> None:
+def _add_disks(parser: argparse.ArgumentParser, commit: bool = True) -> None:
     parser.add_argument(
         "--disk", metavar="FILE[,rw]", action="append",
         help="a disk image, raw or qcow2, a virtio block device: read-only, or with ,rw writes go to memory",
     )  # fmt: skip
-    parser.add_argument("--commit", action="store_true", help="write what the guest wrote into the images at the end")
+    if commit:
+        parser.add_argument(
+            "--commit", action="store_true", help="write what the guest wrote into the images at the end"
+        )
     parser.add_argument(
         "--rng", action="store_true", help="a virtio entropy device, whose bytes are the same in every run"
     )

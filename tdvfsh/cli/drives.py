@@ -52,7 +52,7 @@ class Drives:
 
 
 @contextmanager
-def opened_drives(arguments: Arguments, debug: Debugging) -> Iterator[Drives]:
+def opened_drives(arguments: Arguments, debug: Debugging | None = None) -> Iterator[Drives]:
     """A context in which the images are open, with nothing written yet.
 
     Raises:
@@ -72,6 +72,6 @@ def opened_drives(arguments: Arguments, debug: Debugging) -> Iterator[Drives]:
                 raise UsageError(f"--commit: {drive.path} is a qcow2 image, which is only read")
             if sum(other.is_same_file(drive) for other in drives) > 1:
                 raise UsageError(f"--commit: {drive.path} is named twice")
-        if commit:
+        if commit and debug is not None:
             debug.repeats_not("--commit changes its disk image")
         yield Drives(drives, commit)

@@ -24,18 +24,25 @@ POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (
     "memory", "accept at boot", "accept_memory", "before kernel", "by kernel", "left", "TDCALLs", "modelled", "ended",
 )  # fmt: skip
+_KERNEL_SAYS: Final = "kernel's Unaccepted"
+_SAID: Final = "kernel_says_unaccepted_bytes"
+_ASK: Final = "grep Unaccepted: /proc/meminfo"
+_ENDED_WELL: Final = re.compile("power off|reset|matched|input ended")
+_UNACCEPTED: Final = re.compile(rb"^Unaccepted: +(\d+) kB", re.M)
 
 
 def run_lazy(arguments: Arguments) -> int:
     """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
+    from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.run_limits import time_limit, until_pattern
+    from tdvfsh.engine.console.serial_input import TypedLines
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
 
     memories = arguments.axis("memory") or ["2G"]
     accepts = arguments.axis("accept") or ["512M"]
     cases = list(product(memories, accepts, POLICIES))
-    system = SystemOptions(lambda data: None, until_pattern(arguments))
+    until, command = until_pattern(arguments), arguments.optional("run")
     rows: list[dict[str, Any]] = []
     shortcuts: list[Shortcut] = []
     ended_well = True
@@ -46,11 +53,19 @@ def run_lazy(arguments: Arguments) -> int:
             if not options.td:
                 raise UsageError("--no-td: a plain VM accepts nothing")
             files = replace(opened.boot, cmdline=f"{opened.boot.cmdline} accept_memory={policy}".strip())
-            result = boot_on_cpu(
-                options, files, time_limit=time_limit(arguments), through_os=system,
-                fast_decompress=arguments.flag("fast_decompress"),
-            )  # fmt: skip
-            rows.append(_data(memory, accept, policy, result))  # and not the result, which keeps the guest's memory
+            console = bytearray()
+            with opened_drives(arguments) as drives:
+                system = SystemOptions(
+                    console.extend, until, typed=None if command is None else TypedLines(f"{command}\n{_ASK}\n"),
+                    disks=drives.drives, entropy=arguments.flag("rng"),
+                )  # fmt: skip
+                result = boot_on_cpu(
+                    options, files, time_limit=time_limit(arguments), through_os=system,
+                    fast_decompress=arguments.flag("fast_decompress"),
+                )  # fmt: skip
+            rows.append(
+                _data(memory, accept, policy, result, console if command is not None else None)
+            )  # and not the result, which keeps the guest's memory
             if result.shortcut is not None:
                 shortcuts.append(result.shortcut)
             ended_well = ended_well and result.os_run is not None and result.os_run.succeeded
@@ -58,7 +73,9 @@ def run_lazy(arguments: Arguments) -> int:
     if arguments.flag("json"):
         print_json(rows)
     else:
-        print_lines(table_lines([_HEADS, *map(_cells, rows)], "   >>>>>") + _shortcut_lines(shortcuts))
+        heads = _HEADS if command is None else (*_HEADS[:6], _KERNEL_SAYS, *_HEADS[6:])
+        aligned = "   >>>>>" if command is None else "   >>>>>>"
+        print_lines(table_lines([heads, *map(_cells, rows)], aligned) + _shortcut_lines(shortcuts))
     return 0 if ended_well else 1
 
 
@@ -72,7 +89,9 @@ def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
             for line in labelled("shortcut", f"in {runs} of {len(shortcuts)} runs {text}")]  # fmt: skip
 
 
-def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[str, Any]:
+def _data(
+    memory: str, accept: str, policy: str, result: CpuBootResult, console: bytearray | None = None
+) -> dict[str, Any]:
     from tdvfsh.report.boots.os_run_text import os_run_dict
     from tdvfsh.report.boots.shortcut_text import shortcut_dict
 
@@ -87,6 +106,9 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
         "status": result.status.name,
         "stage": result.stage,
     }
+    if console is not None:
+        said = _UNACCEPTED.findall(console)
+        found[_SAID] = 1024 * int(said[-1]) if said else None
     if result.shortcut is not None:
         found["shortcut"] = shortcut_dict(result.shortcut)
     if result.os_run is not None:
@@ -94,19 +116,27 @@ def _data(memory: str, accept: str, policy: str, result: CpuBootResult) -> dict[
     return found
 
 
+def _size_or_none(size: int | None) -> str:
+    return "-" if size is None else human_size(size)
+
+
 def _cells(data: dict[str, Any]) -> tuple[str, ...]:
     start = (data["memory"], data["accept"], data["accept_memory"], human_size(data["before_kernel_bytes"]))
     run = data.get("os")
     modelled = cell_text(ModelledSeconds(**data["modelled"]))
+    said = [_size_or_none(data[_SAID])] if _SAID in data else []
     if run is None:
-        return (*start, "-", "-", "-", modelled, f"{data['status']} at {data['stage']}")
+        return (*start, "-", "-", *["-" for _ in said], "-", modelled, f"{data['status']} at {data['stage']}")
     by_kernel = run["unaccepted_bytes_before"] - run["unaccepted_bytes_after"]
     calls = sum(row["calls"] for row in run["accepts"])
     return (
         *start,
         human_size(by_kernel),
         human_size(run["unaccepted_bytes_after"]),
+        *said,
         f"{calls:,}",
         modelled,
-        run["ending"] if re.fullmatch("power off|reset|matched", run["ending"]) else f"{run['ending']}: {run['why']}",
+        run["ending"]
+        if re.fullmatch("power off|reset|matched|input ended", run["ending"])
+        else f"{run['ending']}: {run['why']}",
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tdvfsh.cli.main import main
+from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
 from tdvfsh.engine.runs import cpu_boot as engine_boot
 from tdvfsh.engine.runs.cpu_boot import CpuBootResult
+from tdvfsh.engine.runs.os_run import SystemOptions
 from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
@@ -116,3 +119,38 @@ def test_what_cannot_be_run_is_one_line_and_exit_status_2(
     assert line in error
     assert error.count("\n") == 1
     assert not runs
+
+
+def test_a_command_is_typed_on_a_fresh_disk_each_time_and_the_kernel_is_asked_what_is_left(
+    kernel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk, typed = tmp_path / "disk.img", bytearray()
+    disk.write_bytes(bytes(1 << 20))
+
+    def ran(options: TdOptions, files: BootFiles, **more: object) -> CpuBootResult:
+        system = more["through_os"]
+        assert isinstance(system, SystemOptions)
+        assert system.typed is not None
+        (drive,) = system.disks
+        assert drive.read_disk(0, 512) == bytes(512)
+        drive.write_disk(0, b"x" * 512)
+        now = 0
+        for _ in range(200):  # as a system that waits
+            now += 1_000_000_000
+            with suppress(InputEnded):
+                system.typed.waits(now, None)
+            typed.extend(system.typed.take())
+        left = 1024 if "lazy" in files.cmdline else 0
+        system.output(f"# grep\r\nUnaccepted:    {left} kB\r\n".encode())
+        return result()
+
+    importlib.import_module("tdvfsh.cli.subcommand.cpu_boot")
+    monkeypatch.setattr(engine_boot, "boot_on_cpu", ran)
+    words = ["lazy", kernel, "--disk", f"{disk},rw", "--run", "stress", "--memory", "2G"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "kernel's Unaccepted" in shown
+    assert bytes(typed) == b"stress\rgrep Unaccepted: /proc/meminfo\r" * 2
+    assert disk.read_bytes() == bytes(1 << 20)
+    assert main([*words, "--json"]) == 0
+    assert [row["kernel_says_unaccepted_bytes"] for row in json.loads(capsys.readouterr().out)] == [1 << 20, 0]
