@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.sweep.html import plots_html
+from tdvfsh.sweep.drawing.html import plots_html
+from tdvfsh.sweep.drawing.png import to_png
+from tdvfsh.sweep.drawing.success_drawing import success_drawing
+from tdvfsh.sweep.drawing.svg import to_svg
+from tdvfsh.sweep.drawing.time_drawing import time_drawing
 from tdvfsh.sweep.panels import success_panels, time_panels
-from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
-from tdvfsh.sweep.success_drawing import success_drawing
-from tdvfsh.sweep.svg import to_svg
-from tdvfsh.sweep.time_drawing import time_drawing
 from tdvfsh.whole_file import write_whole
 
 PLOT_FORMATS: Final = ("svg", "html", "png")

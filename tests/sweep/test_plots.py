@@ -13,14 +13,14 @@ from PIL import Image, ImageColor
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.report.modelled_text import ModelledSeconds
-from tdvfsh.sweep.drawing import Dot, Drawing, Line, Rectangle, Words
+from tdvfsh.sweep.drawing.png import to_png
+from tdvfsh.sweep.drawing.shapes import Dot, Drawing, Line, Rectangle, Words
+from tdvfsh.sweep.drawing.success_drawing import COLOURS, success_drawing
+from tdvfsh.sweep.drawing.time_drawing import LINE_COLOURS, time_drawing
 from tdvfsh.sweep.panels import TimePanel, success_panels, time_panels, total_time
 from tdvfsh.sweep.plots import write_plots
-from tdvfsh.sweep.png import to_png
 from tdvfsh.sweep.row import Row
-from tdvfsh.sweep.success_drawing import COLOURS, success_drawing
 from tdvfsh.sweep.text import map_lines, summary_lines
-from tdvfsh.sweep.time_drawing import LINE_COLOURS, time_drawing
 from tdvfsh.units import GIB, MIB
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -115,6 +115,7 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
         if at_terminal:
             debug.repeats_not("a user types at its console")
         try:
-            yield SystemOptions(serial.write, pattern, number, source, drives.drives, arguments.flag("rng"))
+            entropy = arguments.flag("rng")
+            yield SystemOptions(serial.write, pattern, number, source, disks=drives.drives, entropy=entropy)
         finally:
             serial.close()

@@ -67,7 +67,10 @@ def read_file_change(ram: GuestRam, address: int) -> FileChange | None:
         return None
     letters = "".join(letter for letter, bit in _LETTERS.items() if letter != "d" and attributes & bit)
     is_directory = bool(attributes & ATTRIBUTE_DIRECTORY)
-    return FileChange(size, made, changed, letters, is_directory, ram.utf16(address + _FIXED.size))
+    name = ram.utf16(address + _FIXED.size)
+    return FileChange(
+        size=size, created=made, modified=changed, attributes=letters, is_directory=is_directory, name=name
+    )
 
 
 def volume_label(text: str) -> str | None:

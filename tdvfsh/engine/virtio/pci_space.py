@@ -57,7 +57,7 @@ class VirtioSpace(ConfigurationSpace):
         msix: MsiX,
         changed: Callable[[], None],
     ) -> None:
-        function = PciFunction(device, 0, _FIRST_DEVICE + kind, class_code, _VENDOR, _MODERN)
+        function = PciFunction(device, 0, _FIRST_DEVICE + kind, class_code, vendor=_VENDOR, revision=_MODERN)
         registers = (
             BaseAddress(_MSIX_BAR, SIZE, False, msix),
             BaseAddress(_STRUCTURES_BAR, STRUCTURES_SIZE, False, structures, wide=True),

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from tdvfsh.errors import MissingError
 from tdvfsh.report.modelled_text import range_text
+from tdvfsh.sweep.drawing.success_drawing import COLOURS
+from tdvfsh.sweep.drawing.time_drawing import LINE_COLOURS
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, TimePanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
-from tdvfsh.sweep.success_drawing import COLOURS
-from tdvfsh.sweep.time_drawing import LINE_COLOURS
 from tdvfsh.units import MIB, format_size
 
 _STYLE: Final = """

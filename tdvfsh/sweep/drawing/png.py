@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from tdvfsh.errors import HostError, MissingError
-from tdvfsh.sweep.drawing import FONT_SIZE, Dot, Drawing, Line, Rectangle, Words
+from tdvfsh.sweep.drawing.shapes import FONT_SIZE, Dot, Drawing, Line, Rectangle, Words
 
 _SCALES: Final = (2, 1)
 """Pixels of the picture for one of the drawing: with 2, words are sharp."""

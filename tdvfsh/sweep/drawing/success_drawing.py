@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
-from tdvfsh.sweep.drawing import LEFT, PLOT_WIDTH, Drawing, Rectangle, Shape, Words, panels_drawing, title_words
+from tdvfsh.sweep.drawing.shapes import LEFT, PLOT_WIDTH, Drawing, Rectangle, Shape, Words, panels_drawing, title_words
+from tdvfsh.sweep.drawing.ticks import round_sizes
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel
 from tdvfsh.sweep.row import BOOTS, ERROR, FAILS, NOT_STARTED
-from tdvfsh.sweep.ticks import round_sizes
 from tdvfsh.units import format_size
 
 COLOURS: Final = {BOOTS: "#2a9d5c", FAILS: "#d1495b", NOT_STARTED: "#c9c9c9", ERROR: "#000000", NO_RESULT: "#ffffff"}

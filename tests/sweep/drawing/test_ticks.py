@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.report.modelled_text import ModelledSeconds
-from tdvfsh.sweep.ticks import decade_steps, round_sizes
-from tdvfsh.sweep.time_axis import TimeAxis
+from tdvfsh.sweep.drawing.ticks import decade_steps, round_sizes
+from tdvfsh.sweep.drawing.time_axis import TimeAxis
 from tdvfsh.units import GIB, MIB
 
 

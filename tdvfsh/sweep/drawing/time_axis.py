@@ -7,7 +7,7 @@ from math import log10
 from typing import Final
 
 from tdvfsh.report.modelled_text import ModelledSeconds
-from tdvfsh.sweep.ticks import decade_steps
+from tdvfsh.sweep.drawing.ticks import decade_steps
 
 _MOST_STEPS: Final = 8
 _ROOM_OF_ZERO: Final = 0.08

@@ -8,10 +8,21 @@ from math import dist
 from typing import Final, NamedTuple
 
 from tdvfsh.report.modelled_text import ModelledSeconds, range_text
-from tdvfsh.sweep.drawing import FAINT, LEFT, PLOT_WIDTH, Dot, Drawing, Line, Shape, Words, panels_drawing, title_words
+from tdvfsh.sweep.drawing.shapes import (
+    FAINT,
+    LEFT,
+    PLOT_WIDTH,
+    Dot,
+    Drawing,
+    Line,
+    Shape,
+    Words,
+    panels_drawing,
+    title_words,
+)
+from tdvfsh.sweep.drawing.ticks import round_sizes
+from tdvfsh.sweep.drawing.time_axis import TimeAxis
 from tdvfsh.sweep.panels import TimePanel
-from tdvfsh.sweep.ticks import round_sizes
-from tdvfsh.sweep.time_axis import TimeAxis
 from tdvfsh.units import human_size
 
 LINE_COLOURS: Final = {
