@@ -11,7 +11,7 @@ from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.debug.arrivals import Arrivals
-from tdvfsh.engine.debug.halt import Cause, Front, Halt, Until
+from tdvfsh.engine.debug.halt import Cause, Front, Halt, Until, Watch
 from tdvfsh.engine.debug.interruption import Interruption
 from tdvfsh.engine.debug.places import Breakpoints, Watchpoints
 from tdvfsh.engine.debug.target import Target
@@ -43,6 +43,7 @@ class Debugger:
         steps: The steps that can be taken back.
         interruption: What interrupts a run from outside.
         before_run: Called before each run of the processor, to set what could not be set before.
+        after_run: Called with what ended a run, where the host answers it.
     """
 
     def __init__(self, board: Board, front: Front, *, halts_at_start: bool = True) -> None:
@@ -53,6 +54,7 @@ class Debugger:
         self.steps = StepLog(self.target)
         self.interruption = Interruption(board.cpu)
         self.before_run: list[Callable[[], None]] = []
+        self.after_run: list[Callable[[Stop], None]] = []
         self._board = board
         self._cpu = board.cpu
         self._front = front
@@ -83,6 +85,13 @@ class Debugger:
         """Halt before the next instruction, since something has happened."""
         if self._halt is None:
             self._halt = Halt(Cause.EVENT, self.target.current, text=text)
+
+    def halt_for_write(self, watch: Watch, address: int, text: str) -> None:
+        """Halt before the next instruction, since the host has written what is watched."""
+        if watch.physical:
+            self.halt_for(text)
+        elif self._halt is None:
+            self._halt = Halt(Cause.WATCHPOINT, self.target.current, watch.access, address, text)
 
     def ended(self, text: str) -> None:
         """The run has ended: the machine stands still for the last time, with the registers of its last stop."""
@@ -121,6 +130,8 @@ class Debugger:
                 continue
             self._cpu.state.load()
             self._last = self.target.current, self._cpu.state.image()
+            for left in self.after_run:
+                left(stop)
             return stop
 
     def _run_freely(self, address: int) -> Stop:

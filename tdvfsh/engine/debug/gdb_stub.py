@@ -219,7 +219,7 @@ class GdbStub:
         steps = self._debugger.steps
         if rest not in (b"s", b"c"):
             return _UNKNOWN
-        watches = self._debugger.watchpoints.physical(self._target.current) if rest == b"c" else []
+        watches = [piece for _, piece in self._debugger.watchpoints.pieces] if rest == b"c" else []
         reads = any(watch.access is not Access.WRITE for watch in watches)  # which are not recorded
         while not reads and steps.back():
             self.step_undone()

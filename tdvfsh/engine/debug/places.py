@@ -123,7 +123,7 @@ class Watchpoints:
     """Watchpoints on memory. The processor stops within the instruction that touched it.
 
     The emulator knows physical addresses here, so that what is watched is the memory that the linear address leads to
-    when the watchpoint is set. What the host writes (devices, the TDX module, exception frames) is not seen.
+    when the watchpoint is set. What the host writes, :class:`tdvfsh.engine.debug.host_writes.HostWrites` sees.
 
     Args:
         target: The machine.
@@ -139,6 +139,7 @@ class Watchpoints:
         self._target = target
         self._cpu = target.board.cpu
         self._hooks: dict[Watch, list[object]] = {}
+        self._physical: dict[Watch, list[Watch]] = {}
         self._observed: dict[Watch, list[object]] = {}
         self.seen: Seen | None = None
         self.accessed: Callable[[Watch], bool] | None = None
@@ -157,6 +158,10 @@ class Watchpoints:
         if hooks is None:
             return False
         self._hooks[watch] = hooks
+        self._physical[watch] = [
+            Watch(physical, length, watch.access, physical=True, linear=None if watch.physical else linear)
+            for physical, length, linear in self._pieces(vcpu, watch) or ()
+        ]
         return True
 
     def observe(self, vcpu: int, watches: Iterable[Watch]) -> None:
@@ -210,13 +215,10 @@ class Watchpoints:
             at += length
         return pieces
 
-    def physical(self, vcpu: int) -> list[Watch]:
-        """All watchpoints as memory by physical address, which another time has at another linear one."""
-        return [
-            Watch(physical, length, watch.access, physical=True, linear=None if watch.physical else linear)
-            for watch in self._hooks
-            for physical, length, linear in self._pieces(vcpu, watch) or ()
-        ]
+    @property
+    def pieces(self) -> list[tuple[Watch, Watch]]:
+        """Each watchpoint with each of its parts by physical address."""
+        return [(watch, piece) for watch, pieces in self._physical.items() for piece in pieces]
 
     def _touched(self, watch: Watch, shift: int, write: int, wanted: Callable[[], bool]) -> Callable[..., None]:
         cpu, view = self._cpu, self._target.board.ram.view
@@ -242,6 +244,7 @@ class Watchpoints:
     def remove(self, watch: Watch) -> None:
         """No longer watch."""
         self._unhook(self._hooks.pop(watch, []))
+        self._physical.pop(watch, None)
 
     def remove_all(self, *, physical: bool) -> None:
         """Remove all of linear addresses, or all of physical ones."""

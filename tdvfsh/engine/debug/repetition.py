@@ -160,5 +160,5 @@ def to_breakpoint(history: History, present: Present, stops: Stops, debugger: De
     """The run that counts arrivals at all breakpoints and accesses to all that is watched."""
     repetition = Repetition(Aim.COUNT, history.entries, present, stops, by_step=False)
     repetition.addresses = debugger.breakpoints.all
-    repetition.watches = debugger.watchpoints.physical(present.vcpu)
+    repetition.watches = [piece for _, piece in debugger.watchpoints.pieces]
     return repetition

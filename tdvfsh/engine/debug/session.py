@@ -16,6 +16,7 @@ from tdvfsh.engine.debug.events import EventBreaks
 from tdvfsh.engine.debug.gdb_files import ServedFiles
 from tdvfsh.engine.debug.gdb_server import GdbServer, KilledByDebugger
 from tdvfsh.engine.debug.guest_scene import libraries_of
+from tdvfsh.engine.debug.host_writes import HostWrites
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.monitor import MonitorCommands
 from tdvfsh.engine.debug.repetition import Rewound
@@ -103,6 +104,7 @@ class DebugSession:
             scene.board, front, halts_at_start=self._server is not None or self._options.prompts
         )
         self._events = events = EventBreaks(debugger, scene)
+        HostWrites(debugger, scene)
         monitor = MonitorCommands(debugger, scene, events)
         if self._server is None:
             shell = None if self._make_shell is None else self._make_shell(scene, monitor)

@@ -90,6 +90,7 @@ class Cpu:
         uc: The emulator.
         mapped: What it sees of RAM.
         debugger: The debugger; None while there is none.
+        strings: What does string instructions in its place; None where nothing does.
     """
 
     def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
@@ -119,6 +120,7 @@ class Cpu:
         self.read_port: Callable[[int, int], int] = lambda port, size: _PORT_EMPTY >> (32 - 8 * size)
         self.write_port: Callable[[int, int, int], None] = lambda port, size, value: None
         self.debugger: RunDebugger | None = None
+        self.strings: StringInstructions | None = None
         self._failure: BaseException | None = None
         self._watch: int | None = None
         self._hooks: list[object] = []
@@ -311,7 +313,7 @@ class Cpu:
 
     def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
         """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
-        strings = StringInstructions(self.uc, self._ram, td, self.read)
+        strings = self.strings = StringInstructions(self.uc, self._ram, td, self.read)
 
         def reached(uc: object, at: int, size: int, data: object) -> None:
             strings.reached(at, self.fetched(at, size))

@@ -47,6 +47,8 @@ class StringInstructions:
     Attributes:
         count: How many the host did.
         bytes: How much they moved.
+        left_alone: Asked with physical address and size of what one accesses, whether the processor is to do it; None
+            where it never is.
     """
 
     def __init__(self, uc: Any, ram: GuestRam, td: TrustDomain, read: Callable[[str], int]) -> None:
@@ -69,6 +71,7 @@ class StringInstructions:
         self._physical = ctypes.c_uint64()
         self._code_pages: set[int] = set()
         self._left: tuple[int, int] | None = None
+        self.left_alone: Callable[[int, int], bool] | None = None
         self.count = 0
         self.bytes = 0
 
@@ -111,11 +114,11 @@ class StringInstructions:
         if size > _LONGEST or target >= _OUTSIDE:
             return False
         to = self._contiguous(target, size, self._protections[1])
-        if to is None or not self._drop_code(at, target, size):
+        if to is None or self._is_left_alone(to, size) or not self._drop_code(at, target, size):
             return False
         if opcode in _MOVS:
             begin = self._contiguous(source, size, self._protections[0]) if source < _OUTSIDE else None
-            if begin is None or not self._move(begin, to, size, width):
+            if begin is None or self._is_left_alone(begin, size) or not self._move(begin, to, size, width):
                 return False
             self._after_moving.write((0, target + size, source + size))
         else:
@@ -124,6 +127,9 @@ class StringInstructions:
         self.count += 1
         self.bytes += size
         return True
+
+    def _is_left_alone(self, physical: int, size: int) -> bool:
+        return self.left_alone is not None and self.left_alone(physical, size)
 
     def _contiguous(self, address: int, size: int, protection: int) -> int | None:
         """Physical address of linear memory that is mapped to one piece of RAM; None where it is not.

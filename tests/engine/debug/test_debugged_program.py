@@ -211,3 +211,31 @@ def test_a_write_of_a_physical_address_halts_it(tmp_path: Path) -> None:
         assert (client.pointer - at, client.console) == (14, f"write of physical {cell:#x}\n")
         client.monitor("break-on none")
         assert client.ask(b"vCont;c") == END
+
+
+def allocates() -> bytes:
+    """AllocatePool with its result on the stack, twice."""
+    code = Program()
+    for _ in range(2):
+        code.mov("rcx", 4).mov("rdx", 0x100).raw("4C8D442460").boot("AllocatePool")  # lea r8, [rsp+0x60]
+    return code.ret(0).image()
+
+
+def test_what_a_service_of_ours_writes_halts_it_and_says_who_wrote(tmp_path: Path) -> None:
+    with debugged(allocates(), tmp_path) as (client, _):
+        at = client.pointer + prologue_size()
+        client.ask(b"Z0,%x,1" % at)
+        client.ask(b"vCont;c")
+        cell = client.register(RSP) + 0x60
+        assert client.ask(b"Z2,%x,8" % cell) == b"OK"
+        before = client.memory(cell, 8)
+        assert client.ask(b"vCont;c").startswith(b"T05thread:1;watch:%x" % (cell >> 4))
+        assert client.memory(cell, 8) != before
+        assert "was written by AllocatePool, called by test.efi" in client.console
+        client.ask(b"z2,%x,8" % cell)
+        client.console = ""
+        client.monitor(f"break-on write {cell:#x}")
+        assert client.ask(b"vCont;c") == b"T05thread:1;"
+        assert client.console.startswith(f"physical {cell:#x} was written by AllocatePool")
+        client.monitor("break-on none")
+        assert client.ask(b"vCont;c") == END
