@@ -38,19 +38,26 @@ _NOT_PROGRESS: Final = frozenset(
 
 
 class Idleness:
-    """Count of a guest's polls in a row, in which it does nothing else."""
+    """Count of a guest's polls in a row, in which it does nothing else.
+
+    Attributes:
+        stalls_only: Whether all of them were Stall.
+    """
 
     def __init__(self) -> None:
         self._polls = 0
+        self.stalls_only = True
 
     def served(self, name: str) -> None:
         """A service was called: a guest that does something is not idle."""
         if name not in _NOT_PROGRESS:
             self._polls = 0
+            self.stalls_only = True
 
-    def polled(self) -> bool:
-        """The guest polls; returns whether it has done so for too long."""
+    def polled(self, by_stall: bool = False) -> bool:
+        """The guest polls, or stalls; returns whether it has done so for too long."""
         self._polls += 1
+        self.stalls_only = self.stalls_only and by_stall
         return self._polls > _IDLE_POLLS
 
 
@@ -74,7 +81,7 @@ class Waiting:
         """Stall: time passes; a user at the terminal waits as long."""
         if self._keys.live:
             self._keys.sleep(min(ns / 1e9, _SLICE_SECONDS))
-        self._count()
+        self._count(by_stall=True)
         self._time.advance(ns)
 
     def polled(self) -> None:
@@ -109,6 +116,9 @@ class Waiting:
         else:
             raise GuestIdle("the program waits for a key, and the input has ended")
 
-    def _count(self) -> None:
-        if self._idleness.polled() and self._keys.ended:
-            raise GuestIdle("the program waits for a key, and the input has ended")
+    def _count(self, by_stall: bool = False) -> None:
+        if not self._idleness.polled(by_stall) or not self._keys.ended:
+            return
+        if self._idleness.stalls_only:
+            raise GuestIdle(f"the program has called Stall {_IDLE_POLLS:,} times and done nothing else")
+        raise GuestIdle("the program waits for a key, and the input has ended")

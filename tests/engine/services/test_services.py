@@ -8,6 +8,7 @@ import pytest
 
 from tdvfsh.dxe.events import EVT_NOTIFY_SIGNAL, EVT_NOTIFY_WAIT, EVT_TIMER, TPL_CALLBACK
 from tdvfsh.engine.errors import GuestIdle, GuestReset, GuestStopped, WatchdogExpired
+from tdvfsh.engine.services import waiting
 from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID, EFI_GLOBAL_VARIABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -93,6 +94,17 @@ def test_waiting_for_a_key_that_never_comes_ends_the_run() -> None:
     with pytest.raises(GuestIdle):
         run(image)
     assert run(image, keys="x").status is SUCCESS
+
+
+def test_a_program_that_only_stalls_is_not_said_to_wait_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_IDLE_POLLS", 50)
+    stalling = Program().label("again").mov("rcx", 10).boot("Stall").jump("again").image()
+    with pytest.raises(GuestIdle, match="called Stall 50 times and done nothing else"):
+        run(stalling)
+    asking = Program().label("again").mov("rcx", 10).boot("Stall")
+    asking.load("rax", "rbx", 48).load("rcx", "rax", 16).boot("CheckEvent").jump("again")  # ConIn->WaitForKey
+    with pytest.raises(GuestIdle, match="waits for a key"):
+        run(asking.image())
 
 
 def test_a_program_that_halts_for_good_ends_the_run_and_one_that_a_timer_wakes_does_not() -> None:
