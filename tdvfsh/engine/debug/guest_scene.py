@@ -11,6 +11,7 @@ from tdvfsh.engine.debug.gdb_files import Library
 from tdvfsh.engine.debug.scene import CodeImage
 from tdvfsh.engine.debug.symbol_file import symbol_file
 from tdvfsh.engine.introspect.coff_symbols import section_name, symbols_of
+from tdvfsh.engine.introspect.grub_modules import GrubModule, GrubNames
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.guest import GuestFirmware
@@ -59,28 +60,34 @@ class GuestScene:
     def changes(self) -> object:
         """As :class:`Scene` has it."""
         code = self._firmware.code
-        return len(code.images), code.kernel is not None and linear_of(code.kernel, self.board)
+        modules = 0 if code.grub is None else len(code.grub.modules)
+        return len(code.images), modules, code.kernel is not None and linear_of(code.kernel, self.board)
 
     def images(self) -> list[CodeImage]:
         """The images that were started, and the kernel once it runs at its own addresses."""
         code = self._firmware.code
         images = [_image_of(name, image) for name, image in code.images]
+        for name, image in code.images:
+            symbols = code.pdb_symbols(name, image)
+            images += [_named_image(f"{name}.pdb", image, symbols)] if symbols else []
+        images += [_module_image(module) for module in code.grub.modules] if code.grub is not None else []
+        images += _core_image(code.grub) if code.grub is not None else []
         if code.kernel is not None and linear_of(code.kernel, self.board) is not None:
             images.append(kernel_image(code.kernel))
         return images
 
     def symbol(self, name: str) -> int | None:
-        """A symbol of the kernel, or of the image that was started last."""
+        """A symbol of the kernel, of the image that was started last, or of a GRUB's modules and core."""
         code = self._firmware.code
         if code.kernel is not None:
             found = code.kernel.address_of(name)
             if found is not None:
                 return found
-        for _, image in reversed(code.images):
-            for known, offset in symbols_of(image):
+        for file, image in reversed(code.images):
+            for known, offset in (*symbols_of(image), *code.pdb_symbols(file, image)):
                 if known == name:
                     return image.image_base + offset
-        return None
+        return None if code.grub is None else code.grub.address_of(name)
 
     def service(self, name: str) -> int | None:
         """Where a service's stub is."""
@@ -102,6 +109,26 @@ def kernel_image(kernel: KernelSymbols) -> CodeImage:
     """A kernel, whose symbols gdb reads from a file that is made of the kernel's own table."""
     start, size = kernel.start, kernel.size
     return CodeImage(KERNEL, start, start + size, (start,), lambda: symbol_file(kernel.all_symbols(), size))
+
+
+def _core_image(grub: GrubNames) -> list[CodeImage]:
+    """GRUB's core, whose program has no symbols: the names of what its modules use of it."""
+    image, names = grub.image, grub.core
+    symbols = [(name, address - image.image_base) for name, address in names.items()]
+    return [_named_image("grub", image, symbols)] if symbols else []
+
+
+def _named_image(name: str, image: LoadedImage, symbols: Sequence[tuple[str, int]]) -> CodeImage:
+    """A program's names from elsewhere, by offset from its base, which gdb reads as a file of their own."""
+    start, size = image.image_base, image.image_size
+    return CodeImage(name, start, start + size, (start,), lambda: symbol_file(symbols, size))
+
+
+def _module_image(module: GrubModule) -> CodeImage:
+    """A module of GRUB's, whose symbols gdb reads from a file that is made of the table in memory."""
+    start, size = module.start, module.end - module.start
+    names = [(name, address - start) for name, address in module.symbols]
+    return CodeImage(f"{module.name}.mod", start, start + size, (start,), lambda: symbol_file(names, size))
 
 
 def _image_of(name: str, image: LoadedImage) -> CodeImage:

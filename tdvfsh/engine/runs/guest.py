@@ -101,6 +101,7 @@ class GuestFirmware:
             machine.td, machine.trace, self, console=serial, typed=typed, violation_ve=violation_ve, limit=limit
         )
         self.clock, self.ram, self.cpu = board.clock, board.ram, board.cpu
+        self.code.memory = board.ram.view
         layout = lay_out(machine, board)
         self._interrupt_table = layout.interrupt_table
         self._protects = layout.paging is not None

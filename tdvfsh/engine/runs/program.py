@@ -83,6 +83,7 @@ def run_program(
         return ProgramEnd(status, 0)
     name = Path(path).name
     firmware.name_image(handle, name)
+    firmware.code.folder = Path(path).parent
     image.load_options = " ".join((name, *arguments))
     firmware.core.events.signal_group(EFI_EVENT_GROUP_READY_TO_BOOT)
     firmware.image_services.exit_code = 0
