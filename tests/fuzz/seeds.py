@@ -12,8 +12,10 @@ from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.report.trace_file import trace_of_machine
 from tdvfsh.trace.file import trace_file_lines
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
+from tests.engine.introspect.test_grub_modules import module, section
 from tests.formats.archives import PACKERS, bootconfig, cpio
 from tests.formats.dxe_log import IMAGES
+from tests.formats.pdb_builder import build_pdb, public, static
 from tests.formats.pe_builder import Section, build_pe
 from tests.formats.tcg.made_log import LOG, SHA384, event, spec_id
 from tests.formats.test_tdvf import firmware
@@ -173,6 +175,18 @@ def packages() -> list[bytes]:
     """Small packages, packed in each way."""
     files = {"boot/vmlinuz-1": bytes(600), "boot/config": b"y"}
     return [deb_of(files, suffix=suffix) for suffix in ("", ".gz", ".xz", ".zst")]
+
+
+@cache
+def databases() -> list[bytes]:
+    """Program databases, small and of several blocks a stream."""
+    return [build_pdb(public("main", 1, 0), static("part", 1, 8)), build_pdb(public("a_longer_name", 2, 64) * 60)]
+
+
+@cache
+def module_sections() -> list[bytes]:
+    """GRUB's modules, loaded and not."""
+    return [section(module("linux"), module("later", loaded=False)), section()]
 
 
 @cache

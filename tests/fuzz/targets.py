@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tdvfsh.engine.devices.fw_cfg import FwCfg
+from tdvfsh.engine.introspect.grub_modules import modules_in
 from tdvfsh.engine.storage.fat import FatDisk
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.compression import CODECS, UnpackLimits, codec_at, measure, unpack_head
@@ -23,6 +24,7 @@ from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.formats.maps.log_text import decode_text as decode_map
 from tdvfsh.formats.maps.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
+from tdvfsh.formats.pdb import ProgramDatabase
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.pe.relocate import relocate_pe
@@ -328,6 +330,17 @@ def inspect(data: bytes) -> None:
     _refusable(lambda: parse_uki(data, "uki"))
 
 
+def pdb(data: bytes) -> None:
+    """A program database's symbols."""
+    _refusable(lambda: ProgramDatabase(ByteSource(data, "file")).symbols())
+
+
+def grub_modules(data: bytes) -> None:
+    """The modules in a GRUB's memory."""
+    for module in modules_in(data)[0]:
+        module.place(module.ranges[0][0])
+
+
 @contextmanager
 def _as_file(data: bytes) -> Iterator[Path]:
     """A file that is on no disk."""
@@ -390,5 +403,7 @@ TARGETS: Final[dict[str, Target]] = {
     "deb": Target(deb, seeds.packages, (b"!<arch>\n", b"debian-binary", b"data.tar.xz", b"`\n"), share=10),
     "virtqueue": Target(disks.virtqueue, disks.virtqueues, (b"\2\0", b"\4\0", b"\xff\xff\xff\xff"), share=40),
     "qcow2": Target(disks.qcow2_image, disks.qcow2_images, (b"QFI\xfb", b"\x80\0\0\0\0\0\0\0"), share=10),
+    "pdb": Target(pdb, seeds.databases, (b"\x0e\x11", b"\x0f\x11", b"\xff\xff", b"\0\x02\0\0"), share=30),
+    "grub_modules": Target(grub_modules, seeds.module_sections, (b"mimg", b"\x7fELF\x02\x01"), share=30),
     "inspect": Target(inspect, seeds.anything, (b"MZ", b"PE\0\0", b"HdrS", *_MAGICS), share=20),
 }

@@ -16,11 +16,13 @@ from tdvfsh.engine.x86.processor_state import CODE_32, CODE_64
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.text import printable
 from tdvfsh.trace.records import TraceRecord
+from tdvfsh.uefi.guids import Guid, guid_name
 from tdvfsh.uefi.memory import memory_type_name
 from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, human_size
 
 _ROW: Final = 16
+_GUID_SIZE: Final = 16
 _MOST_BYTES: Final = 0x10000
 _MOST_LINES: Final = 1000
 
@@ -47,6 +49,7 @@ class MonitorCommands:
         self._target = debugger.target
         self._scene = scene
         self._events = events
+        self._vcpu = 0
         self.commands: Final = {
             "accepted": Command("accepted ADDR [SIZE]", "whether memory is accepted", self._accepted),
             "break-on": Command(
@@ -57,6 +60,7 @@ class MonitorCommands:
             "bt": Command("bt", "the call stack, as far as the stack tells", self._stack),
             "dis": Command("dis [ADDR [COUNT]]", "instructions", self._disassemble),
             "dmem": Command("dmem ADDR [SIZE]", "memory by linear address", self._dump),
+            "guid": Command("guid ADDR|GUID", "the name of a GUID, in memory or as text", self._guid),
             "images": Command("images", "what code is loaded where", self._images),
             "journal": Command("journal [N]", "the last N records of the journal (default 10)", self._journal),
             "map": Command("map", "the memory map", self._map),
@@ -76,6 +80,7 @@ class MonitorCommands:
             return self.help()
         name = {"memmap": "map"}.get(name, name)
         command = self.commands.get(name)
+        self._vcpu = vcpu
         if command is None:
             return f"{name}: unknown command; 'help' lists them\n"
         try:
@@ -92,7 +97,9 @@ class MonitorCommands:
         return "".join(f"{command.usage:<{width}}  {command.summary}\n" for _, command in sorted(self.commands.items()))
 
     def _address(self, text: str) -> int:
-        """An address; plain hexadecimal digits are taken for one, too."""
+        """An address; plain hexadecimal digits are taken for one, too, and ``$rdi`` for a register's value."""
+        if text.startswith("$") and text[1:] in self._target.names:
+            return self._target.register(self._vcpu, text[1:])
         found = find(self._scene, text)
         if found is None:
             try:
@@ -169,6 +176,19 @@ class MonitorCommands:
 
     def _images(self, words: list[str], vcpu: int) -> list[str]:
         return [f"{image.start:#x}-{image.end:#x} {image.name}" for image in self._scene.images()]
+
+    def _guid(self, words: list[str], vcpu: int) -> list[str]:
+        try:
+            guid = Guid(words[0])
+        except ValueError:
+            address = self._address(words[0])
+            data = self._target.read(vcpu, address, _GUID_SIZE)
+            if len(data) < _GUID_SIZE:
+                raise EngineError(f"{address:#x}: cannot be read") from None
+            guid = Guid(bytes_le=data)
+        name = guid_name(guid)
+        text = str(guid).upper()
+        return [text if name.upper() == text else f"{text} {name}"]
 
     def _registers(self, words: list[str], vcpu: int) -> list[str]:
         values = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -29,6 +29,11 @@ class Target:
         self.board = board
         self.registers = all_registers()
         self._by_name = {register.name: register for register in self.registers}
+
+    @property
+    def names(self) -> Iterable[str]:
+        """gdb's names of all registers."""
+        return self._by_name
 
     # ---- vCPUs --------------------------------------------------------------------------------------------------
 

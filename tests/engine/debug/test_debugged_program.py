@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 from tdvfsh.engine.debug.session import DebugOptions, DebugSession
 from tests.engine.assembler import Program
@@ -239,3 +240,15 @@ def test_what_a_service_of_ours_writes_halts_it_and_says_who_wrote(tmp_path: Pat
         assert client.console.startswith(f"physical {cell:#x} was written by AllocatePool")
         client.monitor("break-on none")
         assert client.ask(b"vCont;c") == END
+
+
+def test_a_guid_has_its_name_and_a_register_is_an_address(tmp_path: Path) -> None:
+    loaded_image = "5B1B31A1-9562-11D2-8E3F-00A0C969723B"
+    with debugged(program().image(), tmp_path) as (client, _):
+        at = client.register(RSP)
+        client.ask(b"M%x,10:%b" % (at, UUID(loaded_image).bytes_le.hex().encode()))
+        assert client.monitor(f"guid {loaded_image}") == f"{loaded_image} EFI_LOADED_IMAGE_PROTOCOL_GUID\n"
+        assert client.monitor("guid $rsp") == f"{loaded_image} EFI_LOADED_IMAGE_PROTOCOL_GUID\n"
+        assert client.monitor("guid $nothing").startswith("guid: $nothing: not an address")
+        assert client.monitor("who $rip").splitlines()[0] == "page      MAPPED (4K)"
+        client.ask(b"vCont;c")
