@@ -103,6 +103,11 @@ def declare_exec(parser: argparse.ArgumentParser) -> None:
         help="what ResetSystem does: end the run, or start the machine and the program again, as real machines do; "
         "EfiResetShutdown always ends it (end, restart; default end)",
     )  # fmt: skip
+    parser.add_argument(
+        "--drivers", metavar="FIRMWARE",
+        help="start the disk drivers of this firmware first (DiskIoDxe, PartitionDxe, Fat), such as 'ovmf': partitions "
+        "and FAT volumes of a disk image that --fsN names are found as on a real machine",
+    )  # fmt: skip
     parser.add_argument("image", metavar="IMAGE.efi")
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
 

@@ -15,7 +15,7 @@ from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.errors import HostError, UsageError, host_error
-from tdvfsh.images.named import PROGRAM
+from tdvfsh.images.named import FIRMWARE, PROGRAM
 
 if TYPE_CHECKING:
     from tdvfsh.engine.console.keys import KeySource
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.engine.storage.disk import Disk
+    from tdvfsh.formats.firmware_modules import FirmwareModule
     from tdvfsh.machine import Machine
     from tdvfsh.machine.nvram import NvramFile
     from tdvfsh.uefi.status import EfiStatus
@@ -111,6 +112,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
     from tdvfsh.engine.runs.program import ProgramRun, attach_disks
 
     disks, place = _disks(arguments, path)
+    drivers = _drivers(arguments.optional("drivers"))
     with (
         console(debug) as (screen, keys),
         RunLimit(time_limit(arguments)) as limit,
@@ -124,22 +126,29 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
                 attach_disks(firmware, disks)
                 debug.attach_to(firmware)
                 try:
-                    return _run_once(arguments, firmware, path, place, debug)
+                    return _run_once(arguments, firmware, path, place, debug, drivers)
                 except GuestReset as reset:
                     if not platform.restart(reset.kind):
                         return 0 if not reset.status else 1
 
 
 def _run_once(
-    arguments: Arguments, firmware: GuestFirmware, path: str, place: tuple[int, str] | None, debug: Debugging
+    arguments: Arguments,
+    firmware: GuestFirmware,
+    path: str,
+    place: tuple[int, str] | None,
+    debug: Debugging,
+    drivers: Sequence[FirmwareModule] = (),
 ) -> int:
     """One start; raises GuestReset where the program resets the machine."""
     from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    from tdvfsh.engine.runs.firmware_drivers import start_drivers
     from tdvfsh.engine.runs.program import run_program
 
     screen, machine = firmware.screen, firmware.machine
     try:
         with debug.running():
+            start_drivers(firmware, drivers)
             end = run_program(firmware, path, arguments.words("arguments"), place)
     except GuestReset:
         raise
@@ -242,6 +251,13 @@ class _Flushing:
     def write(self, text: str) -> None:
         self._output.write(text)
         self._output.flush()
+
+
+def _drivers(firmware: str | None) -> list[FirmwareModule]:
+    """Those of the firmware that was named; none where none was."""
+    from tdvfsh.engine.runs.firmware_drivers import disk_drivers
+
+    return [] if firmware is None else disk_drivers(named_file(firmware, FIRMWARE).path)
 
 
 def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:

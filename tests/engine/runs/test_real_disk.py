@@ -57,7 +57,8 @@ def test_debian_s_firmware_starts_grub_from_the_disk_and_linux_mounts_its_root_a
     disk: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     firmware = str(image("ovmf-2025.02", "firmware"))
-    words = ["--disk", str(disk[0]), "--memory", "2G", "--until", "root file system on", "--time-limit", "400"]
+    words = ["--disk", str(disk[0]), "--memory", "2G", "--time-limit", "400"]
+    words += ["--until", "root file system on /dev/vda2, ext4"]
     assert main(["firmware", "run", firmware, *words]) == 0
     console = capfd.readouterr()
     assert 'starting Boot0001 "UEFI Misc Device" from PciRoot(0x0)/Pci(0x1,0x0)' in console.out
