@@ -107,7 +107,7 @@ class _Platform:
 def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging) -> int:
     """Run the program, again after each reset that starts the machine again; returns the exit status."""
     from tdvfsh.engine.board.limit import RunLimit
-    from tdvfsh.engine.errors import GuestReset
+    from tdvfsh.engine.errors import GuestReset, WatchdogExpired
     from tdvfsh.engine.runs.guest import GuestFirmware
     from tdvfsh.engine.runs.program import ProgramRun, attach_disks
 
@@ -130,6 +130,9 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
                 except GuestReset as reset:
                     if not platform.restart(reset.kind):
                         return 0 if not reset.status else 1
+                except WatchdogExpired as expired:
+                    if not platform.restart("watchdog"):
+                        return _fail(str(expired))
 
 
 def _run_once(
@@ -140,8 +143,8 @@ def _run_once(
     debug: Debugging,
     drivers: Sequence[FirmwareModule] = (),
 ) -> int:
-    """One start; raises GuestReset where the program resets the machine."""
-    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
+    """One start; raises GuestReset or WatchdogExpired where the machine is reset."""
+    from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped, WatchdogExpired
     from tdvfsh.engine.runs.firmware_drivers import start_drivers
     from tdvfsh.engine.runs.program import run_program
 
@@ -150,7 +153,7 @@ def _run_once(
         with debug.running():
             start_drivers(firmware, drivers)
             end = run_program(firmware, path, arguments.words("arguments"), place)
-    except GuestReset:
+    except (GuestReset, WatchdogExpired):
         raise
     except GuestStopped as stopped:
         screen.close()

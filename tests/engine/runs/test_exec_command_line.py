@@ -154,6 +154,21 @@ def test_a_reset_starts_the_program_again_where_it_is_asked_for(
     assert (status, output.count("start"), error) == (0, starts, "")
 
 
+def test_the_watchdog_resets_the_machine_where_it_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Program().print("line").mov("rcx", 1).mov("rdx", 0).mov("r8", 0).mov("r9", 0).boot("SetWatchdogTimer")
+    program.mov("rcx", 3_000_000).boot("Stall").ret(0).text("line", "start\r\n")
+    (tmp_path / "waits.efi").write_bytes(program.image())
+    status, output, error = execute(monkeypatch, capsys, "waits.efi")
+    assert (status, output.count("start"), error) == (1, 1, "tdvfsh: the watchdog timer of 1 s ran out\n")
+    limited = ("--reset", "restart", "--time-limit", "2", "waits.efi")
+    status, output, error = execute(monkeypatch, capsys, *limited)
+    assert status == 1
+    assert output.count("start") > 1
+    assert error == "tdvfsh: given up after 2 s\n"
+
+
 def test_an_nvram_file_carries_the_count_from_run_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
