@@ -16,6 +16,7 @@ _PACKAGE_HEADER: Final = 4
 _LANGUAGE_OFFSET: Final = 46
 
 _END, _DUPLICATE, _SKIP2, _SKIP1 = 0x00, 0x20, 0x21, 0x22
+_STRING_UCS2: Final = 0x14
 _EXTENSIONS: Final = {0x30: "<B", 0x31: "<H", 0x32: "<I"}
 _STRINGS: Final = {  # wide, font byte, count
     0x10: (False, 0, False), 0x11: (False, 1, False), 0x12: (False, 0, True), 0x13: (False, 1, True),
@@ -23,12 +24,46 @@ _STRINGS: Final = {  # wide, font byte, count
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StringPackage:
-    """The texts of one language by their number."""
+    """The texts of one language by their number.
 
-    language: str
+    Attributes:
+        languages: The language, and after semicolons its secondary ones.
+        texts: The texts.
+        name: Number of the text that is the language's name.
+        data: The package's bytes as they came; None once a text has changed.
+    """
+
+    languages: str
     texts: dict[int, str]
+    name: int = 1
+    data: bytes | None = None
+
+    @property
+    def language(self) -> str:
+        """The language."""
+        return self.languages.split(";")[0]
+
+    def set(self, number: int, text: str) -> None:
+        """Add or replace a text."""
+        self.texts[number] = text
+        self.data = None
+
+    def pack(self) -> bytes:
+        """The package's bytes: texts of 16 bits, and blocks that skip the numbers between."""
+        if self.data is not None:
+            return self.data
+        blocks, following = bytearray(), 1
+        for number, text in sorted(self.texts.items()):
+            if number > following:
+                blocks += struct.pack("<BH", _SKIP2, number - following)
+            blocks += bytes((_STRING_UCS2,)) + (text + "\0").encode("utf-16-le", "surrogatepass")
+            following = number + 1
+        language = self.languages.encode("ascii", "replace") + b"\0"
+        offset = _LANGUAGE_OFFSET + len(language)
+        body = struct.pack("<II32xH", offset, offset, self.name) + language + bytes(blocks) + bytes((_END,))
+        return struct.pack("<I", _PACKAGE_HEADER + len(body) | PACKAGE_STRINGS << 24) + body
 
 
 def packages_of(package_list: bytes) -> list[tuple[int, bytes]]:
@@ -50,7 +85,8 @@ def parse_string_package(package: bytes) -> StringPackage | None:
     try:
         offset = struct.unpack_from("<I", package, 8)[0]
         language = package[_LANGUAGE_OFFSET : package.index(b"\0", _LANGUAGE_OFFSET)].decode("ascii", "replace")
-        return StringPackage(language, _texts(package, offset))
+        (name,) = struct.unpack_from("<H", package, _LANGUAGE_OFFSET - 2)
+        return StringPackage(language, _texts(package, offset), name, package)
     except (struct.error, ValueError, IndexError):
         return None
 

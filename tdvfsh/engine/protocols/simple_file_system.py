@@ -246,6 +246,8 @@ class FileSystemProtocol:
             return EfiStatus.EFI_VOLUME_FULL
         data = self._ram.read(buffer, size)
         try:
+            if self._volume.info(file.parts) is None:  # it was deleted through another handle
+                return EfiStatus.EFI_DEVICE_ERROR
             self._contents(file).write(file.position, data)
         except FileSystemError as error:
             return error.status

@@ -121,7 +121,6 @@ def test_texts_that_a_program_brings_are_found_by_language_and_number(client: Cl
     assert client.ram.ascii(client.room) == "en-US;de"
     assert client.member(database, 10, database, handle, client.size) == SUCCESS
     assert client.ram.u64(client.size) == driver
-    assert client.member(database, 3, database, 0, 0, 0, 0, 0) == UNSUPPORTED  # ListPackageLists: named, not played
     assert client.member(database, 1, database, handle) == SUCCESS
     assert client.member(database, 1, database, handle) == NOT_FOUND
 
