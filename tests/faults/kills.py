@@ -18,6 +18,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
+from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.images.make import make_kernel
 from tdvfsh.script.streams import MemorySink
 from tdvfsh.session.transcript import parse_transcript
@@ -52,6 +53,15 @@ history_file.MOST_BYTES = 1 << 14
 history = history_file.HistoryFile(Path(sys.argv[1]), sys.exit)
 for number in range(1_000_000):
     history.append(f"echo {number} " + "x" * (number % 600))
+    print(number, flush=True)
+"""
+_COMMITTER: Final = """
+import sys
+from tdvfsh.engine.storage.drive import Drive
+for number in range(1, 256):
+    with Drive(sys.argv[1], writable=True) as drive:
+        drive.write_disk(0, bytes((number,)) * drive.disk_size)
+        drive.commit()
     print(number, flush=True)
 """
 
@@ -245,12 +255,30 @@ def history(folder: Path, delay: float) -> Killed:
     return found
 
 
+def commit(folder: Path, delay: float) -> Killed:
+    """Commits to a disk image: it is the last one, or the one that was being made, and never a mixture."""
+    path, size = folder / "disk.img", 4 * MIB
+    path.write_bytes(bytes(size))
+    found = _killed([sys.executable, "-c", _COMMITTER, str(path)], delay, folder)
+    printed = [int(line) for line in found.output.split("\n")[:-1]]
+    data = path.read_bytes()
+    assert data == data[:1] * size
+    assert data[0] in (len(printed), len(printed) + 1)
+    with Drive(str(path), writable=True) as drive:
+        drive.write_disk(0, b"\xff" * size)
+        drive.commit()
+    assert path.read_bytes() == b"\xff" * size
+    _clean(folder)
+    return found
+
+
 KINDS: Final[dict[str, Callable[[Path, float], Killed]]] = {
     "fetch": fetch,
     "record": record,
     "snap save": snap,
     "sweep": sweep,
     "history": history,
+    "commit": commit,
 }
 
 

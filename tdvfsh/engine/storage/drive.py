@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import BinaryIO, Final
 
@@ -122,4 +123,6 @@ def open_drive(text: str) -> Drive:
     path = text.removesuffix(_WRITABLE) if writable else text
     if not path:
         raise UsageError(f"--disk {text}: names no file")
+    if not os.path.exists(path) and path.endswith((",ro", ",r", ",w", ",raw", ",qcow2")):
+        raise UsageError(f"--disk {text}: only ,rw can follow the file; raw and qcow2 are told apart by what is in it")
     return Drive(path, writable)

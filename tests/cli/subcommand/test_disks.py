@@ -32,6 +32,7 @@ def run(tmp_path: Path, *words: str) -> int:
     [
         (("--disk", "none.img"), 2, "none.img: no such file"),
         (("--disk", ",rw"), 2, "names no file"),
+        (("--disk", "{disk},ro"), 2, "only ,rw can follow the file"),
         (("--commit",), 2, "--commit: needs a --disk FILE,rw"),
         (("--disk", "{disk}", "--commit"), 2, "--commit: needs a --disk FILE,rw"),
         (("--disk", "{qcow2},rw", "--commit"), 2, "is a qcow2 image, which is only read"),
