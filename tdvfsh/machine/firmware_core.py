@@ -137,6 +137,9 @@ def _in_ram(entries: Iterable[MapEntry], ram: Sequence[AddressSpan], firmware: s
         UsageError: Something of the firmware's own has no RAM under it.
     """
     for entry in entries:
+        if any(span.start <= entry.start and entry.end <= span.end for span in ram):
+            yield entry
+            continue
         parts = [
             entry._replace(start=max(entry.start, span.start), end=min(entry.end, span.end))
             for span in ram

@@ -119,12 +119,15 @@ class FirmwareStage:
         """
         lower = self.shift(top)
         stack_end = self.top[0].end if self._floats else -top  # PEI's own stack does not know of the block above
+        block, under = -self.aligned_below, top - lower
         shifted = [
-            piece._replace(
-                start=top + piece.start - (lower if stack_end < piece.start <= -self.aligned_below else 0),
-                end=top + piece.end - (lower if stack_end < piece.end <= -self.aligned_below else 0),
+            Piece(
+                (under if stack_end < start <= block else top) + start,
+                (under if stack_end < end <= block else top) + end,
+                memory_type,
+                capabilities,
             )
-            for piece in self.top
+            for start, end, memory_type, capabilities in self.top
         ]
         if vcpus is not None and self.stack_pages and self._floats:
             more = (vcpus - self.vcpus) * self.stack_pages << PAGE_SHIFT

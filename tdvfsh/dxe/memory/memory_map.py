@@ -54,14 +54,24 @@ class MemoryMap:
 
     def __init__(self, entries: Iterable[MapEntry] = ()) -> None:
         self._ranges: dict[int, tuple[int, int, int]] = {}
-        self._starts = SortedStarts()
-        self._free = FreeStarts()
         self.key = 0
         self.descriptor_pages = DescriptorPages()
         self.take_descriptor_page: Callable[[], None] | None = None
         self.changes: list[int] | None = None
-        for entry in entries:
-            self.add_range(entry.memory_type, entry.start, entry.end, entry.attribute)
+        self._begin(entries)
+        self._starts = SortedStarts(self._ranges)
+        self._free = FreeStarts(start for start, known in self._ranges.items() if known[1] == CONVENTIONAL)
+
+    def _begin(self, entries: Iterable[MapEntry]) -> None:
+        """What :meth:`add_range` makes of each entry in turn, in one pass: they do not overlap."""
+        ranges = self._ranges
+        first, last = -1, (-1, -1, -1)
+        for start, end, memory_type, attribute in sorted(entries):
+            self.key += 1
+            if (start, memory_type, attribute) != last:
+                first = start
+            ranges[first] = (end, memory_type, attribute)
+            last = (end, memory_type, attribute)
 
     def copy(self) -> MemoryMap:
         """An independent copy; its ``take_descriptor_page`` must be set anew."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,3 +166,33 @@ def test_the_quick_way_and_the_general_way_draw_the_same_descriptors(
         assert list(quick) == list(general)
         assert (quick.key, quick.descriptor_pages.spare) == (general.key, general.descriptor_pages.spare)
         assert list(quick.free_ranges()) == [(entry.start, entry.end) for entry in quick if entry.memory_type == 7]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 5),
+            st.integers(0, 2),
+            st.sampled_from([BS_DATA, CONVENTIONAL, LOADER_DATA]),
+            st.sampled_from([0, WB]),
+        ),
+        max_size=30,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_map_that_begins_with_ranges_is_as_if_each_had_been_added(
+    ranges: list[tuple[int, int, int, int]], order: Random
+) -> None:
+    entries, at = [], 0
+    for pages, gap, memory_type, attribute in ranges:
+        start = at + gap
+        at = start + pages
+        entries.append(MapEntry(page(start), page(at), memory_type, attribute))
+    order.shuffle(entries)
+    added = MemoryMap()
+    for entry in entries:
+        added.add_range(entry.memory_type, entry.start, entry.end, entry.attribute)
+    begun = MemoryMap(entries)
+    assert begun == added
+    assert list(begun) == list(added)
+    assert list(begun.free_ranges()) == list(added.free_ranges())
