@@ -48,7 +48,6 @@ _RESULT: Final = re.compile(r"(?P<what>.*) -- (?P<verdict>PASS|FAILURE|WARNING|N
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _PASSED, _FAILED = "PASS", "FAIL"
 _NOT_THERE: Final = "not reached by the real firmware"
-_NOT_HERE: Final = "not reached here"
 _FAILS_THERE: Final = "fails on the real firmware"
 
 
@@ -94,21 +93,35 @@ def assertions_of(folder: Path) -> dict[str, Assertion]:
     return found
 
 
-def read_verdict(path: Path) -> dict[str, str]:
-    """PASS or FAIL by GUID, from a folder of logs or a table.
+Verdict = dict[tuple[str, str], str]
+"""PASS or FAIL by test and GUID; the test is empty where it is not known. Tests share the GUID of what is no assertion
+of their own."""
+
+
+def family(test: str) -> str:
+    """What a test is of, as ``DevicePath`` of DevicePathBBTest and DevicePathTest0."""
+    return re.sub(r"(BBTest|Test\d*)$", "", test)
+
+
+def read_verdict(path: Path) -> Verdict:
+    """The verdict of a folder of logs, or of folders of tests with logs in them, or of a table.
 
     Raises:
         HostError, FormatError: It cannot be read, or is neither.
     """
     if path.is_dir():
-        return {guid: one.verdict for guid, one in assertions_of(path).items()}
+        parts = {family(one.name): one for one in path.iterdir() if one.is_dir() and one.name.endswith(_SUFFIX)}
+        folders = parts or {"": path}
+        return {
+            (name, guid): one.verdict for name, part in folders.items() for guid, one in assertions_of(part).items()
+        }
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise FormatError(str(path), "not a table of verdicts") from None
-    found = {}
+    found: Verdict = {}
     for number, line in enumerate(lines, 1):
         if not line or line.startswith("#"):
             continue
@@ -116,15 +129,15 @@ def read_verdict(path: Path) -> dict[str, str]:
         verdict = words[2] if len(words) > 2 else _PASSED
         if len(words) < 2 or not _GUID.match(words[1]) or verdict not in (_PASSED, _FAILED):
             raise FormatError(str(path), f"line {number}: not TEST, GUID and PASS or FAIL")
-        found[words[1].upper()] = verdict
+        found[family(words[0]), words[1].upper()] = verdict
     return found
 
 
-def compare(name: str, here: Mapping[str, Assertion], there: Mapping[str, str] | None) -> Tally:
+def compare(name: str, here: Mapping[str, Assertion], there: Verdict | None) -> Tally:
     """Count a test's assertions against the verdicts of real firmware, None for none."""
     tally = Tally(name)
     for guid, assertion in here.items():
-        verdict = _PASSED if there is None else there.get(guid)
+        verdict = _PASSED if there is None else there.get((family(name), guid), there.get(("", guid)))
         if verdict is None:
             tally.skip(_NOT_THERE)
         elif verdict == _FAILED:

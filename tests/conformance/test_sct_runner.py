@@ -45,7 +45,7 @@ def test_assertions_are_counted_by_guid_over_all_logs(logs: Path) -> None:
 def test_what_passes_there_and_fails_here_differs_and_nothing_else(logs: Path) -> None:
     here = assertions_of(logs)
     assert [line.split()[1] for line in compare("A", here, None).differences] == [FAILS, SOMETIMES]
-    tally = compare("A", here, {PASSES: "PASS", FAILS: "FAIL", SOMETIMES: "PASS"})
+    tally = compare("A", here, {("A", PASSES): "PASS", ("", FAILS): "FAIL", ("", SOMETIMES): "PASS"})
     assert (tally.agree, len(tally.differences), dict(tally.skipped)) == (
         1, 1, {"fails on the real firmware": 1, "not reached by the real firmware": 1},
     )  # fmt: skip
@@ -54,10 +54,13 @@ def test_what_passes_there_and_fails_here_differs_and_nothing_else(logs: Path) -
 
 
 def test_a_verdict_is_a_folder_of_logs_or_a_table(logs: Path, tmp_path: Path) -> None:
-    assert read_verdict(logs) == {PASSES: "PASS", FAILS: "FAIL", SOMETIMES: "FAIL", HALF: "PASS"}
+    found = {PASSES: "PASS", FAILS: "FAIL", SOMETIMES: "FAIL", HALF: "PASS"}
+    assert read_verdict(logs) == {("", guid): verdict for guid, verdict in found.items()}
+    logs.rename(logs.parent / "ABBTest")
+    assert read_verdict(logs.parent) == {("A", guid): verdict for guid, verdict in found.items()}
     file = tmp_path / "verdict.tsv"
-    file.write_text(f"# test\tguid\nA\t{PASSES.lower()}\nA\t{FAILS}\tFAIL\n")
-    assert read_verdict(file) == {PASSES: "PASS", FAILS: "FAIL"}
+    file.write_text(f"# test\tguid\nATest0\t{PASSES.lower()}\nABBTest\t{FAILS}\tFAIL\n")
+    assert read_verdict(file) == {("A", PASSES): "PASS", ("A", FAILS): "FAIL"}
 
 
 def build(folder: Path) -> Path:
@@ -124,4 +127,4 @@ def test_misuse_is_a_line_and_no_traceback(
 def test_the_recorded_verdict_of_real_firmware_can_be_read() -> None:
     recorded = read_verdict(Path(__file__).parents[1] / "recordings" / "sct" / "ovmf-2025.02.tsv")
     assert len(recorded) > 500
-    assert recorded["B7CD2D76-EA43-4013-B7D1-59EB2EC9BF1B"] == "PASS"  # the HII protocols are there
+    assert recorded["EfiCompliant", "B7CD2D76-EA43-4013-B7D1-59EB2EC9BF1B"] == "PASS"  # the HII protocols are there

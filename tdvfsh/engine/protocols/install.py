@@ -13,6 +13,7 @@ from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.protocols.block_io import BlockIoProtocol
+from tdvfsh.engine.protocols.decompress import DecompressProtocol
 from tdvfsh.engine.protocols.device_path import DevicePathProtocols
 from tdvfsh.engine.protocols.hii import HiiProtocols
 from tdvfsh.engine.protocols.hii_resources import hii_package_list
@@ -95,6 +96,7 @@ def install_firmware_protocols(context: GuestContext, tables: SystemTables, cons
     interfaces.register(EFI_LOAD_FILE2_PROTOCOL_GUID, lambda handle, thing: _load_file2(context, thing))
     for protocols in (
         DevicePathProtocols(context), UnicodeCollation(context), HiiProtocols(context), RandomNumbers(context),
+        DecompressProtocol(context),
     ):  # fmt: skip
         protocols.install()
     install_pci_functions(context)
