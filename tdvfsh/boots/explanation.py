@@ -14,6 +14,7 @@ from tdvfsh.boots.why_option import why_option
 from tdvfsh.uefi.status import EfiStatus
 
 _ORDER: Final = ("none", "allocator", "loader-literal", "loader", "service")
+_NOT_TRUSTED: Final = (EfiStatus.EFI_ACCESS_DENIED, EfiStatus.EFI_SECURITY_VIOLATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def cures_of(result: BootResult) -> Cures | None:
     options = result.machine.options
     if result.booted or not options.td or result.machine.imported_map is not None:
         return None
-    if result.status is EfiStatus.EFI_ACCESS_DENIED:  # Secure Boot: no memory makes a signature
+    if result.status in _NOT_TRUSTED:  # no memory makes a signature
         return Cures(result, None, ())
     least = least_accept(replace(options, on_demand="none"), result.files)
     helping = [(name, other) for name, other in helping_options(result) if other.booted and not other.lacks_initrd]

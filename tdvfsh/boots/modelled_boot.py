@@ -210,6 +210,7 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         kaslr_seed=options.kaslr_seed,
         dma=machine.dma,
         measurement=options.measures_with,
+        shim=machine.start.shim,
     )
 
     machine.services.images.program_for = program_finder(flow)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tdvfsh.accept.needs import Need
+from tdvfsh.loaders.files import joined_size
 from tdvfsh.loaders.flow import (
     FETCH_BLOBS,
     LOAD_IMAGE,
@@ -87,9 +88,9 @@ class _DirectBoot:
         if self._legacy:
             return self._load_linux()
         status = flow.run_step(LOAD_IMAGE, image, self._load_image)
-        if status is EfiStatus.EFI_UNSUPPORTED:
+        if status is EfiStatus.EFI_UNSUPPORTED and flow.shim is None:
             return self._load_linux()
-        if status in (EfiStatus.EFI_SECURITY_VIOLATION, EfiStatus.EFI_ACCESS_DENIED):
+        if status in (EfiStatus.EFI_SECURITY_VIOLATION, EfiStatus.EFI_ACCESS_DENIED) and flow.shim is None:
             return self._refused()
         if status.is_error:
             return status
@@ -117,11 +118,13 @@ class _DirectBoot:
 
     def _fetch_blobs(self) -> EfiStatus:
         """QemuKernelLoaderFsDxe's entry point: pool for each blob; if one fails, none is kept, without an error."""
-        flow, services = self._flow, self._services
+        flow, services, shim = self._flow, self._services, self._flow.shim
+        shims = [] if shim is None else [(0, shim.view)]
         buffers: list[int] = []
         with services.trace.on_behalf_of("QemuKernelLoaderFsDxe"):
             for mark, what, size, pieces in (
                 ("kernel-blob", "kernel_file", flow.files.kernel.size, [(0, flow.files.kernel.view)]),
+                ("shim-blob", "shim_file", joined_size(shims), shims),
                 ("initrd-blob", "initrd_file", flow.files.initrd_size, flow.files.initrd_pieces()),
                 ("cmdline-blob", "cmdline_file", len(flow.files.cmdline) + 1 if flow.files.cmdline else 0, []),
             ):
@@ -164,6 +167,8 @@ class _DirectBoot:
     def _publish(self) -> None:
         files = self._flow.files
         blobs = {"kernel": [(0, files.kernel.view)]}
+        if self._flow.shim is not None:
+            blobs["shim"] = [(0, self._flow.shim.view)]
         if files.initrd_size:
             blobs["initrd"] = files.initrd_pieces()
         publish_volume(self._flow, _LOADER_FS_PATH, blobs)
@@ -172,10 +177,13 @@ class _DirectBoot:
 
     def _load_image(self) -> EfiStatus:
         flow, services = self._flow, self._services
-        kernel = flow.files.kernel
+        kernel, shim = flow.files.kernel, flow.shim
+        name, path, size, asked = "kernel", kernel.path, kernel.size, kernel.image_pages_size
+        if shim is not None:
+            name, path, size, asked = "shim", shim.path, len(shim.view), shim.pe.image_size
         first = len(services.trace)
         with services.trace.on_behalf_of("bds"):
-            result = services.load_image(False, flow.firmware_image, _LOADER_FS_PATH / FilePath("kernel"))
+            result = services.load_image(False, flow.firmware_image, _LOADER_FS_PATH / FilePath(name))
         file_buffer = next(
             (record for record in services.trace.records[first:] if isinstance(record, PlacementMade)), None
         )
@@ -183,23 +191,27 @@ class _DirectBoot:
             flow.adopt(file_buffer)
         self._image = result.handle
         if result.status is SUCCESS:
-            note_image(flow, result.handle)
+            note_image(flow, result.handle, "image" if shim is None else "shim")
             flow.failure = None
         elif file_buffer is None and result.status is EfiStatus.EFI_NOT_FOUND:
             flow.fail(
                 service_names.LOAD_IMAGE,
                 result.status,
-                kernel.size,
-                "LoadImage answers NOT_FOUND because its buffer for the kernel file found no room: "
-                + shortage(services, kernel.size),
+                size,
+                f"LoadImage answers NOT_FOUND because its buffer for the {name} file found no room: "
+                + shortage(services, size),
             )
         elif result.status in (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND):
-            asked = kernel.image_pages_size
             flow.fail(
                 service_names.LOAD_IMAGE, result.status, asked, f"the image found no room: {shortage(services, asked)}"
             )
         else:
-            flow.fail(service_names.LOAD_IMAGE, result.status, 0, why_not_loaded(services, kernel.path))
+            flow.fail(
+                service_names.LOAD_IMAGE,
+                result.status,
+                0,
+                why_not_loaded(services, path),
+            )
         return result.status
 
     def _start_image(self) -> EfiStatus:
@@ -226,5 +238,7 @@ def set_load_options(flow: BootFlow, handle: int | None) -> None:
     words = [flow.files.cmdline] if flow.files.cmdline else []
     if flow.files.initrd_size:
         words.insert(0 if flow.services.profile.initrd_option_first else len(words), "initrd=initrd")
+    if flow.shim is not None:
+        words.insert(0, "kernel")
     image.load_options = " ".join(words)
     flow.services.allocate_pool(_BS_DATA, 2 * (len(image.load_options) + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.accept.on_demand import OnDemandAccept
@@ -15,6 +15,9 @@ from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_up, human_size, pages_for
+
+if TYPE_CHECKING:
+    from tdvfsh.dxe.secure_boot.shim import Shim
 
 FIRMWARE_START: Final = "firmware_start"
 FETCH_BLOBS: Final = "fetch_blobs"
@@ -93,6 +96,7 @@ class BootFlow:
         kaslr_seed: 32-bit seed of the EFI stub's choice.
         dma: Hears of what is read from fw_cfg.
         measurement: What firmware offers for measuring: ``none``, ``cc`` (CC measurement) or ``tpm``.
+        shim: The shim of Secure Boot, or None.
 
     Attributes:
         stage: Where the boot stands.
@@ -111,6 +115,7 @@ class BootFlow:
     kaslr_seed: int = DEFAULT_KASLR_SEED
     dma: BlobTransfers | None = None
     measurement: str = "none"
+    shim: Shim | None = None
     stage: str = FETCH_BLOBS
     status: EfiStatus = SUCCESS
     placements: list[Placement] = field(default_factory=list)

@@ -8,6 +8,7 @@ sizes as recorded from Debian 13's signed GRUB 2.12 (tests/recordings/trace/grub
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
@@ -26,6 +27,7 @@ from tdvfsh.loaders.publish import (
     publish_system_partition,
     start_with_initrds_on_disk,
 )
+from tdvfsh.loaders.shim_lock import by_shim, grub_asks_shim
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.device_path import DevicePath, MemoryMapped
 from tdvfsh.uefi.guids import EFI_LOADED_IMAGE_PROTOCOL_GUID
@@ -122,7 +124,12 @@ class _GrubLinux:
         services.contents.map_view(start, kernel.view)
         flow.place("kernel_file", start, kernel.size, _LOADER_DATA)
         self._grub.read_file(kernel.size)
+        status = grub_asks_shim(flow, kernel.view, kernel.path, needs_shim=self._build.own_pe_loader)
         self._grub.close_file(kernel.size)
+        if status.is_error:
+            self._grub.free_pages(start, kernel.size)
+            flow.mark_freed("kernel_file")
+            return status
         self._file_buffer = start
         return SUCCESS
 
@@ -155,7 +162,8 @@ class _GrubLinux:
         else:
             end = self._file_buffer + kernel.size - 1
             path = DevicePath((MemoryMapped(_LOADER_DATA, self._file_buffer, end),))
-            status, self._image = services.load_image(False, flow.firmware_image, path, kernel.view)
+            with by_shim(flow, kernel.view) if self._build.loads_by_shim else nullcontext():
+                status, self._image = services.load_image(False, flow.firmware_image, path, kernel.view)
         if status is SUCCESS:
             note_image(flow, self._image)
         else:
@@ -274,6 +282,9 @@ class _Chainloader:
         flow.place("kernel_file", start, kernel.size, _LOADER_CODE)
         self._grub.read_file(kernel.size)
         services.contents.map_view(start, kernel.view)
+        status = grub_asks_shim(flow, kernel.view, kernel.path, needs_shim=self._build.own_pe_loader)
+        if status.is_error:
+            return status
         status, self._image = services.load_image(False, flow.firmware_image, self._path, kernel.view)
         if status is SUCCESS:
             note_image(flow, self._image)

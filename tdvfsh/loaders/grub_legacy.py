@@ -15,6 +15,7 @@ from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_INITRD, LOAD_KERNEL, Bo
 from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild
 from tdvfsh.loaders.grub_relocator import Relocator
+from tdvfsh.loaders.shim_lock import grub_asks_shim
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -118,7 +119,11 @@ class GrubLegacyLinux:
             status = self._grub.read_file(size)
             if status.is_error:
                 return self._heap_too_small("linux", "kernel", size)
+            kernel = flow.files.kernel
+            status = grub_asks_shim(flow, kernel.view, kernel.path, needs_shim=False)
             self._grub.close_file(size)
+            if status.is_error:
+                return status
             self._kernel_read = True
         if self._relocatable:
             start = self._at_preferred_address()

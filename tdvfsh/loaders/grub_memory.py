@@ -55,6 +55,7 @@ class GrubBuild:
         file_size: Bytes of the EFI file that the boot manager reads.
         image_size: Its SizeOfImage.
         own_pe_loader: It loads the kernel's image itself (Debian's peimage) instead of calling LoadImage.
+        loads_by_shim: Where shim is there it has shim load images, which firmware then does not look at (2.14).
         quarter_heap: Its heap is a quarter of usable memory, taken once (up to 2.06), not 32 MiB that grow.
         verifies_with: What firmware has to offer (:attr:`BootFlow.measurement`) for its TPM module to register a
             verifier, which wants each file whole, in one block of the heap: 2.06 asks for nothing, 2.12 for a TPM, and
@@ -66,6 +67,7 @@ class GrubBuild:
     file_size: int
     image_size: int
     own_pe_loader: bool = False
+    loads_by_shim: bool = False
     quarter_heap: bool = False
     verifies_with: frozenset[str] = WITH_TPM
     limit: int = 4 * GIB - 1
@@ -74,7 +76,12 @@ class GrubBuild:
 GRUB_2_12: Final = GrubBuild("grub2.12", 0x28F5C0, 0x28F000)
 GRUB_2_12_DEBIAN: Final = replace(GRUB_2_12, name="grub2.12-debian", own_pe_loader=True)
 GRUB_2_14: Final = replace(
-    GRUB_2_12, name="grub2.14", file_size=0x2C35C0, image_size=0x2C3000, verifies_with=WITH_TPM_OR_CC
+    GRUB_2_12,
+    name="grub2.14",
+    file_size=0x2C35C0,
+    image_size=0x2C3000,
+    loads_by_shim=True,
+    verifies_with=WITH_TPM_OR_CC,
 )
 GRUB_2_14_DEBIAN: Final = replace(GRUB_2_14, name="grub2.14-debian", own_pe_loader=True)
 GRUB_2_06: Final = GrubBuild("grub2.06", 0x3FD5C0, 0x3FD000, quarter_heap=True, verifies_with=WITH_ANYTHING)

@@ -11,6 +11,7 @@ from tdvfsh.formats.pe.findings import Overwrite, overwritten_code
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs
+from tdvfsh.loaders.shim_lock import run_shim
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -18,6 +19,8 @@ def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
     """For the image services: what to run when an image of this boot is started; None for anything else."""
 
     def find(image: LoadedImage) -> Program | None:
+        if flow.shim is not None and image.source is flow.shim.view:
+            return lambda handle: run_shim(flow, handle)
         if image.source is not flow.files.kernel.view:
             return None
         return kernel_program(flow)

@@ -26,6 +26,7 @@ from tdvfsh.loaders.publish import (
     publish_system_partition,
     start_with_initrds_on_disk,
 )
+from tdvfsh.loaders.shim_lock import by_shim
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -227,7 +228,8 @@ class _SdBoot:
             flow.place("kernel_file", buffer, kernel.size, _LOADER_DATA)
             services.contents.map_view(buffer, kernel.view)
             source = kernel.view
-        status, self._image = services.load_image(False, flow.firmware_image, self._path, source)
+        with by_shim(flow, kernel.view):
+            status, self._image = services.load_image(False, flow.firmware_image, self._path, source)
         if buffer is not None:
             services.free_pool(buffer)
             flow.mark_freed("kernel_file")

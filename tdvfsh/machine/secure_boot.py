@@ -1,9 +1,9 @@
 """The keys of ``--secure-boot``: from a firmware file's own variables, from the catalogue's firmware, from a folder.
 
-In a folder each of ``PK``, ``KEK``, ``db``, ``dbx`` and ``dbt`` is a file of that name and one of these endings:
-``.esl`` (signature lists), ``.auth`` (signature lists after the authentication that SetVariable checks), ``.cer``,
-``.crt``, ``.der`` (one certificate in DER) or ``.pem``. Several files of a name, as ``db.vendor.crt``, are joined in
-order.
+In a folder each of ``PK``, ``KEK``, ``db``, ``dbx``, ``dbt``, ``MokList`` and ``MokListX`` is a file of that name and
+one of these endings: ``.esl`` (signature lists), ``.auth`` (signature lists after the authentication that SetVariable
+checks), ``.cer``, ``.crt``, ``.der`` (one certificate in DER) or ``.pem``. Several files of a name, as
+``db.vendor.crt``, are joined in order.
 
 Source: UEFI 2.10 section 8.2.2 (EFI_VARIABLE_AUTHENTICATION_2) and chapter 32.
 """
@@ -16,7 +16,7 @@ import struct
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tdvfsh.dxe.secure_boot.databases import KEY_VARIABLES, enrolled
+from tdvfsh.dxe.secure_boot.databases import KEY_VARIABLES, MOK_VARIABLES, enrolled
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.signature_lists import EFI_CERT_X509_GUID, Signature, build_signature_lists
@@ -88,7 +88,12 @@ def _of_folder(folder: Path) -> dict[str, bytes]:
         files = sorted(path for path in folder.iterdir() if path.is_file())
         for path in files:
             name = path.name.split(".")[0]
-            if name in KEY_VARIABLES and path.suffix.lower() in (_LISTS, _AUTHENTICATED, *_CERTIFICATES):
+            known = name in (*KEY_VARIABLES, *MOK_VARIABLES)
+            if known and path.suffix.lower() in (
+                _LISTS,
+                _AUTHENTICATED,
+                *_CERTIFICATES,
+            ):
                 with path.open("rb") as stream:
                     data = stream.read(_LARGEST + 1)
                 if len(data) > _LARGEST:

@@ -19,6 +19,7 @@ from tdvfsh.uefi.memory import AddressSpan
 from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
+    from tdvfsh.dxe.secure_boot.shim import Shim
     from tdvfsh.formats.boot_loader import BootLoaderFile
     from tdvfsh.machine.firmware_file import FirmwareFacts
     from tdvfsh.machine.imported import ImportedMap
@@ -41,6 +42,7 @@ class MachineStart:
         imported: The imported map, or None.
         loader: The boot loader's file, or None.
         keys: The keys of Secure Boot; None where it is off.
+        shim: The shim, or None.
     """
 
     ram: RamLayout
@@ -54,6 +56,7 @@ class MachineStart:
     imported: ImportedMap | None = None
     loader: BootLoaderFile | None = None
     keys: Keys | None = None
+    shim: Shim | None = None
 
     @property
     def dma(self) -> DmaRules:
@@ -86,6 +89,8 @@ class MachineStart:
         if self.loader is not None:
             sizes = f"{human_size(self.loader.file_size)} as a file, {human_size(self.loader.image_size)} as an image"
             notes.append(f"{self.loader.path}: {self.loader.name}, {sizes}")
+        if self.shim is not None:
+            notes.append(f"{self.shim.path}: shim, with {self.shim.trusts}")
         if self.keys is not None:
             notes.append(f"Secure Boot is on, with the keys of {self.keys.source}")
         return tuple(notes)
@@ -110,6 +115,12 @@ def start_of(options: TdOptions) -> MachineStart:
         from tdvfsh.machine.secure_boot import keys_of
 
         start = replace(start, keys=keys_of(options.secure_boot, options.firmware))
+    if options.shim is not None:
+        from tdvfsh.dxe.secure_boot.shim import read_shim
+        from tdvfsh.formats.mapped import open_mapped
+
+        with open_mapped(options.shim) as mapped:
+            start = replace(start, shim=read_shim(mapped.view, options.shim))
     if options.loader_file is None:
         return start
     from tdvfsh.formats.boot_loader import read_boot_loader

@@ -172,6 +172,9 @@ class TdOptions:
     loader_file: File = File(
         "EFI file of GRUB or systemd-boot: the flow takes its sizes, version and modules", image="program"
     )
+    shim: File = File(
+        "shim of Secure Boot: QEMU's -shim in a direct boot, and what GRUB and systemd-boot ask", image="program"
+    )
     measurement: Word = Word(
         "what firmware offers loaders for measuring", default=AUTOMATIC, form="KIND", names=_MEASUREMENT, sweep=True
     )
@@ -215,6 +218,7 @@ class TdOptions:
             "profile": self.profile,
             "loader": self.loader,
             "loader_file": self.loader_file,
+            "shim": self.shim,
             "measurement": self.measures_with,
             "firmware_model": self.firmware_model,
             "td": self.td,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,18 @@ from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.main import main
 from tdvfsh.errors import FormatError
+from tdvfsh.formats.pe.image import PeImage
+from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.images.fetch import fetch
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.report.boots.boot_text import outcome_lines
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
+from tests.formats.shim_builder import made_shim
 from tests.formats.signing import Identity, identity, signed_pe
 from tests.loaders.made import MadeImages
 
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "secure-boot"
 DENIED = EfiStatus.EFI_ACCESS_DENIED
 IN_TEXT = 0x8000
 
@@ -120,3 +125,123 @@ def test_debians_own_tdvf_refuses_debians_kernel_and_the_model_without_keys_says
 def test_real_firmware_has_keys_of_its_own(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--secure-boot", "microsoft"]) == 2
     assert "--secure-boot does not apply: the real firmware reads its own variables" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shim(tmp_path: Path, owner: Identity) -> str:
+    """A shim that db allows and whose vendor is another."""
+    path = tmp_path / "shim.efi"
+    path.write_bytes(signed_pe(made_shim(vendor().certificate), owner))
+    return str(path)
+
+
+@cache
+def vendor() -> Identity:
+    return identity("A distribution")
+
+
+def by_vendor(folder: Path) -> Path:
+    path = folder / "by-vendor"
+    path.write_bytes(signed_pe(MadeImages(folder).kernel("6.12").read_bytes(), vendor()))
+    return path
+
+
+@pytest.mark.parametrize("loader", ["grub2.12-debian", "grub2.14", "grub2.14-debian", "sd-boot", "sd-boot262"])
+def test_a_kernel_of_shims_vendor_boots_by_the_loaders_that_ask_shim(
+    tmp_path: Path, keys: str, shim: str, loader: str
+) -> None:
+    result = booted(by_vendor(tmp_path), secure_boot=keys, loader=loader, shim=shim)
+    assert result.booted, result.failure
+
+
+def test_grub_2_12_of_upstream_still_has_firmware_load_it(tmp_path: Path, keys: str, shim: str) -> None:
+    assert booted(by_vendor(tmp_path), secure_boot=keys, loader="grub2.12", shim=shim).status is DENIED
+
+
+@pytest.mark.parametrize("loader", ["grub2.06", "grub2.12-debian", "grub2.14", "chainloader"])
+def test_grub_says_bad_shim_signature_for_a_changed_kernel(tmp_path: Path, keys: str, shim: str, loader: str) -> None:
+    kernel = by_vendor(tmp_path)
+    data = bytearray(kernel.read_bytes())
+    data[IN_TEXT] ^= 1
+    kernel.write_bytes(data)
+    result = booted(kernel, secure_boot=keys, loader=loader, shim=shim)
+    assert result.status is EfiStatus.EFI_SECURITY_VIOLATION
+    assert "error: bad shim signature." in result.messages
+    assert result.failure is not None
+    assert "it has changed since A distribution signed it" in result.failure.why
+
+
+def test_debians_grub_without_a_shim_says_that_the_protocol_is_not_there(tmp_path: Path, keys: str) -> None:
+    result = booted(by_vendor(tmp_path), secure_boot=keys, loader="grub2.12-debian")
+    assert result.status is DENIED
+    assert result.messages == ("error: shim_lock protocol not found.",)
+
+
+def test_qemus_shim_starts_a_kernel_with_sbat_and_refuses_one_without(tmp_path: Path, keys: str, shim: str) -> None:
+    refused = booted(by_vendor(tmp_path), secure_boot=keys, shim=shim)
+    assert refused.status is EfiStatus.EFI_SECURITY_VIOLATION
+    assert refused.messages == ("Verification failed: (0x1A) Security Violation",)
+    assert refused.failure is not None
+    assert refused.failure.why.endswith("it has no SBAT section, which what shim starts must have")
+    off = booted(by_vendor(tmp_path), shim=shim)
+    assert off.booted
+    names = [placement.what for placement in off.placements]
+    assert names.index("shim") < names.index("shim_file_buffer") < names.index("image") < names.index("kernel")
+
+
+def test_a_shim_that_firmware_does_not_know_is_refused_before_it_runs(tmp_path: Path, keys: str) -> None:
+    path = tmp_path / "other-shim.efi"
+    path.write_bytes(signed_pe(made_shim(vendor().certificate), vendor()))
+    result = booted(by_vendor(tmp_path), secure_boot=keys, shim=str(path))
+    assert result.status is DENIED
+    assert result.failure is not None
+    assert "A distribution" in result.failure.why
+
+
+def test_debians_chain_boots_debians_kernel_under_microsofts_keys() -> None:
+    kernel, debians = fetch("kernel-6.12-cloud").files["kernel"], fetch("shim").files["efi"]
+    result = booted(kernel, secure_boot="microsoft", loader="grub2.12-debian", shim=str(debians))
+    assert result.booted, result.failure
+
+
+def changed(kernel: bytes) -> bytes:
+    data = bytearray(kernel)
+    data[0x9000] ^= 1
+    return bytes(data)
+
+
+def unsigned(kernel: bytes) -> bytes:
+    pe = parse_pe(memoryview(kernel))
+    assert isinstance(pe, PeImage)
+    assert pe.certificate_table is not None
+    data = bytearray(kernel[: pe.certificate_table.virtual_address])
+    entry = pe.pe_header_offset + 24 + 112 + 8 * 4
+    data[entry : entry + 8] = bytes(8)
+    return bytes(data)
+
+
+def test_grub_by_shim_says_what_it_said_on_real_ovmf(tmp_path: Path) -> None:
+    kernel, debians = fetch("kernel-6.12-cloud").files["kernel"], str(fetch("shim").files["efi"])
+    whole = kernel.read_bytes()
+    files = {"changed kernel": changed(whole), "unsigned kernel": unsigned(whole), "signed kernel": whole}
+    lines = (RECORDINGS / "grub-by-shim.txt").read_text().splitlines()
+    said: dict[str, list[str]] = {}
+    for line in (line for line in lines if not line.startswith("#")):
+        if line.startswith("GRUB: "):
+            now = said.setdefault(line.removeprefix("GRUB: "), [])
+        else:
+            now.append(line)
+    for what, data in files.items():
+        path = tmp_path / what
+        path.write_bytes(data)
+        result = booted(path, secure_boot="microsoft", loader="grub2.12-debian", shim=debians)
+        assert list(result.messages) == [line for line in said[what] if line.startswith("error")], what
+        assert result.booted == any(line.startswith("Linux version") for line in said[what]), what
+
+
+def test_qemus_shim_says_what_it_said_on_real_tdvf() -> None:
+    kernel, debians = fetch("kernel-6.12-cloud").files["kernel"], str(fetch("shim").files["efi"])
+    result = booted(kernel, secure_boot="microsoft", shim=debians)
+    assert result.messages[-1] == (RECORDINGS / "direct-by-shim.txt").read_text().splitlines()[-1]
+    assert result.failure is not None
+    assert "no SBAT section" in result.failure.why

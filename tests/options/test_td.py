@@ -30,6 +30,7 @@ from tdvfsh.shell.machine_binding import options_of
 from tdvfsh.sweep.axes import AXES, default_point, options_at, read_axes
 from tdvfsh.td.footprint import FIRMWARE_MODEL_NAMES
 from tests.formats.loader_builder import grub_file
+from tests.formats.shim_builder import made_shim
 from tests.formats.test_tdvf import firmware
 from tests.shell.under_test import ShellUnderTest
 
@@ -52,6 +53,7 @@ def files(under_test: ShellUnderTest, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "map").write_bytes(RECORDED.read_bytes())
     (tmp_path / "firmware").write_bytes(firmware())
     (tmp_path / "loader_file").write_bytes(grub_file())
+    (tmp_path / "shim").write_bytes(made_shim(b""))
     under_test.shell.mount(HostFolder(str(tmp_path)))
     return {name: str(tmp_path / name) for name, option in OPTIONS.items() if option.is_file}
 
@@ -125,7 +127,7 @@ def test_the_usual_td_is_the_contracts() -> None:
         "loader": "direct", "firmware_model": "auto", "td": True, "firmware": None, "map": None,
         "cost": ["kvm-4k"], "host_page_size": "auto", "sept_ve_disable": True, "accept_at_exit": "none",
         "protect": "ovmf", "faults": [],
-        "loader_file": None, "measurement": "cc",
+        "loader_file": None, "shim": None, "measurement": "cc",
     }  # fmt: skip
 
 

@@ -17,13 +17,16 @@ from tdvfsh.dxe.variables import (
     VariableStore,
 )
 from tdvfsh.formats.signature_lists import Signature, parse_signature_lists
-from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
+from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, SHIM_LOCK_GUID, Guid
 
 EFI_IMAGE_SECURITY_DATABASE_GUID: Final = Guid("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 _OF_GLOBAL: Final = frozenset({"PK", "KEK"})
 KEY_VARIABLES: Final = ("PK", "KEK", "db", "dbx", "dbt")
 """Names of the variables that hold keys and hashes."""
+MOK_VARIABLES: Final = ("MokList", "MokListX")
+"""Names of those that shim reads beside them."""
 _ACCESS: Final = EFI_VARIABLE_BOOTSERVICE_ACCESS | EFI_VARIABLE_RUNTIME_ACCESS
+_MOK_ATTRIBUTES: Final = EFI_VARIABLE_NON_VOLATILE | EFI_VARIABLE_BOOTSERVICE_ACCESS
 _ATTRIBUTES: Final = EFI_VARIABLE_NON_VOLATILE | _ACCESS | EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 
 
@@ -54,7 +57,9 @@ class Databases(NamedTuple):
 
 
 def vendor_of(name: str) -> Guid:
-    """The namespace of one of :data:`KEY_VARIABLES`."""
+    """The namespace of one of :data:`KEY_VARIABLES` or :data:`MOK_VARIABLES`."""
+    if name in MOK_VARIABLES:
+        return SHIM_LOCK_GUID
     return EFI_GLOBAL_VARIABLE_GUID if name in _OF_GLOBAL else EFI_IMAGE_SECURITY_DATABASE_GUID
 
 
@@ -73,7 +78,8 @@ def enroll(store: VariableStore, keys: dict[str, bytes]) -> VariableStore:
     made = {(one.vendor, one.name): one for one in store}
     for name, data in keys.items():
         vendor = vendor_of(name)
-        made[vendor, name] = Variable(name, vendor, _ATTRIBUTES, data)
+        attributes = _MOK_ATTRIBUTES if name in MOK_VARIABLES else _ATTRIBUTES
+        made[vendor, name] = Variable(name, vendor, attributes, data)
     for name, value in (("SecureBoot", 1), ("SetupMode", 0)):
         made[EFI_GLOBAL_VARIABLE_GUID, name] = Variable(name, EFI_GLOBAL_VARIABLE_GUID, _ACCESS, bytes((value,)))
     return VariableStore(tuple(made.values()))

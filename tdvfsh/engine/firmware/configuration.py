@@ -108,6 +108,14 @@ def boot_order(has_kernel: bool, disks: Sequence[int]) -> dict[str, Contents]:
     return {"bootorder": "\n".join(paths).encode() + b"\0"} if paths else {}
 
 
+def shim_files(files: BootFiles, shim: memoryview) -> dict[str, Contents]:
+    """What QEMU's -shim adds: shim, and the kernel as it is.
+
+    Source: QEMU 10.0 hw/i386/x86-common.c.
+    """
+    return {"etc/boot/kernel": files.kernel.view, "etc/boot/shim": shim}
+
+
 def _joined_initrds(files: BootFiles) -> Contents:
     if len(files.initrds) == 1:
         return files.initrds[0].view

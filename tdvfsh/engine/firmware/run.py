@@ -32,7 +32,7 @@ from tdvfsh.engine.firmware.boot_services import (
     find_boot_services,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
-from tdvfsh.engine.firmware.configuration import boot_items, boot_order, machine_files, machine_items
+from tdvfsh.engine.firmware.configuration import boot_items, boot_order, machine_files, machine_items, shim_files
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
@@ -44,6 +44,7 @@ from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
+from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
@@ -222,7 +223,7 @@ class FirmwareRun:
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
         numbers = plug_virtio(self.board, virtio_devices(disks, entropy, self.board.devices.missing))
-        self._attach_devices(files, vmm_files, patch_header, numbers[: len(disks)])
+        self._attach_devices(files, options.shim, vmm_files, patch_header, numbers[: len(disks)])
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
         if quote_signer is not None:
@@ -251,7 +252,12 @@ class FirmwareRun:
             self.board.ram.view[address : address + len(data)] = data
 
     def _attach_devices(
-        self, files: BootFiles | None, vmm_files: Mapping[str, bytes], patch_header: bool, disks: Sequence[int]
+        self,
+        files: BootFiles | None,
+        shim: str | None,
+        vmm_files: Mapping[str, bytes],
+        patch_header: bool,
+        disks: Sequence[int],
     ) -> None:
         board, td = self.board, self.td
         devices = board.devices
@@ -260,6 +266,8 @@ class FirmwareRun:
         if files is not None:
             items |= boot_items(files, td if patch_header else None)
         names |= boot_order(files is not None, disks)
+        if files is not None and shim is not None:
+            names |= shim_files(files, open_mapped(shim).view)
         names |= vmm_files
         self.fw_cfg = FwCfg(items, names, memory, devices.missing)
         devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)
