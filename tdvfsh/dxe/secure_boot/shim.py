@@ -103,12 +103,12 @@ def read_shim(view: memoryview, path: str) -> Shim:
     size, denied_size, at, denied_at = _CERT_TABLE.unpack_from(table)
     level = _section(pe, view, ".sbatlevel")
     return Shim(
-        path,
-        view,
-        pe,
-        _signatures(table[at : at + size]),
-        _signatures(table[denied_at : denied_at + denied_size]),
-        automatic_level(level or b""),
+        path=path,
+        view=view,
+        pe=pe,
+        vendor=_signatures(table[at : at + size]),
+        vendor_dbx=_signatures(table[denied_at : denied_at + denied_size]),
+        level=automatic_level(level or b""),
     )
 
 
