@@ -130,8 +130,6 @@ class Virtqueue:
                 entries, rest = divmod(size, _DESCRIPTOR.size)
                 if rest or not entries or entries > _LONGEST_TABLE:
                     raise Refused("an indirect descriptor table of an invalid size", address)
-                if readable or writable:
-                    raise Refused("an indirect descriptor after others", place)
                 table, number, seen, is_indirect = address, 0, 0, True
                 continue
             if not size:

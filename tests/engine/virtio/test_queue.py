@@ -125,6 +125,18 @@ def test_an_indirect_table_is_followed() -> None:
     assert driver.memory.data[DATA + 0x1000] == 7
 
 
+def test_a_chain_may_end_in_an_indirect_table() -> None:
+    """VIRTIO 1.2, 2.7.5.3.2: a device takes chained descriptors that are followed by one of a table."""
+    driver = started(INDIRECT)
+    struct.pack_into("<IIQ", driver.memory.data, DATA, 0, 0, 7)
+    driver.chain([(DATA + 0x1000, 512, WRITE), (DATA + 0x2000, 1, WRITE)], INDIRECT_TABLE)
+    driver.describe(0, DATA, 16, CHAINED, 1)
+    driver.describe(1, INDIRECT_TABLE, 32, TABLE_FLAG)
+    driver.offer()
+    assert driver.used == [(0, 513)]
+    assert driver.memory.data[DATA + 0x1000] == 7
+
+
 @pytest.mark.parametrize("size", [0, 15, 17, 16 * 1025, 0xFFFFFFF0])
 def test_an_indirect_table_of_an_invalid_size(size: int) -> None:
     driver = started(INDIRECT)
