@@ -419,11 +419,14 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
     )
     disk = kinds.add_parser(
         "disk",
-        help="a disk of 62 MiB that boots: GRUB, Linux 6.12 for clouds, busybox on ext4",
+        help="a disk that boots: GRUB, Linux 6.12 for clouds, and busybox or Debian on ext4",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  tdvfsh images make disk -o small.img --initrd small.initrd\n"
         "  tdvfsh firmware run ovmf-2025.02 --disk small.img --memory 2G --console",
+    )
+    disk.add_argument(
+        "--full", action="store_true", help="Debian's minimal system with systemd, 657 MiB; needs mmdebstrap"
     )
     disk.add_argument("--initrd", metavar="FILE", help="write its initrd to FILE too, for a direct boot")
     for kind in (initrd, kernel, init, disk):

@@ -71,6 +71,19 @@ class Package:
     sha256: str
 
 
+def source_line(archive: Archive, suite: str, folder: Path) -> str:
+    """The line of sources.list for a suite of an archive; a key that is text is put into ``folder``."""
+    options = [f"{name}={value}" for name, value in (("arch", "amd64"), *archive.options)]
+    signed_by = archive.signed_by
+    if signed_by.startswith("-----BEGIN"):
+        key = folder / "key.asc"
+        key.write_text(signed_by + "\n", encoding="utf-8")
+        signed_by = str(key)
+    if signed_by:
+        options.append(f"signed-by={','.join(signed_by.replace(',', ' ').split())}")
+    return f"deb [{' '.join(options)}] {archive.uri} {suite} main"
+
+
 class PrivateApt:
     """apt over one suite, in a folder of its own.
 
@@ -159,16 +172,8 @@ class PrivateApt:
             path.unlink(missing_ok=True)
 
     def _update(self, archive: Archive) -> None:
-        options = [f"{name}={value}" for name, value in (("arch", "amd64"), *archive.options)]
-        signed_by = archive.signed_by
         with host_errors(self._root):
-            if signed_by.startswith("-----BEGIN"):
-                key = self._root / "key.asc"
-                key.write_text(signed_by + "\n", encoding="utf-8")
-                signed_by = str(key)
-            if signed_by:
-                options.append(f"signed-by={','.join(signed_by.replace(',', ' ').split())}")
-            line = f"deb [{' '.join(options)}] {archive.uri} {self._suite} main\n"
+            line = source_line(archive, self._suite, self._root) + "\n"
             (self._root / "sources.list").write_text(line, encoding="utf-8")
         try:
             self._run("apt-get", "-q", "update")

@@ -116,7 +116,7 @@ def _make(arguments: Arguments) -> int:
     if kind == "init":
         size = make_init(output, arguments.text("message"), arguments.text("then"), arguments.words("show"))
     elif kind == "disk":
-        size = _make_disk(output, arguments.optional("initrd"))
+        size = _make_disk(output, arguments.optional("initrd"), arguments.flag("full"))
     elif kind == "initrd":
         size = parse_size(arguments.text("size"))
         make_initrd(output, size, arguments.optional("compress"))
@@ -135,18 +135,19 @@ def _make(arguments: Arguments) -> int:
     return 0
 
 
-def _make_disk(output: Path, initrd: str | None) -> int:
+def _make_disk(output: Path, initrd: str | None, full: bool) -> int:
     """A disk of packages, which are fetched first."""
     from tdvfsh.cli.files import fetch_with
     from tdvfsh.images.catalogue import find_entry
     from tdvfsh.images.disk.contents import DiskParts
     from tdvfsh.images.disk.make import make_disk
+    from tdvfsh.images.disk.roots import BusyboxRoot, DebianRoot
 
     with unpack_progress() as progress:
         fetch = fetch_with(progress)
         kernel, busybox, grub = (fetch(find_entry(name)).files for name in ("disk-kernel-6.12", "busybox", "grub-2.12"))
     parts = DiskParts(kernel["kernel"], (kernel["module-block"], kernel["module-rng"]), busybox["tool"], grub["efi"])
-    return make_disk(output, parts, None if initrd is None else Path(initrd))
+    return make_disk(output, parts, None if initrd is None else Path(initrd), DebianRoot() if full else BusyboxRoot())
 
 
 def _protocol(text: str) -> int:

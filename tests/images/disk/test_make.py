@@ -14,8 +14,10 @@ import pytest
 from tdvfsh.cli.main import main
 from tdvfsh.errors import FormatError, HostError, MissingError
 from tdvfsh.formats.initrd import parse_initrd
+from tdvfsh.images.disk import roots
 from tdvfsh.images.disk.contents import DiskParts, disk_initrd
 from tdvfsh.images.disk.make import make_disk
+from tdvfsh.images.sources import Archive
 
 TOOLS = ("sfdisk", "mke2fs", "debugfs", "e2fsck", "mcopy", "mdir")
 PATH = "/usr/sbin:/sbin"
@@ -132,3 +134,72 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, parts: DiskParts
     with pytest.raises(HostError):
         make_disk(tmp_path / "none" / "disk.img", parts)
     assert main(["images", "make", "disk"]) == 2
+
+
+# ---- Debian's system ------------------------------------------------------------------------------------------------
+
+_MMDEBSTRAP = """\
+#!/bin/sh
+# stands in for mmdebstrap: a system of four files, finished by the hook
+set -e
+root=$(mktemp -d)
+mkdir -p $root/boot $root/etc $root/usr/bin
+echo 'root:*:20000:0:99999:7:::' > $root/etc/shadow
+echo program > $root/usr/bin/program
+for word; do
+  echo "$word" >> {folder}/words
+  case $word in --customize-hook=*) ${{word#*=}} $root ;; esac
+done
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in the path with a stand-in, which writes the words it is called with into ``words``."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "mmdebstrap").write_text(_MMDEBSTRAP.format(folder=folder))
+    (folder / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(roots, "debian_archives", lambda folder: [Archive("file:/archive/debian", "/keys/debian.gpg")])
+    return folder
+
+
+def test_a_full_disk_has_the_system_that_mmdebstrap_made_with_the_disk_s_kernel(
+    tmp_path: Path, parts: DiskParts, stand_in: Path
+) -> None:
+    image = tmp_path / "disk.img"
+    assert make_disk(image, parts, root=roots.DebianRoot()) == image.stat().st_size
+    words = (stand_in / "words").read_text().splitlines()
+    assert "--variant=minbase" in words
+    assert "--format=null" in words
+    assert words[-1] == "deb [arch=amd64 signed-by=/keys/debian.gpg] file:/archive/debian trixie main"
+    root, out = f"{image}?offset={ROOT}", tmp_path / "out"
+    tool("e2fsck", "-fn", root)
+    expected = {
+        "/boot/vmlinuz": parts.kernel.read_bytes(),
+        "/boot/initrd.img": disk_initrd(parts),
+        "/usr/bin/program": b"program\n",
+        "/etc/shadow": b"root::20000:0:99999:7:::\n",
+        "/etc/fstab": b"/dev/vda2 / ext4 defaults 0 1\n",
+        "/etc/machine-id": b"",
+    }
+    for inner, data in expected.items():
+        tool("debugfs", "-R", f"dump {inner} {out}", root)
+        assert out.read_bytes() == data
+
+
+def test_an_mmdebstrap_that_fails_or_is_missing_leaves_no_disk(
+    tmp_path: Path, parts: DiskParts, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stand_in / "mmdebstrap").write_text("#!/bin/sh\necho 'E: cannot reach the archive' >&2\nexit 100\n")
+    with pytest.raises(HostError, match="mmdebstrap failed with status 100: E: cannot reach the archive"):
+        make_disk(tmp_path / "disk.img", parts, root=roots.DebianRoot())
+    (stand_in / "mmdebstrap").unlink()
+    which = shutil.which
+    monkeypatch.setattr(
+        shutil, "which", lambda name, path=None: None if name == "mmdebstrap" else which(name, path=path)
+    )
+    with pytest.raises(MissingError, match="it is in Debian's mmdebstrap"):
+        make_disk(tmp_path / "disk.img", parts, root=roots.DebianRoot())
+    assert not (tmp_path / "disk.img").exists()

@@ -1,0 +1,108 @@
+"""Root file systems of a disk: busybox, the same bytes every time, or Debian's minimal system with systemd."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from tdvfsh.errors import HostError
+from tdvfsh.images.apt import ETC_APT, source_line
+from tdvfsh.images.disk.contents import ROOT_UUID, DiskParts, disk_initrd, write_root
+from tdvfsh.images.disk.tools import TIME, run_tool
+from tdvfsh.images.sources import debian_archives
+from tdvfsh.units import KIB, MIB
+
+_TIMES: Final = ("atime", "ctime", "mtime", "crtime")
+_EXTRA_TIMES: Final = ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra")
+_SUITE: Final = "trixie"
+_DEBIAN: Final = ("systemd-sysv", "udev", "login", "procps", "util-linux")
+
+
+class Root(Protocol):
+    """A root file system.
+
+    Attributes:
+        size: Bytes of its partition.
+        packages: The Debian packages of the tools that it needs, by tool.
+    """
+
+    size: int
+    packages: Mapping[str, str]
+
+    def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
+        """Make it in an image at ``offset``, with an empty folder to work in."""
+        ...
+
+
+def _mke2fs(tool: str, image: Path, offset: int, size: int, root: str, options: Sequence[str] = ()) -> list[str]:
+    extended = f"offset={offset},hash_seed={ROOT_UUID},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
+    named = ["-t", "ext4", "-I", "256", "-m", "0", "-L", "root", "-U", ROOT_UUID, "-E", extended, *options]
+    return [tool, "-q", "-F", *named, "-d", root, str(image), f"{size // KIB}k"]
+
+
+class BusyboxRoot:
+    """busybox and its applets."""
+
+    size = 44 * MIB
+    packages: Mapping[str, str] = {"mke2fs": "e2fsprogs", "debugfs": "e2fsprogs"}
+
+    def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
+        """See :class:`Root`."""
+        write_root(folder, parts)
+        for path in [*folder.rglob("*")][::-1]:
+            os.utime(path, (TIME, TIME), follow_symlinks=False)
+        run_tool(_mke2fs(tools["mke2fs"], image, offset, self.size, str(folder)))
+        self._same_inodes(folder, f"{image}?offset={offset}", tools["debugfs"])
+
+    @staticmethod
+    def _same_inodes(root: Path, file_system: str, debugfs: str) -> None:
+        """Owner, times and generation of every file, which mke2fs takes from the host or chooses by chance."""
+        paths = ["/", "/lost+found", *(f"/{path.relative_to(root)}" for path in sorted(root.rglob("*")))]
+        moment = f"@{TIME}"
+        values: dict[str, int | str] = {"uid": 0, "gid": 0, "generation": 0}
+        values |= dict.fromkeys(_TIMES, moment) | dict.fromkeys(_EXTRA_TIMES, 0)
+        commands = [f"sif {path} {field} {value}" for path in paths for field, value in values.items()]
+        commands += [f"ssv {field} {moment}" for field in ("mkfs_time", "wtime", "lastcheck")]
+        run_tool([debugfs, "-w", "-f", "-", file_system], "\n".join([*commands, "quit\n"]))
+
+
+class DebianRoot:
+    """Debian's minimal system with systemd, by mmdebstrap: in a user namespace where the caller is not root.
+
+    It has no kernel package: the disk's kernel and initrd are in ``/boot``. root logs in without a password.
+    """
+
+    size = 640 * MIB
+    packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
+
+    def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
+        """See :class:`Root`. The file system is made inside of the namespace, where root's files are root's."""
+        archives = debian_archives(ETC_APT)
+        if not archives:
+            raise HostError("this machine's apt sources name no Debian archive")
+        initrd, script = folder / "initrd.img", folder / "finish"
+        initrd.write_bytes(disk_initrd(parts))
+        make = _mke2fs(tools["mke2fs"], image, offset, self.size, "$1")
+        command = " ".join('"$1"' if word == "$1" else shlex.quote(word) for word in make)
+        script.write_text(_FINISH.format(kernel=parts.kernel, initrd=initrd, command=command), encoding="utf-8")
+        script.chmod(0o755)
+        line = source_line(archives[0], _SUITE, folder)
+        packages = f"--include={','.join(_DEBIAN)}"
+        options = ["--quiet", "--variant=minbase", "--architectures=amd64", packages, "--format=null"]
+        run_tool([tools["mmdebstrap"], *options, f"--customize-hook={script}", _SUITE, "/dev/null", line])
+
+
+_FINISH: Final = """\
+#!/bin/sh
+set -e
+cp {kernel} "$1/boot/vmlinuz"
+cp {initrd} "$1/boot/initrd.img"
+echo '/dev/vda2 / ext4 defaults 0 1' > "$1/etc/fstab"
+echo tdvfsh > "$1/etc/hostname"
+sed -i 's/^root:[^:]*:/root::/' "$1/etc/shadow"
+: > "$1/etc/machine-id"
+{command}
+"""
