@@ -33,7 +33,10 @@ imported when it is first used, so that ``import tdvfsh`` costs nothing. What us
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+try:  # made when the package is built or installed: what git says
+    from tdvfsh._version import __version__  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # a checkout that was never installed
+    __version__ = "0+unknown"
 
 TYPE_CHECKING = False  # as typing's, without importing it
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tdvfsh.errors import UsageError
 
 if TYPE_CHECKING:
+    from tdvfsh.cli.config import Config
     from tdvfsh.formats.compression import UnpackLimits
     from tdvfsh.machine.options import TdOptions
 
@@ -28,14 +29,36 @@ class Arguments:
         typed: The words that it was parsed from.
 
     Attributes:
-        command: The command line that does the same again, word by word.
+        subcommand: Its name; ``shell`` where there is none.
     """
 
     def __init__(self, values: dict[str, Any], *, bare: bool = False, typed: Sequence[str] = ()) -> None:
-        self.command = (PROGRAM, *typed)
+        self._typed = typed
+        self._defaults: dict[str, Any] = {}
         self._values = values
         self._bare = bare
         self.subcommand: str = values["subcommand"]
+
+    def take_defaults(self, config: Config) -> None:
+        """Let the user's file stand below what was given: the options that apply to this subcommand."""
+        if config.td:
+            from tdvfsh.options.uses import use_of
+
+            use = use_of(self.subcommand)
+            skipped = {*use.without, *use.real_code}
+            self._defaults = {name: value for name, value in config.td.items() if name not in skipped}
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line that does the same again, word by word, without the user's file too."""
+        from tdvfsh.options.td import OPTIONS
+
+        given = self._given()
+        words: list[str] = []
+        for name, value in self._defaults.items():
+            if name not in given:
+                words += OPTIONS[name].words(value)
+        return (PROGRAM, *words, *self._typed)
 
     def text(self, name: str) -> str:
         """A value that is always there."""
@@ -89,7 +112,7 @@ class Arguments:
         from tdvfsh.machine.options import TdOptions
         from tdvfsh.options.td import MICROSOFT_KEYS, OPTIONS
 
-        given = self._usual() | self._given() | changes
+        given = self._usual() | self._defaults | self._given() | changes
         for name, value in given.items():
             if OPTIONS[name].image:
                 from tdvfsh.cli.files import named_file
@@ -104,7 +127,7 @@ class Arguments:
 
     def td_options_or_none(self) -> TdOptions | None:
         """The TD options, or None where none was given: the machine's modules are not needed then."""
-        return self.td_options() if self._given() else None
+        return self.td_options() if self._given() or self._defaults else None
 
     def check(self) -> None:
         """Refuse TD options that do not apply to the subcommand.
@@ -149,9 +172,10 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
         UsageError: It cannot be understood.
     """
     if len(words) > 1 and words[0] == "run" and not words[1].startswith("-"):
-        return Arguments({"subcommand": "run", "script": words[1], "script_arguments": words[2:]}, bare=True)
+        given = {"subcommand": "run", "script": words[1], "script_arguments": words[2:]}
+        return Arguments(given, bare=True, typed=words)
     if words and set(words[::2]) == {"-c"} and len(words) % 2 == 0 and not any(word[:1] == "-" for word in words[1::2]):
-        return Arguments({"subcommand": "shell", "commands": list(words[1::2])}, bare=True)
+        return Arguments({"subcommand": "shell", "commands": list(words[1::2])}, bare=True, typed=words)
     from tdvfsh.cli.grammar import parse_words
 
     arguments = Arguments(parse_words(words), typed=words)

@@ -17,7 +17,7 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cast", metavar="FILE", help="write an asciicast of it")
 
 
-def _booting(parser: argparse.ArgumentParser, subcommand: str, *, json: bool = True) -> None:
+def _booting(parser: argparse.ArgumentParser, subcommand: str) -> None:
     optional = subcommand == "verify"  # which holds firmware against its model without any
     parser.add_argument("kernel", metavar="KERNEL", nargs="?" if optional else None)
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
@@ -29,8 +29,6 @@ def _booting(parser: argparse.ArgumentParser, subcommand: str, *, json: bool = T
         default=cmdline,
         help=f"kernel command line; 'nokaslr' fixes the kernel's place{shown}",
     )
-    if json:
-        parser.add_argument("--json", action="store_true", help="print JSON")
     _add_unpack_limit(parser)
 
 
@@ -59,7 +57,7 @@ def declare_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def declare_explain(parser: argparse.ArgumentParser) -> None:
-    _booting(parser, "explain", json=False)
+    _booting(parser, "explain")
 
 
 def declare_diagnose(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,6 @@ def declare_diagnose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kernels", metavar="KERNEL", nargs="*", help="booted on the log's machine")
     parser.add_argument("--initrd", metavar="F", action="append", help="initrd; several are joined in order")
     parser.add_argument("--cmdline", metavar="S", default="", help="kernel command line (default: the log's)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_unpack_limit(parser)
 
 
@@ -112,10 +109,6 @@ def declare_exec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", metavar="ARG", nargs=argparse.REMAINDER, help="its load options")
 
 
-def declare_cost(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
 def declare_cost_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "measurements",
@@ -125,12 +118,10 @@ def declare_cost_fit(parser: argparse.ArgumentParser) -> None:
         "file of [[measurement]] tables",
     )
     parser.add_argument("-o", dest="output", metavar="FILE.toml", help="write the fitted constants as a cost file")
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def declare_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_unpack_limit(parser)
 
 
@@ -139,7 +130,6 @@ def declare_lint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--program", metavar="NAME", action="append", help="a program that the scripts call without its .efi"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def declare_replay(parser: argparse.ArgumentParser) -> None:
@@ -242,7 +232,6 @@ def _firmware_file(parser: argparse.ArgumentParser) -> None:
 
 def declare_firmware_accepts(parser: argparse.ArgumentParser) -> None:
     _firmware_file(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("-o", dest="output", metavar="FILE.tsv", help="write every call to this file")
     parser.add_argument("--model", action="store_true", help="what the model accepts, without running the firmware")
 
@@ -302,7 +291,6 @@ def declare_measure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vars", metavar="FILE", help="variable store that FIRMWARE, which has none, is joined to")
     parser.add_argument("--run", action="store_true", help="run the firmware without a kernel, too, as --json does")
     parser.add_argument("--no-run", action="store_true", help="MRTD only")
-    parser.add_argument("--json", action="store_true", help="print JSON, which --expect takes")
     parser.add_argument("--log", metavar="FILE", help="write the event log (CCEL) as it lies in the guest's memory")
     parser.add_argument(
         "--expect", metavar="FILE.json",
@@ -341,7 +329,6 @@ def declare_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", dest="baseline", metavar="BASELINE", help="results to compare DIR's with")
     parser.add_argument("--plot", metavar="FORMAT", action="append", help="draw DIR's results: svg, html, png")
     parser.add_argument("--yes", action="store_true", help="run a spec of more than ten million scenarios, too")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_workers(parser)
 
 
@@ -357,7 +344,6 @@ def declare_advise(parser: argparse.ArgumentParser) -> None:
         default="10%",
         help="accept so much more than the least that boots (default 10%%)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
     _add_workers(parser)
 
 
@@ -430,4 +416,5 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
     )
     disk.add_argument("--initrd", metavar="FILE", help="write its initrd to FILE too, for a direct boot")
     for kind in (initrd, kernel, init, disk):
+        kind.add_argument("--json", action="store_true", help="print JSON")
         kind.add_argument("-o", dest="output", metavar="FILE", required=True, help="the file to write")

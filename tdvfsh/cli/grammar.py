@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
 from tdvfsh.cli.arguments import FILE_SYSTEMS
+from tdvfsh.cli.config import NO_CONFIG
 from tdvfsh.cli.subcommands import SUBCOMMANDS, TASKS, Subcommand
 from tdvfsh.errors import UsageError
 from tdvfsh.options.option import Option, Switch
@@ -165,6 +166,9 @@ def _add_subcommand(
         allow_abbrev=False,
     )
     subcommand.declare(parser)
+    has_actions = subcommand.actions or any(isinstance(one, argparse._SubParsersAction) for one in parser._actions)
+    if not has_actions or subcommand.alone:
+        parser.add_argument("--json", action="store_true", help="print JSON: one object with its schema's name")
     if subcommand.actions:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=not subcommand.alone)
         for action, declared in subcommand.actions.items():
@@ -226,6 +230,10 @@ def _output_options() -> _Parser:
     parser.add_argument(
         "--color", metavar="WHEN", choices=COLOUR_CHOICES,
         help=f"colours in results: {', '.join(COLOUR_CHOICES)} (default auto: on a terminal, unless NO_COLOR is set)",
+    )  # fmt: skip
+    parser.add_argument(
+        NO_CONFIG, dest="no_config", action="store_true",
+        help="leave out the defaults of your own, in config.toml (Linux: ~/.config/tdvfsh)",
     )  # fmt: skip
     return parser
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Final, TextIO
 
 from tdvfsh.cli.arguments import Arguments, parse_arguments
+from tdvfsh.cli.config import read_config
 from tdvfsh.errors import TdvfshError
 from tdvfsh.report.width import for_screen
 from tdvfsh.ui.colour import choose_colour
@@ -46,6 +47,7 @@ _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
 _ENDING_SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _INTERNAL_ERROR: Final = 70
+_JSON: Final = "--json"
 _TRACEBACK: Final = "TDVFSH_TRACEBACK"
 
 Handler = Callable[[Arguments], int]
@@ -67,17 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(words)
         sys.stdout.flush()
     except TdvfshError as error:
-        _complain(str(error))
-        return error.exit_status
+        return _refuse(words, str(error), error.exit_status)
     except KeyboardInterrupt:
-        _complain("interrupted")
-        return _INTERRUPTED
+        return _refuse(words, "interrupted", _INTERRUPTED)
     except BrokenPipeError:
         _drop(sys.stdout)
         return _BROKEN_PIPE
     except MemoryError:
-        _complain("out of memory on the host")
-        return 1
+        return _refuse(words, "out of memory on the host", 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
@@ -99,6 +98,10 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return left.code if isinstance(left.code, int) else 0
     colour = arguments.optional("color")
+    if not arguments.flag("no_config"):
+        config = read_config()
+        arguments.take_defaults(config)
+        colour = colour or config.color
     if colour is not None:
         choose_colour(colour)
     with for_screen(columns_of(sys.stdout)):
@@ -125,6 +128,21 @@ def _handler(subcommand: str) -> Handler:
     module, name = _HANDLERS[subcommand]
     handler: Handler = getattr(import_module(f"tdvfsh.cli.subcommand.{module}"), name)
     return handler
+
+
+def _refuse(words: Sequence[str], why: str, status: int) -> int:
+    """Say why in a line on standard error, and where ``--json`` was asked for in an object on standard output, too."""
+    _complain(why)
+    if _JSON in words:
+        from tdvfsh.cli.output import print_json
+        from tdvfsh.report.schema import document
+
+        try:
+            print_json(document("error", {"error": why, "exit_status": status}))
+            sys.stdout.flush()
+        except OSError:
+            _drop(sys.stdout)
+    return status
 
 
 def _complain(text: str) -> None:

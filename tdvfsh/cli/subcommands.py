@@ -12,7 +12,6 @@ from tdvfsh.cli.declarations import (
     declare_boot,
     declare_compare,
     declare_completion,
-    declare_cost,
     declare_cost_fit,
     declare_demo,
     declare_diagnose,
@@ -240,7 +239,7 @@ SUBCOMMANDS: Final = {
     "cost": Subcommand(
         "what accepting costs in the model: constants, ranges and sources",
         "tdvfsh cost --cost kvm-2m",
-        declare_cost,
+        declare_no_arguments,
         td=True,
         task=BOOTS,
         actions={

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from tdvfsh.errors import UsageError
 from tdvfsh.units import format_size, parse_size
@@ -123,6 +123,11 @@ class Option(ABC, Generic[Held, Given]):
         Raises:
             UsageError: It stands for none; the message begins with it.
         """
+
+    def words(self, value: Any) -> list[str]:
+        """The words of a command line that set it to a value as it was given."""
+        texts = value if self.repeats and not isinstance(value, str) else [value]
+        return [word for text in texts for word in (f"--{self.spelling}", str(text))]
 
     @abstractmethod
     def plain(self, value: Held) -> Plain:
@@ -351,6 +356,10 @@ class OnOff(Option[bool, "bool | str"]):
         """See :meth:`Option.choices`."""
         return ("on", "off")
 
+    def words(self, value: Any) -> list[str]:
+        """See :meth:`Option.words`."""
+        return [f"--{self.spelling}", "on" if self.read(value) else "off"]
+
 
 class Switch(OnOff):
     """On unless ``no-NAME`` is given: an option without a value on the command line and at the prompt.
@@ -370,6 +379,10 @@ class Switch(OnOff):
     def line(self) -> str:
         """See :meth:`Option.line`."""
         return f"{self.summary} (default {self.default})"
+
+    def words(self, value: Any) -> list[str]:
+        """See :meth:`Option.words`."""
+        return [f"--{self.spelling}" if self.read(value) else f"--no-{self.spelling}"]
 
 
 class File(Option["str | None", "str | None"]):

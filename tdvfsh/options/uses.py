@@ -21,6 +21,8 @@ class Use(NamedTuple):
         without: Those that do not apply, by name, and why.
         cmdline: The kernel's command line where none is given. Where sizes are searched for it is ``nokaslr``: with
             KASLR the kernel may cut the only large hole in two, and no size is a threshold.
+        real_code: Names of those that are the model's alone, where real firmware decides: they are refused there, and a
+            default that the user has for them does not count.
         usual: What stands for options that are not given, by name, where that is not the table's default.
     """
 
@@ -28,6 +30,7 @@ class Use(NamedTuple):
     without: Mapping[str, str] = _NONE
     cmdline: str = ""
     usual: Mapping[str, str] = _NONE
+    real_code: tuple[str, ...] = ()
 
     def check(self, given: Mapping[str, object]) -> None:
         """Refuse options that do not apply.
@@ -45,6 +48,11 @@ _DEMO: Final = "does not apply: the demo has its own"
 _OWN_KEYS: Final = "does not apply: the real firmware reads its own variables"
 _RECORDED: Final = MappingProxyType({"cost": "kvm-2m"})
 """Real firmware and kernels were recorded on a host that maps 2 MiB pages: held against that, they ask for those."""
+FIRMWARE_S_OWN: Final = (
+    "accept", "on_demand", "profile", "loader", "firmware_model", "accept_at_exit", "os_workload", "kaslr_seed", "map",
+    "firmware", "fault",
+)  # fmt: skip
+"""What real firmware decides by itself."""
 _PLAIN: Final = Use()
 _USES: Final = {
     "compare": Use(several=("memory", "accept", "on_demand", "loader", "firmware_model")),
@@ -54,8 +62,8 @@ _USES: Final = {
     "advise": Use(several=("loader",), without={"accept": _FOUND, "on_demand": _FOUND}),
     "demo": Use(without=dict.fromkeys(("memory", "accept", "on_demand", "loader"), _DEMO)),
     "verify": Use(cmdline=NO_KASLR, usual=_RECORDED),
-    "firmware": Use(usual=_RECORDED, without={"secure_boot": _OWN_KEYS}),
-    "measure": Use(without={"secure_boot": _OWN_KEYS}),
+    "firmware": Use(usual=_RECORDED, without={"secure_boot": _OWN_KEYS}, real_code=FIRMWARE_S_OWN),
+    "measure": Use(without={"secure_boot": _OWN_KEYS}, real_code=FIRMWARE_S_OWN),
 }
 
 

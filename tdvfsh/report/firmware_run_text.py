@@ -10,6 +10,7 @@ from tdvfsh.engine.tdx.page_accepts import AcceptTally
 from tdvfsh.engine.violation import call_stack_lines
 from tdvfsh.report.firmware_accepts_text import accepts_list
 from tdvfsh.report.modelled_text import cell_text, range_text
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import RIGHT, printable, table_lines
 from tdvfsh.units import human_seconds, human_size
 
@@ -18,9 +19,7 @@ _MOST_MISSING: Final = 12
 
 def accepts_dict(run: FirmwareRun, error: EngineError | None) -> dict[str, Any]:
     """SEC's accepts as JSON; ``ended`` says why SEC did not reach its end, None where it did."""
-    return {
-        "schema": "tdvfsh/firmware-accepts",
-        "schema_version": 1,
+    members = {
         "firmware": run.image.path,
         "td": run.machine_dict(),
         "accepts": accepts_list(run.accepts),
@@ -28,6 +27,37 @@ def accepts_dict(run: FirmwareRun, error: EngineError | None) -> dict[str, Any]:
         "unaccepted_bytes": run.td.unaccepted_bytes,
         "ended": None if error is None else str(error),
     }
+    return document("firmware-accepts", members)
+
+
+def run_dict(run: FirmwareRun, outcome: FirmwareOutcome) -> dict[str, Any]:
+    """A run as JSON: how it ended, and what was accepted, by which phase and vCPU."""
+    td = run.td
+    tallies = run.board.page_accepts.tallies.items() if td.is_td else ()
+    members = {
+        "firmware": run.image.path,
+        "td": run.machine_dict(),
+        "succeeded": outcome.succeeded,
+        "ending": outcome.ending,
+        "why": outcome.why,
+        "system_ran": outcome.system_ran,
+        "accepts": [
+            {
+                "phase": acceptor.phase,
+                "vcpu": acceptor.vcpu,
+                "calls": tally.calls,
+                "pages_4k": tally.pages_4k,
+                "pages_2m": tally.pages_2m,
+                "accepted_bytes": tally.accepted_bytes,
+            }
+            for acceptor, tally in tallies
+        ],
+        "shared_bytes": td.shared_bytes if td.is_td else 0,
+        "unaccepted_bytes": td.unaccepted_bytes if td.is_td else 0,
+        "virtual_seconds": td.clock.now_ns / 1e9,
+        "counts": dict(sorted(run.board.counts.items())),
+    }
+    return document("firmware-run", members)
 
 
 def ending_lines(run: FirmwareRun, outcome: FirmwareOutcome) -> list[str]:

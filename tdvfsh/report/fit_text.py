@@ -7,6 +7,7 @@ from typing import Any
 
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.cost_text import cost_object
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.td.cost.constants import value_text
 from tdvfsh.td.cost.cost_file import cost_file_text
@@ -32,9 +33,7 @@ def fit_lines(fit: Fit, measurements: Sequence[Measured]) -> list[str]:
 
 def fit_object(fit: Fit, measurements: Sequence[Measured]) -> dict[str, Any]:
     """The same for programs."""
-    return {
-        "schema": "tdvfsh/cost-fit",
-        "schema_version": 1,
+    members = {
         "measurements": [
             {"name": one.name, "measured": one.seconds, "fixed": one.fixed, "fitted": seconds,
              "residual": seconds - one.seconds}
@@ -47,6 +46,7 @@ def fit_object(fit: Fit, measurements: Sequence[Measured]) -> dict[str, Any]:
         "determined": fit.is_determined,
         "cost": cost_object(fit.model),
     }  # fmt: skip
+    return document("cost-fit", members)
 
 
 def fit_file(fit: Fit, measurements: Sequence[Measured]) -> str:

@@ -12,6 +12,7 @@ from tdvfsh.formats.tcg.registers import RTMRS
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.depends import ADD_ORDER, depends_on, register_dependencies
 from tdvfsh.measure.mrtd import BuildMeasurement
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import RIGHT, printable, table_lines
 from tdvfsh.units import human_size, ram_size
 
@@ -88,9 +89,7 @@ def measure_dict(
     firmware: str, options: TdOptions, build: BuildMeasurement, measured: TdMeasurement | None
 ) -> dict[str, Any]:
     """A measurement for JSON; what only a run tells is null where there was none."""
-    return {
-        "schema": "tdvfsh/measure",
-        "schema_version": 1,
+    members = {
         "firmware": firmware,
         "td": options.as_dict(),
         "files": "" if measured is None else measured.files,
@@ -120,6 +119,7 @@ def measure_dict(
         "ended": None if measured is None else _ended_dict(measured),
         "notes": [] if measured is None else list(measured.notes),
     }
+    return document("measure", members)
 
 
 def _ended_dict(measured: TdMeasurement) -> dict[str, Any]:

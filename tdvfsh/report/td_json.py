@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdvfsh.report.boots.boot_json import sec_object
 from tdvfsh.report.firmware_accepts_text import accept_runs_list
+from tdvfsh.report.schema import document
 
 if TYPE_CHECKING:
     from tdvfsh.machine import Machine
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 def td_object(machine: Machine) -> dict[str, Any]:
     """The object; ``accepts`` holds the TDCALLs of the accept at boot, like ones of neighbouring pages as one entry."""
     boot, td = machine.boot_accept, machine.td
-    return {
-        "schema": "tdvfsh/td",
-        "schema_version": 1,
+    members = {
         "td": machine.options.as_dict(),
         "notes": list(machine.start.notes),
         "accept": {
@@ -29,3 +28,4 @@ def td_object(machine: Machine) -> dict[str, Any]:
         "accepts": [] if boot is None else accept_runs_list(boot.accept_runs()),
         "broken": machine.broken,
     }
+    return document("td", members)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import printable
 from tdvfsh.sweep.check import Difference
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel, success_panels
@@ -32,7 +33,7 @@ def sweep_dict(
 ) -> dict[str, Any]:
     """The same as plain values: totals, how many were run now, files written, and what a baseline says."""
     counts = Counter(str(row["outcome"]) for row in rows)
-    return {
+    members = {
         "scenarios": len(rows),
         "run": run,
         "outcomes": {outcome: counts[outcome] for outcome in (BOOTS, FAILS, NOT_STARTED, ERROR)},
@@ -41,6 +42,7 @@ def sweep_dict(
         if differences is None
         else [{"kind": difference.kind, "what": difference.line} for difference in differences],
     }
+    return document("sweep", members)
 
 
 def map_lines(rows: Collection[Row]) -> list[str]:

@@ -118,7 +118,7 @@ def fetch(folder: Path, delay: float) -> Killed:
     found = _killed(words[1], delay, folder, environment)
     listed = subprocess.run(_tdvfsh("images", "list", "--json"), cwd=folder, capture_output=True, text=True, check=True,
                             env={**os.environ, **environment})  # fmt: skip
-    (entry,) = [one for one in json.loads(listed.stdout) if one["name"] == _KERNEL_NAME]
+    (entry,) = [one for one in json.loads(listed.stdout)["images"] if one["name"] == _KERNEL_NAME]
     assert entry["state"] == "fetched", entry
     (kernel,) = (folder / "cache/tdvfsh/images" / _KERNEL_NAME).glob("[!.m]*")
     assert kernel.read_bytes() in [(b"kernel " + deb.stem.encode()) * 400_000 for deb in debs]

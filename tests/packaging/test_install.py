@@ -93,7 +93,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     builder = folder / "builder"
     command(sys.executable, "-m", "venv", str(builder))
     python = builder / "bin" / "python"
-    pip(python, "install", "-q", "build", "hatchling")
+    pip(python, "install", "-q", "build", "hatchling", "versioningit")
     command(str(python), "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(source))
     (wheel,) = (folder / "dist").glob("*.whl")
     (archive,) = (folder / "dist").glob("*.tar.gz")

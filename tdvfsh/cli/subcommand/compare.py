@@ -12,7 +12,7 @@ from tdvfsh.options.uses import use_of
 
 def run_compare(arguments: Arguments) -> int:
     """Every combination of the axes as a table, in standard format or as JSON; one value each where none was given."""
-    from tdvfsh.report.boots.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
+    from tdvfsh.report.boots.compare_text import compare_dict, compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
     axes = {name: arguments.axis(name) or [] for name in use_of("compare").several}
@@ -31,7 +31,7 @@ def run_compare(arguments: Arguments) -> int:
             )
         )
     if arguments.flag("json"):
-        print_json(compare_dicts(rows))
+        print_json(compare_dict(rows))
     else:
         print_lines(compare_sfo(rows) if arguments.flag("sfo") else compare_lines(rows))
     return 0

@@ -8,10 +8,11 @@ from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.grammar import whole_parser
-from tdvfsh.cli.output import print_script
+from tdvfsh.cli.output import print_json, print_script
 from tdvfsh.errors import MissingError
 from tdvfsh.images.named import ANY, FIRMWARE, INITRD, KERNEL, PROGRAM, names_of
 from tdvfsh.options.td import OPTIONS
+from tdvfsh.report.schema import document
 
 COMPLETED_SHELLS: Final = ("bash", "zsh", "fish")
 _KINDS: Final = {
@@ -46,7 +47,11 @@ def run_completion(arguments: Arguments) -> int:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.dest in OPTIONS and OPTIONS[action.dest].proposals() and action.nargs != 0:
             action.choices = OPTIONS[action.dest].proposals()  # of this parser only, which reads no words
-    print_script(shtab.complete(parser, shell=shell, preamble=_preamble().get(shell, "")).splitlines())
+    script = shtab.complete(parser, shell=shell, preamble=_preamble().get(shell, ""))
+    if arguments.flag("json"):
+        print_json(document("completion", {"shell": shell, "script": script}))
+    else:
+        print_script(script.splitlines())
     return 0
 
 

@@ -18,11 +18,12 @@ def run_cost(arguments: Arguments) -> int:
     if action is not None:
         return _fit(arguments, options)
     from tdvfsh.report.cost_text import cost_lines, cost_object
+    from tdvfsh.report.schema import document
     from tdvfsh.td.cost import cost_model
 
     model = cost_model(options.cost)
     if arguments.flag("json"):
-        print_json({"schema": "tdvfsh/cost", "schema_version": 1, **cost_object(model)})
+        print_json(document("cost", cost_object(model)))
     else:
         print_lines(cost_lines(model))
     return 0

@@ -14,7 +14,7 @@ from tdvfsh.boots.compare import compared_boots
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_lines, print_notes
+from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.initrd import Initrd
@@ -22,9 +22,11 @@ from tdvfsh.images.listing import ImagePair, find_pair
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import LOAD_INITRD
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.report.boots.boot_text import files_lines, labelled, story_lines
-from tdvfsh.report.boots.compare_text import compare_lines, compared_rows
+from tdvfsh.report.boots.compare_text import compare_lines, compared_dicts, compared_rows
 from tdvfsh.report.modelled_text import range_text
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.ui.colour import coloured
 from tdvfsh.ui.fit import fit
@@ -48,6 +50,9 @@ def run_demo(arguments: Arguments) -> int:
         unpack_progress() as progress,
         open_boot_files(pair.kernel, [pair.initrd], _CMDLINE, progress, _names(pair)) as opened,
     ):
+        if arguments.flag("json"):
+            print_json(_told(options, opened.boot, opened.initrds, pair))
+            return 0
         said = []
         for lines in _tell(options, opened.boot, opened.initrds, pair):
             print_lines(lines)
@@ -66,9 +71,41 @@ def _names(pair: ImagePair) -> list[str]:
     return [f"{pair.image}/{path.name}" if pair.image else str(path) for path in paths]
 
 
+def _told(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], pair: ImagePair) -> dict[str, object]:
+    """What it shows, for machines."""
+    failure = _first_failure(options, files)
+    accepts = _compared_accepts(failure)
+    cures = {} if failure is None else {name: _cured(failure, name, files) for name, _ in _CURES}
+    members = {
+        "source": pair.source,
+        "image": pair.image,
+        "boots": compared_dicts(compared_rows(compared_boots(options, files, accepts))),
+        "failure": None if failure is None else boot_dict(failure, initrds),
+        "cures": [
+            {
+                "on_demand": name,
+                "booted": result.booted,
+                "on_demand_bytes": result.on_demand_bytes,
+                "modelled_seconds": result.on_demand_time.seconds,
+            }
+            for name, result in cures.items()
+        ],
+    }
+    return document("demo", members)
+
+
+def _compared_accepts(failure: BootResult | None) -> tuple[str, ...]:
+    small = f"{failure.boot_bytes // MIB}M" if failure is not None else "256M"
+    return ("eager", "below-4g", "512M", "presize:192M", small)
+
+
+def _cured(failure: BootResult, name: str, files: BootFiles) -> BootResult:
+    return boot(replace(failure.machine.options, on_demand=name), files)
+
+
 def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], pair: ImagePair) -> Iterator[list[str]]:
     failure = _first_failure(options, files)
-    small = f"{failure.boot_bytes // MIB}M" if failure is not None else "256M"
+    accepts = _compared_accepts(failure)
     yield [
         f"1. A kernel and its initrd in a TD with {human_size(options.memory)} of RAM",
         "",
@@ -76,16 +113,15 @@ def _tell(options: TdOptions, files: BootFiles, initrds: Sequence[Initrd], pair:
         *files_lines(boot(options, files), initrds),
         "",
     ]
-    accepts = ("eager", "below-4g", "512M", "presize:192M", small)
     yield [*compare_lines(compared_rows(compared_boots(options, files, accepts))), ""]
     if failure is None:
         yield ["With this pair nothing fails, however little is accepted: there is no failure to show."]
         return
-    yield [f"2. A failure: only {small} are accepted at boot, and nothing accepts more", ""]
+    yield [f"2. A failure: only {accepts[-1]} are accepted at boot, and nothing accepts more", ""]
     yield [*story_lines(failure, initrds)[len(files_lines(failure, initrds)) :], ""]
     yield ["3. Its cures", ""]
     for name, what in _CURES:
-        result = boot(replace(failure.machine.options, on_demand=name), files)
+        result = _cured(failure, name, files)
         outcome = "boots" if result.booted else f"fails: {result.status.name} at {result.stage}"
         yield labelled(name, what)
         initrd = next((entry for entry in result.placements if entry.what == "initrd" and not entry.freed), None)

@@ -60,13 +60,11 @@ def _boot(arguments: Arguments, log: BootLog, kernel: str) -> BootResult:
 def _print_json(log: BootLog, met: list[MetFault], boots: list[BootResult]) -> None:
     from tdvfsh.report.boots.boot_json import boot_dict
     from tdvfsh.report.diagnosis_text import fault_dicts, log_dict
+    from tdvfsh.report.schema import document
 
-    print_json(
-        {
-            "schema": "tdvfsh/diagnose",
-            "schema_version": 1,
-            **log_dict(log),
-            "known_faults": fault_dicts(met),
-            "boots": [boot_dict(result, ()) for result in boots],
-        }
-    )
+    members = {
+        **log_dict(log),
+        "known_faults": fault_dicts(met),
+        "boots": [boot_dict(result, ()) for result in boots],
+    }
+    print_json(document("diagnose", members))

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.files import named_file
-from tdvfsh.cli.output import TextSink, print_notes
+from tdvfsh.cli.output import TextSink, print_json, print_notes
 from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.errors import HostError, UsageError, host_error
 from tdvfsh.images.named import FIRMWARE, PROGRAM
+from tdvfsh.report.schema import document
 
 if TYPE_CHECKING:
     from tdvfsh.engine.console.keys import KeySource
@@ -58,11 +59,15 @@ def _run_and_trace(arguments: Arguments, path: str, debug: Debugging) -> int:
     nvram = arguments.optional("nvram")
     platform = _Platform(arguments, None if nvram is None else NvramFile(nvram))
     try:
-        return _run(arguments, platform, path, debug)
+        status = _run(arguments, platform, path, debug)
     finally:
         if not debug.repeats:
             platform.end()
             _write_trace(arguments, platform.machine)
+    if arguments.flag("json") and not debug.repeats:
+        members = {"image": path, "exit_status": status, **platform.told, "calls": len(platform.machine.trace)}
+        print_json(document("exec", members))
+    return status
 
 
 class _Platform:
@@ -74,6 +79,8 @@ class _Platform:
 
     Attributes:
         machine: The present machine.
+        told: How the last start ended, for machines: the status that the program returned, why it failed, and whether
+            an operating system took over.
     """
 
     def __init__(self, arguments: Arguments, nvram: NvramFile | None) -> None:
@@ -83,6 +90,7 @@ class _Platform:
         self._restarts = arguments.text("reset") == "restart"
         self._nvram = nvram
         self.machine = Machine(self._options)
+        self.told: dict[str, object] = {"status": None, "why": "", "reached_system": False}
         if nvram is not None:
             nvram.load_into(self.machine)
 
@@ -97,6 +105,13 @@ class _Platform:
         self.machine = Machine(self._options)
         next_start(before.services.core, before.clock.now_ns).put_into(self.machine.services.core)
         return True
+
+    def failed(self, *lines: str, code: int = 1) -> int:
+        """Say why it failed; the exit status."""
+        first, *rest = lines
+        print_notes([f"tdvfsh: {first}", *rest])
+        self.told["why"] = first
+        return code
 
     def end(self) -> None:
         """The last machine has ended."""
@@ -114,7 +129,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
     disks, place = _disks(arguments, path)
     drivers = _drivers(arguments.optional("drivers"))
     with (
-        console(debug) as (screen, keys),
+        console(debug, sys.stderr if arguments.flag("json") else sys.stdout) as (screen, keys),
         RunLimit(time_limit(arguments)) as limit,
     ):
         while True:
@@ -126,7 +141,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
                 attach_disks(firmware, disks)
                 debug.attach_to(firmware)
                 try:
-                    return _run_once(arguments, firmware, path, place, debug, drivers)
+                    return _run_once(arguments, platform, firmware, path, place, debug, drivers)
                 except GuestReset as reset:
                     if not platform.restart(reset.kind):
                         return 0 if not reset.status else 1
@@ -137,6 +152,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
 
 def _run_once(
     arguments: Arguments,
+    platform: _Platform,
     firmware: GuestFirmware,
     path: str,
     place: tuple[int, str] | None,
@@ -157,20 +173,22 @@ def _run_once(
         raise
     except GuestStopped as stopped:
         screen.close()
-        return _fail(*stopped.violation.lines())
+        return platform.failed(*stopped.violation.lines())
     except EngineError as error:
         lines = screen.lines()
         screen.close()
-        return _fail(str(error), *_why_it_waits(path, error, lines))
+        return platform.failed(str(error), *_why_it_waits(path, error, lines))
     if end.load_status.is_error:
         verdict = machine.services.images.verdict
         why = "" if verdict is None or not verdict.status.is_error else f": Secure Boot: {verdict.why}"
-        return _fail(f"{path}: LoadImage says {end.load_status.name}{why}")
+        return platform.failed(f"{path}: LoadImage says {end.load_status.name}{why}")
     if end.reached_system:
         print_notes(["tdvfsh: the program has left boot services: an operating system takes over"])
+        platform.told["reached_system"] = True
         return 0
+    platform.told["status"] = status = _status_text(end.exit_code)
     if end.exit_code:
-        return _fail(f"{path}: the program returned {_status_text(end.exit_code)}", code=end.exit_code & 0xFF or 1)
+        return platform.failed(f"{path}: the program returned {status}", code=end.exit_code & 0xFF or 1)
     return 0
 
 
@@ -200,12 +218,6 @@ def _write_trace(arguments: Arguments, machine: Machine) -> None:
         write_trace_file(path, replace(trace_of_machine(machine), command=arguments.command))
 
 
-def _fail(*lines: str, code: int = 1) -> int:
-    first, *rest = lines
-    print_notes([f"tdvfsh: {first}", *rest])
-    return code
-
-
 def _status_text(code: int) -> str:
     from tdvfsh.engine.abi.service_table import status_of
 
@@ -214,21 +226,22 @@ def _status_text(code: int) -> str:
 
 
 @contextmanager
-def console(debug: Debugging) -> Iterator[tuple[Screen, KeySource]]:
+def console(debug: Debugging, out: TextIO) -> Iterator[tuple[Screen, KeySource]]:
     """Screen and keyboard: the terminal where there is one at both ends, else standard input and output as text.
 
     Args:
         debug: Whose prompt may read standard input: then no key comes.
+        out: Where the screen is: standard output, or standard error where that is for machines.
     """
     from tdvfsh.engine.console.keys import ScriptedKeys
     from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
 
     with ExitStack() as stack:
-        output = debug.shown(sys.stdout)
+        output = debug.shown(out)
         if debug.prompts:
             keys: KeySource = ScriptedKeys()
             screen = Screen(TranscriptDisplay(output))
-        elif sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+        elif sys.stdin is not None and sys.stdin.isatty() and out.isatty():
             from tdvfsh.engine.console.raw_terminal import RawTerminal
             from tdvfsh.engine.console.terminal import TerminalKeys
 
@@ -242,11 +255,11 @@ def console(debug: Debugging) -> Iterator[tuple[Screen, KeySource]]:
             yield screen, keys
         finally:
             screen.close()
-            sys.stdout.flush()
+            out.flush()
 
 
 class _Flushing:
-    """Standard output, shown at once."""
+    """A stream, shown at once."""
 
     def __init__(self, output: TextSink) -> None:
         self._output = output

@@ -12,16 +12,13 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
+from tdvfsh.options.uses import FIRMWARE_S_OWN
 
 if TYPE_CHECKING:
     from tdvfsh.engine.console.serial_input import SerialInput
     from tdvfsh.engine.firmware.image import FirmwareImage
     from tdvfsh.loaders.files import BootFiles
 
-_FIRMWARE_S_OWN: Final = (
-    "accept", "on_demand", "profile", "loader", "firmware_model", "accept_at_exit", "os_workload", "kaslr_seed", "map",
-    "firmware", "fault",
-)  # fmt: skip
 _RECORDED_RAM: Final = ("2G", "4G")
 _HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
 
@@ -47,7 +44,7 @@ def firmware_path(arguments: Arguments) -> str:
 
 def refuse_model_options(arguments: Arguments) -> None:
     """Reject options of the model: real firmware decides these by itself."""
-    for name in _FIRMWARE_S_OWN:
+    for name in FIRMWARE_S_OWN:
         if arguments.is_given(name):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option}: real firmware decides that by itself; the option is for the model")
@@ -143,21 +140,22 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.engine.runs.os_run import GIVEN_UP
     from tdvfsh.measure.quote_key import read_quote_key
-    from tdvfsh.report.firmware_run_text import ending_lines, run_lines
+    from tdvfsh.report.firmware_run_text import ending_lines, run_dict, run_lines
 
     options, until, seconds = arguments.td_options(), until_pattern(arguments), time_limit(arguments)
+    out = sys.stderr if arguments.flag("json") else sys.stdout  # standard output is for machines then
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")
     with (
         opened_drives(arguments, debug) as drives,
-        serial_input(sys.stdout, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
+        serial_input(out, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
-        run_progress(limit, shown=not (console or sys.stdout.isatty() or debug.repeats)),
+        run_progress(limit, shown=not (console or out.isatty() or debug.repeats)),
     ):
         at_terminal = isinstance(typed, TypedAtTerminal)
         if at_terminal:
             debug.repeats_not("a user types at its console")
-        serial = SerialOutput(debug.shown(sys.stdout), raw=at_terminal, plain=True)
+        serial = SerialOutput(debug.shown(out), raw=at_terminal, plain=True)
         with FirmwareRun(
             image,
             options,
@@ -178,6 +176,8 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
                 serial.close()
             debug.exited(0 if outcome.succeeded else 1)
             print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close(outcome.ending == GIVEN_UP)])
+            if arguments.flag("json") and not debug.repeats:
+                print_json(run_dict(run, outcome))
     return 0 if outcome.succeeded else 1
 
 
@@ -207,6 +207,7 @@ def _record(arguments: Arguments) -> int:
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.record import record_footprint
     from tdvfsh.machine.firmware_file import read_firmware
+    from tdvfsh.report.schema import document
     from tdvfsh.td.footprint_text import footprint_text
     from tdvfsh.units import ram_size
     from tdvfsh.whole_file import write_whole
@@ -237,8 +238,12 @@ def _record(arguments: Arguments) -> int:
         "how        tdvfsh firmware record: the DXE core's own list of memory descriptors, read at each change of it",
     ]
     write_whole(output, footprint_text(model, how).encode())
-    stages = ", ".join(f"{name} {len(stage.fixed) + len(stage.top)}" for name, stage in model.stages.items())
-    print_lines([f"{output}: descriptors by stage: {stages}"])
+    stages = {name: len(stage.fixed) + len(stage.top) for name, stage in model.stages.items()}
+    if arguments.flag("json"):
+        print_json(document("firmware-record", {"firmware": path, "file": output, "descriptors": stages}))
+    else:
+        shown = ", ".join(f"{name} {count}" for name, count in stages.items())
+        print_lines([f"{output}: descriptors by stage: {shown}"])
     return 0
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size, parse_decimal, parse_size
+
+if TYPE_CHECKING:
+    from tdvfsh.images.fetch import FetchedImage
 
 
 def run_images(arguments: Arguments) -> int:
@@ -24,7 +28,7 @@ def _list(arguments: Arguments) -> int:
 
     images = list_images()
     if arguments.flag("json"):
-        print_json([asdict(image) for image in images])
+        print_json(document("images-list", {"images": [asdict(image) for image in images]}))
         return 0
     rows = [("name", "state", "version", "size", "what")]
     for image in images:
@@ -57,20 +61,19 @@ def _fetch(arguments: Arguments) -> int:
             ]
             print_lines(table_lines(rows, " >", indent="  "))
     if arguments.flag("json"):
-        print_json(
-            [
-                {
-                    "name": image.name,
-                    "package": image.package,
-                    "version": image.version,
-                    "files": {role: str(path) for role, path in image.files.items()},
-                    "sizes": image.sizes,
-                    "sha256": image.sha256,
-                }
-                for image in fetched
-            ]
-        )
+        print_json(document("images-fetch", {"images": [_fetched(image) for image in fetched]}))
     return 0
+
+
+def _fetched(image: FetchedImage) -> dict[str, object]:
+    return {
+        "name": image.name,
+        "package": image.package,
+        "version": image.version,
+        "files": {role: str(path) for role, path in image.files.items()},
+        "sizes": image.sizes,
+        "sha256": image.sha256,
+    }
 
 
 def _path(arguments: Arguments) -> int:
@@ -87,7 +90,7 @@ def _path(arguments: Arguments) -> int:
             files = fetch_with(progress)(entry).files
             paths += [files[found[1].role]] if found is not None and "/" in word else files.values()
     if arguments.flag("json"):
-        print_json([str(path) for path in paths])
+        print_json(document("images-path", {"paths": [str(path) for path in paths]}))
     else:
         print_lines(map(str, paths))
     return 0
@@ -103,7 +106,7 @@ def _clean(arguments: Arguments) -> int:
     with unpack_progress() as progress:
         removed = clean(names, everything, lambda: progress("waiting for another fetch", 0, 0))
     if arguments.flag("json"):
-        print_json([{"what": what, "bytes": size} for what, size in removed])
+        print_json(document("images-clean", {"deleted": [{"what": what, "bytes": size} for what, size in removed]}))
     else:
         print_lines([f"{what}: {human_size(size)} deleted" for what, size in removed] or ["nothing to delete"])
     return 0
@@ -131,7 +134,10 @@ def _make(arguments: Arguments) -> int:
             output_len=parse_size(output_len) if output_len else None,
             protocol=_protocol(arguments.text("protocol")),
         )
-    print_lines([f"{output}: {human_size(size)}"])
+    if arguments.flag("json"):
+        print_json(document("images-make", {"kind": kind, "file": str(output), "bytes": size}))
+    else:
+        print_lines([f"{output}: {human_size(size)}"])
     return 0
 
 

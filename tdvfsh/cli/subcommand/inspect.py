@@ -8,6 +8,7 @@ from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.formats.inspect import inspect_file
 from tdvfsh.images.named import ANY
+from tdvfsh.report.schema import document
 
 
 def run_inspect(arguments: Arguments) -> int:
@@ -16,7 +17,7 @@ def run_inspect(arguments: Arguments) -> int:
     with unpack_progress() as progress:
         facts = inspect_file(path, lambda done, total: progress(path, done, total), arguments.unpack_limits())
     if arguments.flag("json"):
-        print_json(facts)
+        print_json(document("inspect", facts))
     else:
         from tdvfsh.report.inspect_text import inspect_lines
 

@@ -19,7 +19,7 @@ def run_ladder(arguments: Arguments) -> int:
         machines = [arguments.td_options(loader=loader) for loader in loaders]
         ladders = [(options, ladder(options, opened.boot, step)) for options in machines]
     if arguments.flag("json"):
-        print_json([ladder_dict(options, rungs) for options, rungs in ladders])
+        print_json(ladder_dict(ladders))
         return 0
     for number, (options, rungs) in enumerate(ladders):
         heading = ladder_heading(options, arguments.text("cmdline"))

@@ -13,6 +13,7 @@ from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text, range_object
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
 
@@ -71,7 +72,7 @@ def run_lazy(arguments: Arguments) -> int:
             ended_well = ended_well and result.os_run is not None and result.os_run.succeeded
         progress("boots", len(cases), len(cases))
     if arguments.flag("json"):
-        print_json(rows)
+        print_json(document("lazy", {"runs": rows}))
     else:
         heads = _HEADS if command is None else (*_HEADS[:6], _KERNEL_SAYS, *_HEADS[6:])
         aligned = "   >>>>>" if command is None else "   >>>>>>"

@@ -10,6 +10,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.subcommand.shell import read_script
 from tdvfsh.commands.lint_facts import lint
+from tdvfsh.report.schema import document
 from tdvfsh.script.lint import Severity
 
 _ENDS: Final = (".efi", ".nsh")
@@ -24,7 +25,7 @@ def run_lint(arguments: Arguments) -> int:
         for finding in lint(read_script(path), path, frozenset(named | _beside(path)))
     ]
     if arguments.flag("json"):
-        print_json([finding._asdict() for finding in findings])
+        print_json(document("lint", {"findings": [finding._asdict() for finding in findings]}))
     elif findings:
         print_lines(
             f"{found.file}:{found.line}:{found.column}: {found.severity}: {found.message}" for found in findings

@@ -11,14 +11,18 @@ from collections.abc import Iterator
 from tdvfsh import __version__
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.grammar import EXIT_STATUS, whole_parser
-from tdvfsh.cli.output import print_script
+from tdvfsh.cli.output import print_json, print_script
 from tdvfsh.cli.subcommands import SUBCOMMANDS
 from tdvfsh.options.td import OPTIONS
+from tdvfsh.report.schema import document
 
 
 def run_man(arguments: Arguments) -> int:
     """Print the page: ``tdvfsh man >tdvfsh.1``."""
-    print_script(_page())
+    if arguments.flag("json"):
+        print_json(document("man", {"page": "\n".join(_page())}))
+    else:
+        print_script(_page())
     return 0
 
 

@@ -27,7 +27,7 @@ def run_measure(arguments: Arguments) -> int:
     from tdvfsh.report.measure_text import build_lines, measure_dict, measure_lines
 
     if arguments.optional("make_test_key") is not None:
-        return _make_test_key(arguments.text("make_test_key"))
+        return _make_test_key(arguments.text("make_test_key"), as_json=arguments.flag("json"))
     if arguments.optional("file") is None:
         raise UsageError("measure: needs a FIRMWARE, such as OVMF.fd")
     refuse_model_options(arguments)
@@ -62,7 +62,7 @@ def run_measure(arguments: Arguments) -> int:
     return 1
 
 
-def _make_test_key(path: str) -> int:
+def _make_test_key(path: str, *, as_json: bool) -> int:
     """New keys in a file that only its owner reads; an existing file is kept."""
     from tdvfsh.measure.quote_key import make_quote_key
 
@@ -74,6 +74,10 @@ def _make_test_key(path: str) -> int:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
     print_notes([f"tdvfsh: {path}: an attestation key and certificates for tests, which are not Intel's"])
+    if as_json:
+        from tdvfsh.report.schema import document
+
+        print_json(document("measure-key", {"file": path}))
     return 0
 
 

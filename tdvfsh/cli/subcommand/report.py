@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.output import print_lines
+from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.report.boots.compare_text import ComparedRow, compared_rows, policies_around
 from tdvfsh.report.report_file import check_form, report_text, wants_comparison
+from tdvfsh.report.schema import document
 from tdvfsh.report.trace_file import trace_of_boot
 from tdvfsh.trace.file import TraceFile, is_trace_file, read_trace_file
 from tdvfsh.whole_file import write_whole
@@ -23,7 +24,10 @@ def run_report(arguments: Arguments) -> int:
         text = report_text(out, file, compared)
     data = text.encode()
     write_whole(out, data)
-    print_lines([f"{out}: {len(data):,} bytes"])
+    if arguments.flag("json"):
+        print_json(document("report", {"source": source, "file": out, "bytes": len(data)}))
+    else:
+        print_lines([f"{out}: {len(data):,} bytes"])
     return 0
 
 

@@ -70,7 +70,14 @@ def run_script_file(arguments: Arguments) -> int:
     shell = make_shell(arguments)
     with recording(shell, arguments.optional("record"), arguments.optional("cast")):
         shell.run_text(path, text, arguments.words("script_arguments"))
-        return exit_status(shell)
+        status = exit_status(shell)
+    if arguments.flag("json"):
+        from tdvfsh.cli.output import print_json
+        from tdvfsh.report.schema import document
+
+        lasterror = shell.last_error_code
+        print_json(document("run", {"script": path, "lasterror": lasterror, "exit_status": status}))
+    return status
 
 
 def make_shell(arguments: Arguments) -> Shell:
@@ -79,9 +86,10 @@ def make_shell(arguments: Arguments) -> Shell:
     Raises:
         UsageError: An invalid TD option or folder.
     """
-    shell = Shell(sink_for(sys.stdout))
-    if is_terminal(sys.stdout):
-        shell.screen_columns = lambda: size_of(sys.stdout).columns
+    out = sys.stderr if arguments.flag("json") else sys.stdout  # standard output is for machines then
+    shell = Shell(sink_for(out))
+    if is_terminal(out):
+        shell.screen_columns = lambda: size_of(out).columns
     shell.td_options = arguments.td_options_or_none()
     shell.fetch_image = _fetch_image
     folders = {0: ".", **_images_folder(), **arguments.file_systems()}

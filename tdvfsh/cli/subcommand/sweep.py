@@ -19,6 +19,7 @@ from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
 from tdvfsh.images.named import files_named
 from tdvfsh.machine.options import TdOptions
+from tdvfsh.report.schema import document
 from tdvfsh.sweep.advise import Question, advise
 from tdvfsh.sweep.axes import axis_index, options_at
 from tdvfsh.sweep.check import Difference, compare_results, is_worse
@@ -116,7 +117,7 @@ def run_advise(arguments: Arguments) -> int:
         with _workers(arguments) as workers:
             advices = advise(questions, parse_size(arguments.text("step")), workers, tell)
     if arguments.flag("json"):
-        print_json([advice_dict(advice) for advice in advices])
+        print_json(document("advise", {"images": [advice_dict(advice) for advice in advices]}))
     elif len(advices) == 1:
         print_lines(advice_lines(advices[0]))
     else:

@@ -7,6 +7,7 @@ from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.errors import UsageError
+from tdvfsh.report.schema import document
 
 
 def run_verify(arguments: Arguments) -> int:
@@ -40,7 +41,7 @@ def run_verify(arguments: Arguments) -> int:
             data["shortcut"] = shortcut_verification_dict(shortcut)
             lines += shortcut_verification_lines(shortcut)
         if arguments.flag("json"):
-            print_json(data)
+            print_json(document("verify", data))
         else:
             print_lines(lines)
     return 0 if agrees else 1
@@ -71,7 +72,9 @@ def _verify_firmware(arguments: Arguments) -> int:
         from tdvfsh.machine.start import start_of
 
         settled = start_of(options).settled(options)
-        print_json({"firmware": options.firmware, "td": settled.as_dict(), "compared": comparison_dicts(found)})
+        agrees = all(each.agrees for each in found)
+        compared = {"agrees": agrees, "compared": comparison_dicts(found)}
+        print_json(document("verify-firmware", {"firmware": options.firmware, "td": settled.as_dict(), **compared}))
     else:
         print_lines(comparison_lines(found))
     return 0 if all(each.agrees for each in found) else 1

@@ -131,7 +131,7 @@ def compare(
     """
     from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
     from tdvfsh.boots.compare import COMPARED_ACCEPTS, COMPARED_LOADERS, compared_boots
-    from tdvfsh.report.boots.compare_text import compare_dicts, compare_lines, compare_sfo, compared_rows
+    from tdvfsh.report.boots.compare_text import compare_dict, compare_lines, compare_sfo, compared_rows
     from tdvfsh.units import parse_size
 
     axes = {name: str(options[name]).split(",") if name in options else [] for name in use_of("compare").several}
@@ -153,7 +153,7 @@ def compare(
     except TdvfshError as error:
         return refuse(shell, "compare", error)
     if json:
-        print_json(shell, compare_dicts(rows))
+        print_json(shell, compare_dict(rows))
         return ShellStatus.SUCCESS
     for line in compare_sfo(rows) if sfo else compare_lines(rows):
         shell.print(f"{line}\n")

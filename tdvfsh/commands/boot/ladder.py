@@ -13,6 +13,10 @@ from tdvfsh.shell.command.types import NO_VALUES, Flag, TdValues, Text
 from tdvfsh.shell.host_files import options_with
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tdvfsh.boots.ladder import Rung
+    from tdvfsh.machine.options import TdOptions
     from tdvfsh.shell.shell import Shell
 
 _CMDLINE = use_of("ladder").cmdline
@@ -68,18 +72,18 @@ def ladder(
         wanted = [options_with(shell, "ladder", {**given, "loader": name}) for name in loaders]
         wanted = wanted or [options_with(shell, "ladder", given)]
         with opened_files(shell, kernel, (*initrds, *initrd), cmdline) as opened:
-            ladders: list[object] = []
+            ladders: list[tuple[TdOptions, Sequence[Rung]]] = []
             for number, chosen in enumerate(wanted):
                 rungs = climb(chosen, opened.boot, parse_size(step), lambda boots: shell.checkpoint())
                 if json:
-                    ladders.append(ladder_dict(chosen, rungs))
+                    ladders.append((chosen, rungs))
                     continue
                 lines = ladder_sfo(rungs) if sfo else ladder_lines(rungs)
                 if len(wanted) > 1 and not sfo:
                     lines = [*[""] * bool(number), ladder_heading(chosen, cmdline), *lines]
                 shell.print("".join(f"{line}\n" for line in lines))
             if json:
-                print_json(shell, ladders)
+                print_json(shell, ladder_dict(ladders))
     except TdvfshError as error:
         return refuse(shell, "ladder", error)
     return ShellStatus.SUCCESS

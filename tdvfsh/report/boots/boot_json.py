@@ -14,6 +14,7 @@ from tdvfsh.loaders.files import KernelFile
 from tdvfsh.report.boots.cure import cure_text
 from tdvfsh.report.cost_text import cost_object
 from tdvfsh.report.diagnosis_text import fault_dicts
+from tdvfsh.report.schema import document
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
 
@@ -33,7 +34,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd], cures: Cures | None
         "on_demand_accept": result.on_demand_time,
         "dma_accept": result.dma_time,
     }
-    return {
+    members = {
         "td": result.machine.options.as_dict(),
         "firmware": _firmware(result),
         "known_faults": fault_dicts(faults_of(result)),
@@ -113,6 +114,7 @@ def boot_dict(result: BootResult, initrds: Sequence[Initrd], cures: Cures | None
         },
         "cure": None if cures is None else _cure(cures),
     }
+    return document("boot", members)
 
 
 def _firmware(result: BootResult) -> dict[str, Any]:

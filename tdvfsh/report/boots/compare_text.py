@@ -10,6 +10,7 @@ from tdvfsh.accept.boot_time import BELOW_4G, EAGER
 from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size, ram_size
 
@@ -99,8 +100,13 @@ def _row(compared: ComparedBoot) -> ComparedRow:
     )
 
 
-def compare_dicts(rows: Iterable[ComparedRow]) -> list[dict[str, object]]:
+def compare_dict(rows: Iterable[ComparedRow]) -> dict[str, object]:
     """Plain values, for JSON."""
+    return document("compare", {"boots": compared_dicts(rows)})
+
+
+def compared_dicts(rows: Iterable[ComparedRow]) -> list[dict[str, object]]:
+    """The rows alone."""
     return [
         {
             **row._asdict(),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Final
+from typing import Any, Final
 
 from tdvfsh.boots.asked_steps import AskedStep
 from tdvfsh.boots.explanation import Explanation
 from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.formats.initrd import Initrd
 from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.loaders.grub_memory import MEASURED_FILE
+from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.report.boots.boot_text import dma_lines, labelled, td_sentence
 from tdvfsh.report.modelled_text import range_text
+from tdvfsh.report.schema import document
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.report.width import text_width
 from tdvfsh.units import human_size, ram_size
@@ -37,6 +40,32 @@ def explain_lines(explanation: Explanation) -> list[str]:
     if result.machine.imported_map is None:
         lines += _least(explanation)
     return [*lines, "", *_options(explanation)]
+
+
+def explain_dict(explanation: Explanation, initrds: Sequence[Initrd]) -> dict[str, Any]:
+    """The same as plain values; sizes in bytes."""
+    members = {
+        "boot": boot_dict(explanation.result, initrds),
+        "steps": [
+            {"what": step.what, "bytes": step.size, "call": step.call, "start": step.start, "freed": step.freed}
+            for step in explanation.steps
+        ],
+        "largest_unaccepted": explanation.largest_unaccepted
+        and dict(zip(("start", "end"), explanation.largest_unaccepted, strict=True)),
+        "least_accept_bytes": explanation.least_accept,
+        "options": [
+            {
+                "on_demand": one.name,
+                "booted": one.result.booted,
+                "status": one.result.status.name,
+                "stage": one.result.stage,
+                "on_demand_bytes": one.result.on_demand_bytes,
+                "why": one.why,
+            }
+            for one in explanation.options
+        ],
+    }
+    return document("explain", members)
 
 
 def _steps(steps: Sequence[AskedStep]) -> list[str]:

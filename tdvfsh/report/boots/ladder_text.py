@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tdvfsh.boots.ladder import Rung
 from tdvfsh.machine.start import start_of
+from tdvfsh.report.schema import document
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size
@@ -46,9 +47,12 @@ def ladder_sfo(rungs: Sequence[Rung]) -> list[str]:
     return [sfo_header("ladder"), *rows]
 
 
-def ladder_dict(options: TdOptions, rungs: Sequence[Rung]) -> dict[str, object]:
-    """A ladder and the TD it is of, for JSON."""
-    return {"td": start_of(options).settled(options).as_dict(), "rungs": ladder_dicts(rungs)}
+def ladder_dict(ladders: Iterable[tuple[TdOptions, Sequence[Rung]]]) -> dict[str, Any]:
+    """Ladders and the TDs they are of, for JSON."""
+    of_each = [
+        {"td": start_of(options).settled(options).as_dict(), "rungs": ladder_dicts(rungs)} for options, rungs in ladders
+    ]
+    return document("ladder", {"ladders": of_each})
 
 
 def ladder_dicts(rungs: Sequence[Rung]) -> list[dict[str, object]]:

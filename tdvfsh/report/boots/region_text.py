@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from tdvfsh.boots.region import BOOTED, NOT_STARTED, OVER_INITRD, Region
+from tdvfsh.report.schema import document
 from tdvfsh.units import human_size
 
 _MARKS: Final = {
@@ -43,11 +44,12 @@ def region_lines(found: Region) -> list[str]:
 
 def region_dict(found: Region) -> dict[str, object]:
     """Plain values: for each option, runs of sizes with one outcome."""
-    return {
+    members = {
         "over": found.over,
         "sizes": list(found.sizes),
         "options": {name: _runs(found.sizes, outcomes) for name, outcomes in found.rows},
     }
+    return document("plot", members)
 
 
 def _runs(sizes: tuple[int, ...], outcomes: tuple[str, ...]) -> list[dict[str, object]]:

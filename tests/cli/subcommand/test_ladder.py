@@ -39,7 +39,7 @@ def test_a_ladder_for_each_loader(pair: tuple[str, str]) -> None:
 
 def test_a_ladder_as_json_in_steps_of_a_page(pair: tuple[str, str]) -> None:
     done = run("ladder", pair[0], *MACHINE, "--step", "4K", "--json")
-    (value,) = json.loads(done.stdout)
+    (value,) = json.loads(done.stdout)["ladders"]
     assert (value["td"]["profile"], value["td"]["firmware_model"]) != ("auto", "auto")
     assert value["td"]["loader"] == "direct"
     rungs = {rung["stage"]: rung["accepted_bytes"] for rung in value["rungs"]}
@@ -60,7 +60,7 @@ def test_a_plot_of_every_option_and_of_one(pair: tuple[str, str]) -> None:
 def test_a_comparison_takes_lists(pair: tuple[str, str]) -> None:
     words = ("--memory", "1G,2G", "--accept", "224M,eager", "--on-demand", "none,service", "--loader", "direct")
     done = run("compare", pair[0], "--initrd", pair[1], "--cmdline", "nokaslr", *words, "--json")
-    rows = json.loads(done.stdout)
+    rows = json.loads(done.stdout)["boots"]
     assert [(row["memory"] >> 30, row["accept"], row["on_demand"], row["booted"]) for row in rows] == [
         (memory, accept, on_demand, accept == "eager" or on_demand == "service")
         for memory in (1, 2)

@@ -21,6 +21,7 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import GIB, MIB
 from tests.report.boots.test_os_run_text import result
+from tests.schemas import check_json
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_the_rows_for_machines_hold_each_run_s_accepts(
     kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["lazy", kernel, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = check_json(capsys.readouterr().out)["runs"]
     assert [row["accept_memory"] for row in rows] == ["lazy", "eager"]
     assert rows[0]["os"]["ending"] == "power off"
     assert runs[0][2] == "accept_memory=lazy"
@@ -102,7 +103,7 @@ def test_the_shortcut_is_named_with_how_many_runs_took_it(
     assert "shortcut in 1 of 2 runs the host unpacked the kernel" in shown
     assert "shortcut in 1 of 2 runs not taken: no call met the contract" in shown
     assert main(["lazy", kernel, "--fast-decompress", "--json"]) == 0
-    assert [row["shortcut"]["taken"] for row in json.loads(capsys.readouterr().out)] == [True, True]
+    assert [row["shortcut"]["taken"] for row in check_json(capsys.readouterr().out)["runs"]] == [True, True]
     assert main(["lazy", kernel]) == 0
     assert "shortcut" not in capsys.readouterr().out
 

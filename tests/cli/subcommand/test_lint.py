@@ -18,7 +18,7 @@ def test_notes_and_warnings_leave_0_and_errors_1(tmp_path: Path, capsys: pytest.
     assert [line.split(": ")[1] for line in told] == ["note", "warning", "note"]
     script.write_text("goto away\n")
     assert main(["lint", "--json", str(script)]) == 1
-    assert json.loads(capsys.readouterr().out)[0]["severity"] == "error"
+    assert json.loads(capsys.readouterr().out)["findings"][0]["severity"] == "error"
 
 
 def test_a_program_beside_the_script_or_named_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

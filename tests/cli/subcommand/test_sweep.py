@@ -111,7 +111,7 @@ def test_advice_for_one_pair_is_told_in_full(folder: Path, capsys: pytest.Captur
     assert main([*command, "--loader", "grub2.12"]) == 0
     told = capsys.readouterr().out
     assert main([*command, "--loader", "grub2.12", "--json"]) == 0
-    (advice,) = json.loads(capsys.readouterr().out)
+    (advice,) = json.loads(capsys.readouterr().out)["images"]
     smallest = advice["loaders"][0]["options"]["none"]["smallest_accept"]
     assert next(line for line in told.splitlines() if line.startswith("grub2.12")).split()[1:3] == [
         "none",
@@ -145,7 +145,7 @@ def test_pairs_whose_files_have_the_same_names_are_told_apart_by_their_folders(
         pairs += ["--pair", f"{version}/vmlinuz,initrd"]
     words = ["advise", *pairs, "--loader", "direct", "--memory", "320M", "--cmdline", "nokaslr", "--step", "32M"]
     assert main([*words, "--jobs", "1", "--json"]) == 0
-    assert [advice["image"] for advice in json.loads(capsys.readouterr().out)] == [
+    assert [advice["image"] for advice in json.loads(capsys.readouterr().out)["images"]] == [
         "6.1/vmlinuz + initrd",
         f"{folder}/6.12/vmlinuz + initrd",
         f"{folder}/old/6.12/vmlinuz + initrd",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import GIB, MIB
 from tests.engine.assembler import SCRATCH, Program
+from tests.schemas import check_json
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_the_command_says_so_with_its_exit_status_and_in_json(kernel: Path, caps
     assert main(words) == 1
     assert "verdict " in capsys.readouterr().out
     assert main([*words, "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
+    found = check_json(capsys.readouterr().out)
     assert found["agrees"] is False
     assert found["status"] == {"model": "EFI_SUCCESS", "real": "EFI_LOAD_ERROR"}
     assert {difference["what"] for difference in found["differences"]} >= {"outcome", "calls", "placements"}

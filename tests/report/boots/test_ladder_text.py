@@ -37,7 +37,7 @@ def test_a_stage_that_no_size_reaches_is_never() -> None:
 
 def test_rows_and_plain_values_are_in_bytes() -> None:
     assert ladder_sfo(RUNGS)[-1] == f'Rung,"boots","{200 * MIB}","it boots","{100 * MIB}"'
-    found = ladder_dict(TdOptions(memory=GIB), RUNGS)
+    (found,) = ladder_dict([(TdOptions(memory=GIB), RUNGS)])["ladders"]
     assert found["rungs"] == [
         {"stage": "firmware", "meaning": "the firmware starts", "accepted_bytes": 64 * MIB,
          "also_reached_at_bytes": None},
