@@ -125,8 +125,9 @@ class _Reader:
 
     def _refuse(self, key: str, why: str) -> NoReturn:
         """Name the file, the line where it can be found, and the key."""
-        last = re.escape(key.rpartition(".")[2])
-        pattern = rf"""^\s*(?:\[\s*{last}\s*\]|(?:{TD}\.)?["']?{last}["']?\s*=)"""
+        table, _, name = key.rpartition(".")
+        heading = "" if table else rf"\[\s*{re.escape(name)}\s*\]|"
+        pattern = rf"""^\s*(?:{heading}(?:{TD}\.)?["']?{re.escape(name)}["']?\s*=)"""
         found = re.search(pattern, self._text, re.MULTILINE)
         line = f":{self._text.count(chr(10), 0, found.end()) + 1}" if found else ""
         raise UsageError(f"{self._path}{line}: {key}: {why}")

@@ -140,7 +140,7 @@ def test_colours_are_chosen_there_and_by_the_option_first(file: Path, capsys: py
 
 def test_every_option_of_the_table_can_stand_there(file: Path) -> None:
     for option in OPTIONS.values():
-        value = option.proposals()[0] if option.proposals() else "on" if not option.takes_value else "some.file"
+        value = (*option.proposals(), option.default, "some.file")[0] or "some.file"
         file.write_text(f"[td]\n{option.spelling} = '{value}'\n")
         assert read_config().td == {option.name: value}
 

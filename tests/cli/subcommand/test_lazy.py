@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -154,4 +153,4 @@ def test_a_command_is_typed_on_a_fresh_disk_each_time_and_the_kernel_is_asked_wh
     assert bytes(typed) == b"stress\rgrep Unaccepted: /proc/meminfo\r" * 2
     assert disk.read_bytes() == bytes(1 << 20)
     assert main([*words, "--json"]) == 0
-    assert [row["kernel_says_unaccepted_bytes"] for row in json.loads(capsys.readouterr().out)] == [1 << 20, 0]
+    assert [row["kernel_says_unaccepted_bytes"] for row in check_json(capsys.readouterr().out)["runs"]] == [1 << 20, 0]
