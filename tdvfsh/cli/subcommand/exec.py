@@ -147,7 +147,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
                         return 0 if not reset.status else 1
                 except WatchdogExpired as expired:
                     if not platform.restart("watchdog"):
-                        return _fail(str(expired))
+                        return platform.failed(str(expired))
 
 
 def _run_once(
