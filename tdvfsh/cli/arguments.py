@@ -6,6 +6,7 @@ The grammar itself, and with it argparse, stands in :mod:`tdvfsh.cli.grammar`; `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -163,6 +164,21 @@ class Arguments:
         return {
             number: folder for number in range(FILE_SYSTEMS) if (folder := self._values.get(f"fs{number}")) is not None
         }
+
+
+def config_path() -> str | None:
+    """The user's file of defaults, which :mod:`tdvfsh.cli.config` reads; None where there is none.
+
+    Source: XDG Base Directory Specification; on Windows the roaming application data, which ``%APPDATA%`` names.
+    """
+    if os.name == "nt":
+        base = os.environ.get("APPDATA", "")
+    else:
+        base = os.environ.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(base):
+            base = os.path.join(os.path.expanduser("~"), ".config")
+    path = os.path.join(base, "tdvfsh", "config.toml")
+    return path if os.path.isabs(path) and os.path.isfile(path) else None
 
 
 def parse_arguments(words: Sequence[str]) -> Arguments:

@@ -1,18 +1,14 @@
 """The user's file of defaults, ``~/.config/tdvfsh/config.toml``: TD options and colours.
 
 It stands below the command line: what is given there goes first. Only the command line reads it; the library, replays
-and everything below :mod:`tdvfsh.machine` do not know that there is one.
-
-Source: XDG Base Directory Specification; on Windows the roaming application data, which ``%APPDATA%`` names.
-"""
+and everything below :mod:`tdvfsh.machine` do not know that there is one."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from tdvfsh.cli.arguments import config_path
 from tdvfsh.errors import UsageError, host_error
 
 if TYPE_CHECKING:
@@ -24,27 +20,19 @@ TD: Final = "td"
 _MOST_BYTES: Final = 1 << 20
 
 
-class Config(NamedTuple):
+class Config:
     """What the file says.
 
-    Attributes:
+    Args:
         td: TD options by name, as the option table reads them.
         color: When results have colours; None where the file does not say.
     """
 
-    td: Mapping[str, Any] = {}
-    color: str | None = None
+    __slots__ = ("color", "td")
 
-
-def config_path() -> str:
-    """Where the file is, whether or not it is there; empty where there is no home folder."""
-    if os.name == "nt":
-        base = os.environ.get("APPDATA", "")
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME", "")
-        if not os.path.isabs(base):
-            base = os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(base, "tdvfsh", "config.toml") if os.path.isabs(base) else ""
+    def __init__(self, td: Mapping[str, Any], color: str | None) -> None:
+        self.td = td
+        self.color = color
 
 
 def read_config() -> Config:
@@ -55,8 +43,8 @@ def read_config() -> Config:
         HostError: It is there and cannot be read.
     """
     path = config_path()
-    if not path or not os.path.isfile(path):
-        return Config()
+    if path is None:
+        return Config({}, None)
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MOST_BYTES)
@@ -125,6 +113,8 @@ class _Reader:
 
     def _refuse(self, key: str, why: str) -> NoReturn:
         """Name the file, the line where it can be found, and the key."""
+        import re
+
         table, _, name = key.rpartition(".")
         heading = "" if table else rf"\[\s*{re.escape(name)}\s*\]|"
         pattern = rf"""^\s*(?:{heading}(?:{TD}\.)?["']?{re.escape(name)}["']?\s*=)"""

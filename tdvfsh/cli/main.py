@@ -10,8 +10,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final, TextIO
 
-from tdvfsh.cli.arguments import Arguments, parse_arguments
-from tdvfsh.cli.config import read_config
+from tdvfsh.cli.arguments import Arguments, config_path, parse_arguments
 from tdvfsh.errors import TdvfshError
 from tdvfsh.report.width import for_screen
 from tdvfsh.ui.colour import choose_colour
@@ -98,7 +97,9 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return left.code if isinstance(left.code, int) else 0
     colour = arguments.optional("color")
-    if not arguments.flag("no_config"):
+    if config_path() is not None and not arguments.flag("no_config"):
+        from tdvfsh.cli.config import read_config
+
         config = read_config()
         arguments.take_defaults(config)
         colour = colour or config.color

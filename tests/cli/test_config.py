@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tdvfsh.cli.config import config_path, read_config
+from tdvfsh.cli.arguments import config_path
+from tdvfsh.cli.config import read_config
 from tdvfsh.cli.main import main
 from tdvfsh.errors import UsageError
 from tdvfsh.images.make import make_kernel
@@ -146,11 +147,16 @@ def test_every_option_of_the_table_can_stand_there(file: Path) -> None:
 
 
 def test_the_path_is_that_of_the_xdg_specification(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert config_path() == str(tmp_path / "tdvfsh" / "config.toml")
-    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert config_path() == str(tmp_path / "home" / ".config" / "tdvfsh" / "config.toml")
-    assert read_config() == ({}, None)
+    assert config_path() is None
+    for below, base in (("", str(tmp_path)), ("home/.config", "relative")):
+        monkeypatch.setenv("XDG_CONFIG_HOME", base)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        own = tmp_path / below / "tdvfsh" / "config.toml"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text("")
+        assert config_path() == str(own)
+        own.unlink()
+    assert (read_config().td, read_config().color) == ({}, None)
 
 
 def test_the_library_does_not_read_it(file: Path) -> None:
