@@ -306,7 +306,7 @@ def _current_folder() -> dict[int, str]:
     from tdvfsh.engine.storage.fat import MAXIMUM_ENTRIES
 
     entries = 1
-    for _, below, files in os.walk("."):
+    for _, below, files in os.walk(".", followlinks=True):  # as the disk does; lib64 of an environment is its lib again
         entries += len(below) + len(files)
         if entries > MAXIMUM_ENTRIES:
             print_notes([f"tdvfsh: no FS0: the current folder has more than {MAXIMUM_ENTRIES} files; see --fs0 DIR"])

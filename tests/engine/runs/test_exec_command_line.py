@@ -190,3 +190,18 @@ def test_starting_again_and_a_debugger_do_not_go_together(
     status, _, error = execute(monkeypatch, capsys, "--reset", "restart", "--gdb", "1", str(tmp_path / "hello.efi"))
     assert status == 2
     assert "--reset restart: not with --gdb" in error
+
+
+def test_a_folder_that_links_make_too_large_for_a_disk_is_left_out_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout with an environment: its lib64 is a link to lib, and the disk has both."""
+    monkeypatch.setattr("tdvfsh.engine.storage.fat.MAXIMUM_ENTRIES", 20)
+    (tmp_path / "hello.efi").write_bytes(hello())
+    (tmp_path / "lib").mkdir()
+    for number in range(12):
+        (tmp_path / "lib" / f"module{number}.py").write_text("")
+    (tmp_path / "lib64").symlink_to("lib")
+    status, shown, error = execute(monkeypatch, capsys, str(tmp_path / "hello.efi"))
+    assert (status, shown) == (0, "Hello from the TD\n")
+    assert error == "tdvfsh: no FS0: the current folder has more than 20 files; see --fs0 DIR\n"
