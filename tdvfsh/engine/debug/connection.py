@@ -145,6 +145,8 @@ class Connection:
     def drop(self, why: str = "") -> None:
         """Close the client's connection."""
         if self._client is not None:
+            with suppress(OSError):  # a thread that waits for it would keep it open
+                self._client.shutdown(socket.SHUT_RDWR)
             self._client.close()
             self._client = None
             if why:
@@ -261,6 +263,8 @@ class SocketWatch:
             self._thread = threading.Thread(target=self._watch, name="tdvfsh-gdb", daemon=True)
             self._thread.start()
         with self._lock:
+            if self._armed is not None and self._armed is not watched:
+                os.write(self._woken, b"w")
             self._armed = watched
             self._lock.notify()
 

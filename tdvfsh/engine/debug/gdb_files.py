@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 from tdvfsh.engine.debug.symbol_file import symbol_file
 
-_MOST_OPEN: Final = 16
+_MOST_OPEN: Final = 512  # gdb keeps a firmware's modules open, all of them
 _LARGEST_READ: Final = 1 << 12
 _NOT_FOUND: Final = b"F-1,2"
 _BAD_NUMBER: Final = b"F-1,9"
@@ -48,7 +48,7 @@ class ServedFiles:
 
     def __init__(self, loaded: Callable[[], list[Library]]) -> None:
         self._loaded = loaded
-        self._open: dict[int, bytes] = {}
+        self._open: dict[int, tuple[str, bytes]] = {}
 
     def libraries(self) -> bytes:
         """The list of libraries as XML."""
@@ -89,18 +89,19 @@ class ServedFiles:
         if len(self._open) >= _MOST_OPEN:
             return _TOO_MANY
         number = next(number for number in range(3, 4 + _MOST_OPEN) if number not in self._open)
-        self._open[number] = library.contents()
+        again = (data for known, data in self._open.values() if known == name)
+        self._open[number] = name, next(again, None) or library.contents()
         return b"F%x" % number
 
     def _read(self, number: int, size: int, offset: int) -> bytes:
-        data = self._open.get(number)
+        _, data = self._open.get(number, ("", None))
         if data is None or offset < 0:
             return _BAD_NUMBER
         part = data[offset : offset + max(0, min(size, _LARGEST_READ))]
         return b"F%x;" % len(part) + part
 
     def _describe(self, number: int) -> bytes:
-        data = self._open.get(number)
+        _, data = self._open.get(number, ("", None))
         if data is None:
             return _BAD_NUMBER
         # struct stat of the protocol: dev ino mode nlink uid gid rdev (32 bits), size blksize blocks (64), 3 times

@@ -11,7 +11,7 @@ from tdvfsh.engine.debug.gdb_files import Library
 from tdvfsh.engine.debug.scene import CodeImage
 from tdvfsh.engine.debug.symbol_file import symbol_file
 from tdvfsh.engine.introspect.coff_symbols import section_name, symbols_of
-from tdvfsh.engine.introspect.grub_modules import GrubModule, GrubNames
+from tdvfsh.engine.introspect.grub_modules import GrubNames
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.guest import GuestFirmware
@@ -21,6 +21,7 @@ from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 
 KERNEL: Final = "kernel"
+GRUB: Final = "grub"
 _CONTENT: Final = 0xE0  # code, initialized or uninitialized data
 _DEBUG_SECTIONS: Final = (
     ".debug", ".zdebug", ".stab", ".gnu.linkonce.wi.", ".gnu.linkonce.wt.", ".gnu_debuglink", ".gnu_debugaltlink",
@@ -70,8 +71,7 @@ class GuestScene:
         for name, image in code.images:
             symbols = code.pdb_symbols(name, image)
             images += [_named_image(f"{name}.pdb", image, symbols)] if symbols else []
-        images += [_module_image(module) for module in code.grub.modules] if code.grub is not None else []
-        images += _core_image(code.grub) if code.grub is not None else []
+        images += _grub_images(code.grub) if code.grub is not None else []
         if code.kernel is not None and linear_of(code.kernel, self.board) is not None:
             images.append(kernel_image(code.kernel))
         return images
@@ -111,24 +111,23 @@ def kernel_image(kernel: KernelSymbols) -> CodeImage:
     return CodeImage(KERNEL, start, start + size, (start,), lambda: symbol_file(kernel.all_symbols(), size))
 
 
-def _core_image(grub: GrubNames) -> list[CodeImage]:
-    """GRUB's core, whose program has no symbols: the names of what its modules use of it."""
-    image, names = grub.image, grub.core
-    symbols = [(name, address - image.image_base) for name, address in names.items()]
-    return [_named_image("grub", image, symbols)] if symbols else []
+def _grub_images(grub: GrubNames) -> list[CodeImage]:
+    """A GRUB's modules, and one image with all names for gdb: of its modules, and of what they use of its core."""
+    modules, core = grub.modules, grub.core
+    if not modules:
+        return []
+    names = [symbol for module in modules for symbol in module.symbols] + list(core.items())
+    start = min(grub.image.image_base, *(module.start for module in modules))
+    end = max(grub.image.image_base + grub.image.image_size, *(module.end for module in modules))
+    symbols = [(name, address - start) for name, address in names]
+    named = CodeImage(GRUB, start, end, (start,), lambda: symbol_file(symbols, end - start))
+    return [*(CodeImage(f"{module.name}.mod", module.start, module.end) for module in modules), named]
 
 
 def _named_image(name: str, image: LoadedImage, symbols: Sequence[tuple[str, int]]) -> CodeImage:
     """A program's names from elsewhere, by offset from its base, which gdb reads as a file of their own."""
     start, size = image.image_base, image.image_size
     return CodeImage(name, start, start + size, (start,), lambda: symbol_file(symbols, size))
-
-
-def _module_image(module: GrubModule) -> CodeImage:
-    """A module of GRUB's, whose symbols gdb reads from a file that is made of the table in memory."""
-    start, size = module.start, module.end - module.start
-    names = [(name, address - start) for name, address in module.symbols]
-    return CodeImage(f"{module.name}.mod", start, start + size, (start,), lambda: symbol_file(names, size))
 
 
 def _image_of(name: str, image: LoadedImage) -> CodeImage:

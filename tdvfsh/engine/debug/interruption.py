@@ -31,9 +31,6 @@ class Interruption:
 
     Args:
         cpu: The processor.
-
-    Attributes:
-        requested: Whether another thread has asked for it.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -42,7 +39,6 @@ class Interruption:
         self._hook: Any = None
         self._words = (ctypes.c_int64 * 3)(_FOREVER, 0, 0)
         self._armed = _FOREVER
-        self.requested = False
 
     def attach(self) -> None:
         """Have each block of code count and look. Only while no guest code runs."""
@@ -99,14 +95,17 @@ class Interruption:
 
     # ---- another thread -----------------------------------------------------------------------------------------
 
+    @property
+    def requested(self) -> bool:
+        """Whether another thread has asked for it."""
+        return self._words[1] != 0
+
     def request(self) -> None:
         """Interrupt the run as soon as it can be continued; any thread may call this."""
-        self.requested = True
         self._words[1] = 1
 
     def take(self) -> bool:
-        """Whether an interruption was requested; the request is over."""
-        requested, self.requested = self.requested, False
-        if requested:
-            self._words[1] = 0
+        """Whether an interruption was requested; the request is over, and what it was for is to be looked at next."""
+        requested = self.requested
+        self._words[1] = 0
         return requested

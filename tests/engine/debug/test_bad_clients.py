@@ -13,14 +13,14 @@ from tdvfsh.engine.debug.connection import Place
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
 from tdvfsh.engine.debug.gdb_files import ServedFiles
-from tdvfsh.engine.debug.gdb_stub import Detached, GdbStub, Killed
+from tdvfsh.engine.debug.gdb_stub import Backwards, Detached, GdbStub, Killed
 from tdvfsh.engine.debug.guest_scene import GuestScene, libraries_of
 from tdvfsh.engine.debug.halt import Halt, Resume
 from tdvfsh.engine.debug.monitor import MonitorCommands
 from tdvfsh.engine.debug.packets import LONGEST_PACKET, packet
 from tdvfsh.errors import HostError, UsageError
 from tests.engine.assembler import Program
-from tests.engine.debug.client import debugged
+from tests.engine.debug.client import Client, debugged
 from tests.engine.programs import guest, load
 
 PROGRAM = Program().ret(0).image()
@@ -65,6 +65,18 @@ def test_a_client_that_kills_ends_the_run_with_a_line(tmp_path: Path) -> None:
     assert str(guest.error) == "ended by gdb"
 
 
+def test_a_packet_while_the_guest_runs_ends_the_connection_and_another_client_is_heard(tmp_path: Path) -> None:
+    endless = Program(prologue=False).raw("90 EBFD 31C0 C3")  # again: nop; jmp again; xor eax, eax
+    with debugged(endless.image(), tmp_path) as (client, guest):
+        after_the_loop = client.pointer + 3
+        client.socket.sendall(packet(b"vCont;c") + packet(b"g") + packet(b"g"))
+        assert client.ended()
+        with Client(guest.path) as second:
+            second.ask(b"P10=" + after_the_loop.to_bytes(8, "little").hex().encode())
+            assert second.ask(b"vCont;c") == b"W00"
+    assert "gdb: connection closed: it sent a packet while the guest runs" in guest.notes
+
+
 class _Front:
     def halted(self, halt: Halt) -> Resume:
         return Resume()
@@ -92,7 +104,7 @@ def test_any_packet_is_answered_or_ends_the_session() -> None:
         def answered(command: bytes, rest: bytes) -> None:
             try:
                 answer = stub.answer(command + rest)
-            except (Detached, Killed):
+            except (Backwards, Detached, Killed):
                 return
             assert isinstance(answer, bytes | Resume)
 

@@ -21,7 +21,7 @@ from tests.engine.runs.test_real_programs import image
 
 SESSIONS: Final = Path(__file__).parent / "sessions"
 _NOISE: Final = re.compile(
-    r"^(Reading |warning: File transfers|warning: Missing auto-load|\(No debugging|determining |\[New Thread).*"
+    r"^(Reading |repeated \d+ of |warning: (File transfers|Missing auto-)|\(No debugging|determining |\[New Thread).*"
 )
 _ADDRESS: Final = re.compile(r"0x0*[0-9a-f]{5,}")
 _TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+|\[ *\d+\.\d{6}\]")
@@ -99,3 +99,13 @@ def test_a_kernel_s_accept_memory_on_two_vcpus(tmp_path: Path) -> None:
 @pytest.mark.images
 def test_grub_s_first_call_of_a_service(tmp_path: Path) -> None:
     repeated("grub", tmp_path, "exec", str(image("grub-2.12", "efi")), addresses=True)
+
+
+@pytest.mark.images
+@pytest.mark.xdist_group("real kernels")
+def test_a_module_of_grub_s_that_boots_a_kernel(tmp_path: Path) -> None:
+    repeated(
+        "grub_module", tmp_path, "boot", str(image("kernel-7-cloud", "kernel")), "--grub",
+        str(image("grub-2.12", "efi")), "--memory", "2G", "--accept", "512M", "--engine", "cpu",
+        "--fast-decompress", "--cmdline", "nokaslr", addresses=True,
+    )  # fmt: skip
