@@ -21,7 +21,7 @@ from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 
 KERNEL: Final = "kernel"
-GRUB: Final = "grub"
+GRUB: Final = "grub.names"
 _CONTENT: Final = 0xE0  # code, initialized or uninitialized data
 _DEBUG_SECTIONS: Final = (
     ".debug", ".zdebug", ".stab", ".gnu.linkonce.wi.", ".gnu.linkonce.wt.", ".gnu_debuglink", ".gnu_debugaltlink",
