@@ -68,7 +68,9 @@ class _DirectBoot:
         self._flow = flow
         self._legacy = legacy
         self._services = flow.services
-        self._firmware = FirmwarePlayer(flow.services, flow.firmware_calls)
+        self._firmware = FirmwarePlayer(
+            flow.services, flow.firmware_calls, flow.files.initrd_size, _cmdline_size(flow.files.cmdline)
+        )
         self._image: int | None = None
 
     def run(self) -> EfiStatus:
@@ -126,7 +128,7 @@ class _DirectBoot:
                 ("kernel-blob", "kernel_file", flow.files.kernel.size, [(0, flow.files.kernel.view)]),
                 ("shim-blob", "shim_file", joined_size(shims), shims),
                 ("initrd-blob", "initrd_file", flow.files.initrd_size, flow.files.initrd_pieces()),
-                ("cmdline-blob", "cmdline_file", len(flow.files.cmdline) + 1 if flow.files.cmdline else 0, []),
+                ("cmdline-blob", "cmdline_file", _cmdline_size(flow.files.cmdline), []),
             ):
                 self._firmware.run_to(mark)
                 if not size:
@@ -228,6 +230,11 @@ class _DirectBoot:
             flow.mark_freed("image")
             self._image = None
         return status
+
+
+def _cmdline_size(cmdline: str) -> int:
+    """Bytes of the blob."""
+    return len(cmdline) + 1 if cmdline else 0
 
 
 def set_load_options(flow: BootFlow, handle: int | None) -> None:

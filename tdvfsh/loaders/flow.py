@@ -10,6 +10,7 @@ from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.loaders.files import BootFiles
+from tdvfsh.loaders.pool_requests import with_pool_pages
 from tdvfsh.td.footprint import FirmwareCall
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
@@ -270,11 +271,20 @@ def shortage(
 
 
 class FirmwarePlayer:
-    """Replay of what firmware allocates by itself between the steps of a boot, as recorded."""
+    """Replay of what firmware allocates by itself between the steps of a boot, as recorded.
 
-    def __init__(self, services: BootServices, calls: Sequence[FirmwareCall]) -> None:
+    Args:
+        services: The firmware.
+        calls: What was recorded.
+        initrd_size: Bytes of the initrd that QEMU hands over, or 0.
+        cmdline_size: Bytes of its command line with the NUL, or 0.
+    """
+
+    def __init__(
+        self, services: BootServices, calls: Sequence[FirmwareCall], initrd_size: int = 0, cmdline_size: int = 0
+    ) -> None:
         self._services = services
-        self._calls = calls
+        self._calls = with_pool_pages(tuple(calls), initrd_size, cmdline_size)
         self._next = 0
         self._pages: dict[int, int] = {}
 
@@ -305,8 +315,7 @@ class FirmwarePlayer:
 
     def _allocate(self, number: int, call: FirmwareCall) -> None:
         assert call.memory_type is not None
-        pages = call.pages - (call.high_ram_pages if self._services.td.ram.high is None else 0)
         kind = EfiAllocateType.AllocateAnyPages if call.maximum is None else EfiAllocateType.AllocateMaxAddress
-        status, start = self._services.allocate_pages(kind, call.memory_type, pages, call.maximum or 0)
+        status, start = self._services.allocate_pages(kind, call.memory_type, call.pages, call.maximum or 0)
         if status is SUCCESS:
             self._pages[number] = start

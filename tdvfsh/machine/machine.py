@@ -24,7 +24,16 @@ from tdvfsh.machine.start import start_of
 from tdvfsh.notebook import table_html
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.dma import NO_DMA
-from tdvfsh.td.footprint import BOOT_LOADER, DIRECT, SHELL, FirmwareCall, FirmwareModel, FirmwareStage, check_room
+from tdvfsh.td.footprint import (
+    BOOT_LOADER,
+    DIRECT,
+    SHELL,
+    FirmwareCall,
+    FirmwareModel,
+    FirmwareStage,
+    check_room,
+    ram_end,
+)
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import SecAccept, sec_accept
 from tdvfsh.td.trust_domain import TrustDomain
@@ -180,7 +189,10 @@ class Machine:
     @property
     def firmware_calls(self) -> Sequence[FirmwareCall]:
         """What firmware allocates on its own during a boot; none is known of firmware whose map was imported."""
-        return () if self.imported_map is not None else self.stage.calls_below(self.accepted_low_end)
+        if self.imported_map is not None:
+            return ()
+        ram = self.td.ram
+        return self.stage.calls_below(self.accepted_low_end, ram_end(ram.low.end, ram.high is not None))
 
     @property
     def model(self) -> FirmwareModel:

@@ -26,7 +26,10 @@ BOOT_LOADER: Final = "boot_loader"
 SHELL: Final = "shell"
 ABOVE_4G: Final = "above_4g"
 _LARGEST_FILE: Final = 4 << 20
+_TWO_GIB: Final = 1 << 31
 _FOUR_GIB: Final = 1 << 32
+POOL_WORDS: Final = frozenset("abcdefgABCDEFGik0123456789 ")
+"""Characters of requests to a pool."""
 
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
 _MODELS: Final = Path(__file__).with_name("firmware_models")  # importlib.resources takes longer than all of this
@@ -59,8 +62,9 @@ class FirmwareCall(NamedTuple):
     """An action of firmware between two steps of a boot.
 
     Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
-    ``frees`` from its page ``offset`` on, or a free at ``address`` (in a model below 0, from the top of low RAM). Its
-    last ``high_ram_pages`` are taken only where there is RAM above 4 GiB.
+    ``frees`` from its page ``offset`` on, a free at ``address`` (in a model below 0, from the top of low RAM), or
+    requests to a ``pool`` in the words of :mod:`tdvfsh.loaders.pool_requests`, made only for an ``initrd``, only where
+    RAM ends as ``ram`` says (a value of :func:`ram_end`), or always.
     """
 
     do: str | None = None
@@ -70,7 +74,9 @@ class FirmwareCall(NamedTuple):
     frees: int | None = None
     offset: int = 0
     address: int | None = None
-    high_ram_pages: int = 0
+    pool: str = ""
+    initrd: bool = False
+    ram: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +149,16 @@ class FirmwareStage:
         middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
         return [*self.fixed, *middle, *shifted]
 
-    def calls_below(self, top: int) -> tuple[FirmwareCall, ...]:
-        """The calls as firmware makes them under a top of low RAM: every address absolute."""
+    def calls_below(self, top: int, end: str = "") -> tuple[FirmwareCall, ...]:
+        """The calls as firmware makes them under a top of low RAM: every address absolute.
+
+        Args:
+            top: In bytes.
+            end: Where RAM ends, as :func:`ram_end` says it.
+        """
         top -= self.shift(top)
-        return tuple(call if call.address is None else call._replace(address=top + call.address) for call in self.calls)
+        calls = (call if call.ram in ("", end) else FirmwareCall() for call in self.calls)  # numbers stay as they are
+        return tuple(call if call.address is None else call._replace(address=top + call.address) for call in calls)
 
     @property
     def _fixed_end(self) -> int:
@@ -285,6 +297,8 @@ def _check(model: FirmwareModel) -> None:
         if (stage.fixed and stage.fixed[0].start < 0) or (stage.top and stage.top[-1].end > 0):
             raise ValueError(f"[{name}]: a piece lies outside of RAM")
         for number, call in enumerate(stage.calls):
+            if not set(call.pool) <= POOL_WORDS:
+                raise ValueError(f"[{name}] calls: {number} has requests to a pool that are none")
             if call.frees is not None and not 0 <= call.frees < number:
                 raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is not a call before it")
 
@@ -323,6 +337,21 @@ def _stages(data: dict[str, Any], model: dict[str, Any]) -> dict[str, FirmwareSt
     """The stages in ``data``, of a machine that may be another than the rest of ``model`` was recorded on."""
     recorded = _Recorded(model.get("aligned_below", 0), data.get("vcpus", 1), model.get("stack_pages", 0))
     return {name: _stage(data[name], recorded) for name in (DIRECT, BOOT_LOADER, SHELL) if name in data}
+
+
+def ram_end(low_end: int, high_ram: bool) -> str:
+    """Where RAM ends, as far as firmware's own records of address space depend on it.
+
+    Args:
+        low_end: End of low RAM in bytes.
+        high_ram: Whether there is RAM above 4 GiB.
+
+    Returns:
+        ``high`` with RAM above 4 GiB, else ``below``, ``at`` or ``above`` 2 GiB, where q35's PCI space may begin.
+    """
+    if high_ram:
+        return "high"
+    return "at" if low_end == _TWO_GIB else "below" if low_end < _TWO_GIB else "above"
 
 
 def check_room(model: FirmwareModel, stage: str, accepted_low: int) -> None:
@@ -369,5 +398,7 @@ def _call(entry: dict[str, Any]) -> FirmwareCall:
         frees=entry.get("free"),
         offset=entry.get("offset", 0),
         address=-entry["free_top"] if "free_top" in entry else None,
-        high_ram_pages=entry.get("high_ram_pages", 0),
+        pool=entry.get("pool", ""),
+        initrd=entry.get("initrd", False),
+        ram=entry.get("ram", ""),
     )

@@ -18,7 +18,8 @@ caps       access capabilities of a descriptor where they differ from the rest: 
            with its neighbour in the DXE core's list, though GetMemoryMap shows them as one
 calls      what firmware allocates and frees between the map above and the start of the image, in order;
            pools that take whole pages are here as pages. free = N means the pages of calls[N] (counted
-           from 0), less the first "offset" pages; free_top is like below. "do" marks the caller's own steps."""
+           from 0), less the first "offset" pages; free_top is like below. "do" marks the caller's own steps;
+           pool = "…" are requests to a pool that shares pages (tdvfsh/loaders/pool_requests.py)."""
 
 
 def footprint_text(model: FirmwareModel, how: Sequence[str]) -> str:
@@ -117,10 +118,15 @@ def _piece_line(key: str, value: int, piece: Piece) -> str:
 def _call_text(call: FirmwareCall) -> str:
     if call.do is not None:
         return f'do = "{call.do}"'
+    if call.pool:
+        return (
+            f'pool = "{call.pool}"'
+            + (", initrd = true" if call.initrd else "")
+            + (f', ram = "{call.ram}"' if call.ram else "")
+        )
     if call.memory_type is not None:
         maximum = "" if call.maximum is None else f", max = {_hex(call.maximum)}"
-        high = f", high_ram_pages = {call.high_ram_pages}" if call.high_ram_pages else ""
-        return f'alloc = "{call.memory_type.name}", pages = {_hex(call.pages)}{maximum}{high}'
+        return f'alloc = "{call.memory_type.name}", pages = {_hex(call.pages)}{maximum}'
     if call.frees is not None:
         offset = f", offset = {call.offset}" if call.offset else ""
         return f"free = {call.frees}{offset}, pages = {_hex(call.pages)}"

@@ -2,7 +2,7 @@
 
 ``python -m tests.conformance.placement TSV...``; each row has sizes, firmware, loader and RAM. A kernel and an initrd
 of these sizes are made, booted with the row's firmware model, and every recorded cell is compared. The machine is a
-plain VM of one vCPU unless columns say otherwise: ``td`` (yes or no), ``vcpus``, ``accept``.
+plain VM of one vCPU unless columns say otherwise: ``td`` (yes or no), ``vcpus``, ``accept``, ``cmdline``.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ _COLUMNS: Final = (
     "result",
     *ADDRESSES,
 )
+CMDLINE: Final = "console=ttyS0,115200 earlyprintk=ttyS0,115200 efi=debug nokaslr ignore_loglevel panic=-1"
+"""What the recorded boots had, unless a column ``cmdline`` says otherwise: firmware's pools depend on its length."""
+
 REACHED_LINUX: Final = ("linux-up", "panic")
 """What the kernel did afterwards is its own business: a panic over a timer is a boot that succeeded."""
 
@@ -107,7 +110,7 @@ def boot_row(row: Row, folder: Path) -> BootResult:
         profile=profile,
         loader=LOADERS[row.cells["loader"]],
     )
-    with open_boot_files(kernel, initrds, cmdline="console=ttyS0,115200 efi=debug nokaslr") as opened:
+    with open_boot_files(kernel, initrds, cmdline=row.word("cmdline", CMDLINE)) as opened:
         return boot(options, opened.boot)
 
 
