@@ -20,6 +20,7 @@ from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.status import EfiStatus
 
 
 @dataclass(slots=True)
@@ -53,6 +54,17 @@ class DxeCore:
     def read_memory_map(self) -> MemoryMapView:
         """Everything GetMemoryMap would report now."""
         return self.map_reader.read(self.memory_map, self.bins, self.gcd, self.profile)
+
+    def set_variable(self, name: str, vendor: Guid, attributes: int, data: bytes) -> EfiStatus:
+        """SetVariable; see :meth:`tdvfsh.dxe.variables.VariableStore.set_variable` and, for the keys of Secure Boot,
+        :func:`tdvfsh.dxe.secure_boot.authenticated.set_key_variable`.
+        """
+        if name in ("PK", "KEK", "db", "dbx", "dbt"):
+            from tdvfsh.dxe.secure_boot.authenticated import is_key_variable, set_key_variable
+
+            if is_key_variable(name, vendor):
+                return set_key_variable(self.variables, name, attributes, data)
+        return self.variables.set_variable(name, vendor, attributes, data, at_runtime=self.at_runtime)
 
     def copy(self) -> DxeCore:
         """An independent core in the same state."""

@@ -93,6 +93,7 @@ class ImageServices:
         verdict: What it said of the last image.
         files: How the file at a device path is found and read.
         loaded: Called with the handle of an image that was loaded, before anything is notified of it.
+        refused_images: Entries of the image execution information table; None without Secure Boot.
         refusal: Why memory protection refused the last image; None where it did not.
     """
 
@@ -105,6 +106,7 @@ class ImageServices:
         self.files = FileBuffers(services)
         self.loaded: Callable[[int, LoadedImage], None] = lambda handle, image: None
         self.refusal: ImageRefusal | None = None
+        self.refused_images: Callable[[], tuple[bytes, ...]] | None = None
 
     def load_image(
         self,

@@ -86,28 +86,36 @@ class VariableStore:
 
     Args:
         variables: What it holds at the start.
+
+    Attributes:
+        times: Time stamps of variables that were written with time-based authentication, by vendor and name.
     """
 
-    __slots__ = ("_variables",)
+    __slots__ = ("_variables", "times")
 
     def __init__(self, variables: tuple[Variable, ...] = FIRMWARE_VARIABLES) -> None:
         self._variables = {(variable.vendor, variable.name): variable for variable in variables}
+        self.times: dict[tuple[Guid, str], bytes] = {}
 
     def copy(self) -> VariableStore:
         """An independent store with the same variables."""
-        return VariableStore(tuple(self._variables.values()))
+        twin = VariableStore(tuple(self._variables.values()))
+        twin.times = self.times.copy()
+        return twin
 
     def restart(self) -> VariableStore:
         """The store after the next start of the platform: non-volatile variables, and the firmware's own."""
         kept = tuple(one for one in self._variables.values() if one.attributes & EFI_VARIABLE_NON_VOLATILE)
-        return VariableStore(FIRMWARE_VARIABLES + kept)
+        twin = VariableStore(FIRMWARE_VARIABLES + kept)
+        twin.times = self.times.copy()
+        return twin
 
     def __len__(self) -> int:
         return len(self._variables)
 
     def __eq__(self, other: object) -> bool:
         """Whether GetNextVariableName finds the same variables in the same order."""
-        return isinstance(other, VariableStore) and list(self) == list(other)
+        return isinstance(other, VariableStore) and list(self) == list(other) and self.times == other.times
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
@@ -182,6 +190,23 @@ class VariableStore:
         if at_runtime and attributes & _NV_BS_RT != _NV_BS_RT:
             return _INVALID
         return self._store(Variable(name, vendor, attributes & _NV_BS_RT, data), None)
+
+    def replace(self, variable: Variable, time: bytes = b"") -> EfiStatus:
+        """Set a variable whose caller has been authenticated, or delete it where it has no data.
+
+        Returns:
+            EFI_OUT_OF_RESOURCES: The store is full.
+        """
+        key = variable.vendor, variable.name
+        known = self._variables.get(key)
+        if not variable.data:
+            self._variables.pop(key, None)
+            self.times.pop(key, None)
+            return SUCCESS
+        status = self._store(variable, known)
+        if status is SUCCESS and time:
+            self.times[key] = time
+        return status
 
     def _change(self, known: Variable, attributes: int, data: bytes, at_runtime: bool) -> EfiStatus:
         if at_runtime and not known.attributes & EFI_VARIABLE_RUNTIME_ACCESS:

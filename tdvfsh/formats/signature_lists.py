@@ -53,6 +53,18 @@ def _signatures(data: bytes) -> Iterator[Signature]:
         at = end
 
 
+def fills_its_lists(data: bytes) -> bool:
+    """Whether a variable is made of whole lists, each of whole entries, to its end."""
+    at = 0
+    while len(data) - at >= _LIST_HEADER.size:
+        _, list_size, header_size, signature_size = _LIST_HEADER.unpack_from(data, at)
+        room = list_size - _LIST_HEADER.size - header_size
+        if list_size > len(data) - at or signature_size <= _OWNER_SIZE or room <= 0 or room % signature_size:
+            return False
+        at += list_size
+    return at == len(data)
+
+
 def build_signature_lists(signatures: Iterable[Signature]) -> bytes:
     """A variable of lists with one entry each, in order."""
     parts = []

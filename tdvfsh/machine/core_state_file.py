@@ -4,6 +4,7 @@
 key                 value
 ==================  =================================================================================================
 variables           ``[name, vendor, attributes, hex]``
+variable_times      ``[vendor, name, hex]``: EFI_TIME of those that were set with authentication
 real_time_clock     ``start_ns``, ``time_zone``, ``daylight``, ``wakeup`` (ISO 8601, or null), ``wakeup_enabled``,
                     ``wakeup_pending``
 monotonic_count     what GetNextMonotonicCount returns next
@@ -41,6 +42,7 @@ def core_state_to_dict(core: DxeCore) -> Json:
     """Variables, clock, count, events, openings and registrations."""
     return {
         "variables": [[name, str(vendor), bits, data.hex()] for name, vendor, bits, data in core.variables],
+        "variable_times": [[str(vendor), name, time.hex()] for (vendor, name), time in core.variables.times.items()],
         "real_time_clock": _clock(core.real_time_clock),
         "monotonic_count": core.monotonic_counter.count,
         "system_table": core.system_table,
@@ -65,6 +67,8 @@ def read_core_state(core: DxeCore, data: Json) -> None:
     core.variables = VariableStore(
         tuple(Variable(name, Guid(vendor), bits, bytes.fromhex(text)) for name, vendor, bits, text in data["variables"])
     )
+    for vendor, name, time in data.get("variable_times", ()):
+        core.variables.times[Guid(vendor), name] = bytes.fromhex(time)
     clock = data["real_time_clock"]
     wakeup = None if clock["wakeup"] is None else datetime.fromisoformat(clock["wakeup"])
     core.real_time_clock = RealTimeClock(**{name: clock[name] for name in _CLOCK_FIELDS}, wakeup=wakeup)

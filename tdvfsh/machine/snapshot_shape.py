@@ -97,6 +97,7 @@ _CORE: Final = fields(
         ),
         "monotonic_count": NUMBER,
         "system_table": maybe(NUMBER),
+        "variable_times": items(row(text, text, text)),
         "protection": ranges(row(NUMBER, NUMBER, NUMBER), PAGE_SIZE),
         "opens": items(row(NUMBER, text, items(row(NUMBER, NUMBER, whole(0xFF), _COUNT)))),
         "notifies": items(row(_COUNT, text, _COUNT, items(NUMBER))),

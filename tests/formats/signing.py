@@ -12,11 +12,14 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 
 from tdvfsh.formats.pe.authenticode import authenticode_hash
 from tdvfsh.formats.pe.image import PeImage
 from tdvfsh.formats.pe.parse import parse_pe
+from tdvfsh.formats.signature_lists import EFI_CERT_TYPE_PKCS7_GUID
+from tdvfsh.uefi.guids import Guid
 
 _SPC_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
 _SPC_PE_IMAGE_DATA = bytes.fromhex("3017060a2b06010401823702010f3009030100a004a2028000")
@@ -119,3 +122,17 @@ def _pkcs7(digest: bytes, signer: Identity, chain: tuple[Identity, ...]) -> byte
     )
     whole: bytes = cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump()
     return whole
+
+
+def signed_variable(
+    name: str, vendor: Guid, attributes: int, payload: bytes, signer: Identity, *, second: int = 0, year: int = 2026
+) -> bytes:
+    """What SetVariable of a key variable takes: EFI_VARIABLE_AUTHENTICATION_2, and the payload."""
+    time = struct.pack("<HBBBBBBIhBB", year, 11, 30, 12, 0, second, 0, 0, 0, 0, 0)
+    content = name.encode("utf-16-le") + vendor.bytes_le + struct.pack("<I", attributes) + time + payload
+    options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
+    certificate = x509.load_der_x509_certificate(signer.certificate)
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
+    data = builder.add_signer(certificate, signer.key, hashes.SHA256()).sign(serialization.Encoding.DER, options)
+    header = struct.pack("<IHH16s", 24 + len(data), 0x0200, 0x0EF1, EFI_CERT_TYPE_PKCS7_GUID.bytes_le)
+    return time + header + data + payload

@@ -52,6 +52,7 @@ from tdvfsh.uefi.device_path_bytes import parse_node
 from tdvfsh.uefi.device_path_text import device_paths_from_text
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.units import MIB, parse_size
+from tests.fuzz import certificates as signed
 from tests.fuzz import disks, seeds
 from tests.fuzz.naive_pe import judge_naively
 
@@ -405,5 +406,8 @@ TARGETS: Final[dict[str, Target]] = {
     "qcow2": Target(disks.qcow2_image, disks.qcow2_images, (b"QFI\xfb", b"\x80\0\0\0\0\0\0\0"), share=10),
     "pdb": Target(pdb, seeds.databases, (b"\x0e\x11", b"\x0f\x11", b"\xff\xff", b"\0\x02\0\0"), share=30),
     "grub_modules": Target(grub_modules, seeds.module_sections, (b"mimg", b"\x7fELF\x02\x01"), share=30),
+    "certificates": Target(
+        signed.certificates, signed.signatures, (b"\x30\x82", b"\x30\x80", b"\xff\xff", b"\x06\x09"), share=20
+    ),
     "inspect": Target(inspect, seeds.anything, (b"MZ", b"PE\0\0", b"HdrS", *_MAGICS), share=20),
 }

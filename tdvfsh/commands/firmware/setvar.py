@@ -38,7 +38,7 @@ _ATTRIBUTES: Final = (
 def set_variable(shell: Shell, name: str, vendor: Guid, attributes: int, data: bytes) -> EfiStatus:
     """SetVariable of the shell's machine."""
     core = machine_of(shell).services.core
-    return core.variables.set_variable(name, vendor, attributes, data, at_runtime=core.at_runtime)
+    return core.set_variable(name, vendor, attributes, data)
 
 
 def get_variable(shell: Shell, name: str, vendor: Guid) -> Variable | None:

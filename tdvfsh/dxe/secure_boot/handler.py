@@ -10,8 +10,10 @@ from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.secure_boot.databases import databases
+from tdvfsh.dxe.secure_boot.execution_info import execution_info
 from tdvfsh.dxe.secure_boot.verification import Verdict, verify_image
 from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.status import SUCCESS
 
 _MEDIA: Final = 4
 _FIRMWARE_FILE: Final = 6
@@ -19,14 +21,20 @@ _FIRMWARE_VOLUME: Final = 7
 
 
 class ImageVerification:
-    """The handler of one machine; LoadImage asks it about every image."""
+    """The handler of one machine; LoadImage asks it about every image.
+
+    Attributes:
+        refused: Entries of the image execution information table.
+    """
 
     def __init__(self, services: BootServices) -> None:
         self._services = services
+        self.refused: tuple[bytes, ...] = ()
 
     def install(self) -> None:
         """From now on LoadImage asks."""
         self._services.images.authenticate = self.authenticate
+        self._services.images.refused_images = lambda: self.refused
 
     def authenticate(self, source: memoryview, path: DevicePath | None) -> Verdict | None:
         """The verdict on one image; None where there is none to give: Secure Boot is off, or it is firmware's own.
@@ -39,7 +47,11 @@ class ImageVerification:
         in_force = databases(self._services.core.variables)
         if in_force is None:
             return None
-        return verify_image(source, in_force)
+        verdict = verify_image(source, in_force)
+        entry = None if verdict.status is SUCCESS else execution_info(verdict, source, path)
+        if entry is not None:
+            self.refused = (*self.refused, entry)
+        return verdict
 
 
 def _is_firmware_s_own(path: DevicePath) -> bool:

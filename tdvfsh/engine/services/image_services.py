@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.secure_boot.databases import EFI_IMAGE_SECURITY_DATABASE_GUID
+from tdvfsh.dxe.secure_boot.execution_info import pack_execution_table
 from tdvfsh.engine.abi.buffers import pool_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import parse_device_path
@@ -69,6 +71,7 @@ class ImageServices:
         self._services = context.services
         self._ram = context.ram
         self._depth = 0
+        self._told = 0
         self.exit_code = 0
 
     @property
@@ -116,9 +119,21 @@ class ImageServices:
         source = memoryview(self._ram.read(source_buffer, source_size)) if source_buffer else None
         status, handle = self._services.load_image(bool(boot_policy), parent_image_handle, path, source)
         self._ram.put_u64(image_handle, handle or 0)
+        self._tell_refused()
         if handle is not None:
             self._protocols.announce(handle)
         return status
+
+    def _tell_refused(self) -> None:
+        """The image execution information table, made anew where an image was refused."""
+        images = self._services.images
+        refused = () if images.refused_images is None else images.refused_images()
+        if len(refused) == self._told:
+            return
+        self._told = len(refused)
+        table = self._context.interfaces.structure([pack_execution_table(refused)])
+        self._services.core.configuration_tables[EFI_IMAGE_SECURITY_DATABASE_GUID] = table
+        self._tables.update_configuration_tables()
 
     @service(service_names.START_IMAGE, "qqq", own_record=True)
     def start_image(self, image_handle: int, exit_data_size: int, exit_data: int) -> Answer:

@@ -76,7 +76,7 @@ class VariableServices:
         if data_size > MAXIMUM_DATA_BYTES:
             return _INVALID
         value = self._ram.read(data, data_size) if data_size else b""
-        return core.variables.set_variable(name, vendor, attributes, value, at_runtime=core.at_runtime)
+        return core.set_variable(name, vendor, attributes, value)
 
     @service(service_names.QUERY_VARIABLE_INFO, "dqqq")
     def query_variable_info(

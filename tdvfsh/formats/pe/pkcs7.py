@@ -75,6 +75,57 @@ def stands_above(certificate: bytes, signature: Authenticode) -> bool:
     return any(_issued(certificate, below) for below in signature.chain)
 
 
+def signed_by(data: bytes, content: bytes, certificate: bytes) -> bool:
+    """Whether a detached PKCS#7 signature over ``content`` verifies with a certificate of, or above, its signer.
+
+    Args:
+        data: SignedData, in a ContentInfo or not: SetVariable takes both.
+        content: What was signed.
+        certificate: The one to trust, in DER.
+
+    Raises:
+        HostError: The extra is not installed.
+    """
+    signer = _detached(data)
+    if signer is None:
+        return False
+    info, own, chain = signer
+    try:
+        intact = _intact(info, own, content)
+    except Exception:  # attributes that are not what they should be
+        return False
+    return intact and (certificate in chain or any(_issued(certificate, below) for below in chain))
+
+
+def top_certificate(data: bytes) -> bytes | None:
+    """The last certificate of the chain that a detached signature brings; None for bytes that are not one.
+
+    Raises:
+        HostError: The extra is not installed.
+    """
+    signer = _detached(data)
+    return None if signer is None else signer[2][-1]
+
+
+def _detached(data: bytes) -> tuple[Any, Any, tuple[bytes, ...]] | None:
+    """Signer's record, its certificate, and the chain."""
+    cms = _module("asn1crypto.cms")
+    if len(data) > LARGEST:
+        return None
+    try:
+        try:
+            signed = cms.ContentInfo.load(data)["content"]
+            signers = signed["signer_infos"]
+        except Exception:
+            signed = cms.SignedData.load(data)
+            signers = signed["signer_infos"]
+        certificates = {choice.chosen.dump(): choice.chosen for choice in signed["certificates"]}
+        own = next((der for der, one in certificates.items() if _signed_by(signers[0], one)), None)
+        return None if own is None else (signers[0], certificates[own], _chain(own, certificates))
+    except Exception:  # as in read_authenticode
+        return None
+
+
 def to_be_signed(certificate: bytes) -> bytes | None:
     """The part of a certificate whose hash the EFI_CERT_X509_SHA* entries of dbx hold; None for bytes that are none."""
     x509 = _module("asn1crypto.x509")
