@@ -26,7 +26,6 @@ EFI_VARIABLE_APPEND_WRITE: Final = 0x40
 _ACCESS: Final = EFI_VARIABLE_BOOTSERVICE_ACCESS | EFI_VARIABLE_RUNTIME_ACCESS
 _NV_BS_RT: Final = EFI_VARIABLE_NON_VOLATILE | _ACCESS
 _KNOWN: Final = 0x7F
-_AUTHENTICATED: Final = EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS | EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 _NV_STORE_BYTES: Final = 0x40000 - 0x48 - 0x1C  # without the headers of the firmware volume and of the store
 _VOLATILE_STORE_BYTES: Final = 0x40000 - 0x1C
 _HEADER_BYTES: Final = 60  # AUTHENTICATED_VARIABLE_HEADER
@@ -172,10 +171,12 @@ class VariableStore:
             EFI_UNSUPPORTED: The count-based authentication that UEFI has deprecated.
             EFI_SECURITY_VIOLATION: Time-based authentication: this firmware accepts no signature.
         """
-        if not name or not _may_set(attributes) or _name_bytes(name) + len(data) > _MAXIMUM_BYTES:
+        if not name or attributes & ~_KNOWN:
             return _INVALID
         if attributes & EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS:
             return EfiStatus.EFI_UNSUPPORTED
+        if not _may_set(attributes) or _name_bytes(name) + len(data) > _MAXIMUM_BYTES:
+            return _INVALID
         if attributes & EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS:
             return EfiStatus.EFI_SECURITY_VIOLATION
         if vendor == EFI_GLOBAL_VARIABLE_GUID and name in _READ_ONLY:
@@ -245,7 +246,7 @@ class VariableStore:
         """
         if not attributes:
             return VariableInfo(_INVALID)
-        if not attributes & _KNOWN:
+        if not attributes & _KNOWN or attributes & EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS:
             return VariableInfo(EfiStatus.EFI_UNSUPPORTED)
         if not attributes & EFI_VARIABLE_BOOTSERVICE_ACCESS:
             return VariableInfo(_INVALID)
@@ -254,7 +255,7 @@ class VariableStore:
         volatile = not attributes & EFI_VARIABLE_NON_VOLATILE
         if volatile and attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD:
             return VariableInfo(_INVALID)
-        if attributes & (EFI_VARIABLE_HARDWARE_ERROR_RECORD | EFI_VARIABLE_AUTHENTICATED_WRITE_ACCESS):
+        if attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD:
             return VariableInfo(EfiStatus.EFI_UNSUPPORTED)
         free = self._free(attributes)
         total = _VOLATILE_STORE_BYTES if volatile else _NV_STORE_BYTES
@@ -277,8 +278,7 @@ def _name_bytes(name: str) -> int:
 
 def _may_set(attributes: int) -> bool:
     return (
-        not attributes & ~_KNOWN
-        and not attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD
-        and attributes & _AUTHENTICATED != _AUTHENTICATED
+        not attributes & EFI_VARIABLE_HARDWARE_ERROR_RECORD
+        and attributes & _KNOWN != EFI_VARIABLE_NON_VOLATILE
         and attributes & _ACCESS != EFI_VARIABLE_RUNTIME_ACCESS
     )

@@ -53,15 +53,16 @@ def store_with(*variables: tuple[str, int]) -> VariableStore:
     [
         (BS, SUCCESS),
         (NV | BS | RT, SUCCESS),
-        (NV, NOT_FOUND),
+        (NV, INVALID),
         (0, NOT_FOUND),
         (RT, INVALID),
         (NV | RT, INVALID),
         (BS | 0x80, INVALID),
         (BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, INVALID),
         (NV | BS | COUNTED, EfiStatus.EFI_UNSUPPORTED),
+        (RT | COUNTED, EfiStatus.EFI_UNSUPPORTED),
         (NV | BS | RT | TIMED, EfiStatus.EFI_SECURITY_VIOLATION),
-        (NV | BS | COUNTED | TIMED, INVALID),
+        (NV | BS | COUNTED | TIMED, EfiStatus.EFI_UNSUPPORTED),
     ],
 )
 def test_a_new_variable_needs_attributes_that_go_together(attributes: int, status: EfiStatus) -> None:
@@ -140,6 +141,8 @@ def test_the_firmware_s_own_variables_can_be_read_only() -> None:
         (BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, INVALID),
         (NV | BS | EFI_VARIABLE_HARDWARE_ERROR_RECORD, EfiStatus.EFI_UNSUPPORTED),
         (NV | BS | COUNTED, EfiStatus.EFI_UNSUPPORTED),
+        (RT | COUNTED, EfiStatus.EFI_UNSUPPORTED),
+        (COUNTED, EfiStatus.EFI_UNSUPPORTED),
         (NV | BS | RT | TIMED, SUCCESS),
         (BS, SUCCESS),
         (NV | BS | RT, SUCCESS),

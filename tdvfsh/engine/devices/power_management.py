@@ -14,6 +14,8 @@ from tdvfsh.engine.errors import GuestReset
 PM1_EVENT: Final = 0x600
 PM1_CONTROL: Final = 0x604
 PM_TIMER: Final = 0x608
+GENERAL_EVENTS: Final = 0x620
+GENERAL_EVENTS_SIZE: Final = 16
 PM_SIZE: Final = 0x80
 PM_TIMER_HZ: Final = 3_579_545
 _CONTROL: Final = PM1_CONTROL - PM1_EVENT
@@ -22,7 +24,7 @@ _SCI_ENABLED: Final = 1
 _SLEEP_ENABLE: Final = 1 << 13
 _SLEEP_TYPE: Final = 7 << 10
 _ONES: Final = 0xFFFFFFFF
-_GENERAL_EVENTS: Final = range(0x20, 0x30)
+_GENERAL_EVENTS: Final = range(GENERAL_EVENTS - PM1_EVENT, GENERAL_EVENTS - PM1_EVENT + GENERAL_EVENTS_SIZE)
 _SMI: Final = range(0x30, 0x38)
 
 

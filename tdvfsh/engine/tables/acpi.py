@@ -18,6 +18,7 @@ from tdvfsh.engine.devices.cmos import INDEX as CMOS_PORT
 from tdvfsh.engine.devices.cmos import PORTS as CMOS_PORTS
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.devices.pci import RESET as RESET_PORT
+from tdvfsh.engine.devices.power_management import GENERAL_EVENTS, GENERAL_EVENTS_SIZE
 from tdvfsh.engine.devices.power_management import PM1_CONTROL as PM1A_CONTROL_PORT
 from tdvfsh.engine.devices.power_management import PM1_EVENT as PM1A_EVENT_PORT
 from tdvfsh.engine.devices.power_management import PM_TIMER as PM_TIMER_PORT
@@ -100,7 +101,7 @@ def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0, pci: PciHost | None
         data.extend(table.ljust(align_up(len(table), _TABLE_ALIGNMENT), b"\0"))
         return address
 
-    dsdt = add(_table(b"DSDT", 2, _dsdt(pci)))
+    dsdt = add(_table(b"DSDT", 2, _dsdt(vcpus, pci)))
     listed = [add(_fadt(base, dsdt)), add(_table(b"APIC", _MADT_REVISION, _madt(vcpus, mailbox)))]
     mcfg = None if pci is None else pci.mcfg()
     if mcfg is not None:
@@ -147,7 +148,8 @@ def _fadt(facs: int, dsdt: int) -> bytes:
         56: struct.pack("<I", PM1A_EVENT_PORT),
         64: struct.pack("<I", PM1A_CONTROL_PORT),
         76: struct.pack("<I", PM_TIMER_PORT),
-        88: struct.pack("<BBBB", 4, 2, 0, 4),  # lengths of PM1 event, PM1 control, PM2 control and timer
+        80: struct.pack("<I", GENERAL_EVENTS),
+        88: struct.pack("<BBBBB", 4, 2, 0, 4, GENERAL_EVENTS_SIZE),  # PM1 event, PM1 control, PM2 control, timer, GPE0
         96: struct.pack("<HH", _NO_C2_LATENCY, _NO_C3_LATENCY),
         109: struct.pack("<H", _VGA_NOT_PRESENT),
         112: struct.pack("<I", flags),
@@ -158,6 +160,7 @@ def _fadt(facs: int, dsdt: int) -> bytes:
         148: _port(PM1A_EVENT_PORT, 32, _WORD_ACCESS),
         172: _port(PM1A_CONTROL_PORT, 16, _WORD_ACCESS),
         208: _port(PM_TIMER_PORT, 32, _DWORD_ACCESS),
+        220: _port(GENERAL_EVENTS, 8 * GENERAL_EVENTS_SIZE, _BYTE_ACCESS),
     }
     table = bytearray(_FADT_SIZE)
     for offset, field in fields.items():
@@ -181,12 +184,13 @@ def _madt(vcpus: int, mailbox: int) -> bytes:
     return b"".join(entries)
 
 
-def _dsdt(pci: PciHost | None) -> bytes:
+def _dsdt(vcpus: int, pci: PciHost | None) -> bytes:
     sleep_type = aml.integer(SLEEP_TYPE_S5)
     bridge = b"" if pci is None else pci.device()
     return aml.named(r"\_S5", aml.package(sleep_type, sleep_type, aml.integer(0), aml.integer(0))) + aml.scope(
         r"\_SB",
         bridge,
+        *(_processor(vcpu) for vcpu in range(vcpus)),
         aml.device(
             "RTC",
             aml.named("_HID", aml.eisa_id("PNP0B00")),
@@ -200,3 +204,8 @@ def _dsdt(pci: PciHost | None) -> bytes:
             aml.named("_CRS", aml.resource_template(aml.io_ports(SERIAL_PORT, SERIAL_PORTS), aml.irq(SERIAL_IRQ))),
         ),
     )
+
+
+def _processor(vcpu: int) -> bytes:
+    """The device of a processor, whose number is the one of its local APIC."""
+    return aml.device(f"C{vcpu:03X}", aml.named("_HID", aml.text("ACPI0007")), aml.named("_UID", aml.integer(vcpu)))

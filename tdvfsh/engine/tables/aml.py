@@ -10,6 +10,7 @@ from typing import Final
 
 _ZERO, _ONE, _BYTE, _WORD, _DWORD, _QWORD = 0x00, 0x01, 0x0A, 0x0B, 0x0C, 0x0E
 _NAME, _SCOPE, _BUFFER, _PACKAGE, _EXTENDED, _DEVICE = 0x08, 0x10, 0x11, 0x12, 0x5B, 0x82
+_STRING: Final = 0x0D
 _ROOT, _DUAL_NAME = b"\\", b"\x2e"
 _IO_PORTS, _IRQ, _END = 0x47, 0x22, 0x79
 _DOUBLE_WORDS, _WORDS, _QUAD_WORDS = 0x87, 0x88, 0x8A
@@ -77,6 +78,11 @@ def package(*elements: bytes) -> bytes:
 def buffer(data: bytes) -> bytes:
     """``Buffer () { data }``."""
     return bytes([_BUFFER]) + _counted(integer(len(data)) + data)
+
+
+def text(value: str) -> bytes:
+    """A string."""
+    return bytes([_STRING]) + value.encode("ascii") + b"\0"
 
 
 def eisa_id(text: str) -> bytes:

@@ -21,7 +21,8 @@ LIBRARIES: Final = (
     "libc6", "libacl1", "libapparmor1", "libbsd0", "libmd0", "libcrypt1", "libegl1", "libglvnd0", "libgbm1", "libgles2",
     "libgmp10", "libgcc-s1", "libipsec-mb2", "libjpeg62-turbo", "libjudydebian1", "libkmod2", "libmpfr6", "libsctp1",
     "libstdc++6", "libxxhash0", "zlib1g", "libdrm2", "libexpat1", "libssl3t64", "libzstd1", "liblzma5", "libfdt1",
-    "libglib2.0-0t64", "libpcre2-8-0", "libatomic1", "libffi8", "libmount1", "libblkid1", "libselinux1",
+    "libglib2.0-0t64", "libpcre2-8-0", "libatomic1",
+    "libffi8", "libmount1", "libblkid1", "libselinux1", "libsystemd0", "libcap2",
 )  # fmt: skip
 """Packages of the libraries that the programs of these tests are linked with."""
 

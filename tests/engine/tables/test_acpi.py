@@ -110,6 +110,17 @@ def test_fadt_and_madt_are_of_acpi_6_4_and_the_clock_is_a_device(one: Reader) ->
     assert bytes.fromhex("4701700070000002") in dsdt[at : at + 48]  # its two ports
 
 
+def test_every_processor_of_the_madt_is_a_device() -> None:
+    dsdt = Reader(acpi_tables(BASE, 3)).dsdt()
+    assert dsdt.count(b"ACPI0007") == 3
+    assert all(name in dsdt for name in (b"C000", b"C001", b"C002"))
+
+
+def test_general_events_have_their_registers_in_both_forms(one: Reader) -> None:
+    assert (one.fadt(80, "I"), one.fadt(92, "B")) == (0x620, 16)
+    assert (one.fadt(220, "B"), one.fadt(221, "B"), one.fadt(224, "Q")) == (1, 128, 0x620)
+
+
 def test_the_fadt_denies_the_hardware_that_is_not_there(one: Reader) -> None:
     boot = one.fadt(109, "H")
     assert boot & 1 << 2  # no VGA
