@@ -180,9 +180,6 @@ class FileSystemProtocol:
         try:
             if not file.parts or not file.writable:
                 return EfiStatus.EFI_WARN_DELETE_FAILURE
-            info = self._volume.info(file.parts)
-            if info is None or "r" in info.attributes:
-                return EfiStatus.EFI_WARN_DELETE_FAILURE
             self._volume.remove(file.parts)
         except FileSystemError:
             return EfiStatus.EFI_WARN_DELETE_FAILURE
