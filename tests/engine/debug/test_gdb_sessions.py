@@ -24,6 +24,7 @@ _NOISE: Final = re.compile(
     r"^(Reading |repeated \d+ of |warning: (File transfers|Missing auto-)|\(No debugging|determining |\[New Thread).*"
 )
 _ADDRESS: Final = re.compile(r"0x0*[0-9a-f]{5,}")
+_HANDLE: Final = re.compile(r"\bimage=0x[0-9a-f]+")
 _TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+|\[ *\d+\.\d{6}\]")
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb (Debian: gdb)")
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb (
 def normal(text: str, addresses: bool) -> list[str]:
     """Lines that count, as they count."""
     lines = [_TIME.sub("TIME", line.rstrip()) for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
-    return lines if addresses else [_ADDRESS.sub("ADDRESS", line) for line in lines]
+    return lines if addresses else [_HANDLE.sub("image=HANDLE", _ADDRESS.sub("ADDRESS", line)) for line in lines]
 
 
 def repeated(name: str, folder: Path, *words: str, addresses: bool = False) -> None:
