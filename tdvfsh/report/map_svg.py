@@ -9,7 +9,7 @@ from typing import Final
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
 from tdvfsh.report.modelled_text import ModelledSeconds, range_text
-from tdvfsh.report.page_data import facts_line
+from tdvfsh.report.page.values import facts_line
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_seconds, human_size

@@ -44,6 +44,6 @@ def report_text(
         from tdvfsh.report.map_svg import map_svg
 
         return map_svg(file)
-    from tdvfsh.report.page import page_html
+    from tdvfsh.report.page.html import page_html
 
     return page_html(file, compared, measured)

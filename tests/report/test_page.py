@@ -21,7 +21,7 @@ from tdvfsh.history.facts import JournalFacts
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.map_svg import map_svg
-from tdvfsh.report.page import page_html
+from tdvfsh.report.page.html import page_html
 from tdvfsh.report.report_file import report_text
 from tdvfsh.report.trace_file import trace_of_boot, trace_of_machine
 from tdvfsh.shell.drives.memoryfiles import MemoryFileSystem

@@ -23,7 +23,7 @@ from tdvfsh.images.fetch import fetch
 from tdvfsh.images.make import make_initrd
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boots.compare_text import compared_rows
-from tdvfsh.report.page import page_html
+from tdvfsh.report.page.html import page_html
 from tdvfsh.report.trace_file import trace_of_boot
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.units import GIB, TIB

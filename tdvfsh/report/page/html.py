@@ -19,7 +19,7 @@ from tdvfsh.history.boot_story import StoryStep, failing_step
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.report.boots.compare_text import ComparedRow, alike_rows
 from tdvfsh.report.modelled_text import cell_text
-from tdvfsh.report.page_data import facts_line, page_values
+from tdvfsh.report.page.values import facts_line, page_values
 from tdvfsh.td.cost import CONSTANTS
 from tdvfsh.td.cost.constants import value_text
 from tdvfsh.trace.file import TraceFile
@@ -60,7 +60,7 @@ def page_html(file: TraceFile, compared: Sequence[ComparedRow] = (), measured: M
     accepts = _accept_rows(facts.accepts)
     alike = [row._replace(on_demand=options) for row, options in alike_rows(compared)]
     environment = Environment(
-        loader=PackageLoader("tdvfsh.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("tdvfsh.report.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     values = json.dumps(page_values(facts, alike, failing), separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join(template_text(name) for name in _SCRIPTS)
@@ -103,7 +103,7 @@ def _measured(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 def template_text(name: str) -> str:
     """A file of the templates' folder."""
-    return (files("tdvfsh.report") / "templates" / name).read_text("utf-8")
+    return (files("tdvfsh.report.page") / "templates" / name).read_text("utf-8")
 
 
 def _title(file: TraceFile) -> str:

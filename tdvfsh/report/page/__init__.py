@@ -1,0 +1,1 @@
+"""The page: HTML with its scripts, and the values that they read."""
