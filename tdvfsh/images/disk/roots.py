@@ -18,6 +18,7 @@ from tdvfsh.units import KIB, MIB
 _TIMES: Final = ("atime", "ctime", "mtime", "crtime")
 _EXTRA_TIMES: Final = ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra")
 _SUITE: Final = "trixie"
+_TREE: Final = '"$tree"'
 _DEBIAN: Final = ("systemd-sysv", "udev", "login", "procps", "util-linux")
 
 
@@ -76,7 +77,7 @@ class DebianRoot:
     """
 
     size = 640 * MIB
-    packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
+    packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
 
     def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
         """See :class:`Root`. The file system is made inside of the namespace, where root's files are root's."""
@@ -85,8 +86,8 @@ class DebianRoot:
             raise HostError("this machine's apt sources name no Debian archive")
         initrd, script = folder / "initrd.img", folder / "finish"
         initrd.write_bytes(disk_initrd(parts))
-        make = _mke2fs(tools["mke2fs"], image, offset, self.size, "$1")
-        command = " ".join('"$1"' if word == "$1" else shlex.quote(word) for word in make)
+        make = _mke2fs(tools["mke2fs"], image, offset, self.size, _TREE)
+        command = " ".join(_TREE if word == _TREE else shlex.quote(word) for word in make)
         script.write_text(_FINISH.format(kernel=parts.kernel, initrd=initrd, command=command), encoding="utf-8")
         script.chmod(0o755)
         line = source_line(archives[0], _SUITE, folder)
@@ -104,5 +105,10 @@ echo '/dev/vda2 / ext4 defaults 0 1' > "$1/etc/fstab"
 echo tdvfsh > "$1/etc/hostname"
 sed -i 's/^root:[^:]*:/root::/' "$1/etc/shadow"
 : > "$1/etc/machine-id"
+# what is mounted in it while mmdebstrap works stays out
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+tar -C "$1" --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf - . |
+  tar -C "$tree" --numeric-owner -xpf -
 {command}
 """

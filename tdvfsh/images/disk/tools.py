@@ -22,6 +22,7 @@ _SETTINGS: Final = {
     "E2FSPROGS_FAKE_TIME": str(TIME),
     "MKE2FS_DETERMINISTIC": "1",
 }
+_SAID: Final = 3
 _LONGEST: Final = 1800
 _REPLACED: Final = ("MTOOLS", "E2FS", "MKE2FS")
 
@@ -62,4 +63,4 @@ def run_tool(command: Sequence[str], text: str = "") -> None:
         raise HostError(f"{name} did not end within {_LONGEST // 60} minutes") from None
     if ended.returncode:
         said = (ended.stderr or ended.stdout).decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-        raise HostError(f"{name} failed with status {ended.returncode}: {said[-1]}")
+        raise HostError(f"{name} failed with status {ended.returncode}: {' / '.join(said[-_SAID:])}")

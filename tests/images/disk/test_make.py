@@ -143,7 +143,8 @@ _MMDEBSTRAP = """\
 # stands in for mmdebstrap: a system of four files, finished by the hook
 set -e
 root=$(mktemp -d)
-mkdir -p $root/boot $root/etc $root/usr/bin
+mkdir -p $root/boot $root/etc $root/usr/bin $root/proc/1
+touch $root/proc/1/auxv; chmod 755 $root
 echo 'root:*:20000:0:99999:7:::' > $root/etc/shadow
 echo program > $root/usr/bin/program
 for word; do
@@ -187,6 +188,11 @@ def test_a_full_disk_has_the_system_that_mmdebstrap_made_with_the_disk_s_kernel(
     for inner, data in expected.items():
         tool("debugfs", "-R", f"dump {inner} {out}", root)
         assert out.read_bytes() == data
+    assert "proc" in tool("debugfs", "-R", "ls -p /", root)
+    assert [line.split("/")[5] for line in tool("debugfs", "-R", "ls -p /proc", root).splitlines() if line] == [
+        ".",
+        "..",
+    ]
 
 
 def test_an_mmdebstrap_that_fails_or_is_missing_leaves_no_disk(
