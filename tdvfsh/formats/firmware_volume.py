@@ -52,7 +52,23 @@ def security_core(view: Buffer | ByteSource, path: str) -> FirmwareFile | None:
     return next((file for file in cores if file.name in (OVMF_SEC_GUID, INTEL_TDX_SEC_GUID)), None)
 
 
+def missing_bytes(view: Buffer | ByteSource, path: str) -> int:
+    """How many bytes a volume goes on beyond the end of its file: more than 0 where the file was cut."""
+    source = ByteSource(view, path)
+    for start, length in _headers(source):
+        header = source.peek(start, _VOLUME_HEADER.unpack(source.peek(start, _VOLUME_HEADER.size))[3])
+        words = struct.iter_unpack("<H", header[: len(header) & ~1])
+        if length > source.size - start and not sum(word for (word,) in words) & 0xFFFF:
+            return length - (source.size - start)
+    return 0
+
+
 def _volumes(source: ByteSource) -> Iterator[tuple[int, int]]:
+    return ((start, length) for start, length in _headers(source) if length <= source.size - start)
+
+
+def _headers(source: ByteSource) -> Iterator[tuple[int, int]]:
+    """Offset and length of each volume, which may go on beyond the end of the file."""
     at = 0
     for _ in range(_MAX_VOLUMES):
         found = source.find(_SIGNATURE, at)
@@ -61,11 +77,11 @@ def _volumes(source: ByteSource) -> Iterator[tuple[int, int]]:
         start = found - _SIGNATURE_OFFSET
         header = source.peek(start, _VOLUME_HEADER.size) if start >= 0 else b""
         length = _VOLUME_HEADER.unpack(header)[0] if len(header) == _VOLUME_HEADER.size else 0
-        if _VOLUME_HEADER.size < length <= source.size - start:
+        at = found + len(_SIGNATURE)
+        if length > _VOLUME_HEADER.size:
             yield start, length
-            at = start + length
-        else:
-            at = found + len(_SIGNATURE)
+            if length <= source.size - start:
+                at = start + length
 
 
 def _files(source: ByteSource, offset: int, length: int) -> Iterator[FirmwareFile]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import FormatError
-from tdvfsh.formats.firmware_volume import firmware_files
+from tdvfsh.formats.firmware_volume import firmware_files, missing_bytes
 from tdvfsh.formats.mapped import copy_of, open_mapped
 from tdvfsh.formats.tdvf import TdvfMetadata, TdvfSection, TdvfSectionType, find_tdvf, parse_tdvf
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
@@ -86,12 +86,26 @@ def open_firmware(path: str | Path, variables: str | Path | None = None) -> Iter
         size = sum(map(len, pieces))
         if not size or size % _GRANULARITY or size > _LARGEST:
             limits = f"{human_size(_GRANULARITY)} to {human_size(_LARGEST)}, in steps of {human_size(_GRANULARITY)}"
-            raise FormatError(name, f"not a firmware image: {size:,} bytes, where firmware has {limits}")
+            why = f"not a firmware image: {size:,} bytes, where firmware has {limits}"
+            if variables is None and _is_code(pieces[0], name):
+                why += f"; it is the code alone, which 'cat VARS {Path(name).name}' joins to its variable store"
+            raise FormatError(name, why)
         data = b"".join(map(copy_of, pieces))
         found = find_tdvf(data, name)
         if found is None and not firmware_files(data, name):
             raise FormatError(name, "not a firmware image: it has neither a firmware volume nor TDX metadata")
+        missing = missing_bytes(data, name)
+        if missing:
+            raise FormatError(name, f"the file is cut: a firmware volume goes on {missing:,} bytes beyond its end")
         yield FirmwareImage(name, data, None if found is None else parse_tdvf(data, name))
+
+
+def _is_code(data: memoryview, name: str) -> bool:
+    """Whether a file ends as firmware does, with TDX metadata that is found from its end."""
+    try:
+        return _GRANULARITY <= len(data) <= _LARGEST and find_tdvf(data, name) is not None
+    except FormatError:
+        return False
 
 
 def layout_of_plain_vm(image: FirmwareImage) -> FirmwareLayout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,20 @@ def test_options_that_do_not_apply_are_misuse(
 def test_firmware_has_a_size_of_whole_64_kib(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="in steps of 64 KiB"), opened(tmp_path, bytes(96 * KIB + 1)):
         pass
+
+
+def test_a_file_that_was_cut_inside_of_a_volume_is_refused(tmp_path: Path) -> None:
+    header = struct.pack("<16x16xQ4sIHHHBBIIQ", 2 * SIZE, b"_FVH", 0, 72, 0, 0, 0, 2, 1, SIZE, 0)
+    checksum = -sum(word for (word,) in struct.iter_unpack("<H", header)) & 0xFFFF
+    header = header[:50] + struct.pack("<H", checksum) + header[52:]
+    data = made_firmware(b"")
+    whole = header + data[len(header) :]
+    with pytest.raises(FormatError, match=f"cut: a firmware volume goes on {SIZE:,} bytes beyond its end"):
+        opened(tmp_path, whole).__enter__()
+    with opened(tmp_path, whole[:50] + bytes((whole[50] ^ 1,)) + whole[51:]):
+        pass  # its checksum says that it is not a volume
+
+
+def test_the_code_of_a_split_image_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"the code alone, which 'cat VARS .*' joins to its variable store"):
+        opened(tmp_path, bytes(0x1000) + made_firmware(b"")).__enter__()
