@@ -66,13 +66,12 @@ class Cures:
 
 
 def cures_of(result: BootResult) -> Cures | None:
-    """What would cure a boot; None where it booted, and where there is nothing to accept or firmware dies.
+    """What would cure a boot; None where it booted, and where there is nothing to accept or firmware did not accept.
 
     The boot is made again for each size and option that is tried, so this takes as long as a dozen boots.
     """
     options = result.machine.options
-    machine = result.machine
-    if result.booted or not options.td or machine.imported_map is not None or machine.broken is not None:
+    if result.booted or not options.td or result.machine.imported_map is not None:
         return None
     if result.status in _NOT_TRUSTED:  # no memory makes a signature
         return Cures(result, None, ())

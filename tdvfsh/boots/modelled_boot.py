@@ -206,7 +206,7 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
         on_demand=machine.on_demand,
         files=files,
         firmware_image=machine.firmware_image,
-        firmware_calls=machine.firmware_calls,
+        firmware_calls=machine.firmware_calls(files.initrd_size),
         kaslr_seed=options.kaslr_seed,
         dma=machine.dma,
         measurement=options.measures_with,

@@ -251,6 +251,7 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
         help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
     )  # fmt: skip
     parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
+    parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines, which 'report' draws")
     parser.add_argument(
         "--quote-key", metavar="FILE",
         help="answer GetQuote with quotes signed by this key, which 'measure --make-test-key' made",

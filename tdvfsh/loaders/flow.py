@@ -11,7 +11,7 @@ from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.pool_requests import with_pool_pages
-from tdvfsh.td.footprint import FirmwareCall
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

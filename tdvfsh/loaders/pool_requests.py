@@ -25,7 +25,7 @@ from functools import cache
 from typing import Final
 
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_OVERHEAD
-from tdvfsh.td.footprint import FirmwareCall
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SIZE
 

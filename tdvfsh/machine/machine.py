@@ -24,11 +24,11 @@ from tdvfsh.machine.start import start_of
 from tdvfsh.notebook import table_html
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.dma import NO_DMA
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.td.footprint import (
     BOOT_LOADER,
     DIRECT,
     SHELL,
-    FirmwareCall,
     FirmwareModel,
     FirmwareStage,
     check_room,
@@ -186,13 +186,16 @@ class Machine:
         """The memory map that the machine was started from, or None."""
         return None if self.start.imported is None else self.start.imported.descriptors
 
-    @property
-    def firmware_calls(self) -> Sequence[FirmwareCall]:
-        """What firmware allocates on its own during a boot; none is known of firmware whose map was imported."""
+    def firmware_calls(self, initrd_size: int = 0) -> Sequence[FirmwareCall]:
+        """What firmware allocates on its own during a boot; none is known of firmware whose map was imported.
+
+        Args:
+            initrd_size: Bytes of the initrd that a direct boot gets by fw_cfg.
+        """
         if self.imported_map is not None:
             return ()
         ram = self.td.ram
-        return self.stage.calls_below(self.accepted_low_end, ram_end(ram.low.end, ram.high is not None))
+        return self.stage.calls_below(self.accepted_low_end, ram_end(ram.low.end, ram.high is not None), initrd_size)
 
     @property
     def model(self) -> FirmwareModel:

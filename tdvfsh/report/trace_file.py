@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tdvfsh.boots.explanation import Cures
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.machine.machine import Machine
+from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boots.boot_json import boot_dict
 from tdvfsh.trace.file import TraceFile
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware.run import FirmwareRun
 
 
 def trace_of_machine(machine: Machine, image_bytes: int = 0, boot: dict[str, Any] | None = None) -> TraceFile:
@@ -29,6 +33,22 @@ def trace_of_machine(machine: Machine, image_bytes: int = 0, boot: dict[str, Any
         twin.services.memory_map_view().descriptors,
         machine.trace.records,
         boot,
+    )
+
+
+def trace_of_firmware(run: FirmwareRun, options: TdOptions) -> TraceFile:
+    """The journal of real firmware from its reset vector, which finds no map of anybody's.
+
+    Args:
+        run: The run as it is now.
+        options: The TD or plain VM.
+    """
+    own = dict.fromkeys(("accept", "on_demand"), "the firmware's own")
+    return TraceFile(
+        options.as_dict() | own | {"firmware_model": run.image.path},
+        tuple((span.start, span.end) for span in run.td.ram.spans),
+        (),
+        run.trace.records,
     )
 
 

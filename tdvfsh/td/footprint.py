@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.td.dma import NO_DMA, DmaRules
+from tdvfsh.td.firmware_calls import FirmwareCall, parse_calls
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
@@ -58,27 +59,6 @@ class OutsideRange(NamedTuple):
     in_td: bool
 
 
-class FirmwareCall(NamedTuple):
-    """An action of firmware between two steps of a boot.
-
-    Exactly one is meant: a step mark ``do``, an allocation of ``memory_type``, a free of the pages of the call numbered
-    ``frees`` from its page ``offset`` on, a free at ``address`` (in a model below 0, from the top of low RAM), or
-    requests to a ``pool`` in the words of :mod:`tdvfsh.loaders.pool_requests`, made only for an ``initrd``, only where
-    RAM ends as ``ram`` says (a value of :func:`ram_end`), or always.
-    """
-
-    do: str | None = None
-    memory_type: EfiMemoryType | None = None
-    pages: int = 0
-    maximum: int | None = None
-    frees: int | None = None
-    offset: int = 0
-    address: int | None = None
-    pool: str = ""
-    initrd: bool = False
-    ram: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class FirmwareStage:
     """A map and what follows.
@@ -91,6 +71,8 @@ class FirmwareStage:
             aligned, so everything under it lies lower, and the free piece above it is larger, by what the top of low
             RAM has over a multiple of 2 MiB (recorded: tests/recordings/round2/maps, 2815M). PEI's stack stays.
         vcpus: vCPUs of the machine that was recorded.
+        larger_initrds: ``(bytes, calls)``, ascending: the calls where the initrd has more bytes than that. A small one
+            lies in a block of firmware's pools, which then run out of room sooner or later than with another one.
         stack_pages: Pages by which PEI's stack lies lower for each vCPU more: OVMF's PEI counts a stack for each into
             the memory that it leaves for S3, in firmware that has no S3, too.
     """
@@ -101,6 +83,7 @@ class FirmwareStage:
     aligned_below: int = 0
     vcpus: int = 1
     stack_pages: int = 0
+    larger_initrds: tuple[tuple[int, tuple[FirmwareCall, ...]], ...] = ()
 
     def shift(self, top: int) -> int:
         """Bytes by which the pieces under the aligned block lie lower where low RAM ends at ``top``."""
@@ -149,15 +132,17 @@ class FirmwareStage:
         middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
         return [*self.fixed, *middle, *shifted]
 
-    def calls_below(self, top: int, end: str = "") -> tuple[FirmwareCall, ...]:
+    def calls_below(self, top: int, end: str = "", initrd_size: int = 0) -> tuple[FirmwareCall, ...]:
         """The calls as firmware makes them under a top of low RAM: every address absolute.
 
         Args:
             top: In bytes.
             end: Where RAM ends, as :func:`ram_end` says it.
+            initrd_size: Bytes of the initrd that a direct boot gets by fw_cfg.
         """
         top -= self.shift(top)
-        calls = (call if call.ram in ("", end) else FirmwareCall() for call in self.calls)  # numbers stay as they are
+        recorded = next((calls for size, calls in reversed(self.larger_initrds) if initrd_size > size), self.calls)
+        calls = (call if call.ram in ("", end) else FirmwareCall() for call in recorded)  # numbers stay as they are
         return tuple(call if call.address is None else call._replace(address=top + call.address) for call in calls)
 
     @property
@@ -296,11 +281,12 @@ def _check(model: FirmwareModel) -> None:
                 at = piece.end
         if (stage.fixed and stage.fixed[0].start < 0) or (stage.top and stage.top[-1].end > 0):
             raise ValueError(f"[{name}]: a piece lies outside of RAM")
-        for number, call in enumerate(stage.calls):
-            if not set(call.pool) <= POOL_WORDS:
-                raise ValueError(f"[{name}] calls: {number} has requests to a pool that are none")
-            if call.frees is not None and not 0 <= call.frees < number:
-                raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is not a call before it")
+        for calls in (stage.calls, *(calls for _, calls in stage.larger_initrds)):
+            for number, call in enumerate(calls):
+                if not set(call.pool) <= POOL_WORDS:
+                    raise ValueError(f"[{name}] calls: {number} has requests to a pool that are none")
+                if call.frees is not None and not 0 <= call.frees < number:
+                    raise ValueError(f"[{name}] calls: {number} frees {call.frees}, which is not a call before it")
 
 
 def _model(data: dict[str, Any], name: str) -> FirmwareModel:
@@ -381,6 +367,7 @@ def _stage(data: dict[str, Any], recorded: _Recorded) -> FirmwareStage:
         fixed=tuple(_piece(entry, entry["start"]) for entry in data["fixed"]),
         top=tuple(_piece(entry, -entry["below"]) for entry in data["top"]),
         calls=tuple(_call(entry) for entry in data["calls"]),
+        larger_initrds=tuple((entry["over"], parse_calls(entry["calls"])) for entry in data.get("larger_initrds", ())),
         **recorded._asdict(),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from textwrap import wrap
 from typing import Final
 
 from tdvfsh.td.dma import NO_DMA
-from tdvfsh.td.footprint import ABOVE_4G, DIRECT, FirmwareCall, FirmwareModel, FirmwareStage, Piece
+from tdvfsh.td.firmware_calls import FirmwareCall, calls_text
+from tdvfsh.td.footprint import ABOVE_4G, DIRECT, FirmwareModel, FirmwareStage, Piece
 from tdvfsh.units import PAGE_SHIFT
 
 _LEGEND: Final = """\
@@ -19,7 +21,8 @@ caps       access capabilities of a descriptor where they differ from the rest: 
 calls      what firmware allocates and frees between the map above and the start of the image, in order;
            pools that take whole pages are here as pages. free = N means the pages of calls[N] (counted
            from 0), less the first "offset" pages; free_top is like below. "do" marks the caller's own steps;
-           pool = "…" are requests to a pool that shares pages (tdvfsh/loaders/pool_requests.py)."""
+           pool = "…" are requests to a pool that shares pages (tdvfsh/loaders/pool_requests.py).
+larger_initrds  the calls where the initrd has more bytes than "over", as tdvfsh.td.firmware_calls writes them"""
 
 
 def footprint_text(model: FirmwareModel, how: Sequence[str]) -> str:
@@ -107,6 +110,13 @@ def _stage_lines(name: str, stage: FirmwareStage) -> Iterator[str]:
     yield "calls = ["
     yield from (f"  {{ {_call_text(call)} }}," for call in stage.calls)
     yield "]"
+    if stage.larger_initrds:
+        yield "larger_initrds = ["
+        for size, calls in stage.larger_initrds:
+            yield f'  {{ over = {size}, calls = """'
+            yield from wrap(calls_text(calls), 116, break_on_hyphens=False, break_long_words=False)
+            yield '""" },'
+        yield "]"
 
 
 def _piece_line(key: str, value: int, piece: Piece) -> str:

@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tdvfsh.td.footprint import FirmwareCall, Piece
+from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.td.footprint import Piece
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SHIFT
 

@@ -11,7 +11,7 @@ from tdvfsh.loaders.files import BootFiles, KernelFile
 from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, FirmwarePlayer, largest_free, shortage
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.td.footprint import FirmwareCall
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB

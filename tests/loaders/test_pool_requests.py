@@ -10,7 +10,8 @@ from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_OVERHEAD
 from tdvfsh.loaders.pool_requests import with_pool_pages
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.td.footprint import FirmwareCall, firmware_model, ram_end
+from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.td.footprint import firmware_model, ram_end
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import GIB, MIB, PAGE_SIZE
 

@@ -103,7 +103,7 @@ def test_firmware_lives_below_the_end_of_what_was_accepted() -> None:
 def test_what_firmware_frees_on_its_way_lies_below_what_was_accepted(model: str) -> None:
     for accepted in (256 * MIB, 512 * MIB):
         machine = Machine(_options(accept=str(accepted), loader="grub2.12", firmware_model=model))
-        for call in machine.firmware_calls:
+        for call in machine.firmware_calls():
             if call.address is not None:
                 entry = machine.services.core.memory_map.find(call.address)
                 assert entry is not None

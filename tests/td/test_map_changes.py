@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.td.footprint import FirmwareCall, Piece
+from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.td.footprint import Piece
 from tdvfsh.td.map_changes import (
     MapChange,
     Typed,

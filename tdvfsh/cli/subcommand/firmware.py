@@ -17,7 +17,9 @@ from tdvfsh.options.uses import FIRMWARE_S_OWN
 if TYPE_CHECKING:
     from tdvfsh.engine.console.serial_input import SerialInput
     from tdvfsh.engine.firmware.image import FirmwareImage
+    from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.loaders.files import BootFiles
+    from tdvfsh.machine.options import TdOptions
 
 _RECORDED_RAM: Final = ("2G", "4G")
 _HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
@@ -174,11 +176,21 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
                 outcome = run.run_to_end(console)
             finally:
                 serial.close()
+                _write_trace(arguments.optional("trace"), run, options)
             debug.exited(0 if outcome.succeeded else 1)
             print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close(outcome.ending == GIVEN_UP)])
             if arguments.flag("json") and not debug.repeats:
                 print_json(run_dict(run, outcome))
     return 0 if outcome.succeeded else 1
+
+
+def _write_trace(path: str | None, run: FirmwareRun, options: TdOptions) -> None:
+    """The journal, however the run ended."""
+    if path is not None:
+        from tdvfsh.report.trace_file import trace_of_firmware
+        from tdvfsh.trace.file import write_trace_file
+
+        write_trace_file(path, trace_of_firmware(run, options))
 
 
 @contextmanager

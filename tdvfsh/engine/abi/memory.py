@@ -30,7 +30,7 @@ def find_area(machine: Machine, memory_type: EfiMemoryType, size: int, alignment
         ((entry.start, entry.end) for entry in core.memory_map if entry.memory_type == memory_type),
         key=lambda block: block[0] - block[1],
     )
-    calls = machine.firmware_calls
+    calls = machine.firmware_calls()
     freed = [(call.address, call.pages << PAGE_SHIFT) for call in calls if call.address is not None]
     pool_bytes = _POOL_PAGES * PAGE_SIZE if memory_type is EfiMemoryType.EfiBootServicesData else 0
     for start, end in blocks:

@@ -29,11 +29,11 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.firmware_file import FirmwareFacts
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.dma import DmaRules
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.td.footprint import (
     BOOT_LOADER,
     DIRECT,
     SHELL,
-    FirmwareCall,
     FirmwareModel,
     FirmwareStage,
     OutsideRange,

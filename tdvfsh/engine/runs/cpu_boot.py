@@ -476,7 +476,7 @@ def _flow(machine: Machine, files: BootFiles) -> BootFlow:
         on_demand=machine.on_demand,
         files=files,
         firmware_image=machine.firmware_image,
-        firmware_calls=machine.firmware_calls,
+        firmware_calls=machine.firmware_calls(files.initrd_size),
         kaslr_seed=machine.options.kaslr_seed,
         dma=machine.dma,
     )

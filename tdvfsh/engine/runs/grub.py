@@ -95,7 +95,7 @@ def run_grub(firmware: GuestFirmware, grub: memoryview, files: BootFiles) -> Efi
     """
     machine, services = firmware.machine, firmware.services
     attach_volume(machine, 0, boot_disk(grub, files))
-    player = FirmwarePlayer(services, machine.firmware_calls)
+    player = FirmwarePlayer(services, machine.firmware_calls())
     with machine.trace.on_behalf_of("bds"):
         player.run_to("file-buffer")
         path = disk_path(0) / FilePath(f"{_folder(grub)}\\grubx64.efi")

@@ -18,6 +18,7 @@ from tests.engine.firmware.made_firmware import (
     BASE,
     BFV,
     CELLS,
+    HLT,
     SECTIONS,
     SIZE,
     TD_HOB,
@@ -140,3 +141,13 @@ def test_a_file_that_was_cut_inside_of_a_volume_is_refused(tmp_path: Path) -> No
 def test_the_code_of_a_split_image_is_told_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"the code alone, which 'cat VARS .*' joins to its variable store"):
         opened(tmp_path, bytes(0x1000) + made_firmware(b"")).__enter__()
+
+
+def test_a_run_s_journal_is_drawn_by_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accept_one_page = bytes.fromhex("B806000000 B900000001 660F01CC")  # mov eax, 6; mov ecx, 16 MiB; tdcall
+    firmware, journal, drawing = tmp_path / "made.fd", tmp_path / "run.jsonl", tmp_path / "run.svg"
+    firmware.write_bytes(made_firmware(accept_one_page + HLT))
+    main(["firmware", "run", str(firmware), "--memory", "1G", "--trace", str(journal)])
+    assert '"service": "TDG.MEM.PAGE.ACCEPT"' in journal.read_text()
+    assert main(["report", str(journal), "-o", str(drawing)]) == 0
+    assert "made.fd, loader direct, accept the firmware&#x27;s own" in drawing.read_text()

@@ -9,6 +9,7 @@ import pytest
 
 from tdvfsh.cli.main import main
 from tdvfsh.images.make_init import make_init
+from tdvfsh.units import MIB
 from tests.engine.runs.test_real_programs import image
 
 pytestmark = [pytest.mark.images, pytest.mark.xdist_group("real firmware")]
@@ -32,11 +33,14 @@ def test_the_map_of_a_shell_that_has_been_started_is_the_real_one(
     assert agree["memory map where firmware waits for input"] > 110
 
 
+@pytest.mark.parametrize("size", [0, 1044, MIB])
 def test_a_kernel_of_debian_s_lies_where_real_firmware_and_its_real_stub_put_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    size: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A small initrd lies in a block of firmware's pools, which are of size classes, a larger one in pages."""
     init = tmp_path / "init.cpio"
     make_init(init, "hello")
+    init.write_bytes(init.read_bytes().ljust(size, b"\0"))
     kernel = str(image("kernel-6.12-cloud", "kernel"))
     words = [kernel, "--initrd", str(init), "--memory", "4G", "--vcpus", "2"]
     status, agree, shown = verify(capsys, "ovmf-2025.02", *words)
