@@ -179,8 +179,10 @@ def _run_once(
         screen.close()
         return platform.failed(str(error), *_why_it_waits(path, error, lines))
     if end.load_status.is_error:
-        verdict = machine.services.images.verdict
+        verdict, refusal = machine.services.images.verdict, machine.services.images.refusal
         why = "" if verdict is None or not verdict.status.is_error else f": Secure Boot: {verdict.why}"
+        if refusal is not None:
+            why = f": memory protection ({machine.options.protect}): {refusal.why}"
         return platform.failed(f"{path}: LoadImage says {end.load_status.name}{why}")
     if end.reached_system:
         print_notes(["tdvfsh: the program has left boot services: an operating system takes over"])
