@@ -145,8 +145,9 @@ class _EfiStub:
             status, seed = services.allocate_pool(_ACPI_RECLAIM, _RANDOM_SEED_TABLE_SIZE)
             if status is SUCCESS:
                 services.install_configuration_table(LINUX_EFI_RANDOM_SEED_TABLE_GUID, seed)
-        if self._stub.locates_handle_buffers:  # LocateHandleBuffer allocates inside the firmware
-            handles = services.core.pool.allocate_pool(EfiMemoryType.EfiBootServicesData, _PCI_HANDLE_BUFFER_SIZE)
+        if self._stub.locates_handle_buffers:
+            with services.trace.on_behalf_of("dxe"):  # LocateHandleBuffer allocates inside the firmware
+                handles = services.allocate_pool(EfiMemoryType.EfiBootServicesData, _PCI_HANDLE_BUFFER_SIZE)
         else:
             handles = services.allocate_pool(_LOADER_DATA, _PCI_HANDLE_BUFFER_SIZE)
         if handles.buffer:

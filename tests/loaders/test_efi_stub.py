@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.loaders.stub_kernel import choose_slot
-from tdvfsh.trace.records import AllocatePoolCall
+from tdvfsh.trace.records import AllocatePoolCall, FreePoolCall
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB, align_up
@@ -176,3 +176,14 @@ def test_a_firmware_without_an_rng_protocol_gives_no_random_seed(run: Run, profi
     result = run("direct", profile=profile)
     pools = [record for record in result.machine.trace if isinstance(record, AllocatePoolCall)]
     assert sum(record.size == 0x24 and record.caller == "stub" for record in pools) == seeds
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12-cloud", "6.18-cloud"])
+def test_every_pool_that_is_freed_was_allocated_in_the_journal(run: Run, kernel: str) -> None:
+    result = run("direct", 1_000_000, kernel=kernel)
+    given: set[int] = set()
+    for record in result.machine.trace.records:
+        if isinstance(record, AllocatePoolCall) and record.buffer:
+            given.add(record.buffer)
+        elif isinstance(record, FreePoolCall):
+            assert record.buffer in given

@@ -26,6 +26,7 @@ _ATTRIBUTES: Final = frozenset(
     (BY_HANDLE_PROTOCOL, GET_PROTOCOL, TEST_PROTOCOL, BY_CHILD_CONTROLLER, BY_DRIVER, EXCLUSIVE, BY_DRIVER | EXCLUSIVE)
 )
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
+_ENTRY_SIZE: Final = 24  # sizeof (EFI_OPEN_PROTOCOL_INFORMATION_ENTRY)
 
 
 class OpenServices:
@@ -116,8 +117,8 @@ class OpenServices:
         if self._handles.handle_protocol(handle, guid).status is not SUCCESS:
             return EfiStatus.EFI_NOT_FOUND
         uses = self._handles.opens.of(handle, guid)
-        data = b"".join(struct.pack("<QQII", *use) for use in uses)
-        return give_array(self._context, data, entry_buffer, entry_count, len(uses))
+        data = b"".join(struct.pack("<QQII", *use) for use in uses)  # edk2 makes room for one entry where there is none
+        return give_array(self._context, data or bytes(_ENTRY_SIZE), entry_buffer, entry_count, len(uses))
 
     @service(service_names.PROTOCOLS_PER_HANDLE, "qqq")
     def protocols_per_handle(self, handle: int, protocol_buffer: int, protocol_buffer_count: int) -> EfiStatus:

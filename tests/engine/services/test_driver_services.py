@@ -13,6 +13,7 @@ from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER as BY_DRIVER
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_EXCLUSIVE as EXCLUSIVE
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_GET_PROTOCOL as GET_PROTOCOL
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.trace.records import AllocatePoolCall
 from tdvfsh.uefi.guids import (
     EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID,
     EFI_DRIVER_BINDING_PROTOCOL_GUID,
@@ -20,6 +21,7 @@ from tdvfsh.uefi.guids import (
     EFI_PLATFORM_DRIVER_OVERRIDE_PROTOCOL_GUID,
     Guid,
 )
+from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.assembler import Program
 from tests.engine.programs import Caller, guest
@@ -269,3 +271,24 @@ def test_the_same_device_path_is_not_installed_twice(bench: Bench) -> None:
     bench.firmware.ram.put_u64(bench.room, 0)
     again = bench.boot("InstallMultipleProtocolInterfaces", bench.room, guid, path, 0)
     assert again == EfiStatus.EFI_ALREADY_STARTED
+
+
+def test_lists_are_pools_of_firmwares_own_type_and_of_edk2s_sizes_in_the_journal(bench: Bench) -> None:
+    """edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c and Locate.c: a pointer each; 24 bytes an opening, and for none, too."""
+    buffer, count = bench.room, bench.room + 8
+    handles = len(bench.firmware.services.handles.locate_handles())
+    driver = bench.driver()
+    for call, size in (
+        (("LocateHandleBuffer", 0, 0, 0, count, buffer), 8 * (handles + 1)),
+        (("LocateHandleBuffer", 2, bench.guid(DEVICE), 0, count, buffer), 8),
+        (("ProtocolsPerHandle", bench.device, buffer, count), 8),
+        (("OpenProtocolInformation", bench.device, bench.guid(DEVICE), buffer, count), 24),
+    ):
+        assert bench.boot(*call) == SUCCESS
+        record = next(
+            each for each in reversed(bench.firmware.services.trace.records) if isinstance(each, AllocatePoolCall)
+        )
+        assert (record.pool_type, record.size, record.caller) == (EfiMemoryType.EfiBootServicesData, size, "dxe")
+        assert record.buffer == bench.firmware.ram.u64(buffer)
+        assert bench.boot("FreePool", record.buffer) == SUCCESS
+    assert driver
