@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.gdb_files import PROGRAM, ServedFiles
 from tdvfsh.engine.debug.halt import Access, Cause, Halt, Resume, Watch
+from tdvfsh.engine.debug.packet_fields import LARGEST_READ, Malformed, data_of, number_of, piece, register_text, span_of
 from tdvfsh.engine.debug.packets import LONGEST_PACKET
 from tdvfsh.engine.debug.registers import Register, target_description
 
@@ -19,14 +20,9 @@ _OK: Final = b"OK"
 _ERROR: Final = b"E01"
 _NO_MEMORY: Final = b"E14"
 _UNKNOWN: Final = b""
-_LARGEST_READ: Final = (LONGEST_PACKET - 32) // 2
 _SIGNALS: Final = {Cause.INTERRUPT: 2, Cause.END: 11}
 _TRAP: Final = 5
 _WATCHES: Final = {b"2": Access.WRITE, b"3": Access.READ, b"4": Access.EITHER}
-
-
-class Malformed(Exception):
-    """A packet whose arguments cannot be read."""
 
 
 class Monitor(Protocol):
@@ -200,7 +196,7 @@ class GdbStub:
 
     def _continue(self, where: bytes, step: int | None) -> Resume:
         if where:
-            self._target.write_register(self._target.current, self._register_named("rip"), _hex(where))
+            self._target.write_register(self._target.current, self._register_named("rip"), number_of(where))
         return Resume(step)
 
     def _continue_threads(self, actions: bytes) -> bytes | Resume:
@@ -242,7 +238,7 @@ class GdbStub:
     # ---- threads ------------------------------------------------------------------------------------------------
 
     def _thread(self, text: bytes) -> int:
-        number = _hex(text) - 1
+        number = number_of(text) - 1
         if number not in self._target.started:
             raise Malformed
         return number
@@ -278,10 +274,10 @@ class GdbStub:
 
     def _read_registers(self) -> bytes:
         values = zip(self._target.registers, self._target.read_all(self.selected), strict=True)
-        return b"".join(_bytes_of(register, value) for register, value in values)
+        return b"".join(register_text(register, value) for register, value in values)
 
     def _write_registers(self, rest: bytes) -> bytes:
-        data = _unhex(rest)
+        data = data_of(rest)
         if len(data) != sum(register.size for register in self._target.registers):
             return _ERROR
         for register in self._target.registers:
@@ -290,18 +286,18 @@ class GdbStub:
         return _OK
 
     def _register_numbered(self, text: bytes) -> Register:
-        number = _hex(text)
+        number = number_of(text)
         if number >= len(self._target.registers):
             raise Malformed
         return self._target.registers[number]
 
     def _read_register(self, rest: bytes) -> bytes:
         register = self._register_numbered(rest)
-        return _bytes_of(register, self._target.read_register(self.selected, register))
+        return register_text(register, self._target.read_register(self.selected, register))
 
     def _write_register(self, rest: bytes) -> bytes:
         number, _, text = rest.partition(b"=")
-        register, data = self._register_numbered(number), _unhex(text)
+        register, data = self._register_numbered(number), data_of(text)
         if len(data) != register.size:
             return _ERROR
         done = self._target.write_register(self.selected, register, int.from_bytes(data, "little"))
@@ -310,21 +306,21 @@ class GdbStub:
     # ---- memory -------------------------------------------------------------------------------------------------
 
     def _read_memory(self, rest: bytes) -> bytes:
-        address, size = _span(rest)
-        data = self._target.read(self.selected, address, min(size, _LARGEST_READ))
+        address, size = span_of(rest)
+        data = self._target.read(self.selected, address, min(size, LARGEST_READ))
         return data.hex().encode() if data or not size else _NO_MEMORY
 
     def _write_memory(self, rest: bytes) -> bytes:
         span, _, text = rest.partition(b":")
-        address, size = _span(span)
-        data = _unhex(text)
+        address, size = span_of(span)
+        data = data_of(text)
         if len(data) != size:
             return _ERROR
         return _OK if self._target.write(self.selected, address, data) else _NO_MEMORY
 
     def _write_binary(self, rest: bytes) -> bytes:
         span, _, data = rest.partition(b":")
-        address, size = _span(span)
+        address, size = span_of(span)
         if len(data) != size:
             return _ERROR
         return _OK if self._target.write(self.selected, address, data) else _NO_MEMORY
@@ -341,7 +337,7 @@ class GdbStub:
         """Set or remove a breakpoint or a watchpoint."""
         place = rest.partition(b";")[0]
         kind, _, span = place.partition(b",")
-        address, size = _span(span)
+        address, size = span_of(span)
         access = _WATCHES.get(kind)
         if access is None and kind not in (b"0", b"1"):
             return _UNKNOWN
@@ -373,52 +369,18 @@ class GdbStub:
             return _UNKNOWN
         what, _, annex, span = parts
         if what == b"features" and annex == b"target.xml":
-            return _piece(self._description, span)
+            return piece(self._description, span)
         if what == b"threads":
-            return _piece(self._threads(), span)
+            return piece(self._threads(), span)
         if what == b"exec-file":
-            return _piece(PROGRAM.encode(), span)
+            return piece(PROGRAM.encode(), span)
         if what == b"libraries":
-            if self._libraries is None or _span(span)[0] == 0:
+            if self._libraries is None or span_of(span)[0] == 0:
                 self._libraries = self._files.libraries()
-            return _piece(self._libraries, span)
+            return piece(self._libraries, span)
         return _UNKNOWN
 
     def _run_command(self, text: bytes) -> bytes:
-        line = _unhex(text).decode("utf-8", "replace")
+        line = data_of(text).decode("utf-8", "replace")
         output = self._monitor.answer(line, self._last.vcpu)  # gdb does not say which thread its user has selected
         return output.encode().hex().encode() or _OK
-
-
-def _hex(text: bytes) -> int:
-    try:
-        return int(text.decode("ascii"), 16)
-    except ValueError:
-        raise Malformed from None
-
-
-def _unhex(text: bytes) -> bytes:
-    try:
-        return bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        raise Malformed from None
-
-
-def _span(text: bytes) -> tuple[int, int]:
-    """Address and size."""
-    address, _, size = text.partition(b",")
-    first, second = _hex(address), _hex(size)
-    if first < 0 or first >> 64 or second < 0:
-        raise Malformed
-    return first, second
-
-
-def _bytes_of(register: Register, value: int) -> bytes:
-    return (value & (1 << register.bits) - 1).to_bytes(register.size, "little").hex().encode()
-
-
-def _piece(data: bytes, span: bytes) -> bytes:
-    """The part of a document that was asked for."""
-    start, size = _span(span)
-    part = data[start : start + min(size, _LARGEST_READ)]
-    return (b"m" if start + len(part) < len(data) else b"l") + part
