@@ -8,13 +8,14 @@ Source: edk2 MdeModulePkg/Library/ImagePropertiesRecordLib (CreateImagePropertie
 MdeModulePkg/Core/Dxe/Misc/MemoryProtection.c (ProtectUefiImage) at c5aa7e7d; Project Mu mu_basecore
 MdeModulePkg/Core/Dxe/Image/Image.c (CoreLoadPeImage: BlockImagesWithoutNxFlag returns EFI_SECURITY_VIOLATION). That
 sections which are both writable and executable are refused is a rule of Patina's and of shim's; its status is not
-recorded from any firmware.
+recorded from any firmware, nor is that of images whose sections overlap or leave the image.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tdvfsh.formats.pe.findings import overwrites
 from tdvfsh.formats.pe.image import IMAGE_SUBSYSTEM_EFI_APPLICATION, PeImage, PeSection
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up
@@ -70,6 +71,9 @@ def code_ranges(pe: PeImage) -> list[tuple[int, int]] | ImageRefusal:
     )
     ranges: list[tuple[int, int]] = []
     for start, size, name in found:
+        if start % PAGE_SIZE:
+            why = f"{name} at {start:#x} does not begin at a page"
+            return ImageRefusal(EfiStatus.EFI_UNSUPPORTED, why)
         if not size:
             return ImageRefusal(EfiStatus.EFI_INVALID_PARAMETER, f"{name} holds code and has no size in memory")
         if start + size > pe.image_size:
@@ -87,14 +91,18 @@ def strict_refusal(pe: PeImage) -> ImageRefusal | None:
     both = next((section for section in pe.sections if section.characteristics & _BOTH == _BOTH), None)
     if both is not None:
         return ImageRefusal(EfiStatus.EFI_LOAD_ERROR, f"{both.name} is writable and executable")
-    odd = next((section for section in pe.sections if section.virtual_address % PAGE_SIZE), None)
     ranges = code_ranges(pe)
     if isinstance(ranges, ImageRefusal):
         return ranges
+    odd = next((section for section in pe.sections if section.virtual_address % PAGE_SIZE), None)
     if odd is not None:
         where = f"{odd.name} at {odd.virtual_address:#x} does not begin at a page"
-        return ImageRefusal(EfiStatus.EFI_INVALID_PARAMETER, where)
-    return None
+        return ImageRefusal(EfiStatus.EFI_UNSUPPORTED, where)
+    damage = next(iter(overwrites(pe)), None)
+    if damage is not None:
+        return ImageRefusal(EfiStatus.EFI_LOAD_ERROR, str(damage))
+    past = next((one for one in pe.sections if one.virtual_address + one.virtual_size > pe.size_of_image), None)
+    return None if past is None else ImageRefusal(EfiStatus.EFI_LOAD_ERROR, f"{past.name} ends past SizeOfImage")
 
 
 def has_nx_compat(pe: PeImage) -> bool:

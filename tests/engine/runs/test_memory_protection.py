@@ -117,3 +117,12 @@ def test_the_memory_attributes_table_splits_a_runtime_driver_into_code_and_data(
             for one in firmware.services.memory_map_view().descriptors
             if one.memory_type in (EfiMemoryType.EfiRuntimeServicesCode, EfiMemoryType.EfiRuntimeServicesData)
         )
+
+
+def test_an_image_whose_code_begins_off_a_page_runs_unprotected() -> None:
+    image = bytearray(pe_image(Program().ret(0).code(), flags=CODE))
+    header = image.find(b".text\0\0\0")
+    image[header + 12 : header + 16] = (0x1200).to_bytes(4, "little")
+    for offset in (64 + 24 + 16, 64 + 24 + 20):  # AddressOfEntryPoint, BaseOfCode
+        image[offset : offset + 4] = (0x1200).to_bytes(4, "little")
+    assert run(bytes(image), TdOptions(protect="nx")).status is SUCCESS

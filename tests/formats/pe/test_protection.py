@@ -8,7 +8,7 @@ import pytest
 
 from tdvfsh.formats.inspect import inspect_file
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
-from tdvfsh.formats.pe.protection import ImageRefusal, code_ranges, policy_verdicts
+from tdvfsh.formats.pe.protection import ImageRefusal, code_ranges, policy_verdicts, strict_refusal
 from tdvfsh.report.inspect_text import inspect_lines
 from tdvfsh.uefi.status import EfiStatus
 from tests.engine.assembler import pe_image
@@ -75,3 +75,19 @@ def test_inspect_says_which_policies_refuse_an_image_and_why(tmp_path: Path) -> 
     nx = next(line for line in lines if line.lstrip().startswith("protect nx"))
     assert ".text is code that is to be writable, and is mapped read-only" in nx
     assert any("refused: it does not say NX_COMPAT (EFI_SECURITY_VIOLATION)" in line for line in lines)
+
+
+def test_code_off_the_page_is_left_unprotected_and_overlap_is_refused_by_strict_firmware() -> None:
+    text = Section(b".text", 0x1200, 0x400, 0x400, 0x200)
+    refusal = code_ranges(parsed(build_pe((text,))))
+    assert refusal == ImageRefusal(EfiStatus.EFI_UNSUPPORTED, ".text at 0x1200 does not begin at a page")
+    data = bytearray(build_pe(subsystem=11))
+    flags = data.find(b".data\0\0\0") + 36
+    data[flags : flags + 4] = (0x40000040).to_bytes(4, "little")
+    data[flags - 40 : flags - 36] = CODE.to_bytes(4, "little")
+    assert strict_refusal(parsed(bytes(data))) is None
+    size = data.find(b".text\0\0\0") + 8
+    data[size : size + 4] = (0x1000).to_bytes(4, "little")
+    address = data.find(b".data\0\0\0") + 12
+    data[address - 4 : address] = (0x9000).to_bytes(4, "little")
+    assert strict_refusal(parsed(bytes(data))) == ImageRefusal(EfiStatus.EFI_LOAD_ERROR, ".data ends past SizeOfImage")
