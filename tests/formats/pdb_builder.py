@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from uuid import UUID
 
-from tdvfsh.formats.pdb import MAGIC
+from tdvfsh.formats.symbols.pdb import MAGIC
 
 GUID = UUID("0b355641-86a0-a249-896f-9988fae52ff0")
 _BLOCK = 512

@@ -24,11 +24,11 @@ from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.formats.maps.log_text import decode_text as decode_map
 from tdvfsh.formats.maps.memory_maps import parse_efi_lines, parse_memmap, parse_memmap_sfo, parse_memory_map
-from tdvfsh.formats.pdb import ProgramDatabase
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.pe.relocate import relocate_pe
 from tdvfsh.formats.pe.uki import parse_uki
+from tdvfsh.formats.symbols.pdb import ProgramDatabase
 from tdvfsh.formats.tcg.event_log import parse_event_log
 from tdvfsh.formats.tcg.event_words import event_words
 from tdvfsh.formats.tcg.registers import after_extensions, extensions_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tdvfsh.engine.tdx.msrs import permission_map
-from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
+from tdvfsh.engine.x86.instructions import intercepts
 from tdvfsh.engine.x86.live_contents import LiveContents
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.trust_domain import TrustDomain

@@ -14,12 +14,12 @@ from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule
 from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner
-from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.delivery import INTERRUPT_FLAG
-from tdvfsh.engine.x86.port_instruction import allowed_by_task, decode_port_instruction
+from tdvfsh.engine.x86.instructions import intercepts
+from tdvfsh.engine.x86.instructions.port_instruction import allowed_by_task, decode_port_instruction
+from tdvfsh.engine.x86.instructions.random_instruction import RandomSequence, decode_rdrand
+from tdvfsh.engine.x86.instructions.system_call import enter_system_call
 from tdvfsh.engine.x86.processor_state import INTERCEPTING
-from tdvfsh.engine.x86.random_instruction import RandomSequence, decode_rdrand
-from tdvfsh.engine.x86.system_call import enter_system_call
 from tdvfsh.uefi.tdx import TdcallLeaf
 
 _TDCALL: Final = bytes.fromhex("660f01cc")

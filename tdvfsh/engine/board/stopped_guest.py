@@ -15,9 +15,9 @@ from tdvfsh.engine.errors import GuestStopped
 from tdvfsh.engine.introspect.describe import StopScene
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
 from tdvfsh.engine.violation import Violation
-from tdvfsh.engine.x86 import intercepts
 from tdvfsh.engine.x86.delivery import deliver
 from tdvfsh.engine.x86.exceptions import exception_name
+from tdvfsh.engine.x86.instructions import intercepts
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.processor_state import CODE_64, CS
 from tdvfsh.units import PAGE_SIZE

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
 from tdvfsh.engine.debug.guest_scene import kernel_image
 from tdvfsh.engine.debug.scene import CodeImage
-from tdvfsh.engine.debug.symbol_file import symbol_file
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.boot_services import find_boot_services
 from tdvfsh.engine.firmware.core_map import find_core_map, read_core_map

@@ -7,9 +7,9 @@ from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.board import Board
-from tdvfsh.engine.debug.gdb_files import Library
+from tdvfsh.engine.debug.gdb.files import Library
+from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
 from tdvfsh.engine.debug.scene import CodeImage
-from tdvfsh.engine.debug.symbol_file import symbol_file
 from tdvfsh.engine.introspect.coff_symbols import section_name, symbols_of
 from tdvfsh.engine.introspect.grub_modules import GrubNames
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols

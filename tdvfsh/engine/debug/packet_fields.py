@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdvfsh.engine.debug.packets import LONGEST_PACKET
-from tdvfsh.engine.debug.registers import Register
+from tdvfsh.engine.debug.gdb.packets import LONGEST_PACKET
+from tdvfsh.engine.debug.gdb.registers import Register
 
 LARGEST_READ: Final = (LONGEST_PACKET - 32) // 2
 """Bytes of memory, or of a document, that one answer holds."""

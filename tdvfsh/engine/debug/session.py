@@ -10,11 +10,11 @@ from typing import Final, TypeVar
 
 from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.debug.break_list import BreakList
-from tdvfsh.engine.debug.connection import Place
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
-from tdvfsh.engine.debug.gdb_files import ServedFiles
-from tdvfsh.engine.debug.gdb_server import GdbServer, KilledByDebugger
+from tdvfsh.engine.debug.gdb.connection import Place
+from tdvfsh.engine.debug.gdb.files import ServedFiles
+from tdvfsh.engine.debug.gdb.server import GdbServer, KilledByDebugger
 from tdvfsh.engine.debug.guest_scene import libraries_of
 from tdvfsh.engine.debug.host_writes import HostWrites
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace

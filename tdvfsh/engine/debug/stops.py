@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tdvfsh.engine.debug.debugger import Debugger
-from tdvfsh.engine.debug.gdb_server import KilledByDebugger
+from tdvfsh.engine.debug.gdb.server import KilledByDebugger
 from tdvfsh.engine.debug.halt import Cause, Halt, Resume
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.names import find

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tdvfsh.engine.board.board import Board
-from tdvfsh.engine.debug.registers import Register, all_registers
+from tdvfsh.engine.debug.gdb.registers import Register, all_registers
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.units import PAGE_SIZE
 

@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, call_target, follows_call
-from tdvfsh.formats.kallsyms import Kallsyms, find_kallsyms
+from tdvfsh.formats.symbols.kallsyms import Kallsyms, find_kallsyms
 from tdvfsh.units import PAGE_SIZE, align_down
 
 MEMBLOCK: Final = "memblock"

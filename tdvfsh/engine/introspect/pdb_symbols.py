@@ -12,8 +12,8 @@ from typing import Final
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.mapped import ByteSource, open_mapped
-from tdvfsh.formats.pdb import ProgramDatabase
 from tdvfsh.formats.pe.codeview import codeview_of
+from tdvfsh.formats.symbols.pdb import ProgramDatabase
 
 _SUFFIX: Final = ".pdb"
 

@@ -17,13 +17,13 @@ from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.block_counter import BlockCounter, block_counter
 from tdvfsh.engine.x86.delivery import LinearMemory
+from tdvfsh.engine.x86.instructions.port_code import PortCode
+from tdvfsh.engine.x86.instructions.string_instructions import StringInstructions
 from tdvfsh.engine.x86.mapped_ram import MappedRam
 from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
 from tdvfsh.engine.x86.plain_stores import PlainStores
-from tdvfsh.engine.x86.port_code import PortCode
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
-from tdvfsh.engine.x86.string_instructions import StringInstructions
 from tdvfsh.engine.x86.translated_code import TranslatedCode
 from tdvfsh.td.trust_domain import TrustDomain
 

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from tdvfsh.engine.debug.gdb.packets import packet, unescape
 from tdvfsh.engine.debug.guest_scene import GuestScene
-from tdvfsh.engine.debug.packets import packet, unescape
 from tdvfsh.engine.debug.session import DebugOptions, DebugSession
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.runs.guest import GuestFirmware

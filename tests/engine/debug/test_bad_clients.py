@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.debug.connection import Place
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
-from tdvfsh.engine.debug.gdb_files import ServedFiles
-from tdvfsh.engine.debug.gdb_stub import Backwards, Detached, GdbStub, Killed
+from tdvfsh.engine.debug.gdb.connection import Place
+from tdvfsh.engine.debug.gdb.files import ServedFiles
+from tdvfsh.engine.debug.gdb.packets import LONGEST_PACKET, packet
+from tdvfsh.engine.debug.gdb.stub import Backwards, Detached, GdbStub, Killed
 from tdvfsh.engine.debug.guest_scene import GuestScene, libraries_of
 from tdvfsh.engine.debug.halt import Halt, Resume
 from tdvfsh.engine.debug.monitor import MonitorCommands
-from tdvfsh.engine.debug.packets import LONGEST_PACKET, packet
 from tdvfsh.errors import HostError, UsageError
 from tests.engine.assembler import Program
 from tests.engine.debug.client import Client, debugged

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.x86.random_instruction import RandomInstruction, RandomSequence, decode_rdrand
+from tdvfsh.engine.x86.instructions.random_instruction import RandomInstruction, RandomSequence, decode_rdrand
 
 NAMES = {
     64: ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16))),

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tdvfsh.errors import HostError
 from tdvfsh.formats.compression import codec_at
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, PT_LOAD
-from tdvfsh.formats.kallsyms import Kallsyms, Symbol, find_kallsyms
 from tdvfsh.formats.linux import parse_bzimage
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.formats.symbols.kallsyms import Kallsyms, Symbol, find_kallsyms
 from tdvfsh.images.fetch import fetch
 from tests.formats.kallsyms_builder import BASE, LAYOUTS, TABLES_AT, build_kallsyms, default_symbols
 

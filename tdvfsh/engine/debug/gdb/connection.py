@@ -13,7 +13,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 
-from tdvfsh.engine.debug.packets import Item, Kind, PacketError, PacketReader, packet
+from tdvfsh.engine.debug.gdb.packets import Item, Kind, PacketError, PacketReader, packet
 from tdvfsh.errors import HostError, UsageError
 
 _LOOPBACK: Final = "127.0.0.1"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from tdvfsh.engine.debug.connection import ClientGone, Connection, Place, SocketWatch
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
-from tdvfsh.engine.debug.gdb_files import ServedFiles
-from tdvfsh.engine.debug.gdb_stub import Backwards, Detached, GdbStub, Killed, Monitor
+from tdvfsh.engine.debug.gdb.connection import ClientGone, Connection, Place, SocketWatch
+from tdvfsh.engine.debug.gdb.files import ServedFiles
+from tdvfsh.engine.debug.gdb.packets import Kind
+from tdvfsh.engine.debug.gdb.stub import Backwards, Detached, GdbStub, Killed, Monitor
 from tdvfsh.engine.debug.halt import Cause, Halt, Resume
 from tdvfsh.engine.debug.history import Entry, History, Stops
-from tdvfsh.engine.debug.packets import Kind
 from tdvfsh.engine.debug.repetition import Aim, Present, Repetition, Rewound, by_step, to_breakpoint
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.errors import UsageError

@@ -16,8 +16,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tdvfsh.formats.kallsyms_tables import PackedNames, find_tables
 from tdvfsh.formats.mapped import Buffer, ByteSource
+from tdvfsh.formats.symbols.kallsyms_tables import PackedNames, find_tables
 
 _SEPARATOR: Final = "\u0100"
 

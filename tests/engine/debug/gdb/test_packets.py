@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.debug.packets import (
+from tdvfsh.engine.debug.gdb.packets import (
     LONGEST_PACKET,
     Item,
     Kind,

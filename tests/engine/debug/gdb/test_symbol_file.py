@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.debug.symbol_file import symbol_file
+from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdvfsh.engine.x86.port_code import PortCode
-from tdvfsh.engine.x86.port_instruction import allowed_by_task, decode_port_instruction
+from tdvfsh.engine.x86.instructions.port_code import PortCode
+from tdvfsh.engine.x86.instructions.port_instruction import allowed_by_task, decode_port_instruction
 
 IN, STRING, REPEATED, IMMEDIATE = 8, 16, 32, 64
 

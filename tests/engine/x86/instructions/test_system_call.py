@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tdvfsh.engine.x86.instructions.system_call import enter_system_call
 from tdvfsh.engine.x86.processor_state import CS, LONG_CODE, SS, ProcessorState, Segment
-from tdvfsh.engine.x86.system_call import enter_system_call
 from tests.engine.processor import CODE, STACK, bare_processor
 
 x86: Any = pytest.importorskip("unicorn.x86_const", reason="the CPU engine is not installed: extra [cpu]")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import ByteSource
-from tdvfsh.formats.pdb import PdbSymbol, ProgramDatabase
 from tdvfsh.formats.pe.codeview import codeview_of
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.symbols.pdb import PdbSymbol, ProgramDatabase
 from tests.engine.assembler import Program
 from tests.formats.pdb_builder import GUID, build_pdb, public, static, with_codeview
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tdvfsh.engine.tdx.msrs import permission_map
-from tdvfsh.engine.x86 import intercepts
+from tdvfsh.engine.x86.instructions import intercepts
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tests.engine.processor import CODE, STACK, bare_processor
 

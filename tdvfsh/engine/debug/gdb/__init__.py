@@ -1,0 +1,1 @@
+"""gdb's remote protocol: a connection, its packets, and what they ask for."""
