@@ -43,8 +43,10 @@ def print_script(lines: Iterable[str]) -> None:
 
 
 def print_notes(lines: Iterable[str]) -> None:
-    """Lines to standard error, shown at once."""
-    print("\n".join(map(escape_controls, lines)), file=sys.stderr, flush=True)
+    """Lines to standard error, shown at once; nothing where there are none."""
+    for line in lines:
+        print(escape_controls(line), file=sys.stderr)
+    sys.stderr.flush()
 
 
 def print_json(value: object) -> None:

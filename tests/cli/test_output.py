@@ -66,3 +66,10 @@ def test_a_serial_console_that_is_typed_at_never_passes_c1_controls_on() -> None
     serial = SerialOutput(stream, raw=True)
     serial.write("\x1b[1mbold\x1b[0m a\u009b2Jb\x7fc\u202ed\r\n".encode())
     assert stream.getvalue() == "\x1b[1mbold\x1b[0m a?2Jb?c?d\r\n"
+
+
+def test_no_notes_are_not_an_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_notes([])
+    assert capsys.readouterr().err == ""
+    print_notes(["one", "two"])
+    assert capsys.readouterr().err == "one\ntwo\n"

@@ -56,20 +56,21 @@ def boot_on_processor(arguments: Arguments, files: BootFiles) -> tuple[BootResul
 def _boot(arguments: Arguments, files: BootFiles, grub: memoryview | None, debug: Debugging) -> CpuBootResult:
     nvram = arguments.optional("nvram")
     screen = Screen(TranscriptDisplay(debug.shown(sys.stderr)))
-    with opened_drives(arguments, debug) as drives, _system_options(arguments, debug, drives) as through_os:
-        result = boot_on_cpu(
-            arguments.td_options(),
-            files,
-            grub,
-            screen,
-            violation_ve=arguments.text("violation") == "ve",
-            time_limit=time_limit(arguments),
-            through_os=through_os,
-            fast_decompress=arguments.flag("fast_decompress"),
-            debugger=debug,
-            nvram=None if nvram is None else NvramFile(nvram),
-        )
-        screen.close()
+    with opened_drives(arguments, debug) as drives:
+        with _system_options(arguments, debug, drives) as through_os:
+            result = boot_on_cpu(
+                arguments.td_options(),
+                files,
+                grub,
+                screen,
+                violation_ve=arguments.text("violation") == "ve",
+                time_limit=time_limit(arguments),
+                through_os=through_os,
+                fast_decompress=arguments.flag("fast_decompress"),
+                debugger=debug,
+                nvram=None if nvram is None else NvramFile(nvram),
+            )
+            screen.close()
         if not debug.repeats:
             print_notes(drives.close(result.os_run is None or result.os_run.ending == GIVEN_UP))
     return result
