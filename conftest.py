@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 from tests.documents.plugin import pytest_addoption, pytest_collect_file
 
 __all__ = ["pytest_addoption", "pytest_collect_file"]
 
-os.environ["XDG_CONFIG_HOME"] = os.environ["APPDATA"] = os.path.join(os.path.dirname(__file__), "tests", "no-config")
+os.environ["XDG_CONFIG_HOME"] = os.environ["APPDATA"] = os.path.join(tempfile.gettempdir(), "tdvfsh-no-config")
