@@ -22,6 +22,7 @@ from tdvfsh.engine.console.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
+from tdvfsh.engine.protocols.acpi_table import AcpiTableProtocol
 from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
 from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.runs.guest_calls import GuestCalls
@@ -158,6 +159,7 @@ class GuestFirmware:
         bridge = plug_in(board, disks, entropy)
         place = mailbox.address if mailbox is not None else 0
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
+        AcpiTableProtocol(context).install()
         tables.update_configuration_tables()
 
     def close(self) -> None:
