@@ -7,7 +7,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from asn1crypto import algos, cms, core
+from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -53,7 +53,25 @@ def identity(name: str, issuer: Identity | None = None, *, expired: bool = False
     return Identity(certificate.public_bytes(serialization.Encoding.DER), key)
 
 
-def signed_pe(image: bytes, signer: Identity, *chain: Identity) -> bytes:
+class Stamp(NamedTuple):
+    """A time stamp to make: who says it, when it was, and what to make wrong.
+
+    Attributes:
+        authority: Who signs the token.
+        time: When, in UTC.
+        chain: Certificates that the token brings along.
+        imprint: Stands for the hash of the signature.
+        version: That of TSTInfo.
+    """
+
+    authority: Identity
+    time: datetime
+    chain: tuple[Identity, ...] = ()
+    imprint: bytes | None = None
+    version: str = "v1"
+
+
+def signed_pe(image: bytes, signer: Identity, *chain: Identity, stamps: tuple[Stamp, ...] = ()) -> bytes:
     """The image with this signature alone; the signature brings the certificates of ``chain`` along."""
     pe = _parsed(image)
     entry = pe.pe_header_offset + 24 + (96 if pe.magic == 0x10B else 112) + 8 * _SECURITY
@@ -64,7 +82,7 @@ def signed_pe(image: bytes, signer: Identity, *chain: Identity) -> bytes:
     pe = _parsed(bytes(unsigned))
     digest = authenticode_hash(pe, memoryview(bytes(unsigned)))
     assert digest is not None
-    data = _pkcs7(digest, signer, chain)
+    data = authenticode(digest, signer, chain, stamps)
     table = struct.pack("<IHH", 8 + len(data), 0x0200, 0x0002) + data
     table += bytes(-len(table) % 8)
     struct.pack_into("<II", unsigned, entry, len(unsigned), len(table))
@@ -77,22 +95,52 @@ def _parsed(image: bytes) -> PeImage:
     return pe
 
 
-def _pkcs7(digest: bytes, signer: Identity, chain: tuple[Identity, ...]) -> bytes:
+def authenticode(
+    digest: bytes, signer: Identity, chain: tuple[Identity, ...] = (), stamps: tuple[Stamp, ...] = ()
+) -> bytes:
+    """The signature of an image with that SHA-256 hash."""
     algorithm = bytes.fromhex("300d06096086480165030402010500")
     digest_info = bytes((0x30, len(algorithm) + 2 + len(digest))) + algorithm + bytes((4, len(digest))) + digest
     hashed = _SPC_PE_IMAGE_DATA + digest_info
     content = bytes((0x30, len(hashed))) + hashed
     inside = core.ObjectIdentifier(_SPC_INDIRECT_DATA).dump() + bytes((0xA0, len(content))) + content
+    info = _signer_info(_SPC_INDIRECT_DATA, hashed, signer)
+    if stamps:
+        tokens = [_token(info["signature"].native, stamp) for stamp in stamps]
+        info["unsigned_attrs"] = [{"type": "microsoft_time_stamp_token", "values": [token]} for token in tokens]
+    whole: bytes = _signed_data(
+        cms.ContentInfo.load(bytes((0x30, len(inside))) + inside), info, (signer, *chain)
+    ).dump()
+    return whole
+
+
+def _token(signature: bytes, stamp: Stamp) -> cms.ContentInfo:
+    imprint = hashlib.sha256(signature).digest() if stamp.imprint is None else stamp.imprint
+    info = tsp.TSTInfo(
+        {
+            "version": stamp.version,
+            "policy": "1.2.3.4",
+            "message_imprint": {"hash_algorithm": {"algorithm": "sha256"}, "hashed_message": imprint},
+            "serial_number": 1,
+            "gen_time": stamp.time,
+        }
+    )
+    encapsulated = cms.EncapsulatedContentInfo(
+        {"content_type": "tst_info", "content": core.ParsableOctetString(info.dump())}
+    )
+    signer = _signer_info("tst_info", info.dump(), stamp.authority)
+    return _signed_data(encapsulated, signer, (stamp.authority, *stamp.chain))
+
+
+def _signer_info(content_type: str, hashed: bytes, signer: Identity) -> cms.SignerInfo:
     certificate = asn1_x509.Certificate.load(signer.certificate)
     attributes = cms.CMSAttributes(
         [
-            cms.CMSAttribute({"type": "content_type", "values": [_SPC_INDIRECT_DATA]}),
+            cms.CMSAttribute({"type": "content_type", "values": [content_type]}),
             cms.CMSAttribute({"type": "message_digest", "values": [hashlib.sha256(hashed).digest()]}),
         ]
     )
-    signature = signer.key.sign(attributes.dump(), padding.PKCS1v15(), hashes.SHA256())
-    sha256 = algos.DigestAlgorithm({"algorithm": "sha256"})
-    info = cms.SignerInfo(
+    return cms.SignerInfo(
         {
             "version": "v1",
             "sid": cms.SignerIdentifier(
@@ -102,26 +150,28 @@ def _pkcs7(digest: bytes, signer: Identity, chain: tuple[Identity, ...]) -> byte
                     )
                 }
             ),
-            "digest_algorithm": sha256,
+            "digest_algorithm": algos.DigestAlgorithm({"algorithm": "sha256"}),
             "signed_attrs": attributes,
             "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
-            "signature": signature,
+            "signature": signer.key.sign(attributes.dump(), padding.PKCS1v15(), hashes.SHA256()),
         }
     )
+
+
+def _signed_data(content: object, info: cms.SignerInfo, certificates: tuple[Identity, ...]) -> cms.ContentInfo:
     signed = cms.SignedData(
         {
-            "version": "v1",
-            "digest_algorithms": [sha256],
-            "encap_content_info": cms.ContentInfo.load(bytes((0x30, len(inside))) + inside),
+            "version": "v3" if isinstance(content, cms.EncapsulatedContentInfo) else "v1",
+            "digest_algorithms": [algos.DigestAlgorithm({"algorithm": "sha256"})],
+            "encap_content_info": content,
             "certificates": [
                 cms.CertificateChoices({"certificate": asn1_x509.Certificate.load(one.certificate)})
-                for one in (signer, *chain)
+                for one in certificates
             ],
             "signer_infos": [info],
         }
     )
-    whole: bytes = cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump()
-    return whole
+    return cms.ContentInfo({"content_type": "signed_data", "content": signed})
 
 
 def signed_variable(

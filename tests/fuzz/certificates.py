@@ -17,6 +17,7 @@ from tdvfsh.dxe.secure_boot.verification import verify_image
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.pe.pkcs7 import read_authenticode, signed_by, stands_above, subject_of, to_be_signed
+from tdvfsh.formats.pe.timestamps import signing_time
 from tdvfsh.formats.sbat import automatic_level, newer_level, parse_sbat
 from tdvfsh.formats.signature_lists import build_signature_lists, fills_its_lists, parse_signature_lists
 
@@ -47,6 +48,7 @@ def certificates(data: bytes) -> None:
     subject_of(data)
     to_be_signed(data)
     signed_by(data, b"content", kept["certificate"])
+    signing_time(data, kept["certificate"])
     entries = parse_signature_lists(data)
     if fills_its_lists(data):
         assert parse_signature_lists(build_signature_lists(entries)) == entries
@@ -55,7 +57,7 @@ def certificates(data: bytes) -> None:
     newer_level(automatic_level(data), data)
     if data[:2] == b"MZ":
         anchors = tuple(parse_signature_lists(kept["lists"]))
-        verify_image(memoryview(data), Databases(anchors, ()))
+        verify_image(memoryview(data), Databases(anchors, (), anchors))
         shim_verdict(memoryview(data), ShimRules("shim", anchors, (), (), b""), by_protocol=False)
         with contextlib.suppress(FormatError):
             read_shim(memoryview(data), "shim")

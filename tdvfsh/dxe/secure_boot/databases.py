@@ -1,4 +1,4 @@
-"""PK, KEK, db, dbx: where they come from, and what stands in them.
+"""PK, KEK, db, dbx, dbt: where they come from, and what stands in them.
 
 Source: UEFI 2.10 chapter 32; edk2 SecurityPkg/Library/AuthVariableLib (SetupMode and SecureBoot follow PK).
 """
@@ -50,10 +50,11 @@ class NamedData(Protocol):
 
 
 class Databases(NamedTuple):
-    """What image verification reads."""
+    """What image verification reads: what is allowed, what is forbidden, and who is trusted for time stamps."""
 
     db: tuple[Signature, ...]
     dbx: tuple[Signature, ...]
+    dbt: tuple[Signature, ...] = ()
 
 
 def vendor_of(name: str) -> Guid:
@@ -91,4 +92,4 @@ def databases(store: VariableStore) -> Databases | None:
     on = any(one.name == "SecureBoot" and one.vendor == EFI_GLOBAL_VARIABLE_GUID and one.data == b"\1" for one in store)
     if not on:
         return None
-    return Databases(*(tuple(parse_signature_lists(values.get(name, b""))) for name in ("db", "dbx")))
+    return Databases(*(tuple(parse_signature_lists(values.get(name, b""))) for name in ("db", "dbx", "dbt")))

@@ -1,7 +1,7 @@
 """Image verification: whether firmware with Secure Boot lets an image run.
 
 The rules are those of edk2's DxeImageVerificationLib: a signed image needs one signature that a certificate in db
-stands above, or its hash in db, and no signature, certificate or hash of it may be in dbx; an unsigned image needs its
+stands above, or its hash in db, and dbx may neither have nor revoke what it goes by; an unsigned image needs its
 SHA-256 hash in db. OVMF's policy for all images but those of its own firmware volumes is
 DENY_EXECUTE_ON_SECURITY_VIOLATION: EFI_ACCESS_DENIED, and no handle.
 
@@ -11,25 +11,22 @@ OvmfPkg/OvmfPkgX64.dsc; UEFI 2.10 section 32.5.3.3 and 32.4.2 (EFI_IMAGE_EXECUTI
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import Databases
+from tdvfsh.dxe.secure_boot.revocation import why_revoked
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
-from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above, subject_of, to_be_signed
+from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above, subject_of
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_SHA1_GUID,
     EFI_CERT_SHA256_GUID,
     EFI_CERT_SHA384_GUID,
     EFI_CERT_SHA512_GUID,
     EFI_CERT_X509_GUID,
-    EFI_CERT_X509_SHA256_GUID,
-    EFI_CERT_X509_SHA384_GUID,
-    EFI_CERT_X509_SHA512_GUID,
     Signature,
 )
 from tdvfsh.uefi.guids import Guid
@@ -40,11 +37,6 @@ _HASH_TYPES: Final = {
     "sha256": EFI_CERT_SHA256_GUID,
     "sha384": EFI_CERT_SHA384_GUID,
     "sha512": EFI_CERT_SHA512_GUID,
-}
-_CERTIFICATE_HASH_TYPES: Final = {
-    EFI_CERT_X509_SHA256_GUID: "sha256",
-    EFI_CERT_X509_SHA384_GUID: "sha384",
-    EFI_CERT_X509_SHA512_GUID: "sha512",
 }
 _TWO_BYTE_LENGTH: Final = 0x82
 """Firmware reads the hash algorithm at a fixed place, which only a length of two bytes puts there."""
@@ -120,7 +112,7 @@ def _verify_signed(pe: PeImage, source: memoryview, table: CertificateTable, dat
         if signature is None or digest is None:
             continue
         signers.append(f"{signature.signer}, by {signature.issuer}")
-        forbidden = _forbidden(signature, digest, databases.dbx)
+        forbidden = _forbidden(signature, digest, data, databases)
         if forbidden:
             return _denied(failed, forbidden, tuple(signers))
         hash_type = _HASH_TYPES[signature.algorithm]
@@ -131,12 +123,13 @@ def _verify_signed(pe: PeImage, source: memoryview, table: CertificateTable, dat
             continue
         above = _certificate_above(signature, digest, databases.db)
         passed = ImageExecutionAction.EFI_IMAGE_EXECUTION_AUTH_SIG_PASSED
-        if above is not None:
-            verdict = Verdict(SUCCESS, passed, f"it is signed, and db has {above}")
+        revoked = "" if above is None else why_revoked(above, data, databases)
+        if above is not None and not revoked:
+            verdict = Verdict(SUCCESS, passed, f"it is signed, and db has {_called(above)}")
         elif _has(databases.db, hash_type, digest):
             verdict = Verdict(SUCCESS, passed, "its hash is in db")
         else:
-            verdict = _denied(failed, _why_not_allowed(signature, digest))
+            verdict = _denied(failed, revoked or _why_not_allowed(signature, digest))
     if not table.whole:
         return _denied(failed, "its certificate table is damaged: what is in it does not fill it", tuple(signers))
     return verdict._replace(signers=tuple(signers))
@@ -150,37 +143,26 @@ def _why_not_allowed(signature: Authenticode, digest: bytes) -> str:
     return f"it is signed by {signature.signer}, and db has neither that certificate nor {signature.issuer}"
 
 
-def _certificate_above(signature: Authenticode, digest: bytes, entries: Iterable[Signature]) -> str | None:
-    """The subject of the first certificate with which the signature verifies; None where none does."""
+def _certificate_above(signature: Authenticode, digest: bytes, entries: Iterable[Signature]) -> bytes | None:
+    """The first certificate with which the signature verifies; None where none does."""
     if not signature.intact or signature.digest != digest:
         return None
     for entry in entries:
         if entry.signature_type == EFI_CERT_X509_GUID and stands_above(entry.data, signature):
-            return subject_of(entry.data) or "its certificate"
+            return entry.data
     return None
 
 
-def _forbidden(signature: Authenticode, digest: bytes, dbx: Iterable[Signature]) -> str:
-    """Why dbx forbids a signature, or nothing.
+def _called(certificate: bytes) -> str:
+    return subject_of(certificate) or "its certificate"
 
-    An entry that revokes a certificate from a time on is taken for one that revokes it always: no time stamp is
-    verified here, and firmware without dbt does the same.
-    """
-    entries = list(dbx)
-    above = _certificate_above(signature, digest, entries)
+
+def _forbidden(signature: Authenticode, digest: bytes, data: bytes, databases: Databases) -> str:
+    """Why dbx forbids a signature, or nothing."""
+    above = _certificate_above(signature, digest, databases.dbx)
     if above is not None:
-        return f"dbx has {above}"
-    hashed = {
-        (kind, entry.data[: hashlib.new(kind).digest_size])
-        for entry in entries
-        if (kind := _CERTIFICATE_HASH_TYPES.get(entry.signature_type)) is not None
-    }
-    for certificate in signature.chain if hashed else ():
-        signed_part = to_be_signed(certificate)
-        for kind in {kind for kind, _ in hashed} if signed_part is not None else ():
-            if (kind, hashlib.new(kind, signed_part or b"").digest()) in hashed:
-                return f"dbx has the hash of {subject_of(certificate)}"
-    return ""
+        return f"dbx has {_called(above)}"
+    return why_revoked(signature.chain[0], data, databases)
 
 
 def _has(entries: Iterable[Signature], kind: Guid, digest: bytes) -> bool:

@@ -51,7 +51,7 @@ def read_authenticode(data: bytes) -> Authenticode | None:
     Raises:
         HostError: The extra is not installed.
     """
-    cms = _module("asn1crypto.cms")
+    cms = library("asn1crypto.cms")
     if len(data) > LARGEST:
         return None
     try:
@@ -110,7 +110,7 @@ def top_certificate(data: bytes) -> bytes | None:
 
 def _detached(data: bytes) -> tuple[Any, Any, tuple[bytes, ...]] | None:
     """Signer's record, its certificate, and the chain."""
-    cms = _module("asn1crypto.cms")
+    cms = library("asn1crypto.cms")
     if len(data) > LARGEST:
         return None
     try:
@@ -129,7 +129,7 @@ def _detached(data: bytes) -> tuple[Any, Any, tuple[bytes, ...]] | None:
 
 def to_be_signed(certificate: bytes) -> bytes | None:
     """The part of a certificate whose hash the EFI_CERT_X509_SHA* entries of dbx hold; None for bytes that are none."""
-    x509 = _module("asn1crypto.x509")
+    x509 = library("asn1crypto.x509")
     try:
         tbs: bytes = x509.Certificate.load(certificate)["tbs_certificate"].dump()
     except Exception:
@@ -139,7 +139,7 @@ def to_be_signed(certificate: bytes) -> bytes | None:
 
 def subject_of(certificate: bytes) -> str:
     """Common name, or organization, of a certificate in DER, for people; empty for bytes that are none."""
-    x509 = _module("asn1crypto.x509")
+    x509 = library("asn1crypto.x509")
     try:
         return _name(x509.Certificate.load(certificate).subject)
     except Exception:
@@ -154,7 +154,7 @@ def _read(signed: Any) -> Authenticode | None:
     signer = signers[0]
     algorithm = signed["digest_algorithms"][0]["algorithm"].native
     length = _HASHES.get(algorithm)
-    hashed = _contents(encapsulated["content"].dump())
+    hashed = contents(encapsulated["content"].dump())
     if length is None or len(hashed) < length:
         return None
     certificates = {choice.chosen.dump(): choice.chosen for choice in signed["certificates"]}
@@ -172,9 +172,9 @@ def _read(signed: Any) -> Authenticode | None:
     )
 
 
-def _contents(explicit: bytes) -> bytes:
+def contents(explicit: bytes) -> bytes:
     """The bytes that were hashed: what is in the SEQUENCE in the explicit tag, without its head."""
-    parse = _module("asn1crypto.parser").parse
+    parse = library("asn1crypto.parser").parse
     inside = parse(explicit)[4]
     content: bytes = parse(inside)[4]
     return content
@@ -213,9 +213,9 @@ def _intact(signer: Any, certificate: Any, hashed: bytes) -> bool:
 
 
 def _verifies(public_key: bytes, signature: bytes, data: bytes, digest: str) -> bool:
-    serialization = _module("cryptography.hazmat.primitives.serialization")
-    hashes = _module("cryptography.hazmat.primitives.hashes")
-    padding = _module("cryptography.hazmat.primitives.asymmetric.padding")
+    serialization = library("cryptography.hazmat.primitives.serialization")
+    hashes = library("cryptography.hazmat.primitives.hashes")
+    padding = library("cryptography.hazmat.primitives.asymmetric.padding")
     try:
         key = serialization.load_der_public_key(public_key)
         key.verify(signature, data, padding.PKCS1v15(), getattr(hashes, digest.upper())())
@@ -226,7 +226,7 @@ def _verifies(public_key: bytes, signature: bytes, data: bytes, digest: str) -> 
 
 def _issued(above: bytes, below: bytes) -> bool:
     """Whether the key of one certificate signed the other."""
-    x509 = _module("cryptography.x509")
+    x509 = library("cryptography.x509")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what future versions of the library will not read
         try:
@@ -241,7 +241,12 @@ def _name(name: Any) -> str:
     return str(parts.get("common_name") or parts.get("organization_name") or name.human_friendly)
 
 
-def _module(name: str) -> Any:
+def library(name: str) -> Any:
+    """A module of the extra's libraries.
+
+    Raises:
+        HostError: The extra is not installed.
+    """
     try:
         return import_module(name)
     except ImportError:

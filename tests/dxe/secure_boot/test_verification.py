@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from functools import cache
 
@@ -15,11 +14,9 @@ from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict, v
 from tdvfsh.formats.pe.authenticode import authenticode_hash
 from tdvfsh.formats.pe.image import PeImage
 from tdvfsh.formats.pe.parse import parse_pe
-from tdvfsh.formats.pe.pkcs7 import to_be_signed
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_SHA256_GUID,
     EFI_CERT_X509_GUID,
-    EFI_CERT_X509_SHA256_GUID,
     Signature,
 )
 from tdvfsh.uefi.guids import Guid
@@ -79,14 +76,6 @@ def test_an_image_whose_chain_db_does_not_know_is_refused_and_told_by_whom_it_is
 @pytest.mark.parametrize("below", ["signer", "between"])
 def test_a_certificate_of_the_chain_in_dbx_goes_before_db(below: str) -> None:
     assert verdict(image(), (certificate("root"),), (certificate(below),)).why == f"dbx has {below.capitalize()}"
-
-
-def test_the_hash_of_a_certificate_in_dbx_forbids_what_it_signed() -> None:
-    signed_part = to_be_signed(people()["between"].certificate)
-    assert signed_part is not None
-    entry = Signature(EFI_CERT_X509_SHA256_GUID, OWNER, hashlib.sha256(signed_part).digest() + bytes(16))
-    said = verdict(image(), (certificate("root"),), (entry,))
-    assert (said.status, said.why) == (DENIED, "dbx has the hash of Between")
 
 
 def test_the_hash_of_an_image_in_dbx_forbids_it_and_in_db_allows_it() -> None:
