@@ -18,13 +18,15 @@ from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.report.boots.boot_text import outcome_lines
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tests.formats.shim_builder import made_shim
+from tdvfsh.units import MIB
+from tests.formats.shim_builder import SBAT, made_shim
 from tests.formats.signing import Identity, identity, signed_pe
 from tests.loaders.made import MadeImages
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "secure-boot"
 DENIED = EfiStatus.EFI_ACCESS_DENIED
 IN_TEXT = 0x8000
+STUB_SBAT = b"sbat,1,SBAT Version,sbat,1,https://example.org/\nsystemd-stub,1,Vendor,systemd,257,https://example.org/\n"
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +198,58 @@ def test_a_shim_that_firmware_does_not_know_is_refused_before_it_runs(tmp_path: 
     assert result.status is DENIED
     assert result.failure is not None
     assert "A distribution" in result.failure.why
+
+
+def uki_by_vendor(folder: Path, sbat: bytes = b"", change: int = 0) -> Path:
+    """A unified kernel image that shim's vendor signed; the kernel in it is not signed."""
+    path = folder / "uki-by-vendor.efi"
+    uki = MadeImages(folder).uki("6.12", MIB, "nokaslr", sbat=sbat)
+    data = bytearray(signed_pe(uki.read_bytes(), vendor()))
+    data[IN_TEXT] ^= change
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("loader", ["grub2.12-debian", "grub2.14", "grub2.14-debian", "sd-boot", "sd-boot262"])
+def test_a_unified_kernel_image_of_shims_vendor_boots_with_the_unsigned_kernel_in_it(
+    tmp_path: Path, keys: str, shim: str, loader: str
+) -> None:
+    uki = uki_by_vendor(tmp_path)
+    result = booted(uki, secure_boot=keys, loader=loader, shim=shim)
+    assert result.booted, result.failure
+    assert booted(uki, secure_boot=keys, loader=loader).status is DENIED
+
+
+@pytest.mark.parametrize(
+    ("loader", "status"),
+    [
+        ("grub2.12-debian", EfiStatus.EFI_SECURITY_VIOLATION),
+        ("direct", EfiStatus.EFI_SECURITY_VIOLATION),
+        ("sd-boot", DENIED),
+    ],
+)
+def test_a_byte_changed_in_a_unified_kernel_image_is_noticed_by_shim(
+    tmp_path: Path, keys: str, shim: str, loader: str, status: EfiStatus
+) -> None:
+    result = booted(uki_by_vendor(tmp_path, SBAT, change=1), secure_boot=keys, loader=loader, shim=shim)
+    assert result.status is status
+    assert result.failure is not None
+    assert "it has changed since A distribution signed it" in result.failure.why
+
+
+def test_qemus_shim_starts_a_unified_kernel_image_with_sbat_that_is_not_revoked(
+    tmp_path: Path, keys: str, shim: str
+) -> None:
+    for sbat, why in (
+        (b"", "it has no SBAT section, which what shim starts must have"),
+        (SBAT, "SBAT: grub is of generation 4, and 5 is the least allowed"),
+    ):
+        refused = booted(uki_by_vendor(tmp_path, sbat), secure_boot=keys, shim=shim)
+        assert refused.status is EfiStatus.EFI_SECURITY_VIOLATION
+        assert refused.failure is not None
+        assert refused.failure.why.endswith(why)
+    result = booted(uki_by_vendor(tmp_path, STUB_SBAT), secure_boot=keys, shim=shim)
+    assert result.booted, result.failure
 
 
 def test_debians_chain_boots_debians_kernel_under_microsofts_keys() -> None:

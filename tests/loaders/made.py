@@ -85,12 +85,14 @@ class MadeImages:
             make_initrd(path, size)
         return path
 
-    def uki(self, kernel: str, initrd_size: int = 0, cmdline: str = "", ucode_size: int = 0) -> Path:
+    def uki(self, kernel: str, initrd_size: int = 0, cmdline: str = "", ucode_size: int = 0, sbat: bytes = b"") -> Path:
         """A unified kernel image of that kernel, an initrd and a command line; its image lies as systemd's does."""
-        path = self._folder / f"uki-{kernel}-{initrd_size}-{ucode_size}-{len(cmdline)}.efi"
+        path = self._folder / f"uki-{kernel}-{initrd_size}-{ucode_size}-{len(cmdline)}-{len(sbat)}.efi"
         if path.exists():
             return path
         contents: list[tuple[bytes, bytes | Path]] = [(b".text", b"\xc3" * 16), (b".cmdline", cmdline.encode())]
+        if sbat:
+            contents.append((b".sbat", sbat))
         if ucode_size:
             contents.append((b".ucode", self.initrd(ucode_size)))
         contents.append((b".linux", self.kernel(kernel)))
