@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tdvfsh.cli.arguments import config_path
-from tdvfsh.errors import UsageError, host_error
+from tdvfsh.documents import read_toml
+from tdvfsh.errors import FormatError, UsageError, host_error
 
 if TYPE_CHECKING:
     from tdvfsh.options.option import Option
@@ -69,12 +70,10 @@ class _Reader:
 
     def config(self) -> Config:
         """See :func:`read_config`."""
-        from tomllib import TOMLDecodeError, loads
-
         try:
-            found = loads(self._text)
-        except TOMLDecodeError as error:
-            raise UsageError(f"{self._path}: not TOML: {error}") from None
+            found = read_toml(self._text, self._path)
+        except FormatError as error:
+            raise UsageError(str(error)) from None
         for key in found:
             if key not in (COLOR, TD):
                 self._refuse(key, f"unknown{_meant(key, (COLOR, TD))}; there are {COLOR} and [{TD}]")

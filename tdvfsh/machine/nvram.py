@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from tdvfsh.documents import read_json
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.nonvolatile_state import NonvolatileState, next_start
 from tdvfsh.dxe.time import RealTimeClock
@@ -76,9 +77,10 @@ class NvramFile:
             self.save(machine)
 
     def _parse(self, text: bytes) -> NonvolatileState:
+        data = read_json(text, self._path, "not an nvram file")
         try:
-            return state_from_bytes(text)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, OSError) as error:
+            return state_from(data)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
             raise FormatError(self._path, f"not an nvram file: {error or type(error).__name__}") from None
 
 
@@ -111,13 +113,12 @@ def nvram_bytes(state: NonvolatileState) -> bytes:
     return (json.dumps(data, indent=1) + "\n").encode("ascii")
 
 
-def state_from_bytes(text: bytes) -> NonvolatileState:
-    """The state that a file holds.
+def state_from(data: object) -> NonvolatileState:
+    """The state that a file's JSON value holds.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: Not such a file.
     """
-    data = json.loads(text)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f'no "schema": "{SCHEMA}"')
     if data["schema_version"] != _VERSION:

@@ -110,6 +110,7 @@ def test_a_trace_has_the_command_line_that_makes_it_again_without_the_file(file:
         ("[td]\nmap = 3\n", ":2: td.map: 3: not the name of a file"),
         ("td = 3\n", ":1: td: not a table: write [td]"),
         ("[td\n", ": not TOML: "),
+        (f"a = {'[' * 5000}\n", ": nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_file_line_and_key(
