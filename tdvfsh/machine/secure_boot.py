@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from tdvfsh.dxe.secure_boot.databases import KEY_VARIABLES, MOK_VARIABLES, enrolled
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.mapped import open_mapped
-from tdvfsh.formats.signature_lists import EFI_CERT_X509_GUID, Signature, build_signature_lists
+from tdvfsh.formats.signature_lists import EFI_CERT_X509_GUID, Signature, build_signature_lists, fills_its_lists
 from tdvfsh.formats.variable_store import stored_variables
 from tdvfsh.options.td import AUTOMATIC, MICROSOFT_KEYS, NO_KEYS
 from tdvfsh.uefi.guids import Guid
@@ -30,6 +30,7 @@ _OWNER: Final = Guid("00000000-0000-0000-0000-000000000000")
 _LISTS: Final = ".esl"
 _AUTHENTICATED: Final = ".auth"
 _CERTIFICATES: Final = (".cer", ".crt", ".der", ".pem")
+_SEQUENCE: Final = b"\x30"  # of ASN.1: a certificate is one
 _PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _PEM_END: Final = b"-----END CERTIFICATE-----"
 _TIME_SIZE: Final = 16
@@ -107,15 +108,23 @@ def _of_folder(folder: Path) -> dict[str, bytes]:
 def _lists(path: Path, data: bytes) -> bytes:
     suffix = path.suffix.lower()
     if suffix == _LISTS:
-        return data
+        return _whole_lists(path, data)
     if suffix == _AUTHENTICATED:
         if len(data) < _TIME_SIZE + 4:
             raise FormatError(str(path), "too short for an authenticated variable")
         (length,) = struct.unpack_from("<I", data, _TIME_SIZE)  # dwLength of its WIN_CERTIFICATE_UEFI_GUID
-        return data[_TIME_SIZE + length :]
+        return _whole_lists(path, data[_TIME_SIZE + length :])
     if _PEM_BEGIN in data:
         try:
             data = base64.b64decode(data.split(_PEM_BEGIN, 1)[1].split(_PEM_END, 1)[0])
         except binascii.Error:
             raise FormatError(str(path), "not a certificate in PEM") from None
+    if not data.startswith(_SEQUENCE):
+        raise FormatError(str(path), "not a certificate, in DER or PEM")
     return build_signature_lists([Signature(EFI_CERT_X509_GUID, _OWNER, data)])
+
+
+def _whole_lists(path: Path, data: bytes) -> bytes:
+    if not fills_its_lists(data):
+        raise FormatError(str(path), "not made of whole signature lists (EFI_SIGNATURE_LIST)")
+    return data
