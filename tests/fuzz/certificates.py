@@ -48,7 +48,7 @@ def certificates(data: bytes) -> None:
     subject_of(data)
     to_be_signed(data)
     signed_by(data, b"content", kept["certificate"])
-    signing_time(data, kept["certificate"])
+    signing_time(data, kept["authority"])
     entries = parse_signature_lists(data)
     if fills_its_lists(data):
         assert parse_signature_lists(build_signature_lists(entries)) == entries
