@@ -24,6 +24,7 @@ from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.acpi_table import AcpiTableProtocol
 from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
+from tdvfsh.engine.protocols.serial_io import SerialIoProtocol
 from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.runs.guest_calls import GuestCalls
 from tdvfsh.engine.runs.layout import lay_out
@@ -160,6 +161,7 @@ class GuestFirmware:
         place = mailbox.address if mailbox is not None else 0
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
         AcpiTableProtocol(context).install()
+        SerialIoProtocol(context, board.devices.serial, waiting.stall, protocols.reinstall_protocol_interface).install()
         tables.update_configuration_tables()
 
     def close(self) -> None:
