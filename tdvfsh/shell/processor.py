@@ -55,9 +55,7 @@ def choose_engine(shell: Shell, engine: str) -> None:
         if engine == "cpu":
             connect_processor(shell, shell.machine)
         else:
-            shell.machine.services.images.program_for = lambda image: None
-            shell.machine.services.core.events.call = None
-            shell.machine.services.drivers.binding_of = lambda interface: None
+            disconnect_processor(shell.machine)
 
 
 def connect_processor(shell: Shell, machine: Machine, own: Iterable[tuple[int, Guid, object]] = ()) -> None:
@@ -73,6 +71,19 @@ def connect_processor(shell: Shell, machine: Machine, own: Iterable[tuple[int, G
     if not isinstance(known, _Processor) or known.machine is not machine:
         known = shell.state[_PROCESSOR] = _Processor(shell, machine, own)
     known.connect()
+
+
+def disconnect_processor(machine: Machine) -> None:
+    """No program runs in this machine from now on."""
+    from tdvfsh.dxe.driver_overrides import NoDriverOverrides
+
+    services = machine.services
+    services.images.program_for = lambda image: None
+    services.images.files.loader_of = lambda protocol, interface: None
+    services.images.loaded = lambda handle, image: None
+    services.core.events.call = None
+    services.drivers.binding_of = lambda interface: None
+    services.drivers.overrides = NoDriverOverrides()
 
 
 def is_processor_s(shell: Shell, handle: int, protocol: Guid, interface: object) -> bool:

@@ -13,7 +13,7 @@ from tests.engine.programs import Caller, guest
 INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 UNSUPPORTED: Final = EfiStatus.EFI_UNSUPPORTED
 TPL_APPLICATION: Final = 4
-NOT_THERE: Final = {"Reserved", "UpdateCapsule", "QueryCapsuleCapabilities"}
+NOT_THERE: Final = {"Reserved"}
 AFTER_BOOT_SERVICES: Final = {"SetVirtualAddressMap", "ConvertPointer"}  # tested with the kernel that calls them
 ENDS_THE_RUN: Final = {"ResetSystem"}
 CALLS: Final[dict[str, tuple[tuple[int, ...], int]]] = {
