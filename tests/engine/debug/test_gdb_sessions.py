@@ -25,6 +25,7 @@ _NOISE: Final = re.compile(
 )
 _ADDRESS: Final = re.compile(r"0x0*[0-9a-f]{5,}")
 _HANDLE: Final = re.compile(r"\bimage=0x[0-9a-f]+")
+_RECORD: Final = re.compile(r"\brecord \d+")
 _ELSEWHERE: Final = re.compile(r'(\d+ +Thread \d+ "vCPU \d+" \(ready\)) .*')
 """A vCPU that is not the one that halted: where it stands follows from everything that the kernel found before."""
 _TIME: Final = re.compile(r"\d+\.\d{3} ms|duration_ns=0x[0-9a-f]+|\[ *\d+\.\d{6}\]")
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="needs gdb (
 def normal(text: str, addresses: bool) -> list[str]:
     """Lines that count, as they count."""
     lines = [_TIME.sub("TIME", line.rstrip()) for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
-    lines = [_ELSEWHERE.sub(r"\1 ELSEWHERE", line) for line in lines]
+    lines = [_RECORD.sub("record NUMBER", _ELSEWHERE.sub(r"\1 ELSEWHERE", line)) for line in lines]
     return lines if addresses else [_HANDLE.sub("image=HANDLE", _ADDRESS.sub("ADDRESS", line)) for line in lines]
 
 

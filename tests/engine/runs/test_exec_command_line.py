@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
+from tdvfsh.formats.signature_lists import EFI_CERT_SHA256_GUID, Signature, build_signature_lists
 from tdvfsh.trace.file import read_trace_file
+from tdvfsh.uefi.guids import Guid
 from tests.engine.assembler import Program
 from tests.engine.runs.test_program import hello, touch
 
@@ -121,7 +123,8 @@ def test_a_program_that_secure_boot_refuses_is_told_with_the_reason(
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "PK.esl").write_bytes(b"")
-    (keys / "db.esl").write_bytes(bytes(44))
+    other = Signature(EFI_CERT_SHA256_GUID, Guid(int=0), bytes(32))
+    (keys / "db.esl").write_bytes(build_signature_lists([other]))
     program = tmp_path / "plain.efi"
     program.write_bytes(hello())
     status, _, said = execute(monkeypatch, capsys, "--secure-boot", f"{keys}/", str(program))
