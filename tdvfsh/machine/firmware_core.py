@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.memory.bins import stack_bins
@@ -38,46 +38,42 @@ def low_end(spans: Iterable[AddressSpan]) -> int:
     return max((span.end for span in spans if span.start < 4 * GIB), default=0)
 
 
-def firmware_core(
-    model: FirmwareModel,
-    stage_name: str,
-    profile: FirmwareProfile,
-    spans: tuple[AddressSpan, ...],
-    accept_end: int,
-    *,
-    is_td: bool,
-    vcpus: int,
-    gpaw: int,
-) -> DxeCore:
-    """The core of firmware that has come as far as one of its stages.
+class CoreStart(NamedTuple):
+    """What a core follows from.
 
-    Args:
+    Attributes:
         model: The recorded firmware.
-        stage_name: Which of its stages.
+        stage_name: How far it has come.
         profile: The rules of its generation.
         spans: The machine's RAM.
         accept_end: Where what SEC accepted ends; beyond all RAM in a plain VM.
         is_td: Whether RAM beyond that is unaccepted, and attributes are as in a TD.
         vcpus: Virtual processors.
         gpaw: Bits of a guest physical address.
+    """
+
+    model: FirmwareModel
+    stage_name: str
+    profile: FirmwareProfile
+    spans: tuple[AddressSpan, ...]
+    accept_end: int
+    is_td: bool
+    vcpus: int
+    gpaw: int
+
+
+def firmware_core(inputs: CoreStart) -> DxeCore:
+    """The core of firmware that has come as far as one of its stages.
 
     Raises:
         UsageError: What is accepted is too little for the firmware, or RAM lies beyond ``gpaw``.
     """
-    return _kept_core(model, stage_name, profile, spans, accept_end, is_td, vcpus, gpaw).copy()
+    return _kept_core(inputs).copy()
 
 
 @lru_cache(maxsize=_KEPT)
-def _kept_core(
-    model: FirmwareModel,
-    stage_name: str,
-    profile: FirmwareProfile,
-    spans: tuple[AddressSpan, ...],
-    accept_end: int,
-    is_td: bool,
-    vcpus: int,
-    gpaw: int,
-) -> DxeCore:
+def _kept_core(inputs: CoreStart) -> DxeCore:
+    model, stage_name, profile, spans, accept_end, is_td, vcpus, gpaw = inputs
     ram = firmware_ram(spans, accept_end)
     top = low_end(ram)
     check_room(model, stage_name, top)

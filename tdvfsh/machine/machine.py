@@ -17,7 +17,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.dma_accepts import DmaAccepts
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
-from tdvfsh.machine.firmware_core import adopt_pool_pages, firmware_core, firmware_ram, low_end
+from tdvfsh.machine.firmware_core import CoreStart, adopt_pool_pages, firmware_core, firmware_ram, low_end
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
@@ -244,14 +244,16 @@ class Machine:
             return core
         options = self.options
         return firmware_core(
-            self._model,
-            self.stage_name,
-            profile,
-            tuple(self.td.ram.spans),
-            self._accept_end,
-            is_td=options.td,
-            vcpus=options.vcpus,
-            gpaw=options.gpaw,
+            CoreStart(
+                model=self._model,
+                stage_name=self.stage_name,
+                profile=profile,
+                spans=tuple(self.td.ram.spans),
+                accept_end=self._accept_end,
+                is_td=options.td,
+                vcpus=options.vcpus,
+                gpaw=options.gpaw,
+            )
         )
 
     def _install_firmware_handles(self) -> int:

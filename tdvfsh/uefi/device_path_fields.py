@@ -8,6 +8,7 @@ Source: UEFI 2.10 10.6.1.6; edk2 MdePkg/Library/UefiDevicePathLib for what the s
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
@@ -35,7 +36,7 @@ def hex_bytes(word: str) -> bytes:
     return bytes.fromhex(text[: len(text) & ~1])
 
 
-class Field:
+class Field(ABC):
     """One field, or several that are read together.
 
     Attributes:
@@ -46,13 +47,13 @@ class Field:
     size: int | None = None
     words: int | None = 1
 
+    @abstractmethod
     def to_words(self, data: bytes) -> list[str]:
         """The words that stand for ``data``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_words(self, words: Sequence[str]) -> bytes:
         """The bytes that ``words``, as many as :attr:`words` says, stand for."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdvfsh.machine.firmware_core import _kept_core, firmware_core
+from tdvfsh.machine.firmware_core import CoreStart, _kept_core, firmware_core
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.footprint import DIRECT, firmware_model
@@ -35,5 +35,19 @@ def test_a_machine_begins_like_the_first_whatever_another_did_to_its_own(td: boo
 def test_another_amount_of_accepted_memory_is_another_core() -> None:
     model, spans = firmware_model("inteltdx"), tuple(RamLayout.q35(2 * GIB).spans)
     profile = Machine(TdOptions(memory=2 * GIB)).services.profile
-    cores = [firmware_core(model, DIRECT, profile, spans, end, is_td=True, vcpus=1, gpaw=48) for end in (GIB // 2, GIB)]
+    cores = [
+        firmware_core(
+            CoreStart(
+                model=model,
+                stage_name=DIRECT,
+                profile=profile,
+                spans=spans,
+                accept_end=end,
+                is_td=True,
+                vcpus=1,
+                gpaw=48,
+            )
+        )
+        for end in (GIB // 2, GIB)
+    ]
     assert cores[0].memory_map != cores[1].memory_map

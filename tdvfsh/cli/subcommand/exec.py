@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tdvfsh.engine.console.screen import Screen
     from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.runs.guest import GuestFirmware
-    from tdvfsh.engine.storage.disk import Disk
     from tdvfsh.formats.firmware_modules import FirmwareModule
     from tdvfsh.machine import Machine
     from tdvfsh.machine.nvram import NvramFile
+    from tdvfsh.uefi.disk import Disk
     from tdvfsh.uefi.status import EfiStatus
     from tdvfsh.uefi.volume import Volume
 

@@ -9,17 +9,18 @@ from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
-from tdvfsh.engine.virtio.block import BlockStore, block_devices
+from tdvfsh.engine.virtio.block import block_devices
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.entropy import EntropyDevice
 from tdvfsh.engine.virtio.transport import VirtioFunction
+from tdvfsh.uefi.disk import Disk
 
 _FIRST: Final = 1
 _LAST: Final = 24
 MOST_DEVICES: Final = _LAST - _FIRST + 1
 
 
-def virtio_devices(disks: Sequence[BlockStore], entropy: bool, missing: Counter[str]) -> list[VirtioDevice]:
+def virtio_devices(disks: Sequence[Disk], entropy: bool, missing: Counter[str]) -> list[VirtioDevice]:
     """Block devices for disks, in order, and perhaps an entropy device after them; ``missing`` counts refusals."""
     blocks = block_devices(disks, missing)
     return [*blocks, EntropyDevice()] if entropy else blocks

@@ -41,7 +41,6 @@ from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.violation import Violation
-from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.formats.mapped import open_mapped
@@ -54,6 +53,7 @@ from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.units import human_size
 
@@ -180,7 +180,7 @@ class FirmwareRun:
         vmm_files: Mapping[str, bytes] = MappingProxyType({}),
         patch_header: bool = False,
         quote_signer: QuoteSigner | None = None,
-        disks: Sequence[BlockStore] = (),
+        disks: Sequence[Disk] = (),
         entropy: bool = False,
     ) -> None:
         self.image = image

@@ -11,7 +11,7 @@ from typing import Final
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
-from tdvfsh.engine.storage.disk import SECTOR, Disk
+from tdvfsh.uefi.disk import SECTOR, Disk
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

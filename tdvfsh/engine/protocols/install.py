@@ -24,9 +24,9 @@ from tdvfsh.engine.protocols.rng import RandomNumbers
 from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
 from tdvfsh.engine.protocols.text_console import Console, install_console
 from tdvfsh.engine.protocols.unicode_collation import UnicodeCollation
-from tdvfsh.engine.storage.disk import Disk
 from tdvfsh.engine.storage.volumes import NamedFiles, OnVolume
 from tdvfsh.uefi.device_path import DevicePath
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import (
     EDKII_MEMORY_ACCEPT_PROTOCOL_GUID,
     EFI_BLOCK_IO_PROTOCOL_GUID,

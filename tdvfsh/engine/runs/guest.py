@@ -47,9 +47,9 @@ from tdvfsh.engine.services.variable_services import VariableServices
 from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
-from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_MEMORY_ATTRIBUTES_TABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType, memory_type_name
 from tdvfsh.units import PAGE_SIZE
@@ -90,7 +90,7 @@ class GuestFirmware:
         serial: Callable[[int], None] | None = None,
         typed: SerialInput | None = None,
         observer: RunObserver | None = None,
-        disks: Sequence[BlockStore] = (),
+        disks: Sequence[Disk] = (),
         entropy: bool = False,
     ) -> None:
         self.machine = machine

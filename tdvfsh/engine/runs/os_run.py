@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
-from tdvfsh.engine.virtio.block import BlockStore
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up
 
@@ -91,7 +91,7 @@ class SystemOptions:
     until: re.Pattern[str] | None = None
     drop_accept: int | None = None
     typed: SerialInput | None = None
-    disks: Sequence[BlockStore] = ()
+    disks: Sequence[Disk] = ()
     entropy: bool = False
 
 

@@ -8,13 +8,13 @@ from typing import Final
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.virtio import plug_virtio, virtio_devices
 from tdvfsh.engine.tables.pci_host import PciHost
-from tdvfsh.engine.virtio.block import BlockStore
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.units import MIB, align_up
 
 _FIRST_ADDRESS: Final = 0xC0000000
 
 
-def plug_in(board: Board, disks: Sequence[BlockStore], entropy: bool) -> PciHost | None:
+def plug_in(board: Board, disks: Sequence[Disk], entropy: bool) -> PciHost | None:
     """Plug in what was asked for.
 
     Returns:

@@ -9,12 +9,12 @@ from pathlib import Path
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
-from tdvfsh.engine.storage.disk import Disk
 from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.uefi.device_path import FilePath
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_BLOCK_IO_PROTOCOL_GUID, EFI_EVENT_GROUP_READY_TO_BOOT
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.volume import Volume

@@ -33,8 +33,8 @@ _DIRECTORY: Final = 0x10
 _INFO_ROOM: Final = 1024
 
 
-class GuestFileLoader:
-    """LoadFile() of guest code.
+class _GuestProtocol:
+    """A protocol of guest code, whose functions are called with buffers in the guest's heap.
 
     Args:
         context: Guest memory.
@@ -47,6 +47,18 @@ class GuestFileLoader:
         self._call = call
         self._ram = context.ram
         self._address = address
+
+    def _allocated(self, stack: ExitStack, size: int) -> int:
+        address = self._context.heap.allocate(size)
+        stack.callback(self._context.heap.free, address)
+        return address
+
+    def _function(self, structure: int, offset: int, *arguments: int) -> EfiStatus:
+        return status_of(self._call(self._ram.u64(structure + offset), *arguments))
+
+
+class GuestFileLoader(_GuestProtocol):
+    """LoadFile() of guest code."""
 
     def file_size(self, path: DevicePath, boot_policy: bool) -> int | None:
         """LoadFile() without a buffer: what it says the file needs."""
@@ -61,33 +73,17 @@ class GuestFileLoader:
         return FileContents(SUCCESS, memoryview(self._ram.read(buffer, min(filled, size))))
 
     def _load(self, path: DevicePath, boot_policy: bool, buffer: int, room: int) -> tuple[EfiStatus, int]:
-        heap = self._context.heap
         packed = path.pack()
-        where, size = heap.allocate(len(packed)), heap.allocate(8)
-        self._ram.write(where, packed)
-        self._ram.put_u64(size, room)
-        code = self._ram.u64(self._address)
-        status = status_of(self._call(code, self._address, where, int(boot_policy), size, buffer))
-        needed = self._ram.u64(size)
-        heap.free(where)
-        heap.free(size)
-        return status, needed
+        with ExitStack() as stack:
+            where, size = self._allocated(stack, len(packed)), self._allocated(stack, 8)
+            self._ram.write(where, packed)
+            self._ram.put_u64(size, room)
+            status = self._function(self._address, 0, self._address, where, int(boot_policy), size, buffer)
+            return status, self._ram.u64(size)
 
 
-class GuestFileSystemLoader:
-    """Files of a driver's EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.
-
-    Args:
-        context: Guest memory.
-        call: Calls guest code, as the context does.
-        address: The protocol's structure.
-    """
-
-    def __init__(self, context: GuestContext, call: Callable[..., int], address: int) -> None:
-        self._context = context
-        self._call = call
-        self._ram = context.ram
-        self._address = address
+class GuestFileSystemLoader(_GuestProtocol):
+    """Files of a driver's EFI_SIMPLE_FILE_SYSTEM_PROTOCOL."""
 
     def file_size(self, path: DevicePath, boot_policy: bool) -> int | None:
         """GetInfo(): its size; None for a directory, and for what is not there."""
@@ -137,14 +133,6 @@ class GuestFileSystemLoader:
             finally:
                 if file:
                     self._function(file, _CLOSE, file)
-
-    def _allocated(self, stack: ExitStack, size: int) -> int:
-        address = self._context.heap.allocate(size)
-        stack.callback(self._context.heap.free, address)
-        return address
-
-    def _function(self, structure: int, offset: int, *arguments: int) -> EfiStatus:
-        return status_of(self._call(self._ram.u64(structure + offset), *arguments))
 
 
 def file_loader(

@@ -1,37 +1,13 @@
-"""What a disk is to the block protocols, and a disk image in a file of the host."""
+"""A disk image in a file of the host."""
 
 from __future__ import annotations
 
-from typing import BinaryIO, Final, Protocol, runtime_checkable
+from typing import BinaryIO
 
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.uefi.disk import SECTOR
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import EfiStatus
-
-SECTOR: Final = 512
-
-
-@runtime_checkable
-class Disk(Protocol):
-    """Bytes by offset."""
-
-    @property
-    def disk_size(self) -> int:
-        """Bytes, whole sectors."""
-        ...
-
-    @property
-    def writable(self) -> bool:
-        """Whether :meth:`write_disk` is of use."""
-        ...
-
-    def read_disk(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
-        ...
-
-    def write_disk(self, offset: int, data: bytes) -> None:
-        """Store ``data`` at ``offset``, inside the disk; raises FileSystemError."""
-        ...
 
 
 class ImageDisk:

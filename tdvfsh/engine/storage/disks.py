@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tdvfsh.engine.storage.disk import Disk
 from tdvfsh.engine.storage.fat import FatDisk
 from tdvfsh.engine.storage.volumes import VolumeFileSystem
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot, Sata
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import (
     EFI_BLOCK_IO_PROTOCOL_GUID,
     EFI_DEVICE_PATH_PROTOCOL_GUID,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from tdvfsh.engine.storage.disk import SECTOR
 from tdvfsh.errors import UsageError
+from tdvfsh.uefi.disk import SECTOR
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.volume import Volume

@@ -10,14 +10,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.memory import Refused, Scattered
 from tdvfsh.engine.virtio.queue import LARGEST
+from tdvfsh.uefi.disk import SECTOR, Disk
 from tdvfsh.uefi.filesystem import FileSystemError
 
-SECTOR: Final = 512
 _SEGMENTS: Final = 1 << 2
 _READ_ONLY: Final = 1 << 5
 _BLOCK_SIZE: Final = 1 << 6
@@ -28,28 +28,6 @@ _IN, _OUT, _FLUSH_REQUEST, _GET_ID = 0, 1, 4, 8
 _OK, _ERROR, _UNSUPPORTED = b"\0", b"\1", b"\2"
 _ID_SIZE: Final = 20
 _PIECE: Final = 1 << 20
-
-
-class BlockStore(Protocol):
-    """Bytes of a disk by offset."""
-
-    @property
-    def disk_size(self) -> int:
-        """Bytes, whole sectors."""
-        ...
-
-    @property
-    def writable(self) -> bool:
-        """Whether it can be written."""
-        ...
-
-    def read_disk(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
-        ...
-
-    def write_disk(self, offset: int, data: bytes) -> None:
-        """Store ``data`` at ``offset``, inside the disk; raises FileSystemError."""
-        ...
 
 
 class BlockDevice:
@@ -66,7 +44,7 @@ class BlockDevice:
     name = "virtio block"
     queues = 1
 
-    def __init__(self, store: BlockStore, serial: bytes, missing: Counter[str]) -> None:
+    def __init__(self, store: Disk, serial: bytes, missing: Counter[str]) -> None:
         self._store = store
         self._serial = serial[:_ID_SIZE].ljust(_ID_SIZE, b"\0")
         self._missing = missing
@@ -117,6 +95,6 @@ class BlockDevice:
         return _OK
 
 
-def block_devices(stores: Sequence[BlockStore], missing: Counter[str]) -> list[VirtioDevice]:
+def block_devices(stores: Sequence[Disk], missing: Counter[str]) -> list[VirtioDevice]:
     """A device for each disk, with serial numbers by which a guest tells them apart."""
     return [BlockDevice(store, f"tdvfsh-{number}".encode(), missing) for number, store in enumerate(stores)]

@@ -13,10 +13,11 @@ import pytest
 from tdvfsh.engine.protocols.block_io import BlockIoProtocol
 from tdvfsh.engine.protocols.simple_file_system import MODE_CREATE, MODE_READ, MODE_WRITE, FileSystemProtocol
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.storage.disk import SECTOR, ImageDisk
+from tdvfsh.engine.storage.disk import ImageDisk
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.uefi.disk import SECTOR
 from tdvfsh.uefi.guids import EFI_FILE_INFO_GUID, EFI_FILE_SYSTEM_INFO_GUID, EFI_FILE_SYSTEM_VOLUME_LABEL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.volume import Volume

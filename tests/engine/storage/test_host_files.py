@@ -9,13 +9,14 @@ import pytest
 
 from tdvfsh.engine.protocols.block_io import BlockIoProtocol
 from tdvfsh.engine.protocols.load_file import LoadFile2Protocol
-from tdvfsh.engine.storage.disk import SECTOR, Disk, ImageDisk
+from tdvfsh.engine.storage.disk import ImageDisk
 from tdvfsh.engine.storage.fat import FatDisk
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.media import InitrdLoadFile2
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.uefi.disk import SECTOR, Disk
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.programs import guest
 
