@@ -16,7 +16,8 @@ from tdvfsh.cli.arguments import FILE_SYSTEMS
 from tdvfsh.cli.config import NO_CONFIG
 from tdvfsh.cli.subcommands import SUBCOMMANDS, TASKS, Subcommand
 from tdvfsh.errors import UsageError
-from tdvfsh.options.option import Option, Switch
+from tdvfsh.options.kinds import Switch
+from tdvfsh.options.option import Option
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import Use, use_of
 from tdvfsh.ui.colour import COLOUR_CHOICES

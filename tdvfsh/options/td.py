@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
-from tdvfsh.options.option import Cost, File, HostPage, Keys, Number, OnOff, Option, Policy, Size, Switch, Word, Words
+from tdvfsh.options.kinds import Cost, File, HostPage, Keys, Number, OnOff, Policy, Size, Switch, Word, Words
+from tdvfsh.options.option import Option
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from tdvfsh.errors import UsageError
 from tdvfsh.loaders.flow import DEFAULT_KASLR_SEED
 from tdvfsh.machine.asking import td_options
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.options.option import Number, Option, Switch
+from tdvfsh.options.kinds import Number, Switch
+from tdvfsh.options.option import Option
 from tdvfsh.options.td import AUTOMATIC, OPTIONS
 from tdvfsh.options.uses import use_of
 from tdvfsh.shell.command import registry

@@ -39,10 +39,11 @@ from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.block_counter import BlockCounter
-from tdvfsh.engine.x86.cpu import CYCLES_PER_NANOSECOND, Stop, StopKind
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
+from tdvfsh.engine.x86.instructions.time_stamp import CYCLES_PER_NANOSECOND
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
+from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 

@@ -9,8 +9,8 @@ from tdvfsh.engine.board.shared_alias import SharedAlias
 from tdvfsh.engine.board.stopped_guest import VIRTUALIZATION, RunningGuest
 from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
-from tdvfsh.engine.x86.cpu import Stop
 from tdvfsh.engine.x86.page_walk import walk
+from tdvfsh.engine.x86.stop import Stop
 from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.units import PAGE_SIZE, align_down

@@ -14,7 +14,8 @@ from collections import Counter
 from typing import Final
 
 from tdvfsh.engine.board.vcpus import Vcpu
-from tdvfsh.engine.x86.cpu import Cpu, StopKind
+from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.stop import StopKind
 
 _TOO_OFTEN: Final = 200
 _UPPER_HALF: Final = 1 << 63

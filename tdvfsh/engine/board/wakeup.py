@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from tdvfsh.engine.board.vcpus import Vcpu
 from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import page_tables, page_tables_size
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.units import PAGE_SIZE
@@ -75,8 +76,9 @@ class WakeupMailbox:
 
     def begin(self, cpu: Cpu, address: int) -> bytes:
         """The state of a vCPU that begins at ``address``; the processor, new as after its reset, is left with it."""
-        cpu.enter_long_mode(self._tables, self._descriptors, self._descriptors + _INTERRUPT_TABLE, 0)
-        cpu.write("IDTR", (0, self._descriptors + _INTERRUPT_TABLE, 0, 0))
+        interrupts = self._descriptors + _INTERRUPT_TABLE
+        enter_long_mode(cpu, self._ram, cr3=self._tables, gdt=self._descriptors, idt=interrupts, stack=0)
+        cpu.write("IDTR", (0, interrupts, 0, 0))
         cpu.write("RIP", address)
         cpu.state.load()
         return cpu.state.image()

@@ -18,7 +18,7 @@ from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.debug.undo import StepLog
 from tdvfsh.engine.introspect.describe import instruction_size
 from tdvfsh.engine.x86.block_counter import BlockCounter
-from tdvfsh.engine.x86.cpu import Stop, StopKind
+from tdvfsh.engine.x86.stop import Stop, StopKind
 
 _TRAP: Final = 1 << 8
 _DEBUG: Final = 1

@@ -11,7 +11,7 @@ from typing import Final
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.scene import Scene
-from tdvfsh.engine.x86.cpu import Stop, StopKind
+from tdvfsh.engine.x86.stop import Stop, StopKind
 
 _WRITERS: Final = {
     StopKind.EXCEPTION: "the frame of an exception",

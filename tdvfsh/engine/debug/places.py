@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.extra import cpu_extra
-from tdvfsh.engine.x86.cpu import Stop, StopKind
+from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.units import PAGE_SIZE
 
 _LARGEST_WATCH: Final = 1 << 20

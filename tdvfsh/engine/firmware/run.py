@@ -41,8 +41,8 @@ from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.violation import Violation
-from tdvfsh.engine.x86.cpu import StopKind
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
+from tdvfsh.engine.x86.stop import StopKind
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions

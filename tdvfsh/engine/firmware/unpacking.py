@@ -14,7 +14,7 @@ from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.firmware.image import FirmwareImage
-from tdvfsh.engine.x86.cpu import StopKind
+from tdvfsh.engine.x86.stop import StopKind
 from tdvfsh.formats.firmware_modules import FirmwareContents, PackedSection
 from tdvfsh.units import KIB
 

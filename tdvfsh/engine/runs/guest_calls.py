@@ -15,7 +15,7 @@ from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, 
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.runs.observer import RunObserver
 from tdvfsh.engine.services.waiting import Idleness
-from tdvfsh.engine.x86.cpu import Stop, StopKind
+from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.machine.machine import Machine
 
 _KERNEL: Final = "kernel"

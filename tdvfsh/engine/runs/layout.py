@@ -8,6 +8,7 @@ from typing import Final
 from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
 from tdvfsh.engine.abi.stubs import Stubs
 from tdvfsh.engine.board.board import Board
+from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import IDT_SIZE, gibibyte_leaves, page_tables, page_tables_size
 from tdvfsh.engine.x86.protected_paging import ROOM, ProtectedPaging
 from tdvfsh.machine.machine import Machine
@@ -57,6 +58,6 @@ def lay_out(machine: Machine, board: Board) -> FirmwareLayout:
     gdt = start + tables + room
     idt = gdt + PAGE_SIZE
     stack = align_up(idt + IDT_SIZE + 16, PAGE_SIZE)
-    board.cpu.enter_long_mode(start, gdt, idt, stack + _STACK_SIZE - PAGE_SIZE)
+    enter_long_mode(board.cpu, ram, cr3=start, gdt=gdt, idt=idt, stack=stack + _STACK_SIZE - PAGE_SIZE)
     stubs = find_area(machine, EfiMemoryType.EfiRuntimeServicesCode, _STUBS_SIZE)
     return FirmwareLayout(idt, FirmwareHeap(stack + _STACK_SIZE, start + size), Stubs(ram, stubs, _STUBS_SIZE), paging)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
@@ -19,16 +18,14 @@ from tdvfsh.engine.x86.block_counter import BlockCounter, block_counter
 from tdvfsh.engine.x86.delivery import LinearMemory
 from tdvfsh.engine.x86.instructions.port_code import PortCode
 from tdvfsh.engine.x86.instructions.string_instructions import StringInstructions
+from tdvfsh.engine.x86.instructions.time_stamp import hook_time_stamp
 from tdvfsh.engine.x86.mapped_ram import MappedRam
-from tdvfsh.engine.x86.paging import CODE_SELECTOR, CR0, CR4, DATA_SELECTOR, EFER, EFER_MSR, GDT, IDT_SIZE
 from tdvfsh.engine.x86.plain_stores import PlainStores
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.engine.x86.translated_code import TranslatedCode
 from tdvfsh.td.trust_domain import TrustDomain
-
-CYCLES_PER_NANOSECOND: Final = 2
-"""The time stamp counter runs at 2 GHz of virtual time."""
 
 _TICK_SECONDS: Final = 0.1
 _PORT_EMPTY: Final = 0xFFFFFFFF
@@ -36,38 +33,8 @@ _FIRST_INTERCEPT: Final = 0x100
 _INVALID_OPCODE: Final = 6
 _PAGING: Final = 1 << 31
 _4_GIB: Final = 1 << 32
-_TSC_AUX: Final = 0xC0000103
 _USER: Final = 3
 _CODE_BUFFER: Final = 4096
-
-
-class StopKind(Enum):
-    """Reason for which the processor stopped."""
-
-    HALT = "hlt"
-    LIMIT = "the timer"
-    UNMAPPED = "an access to memory that is not there"
-    EXCEPTION = "an exception"
-    WATCHED = "watched code"
-    INTERCEPT = "an instruction that exits"
-    SYSCALL = "SYSCALL"
-    TIME = "an interrupt is due"
-    PORT = "IN or OUT"
-    CALL = "a call that the host answers"
-    SPIN = "a loop that waits without PAUSE"
-    UNPACK = "a call that unpacks firmware"
-    DEBUG = "the debugger"
-    BLOCKS = "a number of blocks has run"
-
-
-class Stop(NamedTuple):
-    """Reason and place of a stop: ``address`` and ``size`` of an access, or ``number`` of an exception or intercept."""
-
-    kind: StopKind
-    address: int = 0
-    size: int = 0
-    access: str = ""
-    number: int = 0
 
 
 class RunDebugger(Protocol):
@@ -106,14 +73,12 @@ class Cpu:
         self._word = ctypes.c_uint64()
         self._word_pointer = ctypes.byref(self._word)
         self._fetched = ctypes.create_string_buffer(_CODE_BUFFER)
-        self.model: int = (
-            self._registers.UC_CPU_X86_SANDYBRIDGE
-        )  # has no RDRAND, whose numbers would differ in each run
+        # This model has no RDRAND, whose numbers would differ in each run.
+        self.model: int = self._registers.UC_CPU_X86_SANDYBRIDGE
         self.uc.ctl_set_cpu_model(self.model)
         self.mapped = MappedRam(self.uc, ram)
-        self.uc.ctl_exits_enabled(
-            True
-        )  # nothing ends a run but a stop; an end address would be looked up by the guest's paging
+        # Nothing ends a run but a stop: an end address would be looked up by the guest's paging.
+        self.uc.ctl_exits_enabled(True)
         self.state = ProcessorState(self.uc)
         self.memory = LinearMemory(self._read_linear, self._write_linear)
         self.interrupt_due: Callable[[], bool] = lambda: False
@@ -123,7 +88,6 @@ class Cpu:
         self.strings: StringInstructions | None = None
         self._failure: BaseException | None = None
         self._watch: int | None = None
-        self._hooks: list[object] = []
         self._code = TranslatedCode(self.uc, self.fetched, self._fail)
         self._stop: Stop | None = None
         self._ticked = False
@@ -140,37 +104,14 @@ class Cpu:
         if self._timer is not None:
             self._timer.join()
 
-    def enter_long_mode(self, cr3: int, gdt: int, idt: int, stack: int) -> None:
-        """Set the control registers as firmware leaves them; tables must stand in RAM already.
-
-        Args:
-            cr3: Address of the top page table.
-            gdt: Where the descriptor table goes.
-            idt: Where the empty interrupt table is.
-            stack: Top of the stack.
-        """
-        registers = self._registers
-        self._ram.view[gdt : gdt + len(GDT)] = GDT
-        self.write("GDTR", (0, gdt, len(GDT) - 1, 0))
-        self.write("IDTR", (0, idt, IDT_SIZE - 1, 0))
-        self.write("CR3", cr3)
-        self.write("CR4", CR4)
-        self.uc.msr_write(EFER_MSR, EFER)
-        self.write("CR0", CR0)
-        self.uc.reg_write(registers.UC_X86_REG_CS, CODE_SELECTOR)
-        for name in ("DS", "ES", "SS", "FS", "GS"):
-            self.write(name, DATA_SELECTOR)
-        self.write("RSP", stack)
-
     def read(self, register: str) -> int:
         """A register by name, such as ``RIP``."""
         number = self._numbers.get(register)
         if number is None:
             number = self._numbers[register] = int(getattr(self._registers, f"UC_X86_REG_{register}"))
         self._word.value = 0
-        self._library.uc_reg_read(
-            self._handle, number, self._word_pointer
-        )  # the binding's reg_read is three times slower
+        # The binding's reg_read is three times slower.
+        self._library.uc_reg_read(self._handle, number, self._word_pointer)
         return self._word.value
 
     def write_general(self, number: int, value: int) -> None:
@@ -452,30 +393,8 @@ class Cpu:
         self.uc.hook_add(constants.UC_HOOK_INSN, read_port, aux1=registers.UC_X86_INS_IN)
         self.uc.hook_add(constants.UC_HOOK_INSN, write_port, aux1=registers.UC_X86_INS_OUT)
         self.uc.hook_add(constants.UC_HOOK_INSN, system_call, aux1=registers.UC_X86_INS_SYSCALL)
-        self._hook_time_stamp()
+        self._hooks = hook_time_stamp(self.uc, self._clock, self.write_general, self._time_was_read)
 
-    def _hook_time_stamp(self) -> None:
-        """RDTSC and RDTSCP read the virtual clock. Unicorn has the hooks, its Python binding does not list them."""
-        intel: Any = cpu_extra("unicorn.unicorn_py3.arch.intel")
-        registers = self._registers
-
-        def time_stamp(handle: object, key: object) -> int:
-            cycles = self._clock() * CYCLES_PER_NANOSECOND
-            self.write_general(registers.UC_X86_REG_RAX, cycles & 0xFFFFFFFF)
-            self.write_general(registers.UC_X86_REG_RDX, cycles >> 32 & 0xFFFFFFFF)
-            if self.interrupt_due():
-                self._stop = Stop(StopKind.TIME)
-                self.uc.emu_stop()
-            return 1
-
-        def time_stamp_and_processor(handle: object, key: object) -> int:
-            self.uc.reg_write(registers.UC_X86_REG_RCX, self.uc.msr_read(_TSC_AUX))
-            return time_stamp(handle, key)
-
-        for function, number in (
-            (time_stamp, registers.UC_X86_INS_RDTSC),
-            (time_stamp_and_processor, registers.UC_X86_INS_RDTSCP),
-        ):
-            callback = intel.HOOK_INSN_CPUID_CFUNC(function)
-            self._hooks.append(callback)
-            self.uc._Uc__do_hook_add(self._unicorn.UC_HOOK_INSN, callback, 1, 0, ctypes.c_int(number))
+    def _time_was_read(self) -> None:
+        if self.interrupt_due():
+            self.stop_now(Stop(StopKind.TIME))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdvfsh.options.option import Switch as TableSwitch
+from tdvfsh.options.kinds import Switch as TableSwitch
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.options.uses import Use
 from tdvfsh.shell.command.signature import Switch

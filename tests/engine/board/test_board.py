@@ -13,6 +13,7 @@ from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.errors import EngineError, GuestReset, GuestStopped
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
+from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import page_tables, page_tables_size
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
@@ -59,7 +60,7 @@ def board_with(code: bytes, sent: bytearray, limit: RunLimit | None = None) -> I
         board.ram.write(TABLES, page_tables(TABLES, end))
         board.ram.write(CODE, code)
         gdt = align_up(TABLES + page_tables_size(end), PAGE_SIZE)
-        board.cpu.enter_long_mode(TABLES, gdt, gdt + PAGE_SIZE, gdt + 4 * PAGE_SIZE)
+        enter_long_mode(board.cpu, board.ram, cr3=TABLES, gdt=gdt, idt=gdt + PAGE_SIZE, stack=gdt + 4 * PAGE_SIZE)
         yield board
     finally:
         board.close()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.ram import RamLayout
@@ -47,7 +48,7 @@ def run(code: bytes, helped: bool, source: int, target: int, count: int, value: 
         ram.view[tables : tables + page_tables_size(RAM)] = page_tables(tables, RAM)
         gdt = tables + page_tables_size(RAM)
         cpu.mapped.map_accepted()
-        cpu.enter_long_mode(tables, gdt, gdt + PAGE_SIZE, STACK)
+        enter_long_mode(cpu, ram, cr3=tables, gdt=gdt, idt=gdt + PAGE_SIZE, stack=STACK)
         assert IDT_SIZE == PAGE_SIZE
         ram.view[CODE : CODE + len(code) + 3] = NEXT + code + HLT
         pattern = bytes(range(251)) * (SIZE // 251 + 1)
