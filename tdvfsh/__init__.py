@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from tdvfsh.dxe.boot_services import BootServices
     from tdvfsh.dxe.memory_services import MemoryMapResult
     from tdvfsh.engine.firmware.measure import TdMeasurement, measure_td
-    from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+    from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+    from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
     from tdvfsh.engine.runs.os_run import OsRun, SystemOptions
     from tdvfsh.engine.runs.program_result import ProgramResult, run_efi_program
     from tdvfsh.engine.runs.verify import Verification, verify

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.firmware.run import FirmwareOutcome, FirmwareRun
+from tdvfsh.engine.firmware.outcome import FirmwareOutcome
+from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.engine.tdx.page_accepts import AcceptTally
 from tdvfsh.engine.violation import call_stack_lines
 from tdvfsh.report.firmware_accepts_text import accepts_list
@@ -70,7 +71,7 @@ def ending_lines(run: FirmwareRun, outcome: FirmwareOutcome) -> list[str]:
             cpu = run.board.cpu
             lines.append(f"at        {run.code.place(cpu.read('RIP'))}")
             lines += call_stack_lines(run.code.call_stack(cpu, run.board.ram))
-        lines += [f"{'registers' if not number else '':<10}{line}" for number, line in enumerate(run.register_lines())]
+        lines += [f"{'registers' if not number else '':<10}{line}" for number, line in enumerate(_register_lines(run))]
     return lines
 
 
@@ -116,3 +117,13 @@ def _shortcut_lines(run: FirmwareRun) -> list[str]:
 
 def _cells(tally: AcceptTally) -> list[str]:
     return [f"{tally.calls:,}", f"{tally.pages_4k:,}", f"{tally.pages_2m:,}", human_size(tally.accepted_bytes)]
+
+
+def _register_lines(run: FirmwareRun) -> list[str]:
+    """Registers of the vCPU that runs, four in a line."""
+    state = run.board.cpu.state
+    names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+    shown = [*zip(names, state.registers(), strict=True), ("rip", state.instruction_pointer)]
+    shown += [(f"cr{number}", state.control(number)) for number in (0, 2, 3, 4)]
+    cells = [f"{name:<3} {value:016x}" for name, value in shown]
+    return ["  ".join(cells[at : at + 4]) for at in range(0, len(cells), 4)]

@@ -17,7 +17,8 @@ from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.engine.console.keys import ScriptedKeys
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.os_run import POWER_OFF, SystemOptions
 from tdvfsh.engine.runs.program import ProgramRun, attach_disks, run_program

@@ -17,7 +17,8 @@ from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import GIVEN_UP, SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped

@@ -19,7 +19,7 @@ from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
     from tdvfsh.engine.introspect.fast_decompress import Shortcut
-    from tdvfsh.engine.runs.cpu_boot import CpuBootResult
+    from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 
 POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (

@@ -105,3 +105,22 @@ class KeyboardController:
     def _put(self, mouse: bool, *data: int) -> None:
         """Bytes for the host; those that a device's queue has no room for are lost."""
         self._output.extend((byte, mouse) for byte in data[: _QUEUE_SIZE - len(self._output)])
+
+
+class CommandPort:
+    """The register at port 0x64, which has a place of its own on the bus.
+
+    Args:
+        controller: Whose register it is.
+    """
+
+    def __init__(self, controller: KeyboardController) -> None:
+        self._controller = controller
+
+    def read(self, offset: int, size: int) -> int:
+        """The status."""
+        return self._controller.read(COMMAND - DATA, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """A command; raises GuestReset for those that reset the machine."""
+        self._controller.write(COMMAND - DATA, size, value)

@@ -19,8 +19,9 @@ from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.firmware.boot_services import BootService, find_system_table
 from tdvfsh.engine.firmware.event_log import read_event_log
 from tdvfsh.engine.firmware.image import FirmwareImage, open_firmware
+from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
-from tdvfsh.engine.firmware.run import WAITS, FirmwareOutcome, FirmwareRun
+from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.engine.firmware.vmm_tables import read_vmm_tables
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.tcg.event_log import TcgEventLog, parse_event_log

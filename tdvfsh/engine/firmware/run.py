@@ -17,13 +17,6 @@ from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.board.virtio import plug_virtio, virtio_devices
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
-from tdvfsh.engine.devices.cpu_hotplug import ADDRESS as CPU_HOTPLUG
-from tdvfsh.engine.devices.cpu_hotplug import SIZE as CPU_HOTPLUG_PORTS
-from tdvfsh.engine.devices.cpu_hotplug import CpuHotplug
-from tdvfsh.engine.devices.fw_cfg import PORT as FW_CFG_PORT
-from tdvfsh.engine.devices.fw_cfg import PORTS as FW_CFG_PORTS
-from tdvfsh.engine.devices.fw_cfg import FwCfg
-from tdvfsh.engine.devices.keyboard_controller import COMMAND, DATA, KeyboardController
 from tdvfsh.engine.errors import EngineError, GuestStopped
 from tdvfsh.engine.firmware.boot_services import (
     BootService,
@@ -32,18 +25,17 @@ from tdvfsh.engine.firmware.boot_services import (
     find_boot_services,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
-from tdvfsh.engine.firmware.configuration import boot_items, boot_order, machine_files, machine_items, shim_files
+from tdvfsh.engine.firmware.devices import attach_devices, configuration
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
+from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
-from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET, SystemConsole, ending_of
+from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
-from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
-from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
@@ -59,7 +51,6 @@ from tdvfsh.units import human_size
 
 _UPPER_HALF: Final = 1 << 63
 _SHOWN_OF_LINE: Final = 48
-_DEATHS: Final = ("fatal error", "violation", "dead")
 
 
 class MapGpaCall(NamedTuple):
@@ -72,40 +63,8 @@ class MapGpaCall(NamedTuple):
     caller: str
 
 
-WAITS: Final = "waits for input"
-
-
 class Paused(EngineError):
     """A run has reached the point where it was to stop; it can continue."""
-
-
-@dataclass(frozen=True, slots=True)
-class FirmwareOutcome:
-    """Outcome of a run of firmware.
-
-    Attributes:
-        ending: As :class:`tdvfsh.engine.runs.os_run.OsRun` has it.
-        why: One sentence.
-        system_ran: Whether an operating system ran in the end.
-        violation: Where the guest was stopped, if it was.
-        refused: Whether a kernel was to be booted and never ran.
-    """
-
-    ending: str
-    why: str
-    system_ran: bool
-    violation: Violation | None = None
-    refused: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the guest switched off, reset, reached what it was to reach, or had all input there was."""
-        return self.ending == MATCHED or (self.ending in (POWER_OFF, RESET, INPUT_ENDED) and not self.refused)
-
-    @property
-    def died(self) -> bool:
-        """Whether the guest cannot continue: it was stopped, or nothing will wake it."""
-        return self.ending in _DEATHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +182,10 @@ class FirmwareRun:
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
         numbers = plug_virtio(self.board, virtio_devices(disks, entropy, self.board.devices.missing))
-        self._attach_devices(files, options.shim, vmm_files, patch_header, numbers[: len(disks)])
+        content = configuration(
+            self.board, td, files, options.shim, patch_header=patch_header, disks=numbers[: len(disks)]
+        )
+        self.fw_cfg = attach_devices(self.board, td, content._replace(files={**content.files, **vmm_files}))
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
         if quote_signer is not None:
@@ -250,32 +212,6 @@ class FirmwareRun:
     def _place(self, contents: tuple[tuple[int, memoryview], ...]) -> None:
         for address, data in contents:
             self.board.ram.view[address : address + len(data)] = data
-
-    def _attach_devices(
-        self,
-        files: BootFiles | None,
-        shim: str | None,
-        vmm_files: Mapping[str, bytes],
-        patch_header: bool,
-        disks: Sequence[int],
-    ) -> None:
-        board, td = self.board, self.td
-        devices = board.devices
-        memory = DmaView(td, board.ram, board.dma_wrote, devices.missing)
-        items, names = machine_items(td), machine_files(td, devices.pci)
-        if files is not None:
-            items |= boot_items(files, td if patch_header else None)
-        names |= boot_order(files is not None, disks)
-        if files is not None and shim is not None:
-            names |= shim_files(files, open_mapped(shim).view)
-        names |= vmm_files
-        self.fw_cfg = FwCfg(items, names, memory, devices.missing)
-        devices.ports.attach(FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg", self.fw_cfg)
-        hotplug = CpuHotplug(td.vcpus, devices.missing)
-        devices.ports.attach(CPU_HOTPLUG, CPU_HOTPLUG_PORTS, "CPU hotplug", hotplug)
-        keyboard = KeyboardController(devices.missing)
-        devices.ports.attach(DATA, 1, "keyboard controller", keyboard)
-        devices.ports.attach(COMMAND, 1, "keyboard controller", _Second(keyboard, COMMAND - DATA))
 
     def _begin(self, number: int) -> bytes:
         cpu, td = self.board.cpu, self.td
@@ -456,32 +392,3 @@ class FirmwareRun:
         if table is None or self._system_runs:
             raise EngineError("the firmware has no boot services here")
         return call_get_memory_map(self.board, table)
-
-    def register_lines(self) -> list[str]:
-        """Registers of the vCPU that runs, for a report."""
-        state = self.board.cpu.state
-        names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
-        cells = [f"{name:<3} {value:016x}" for name, value in zip(names, state.registers(), strict=True)]
-        cells += [f"{name} {value:016x}" for name, value in self._system_registers()]
-        return ["  ".join(cells[at : at + 4]) for at in range(0, len(cells), 4)]
-
-    def _system_registers(self) -> list[tuple[str, int]]:
-        state = self.board.cpu.state
-        return [
-            ("rip", state.instruction_pointer),
-            *((f"cr{number}", state.control(number)) for number in (0, 2, 3, 4)),
-        ]
-
-
-class _Second:
-    """A register of a device that has another one at another port."""
-
-    def __init__(self, device: KeyboardController, offset: int) -> None:
-        self._device = device
-        self._offset = offset
-
-    def read(self, offset: int, size: int) -> int:
-        return self._device.read(self._offset, size)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        self._device.write(self._offset, size, value)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
-from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
+from tdvfsh.boots.modelled_boot import fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
-from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
+from tdvfsh.engine.introspect.fast_decompress import FastDecompression
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.placement_watch import GrubReader, PlacementWatch, StubReader
-from tdvfsh.engine.runs.accept_account import AcceptRow, accept_account
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult, ExitAccount
 from tdvfsh.engine.runs.grub import GRUB, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_time
-from tdvfsh.engine.violation import Violation
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
@@ -41,7 +40,7 @@ from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.nvram import NvramFile
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.td.cost import NO_TIME, Modelled
+from tdvfsh.td.cost import NO_TIME
 from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
 from tdvfsh.uefi.service_names import ALLOCATE_PAGES, GET_MEMORY_MAP
 from tdvfsh.uefi.service_names import START_IMAGE as START_SERVICE
@@ -52,94 +51,6 @@ STUB: Final = "stub"
 GRUB_LOADER: Final = "grub2.12-debian"
 _REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ExitAccount:
-    """What had been accepted when the operating system took over: it accepts on its own from there on."""
-
-    accepted_bytes: int
-    unaccepted_bytes: int
-    calls: int
-    clock_ns: int
-    waited_ns: int
-    spent: Modelled
-    spent_on_dma: Modelled
-    records: int
-    pages_4k: int
-    pages_2m: int
-
-
-@dataclass(frozen=True, repr=False)
-class CpuBootResult(BootResult):
-    """Outcome of a boot on the processor.
-
-    Attributes:
-        waited_ns: Virtual time that the programs spent waiting; no accept took it.
-        seconds: Real seconds.
-        violation: Where the guest was stopped, if it was.
-        unaccepted_bitmap: The bitmap of the unaccepted-memory table as the kernel would find it; empty without one.
-        screen_lines: What the screen showed in the end.
-        at_exit: The account when the operating system's first instruction ran, where it was run on.
-        os_run: What became of it.
-        shortcut: What became of ``--fast-decompress``, where it was asked for.
-    """
-
-    waited_ns: int = 0
-    seconds: float = 0.0
-    violation: Violation | None = None
-    unaccepted_bitmap: bytes = b""
-    screen_lines: tuple[str, ...] = ()
-    at_exit: ExitAccount | None = None
-    os_run: OsRun | None = None
-    shortcut: Shortcut | None = None
-
-    @property
-    def summary(self) -> str:
-        """One line: the loader, the outcome, where it failed why, and how a run of the operating system ended."""
-        ran = "" if self.os_run is None else f"; OS: {self.os_run.ending}: {self.os_run.why}"
-        return " ".join(f"{super().summary}{ran}".split())
-
-    @property
-    def dma_time(self) -> Modelled:
-        """Modelled time of accepts after DMA, before the operating system."""
-        return super().dma_time if self.at_exit is None else self.at_exit.spent_on_dma
-
-    @property
-    def on_demand_time(self) -> Modelled:
-        """Modelled time of all accepts between the firmware's own and the operating system's."""
-        if self.at_exit is None:
-            return super().on_demand_time
-        return self.at_exit.spent - self.boot_accept_time - self.dma_time
-
-    @property
-    def accept_account(self) -> tuple[AcceptRow, ...]:
-        """All acceptors, in order."""
-        return accept_account(self, {} if self.os_run is None else self.os_run.tallies)
-
-    @property
-    def os_ran(self) -> bool:
-        """Whether the operating system was run on."""
-        return self.os_run is not None
-
-    @property
-    def on_demand_bytes(self) -> int:
-        """Bytes accepted while booting, before the operating system."""
-        return super().on_demand_bytes if self.at_exit is None else self.at_exit.accepted_bytes - self.boot_bytes
-
-    @property
-    def left_to_os_bytes(self) -> int:
-        """Bytes that were never accepted before the operating system."""
-        return super().left_to_os_bytes if self.at_exit is None else self.at_exit.unaccepted_bytes
-
-    @property
-    def accept_calls(self) -> int:
-        """TDCALLs that accept, before the operating system."""
-        return super().accept_calls if self.at_exit is None else self.at_exit.calls
-
-    def on_demand_pages(self, size: str) -> int:
-        """Pages accepted while booting, before the operating system: ``pages_4k`` or ``pages_2m``."""
-        return super().on_demand_pages(size) if self.at_exit is None else int(getattr(self.at_exit, size))
 
 
 class BootDebugger(Protocol):

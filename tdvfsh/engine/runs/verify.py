@@ -12,7 +12,8 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
-from tdvfsh.engine.runs.cpu_boot import STUB, CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import STUB, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.unaccepted import unaccepted_table
 from tdvfsh.machine.options import TdOptions

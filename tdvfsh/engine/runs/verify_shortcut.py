@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.verify import compare, parts_of
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import Placement

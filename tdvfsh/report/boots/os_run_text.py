@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tdvfsh.engine.runs.accept_account import AcceptRow
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import cell_text, range_text

@@ -13,7 +13,7 @@ from tdvfsh.cli.main import main
 from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
 from tdvfsh.engine.runs import cpu_boot as engine_boot
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import SystemOptions
 from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles

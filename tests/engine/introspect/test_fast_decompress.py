@@ -13,7 +13,8 @@ from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.main import main
 from tdvfsh.engine.introspect.call_sites import functions_called_near
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.verify_shortcut import BUFFER as BUFFER_BYTES
 from tdvfsh.engine.runs.verify_shortcut import verify_shortcut
 from tdvfsh.machine import TdOptions

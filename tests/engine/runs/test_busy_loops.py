@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.boots.open_files import open_boot_files
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import POWER_OFF, SystemOptions
 from tdvfsh.images.init_program import LOAD_ADDRESS, init_program
 from tdvfsh.images.newc import NewcMember, newc_archive

@@ -22,7 +22,8 @@ import pytest
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.cli.main import main
 from tdvfsh.engine.console.serial_input import TypedLines
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun, SystemOptions
 from tdvfsh.images.make_init import make_init
 from tdvfsh.machine import TdOptions

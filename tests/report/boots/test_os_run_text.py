@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tdvfsh.engine.runs.cpu_boot import CpuBootResult, ExitAccount
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult, ExitAccount
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
 from tdvfsh.loaders.files import BootFiles
