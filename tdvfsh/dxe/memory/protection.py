@@ -27,11 +27,16 @@ from tdvfsh.formats.pe.protection import (
     strict_refusal,
 )
 from tdvfsh.td.ranges import RangeMap
-from tdvfsh.uefi.memory import EFI_MEMORY_ACCESS_MASK, EFI_MEMORY_RO, EFI_MEMORY_XP, EfiMemoryType
+from tdvfsh.uefi.memory import (
+    EFI_MEMORY_ACCESS_MASK,
+    EFI_MEMORY_RO,
+    EFI_MEMORY_XP,
+    OEM_MEMORY_TYPE_FIRST,
+    EfiMemoryType,
+)
 from tdvfsh.units import PAGE_SIZE, align_down, align_up
 
 _OS_RESERVED: Final = 0x80000000
-_OEM_RESERVED: Final = 0x70000000
 _IMAGE_UNKNOWN: Final = 1
 """The bit of PcdImageProtectionPolicy for images that do not come from a firmware volume."""
 _CODE_TYPES: Final = frozenset(
@@ -65,7 +70,7 @@ class ProtectionPolicy(NamedTuple):
         """Access attributes of newly allocated memory of a type."""
         if memory_type >= _OS_RESERVED:
             bit = 63
-        elif memory_type >= _OEM_RESERVED:
+        elif memory_type >= OEM_MEMORY_TYPE_FIRST:
             bit = 62
         else:
             bit = memory_type
