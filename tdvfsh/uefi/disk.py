@@ -7,8 +7,7 @@ from typing import Final, Protocol, runtime_checkable
 SECTOR: Final = 512
 
 
-@runtime_checkable
-class Disk(Protocol):
+class ReadableDisk(Protocol):
     """Bytes by offset."""
 
     @property
@@ -16,13 +15,18 @@ class Disk(Protocol):
         """Bytes, whole sectors."""
         ...
 
+    def read_disk(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
+        ...
+
+
+@runtime_checkable
+class Disk(ReadableDisk, Protocol):
+    """One that may be written, too."""
+
     @property
     def writable(self) -> bool:
         """Whether :meth:`write_disk` is of use."""
-        ...
-
-    def read_disk(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, inside the disk; raises FileSystemError."""
         ...
 
     def write_disk(self, offset: int, data: bytes) -> None:

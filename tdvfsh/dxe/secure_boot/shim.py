@@ -18,7 +18,6 @@ from tdvfsh.dxe.secure_boot.databases import databases
 from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.errors import FormatError
-from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
@@ -31,16 +30,13 @@ from tdvfsh.formats.signature_lists import (
     Signature,
     parse_signature_lists,
 )
+from tdvfsh.formats.symbols.coff import section_name
 from tdvfsh.uefi.guids import SHIM_LOCK_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _VIOLATION: Final = EfiStatus.EFI_SECURITY_VIOLATION
 _CERT_TABLE: Final = struct.Struct("<IIII")  # sizes of what is authorized and not, offsets of both
 _LARGEST: Final = 1 << 20
-_SYMBOL_TABLE: Final = 12  # PointerToSymbolTable and NumberOfSymbols, from the PE signature
-_SYMBOLS: Final = struct.Struct("<II")
-_SYMBOL_SIZE: Final = 18
-_LONGEST_NAME: Final = 32
 _OWNER: Final = Guid("00000000-0000-0000-0000-000000000000")
 _DER: Final = b"\x30\x82"
 
@@ -224,30 +220,12 @@ def _names(vendor: Iterable[Signature]) -> str:
     return ", ".join(name for name in found if name) or "no certificate"
 
 
-def _section(pe: PeImage, view: Buffer | ByteSource, name: str) -> bytes | None:
-    source = ByteSource(view, "")
-    strings = _string_table(pe, source)
-    found = (section for section in pe.sections if _name_of(section.name, strings, source) == name)
-    section = next(found, None)
+def _section(pe: PeImage, view: memoryview, name: str) -> bytes | None:
+    section = next((one for one in pe.sections if section_name(view, one.name) == name), None)
     if section is None:
         return None
-    return bytes(ByteSource(view, "").peek(section.pointer_to_raw_data, min(section.size_of_raw_data, _LARGEST)))
-
-
-def _string_table(pe: PeImage, source: ByteSource) -> int:
-    """Offset of the COFF string table, after the symbols; 0 where there is none."""
-    header = source.peek(pe.pe_header_offset + _SYMBOL_TABLE, _SYMBOLS.size)
-    if len(header) < _SYMBOLS.size:
-        return 0
-    pointer, count = _SYMBOLS.unpack(header)
-    return pointer + _SYMBOL_SIZE * count if pointer else 0
-
-
-def _name_of(name: str, strings: int, source: ByteSource) -> str:
-    """A section's name; ``/26`` stands for the one at offset 26 of the string table."""
-    if not strings or name[:1] != "/" or not name[1:].isdecimal():
-        return name
-    return bytes(source.peek(strings + int(name[1:]), _LONGEST_NAME)).split(b"\0")[0].decode("ascii", "replace")
+    at = section.pointer_to_raw_data
+    return bytes(view[at : at + min(section.size_of_raw_data, _LARGEST)])
 
 
 def _signatures(data: bytes) -> tuple[Signature, ...]:

@@ -10,11 +10,12 @@ from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.debug.gdb.files import Library
 from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
 from tdvfsh.engine.debug.scene import CodeImage
-from tdvfsh.engine.introspect.coff_symbols import section_name, symbols_of
+from tdvfsh.engine.introspect.coff_symbols import symbols_of
 from tdvfsh.engine.introspect.grub_modules import GrubNames
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.guest import GuestFirmware
+from tdvfsh.formats.symbols.coff import section_name
 from tdvfsh.formats.text import printable
 from tdvfsh.machine.machine import Machine
 from tdvfsh.trace.journal import Trace

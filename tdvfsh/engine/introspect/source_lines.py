@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.engine.introspect.coff_symbols import section_name
+from tdvfsh.formats.symbols.coff import section_name
 
 _LARGEST: Final = 64 << 20  # bytes of debug information that are read for a report
 _SECTIONS: Final = (

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import BinaryIO, Final
 
 from tdvfsh.engine.storage.image_file import ImageFile, RawImage
-from tdvfsh.engine.storage.overlay import Overlay, ReadableDisk
+from tdvfsh.engine.storage.overlay import Overlay
 from tdvfsh.engine.storage.qcow2 import MAGIC, Qcow2Image
 from tdvfsh.errors import UsageError, host_error
+from tdvfsh.uefi.disk import ReadableDisk
 from tdvfsh.whole_file import replacing
 
 _WRITABLE: Final = ",rw"

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
+from tdvfsh.uefi.disk import ReadableDisk
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import GIB, KIB
 
 CHUNK: Final = 64 * KIB
 LARGEST: Final = GIB
-
-
-class ReadableDisk(Protocol):
-    """Bytes by offset."""
-
-    @property
-    def disk_size(self) -> int:
-        """Bytes, whole sectors."""
-        ...
-
-    def read_disk(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, inside the disk."""
-        ...
 
 
 class Overlay:
