@@ -19,6 +19,8 @@ from tdvfsh.uefi.guids import (
 )
 
 _VERSION_MASK: Final = 0xFFFFFFFF
+_MOST_DRIVERS: Final = 1024
+"""Answers of one GetDriver(): firmware asks one that never fails for ever."""
 
 
 class GuestDriverOverrides:
@@ -59,7 +61,9 @@ class GuestDriverOverrides:
         cell = context.heap.allocate(8)
         context.ram.put_u64(cell, 0)
         try:
-            while not status_of(self._call(context.ram.u64(address), address, *arguments, cell)).is_error:
+            for _ in range(_MOST_DRIVERS):
+                if status_of(self._call(context.ram.u64(address), address, *arguments, cell)).is_error:
+                    return
                 yield context.ram.u64(cell)
         finally:
             context.heap.free(cell)

@@ -156,6 +156,16 @@ def test_platform_family_and_bus_come_before_the_version_in_this_order(bench: Be
     assert bench.firmware.services.handles.opens.drivers_of(bench.device) == [drivers["own"]]
 
 
+def test_an_override_that_names_drivers_for_ever_comes_to_an_end(bench: Bench) -> None:
+    driver = bench.driver()
+    function = bench.put(
+        Program(prologue=False).mov("rax", driver).store("rdx", 0, "rax").mov("rax", 0).raw("C3").code()
+    )
+    bench.install(bench.device, EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID, bench.put(struct.pack("<Q", function)))
+    assert bench.boot("ConnectController", bench.device, 0, 0, 0) == SUCCESS
+    assert bench.counts(driver)[1] == 1
+
+
 def test_disconnecting_what_nobody_manages_is_no_error(bench: Bench) -> None:
     assert bench.boot("DisconnectController", bench.device, 0, 0) == SUCCESS
     assert bench.boot("DisconnectController", bench.device, bench.device, 0) == EfiStatus.EFI_INVALID_PARAMETER
