@@ -15,6 +15,7 @@ from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _SCRATCH_BYTES: Final = 0x34C0  # what edk2's asks for; nothing is kept there
 _HEADER_BYTES: Final = 8
+_LARGEST: Final = 64 << 20  # of data that the host holds as a whole
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
@@ -50,6 +51,8 @@ class DecompressProtocol:
     ) -> EfiStatus:  # fmt: skip
         """The result, which fills the destination."""
         if scratch_size < _SCRATCH_BYTES or source_size < _HEADER_BYTES:
+            return _INVALID
+        if max(source_size, destination_size) > _LARGEST:
             return _INVALID
         try:
             size = min(source_size, _HEADER_BYTES + self._ram.u32(source))

@@ -31,6 +31,7 @@ from tdvfsh.uefi.guids import (
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _NEW_PACK, _REMOVE_PACK, _EXPORT_PACK, _ADD_PACK = 1, 2, 4, 8
+_LARGEST_LIST: Final = 16 << 20
 _LIST_LENGTH_OFFSET: Final = 16
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 _NOT_FOUND: Final = EfiStatus.EFI_NOT_FOUND
@@ -76,8 +77,10 @@ class HiiProtocols:
 
     # ---- lists --------------------------------------------------------------------------------------------------
 
-    def _read(self, address: int) -> bytes:
-        return self._ram.read(address, self._ram.u32(address + _LIST_LENGTH_OFFSET))
+    def _read(self, address: int) -> bytes | None:
+        """A list's bytes; None for more than the host holds as a whole."""
+        size = self._ram.u32(address + _LIST_LENGTH_OFFSET)
+        return None if size > _LARGEST_LIST else self._ram.read(address, size)
 
     @service("EFI_HII_DATABASE_PROTOCOL.NewPackageList", "qqqq")
     def new_package_list(self, this: int, package_list: int, driver_handle: int, handle: int) -> EfiStatus:
@@ -85,6 +88,8 @@ class HiiProtocols:
         if not package_list or not handle:
             return _INVALID
         data = self._read(package_list)
+        if data is None:
+            return EfiStatus.EFI_OUT_OF_RESOURCES
         packages, guid = parse_packages(data), list_guid(data)
         known = any(one.guid == guid and one.driver_handle == driver_handle for one in self._lists.values())
         if packages is None or known:
@@ -117,7 +122,10 @@ class HiiProtocols:
             return _INVALID
         if known is None:
             return _NOT_FOUND
-        packages = parse_packages(self._read(package_list))
+        data = self._read(package_list)
+        if data is None:
+            return EfiStatus.EFI_OUT_OF_RESOURCES
+        packages = parse_packages(data)
         if packages is None:
             return _INVALID
         kinds = {package.kind for package in packages}

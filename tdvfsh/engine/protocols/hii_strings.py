@@ -17,6 +17,7 @@ _LANGUAGE_OFFSET: Final = 46
 
 _END, _DUPLICATE, _SKIP2, _SKIP1 = 0x00, 0x20, 0x21, 0x22
 _STRING_UCS2: Final = 0x14
+_EXTENSION_HEADER: Final = 2  # BlockType and BlockType2; the length follows, and counts them and itself
 _EXTENSIONS: Final = {0x30: "<B", 0x31: "<H", 0x32: "<I"}
 _STRINGS: Final = {  # wide, font byte, count
     0x10: (False, 0, False), 0x11: (False, 1, False), 0x12: (False, 0, True), 0x13: (False, 1, True),
@@ -120,7 +121,11 @@ def _texts(package: bytes, at: int) -> dict[int, str]:
             number += package[at]
             at += 1
         elif block in _EXTENSIONS:
-            at += struct.unpack_from(_EXTENSIONS[block], package, at + 1)[0] - 1
+            form = _EXTENSIONS[block]
+            length = struct.unpack_from(form, package, at + 1)[0]
+            if length < _EXTENSION_HEADER + struct.calcsize(form):
+                raise ValueError(f"a string block of {length} bytes")
+            at += length - 1
         else:
             raise ValueError(f"string block {block:#x}")
 

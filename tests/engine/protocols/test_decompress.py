@@ -30,3 +30,12 @@ def test_a_program_asks_for_the_sizes_and_then_for_the_data(client: Client) -> N
     assert client.member(protocol, 0, protocol, where, len(source) - 1, sizes, sizes + 4) == INVALID
     client.ram.write(where + 8, bytes(len(source) - 8))
     assert client.member(protocol, 1, *arguments, scratch) == INVALID
+
+
+def test_data_that_says_it_unpacks_to_gigabytes_is_refused(client: Client) -> None:
+    source = bytearray(packed(b"some text"))
+    source[4:8] = (1 << 31).to_bytes(4, "little")
+    where, scratch = client.put(bytes(source)), client.firmware.context.heap.allocate(16384)
+    protocol = client.protocol(EFI_DECOMPRESS_PROTOCOL_GUID)
+    arguments = (protocol, where, len(source), where, 1 << 31, scratch, 16384)
+    assert client.member(protocol, 1, *arguments) == INVALID

@@ -218,3 +218,10 @@ def test_a_package_of_changed_texts_reads_back(hii: Hii) -> None:
     again = parse_string_package(strings.pack())
     assert again is not None
     assert (again.languages, again.texts) == (strings.languages, strings.texts)
+
+
+def test_a_list_that_says_it_has_gigabytes_is_refused_without_reading_it(hii: Hii) -> None:
+    data = bytearray(package_list(KEYS))
+    struct.pack_into("<I", data, 16, 0x10000000)
+    where = hii.client.put(bytes(data))
+    assert hii.database(NEW, where, 0, hii.out) == EfiStatus.EFI_OUT_OF_RESOURCES

@@ -88,6 +88,11 @@ def test_a_string_package_s_texts_have_the_numbers_that_its_blocks_give_them() -
     assert package.texts == {1: "Größe", 4: "abc", 21: "Größe"}
 
 
+@pytest.mark.parametrize("block", [b"\x30\x40\0", b"\x30\x40\2", b"\x31\x40\0\0", b"\x31\x40\3\0", b"\x32\x40\5\0\0\0"])
+def test_an_extension_block_that_is_shorter_than_its_header_is_refused(block: bytes) -> None:
+    assert parse_string_package(string_package(block + b"\0")) is None
+
+
 @given(st.binary(max_size=80))
 def test_a_damaged_string_package_is_no_package(blocks: bytes) -> None:
     parse_string_package(string_package(blocks)[:-1])
