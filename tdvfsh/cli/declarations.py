@@ -271,6 +271,11 @@ def _add_disks(parser: argparse.ArgumentParser, commit: bool = True) -> None:
     parser.add_argument(
         "--rng", action="store_true", help="a virtio entropy device, whose bytes are the same in every run"
     )
+    if commit:
+        parser.add_argument(
+            "--virtio-console", action="store_true",
+            help="a virtio console (hvc0), which is shown beside the serial port and typed at with --console",
+        )  # fmt: skip
 
 
 def declare_firmware_record(parser: argparse.ArgumentParser) -> None:

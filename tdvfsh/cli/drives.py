@@ -12,7 +12,7 @@ from tdvfsh.engine.storage.drive import Drive, open_drive
 from tdvfsh.errors import UsageError
 from tdvfsh.units import human_size
 
-_OTHER_DEVICES = 1
+_OTHER_DEVICES = 4
 
 
 class Drives:

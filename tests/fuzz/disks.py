@@ -10,29 +10,42 @@ from pathlib import Path
 
 from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.virtio.block import BlockDevice
+from tdvfsh.engine.virtio.console import ConsoleDevice
+from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.transport import EVENT_INDEX, INDIRECT
 from tdvfsh.errors import TdvfshError
 from tests.engine.storage.qcow2_file import CLUSTER, qcow2
 from tests.engine.virtio.disk import MemoryDisk
-from tests.engine.virtio.driver import DATA, TABLE, Driver
+from tests.engine.virtio.driver import DATA, NEXT_QUEUE, TABLE, Driver
 
 _REGISTERS = (0, 8, 12, 16, 20, 22, 24, 26, 28, 32, 36, 40, 44, 48, 52)
 _TABLE_SIZE = 16 * 8
 _MOST = 4096
 _DISK = 64
+_TYPED = 32
 
 
 def virtqueue(data: bytes) -> None:
-    """Descriptors, the available ring and register writes of a driver, in this order: refused, or carried out."""
+    """Descriptors, the available ring and register writes of a driver, in this order: refused, or carried out.
+
+    The first byte says whether it is a TD's, whether features are agreed on, and which device and queue it is.
+    """
     disk, missing = MemoryDisk(_DISK), Counter[str]()
-    driver = Driver(BlockDevice(disk, b"fuzz", missing), missing, is_td=bool(data[:1] and data[0] & 1))
-    driver.start(INDIRECT | EVENT_INDEX if data[:1] and data[0] & 2 else 0)
-    memory = driver.memory
-    memory.data[TABLE : TABLE + _TABLE_SIZE] = data[1 : 1 + _TABLE_SIZE].ljust(_TABLE_SIZE, b"\0")
+    choice = data[0] if data else 0
+    device = _device(choice >> 2 & 3, disk, missing)
+    driver = Driver(device, missing, is_td=bool(choice & 1))
+    if isinstance(device, ConsoleDevice):
+        device.driver = driver.function
+    driver.start(INDIRECT | EVENT_INDEX if choice & 2 else 0)
+    queue = (choice >> 4) % device.queues
+    memory, table = driver.memory, TABLE + queue * NEXT_QUEUE
+    memory.data[table : table + _TABLE_SIZE] = data[1 : 1 + _TABLE_SIZE].ljust(_TABLE_SIZE, b"\0")
     rest = data[1 + _TABLE_SIZE : _MOST]
     memory.data[DATA : DATA + len(rest)] = rest
     memory.private = range(0x80000, 0x90000)
-    driver.offer(rest[0] % 16 if rest else 0, 1 + len(rest) % 9)
+    driver.offer(rest[0] % 16 if rest else 0, 1 + len(rest) % 9, queue)
+    if isinstance(device, ConsoleDevice) and device.listening:
+        device.receive(rest[:_TYPED])
     for at in range(0, min(len(rest) - 6, 300), 6):
         offset, size, value = struct.unpack_from("<BBI", rest, at)
         if offset & 0x80:
@@ -47,8 +60,23 @@ def virtqueue(data: bytes) -> None:
     assert len(missing) < 64
 
 
+def _device(number: int, disk: MemoryDisk, missing: Counter[str]) -> VirtioDevice:
+    if number == 1:
+        return ConsoleDevice(_Unseen())
+    return BlockDevice(disk, b"fuzz", missing)
+
+
+class _Unseen:
+    """Output that nobody sees."""
+
+    last_line = ""
+
+    def put(self, byte: int) -> None:
+        assert 0 <= byte < 256
+
+
 def virtqueues() -> list[bytes]:
-    """Requests that are carried out, by the table and by an indirect one."""
+    """Requests that are carried out, by the table and by an indirect one, and both queues of a console."""
     header = struct.pack("<IIQ", 0, 0, 5)
     chain = struct.pack("<QIHHQIHHQIHH", DATA, 16, 1, 1, DATA + 64, 512, 3, 2, DATA + 1024, 1, 2, 0)
     indirect = struct.pack("<QIHH", DATA + 16, 48, 4, 0)
@@ -56,6 +84,8 @@ def virtqueues() -> list[bytes]:
         bytes((0,)) + chain.ljust(_TABLE_SIZE, b"\0") + header,
         bytes((2,)) + indirect.ljust(_TABLE_SIZE, b"\0") + header + chain,
         bytes((1,)) + chain.ljust(_TABLE_SIZE, b"\0") + header + bytes((0x80, 0, 0, 0, 0, 0)) * 4,
+        bytes((0x04,)) + struct.pack("<QIHH", DATA + 64, 100, 2, 0).ljust(_TABLE_SIZE, b"\0") + header,
+        bytes((0x14,)) + struct.pack("<QIHH", DATA, 16, 0, 0).ljust(_TABLE_SIZE, b"\0") + header,
     ]
 
 

@@ -15,6 +15,7 @@ from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
+from tdvfsh.cli.virtio import virtio_parts
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
@@ -101,7 +102,7 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
         given = (
             (until is not None, "--until"), (drop is not None, "--drop-accept"), (typed, "--console"),
             (bool(arguments.words("disk")), "--disk"), (arguments.flag("rng"), "--rng"),
-            (arguments.flag("commit"), "--commit"),
+            (arguments.flag("commit"), "--commit"), (arguments.flag("virtio_console"), "--virtio-console"),
         )  # fmt: skip
         for is_given, name in given:
             if is_given:
@@ -117,7 +118,7 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
         if at_terminal:
             debug.repeats_not("a user types at its console")
         try:
-            entropy = arguments.flag("rng")
-            yield SystemOptions(serial.write, pattern, number, source, disks=drives.drives, entropy=entropy)
+            virtio = virtio_parts(arguments, drives, serial.write, pattern)
+            yield SystemOptions(serial.write, pattern, number, source, virtio)
         finally:
             serial.close()

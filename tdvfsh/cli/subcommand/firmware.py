@@ -137,6 +137,7 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
+    from tdvfsh.cli.virtio import virtio_parts
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
     from tdvfsh.engine.firmware.run import FirmwareRun
@@ -168,8 +169,7 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
             limit=limit,
             real_code_only=arguments.flag("real_code_only"),
             quote_signer=None if quote_key is None else read_quote_key(quote_key),
-            disks=drives.drives,
-            entropy=arguments.flag("rng"),
+            virtio=virtio_parts(arguments, drives, serial.write, until),
         ) as run:
             debug.attach_to_firmware(run)
             try:

@@ -39,6 +39,7 @@ def run_lazy(arguments: Arguments) -> int:
     from tdvfsh.engine.console.serial_input import TypedLines
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
+    from tdvfsh.engine.virtio.parts import VirtioParts
 
     memories = arguments.axis("memory") or ["2G"]
     accepts = arguments.axis("accept") or ["512M"]
@@ -58,7 +59,7 @@ def run_lazy(arguments: Arguments) -> int:
             with opened_drives(arguments) as drives:
                 system = SystemOptions(
                     console.extend, until, typed=None if command is None else TypedLines(f"{command}\n{_ASK}\n"),
-                    disks=drives.drives, entropy=arguments.flag("rng"),
+                    virtio=VirtioParts(drives.drives, arguments.flag("rng")),
                 )  # fmt: skip
                 result = boot_on_cpu(
                     options, files, time_limit=time_limit(arguments), through_os=system,

@@ -7,8 +7,7 @@ system runs over firmware of ours, IN and OUT are carried out at once, as if fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NoReturn
 
@@ -22,6 +21,7 @@ from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
 from tdvfsh.engine.board.starts import VcpuStarts
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
+from tdvfsh.engine.board.terminals import Terminals
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
 from tdvfsh.engine.console.serial_input import SerialInput
@@ -82,6 +82,7 @@ class Board:
         vmm: The VMM.
         page_accepts: What guest code accepts.
         console: Takes each byte that the serial port sends; None where they are dropped.
+        terminals: The devices that can be typed at.
     """
 
     def __init__(
@@ -100,7 +101,6 @@ class Board:
         self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
         self._state = state = self.cpu.state
         self.console = console
-        self._typed = typed
         self._limit = limit
         self._trace, self._first_record = trace, len(trace)
         self._stops = 0
@@ -123,6 +123,7 @@ class Board:
         bits = _TD_ADDRESS_BITS if td.is_td else max(_VM_ADDRESS_BITS, (td.ram.end - 1).bit_length())
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td, bits)
         first, ports = vcpus[0].td, self.devices.ports
+        self.terminals = Terminals(self.devices.serial, typed, self._now)
         self.vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
@@ -293,34 +294,16 @@ class Board:
         self.devices.ports.write(port, size, value)
 
     def _sent(self, byte: int) -> None:
-        if self._typed is not None:
-            self._typed.heard(self.clock.now_ns, byte)
+        self.terminals.hear(byte)
         if self.console is not None:
             self.console(byte)
 
     def _idle(self, until: int | None) -> int | None:
         """All wait: what is typed meanwhile arrives."""
-        if self._typed is None or not self.devices.serial.listening:
+        if not self.terminals.awaited:
             return until
         self.check_limit()
-        until = self._typed.waits(self.clock.now_ns, until)
-        self._receive()
-        return until
-
-    @contextmanager
-    def nobody_types(self) -> Iterator[None]:
-        """Meanwhile the input cannot end: for a call into a guest that waits for input already."""
-        typed, self._typed = self._typed, None
-        try:
-            yield
-        finally:
-            self._typed = typed
-
-    def _receive(self) -> None:
-        serial = self.devices.serial
-        data = self._typed.take() if self._typed is not None and serial.listening and not serial.full else b""
-        if data:
-            serial.receive(data)
+        return self.terminals.waits(until)
 
     def _accept(self, rcx: int) -> int:
         """TDG.MEM.PAGE.ACCEPT: the processor is shown the page when it touches it, with its neighbours of then."""
@@ -411,7 +394,7 @@ class Board:
         """A stop is answered: look for input, and who runs on, and whether with an interrupt."""
         self._stops += 1
         if not self._stops % _LOOK_FOR_INPUT:
-            self._receive()
+            self.terminals.receive()
         self.vcpus.settle()
         self._interrupt()
 

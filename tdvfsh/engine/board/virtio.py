@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
 from tdvfsh.engine.virtio.block import block_devices
+from tdvfsh.engine.virtio.console import ConsoleDevice
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.entropy import EntropyDevice
+from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.engine.virtio.transport import VirtioFunction
-from tdvfsh.uefi.disk import Disk
 
 _FIRST: Final = 1
 _LAST: Final = 24
 MOST_DEVICES: Final = _LAST - _FIRST + 1
 
 
-def virtio_devices(disks: Sequence[Disk], entropy: bool, missing: Counter[str]) -> list[VirtioDevice]:
-    """Block devices for disks, in order, and perhaps an entropy device after them; ``missing`` counts refusals."""
-    blocks = block_devices(disks, missing)
-    return [*blocks, EntropyDevice()] if entropy else blocks
+def _devices(board: Board, parts: VirtioParts) -> list[VirtioDevice]:
+    """The devices, in order; the board's counter of what is missing counts what they refuse."""
+    devices = block_devices(parts.disks, board.devices.missing)
+    if parts.entropy:
+        devices.append(EntropyDevice())
+    if parts.console is not None:
+        devices.append(ConsoleDevice(board.terminals.heard(parts.console)))
+    return devices
 
 
-def plug_virtio(board: Board, devices: Sequence[VirtioDevice]) -> list[int]:
+def plug_virtio(board: Board, parts: VirtioParts) -> list[int]:
     """Plug devices in, before any guest code runs; returns their device numbers on bus 0.
 
-    In a TD they offer VIRTIO_F_ACCESS_PLATFORM and insist on it, as they reach shared memory only.
+    In a TD they offer VIRTIO_F_ACCESS_PLATFORM and insist on it, as they reach shared memory only. What is typed goes
+    to a console from when its driver runs, and to the serial port before.
     """
+    devices = _devices(board, parts)
     memory = DmaView(board.td, board.ram, board.dma_wrote, board.devices.missing)
     numbers = list(range(_FIRST, _FIRST + len(devices)))
     for number, device in zip(numbers, devices, strict=True):
@@ -44,4 +49,7 @@ def plug_virtio(board: Board, devices: Sequence[VirtioDevice]) -> list[int]:
             board.td.is_td,
         )
         board.devices.pci.plug(number, function.space)
+        if isinstance(device, ConsoleDevice):
+            device.driver = function
+            board.terminals.add(device)
     return numbers

@@ -191,7 +191,7 @@ def _call(board: Board, table: int, buffer: int, stack: int) -> tuple[MemoryDesc
 
     stop = board.stand_in(back, lambda: cpu.read("RSP") == frame + 8, done)
     try:
-        with board.nobody_types():  # RestoreTPL lets timers run, and with them whoever polls the keyboard
+        with board.terminals.nobody_types():  # RestoreTPL lets timers run, and with them whoever polls the keyboard
             while not returned:
                 address = board.after(cpu.run(address))
     finally:

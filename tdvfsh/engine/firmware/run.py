@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,7 +14,7 @@ from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
 from tdvfsh.engine.board.limit import RunLimit, check_count
-from tdvfsh.engine.board.virtio import plug_virtio, virtio_devices
+from tdvfsh.engine.board.virtio import plug_virtio
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
 from tdvfsh.engine.errors import EngineError, GuestStopped
@@ -34,6 +34,7 @@ from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
+from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
 from tdvfsh.loaders.files import BootFiles
@@ -45,7 +46,6 @@ from tdvfsh.td.accept import AcceptCall
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
-from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.units import human_size
 
@@ -104,8 +104,7 @@ class FirmwareRun:
         vmm_files: fw_cfg files that take the place of the machine's own, by name.
         quote_signer: Keys of a quoting service for GetQuote; None for no such service.
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
-        disks: Disks of virtio block devices, in boot order.
-        entropy: Whether there is a virtio entropy device.
+        virtio: Virtio devices.
 
     Attributes:
         td: The trust domain or plain VM.
@@ -139,8 +138,7 @@ class FirmwareRun:
         vmm_files: Mapping[str, bytes] = MappingProxyType({}),
         patch_header: bool = False,
         quote_signer: QuoteSigner | None = None,
-        disks: Sequence[Disk] = (),
-        entropy: bool = False,
+        virtio: VirtioParts = NO_PARTS,
     ) -> None:
         self.image = image
         self._add_order = add_order
@@ -181,10 +179,9 @@ class FirmwareRun:
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
-        numbers = plug_virtio(self.board, virtio_devices(disks, entropy, self.board.devices.missing))
-        content = configuration(
-            self.board, td, files, options.shim, patch_header=patch_header, disks=numbers[: len(disks)]
-        )
+        self._virtio_console = virtio.console
+        numbers = plug_virtio(self.board, virtio)[: len(virtio.disks)]
+        content = configuration(self.board, td, files, options.shim, patch_header=patch_header, disks=numbers)
         self.fw_cfg = attach_devices(self.board, td, content._replace(files={**content.files, **vmm_files}))
         self.board.page_accepts.called = self._accepted
         self.board.vmm.mapped = self._converted
@@ -378,7 +375,8 @@ class FirmwareRun:
         parts = [f"virtual {self.td.clock.now_ns / 1e9:.1f} s"]
         if self.td.is_td:
             parts.append(f"{human_size(self.td.accepted_bytes)} accepted")
-        return ", ".join([*parts, self._console.last_line[:_SHOWN_OF_LINE]]).rstrip(", ")
+        line = self._virtio_console.last_line if self._virtio_console is not None else ""
+        return ", ".join([*parts, (line or self._console.last_line)[:_SHOWN_OF_LINE]]).rstrip(", ")
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

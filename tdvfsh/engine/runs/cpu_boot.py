@@ -22,6 +22,7 @@ from tdvfsh.engine.runs.grub import GRUB, run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_time
+from tdvfsh.engine.virtio.parts import NO_PARTS
 from tdvfsh.errors import UsageError
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
@@ -360,8 +361,7 @@ def boot_on_cpu(
                 serial=console.put if console is not None else None,
                 typed=through_os.typed if through_os is not None else None,
                 observer=boot,
-                disks=through_os.disks if through_os is not None else (),
-                entropy=through_os is not None and through_os.entropy,
+                virtio=through_os.virtio if through_os is not None else NO_PARTS,
             )
         ) as firmware,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -47,9 +47,9 @@ from tdvfsh.engine.services.variable_services import VariableServices
 from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
+from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_MEMORY_ATTRIBUTES_TABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType, memory_type_name
 from tdvfsh.units import PAGE_SIZE
@@ -67,8 +67,7 @@ class GuestFirmware:
         serial: Takes what an operating system sends to its serial port; none is run on where None.
         typed: What is typed at that port.
         observer: What the run is for; one that changes nothing where None.
-        disks: Disks of virtio block devices, which an operating system finds; programs do not.
-        entropy: Whether there is a virtio entropy device.
+        virtio: Virtio devices, which an operating system finds; programs do not.
 
     Attributes:
         machine: The machine.
@@ -90,8 +89,7 @@ class GuestFirmware:
         serial: Callable[[int], None] | None = None,
         typed: SerialInput | None = None,
         observer: RunObserver | None = None,
-        disks: Sequence[Disk] = (),
-        entropy: bool = False,
+        virtio: VirtioParts = NO_PARTS,
     ) -> None:
         self.machine = machine
         self.screen = screen = screen or Screen(NoDisplay())
@@ -157,7 +155,7 @@ class GuestFirmware:
         services.images.loaded = partial(offer_image_texts, context)
         services.configuration_tables_changed = tables.update_configuration_tables
         mailbox = board.wait_at_mailbox(area + SystemTables.SIZE) if several else None
-        bridge = plug_in(board, disks, entropy)
+        bridge = plug_in(board, virtio)
         place = mailbox.address if mailbox is not None else 0
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
         AcpiTableProtocol(context).install()

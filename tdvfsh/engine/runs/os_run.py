@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
-from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.tdx import SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up
 
@@ -83,16 +83,14 @@ class SystemOptions:
         until: End the run where the console shows this.
         drop_accept: Answer this TDG.MEM.PAGE.ACCEPT, counted from 1, without doing it.
         typed: What is typed at the console.
-        disks: Disks of virtio block devices.
-        entropy: Whether there is a virtio entropy device.
+        virtio: Virtio devices.
     """
 
     output: Callable[[bytes], None]
     until: re.Pattern[str] | None = None
     drop_accept: int | None = None
     typed: SerialInput | None = None
-    disks: Sequence[Disk] = ()
-    entropy: bool = False
+    virtio: VirtioParts = NO_PARTS
 
 
 @dataclass(frozen=True, slots=True, repr=False)

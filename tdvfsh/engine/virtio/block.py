@@ -55,6 +55,10 @@ class BlockDevice:
         head = struct.pack("<QIIHBBI", self._store.disk_size // SECTOR, 0, LARGEST - 2, 0, 0, 0, SECTOR)
         return head.ljust(_CONFIGURATION_SIZE, b"\0")
 
+    def waits(self, queue: int) -> bool:
+        """Never."""
+        return False
+
     def serve(self, queue: int, readable: Scattered, writable: Scattered) -> int:
         """One request: its header, its data, and its status in the last byte."""
         header = readable.read(_HEADER.size)

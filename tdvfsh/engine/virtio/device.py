@@ -28,6 +28,22 @@ class VirtioDevice(Protocol):
         """Its configuration structure."""
         ...
 
+    def waits(self, queue: int) -> bool:
+        """Whether requests in a queue stay there for now, as buffers do that wait for something to arrive."""
+        ...
+
     def serve(self, queue: int, readable: Scattered, writable: Scattered) -> int:
         """Carry out one request; returns how many bytes were written. Raises Refused."""
+        ...
+
+
+class Driver(Protocol):
+    """The guest's driver, as a device sees it to which something arrives from outside."""
+
+    def has_buffers(self, queue: int) -> bool:
+        """Whether the driver runs and has put buffers into a queue."""
+        ...
+
+    def arrived(self, queue: int) -> None:
+        """The device has something for the buffers that wait in a queue."""
         ...

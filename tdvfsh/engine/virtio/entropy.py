@@ -35,6 +35,10 @@ class EntropyDevice:
         """None."""
         return b""
 
+    def waits(self, queue: int) -> bool:
+        """Never."""
+        return False
+
     def serve(self, queue: int, readable: Scattered, writable: Scattered) -> int:
         """Fill the buffers, at most 64 KiB of them: the driver asks again."""
         wanted = min(writable.size, _MOST)

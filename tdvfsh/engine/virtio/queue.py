@@ -71,17 +71,25 @@ class Virtqueue:
         self._used = 0
         self._signalled = 0
 
+    def waiting(self) -> int:
+        """How many requests the driver has made available.
+
+        Raises:
+            Refused: As :meth:`pop`.
+        """
+        index = self._u16(self.driver + 2, "the available ring")
+        waiting = index - self._next_available & 0xFFFF
+        if waiting > self.size:
+            raise Refused("more requests than the queue has entries", self.driver)
+        return waiting
+
     def pop(self) -> Request | None:
         """The next request, None where there is none.
 
         Raises:
             Refused: The rings or the chain are not as they must be, or not in memory that the device reaches.
         """
-        index = self._u16(self.driver + 2, "the available ring")
-        waiting = index - self._next_available & 0xFFFF
-        if waiting > self.size:
-            raise Refused("more requests than the queue has entries", self.driver)
-        if not waiting:
+        if not self.waiting():
             return None
         place = self.driver + _RING + 2 * (self._next_available % self.size)
         head = self._u16(place, "the available ring")

@@ -1,6 +1,7 @@
 """Virtio over PCI, modern: the structures by which a driver sets a device up and notifies it.
 
-A request is carried out when the driver notifies its queue. One that is refused is named and counted, and the device
+A request is carried out when the driver notifies its queue, or where it is a buffer for what arrives, when that does.
+One that is refused is named and counted, and the device
 needs a reset from then on.
 
 Source: Virtual I/O Device (VIRTIO) 1.2, 2.1 (status), 3.1 (initialization), 4.1.4 (structures), 6 (feature bits);
@@ -196,11 +197,30 @@ class VirtioFunction:
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
-    def _notify(self, number: int) -> None:
+    def _is_ready(self, number: int) -> bool:
         ready = self._status & (DRIVER_OK | FEATURES_OK | NEEDS_RESET) == DRIVER_OK | FEATURES_OK
-        if number >= len(self._queues) or not ready or not self._queues[number].enabled or not self.space.is_master:
+        return ready and number < len(self._queues) and self._queues[number].enabled and self.space.is_master
+
+    def has_buffers(self, queue: int) -> bool:
+        """See :class:`~tdvfsh.engine.virtio.device.Driver`."""
+        try:
+            return self._is_ready(queue) and self._queues[queue].waiting() > 0
+        except Refused as refused:
+            self._refuse(refused)
+            return False
+
+    def arrived(self, queue: int) -> None:
+        """See :class:`~tdvfsh.engine.virtio.device.Driver`."""
+        if self._is_ready(queue):
+            self._serve(queue)
+
+    def _notify(self, number: int) -> None:
+        if self._is_ready(number):
+            self._serve(number)
+        else:
             self._missing[f"{self._name}: notified of a queue that is not ready"] += 1
-            return
+
+    def _serve(self, number: int) -> None:
         queue = self._queues[number]
         try:
             self._serve_waiting(number, queue)
@@ -210,12 +230,13 @@ class VirtioFunction:
             self._refuse(refused)
 
     def _serve_waiting(self, number: int, queue: Virtqueue) -> None:
-        request = queue.pop()
-        while request is not None:
+        while not self._device.waits(number):
+            request = queue.pop()
+            if request is None:
+                return
             readable = Scattered(self._memory, request.readable)
             writable = Scattered(self._memory, request.writable)
             queue.push(request, self._device.serve(number, readable, writable))
-            request = queue.pop()
 
     def _refuse(self, refused: Refused) -> None:
         """Name the first of each kind with its address, count the others to it, and ask for a reset."""

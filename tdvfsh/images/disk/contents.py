@@ -21,11 +21,11 @@ ROOT_UUID: Final = "74647666-7368-4469-8b00-726f6f740001"
 _LARGEST_MODULE: Final = 16 * MIB
 _PROGRAM: Final = 0o755
 _APPLETS: Final = (
-    "ash awk basename blkid cat chmod chown chroot clear cmp cp cut date dd df diff dirname dmesg du echo env expr "
-    "false find free getty grep gunzip gzip halt head hexdump hostname id init insmod kill less ln ls lsmod md5sum "
-    "mkdir mknod mktemp modprobe more mount mv nproc od pidof poweroff printf ps pwd readlink reboot rm rmdir sed "
-    "seq sh sha256sum sleep sort stat strings stty sync tail tar tee test time top touch tr true umount uname uniq "
-    "uptime vi wc which xargs yes"
+    "ash awk basename blkid cat chmod chown chroot clear cmp cp cttyhack cut date dd df diff dirname dmesg du echo "
+    "env expr false find free getty grep gunzip gzip halt head hexdump hostname id ifconfig init insmod ip kill less "
+    "ln ls lsmod md5sum mkdir mknod mktemp modprobe more mount mv nc nproc od pidof ping poweroff printf ps pwd "
+    "readlink reboot rm rmdir route sed seq sh sha256sum sleep sort stat strings stty sync tail tar tee test time top "
+    "touch tr true udhcpc umount uname uniq uptime vi wc wget which xargs yes"
 )
 _INIT: Final = """\
 #!/bin/busybox sh
@@ -50,7 +50,7 @@ exec $busybox sh
 """
 _INITTAB: Final = """\
 ::sysinit:/etc/rc
-ttyS0::respawn:-/bin/sh
+::respawn:/bin/cttyhack /bin/sh -l
 ::ctrlaltdel:/bin/reboot -f
 ::shutdown:/bin/umount -r /
 """

@@ -59,7 +59,7 @@ def test_what_cannot_be_a_disk_is_refused_in_one_line(
 
 def test_a_run_with_disks_leaves_the_images_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     disk = image(tmp_path)
-    assert run(tmp_path, "--disk", f"{disk},rw", "--rng", "--commit") == 1
+    assert run(tmp_path, "--disk", f"{disk},rw", "--rng", "--virtio-console", "--commit") == 1
     assert Path(disk).read_bytes() == bytes(SIZE)
     assert "written" not in capfd.readouterr().err
 

@@ -131,7 +131,7 @@ def test_a_command_is_typed_on_a_fresh_disk_each_time_and_the_kernel_is_asked_wh
         system = more["through_os"]
         assert isinstance(system, SystemOptions)
         assert system.typed is not None
-        (drive,) = system.disks
+        (drive,) = system.virtio.disks
         assert drive.read_disk(0, 512) == bytes(512)
         drive.write_disk(0, b"x" * 512)
         now = 0

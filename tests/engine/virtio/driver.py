@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tdvfsh.engine.virtio.device import VirtioDevice
-from tdvfsh.engine.virtio.pci_space import CONFIGURATION, ISR, NOTIFY
+from tdvfsh.engine.virtio.pci_space import CONFIGURATION, ISR, NOTIFY, NOTIFY_MULTIPLIER
 from tdvfsh.engine.virtio.transport import ACCESS_PLATFORM, VERSION_1, VirtioFunction
 
 MEMORY = 1 << 20
+NEXT_QUEUE = 0x200
 TABLE, AVAILABLE, USED, INDIRECT, DATA = 0x1000, 0x2000, 0x3000, 0x4000, 0x10000
 READ, WRITE, CHAINED, TABLE_FLAG = 0, 2, 1, 4
 COMMAND, BUS_MASTER = 4, 0x6
@@ -51,7 +52,7 @@ class Driver:
         )
         self.space = self.function.space
         self.must = VERSION_1 | (ACCESS_PLATFORM if is_td else 0)
-        self.at = 0
+        self.at = [0] * device.queues
 
     def _message(self, address: int, data: int) -> None:
         self.messages.append((address, data))
@@ -82,20 +83,21 @@ class Driver:
             self.common(12, 4, features >> 32 * select & 0xFFFFFFFF)
 
     def start(self, features: int = 0, size: int = 8) -> Driver:
-        """The whole initialization."""
+        """The whole initialization; the rings of each queue lie :data:`NEXT_QUEUE` bytes after those of the last."""
         self.space.write(COMMAND, 2, BUS_MASTER)
         self.common(DEVICE_STATUS, 1, 0)
         self.common(DEVICE_STATUS, 1, 3)
         self.accept(self.must | features)
         self.common(DEVICE_STATUS, 1, 11)
         assert self.status & 8
-        self.common(22, 2, 0)
-        self.common(24, 2, size)
-        for offset, address in ((32, TABLE), (40, AVAILABLE), (48, USED)):
-            self.common(offset, 8, address)
-        self.common(28, 2, 1)
+        for queue in range(len(self.at)):
+            self.common(22, 2, queue)
+            self.common(24, 2, size)
+            for offset, address in ((32, TABLE), (40, AVAILABLE), (48, USED)):
+                self.common(offset, 8, address + queue * NEXT_QUEUE)
+            self.common(28, 2, 1)
         self.common(DEVICE_STATUS, 1, 15)
-        self.size, self.at = size, 0
+        self.size, self.at = size, [0] * len(self.at)
         return self
 
     def configuration(self, form: str, offset: int = 0) -> int:
@@ -122,24 +124,28 @@ class Driver:
             more = CHAINED if number + 1 < len(buffers) else 0
             self.describe(number, address, size, flags | more, number + 1, table)
 
-    def offer(self, head: int = 0, count: int = 1) -> None:
+    def offer(self, head: int = 0, count: int = 1, queue: int = 0) -> None:
         """Make a chain available and notify."""
+        ring = AVAILABLE + queue * NEXT_QUEUE
         for _ in range(count):
-            struct.pack_into("<H", self.memory.data, AVAILABLE + 4 + 2 * (self.at % self.size), head)
-            self.at += 1
-        self.set_available(self.at)
+            struct.pack_into("<H", self.memory.data, ring + 4 + 2 * (self.at[queue] % self.size), head)
+            self.at[queue] += 1
+        self.set_available(self.at[queue], queue)
 
-    def set_available(self, index: int) -> None:
-        struct.pack_into("<H", self.memory.data, AVAILABLE + 2, index & 0xFFFF)
-        self.function.write(NOTIFY, 2, 0)
+    def set_available(self, index: int, queue: int = 0) -> None:
+        struct.pack_into("<H", self.memory.data, AVAILABLE + queue * NEXT_QUEUE + 2, index & 0xFFFF)
+        self.function.write(NOTIFY + NOTIFY_MULTIPLIER * queue, 2, queue)
 
     @property
     def used(self) -> list[tuple[int, int]]:
-        """What was returned: head and bytes written."""
-        count = struct.unpack_from("<H", self.memory.data, USED + 2)[0]
-        return [
-            struct.unpack_from("<II", self.memory.data, USED + 4 + 8 * (number % self.size)) for number in range(count)
-        ]
+        """What was returned of the first queue: head and bytes written."""
+        return self.used_of(0)
+
+    def used_of(self, queue: int) -> list[tuple[int, int]]:
+        """What was returned of a queue."""
+        data, ring = self.memory.data, USED + queue * NEXT_QUEUE
+        count = struct.unpack_from("<H", data, ring + 2)[0]
+        return [struct.unpack_from("<II", data, ring + 4 + 8 * (number % self.size)) for number in range(count)]
 
     def request(self, kind: int, sector: int, room: int, data: bytes = b"") -> tuple[int, bytes]:
         """A request of a block device; returns its status and what it read."""

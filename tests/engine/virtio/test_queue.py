@@ -176,7 +176,7 @@ def test_indexes_wrap_around() -> None:
         driver.request(0, 0, 512)
     assert not driver.status & NEEDS_RESET
     assert struct.unpack_from("<H", driver.memory.data, USED + 2)[0] == 70_000 // 64
-    driver.at = 0
+    driver.at = [0]
     driver.start()
     for count in range(0x10005):
         if count % 0x1111 == 0:

@@ -1,0 +1,28 @@
+"""Which virtio devices a machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tdvfsh.engine.virtio.console import ConsoleOutput
+from tdvfsh.uefi.disk import Disk
+
+
+@dataclass(frozen=True, slots=True)
+class VirtioParts:
+    """Devices by what is behind them, in the order of their device numbers.
+
+    Attributes:
+        disks: Disks of block devices, in boot order.
+        entropy: Whether there is an entropy device.
+        console: Takes what a console's port sends; None for no console.
+    """
+
+    disks: Sequence[Disk] = ()
+    entropy: bool = False
+    console: ConsoleOutput | None = None
+
+
+NO_PARTS: Final = VirtioParts()
