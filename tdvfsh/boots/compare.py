@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, overload
 
@@ -11,6 +10,7 @@ from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html

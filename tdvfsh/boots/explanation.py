@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 from tdvfsh.accept.needs import unaccepted_ranges
@@ -11,6 +10,7 @@ from tdvfsh.boots.compare import helping_options
 from tdvfsh.boots.ladder import least_accept
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.why_option import why_option
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.uefi.status import EfiStatus
 
 _ORDER: Final = ("none", "allocator", "loader-literal", "loader", "service")

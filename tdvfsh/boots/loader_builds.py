@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.boot_loader import GRUB, SYSTEMD_BOOT, BootLoaderFile
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.grub import run_chainloader, run_grub

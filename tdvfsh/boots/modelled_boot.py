@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tdvfsh.boots.loader_builds import flow_of
 from tdvfsh.boots.qemu import check_initrd
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.linux.os_side import OsSide, os_side
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, FIRMWARE_START, BootFailure, BootFlow, Placement

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from tdvfsh.formats.linux import LinuxKernel, is_bzimage, parse_bzimage
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.pe.uki import parse_uki
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 
 _KERNEL_SECTION: Final = ".linux"

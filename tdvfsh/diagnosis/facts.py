@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE, table_span
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tdvfsh.diagnosis.conditions import CONDITIONS
 from tdvfsh.diagnosis.facts import Facts, Version, before, version_of
+from tdvfsh.lazy_dataclass import dataclass
 
 _FILE: Final = Path(__file__).with_name("known_faults.toml")
 

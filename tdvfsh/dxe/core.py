@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from tdvfsh.dxe.events import EventServices
 from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.dxe.memory.bins import Bins
@@ -19,6 +17,7 @@ from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import VariableStore
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import EfiStatus
 

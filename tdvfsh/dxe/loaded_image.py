@@ -6,9 +6,9 @@ Source: UEFI 2.10 9.1; edk2 MdeModulePkg/Core/Dxe/Image/Image.h.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tdvfsh.formats.pe.parse import PeImage
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import EfiStatus

@@ -5,12 +5,11 @@ Source: UEFI 2.10 8.1 to 8.3 and 8.5.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import VariableStore
+from tdvfsh.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ Source: UEFI 2.10 7.3.5 (RegisterProtocolNotify); edk2 MdeModulePkg/Core/Dxe/Han
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.uefi.guids import Guid
 
 

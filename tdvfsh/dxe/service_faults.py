@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.uefi.status import EfiStatus
 
 

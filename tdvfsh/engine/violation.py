@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
+
+from tdvfsh.lazy_dataclass import dataclass
 
 
 def call_stack_lines(places: Iterable[str]) -> list[str]:

@@ -13,11 +13,11 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import CHUNK_SIZE, ByteSource
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.units import GIB, MIB, human_size
 
 Unpacking = Generator[tuple[int, bytes], None, int]

@@ -6,7 +6,6 @@ arch/x86/boot/compressed/{vmlinux.lds.S,misc.c}.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -27,6 +26,7 @@ from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
 from tdvfsh.formats.records import read_record
 from tdvfsh.formats.text import printable
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
 from tdvfsh.units import MIB, align_up
 

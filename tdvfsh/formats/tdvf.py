@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
@@ -17,6 +16,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.records import read_record
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import PAGE_SIZE
 

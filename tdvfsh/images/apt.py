@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.sources import Archive, debian_archives
 from tdvfsh.images.versions import version_key
+from tdvfsh.lazy_dataclass import dataclass
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, bytes done, bytes total); the total is 0 where it is not known."""

@@ -19,7 +19,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +27,7 @@ from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.folders import cache_dir as cache_dir
 from tdvfsh.images.folders import work_dir as work_dir
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.whole_file import write_whole
 
 MANIFEST: Final = "manifest.json"

@@ -6,13 +6,13 @@ The data is ``images/catalogue.toml`` of the repository, which a wheel carries b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.lazy_dataclass import dataclass
 
 KINDS: Final = ("kernel", "initrd", "efi", "firmware", "module", "tool")
 """What a file can be; a role is a kind, or a kind with a suffix such as ``firmware-vars-4m``."""

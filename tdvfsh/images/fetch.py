@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from shutil import rmtree
@@ -16,6 +15,7 @@ from tdvfsh.images.cache import DamagedEntryError, Manifest
 from tdvfsh.images.catalogue import CatalogueEntry, find_entry
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.made import MADE_BY, RECIPE_VERSION, make_entry, parts_of
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.units import GIB
 
 

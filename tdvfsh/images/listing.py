@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from tdvfsh.images.cache import DamagedEntryError
 from tdvfsh.images.catalogue import catalogue
 from tdvfsh.images.fetch import FetchedImage, fetch, fetched
 from tdvfsh.images.versions import version_key
+from tdvfsh.lazy_dataclass import dataclass
 
 DEMO_IMAGE: Final = "installer-13"
 BOOT: Final = Path("/boot")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from tdvfsh.lazy_dataclass import dataclass
 
 DEBIAN_SUITES: Final = frozenset(
     {

@@ -8,10 +8,10 @@ mm/khugepaged.c (set_recommended_min_free_kbytes), arch/x86/mm/init.c (zone limi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from math import isqrt
 from typing import Final
 
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_down, align_up
 

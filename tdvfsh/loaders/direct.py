@@ -7,10 +7,10 @@ Debian's OVMF.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from tdvfsh.accept.needs import Need
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import joined_size
 from tdvfsh.loaders.flow import (
     FETCH_BLOBS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
 from tdvfsh.formats.pe.parse import PeImage
 from tdvfsh.formats.pe.uki import Uki
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.units import PAGE_SIZE, align_up, human_size
 
 INITRD_PADDING: Final = 4

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.pool_requests import with_pool_pages
 from tdvfsh.td.firmware_calls import FirmwareCall

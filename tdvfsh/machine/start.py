@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile, profile_named
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import AUTOMATIC, NO_KEYS
 from tdvfsh.td.added import added_spans, td_hob_section

@@ -6,7 +6,6 @@ A file may be shorter than what is written: what it does not have is not compare
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.shapes import items, maybe, row, text
 from tdvfsh.formats.tcg.registers import DIGEST_SIZE
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
+from tdvfsh.lazy_dataclass import dataclass
 
 _LARGEST: Final = 16 << 20
 _REGISTERS: Final = ("RTMR0", "RTMR1", "RTMR2", "RTMR3")

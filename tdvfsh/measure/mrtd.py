@@ -17,13 +17,13 @@ TDH.MR.EXTEND; Intel TDX Virtual Firmware Design Guide, "TDVF Metadata".
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.tdvf import TdvfAttribute, TdvfMetadata, TdvfSection, TdvfSectionType
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.units import PAGE_SIZE, human_size
 
 _BLOCK: Final = 128

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from tdvfsh.lazy_dataclass import dataclass
 
 VERSION: Final = 4
 HEADER_SIZE: Final = 48

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tdvfsh.formats.tcg.event_log import TcgEvent, TcgEventLog
 from tdvfsh.formats.tcg.registers import RTMRS, Extension, after_extensions, extensions_of
+from tdvfsh.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.options.kinds import Cost, File, HostPage, Keys, Number, OnOff, Policy, Size, Switch, Word, Words
 from tdvfsh.options.option import Option
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from dataclasses import dataclass
     from typing import Any
-else:
-
-    def dataclass(**how: object) -> Callable[[type], type]:
-        """Leave the class as it is: :mod:`tdvfsh.machine.options` makes it a dataclass.
-
-        To import :mod:`dataclasses` would cost the shell a tenth of its start, and the table does without.
-        """
-        return lambda cls: cls
-
 
 AUTOMATIC: Final = "auto"
 """As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""

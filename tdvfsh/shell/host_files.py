@@ -34,9 +34,9 @@ def options_with(shell: Shell, command: str, given: Mapping[str, object]) -> TdO
         UsageError: An invalid value, or an option that does not apply to the command.
         HostError: A file that does not lie on the host.
     """
-    from dataclasses import replace
     from functools import partial
 
+    from tdvfsh.lazy_dataclass import replace
     from tdvfsh.options.td import OPTIONS
     from tdvfsh.options.uses import use_of
     from tdvfsh.shell.machine_binding import options_of

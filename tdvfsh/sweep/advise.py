@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, as_completed
-from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
@@ -13,6 +12,7 @@ from tdvfsh.accept.boot_time import BELOW_4G, BootAccept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
 from tdvfsh.report.modelled_text import range_text

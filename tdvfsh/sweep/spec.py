@@ -27,7 +27,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -37,6 +36,7 @@ from tdvfsh.documents import read_toml
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.formats.mapped import read_text_file
 from tdvfsh.images.named import INITRD, KERNEL, Fetch, fetched_or_refused, image_named
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, range_length, read_axes
 from tdvfsh.units import format_size, parse_size
 

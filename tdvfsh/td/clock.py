@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from tdvfsh.lazy_dataclass import dataclass, replace
 
 
 @dataclass(slots=True)

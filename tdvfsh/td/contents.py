@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.ranges import RangeMap
 
 

@@ -10,9 +10,9 @@ for the access structure). Recorded of 2022.11, 2025.02 and pull request 3245 ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.accept import AcceptOutcome
 from tdvfsh.units import MIB, pages_for
 

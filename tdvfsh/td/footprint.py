@@ -10,12 +10,12 @@ otherwise, so that a model may hold each stage twice. ``firmware_models/NAME.tom
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError, host_error
+from tdvfsh.lazy_dataclass import dataclass, field, replace
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.firmware_calls import FirmwareCall, parse_calls
 from tdvfsh.uefi.memory import EfiMemoryType

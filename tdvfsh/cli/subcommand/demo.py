@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,6 +18,7 @@ from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.images.listing import ImagePair, find_pair
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import LOAD_INITRD
 from tdvfsh.machine.options import TdOptions

@@ -212,8 +212,7 @@ def _write_trace(arguments: Arguments, machine: Machine) -> None:
     """The journal, however the program ended."""
     path = arguments.optional("trace")
     if path is not None:
-        from dataclasses import replace
-
+        from tdvfsh.lazy_dataclass import replace
         from tdvfsh.report.trace_file import trace_of_machine
         from tdvfsh.trace.file import write_trace_file
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text, range_object
 from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines

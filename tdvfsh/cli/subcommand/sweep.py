@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
 from tdvfsh.images.named import files_named
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.schema import document
 from tdvfsh.sweep.advise import Question, advise

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.boot.boot import last_boot
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import BadArgument, Count, FilePath, Flag, Kind, Option, Text, read_address

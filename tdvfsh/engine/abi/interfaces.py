@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tdvfsh.engine.abi.memory import FirmwareHeap
 from tdvfsh.engine.abi.service_table import Answer, Service, service_of, unsupported
 from tdvfsh.engine.abi.stubs import Stubs
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import Guid
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 Answer = EfiStatus | int | None

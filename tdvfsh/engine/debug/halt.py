@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
+
+from tdvfsh.lazy_dataclass import dataclass
 
 
 class Cause(Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
@@ -24,6 +23,7 @@ from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.debug.stops import StopReports, StopShell
 from tdvfsh.engine.errors import EngineError, GuestReset, ReachedOperatingSystem
 from tdvfsh.engine.runs.os_run import ConsoleMatched
+from tdvfsh.lazy_dataclass import dataclass
 
 T = TypeVar("T")
 

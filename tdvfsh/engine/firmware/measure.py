@@ -8,7 +8,6 @@ Source: edk2 OvmfPkg/Tcg/TdTcg2Dxe (events of ExitBootServices).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from tdvfsh.engine.firmware.vmm_tables import read_vmm_tables
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.tcg.event_log import TcgEventLog, parse_event_log
 from tdvfsh.formats.tcg.registers import after_extensions
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET
 from tdvfsh.engine.violation import Violation
+from tdvfsh.lazy_dataclass import dataclass
 
 WAITS: Final = "waits for input"
 _DEATHS: Final = ("fatal error", "violation", "dead")

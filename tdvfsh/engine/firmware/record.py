@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -25,6 +24,7 @@ from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.errors import UsageError
 from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.firmware_file import FirmwareFacts
 from tdvfsh.machine.options import TdOptions

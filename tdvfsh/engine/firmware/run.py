@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType, TracebackType
@@ -37,6 +36,7 @@ from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
@@ -14,6 +13,7 @@ from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.firmware.run import FirmwareRun
+from tdvfsh.lazy_dataclass import dataclass, field, replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.trust_domain import TrustDomain
 
 _LONGEST_INSTRUCTION: Final = 15

@@ -11,7 +11,6 @@ Source: Linux arch/x86/boot/compressed/misc.c, decompress_kernel(); Documentatio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tdvfsh.engine.errors import InaccessibleMemory
@@ -22,6 +21,7 @@ from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import Placement
 

@@ -6,8 +6,9 @@ Source: UEFI 2.10 33.3.6 (string package, SIBT blocks).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from tdvfsh.lazy_dataclass import dataclass
 
 PACKAGE_STRINGS: Final = 0x04
 PACKAGE_END: Final = 0xDF

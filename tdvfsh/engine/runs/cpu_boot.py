@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import replace
 from typing import Final, Protocol
 
 from tdvfsh.boots.modelled_boot import fw_cfg_bytes
@@ -24,6 +23,7 @@ from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_time
 from tdvfsh.engine.virtio.parts import NO_PARTS
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import (

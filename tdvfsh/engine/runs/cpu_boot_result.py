@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
 from tdvfsh.engine.runs.accept_account import AcceptRow, accept_account
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.engine.violation import Violation
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.cost import Modelled
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tdvfsh.engine.errors import ReachedOperatingSystem
@@ -13,6 +12,7 @@ from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.device_path import FilePath
 from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_BLOCK_IO_PROTOCOL_GUID, EFI_EVENT_GROUP_READY_TO_BOOT

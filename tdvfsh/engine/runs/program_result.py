@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from tdvfsh.engine.abi.service_table import status_of
@@ -14,6 +13,7 @@ from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.program import ProgramRun, run_program
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -7,13 +7,13 @@ final memory map, and the unaccepted-memory bitmap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.engine.runs.cpu_boot import STUB, boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.unaccepted import unaccepted_table
 from tdvfsh.machine.options import TdOptions

@@ -7,7 +7,6 @@ Source: ACPI 6.5, 6.2.13 (_PRT); PCI Firmware Specification 3.3, 4.1.2 (MCFG); Q
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
@@ -16,6 +15,7 @@ from tdvfsh.engine.devices.pci import ECAM_PER_BUS
 from tdvfsh.engine.devices.pci import PORTS as CONFIGURATION_PORTS
 from tdvfsh.engine.devices.pins import line_of
 from tdvfsh.engine.tables import aml
+from tdvfsh.lazy_dataclass import dataclass
 
 _LAST_PORT: Final = 0xFFFF
 _LAST_BUS: Final = 0xFF

@@ -5,9 +5,8 @@ Source: Intel TDX module 1.5 ABI, TDVPS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tdvfsh.engine.tdx.msrs import TdMsrs
+from tdvfsh.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

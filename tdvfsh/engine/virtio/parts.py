@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.engine.virtio.console import ConsoleOutput
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.disk import Disk
 
 

@@ -6,10 +6,10 @@ Source: Virtual I/O Device (VIRTIO) 1.2, 2.6 and 2.7.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.engine.virtio.memory import Buffer, DeviceMemory, Refused
+from tdvfsh.lazy_dataclass import dataclass
 
 LARGEST: Final = 256
 _LONGEST_TABLE: Final = 1024

@@ -5,10 +5,10 @@ Source: PE format specification; edk2 MdePkg/Include/{IndustryStandard/PeImage.h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.status import EfiStatus
 
 IMAGE_FILE_MACHINE_I386: Final = 0x14C

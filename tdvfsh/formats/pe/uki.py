@@ -5,13 +5,13 @@ Source: UAPI group specification "Unified Kernel Image"; systemd src/boot/efi/st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.text import printable
+from tdvfsh.lazy_dataclass import dataclass
 
 UKI_SECTIONS: Final = (
     ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname",

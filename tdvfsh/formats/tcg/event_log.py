@@ -10,7 +10,6 @@ Source: TCG PC Client Platform Firmware Profile 1.06, 10.2 and 10.4.5; UEFI 2.10
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Struct
@@ -19,6 +18,7 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.records import read_record
 from tdvfsh.formats.tcg.event_types import TcgEventType, event_type_name
+from tdvfsh.lazy_dataclass import dataclass
 
 SPEC_ID_SIGNATURE: Final = b"Spec ID Event03\0"
 SHA384: Final = 0x000C

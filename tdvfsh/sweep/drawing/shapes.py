@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final, TypeVar
+
+from tdvfsh.lazy_dataclass import dataclass, field
 
 T = TypeVar("T")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from tdvfsh.lazy_dataclass import dataclass
 
 _ALIKE: Final = 0.05
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import UsageError, host_error
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_values
 from tdvfsh.td.cost.cost_file import read_cost_file
 from tdvfsh.td.cost.model import CostModel
