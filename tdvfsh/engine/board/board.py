@@ -372,6 +372,7 @@ class Board:
         elif kind is StopKind.UNMAPPED:
             faults.untouchable(stop)
         elif kind is StopKind.SYSCALL:
+            self._preemption.leaving()
             self._instructions.system_call()
         elif kind is StopKind.PORT:
             self._instructions.port()
@@ -421,6 +422,7 @@ class Board:
         elif state.software_interrupt and not may_call(state, self.cpu.memory, number):
             self._refuse_call(number)
         else:
+            self._preemption.leaving()
             self._guest.raise_exception(number, state.error_code if takes_error_code(number) else None)
 
     def _refuse_call(self, number: int) -> None:

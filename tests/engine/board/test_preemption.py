@@ -63,6 +63,20 @@ def test_a_loop_in_user_space_takes_more_of_the_time() -> None:
     assert cells["deadline"] <= cells["now"] < cells["deadline"] + 2 * 40 * BLOCKS * 2
 
 
+def faults(user: bool) -> SystemRan:
+    """An instruction that raises an exception a hundred times, in user space or in the kernel."""
+    kernel = Kernel().mov("rcx", 100).read_time_stamp().keep("rax", "begin")
+    kernel = kernel.enter_user("fault") if user else kernel
+    kernel.label("fault").raw("0F0B").label("#UD").gate(6, "#UD").raw("48FFC9 0F84")._to("end").iretq()
+    return powered_off(kernel.label("end").read_time_stamp().keep("rax", "end").power_off())
+
+
+def test_the_way_from_user_space_to_the_kernel_takes_twenty_microseconds_and_in_the_kernel_none() -> None:
+    of_user, of_kernel = (ran.cells["end"] - ran.cells["begin"] for ran in (faults(user=True), faults(user=False)))
+    assert of_kernel < 1_000
+    assert 0 <= of_user - of_kernel - 100 * 20_000 * 2 < 1_000
+
+
 def ping_pong() -> SystemRan:
     """Two vCPUs hand a number to each other 30 times, without PAUSE."""
     kernel = Kernel().wake(1, "second")
