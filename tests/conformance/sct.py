@@ -246,11 +246,11 @@ def _run(arguments: argparse.Namespace) -> int:
             prepare(arguments.sct, name, shell, folder)
             why = run_test(folder, arguments.time_limit)
             here = assertions_of(folder / "Sct" / "Log")
-            if arguments.logs is not None:
+            if arguments.logs is not None and (folder / "Sct" / "Log").is_dir():
                 shutil.copytree(folder / "Sct" / "Log", arguments.logs / name, dirs_exist_ok=True)
         if why:
             early += 1
-            print(f"{name}: ended early: {why}")
+            print(f"{name}: ended early: {why}", flush=True)
         rows.append((name, here, compare(name, here, there)))
         rows[-1][2].print()
     print("\n".join(table(rows)))

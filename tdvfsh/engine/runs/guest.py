@@ -24,6 +24,7 @@ from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.acpi_table import AcpiTableProtocol
 from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
+from tdvfsh.engine.protocols.pci_root_bridge_io import PciRootBridgeIoProtocol
 from tdvfsh.engine.protocols.serial_io import SerialIoProtocol
 from tdvfsh.engine.protocols.text_console import Console
 from tdvfsh.engine.runs.guest_calls import GuestCalls
@@ -160,6 +161,9 @@ class GuestFirmware:
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
         AcpiTableProtocol(context).install()
         SerialIoProtocol(context, board.devices.serial, waiting.stall, protocols.reinstall_protocol_interface).install()
+        PciRootBridgeIoProtocol(
+            context, board.devices, waiting.stall, machine.td.ram.low.end, dma=not machine.td.is_td
+        ).install()
         tables.update_configuration_tables()
 
     def close(self) -> None:
