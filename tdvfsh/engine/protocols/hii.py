@@ -1,4 +1,4 @@
-"""EFI_HII_DATABASE_PROTOCOL, and EFI_HII_STRING_PROTOCOL over the same package lists.
+"""EFI_HII_DATABASE_PROTOCOL, EFI_HII_STRING_PROTOCOL over the same package lists, and configuration on their handle.
 
 Source: UEFI 2.10 34.8; edk2 MdeModulePkg/Universal/HiiDatabaseDxe/Database.c.
 """
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.engine.protocols.hii_config_routing import HiiConfigRouting
 from tdvfsh.engine.protocols.hii_database import (
     PACKAGE_GUID,
     Package,
@@ -23,6 +24,7 @@ from tdvfsh.engine.protocols.hii_string_protocol import HiiStringProtocol
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_PROTOCOL_GUID,
+    EFI_HII_CONFIG_ROUTING_PROTOCOL_GUID,
     EFI_HII_DATABASE_PROTOCOL_GUID,
     EFI_HII_SET_KEYBOARD_LAYOUT_EVENT_GUID,
     EFI_HII_STRING_PROTOCOL_GUID,
@@ -72,7 +74,11 @@ class HiiProtocols:
             ]
         )  # fmt: skip
         self._context.offer(
-            {EFI_HII_DATABASE_PROTOCOL_GUID: database, EFI_HII_STRING_PROTOCOL_GUID: self._strings.structure()}
+            {
+                EFI_HII_DATABASE_PROTOCOL_GUID: database,
+                EFI_HII_STRING_PROTOCOL_GUID: self._strings.structure(),
+                EFI_HII_CONFIG_ROUTING_PROTOCOL_GUID: HiiConfigRouting(self._context).structure(),
+            }
         )
 
     # ---- lists --------------------------------------------------------------------------------------------------
