@@ -61,6 +61,12 @@ class Arguments:
                 words += OPTIONS[name].words(value)
         return (PROGRAM, *words, *self._typed)
 
+    def with_values(self, **values: object) -> Arguments:
+        """The same with other values."""
+        changed = Arguments(self._values | values, bare=self._bare, typed=self._typed)
+        changed._defaults = self._defaults
+        return changed
+
     def text(self, name: str) -> str:
         """A value that is always there."""
         return str(self._values[name])

@@ -221,8 +221,10 @@ def declare_no_arguments(parser: argparse.ArgumentParser) -> None:
     """All belong to the actions."""
 
 
-def _firmware_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="firmware, such as OVMF.fd or OVMF.inteltdx.fd")
+def _firmware_file(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?" if optional else None, help="firmware, such as OVMF.fd or OVMF.inteltdx.fd"
+    )
     parser.add_argument(
         "--real-code-only", action="store_true",
         help="let the host do nothing in the firmware's place: no unpacking, no REP MOVS and STOS; takes much longer",
@@ -243,7 +245,7 @@ def _firmware_kernel(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
-    _firmware_file(parser)
+    _firmware_file(parser, optional=True)
     _add_debugger(parser)
     _firmware_kernel(parser, "boot this kernel by fw_cfg, and run it on")
     parser.add_argument(
@@ -251,6 +253,14 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
         help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
     )  # fmt: skip
     parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
+    parser.add_argument(
+        "--save", metavar="FILE",
+        help="save the machine where --until or the end of the input ends the run, to go on from there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", metavar="FILE",
+        help="continue a machine that --save wrote, with its firmware, kernel and disks",
+    )  # fmt: skip
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines, which 'report' draws")
     parser.add_argument(
         "--quote-key", metavar="FILE",

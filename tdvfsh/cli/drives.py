@@ -52,14 +52,21 @@ class Drives:
 
 
 @contextmanager
-def opened_drives(arguments: Arguments, debug: Debugging | None = None) -> Iterator[Drives]:
+def opened_drives(
+    arguments: Arguments, debug: Debugging | None = None, texts: Sequence[str] | None = None
+) -> Iterator[Drives]:
     """A context in which the images are open, with nothing written yet.
+
+    Args:
+        arguments: The command line.
+        debug: The debugger, if any.
+        texts: The images as ``--disk`` names them; those of the command line where None.
 
     Raises:
         UsageError: Options that do not belong together, an image twice, or too many.
         HostError, FormatError: An image cannot be read.
     """
-    texts, commit = arguments.words("disk"), arguments.flag("commit")
+    texts, commit = arguments.words("disk") if texts is None else texts, arguments.flag("commit")
     if len(texts) > MOST_DEVICES - _OTHER_DEVICES:
         raise UsageError(f"--disk: more than {MOST_DEVICES - _OTHER_DEVICES} disks")
     with ExitStack() as stack:

@@ -31,7 +31,6 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import astuple
 from typing import Any, Final
 
 from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
@@ -46,15 +45,14 @@ from tdvfsh.machine.core_state_file import core_state_to_dict, read_core_state
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot import MachineSnapshot
-from tdvfsh.td.cost import Modelled
+from tdvfsh.machine.td_state_file import read_td, td_to_dict
 from tdvfsh.td.faults import FaultPlan
-from tdvfsh.td.sept import SeptEntry
 from tdvfsh.trace.reading import form_of, read_record
 from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiGcdMemoryType
 from tdvfsh.uefi.status import EfiStatus
-from tdvfsh.uefi.tdx import SeptLevel, SeptState, TdvmcallStatus
+from tdvfsh.uefi.tdx import TdvmcallStatus
 from tdvfsh.units import MIB, human_size
 
 Json = dict[str, Any]
@@ -66,9 +64,6 @@ Decode = Callable[[Machine, object], object]
 MOST_CONTENTS: Final = 64 * MIB
 FIRMWARE: Final = "firmware"
 _GCD_TYPES: Final = {int(member): member for member in EfiGcdMemoryType}
-_COUNTERS: Final = ("accepts", "added_bytes", "map_gpa_calls")
-_TIMES: Final = ("spent", "spent_on_dma")
-_TDCALL_COUNTERS: Final = ("calls", "exits", "groups")
 
 
 def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
@@ -83,15 +78,7 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
         "options": options_to_dict(snapshot.options),
         "now_ns": snapshot.now_ns,
         "caller": snapshot.caller,
-        "td": {
-            **{name: getattr(td, name) for name in _COUNTERS},
-            **{name: getattr(td.tdcall, name) for name in _TDCALL_COUNTERS},
-            "sept": [[low, high, one.state.name, int(one.level)] for low, high, one in td.sept._entries.spans()],
-            "shared": [[low, high] for low, high, _ in td.shared.spans()],
-            "contents": _contents(snapshot),
-            "faults": _faults(td.faults),
-            **{name: list(astuple(getattr(td, name))) for name in _TIMES},
-        },
+        "td": {**td_to_dict(td), "contents": _contents(snapshot), "faults": _faults(td.faults)},
         "core": {
             "map_key": core.memory_map.key,
             "memory_map": [list(entry) for entry in core.memory_map],
@@ -130,17 +117,7 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
     """
     machine = Machine(options_from_dict(data["options"], path))
     td, core = data["td"], data["core"]
-    for name in _COUNTERS:
-        setattr(machine.td, name, int(td[name]))
-    for name in _TDCALL_COUNTERS:
-        setattr(machine.td.tdcall, name, int(td[name]))
-    entries = machine.td.sept._entries
-    entries.clear(0, 1 << 64)
-    for start, end, state, level in td["sept"]:
-        entries.set(start, end, SeptEntry(SeptState[state], SeptLevel(level)))
-    machine.td.shared.clear(0, 1 << 64)
-    for start, end in td["shared"]:
-        machine.td.shared.set(start, end, True)
+    read_td(machine.td, td)
     left = MOST_CONTENTS
     for start, text in td["contents"]:
         bytes_there = zlib.decompressobj().decompress(b64decode(text), left + 1)
@@ -149,9 +126,6 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
             raise FormatError(path, f"this snapshot is damaged: more than {human_size(MOST_CONTENTS)} stand in memory")
         machine.td.contents.write(start, bytes_there)
     machine.td.faults = _read_faults(td["faults"])
-    for name in _TIMES:
-        if name in td:  # files of earlier versions know the clock only
-            setattr(machine.td, name, Modelled(*td[name]))
     machine.clock.now_ns = int(data["now_ns"])
     _read_core(machine, core)
     _read_handles(machine, data, decode)

@@ -19,29 +19,24 @@ from tdvfsh.formats.shapes import (
     text,
     whole,
 )
+from tdvfsh.machine.td_state_file import REQUIRED, TIMES
 from tdvfsh.uefi.memory import EfiGcdMemoryType
-from tdvfsh.uefi.tdx import SeptLevel, SeptState
 from tdvfsh.units import PAGE_SIZE
 
 _MEMORY_TYPE: Final = whole(0xFFFFFFFF)
 _GCD_TYPE: Final = one_of([int(kind) for kind in EfiGcdMemoryType])
-_SEPT: Final = row(NUMBER, NUMBER, one_of([state.name for state in SeptState]), one_of([int(one) for one in SeptLevel]))
 _COUNT: Final = whole(1 << 48)
 _PLAN: Final = items(row(NUMBER, NUMBER))
 
 _TIME: Final = whole(1 << 80)
-_MODELLED: Final = row(_TIME, _TIME, _TIME, _TIME, flag)
 _TD: Final = fields(
     {
-        "accepts": _COUNT, "added_bytes": NUMBER, "map_gpa_calls": _COUNT, "calls": _COUNT, "exits": _COUNT,
-        "groups": _COUNT,
-        "sept": ranges(_SEPT, PAGE_SIZE),
-        "shared": ranges(row(NUMBER, NUMBER), PAGE_SIZE),
+        **REQUIRED,
         "contents": items(row(NUMBER, text)),
         "faults": maybe(fields({"tdcalls": _PLAN, "accepts": _PLAN, "map_gpas": _PLAN})),
     },
-    {"spent": _MODELLED, "spent_on_dma": _MODELLED},
-)  # fmt: skip
+    TIMES,
+)
 _POOL: Final = fields(
     {
         "pools": items(row(_MEMORY_TYPE, NUMBER, NUMBER, items(items(NUMBER)))),

@@ -15,6 +15,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.options.uses import FIRMWARE_S_OWN
 
 if TYPE_CHECKING:
+    from tdvfsh.cli.saved_machine import MachineWords
     from tdvfsh.engine.console.serial_input import SerialInput
     from tdvfsh.engine.firmware.image import FirmwareImage
     from tdvfsh.engine.firmware.run import FirmwareRun
@@ -122,20 +123,25 @@ def _accepts_of_model(arguments: Arguments) -> int:
 
 def _run(arguments: Arguments) -> int:
     """Run it to its end. Exit status 0 where the guest switched off, reset or reached what it was to reach, else 1."""
+    from tdvfsh.cli.saved_machine import machine_words
     from tdvfsh.engine.firmware.image import open_firmware
 
     with (
-        boot_files(arguments) as files,
-        open_firmware(firmware_path(arguments)) as image,
+        machine_words(arguments) as words,
+        files_to_boot(words.kernel, words.initrds, words.cmdline) as files,
+        open_firmware(words.firmware) as image,
         debugging(arguments) as debug,
     ):
-        return debug.repeated(lambda: _run_once(arguments, files, image, debug))
+        return debug.repeated(lambda: _run_once(arguments, words, files, image, debug))
 
 
-def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImage, debug: Debugging) -> int:
+def _run_once(
+    arguments: Arguments, words: MachineWords, files: BootFiles | None, image: FirmwareImage, debug: Debugging
+) -> int:
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
+    from tdvfsh.cli.saved_machine import can_be_saved, save
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
     from tdvfsh.cli.virtio import virtio_parts
     from tdvfsh.engine.board.limit import RunLimit
@@ -145,12 +151,13 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
     from tdvfsh.measure.quote_key import read_quote_key
     from tdvfsh.report.firmware_run_text import ending_lines, run_dict, run_lines
 
-    options, until, seconds = arguments.td_options(), until_pattern(arguments), time_limit(arguments)
+    options, until, seconds = words.options, until_pattern(arguments), time_limit(arguments)
+    save_to = arguments.optional("save")
     out = sys.stderr if arguments.flag("json") else sys.stdout  # standard output is for machines then
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")
     with (
-        opened_drives(arguments, debug) as drives,
+        opened_drives(arguments, debug, words.disks) as drives,
         serial_input(out, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
         run_progress(limit, shown=not (console or out.isatty() or debug.repeats)),
@@ -167,9 +174,11 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
             typed=typed,
             until=until,
             limit=limit,
-            real_code_only=arguments.flag("real_code_only"),
+            real_code_only=words.real_code_only,
             quote_signer=None if quote_key is None else read_quote_key(quote_key),
-            virtio=virtio_parts(arguments, drives, serial.write, until),
+            virtio=virtio_parts(words.arguments, drives, serial.write, until),
+            keep=save_to is not None,
+            saved=words.saved,
         ) as run:
             debug.attach_to_firmware(run)
             try:
@@ -177,11 +186,14 @@ def _run_once(arguments: Arguments, files: BootFiles | None, image: FirmwareImag
             finally:
                 serial.close()
                 _write_trace(arguments.optional("trace"), run, options)
-            debug.exited(0 if outcome.succeeded else 1)
-            print_notes([*ending_lines(run, outcome), *run_lines(run), *drives.close(outcome.ending == GIVEN_UP)])
+            succeeded = outcome.succeeded if save_to is None else can_be_saved(outcome.ending)
+            debug.exited(0 if succeeded else 1)
+            saved = [] if save_to is None or debug.repeats else save(save_to, run, words, outcome.ending)
+            print_notes([*ending_lines(run, outcome), *run_lines(run), *saved])
+            print_notes(drives.close(outcome.ending == GIVEN_UP))
             if arguments.flag("json") and not debug.repeats:
                 print_json(run_dict(run, outcome))
-    return 0 if outcome.succeeded else 1
+    return 0 if succeeded else 1
 
 
 def _write_trace(path: str | None, run: FirmwareRun, options: TdOptions) -> None:
@@ -196,7 +208,13 @@ def _write_trace(path: str | None, run: FirmwareRun, options: TdOptions) -> None
 @contextmanager
 def boot_files(arguments: Arguments) -> Iterator[BootFiles | None]:
     """Kernel, initrds and command line, if a kernel was given."""
-    kernel, initrds, cmdline = arguments.optional("kernel"), arguments.words("initrd"), arguments.text("cmdline")
+    with files_to_boot(arguments.optional("kernel"), arguments.words("initrd"), arguments.text("cmdline")) as files:
+        yield files
+
+
+@contextmanager
+def files_to_boot(kernel: str | None, initrds: list[str], cmdline: str) -> Iterator[BootFiles | None]:
+    """These files, if there is a kernel among them."""
     if kernel is None:
         for given, option in ((bool(initrds), "--initrd"), (bool(cmdline), "--cmdline")):
             if given:

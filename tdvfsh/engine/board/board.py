@@ -83,6 +83,9 @@ class Board:
         page_accepts: What guest code accepts.
         console: Takes each byte that the serial port sends; None where they are dropped.
         terminals: The devices that can be typed at.
+        stops: Stops that were answered so far.
+        on_demand: Devices of a plain VM that were mapped when they were touched.
+        spins: The watch over vCPUs that wait without PAUSE; None where there is none.
     """
 
     def __init__(
@@ -103,10 +106,10 @@ class Board:
         self.console = console
         self._limit = limit
         self._trace, self._first_record = trace, len(trace)
-        self._stops = 0
+        self.stops = 0
         self._written: list[tuple[int, int]] = []
         self._stand_ins: dict[int, Callable[[], int]] = {}
-        self._spins: SpinWatch | None = None
+        self.spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
         self.devices = Devices(bus, self._sent, host.date, self.clock.poll, self.clock.access, cmos)
         apics = [LocalApic(number, self._now, CYCLES_PER_NANOSECOND, bus) for number in range(td.vcpus)]
@@ -128,7 +131,8 @@ class Board:
         ram = self.ram
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
         self._instructions = Instructions(guest, cpuid, self.module, self._wait, self._spin)
-        self._faults = MemoryFaults(guest, violation_ve, DevicesOnDemand(self.cpu, self.devices.memory).map_at)
+        self.on_demand = DevicesOnDemand(self.cpu, self.devices.memory)
+        self._faults = MemoryFaults(guest, violation_ve, self.on_demand.map_at)
         self._preemption = Preemption(self.cpu, self.clock)
         self._connect()
 
@@ -205,7 +209,7 @@ class Board:
                 each.td.msrs.add_memory_type_ranges()
         state = self._state
         if self.td.is_td and self.td.vcpus > 1:
-            self._spins = SpinWatch(self.cpu)
+            self.spins = SpinWatch(self.cpu)
             for vcpu in self.vcpus.waiting:
                 self._starts.start(vcpu, partial(begin, vcpu.number))
                 vcpu.spinning = True  # the boot processor has them wait before it needs them
@@ -382,27 +386,63 @@ class Board:
             self._preemption.hold(guest.code())
         elif not stepped:  # whether there was such a step at all depends on what the emulator remembers
             self._between_instructions()
+        return self._continue()
+
+    def _continue(self) -> int:
         self.vcpus.current.interrupts.resuming()
-        if self._spins is not None:
-            self._spins.resume(self.vcpus.current)
+        if self.spins is not None:
+            self.spins.resume(self.vcpus.current)
         if self._written:
             self.cpu.forget_physical(self._written)
             self._written.clear()
-        guest.store()
+        self._guest.store()
         return self._state.instruction_pointer
 
     def _between_instructions(self) -> None:
         """A stop is answered: look for input, and who runs on, and whether with an interrupt."""
-        self._stops += 1
-        if not self._stops % _LOOK_FOR_INPUT:
+        self.stops += 1
+        if not self.stops % _LOOK_FOR_INPUT:
             self.terminals.receive()
         self.vcpus.settle()
         self._interrupt()
 
+    # ---- saved machines -----------------------------------------------------------------------------------------
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the machine can be saved after the last stop: not while an instruction touches shared memory."""
+        return not self._faults.in_shared_access
+
+    @property
+    def new_processor(self) -> bytes:
+        """The processor's state as it is after a reset."""
+        return self._starts.new
+
+    def now_runs(self, vcpu: Vcpu) -> None:
+        """Continue from a state that was saved: this one runs, its state is yet to be loaded."""
+        self.vmm.vcpu = self.module.vcpu = vcpu.td
+        self._guest.turned()
+
+    def resume(self, waits: bool) -> int:
+        """Continue a machine that was saved, whose state was loaded; returns the address to run at.
+
+        Args:
+            waits: Whether it was saved where all vCPUs waited for input, and not after a stop.
+
+        Raises:
+            EngineError: As :meth:`after`.
+        """
+        self._state.store()
+        self._guest.load()
+        if waits:
+            self.vcpus.settle()
+            self._interrupt()
+        return self._continue()
+
     def _spun_at(self, address: int) -> None:
         self._state.instruction_pointer = address
-        assert self._spins is not None
-        if not self._spins.entered_system(address):
+        assert self.spins is not None
+        if not self.spins.entered_system(address):
             self.vcpus.spins(address)
 
     def _interrupt(self) -> None:

@@ -30,6 +30,7 @@ class Hardware:
         clock: Virtual time.
         ram: The memory.
         cpu: The processor, as after its reset with intercepts on.
+        accepted: Bytes of accepted memory when the processor was last shown what is; negative before that.
     """
 
     def __init__(self, td: TrustDomain, limit: Callable[[], bool] | None = None) -> None:
@@ -41,7 +42,7 @@ class Hardware:
         intercepts.set_intercepts(self.cpu.uc, self.cpu.state, _CONTROL_BLOCK, codes, permission_map())
         self.ram.refresh()
         td.contents = LiveContents(self.ram, td.contents, self.cpu.mapped.forget_code)
-        self._accepted = -1
+        self.accepted = -1
         self.map_accepted()
 
     def close(self) -> None:
@@ -51,15 +52,15 @@ class Hardware:
     def map_accepted(self) -> bool:
         """Let the processor see what was accepted; returns whether there was anything new."""
         accepted = self.td.accepted_bytes - self.td.shared_bytes
-        changed = accepted != self._accepted
+        changed = accepted != self.accepted
         if changed:
-            self._accepted = accepted
+            self.accepted = accepted
             self.cpu.mapped.map_accepted()
         return changed
 
     def converted(self) -> None:
         """Memory became shared or private: the processor sees what is accepted now, and nothing else."""
-        self._accepted = self.td.accepted_bytes - self.td.shared_bytes
+        self.accepted = self.td.accepted_bytes - self.td.shared_bytes
         self.cpu.mapped.map_accepted()
 
     def wrote(self, address: int, size: int) -> None:

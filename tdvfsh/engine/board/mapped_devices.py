@@ -34,23 +34,30 @@ class DevicesOnDemand:
     Args:
         cpu: The processor.
         memory: The devices by address.
+
+    Attributes:
+        mapped: Pages that were mapped.
     """
 
     def __init__(self, cpu: Cpu, memory: DeviceBus) -> None:
         self._cpu = cpu
         self._memory = memory
-        self._mapped: RangeMap[bool] = RangeMap()
+        self.mapped: RangeMap[bool] = RangeMap()
 
     def map_at(self, address: int) -> bool:
         """Map the pages of the device at an address; False where there is none, or it is mapped already."""
         region = self._memory.overlapping(address, 1)
-        if region is None or self._mapped.get(address):
+        if region is None or self.mapped.get(address):
             return False
-        for start, end in _gaps(self._mapped, align_down(region.start, PAGE_SIZE), align_up(region.end, PAGE_SIZE)):
-            read, write = partial(_read_at, self._memory, start), partial(_write_at, self._memory, start)
-            self._cpu.map_device(start, end - start, read, write)
-            self._mapped.set(start, end, True)
+        for start, end in _gaps(self.mapped, align_down(region.start, PAGE_SIZE), align_up(region.end, PAGE_SIZE)):
+            self.map_range(start, end)
         return True
+
+    def map_range(self, start: int, end: int) -> None:
+        """Map pages that are not mapped, whatever device is there."""
+        read, write = partial(_read_at, self._memory, start), partial(_write_at, self._memory, start)
+        self._cpu.map_device(start, end - start, read, write)
+        self.mapped.set(start, end, True)
 
 
 def _gaps(mapped: RangeMap[bool], start: int, end: int) -> list[tuple[int, int]]:

@@ -26,19 +26,22 @@ class SpinWatch:
 
     Args:
         cpu: The processor.
+
+    Attributes:
+        in_system: Numbers of the vCPUs that an operating system has.
     """
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
         self._seen: Counter[int] = Counter()
-        self._in_system: set[int] = set()
+        self.in_system: set[int] = set()
         self._watched: Vcpu | None = None
         self._hook: object = None
 
     def resume(self, vcpu: Vcpu) -> None:
         """A vCPU is about to run on after a stop."""
         self._seen.clear()
-        watch = vcpu.number != 0 and vcpu.number not in self._in_system
+        watch = vcpu.number != 0 and vcpu.number not in self.in_system
         if watch and self._hook is None:
             self._hook = self._cpu.watch_blocks(self._spins, StopKind.SPIN)
         elif not watch and self._hook is not None:
@@ -51,7 +54,7 @@ class SpinWatch:
         if not address & _UPPER_HALF:
             return False
         if self._watched is not None:
-            self._in_system.add(self._watched.number)
+            self.in_system.add(self._watched.number)
         return True
 
     def _spins(self, address: int) -> bool:

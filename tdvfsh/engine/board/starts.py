@@ -22,6 +22,7 @@ class VcpuStarts:
         vcpus: The vCPUs.
 
     Attributes:
+        new: The processor's state as it is after a reset.
         mailbox: Where the vCPUs of a TD wait; None where they wait for a message.
     """
 
@@ -29,7 +30,7 @@ class VcpuStarts:
         self._cpu = cpu
         self._state = cpu.state
         self._vcpus = vcpus
-        self._new = cpu.state.image()
+        self.new = cpu.state.image()
         self.mailbox: WakeupMailbox | None = None
 
     def wake(self) -> None:
@@ -49,7 +50,7 @@ class VcpuStarts:
 
     def reset(self) -> None:
         """Set the running vCPU to the state after a reset."""
-        self._state.set_image(self._new)
+        self._state.set_image(self.new)
         self._state.store()
 
     def start(self, vcpu: Vcpu, begin: Callable[[], bytes]) -> None:

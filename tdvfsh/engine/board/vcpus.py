@@ -96,6 +96,11 @@ class Vcpus:
         vcpu.image = image
         self._started = [each for each in self.all if each in self._started or each is vcpu]
 
+    def resume(self, current: Vcpu, started: list[Vcpu]) -> None:
+        """Continue from a state that was saved: these have been started, and one of them runs."""
+        self.current = current
+        self._started = started
+
     def spun(self) -> None:
         """The one that runs waits for another."""
         self._spun = True

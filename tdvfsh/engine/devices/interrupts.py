@@ -147,6 +147,10 @@ class Interrupts:
             windows.known.add(self._place)
             if state.instruction_pointer not in windows.stops:
                 windows.stops.add(state.instruction_pointer)
-                self._cpu.stop_at(state.instruction_pointer, lambda: self._cpu.interrupt_due())
+                self.stop_at(state.instruction_pointer)
         if not self._steps:
             state.system_flags &= ~_TRAP
+
+    def stop_at(self, address: int) -> None:
+        """Stop where waiting code turns interrupts on, if one is due. Only while no guest code runs."""
+        self._cpu.stop_at(address, lambda: self._cpu.interrupt_due())

@@ -242,6 +242,13 @@ class PciBus:
             for bar in space.base_addresses:
                 self._move(place, space, bar)
 
+    def redecode(self) -> None:
+        """Configuration spaces were set from outside: let all answer where they say."""
+        self._move_window(self._spaces[0].read(_PCIEXBAR, 8))
+        for place, space in sorted(self._spaces.items()):
+            for bar in space.base_addresses:
+                self._move(place, space, bar)
+
     def _move(self, place: int, space: ConfigurationSpace, bar: BaseAddress) -> None:
         key, bus = (place, bar.index), self._spaces_of[bar.port]
         address, before = space.decoded(bar), self._attached.get(key)

@@ -50,13 +50,21 @@ class ServiceWatch:
 
     Args:
         board: Where the firmware runs.
+
+    Attributes:
+        looks: How often the services were looked for, or might have been.
     """
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self._wanted: dict[BootService, Callable[[], None]] = {}
         self._stops: dict[BootService, object] = {}
-        self._looks = 0
+        self.looks = 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether any service is watched."""
+        return bool(self._wanted)
 
     def watch(self, service: BootService, called: Callable[[], None]) -> None:
         """Have ``called`` called at each call of a service. Only while no guest code runs."""
@@ -71,8 +79,8 @@ class ServiceWatch:
 
     def look(self) -> None:
         """Look for the services, which takes long: at the first calls, and then seldom."""
-        self._looks += 1
-        if self._looks & self._looks - 1 and self._looks % _SELDOM:
+        self.looks += 1
+        if self.looks & self.looks - 1 and self.looks % _SELDOM:
             return
         missing = [service for service in self._wanted if service not in self._stops]
         table = find_boot_services(self._board) if missing else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType, TracebackType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
@@ -29,14 +29,17 @@ from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layo
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
 from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
+from tdvfsh.engine.firmware.saved_run import restore_run
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
-from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
+from tdvfsh.engine.runs.os_run import ConsoleMatched, SystemConsole, ending_of
+from tdvfsh.engine.saved.machine_file import OpenedMachine
 from tdvfsh.engine.tdx.quoting import QuotingService
+from tdvfsh.engine.virtio.console import ConsoleOutput
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
-from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
@@ -88,6 +91,23 @@ class _Host:
         raise AssertionError("firmware that runs from its reset vector has its own interrupt table")
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A console beside the serial port."""
+
+    output: ConsoleOutput
+    show: Callable[[ConsoleOutput, int], None]
+
+    @property
+    def last_line(self) -> str:
+        """See :class:`ConsoleOutput`."""
+        return self.output.last_line
+
+    def put(self, byte: int) -> None:
+        """See :class:`ConsoleOutput`."""
+        self.show(self.output, byte)
+
+
 class FirmwareRun:
     """Real firmware on a board: a context, in which it runs.
 
@@ -105,6 +125,8 @@ class FirmwareRun:
         quote_signer: Keys of a quoting service for GetQuote; None for no such service.
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
         virtio: Virtio devices.
+        keep: Whether the machine is to be saved where the run ends: it runs on to the end of a stop then.
+        saved: A machine to continue, which was saved of a run with the same arguments; None to begin at reset.
 
     Attributes:
         td: The trust domain or plain VM.
@@ -117,6 +139,10 @@ class FirmwareRun:
         extends: Every TDG.MR.RTMR.EXTEND so far.
         fw_cfg: Its configuration device.
         on_end: Called with the exception that ends :meth:`run_to_end`, while all is as it was then.
+        console: The serial console.
+        disks: Its disks.
+        sent_ns: When the console's last byte was sent, in virtual nanoseconds.
+        waits: Whether the run ended where all vCPUs wait for input, within a stop.
 
     Raises:
         FormatError: The firmware does not start as a TD.
@@ -139,8 +165,15 @@ class FirmwareRun:
         patch_header: bool = False,
         quote_signer: QuoteSigner | None = None,
         virtio: VirtioParts = NO_PARTS,
+        keep: bool = False,
+        saved: OpenedMachine | None = None,
     ) -> None:
         self.image = image
+        self.disks = virtio.disks
+        self.sent_ns = 0
+        self.waits = False
+        self._keep = keep
+        self._matched: ConsoleMatched | None = None
         self._add_order = add_order
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
         layout = layout_of_td(image, ram) if options.td else layout_of_plain_vm(image)
@@ -161,7 +194,7 @@ class FirmwareRun:
         self.accepts: list[AcceptCall] = []
         self.conversions: list[MapGpaCall] = []
         self.code = FirmwareCode(image)
-        self._console = SystemConsole(output or (lambda data: None), until)
+        self.console = SystemConsole(output or (lambda data: None), until)
         self._boots_kernel = files is not None
         self._paused = False
         self.on_end: Callable[[EngineError], None] | None = None
@@ -180,6 +213,8 @@ class FirmwareRun:
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
         self._virtio_console = virtio.console
+        if virtio.console is not None:
+            virtio = replace(virtio, console=_Shown(virtio.console, self._put))
         numbers = plug_virtio(self.board, virtio)[: len(virtio.disks)]
         content = configuration(self.board, td, files, options.shim, patch_header=patch_header, disks=numbers)
         self.fw_cfg = attach_devices(self.board, td, content._replace(files={**content.files, **vmm_files}))
@@ -197,6 +232,9 @@ class FirmwareRun:
         if files is not None and not real_code_only:
             self.kernel = KernelUnpacking(self.board, self.services, files.kernel)
         self.unpacking = None if real_code_only else HostUnpacking(self.board, image, self.code.contents)
+        self._typed = typed
+        if saved is not None:
+            self._address = restore_run(self, saved, options)
 
     def __enter__(self) -> FirmwareRun:
         return self
@@ -240,6 +278,10 @@ class FirmwareRun:
             "sept_ve_disable": td.is_td and td.sept_ve_disable,
         }
 
+    def set_conversions(self, calls: Sequence[Sequence[Any]]) -> None:
+        """Continue after these MapGPA calls."""
+        self.conversions[:] = [MapGpaCall(*call) for call in calls]
+
     def _converted(self, gpa: int, size: int, status: int) -> None:
         check_count(len(self.conversions), "MapGPA calls")
         mask = self.td.shared_mask
@@ -264,7 +306,13 @@ class FirmwareRun:
             if stop.kind is StopKind.UNPACK and self.unpacking is not None:
                 self._address = self.unpacking.serve(stop.address)
                 continue
-            self._address = board.after(stop)
+            try:
+                self._address = board.after(stop)
+            except InputEnded:
+                self.waits = True
+                raise
+            if self._matched is not None and board.at_rest:
+                raise self._matched
             if self._paused:
                 self._paused = False
                 raise Paused
@@ -368,7 +416,23 @@ class FirmwareRun:
 
     def _sent(self, byte: int) -> None:
         self.services.look()
-        self._console.put(byte)
+        self._put(self.console, byte)
+
+    def _put(self, console: ConsoleOutput, byte: int) -> None:
+        self.sent_ns = self.td.clock.now_ns
+        try:
+            console.put(byte)
+        except ConsoleMatched as matched:
+            if not self._keep:
+                raise
+            self._matched = self._matched or matched  # until the instruction that sent it is over
+
+    def heard_before(self, line: bytes, now: int) -> None:
+        """Continue after a line that is being written, whose last byte was sent then."""
+        self.sent_ns = now
+        if self._typed is not None:
+            for byte in line:
+                self._typed.heard(now, byte)
 
     def _status(self) -> str:
         """How far it has come, asked for on another thread: what is read here only ever grows."""
@@ -376,7 +440,7 @@ class FirmwareRun:
         if self.td.is_td:
             parts.append(f"{human_size(self.td.accepted_bytes)} accepted")
         line = self._virtio_console.last_line if self._virtio_console is not None else ""
-        return ", ".join([*parts, (line or self._console.last_line)[:_SHOWN_OF_LINE]]).rstrip(", ")
+        return ", ".join([*parts, (line or self.console.last_line)[:_SHOWN_OF_LINE]]).rstrip(", ")
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ Source: edk2 MdeModulePkg/Library/LzmaCustomDecompressLib; UEFI 2.10 2.3.4.2 (wh
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -36,35 +37,38 @@ class HostUnpacking:
         contents: What is in it.
 
     Attributes:
+        sections: Sections that are still packed, by address.
+        stops: What ends the watch over a function, by its address.
+        arrivals: How often each function was called.
         unpacked: Sections that the host has unpacked, in order.
     """
 
     def __init__(self, board: Board, image: FirmwareImage, contents: FirmwareContents) -> None:
         self._board = board
         self._contents = contents
-        self._sections = {image.base + section.offset: section for section in contents.packed}
+        self.sections = {image.base + section.offset: section for section in contents.packed}
         self._lowest = image.base
-        self._arrivals: Counter[int] = Counter()
+        self.arrivals: Counter[int] = Counter()
         self.unpacked: list[PackedSection] = []
         functions = [
             function
             for module in contents.modules_in_place
             for function in jump_targets(bytes(module.image), image.base + module.offset)
         ]
-        self._stops = {
+        self.stops = {
             function: board.cpu.stop_at(function, partial(self._arrived, function), StopKind.UNPACK)
             for function in functions
         }
 
     def _arrived(self, function: int) -> bool:
         """A function is called, or jumped to: whether it is the decoder, or is called too often to be."""
-        self._arrivals[function] += 1
-        return self._arrivals[function] > _OFTEN or self._is_decoder()
+        self.arrivals[function] += 1
+        return self.arrivals[function] > _OFTEN or self._is_decoder()
 
     def _is_decoder(self) -> bool:
         """Whether registers and memory hold the decoder's whole contract."""
         cpu, ram = self._board.cpu, self._board.ram
-        section = self._sections.get(cpu.read("RCX"))
+        section = self.sections.get(cpu.read("RCX"))
         if section is None or cpu.read("RDX") != section.size:
             return False
         target, scratch, stack = cpu.read("R8"), cpu.read("R9"), cpu.read("RSP")
@@ -79,25 +83,44 @@ class HostUnpacking:
         """Answer the call that the processor was stopped at, or ignore it from then on; returns where to continue."""
         cpu, ram = self._board.cpu, self._board.ram
         if not self._is_decoder():
-            cpu.no_stop_at(self._stops.pop(function))
+            cpu.no_stop_at(self.stops.pop(function))
             return function
-        section = self._sections.pop(cpu.read("RCX"))
+        section = self.sections.pop(cpu.read("RCX"))
         data = self._contents.contents(section)
         target, stack = cpu.read("R8"), cpu.read("RSP")
         ram.view[target : target + len(data)] = data
         self._board.wrote(target, len(data))
         self.unpacked.append(section)
-        if not self._sections:
+        if not self.sections:
             self.end()
         cpu.write("RAX", 0)
         cpu.write("RSP", stack + _POINTER)
         return int.from_bytes(ram.view[stack : stack + _POINTER], "little")
 
+    @property
+    def all_sections(self) -> Sequence[PackedSection]:
+        """Every packed section of the file."""
+        return self._contents.packed
+
+    def resume(
+        self,
+        sections: Sequence[int],
+        unpacked: Sequence[PackedSection],
+        functions: Sequence[int],
+        arrivals: Counter[int],
+    ) -> None:
+        """Continue from a state that was saved: watch only these functions, for only these sections."""
+        self.sections = {at: section for at, section in self.sections.items() if at in sections}
+        self.unpacked[:] = unpacked
+        self.arrivals = arrivals
+        for function in self.stops.keys() - set(functions):
+            self._board.cpu.no_stop_at(self.stops.pop(function))
+
     def end(self) -> None:
         """Watch no longer. Only while no guest code runs."""
-        for stop in self._stops.values():
+        for stop in self.stops.values():
             self._board.cpu.no_stop_at(stop)
-        self._stops = {}
+        self.stops = {}
 
 
 def jump_targets(code: bytes, start: int) -> list[int]:

@@ -52,6 +52,15 @@ class SystemConsole:
         """The last line that is not empty, without escape sequences; the one that is being written does not count."""
         return self._last
 
+    @property
+    def line(self) -> bytes:
+        """The line that is being written."""
+        return bytes(self._line)
+
+    def resume(self, last_line: str) -> None:
+        """Continue after a line that another run has shown; what ends the run is looked for in what comes now."""
+        self._last = last_line
+
     def put(self, byte: int) -> None:
         """One byte.
 

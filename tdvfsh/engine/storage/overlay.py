@@ -77,6 +77,14 @@ class Overlay:
             self._own(number)[at : at + length] = data[done : done + length]
             done += length
 
+    def put_chunk(self, number: int, data: bytes) -> None:
+        """Keep a whole chunk, by its number, without reading what is below; raises FileSystemError as above."""
+        if number not in self._chunks:
+            if not self._left:
+                raise FileSystemError(EfiStatus.EFI_VOLUME_FULL)
+            self._left -= 1
+        self._chunks[number] = bytearray(data)
+
     def _own(self, number: int) -> bytearray:
         chunk = self._chunks.get(number)
         if chunk is None:

@@ -58,6 +58,7 @@ class Cpu:
         mapped: What it sees of RAM.
         debugger: The debugger; None while there is none.
         strings: What does string instructions in its place; None where nothing does.
+        code: The code that it has translated.
     """
 
     def __init__(self, ram: GuestRam, clock: Callable[[], int], limit: Callable[[], bool] | None = None) -> None:
@@ -88,7 +89,7 @@ class Cpu:
         self.strings: StringInstructions | None = None
         self._failure: BaseException | None = None
         self._watch: int | None = None
-        self._code = TranslatedCode(self.uc, self.fetched, self._fail)
+        self.code = TranslatedCode(self.uc, self.fetched, self._fail)
         self._stop: Stop | None = None
         self._ticked = False
         self._running = False
@@ -245,12 +246,12 @@ class Cpu:
                 self._stop = Stop(StopKind.PORT, at)
                 self.uc.emu_stop()
 
-        self._code.look_through(concerned, code.places, reached)
+        self.code.look_through(concerned, code.places, reached)
 
     def store_plainly(self) -> None:
         """From now on let stores be as fast as they can be. Only after :meth:`stop_before_ports`."""
         self._stores.begin(self.mapped.runs)
-        self._code.notify(self._stores.translated)
+        self.code.notify(self._stores.translated)
 
     def help_string_instructions(self, td: TrustDomain) -> StringInstructions:
         """From now on let the host do REP MOVS and REP STOS of firmware's code where that is plain."""
@@ -259,8 +260,8 @@ class Cpu:
         def reached(uc: object, at: int, size: int, data: object) -> None:
             strings.reached(at, self.fetched(at, size))
 
-        self._code.notify(strings.translated)
-        self._code.look_through(strings.concern, strings.places, reached)
+        self.code.notify(strings.translated)
+        self.code.look_through(strings.concern, strings.places, reached)
         return strings
 
     def pass_port(self) -> None:
@@ -304,8 +305,8 @@ class Cpu:
         self._running = True
         try:
             self._emulate(address)
-            while self._code.found:
-                self._code.hook_found()
+            while self.code.found:
+                self.code.hook_found()
                 if self._why().kind is not StopKind.HALT:
                     break
                 self._emulate(self.read("RIP"))

@@ -5,7 +5,7 @@ Unicorn's regions cost more the more there are, so that many are made anew as wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
@@ -55,11 +55,16 @@ class MappedRam:
                 self._map(start, end)
         self.changed(self.runs)
 
+    def map_only(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Let the guest see these runs, all of them accepted, and no others. Only while it does not run."""
+        self._compact(runs)
+        self.changed(self.runs)
+
     @property
     def _regions(self) -> int:
         return sum(1 for start, _, _ in self._uc.mem_regions() if start < self._ram.end)
 
-    def _compact(self, runs: list[tuple[int, int]]) -> None:
+    def _compact(self, runs: Sequence[tuple[int, int]]) -> None:
         for start, end, _ in [region for region in self._uc.mem_regions() if region[0] < self._ram.end]:
             self._uc.mem_unmap(start, end + 1 - start)
         self._mapped = RangeMap()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.extra import cpu_extra
@@ -19,7 +19,16 @@ Reached = Callable[[object, int, int, object], None]
 """Called before an instruction: with the emulator, address and size of the instruction, and None."""
 
 
-class _Search(NamedTuple):
+class Search(NamedTuple):
+    """A search through code.
+
+    Attributes:
+        concerned: Whether a block that begins at an address has to be looked through.
+        places: Addresses of the instructions that are looked for, in the code of a block.
+        reached: Called before each of them.
+        known: Those that were found.
+    """
+
     concerned: Callable[[int], bool]
     places: Callable[[bytes, int], list[int]]
     reached: Reached
@@ -33,6 +42,9 @@ class TranslatedCode:
         uc: The emulator.
         fetched: Returns code by address and size.
         failed: Called with an exception that came up meanwhile: it cannot leave a callback that C called.
+
+    Attributes:
+        searches: The searches through the code.
     """
 
     def __init__(self, uc: Any, fetched: Callable[[int, int], bytes], failed: Callable[[BaseException], None]) -> None:
@@ -42,8 +54,8 @@ class TranslatedCode:
         self._failed = failed
         self._callback: object = None
         self._notified: list[Callable[[int, int], None]] = []
-        self._searches: list[_Search] = []
-        self._found: list[tuple[_Search, int]] = []
+        self.searches: list[Search] = []
+        self._found: list[tuple[Search, int]] = []
 
     @property
     def found(self) -> bool:
@@ -66,16 +78,22 @@ class TranslatedCode:
             reached: As above.
         """
         self._begin()
-        self._searches.append(_Search(concerned, places, reached, set()))
+        self.searches.append(Search(concerned, places, reached, set()))
         self._uc.ctl_flush_tb()
 
     def hook_found(self) -> None:
         """Hook what was found. Only while the emulator does not run."""
         found, self._found = self._found, []
         for search, at in found:
-            search.known.add(at)
-            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, search.reached, begin=at, end=at)
+            self.hook(search, [at])
             self._uc.ctl_remove_cache(at, at + 1)
+
+    def hook(self, search: Search, places: Iterable[int]) -> None:
+        """Hook instructions of code that is not translated yet. Only while the emulator does not run."""
+        for at in places:
+            if at not in search.known:
+                search.known.add(at)
+                self._uc.hook_add(self._unicorn.UC_HOOK_CODE, search.reached, begin=at, end=at)
 
     def _begin(self) -> None:
         """Have the emulator call, without its Python binding, which takes as long again as all that is done here."""
@@ -98,7 +116,7 @@ class TranslatedCode:
             address, _, size = _BLOCK.unpack(ctypes.string_at(block, _BLOCK.size))
             for callback in self._notified:
                 callback(address, size)
-            searches = [search for search in self._searches if search.concerned(address)]
+            searches = [search for search in self.searches if search.concerned(address)]
             if searches:
                 code = self._fetched(address, size)
                 self._found += [

@@ -1,0 +1,171 @@
+"""Runs of real firmware that are saved and continued: the board, and what the host does in the firmware's place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tdvfsh import __version__
+from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.engine.firmware.boot_services import BootService
+from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
+from tdvfsh.engine.saved import board as board_state
+from tdvfsh.engine.saved.disks import CHUNKS, read_chunks, write_chunks
+from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMachine, SavedFile, write_machine_file
+from tdvfsh.engine.saved.memory import PAGES, read_pages, write_pages
+from tdvfsh.errors import FormatError
+from tdvfsh.formats import shapes
+from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.machine.options import TdOptions
+from tdvfsh.machine.options_file import options_to_dict
+from tdvfsh.td.accept import AcceptCall
+
+if TYPE_CHECKING:
+    from tdvfsh.engine.firmware.run import FirmwareRun
+
+Json = dict[str, Any]
+
+_CALLS: Final = shapes.items(shapes.row(shapes.whole(4095), shapes.NUMBER, shapes.whole(7), shapes.NUMBER))
+_CONVERSIONS: Final = shapes.items(shapes.row(shapes.NUMBER, shapes.NUMBER, shapes.flag, shapes.NUMBER, shapes.text))
+_EXTENDS: Final = shapes.items(
+    shapes.row(shapes.whole(3), shapes.text, shapes.whole(4095), shapes.text, shapes.whole(1 << 80))
+)
+_UNPACKING: Final = shapes.fields(
+    {
+        "sections": shapes.items(shapes.NUMBER), "unpacked": shapes.items(shapes.NUMBER),
+        "functions": shapes.items(shapes.NUMBER),
+        "arrivals": shapes.items(shapes.row(shapes.NUMBER, shapes.NUMBER)),
+    }
+)  # fmt: skip
+_SHAPE: Final = shapes.fields(
+    {
+        "waits": shapes.flag, "board": board_state.SHAPE, "pages": PAGES, "disks": shapes.items(shapes.maybe(CHUNKS)),
+        "accepts": _CALLS, "conversions": _CONVERSIONS, "extends": _EXTENDS, "looks": shapes.NUMBER,
+        "unpacking": shapes.maybe(_UNPACKING), "last_line": shapes.text, "line": shapes.text,
+        "sent_ns": shapes.whole(1 << 80),
+    }
+)  # fmt: skip
+
+
+def save_run(run: FirmwareRun, path: str, header: Json) -> MachineFile:
+    """Save the machine of a run that has ended by what it showed, or because it waits for input.
+
+    Args:
+        run: The run, made with ``keep``.
+        path: The file, which is written whole or not at all.
+        header: What :func:`machine_header` returned.
+
+    Raises:
+        EngineError: The machine cannot be saved as it is.
+        HostError: The host refuses.
+    """
+    return write_machine_file(path, header, lambda out: run_to_dict(run, out))
+
+
+def machine_header(
+    options: TdOptions, cmdline: str, files: Sequence[SavedFile], *, real_code_only: bool, devices: Sequence[str] = ()
+) -> Json:
+    """What the machine is, for its file.
+
+    Args:
+        options: The TD or plain VM.
+        cmdline: Command line of the kernel that is booted by fw_cfg.
+        files: The files that the machine uses.
+        real_code_only: Whether the host does nothing in place of the firmware.
+        devices: Virtio devices beside disks, by their options.
+    """
+    unicorn: Any = cpu_extra("unicorn")
+    return {
+        "tdvfsh": __version__,
+        "unicorn": str(unicorn.__version__),
+        "options": options_to_dict(options),
+        "cmdline": cmdline,
+        "real_code_only": real_code_only,
+        "devices": list(devices),
+        "files": [file._asdict() for file in files],
+    }
+
+
+def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
+    """The state of a run that stands at a stop; pages and chunks are written.
+
+    Raises:
+        EngineError: The machine cannot be saved as it is.
+    """
+    board, unpacking = run.board, run.unpacking
+    if not run.waits:
+        board.cpu.state.load()
+    if run.services.watched:
+        raise EngineError("the machine cannot be saved before the host has unpacked the kernel that firmware boots")
+    state = board_state.board_to_dict(board)
+    return {
+        "waits": run.waits,
+        "board": state,
+        "accepts": [list(call) for call in run.accepts],
+        "conversions": [list(call) for call in run.conversions],
+        "extends": [[made.rtmr, made.digest.hex(), *made[2:]] for made in run.extends.made],
+        "looks": run.services.looks,
+        "unpacking": None
+        if unpacking is None
+        else {
+            "sections": sorted(unpacking.sections),
+            "unpacked": [run.image.base + section.offset for section in unpacking.unpacked],
+            "functions": sorted(unpacking.stops),
+            "arrivals": [[function, count] for function, count in sorted(unpacking.arrivals.items())],
+        },
+        "last_line": run.console.last_line,
+        "line": run.console.line.hex(),
+        "sent_ns": run.sent_ns,
+        "pages": write_pages(board.ram, out),
+        "disks": [write_chunks(disk, out) for disk in run.disks],
+    }
+
+
+def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) -> int:
+    """Set a new run, made as the saved one was, to its state; returns the address to run at.
+
+    Raises:
+        FormatError: The file is damaged, or is of another machine.
+        EngineError: The run ended at once.
+    """
+    if machine.header["options"] != options_to_dict(options):
+        raise FormatError(machine.path, "a saved machine that was made with other TD options")
+    state = machine.state(_SHAPE)
+    unicorn: Any = cpu_extra("unicorn")
+    try:
+        with machine.bytes() as source:
+            read_pages(run.board.ram, state["pages"], source)
+            if len(state["disks"]) != len(run.disks):
+                raise FieldError("disks", "are not the machine's")
+            for disk, chunks in zip(run.disks, state["disks"], strict=True):
+                read_chunks(disk, chunks, source)
+            if source.read(1):
+                raise FieldError("pages", "are fewer than the file has")
+        board_state.restore_board(run.board, state["board"])
+        _restore_firmware(run, state)
+    except (FieldError, ValueError, unicorn.UcError) as error:
+        raise machine.damaged(error) from None
+    return run.board.resume(state["waits"])
+
+
+def _restore_firmware(run: FirmwareRun, state: Json) -> None:
+    run.accepts[:] = [AcceptCall(*call) for call in state["accepts"]]
+    run.set_conversions(state["conversions"])
+    run.extends.made[:] = [RtmrExtend(rtmr, bytes.fromhex(digest), *rest) for rtmr, digest, *rest in state["extends"]]
+    if run.services.watched:
+        run.services.unwatch(BootService.START_IMAGE)
+    run.services.looks = state["looks"]
+    run.console.resume(state["last_line"])
+    line = bytes.fromhex(state["line"])
+    run.heard_before(line, state["sent_ns"])
+    unpacking, before = run.unpacking, state["unpacking"]
+    if (unpacking is None) != (before is None):
+        raise FieldError("unpacking", "is not of a machine like this one")
+    if unpacking is not None:
+        sections = {run.image.base + section.offset: section for section in unpacking.all_sections}
+        unpacking.resume(
+            before["sections"], [sections[at] for at in before["unpacked"] if at in sections],
+            before["functions"], Counter(dict(before["arrivals"])),
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Machines that are saved while they run: their state as plain values, and the file that holds it."""
