@@ -6,23 +6,28 @@ kernel will want to be. So boots that differ in these alone share a machine.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.boots.modelled_boot import BootResult, boot_on, fw_cfg_bytes
-from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine, stage_of
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot
+from tdvfsh.options.td import OPTIONS
 from tdvfsh.td.footprint import BOOT_LOADER, DIRECT
 
 _MOST: Final = 8
 _USUAL: Final = TdOptions()
 _LOADERS: Final = {DIRECT: "direct", BOOT_LOADER: "sd-boot"}
 """For each stage one of the flows that begin there."""
+_LATE: Final = ("loader", "on_demand", "kaslr_seed")
+"""Options of which, but for the stage at which the loader begins, nothing before the boot loader depends."""
+_early: Final = itemgetter(*(name for name in OPTIONS if name not in _LATE))
 
-_Key = tuple[TdOptions, int]
+_Key = tuple[str, int, tuple[object, ...]]
+"""The stage, bytes in fw_cfg where they count, and the values of the options that are not late."""
 
 
 class StartedMachines:
@@ -37,19 +42,23 @@ class StartedMachines:
         Raises:
             UsageError: As there.
         """
-        loader = _LOADERS[stage_of(options.loader)]
-        alike = replace(options, loader=loader, on_demand=_USUAL.on_demand, kaslr_seed=_USUAL.kaslr_seed)
-        key = alike, fw_cfg_bytes(files) if options.accept.add_images else 0
+        stage = stage_of(options.loader)
+        image_bytes = fw_cfg_bytes(files) if options.accept.add_images else 0
+        key = stage, image_bytes, _early(vars(options))
         # Taken out while in use: the state that a raising boot leaves must not be used again.
-        machine, start = self._machines.pop(key) if key in self._machines else _started(*key)
+        known = self._machines.pop(key, None)
+        if known is None:
+            known = _started(
+                options.changed(loader=_LOADERS[stage], on_demand=_USUAL.on_demand, kaslr_seed=_USUAL.kaslr_seed),
+                image_bytes,
+            )
+        machine, start = known
         machine.restore(start)
-        machine.options = replace(
-            machine.options, loader=options.loader, on_demand=options.on_demand, kaslr_seed=options.kaslr_seed
-        )
+        machine.options = machine.options.changed(**{name: getattr(options, name) for name in _LATE})
         machine.on_demand = on_demand_named(options.on_demand)
         machine.on_demand.attach(machine.services)
         result = boot_on(machine, files)
-        self._machines[key] = machine, start
+        self._machines[key] = known
         if len(self._machines) > _MOST:
             del self._machines[next(iter(self._machines))]
         return result

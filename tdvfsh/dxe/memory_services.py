@@ -50,6 +50,7 @@ FITTING: Final = -1
 """A buffer into which the memory map fits; no caller in the guest can pass this."""
 _OUT_OF_RESOURCES: Final = EfiStatus.EFI_OUT_OF_RESOURCES
 _GONE: Final = EfiStatus.EFI_UNSUPPORTED
+_ANY: Final = EfiAllocateType.AllocateAnyPages
 _new: Final = tuple.__new__  # of a MemoryMapResult: what its constructor does, in half the time
 
 
@@ -148,6 +149,33 @@ class MemoryServices:
         self.trace.end(record, result.status)
         return result
 
+    @property
+    def allocates_unobserved(self) -> bool:
+        """Whether an allocation that succeeds is nobody's business but the allocator's and the journal's."""
+        core = self.core
+        return (
+            self.fault_plan is None
+            and not core.at_runtime
+            and core.memory_attributes_table is None
+            and not core.events.has_listeners(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
+        )
+
+    def take_pages(self, memory_type: int, pages: int) -> int:
+        """:meth:`allocate_pages` of AllocateAnyPages while :attr:`allocates_unobserved`; 0 where it fails.
+
+        Args:
+            memory_type: One that no firmware refuses.
+            pages: At least 1.
+        """
+        start = self.core.pages.allocate_pool_pages(memory_type, pages)
+        if not start:
+            status, start = self.allocate_pages(EfiAllocateType.AllocateAnyPages, memory_type, pages)
+            return start if status is SUCCESS else 0
+        record = AllocatePagesCall(_ANY, memory_type, pages, 0)
+        record.memory = start
+        self.trace.add(record)
+        return start
+
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
         """FreePages; see :meth:`tdvfsh.dxe.memory.pages.PageAllocator.free_pages`."""
         record = self.trace.begin(FreePagesCall(memory, pages))
@@ -170,20 +198,22 @@ class MemoryServices:
     def allocate_pool(self, pool_type: int, size: int, has_buffer: bool = True) -> PoolResult:
         """AllocatePool; see :meth:`tdvfsh.dxe.memory.pool.PoolAllocator.allocate_pool`."""
         record = self.trace.begin(AllocatePoolCall(pool_type, size))
-        if self.at_runtime:
+        core = self.core
+        if core.at_runtime:
             result = PoolResult(_GONE, None)
-        elif (fault := self._fault(ALLOCATE_POOL)) is not None:
+        elif self.fault_plan is not None and (fault := self._fault(ALLOCATE_POOL)) is not None:
             result = PoolResult(fault, None)
         else:
-            key = self.core.memory_map.key
-            result = self.core.pool.allocate_pool(pool_type, size, has_buffer)
+            key = core.memory_map.key
+            result = core.pool.allocate_pool(pool_type, size, has_buffer)
             if result.status is _OUT_OF_RESOURCES and self.on_out_of_resources is not None:
                 again, _ = self.on_out_of_resources(self, EfiAllocateType.AllocateAnyPages, size, 0)
                 if again:
-                    result = self.core.pool.allocate_pool(pool_type, size)
+                    result = core.pool.allocate_pool(pool_type, size)
             if pool_type in TABLE_TYPES and result.status is SUCCESS:
                 self._rebuild_attributes_table()
-            self._signal_if_changed(key)
+            if core.memory_map.key != key:
+                core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
         record.buffer = result.buffer
         self.trace.end(record, result.status)
         return result
@@ -191,15 +221,17 @@ class MemoryServices:
     def free_pool(self, buffer: int) -> EfiStatus:
         """FreePool; see :meth:`tdvfsh.dxe.memory.pool.PoolAllocator.free_pool`."""
         record = self.trace.begin(FreePoolCall(buffer))
-        key = self.core.memory_map.key
-        if self.at_runtime:
+        core = self.core
+        if core.at_runtime:
             status = _GONE
         else:
-            freed_type = self.core.pool.type_of(buffer)
-            status = self.core.pool.free_pool(buffer)
+            key = core.memory_map.key
+            freed_type = core.pool.type_of(buffer) if core.memory_attributes_table is not None else None
+            status = core.pool.free_pool(buffer)
             if freed_type in TABLE_TYPES:
                 self._rebuild_attributes_table()
-        self._signal_if_changed(key)
+            if core.memory_map.key != key:
+                core.events.signal_group(EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
         self.trace.end(record, status)
         return status
 

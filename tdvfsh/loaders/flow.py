@@ -11,7 +11,7 @@ from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.pool_requests import with_pool_pages
-from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -34,6 +34,8 @@ DEFAULT_KASLR_SEED: Final = 0x6A09E667
 _MAXIMUM_ATTEMPTS: Final = 64
 _HARDLY_LESS: Final = 16 * PAGE_SIZE
 _MEMORY_TYPES: Final = {int(kind): kind for kind in EfiMemoryType}
+_PLAIN_TYPES: Final = frozenset(kind for kind in EfiMemoryType if kind < EfiMemoryType.EfiConventionalMemory)
+"""Types that no generation of firmware refuses to allocate."""
 
 
 @dataclass(slots=True)
@@ -284,38 +286,44 @@ class FirmwarePlayer:
         self, services: BootServices, calls: Sequence[FirmwareCall], initrd_size: int = 0, cmdline_size: int = 0
     ) -> None:
         self._services = services
-        self._calls = with_pool_pages(tuple(calls), initrd_size, cmdline_size)
+        known = calls if isinstance(calls, FirmwareCalls) else FirmwareCalls(calls)
+        self._calls = with_pool_pages(known, initrd_size, cmdline_size)
         self._next = 0
         self._pages: dict[int, int] = {}
 
     def run_to(self, mark: str) -> None:
         """Make all calls up to the step ``mark``, which the caller then does itself; a mark in the past is skipped."""
-        if not any(call.do == mark for call in self._calls[self._next :]):
-            return
-        self._run(mark)
+        if self._calls.marks.get(mark, -1) >= self._next:
+            self._run(mark)
 
     def run_to_end(self) -> None:
         """Make all calls that are left."""
         self._run(None)
 
     def _run(self, mark: str | None) -> None:
-        with self._services.trace.on_behalf_of("firmware"):
-            while self._next < len(self._calls):
-                call = self._calls[self._next]
-                self._next += 1
-                if call.do is not None:
-                    if call.do == mark:
+        services, calls, pages_of = self._services, self._calls, self._pages
+        unobserved = services.allocates_unobserved
+        with services.trace.on_behalf_of("firmware"):
+            for number in range(self._next, len(calls)):
+                do, memory_type, pages, maximum, frees, offset, address, *_ = calls[number]
+                if do is not None:
+                    if do == mark:
+                        self._next = number + 1
                         return
-                elif call.memory_type is not None:
-                    self._allocate(self._next - 1, call)
-                elif call.frees is not None and call.frees in self._pages:
-                    self._services.free_pages(self._pages[call.frees] + (call.offset << PAGE_SHIFT), call.pages)
-                elif call.address is not None:
-                    self._services.free_pages(call.address, call.pages)
+                elif memory_type is not None:
+                    if unobserved and maximum is None and memory_type in _PLAIN_TYPES and pages:
+                        start = services.take_pages(memory_type, pages)
+                    else:
+                        start = self._allocate(memory_type, pages, maximum)
+                    if start:
+                        pages_of[number] = start
+                elif frees is not None and frees in pages_of:
+                    services.free_pages(pages_of[frees] + (offset << PAGE_SHIFT), pages)
+                elif address is not None:
+                    services.free_pages(address, pages)
+        self._next = len(calls)
 
-    def _allocate(self, number: int, call: FirmwareCall) -> None:
-        assert call.memory_type is not None
-        kind = EfiAllocateType.AllocateAnyPages if call.maximum is None else EfiAllocateType.AllocateMaxAddress
-        status, start = self._services.allocate_pages(kind, call.memory_type, call.pages, call.maximum or 0)
-        if status is SUCCESS:
-            self._pages[number] = start
+    def _allocate(self, memory_type: EfiMemoryType, pages: int, maximum: int | None) -> int:
+        kind = EfiAllocateType.AllocateAnyPages if maximum is None else EfiAllocateType.AllocateMaxAddress
+        status, start = self._services.allocate_pages(kind, memory_type, pages, maximum or 0)
+        return start if status is SUCCESS else 0

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_OVERHEAD
-from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SIZE
 
@@ -34,6 +34,7 @@ WITHOUT_INITRD: Final = "without-initrd"
 
 _WORD: Final = re.compile(r"[a-gikA-G]|\d+")
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
+_KEPT: Final = 128
 
 
 class _Page:
@@ -98,8 +99,8 @@ class _Pool:
                 room -= BLOCK_SIZES[index]
 
 
-@cache
-def with_pool_pages(calls: tuple[FirmwareCall, ...], initrd_size: int, cmdline_size: int) -> tuple[FirmwareCall, ...]:
+@lru_cache(maxsize=_KEPT)
+def with_pool_pages(calls: tuple[FirmwareCall, ...], initrd_size: int, cmdline_size: int) -> FirmwareCalls:
     """Calls whose requests to the pool have become the pages that it takes and returns.
 
     Args:
@@ -111,8 +112,8 @@ def with_pool_pages(calls: tuple[FirmwareCall, ...], initrd_size: int, cmdline_s
     if marks:
         calls = calls[: marks[0]] if initrd_size else calls[marks[0] + 1 :]
     if not any(call.pool for call in calls):
-        return calls
-    return tuple(_resolve(calls, {"i": initrd_size, "k": cmdline_size}))
+        return FirmwareCalls(calls)
+    return FirmwareCalls(_resolve(calls, {"i": initrd_size, "k": cmdline_size}))
 
 
 def _resolve(calls: tuple[FirmwareCall, ...], sizes: dict[str, int]) -> list[FirmwareCall]:

@@ -100,7 +100,7 @@ class Machine:
             td=options.td,
             added=self.start.added,
         )
-        self.trace = Trace(self._now)
+        self.trace = Trace(self.td.clock)
         self.hob_entries: tuple[TdHobEntry, ...] = self.start.hob_entries
         if self.imported_map is not None:
             self.td.added_bytes = 0  # a map does not say what was accepted when
@@ -194,8 +194,8 @@ class Machine:
         """
         if self.imported_map is not None:
             return ()
-        ram = self.td.ram
-        return self.stage.calls_below(self.accepted_low_end, ram_end(ram.low.end, ram.high is not None), initrd_size)
+        ram, end = self.td.ram, self.accepted_low_end
+        return self._model.calls_below(self.stage_name, end, ram_end(ram.low.end, ram.high is not None), initrd_size)
 
     @property
     def model(self) -> FirmwareModel:
@@ -214,9 +214,6 @@ class Machine:
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Go back to a snapshot of this machine: memory, handles, journal and virtual clock."""
         restore_snapshot(self, snapshot)
-
-    def _now(self) -> int:
-        return self.td.clock.now_ns
 
     def _accept_at_boot(self, image_bytes: int) -> SecAccept | None:
         options = self.options

@@ -66,8 +66,7 @@ class MachineStart:
 
     def settled(self, options: TdOptions) -> TdOptions:
         """``options`` with what the files and the names that go together say in place of ``auto``."""
-        return replace(
-            options,
+        return options.changed(
             memory=self.ram.memory,
             profile=self.profile.name,
             firmware_model=self.model.source,

@@ -180,6 +180,25 @@ class TdOptions:
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 
+    def changed(self, **values: Any) -> TdOptions:
+        """The same options but for ``values``; only those are read and checked, the others were.
+
+        Raises:
+            UsageError: An invalid value.
+        """
+        twin = object.__new__(TdOptions)
+        twin.__dict__.update(self.__dict__)
+        for name, value in values.items():
+            OPTIONS[name].__set__(twin, value)
+        twin.__post_init__()
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        return self.__dict__ == other.__dict__ if isinstance(other, TdOptions) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(self.__dict__.__getitem__, OPTIONS)))
+
     def __post_init__(self) -> None:
         if self.accept_at_exit != UNLESS_OBJECTED:
             return

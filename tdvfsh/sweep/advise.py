@@ -12,7 +12,7 @@ from tdvfsh.accept.boot_time import BELOW_4G, BootAccept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
-from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
 from tdvfsh.report.modelled_text import range_text
@@ -146,7 +146,7 @@ def advise(
         for number, question in enumerate(questions):
             for loader in question.loaders:
                 for option in ON_DEMAND_NAMES:
-                    chosen = replace(question.options, loader=loader, on_demand=option)
+                    chosen = question.options.changed(loader=loader, on_demand=option)
                     future = workers.executor.submit(search, question.image, chosen, step)
                     tasks[future] = (number, loader, option)
                     if tell is not None:
@@ -201,7 +201,7 @@ def today(question: Question) -> Today:
 
 def _machines(question: Question, option: str) -> list[TdOptions]:
     return [
-        replace(question.options, loader=loader, on_demand=option, kaslr_seed=seed)
+        question.options.changed(loader=loader, on_demand=option, kaslr_seed=seed)
         for seed in kaslr_seeds(question)
         for loader in question.loaders
     ]
@@ -213,7 +213,7 @@ def other_page(options: TdOptions) -> int:
 
 
 def _on_the_other_host(options: TdOptions) -> TdOptions:
-    return replace(options, host_page_size=other_page(options))
+    return options.changed(host_page_size=other_page(options))
 
 
 def _recommended(choices: Sequence[Choice], time: Callable[[Choice], Modelled]) -> Choice | None:

@@ -28,7 +28,7 @@ Point = tuple[Value, ...]
 
 def default_point() -> Point:
     """The values that the command line's defaults have."""
-    return point_of(TdOptions())
+    return _DEFAULTS
 
 
 def point_of(options: TdOptions) -> Point:
@@ -42,8 +42,8 @@ def options_at(point: Point) -> TdOptions:
     Raises:
         UsageError: Values that do not go together.
     """
-    values: dict[str, Any] = dict(zip(AXIS_NAMES, point, strict=True))
-    return TdOptions(**values)
+    values = zip(AXIS_NAMES, point, _DEFAULTS, strict=True)
+    return _USUAL.changed(**{name: value for name, value, usual in values if value != usual})
 
 
 def read_axes(table: Mapping[str, object], where: str) -> tuple[tuple[Value, ...], ...]:
@@ -105,3 +105,7 @@ def range_length(entry: Mapping[str, object]) -> int:
     except (KeyError, UsageError):
         return 1
     return (last - first) // step + 1 if step > 0 and last >= first else 1
+
+
+_USUAL: Final = TdOptions()
+_DEFAULTS: Final = point_of(_USUAL)

@@ -13,7 +13,7 @@ from typing import Final
 from tdvfsh.accept.boot_time import BootAccept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
-from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.cost import NO_TIME, Modelled
@@ -181,7 +181,7 @@ def run_policy(
     """Boot with what ``policy`` accepts at boot, everything else as ``options`` say."""
     accept = policy.size or 0
     try:
-        result = run(replace(options, accept=policy), files)
+        result = run(options.changed(accept=policy), files)
     except UsageError as error:
         return Trial(accept, False, False, str(error))
     return Trial(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -43,6 +44,27 @@ class FirmwareCall(NamedTuple):
     pool: str = ""
     initrd: bool = False
     ram: str = ""
+
+
+class FirmwareCalls(tuple[FirmwareCall, ...]):
+    """Calls in order, which find out what follows from them once only: every boot of a firmware asks the same."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def marks(self) -> dict[str, int]:
+        """The last place of each step mark."""
+        return {call.do: number for number, call in enumerate(self) if call.do is not None}
+
+    @cached_property
+    def has_addresses(self) -> bool:
+        """Whether any of them frees at an address of its own."""
+        return any(call.address is not None for call in self)
+
+    @cached_property
+    def _hash(self) -> int:
+        return tuple.__hash__(self)
 
 
 def parse_calls(text: str) -> tuple[FirmwareCall, ...]:

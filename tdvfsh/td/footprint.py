@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.lazy_dataclass import dataclass, field, replace
 from tdvfsh.td.dma import NO_DMA, DmaRules
-from tdvfsh.td.firmware_calls import FirmwareCall, parse_calls
+from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls, parse_calls
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
@@ -132,7 +132,7 @@ class FirmwareStage:
         middle = [Piece(middle_start, middle_end, _CONVENTIONAL, 0)] if middle_start < middle_end else []
         return [*self.fixed, *middle, *shifted]
 
-    def calls_below(self, top: int, end: str = "", initrd_size: int = 0) -> tuple[FirmwareCall, ...]:
+    def calls_below(self, top: int, end: str = "", initrd_size: int = 0) -> FirmwareCalls:
         """The calls as firmware makes them under a top of low RAM: every address absolute.
 
         Args:
@@ -140,10 +140,13 @@ class FirmwareStage:
             end: Where RAM ends, as :func:`ram_end` says it.
             initrd_size: Bytes of the initrd that a direct boot gets by fw_cfg.
         """
-        top -= self.shift(top)
+        return _below(self.calls_where(end, initrd_size), top - self.shift(top))
+
+    def calls_where(self, end: str, initrd_size: int) -> FirmwareCalls:
+        """The calls that firmware makes where RAM ends so and the initrd is of that size, addresses as recorded."""
         recorded = next((calls for size, calls in reversed(self.larger_initrds) if initrd_size > size), self.calls)
-        calls = (call if call.ram in ("", end) else FirmwareCall() for call in recorded)  # numbers stay as they are
-        return tuple(call if call.address is None else call._replace(address=top + call.address) for call in calls)
+        # numbers stay as they are
+        return FirmwareCalls(call if call.ram in ("", end) else FirmwareCall() for call in recorded)
 
     @property
     def _fixed_end(self) -> int:
@@ -208,6 +211,22 @@ class FirmwareModel:
     def least_low_memory(self, stage: str) -> int:
         """Bytes of usable low RAM that the firmware's own footprint takes at least."""
         return max(self.min_ram, self.stages[stage].least_top)
+
+    def calls_below(self, stage_name: str, top: int, end: str, initrd_size: int) -> FirmwareCalls:
+        """:meth:`FirmwareStage.calls_below` of a stage: the same object where it is asked the same once more."""
+        calls = _calls_where(self, stage_name, end, initrd_size)
+        return _below(calls, top - self.stages[stage_name].shift(top))
+
+
+@lru_cache(maxsize=128)
+def _calls_where(model: FirmwareModel, stage_name: str, end: str, initrd_size: int) -> FirmwareCalls:
+    return model.stages[stage_name].calls_where(end, initrd_size)
+
+
+def _below(calls: FirmwareCalls, top: int) -> FirmwareCalls:
+    if not calls.has_addresses:
+        return calls
+    return FirmwareCalls(call if call.address is None else call._replace(address=top + call.address) for call in calls)
 
 
 @lru_cache(maxsize=64)

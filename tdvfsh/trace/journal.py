@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tdvfsh.td.clock import VirtualClock
 from tdvfsh.trace.fields import Value
 from tdvfsh.trace.records import (
     NO_PARENT,
@@ -31,17 +32,17 @@ class Trace:
     :meth:`leave` and :meth:`note`, records of any other kind with :meth:`begin` and :meth:`end`.
 
     Args:
-        now: The virtual clock's reading in nanoseconds.
+        clock: The virtual clock; records of one without stand at 0.
 
     Attributes:
         records: Everything so far, in order.
         caller: In whose name records are written.
     """
 
-    def __init__(self, now: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, clock: VirtualClock | None = None) -> None:
         self.records: list[TraceRecord] = []
         self.caller = "shell"
-        self._now = now
+        self._clock = clock if clock is not None else VirtualClock()
         self._open: list[int] = []
 
     def __repr__(self) -> str:
@@ -58,7 +59,7 @@ class Trace:
         records, opened = self.records, self._open
         record.number = number = len(records)
         record.parent = opened[-1] if opened else NO_PARENT
-        record.time_ns = self._now()
+        record.time_ns = self._clock.now_ns
         record.caller = self.caller
         record.status = None
         records.append(record)
@@ -69,13 +70,21 @@ class Trace:
         """Close ``record`` with its outcome, and whatever was left open inside it."""
         record.status = status
         opened, number = self._open, record.number
+        if opened and opened[-1] == number:
+            del opened[-1]
+            return
         while opened and opened.pop() != number:
             pass
 
     def add(self, record: Record, status: EfiStatus = SUCCESS) -> Record:
         """Write down a record without an inside."""
-        self.begin(record)
-        self.end(record, status)
+        records, opened = self.records, self._open
+        record.number = len(records)
+        record.parent = opened[-1] if opened else NO_PARENT
+        record.time_ns = self._clock.now_ns
+        record.caller = self.caller
+        record.status = status
+        records.append(record)
         return record
 
     def enter(self, service: str, **arguments: Value) -> ServiceCall:

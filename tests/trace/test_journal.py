@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdvfsh.td.clock import VirtualClock
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import (
     KINDS,
@@ -52,11 +53,11 @@ def test_closing_a_call_closes_what_was_left_open_inside_it() -> None:
 
 
 def test_records_have_the_time_and_the_caller_of_their_beginning() -> None:
-    now = [5]
-    trace = Trace(lambda: now[0])
+    clock = VirtualClock(5)
+    trace = Trace(clock)
     with trace.on_behalf_of("stub"):
         record = trace.enter("Stall")
-        now[0] = 9
+        clock.advance(4)
         trace.leave(record, SUCCESS)
     assert (record.time_ns, record.caller) == (5, "stub")
     assert trace.note("Stall").caller == "shell"

@@ -280,6 +280,18 @@ class MemoryMap:
         limit = maximum + 1
         ranges, free = self._ranges, self._free
         chunks, largest = free.chunks, free.largest
+        if len(chunks) == 1 and alignment == PAGE_SIZE and minimum == 0:
+            starts = chunks[0]
+            if starts and starts[-1] >= maximum:
+                starts = starts[: bisect_left(starts, maximum)]
+            for start in reversed(starts):
+                end, _, attribute = ranges[start]
+                if end - start < size:  # most of them, where firmware has left many holes
+                    continue
+                top = (end if end < limit else limit) & ~_PAGE_MASK
+                if top - start >= size and top > start and not attribute & EFI_MEMORY_SP:
+                    return top - size
+            return 0
         which = bisect_left(free.floors, maximum) - 1
         place = bisect_left(chunks[which], maximum)
         lowest = max(bisect_right(free.floors, minimum) - 2, 0)  # the last of a chunk may reach past the next floor

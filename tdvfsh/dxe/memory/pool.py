@@ -24,6 +24,8 @@ BLOCK_SIZES: Final = (128, 256, 384, 640, 1024, 1664, 2688)
 
 _POOL_HEADER_REQUEST: Final = 232  # sizeof (POOL): an OEM or OS loader type's list heads, themselves from a pool
 
+_new: Final = tuple.__new__  # of a PoolResult: what its constructor does, in half the time
+
 
 class PoolResult(NamedTuple):
     """``buffer`` is the address on success, 0 where memory ran out, None where the pointer was left alone."""
@@ -43,8 +45,8 @@ class _Pool:
         self.used = 0
 
     def copy(self) -> _Pool:
-        twin = _Pool()
-        twin.free = tuple(blocks.copy() for blocks in self.free)
+        twin = object.__new__(_Pool)
+        twin.free = tuple([blocks.copy() for blocks in self.free])
         twin.header = self.header
         twin.used = self.used
         return twin
@@ -90,7 +92,7 @@ class PoolAllocator:
         block = self._allocate(memory_type, size)
         if block == 0:
             return PoolResult(EfiStatus.EFI_OUT_OF_RESOURCES, 0)
-        return PoolResult(SUCCESS, block + POOL_HEAD_SIZE)
+        return _new(PoolResult, (SUCCESS, block + POOL_HEAD_SIZE))
 
     def free_pool(self, buffer: int) -> EfiStatus:
         """FreePool.

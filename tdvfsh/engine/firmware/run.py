@@ -190,7 +190,7 @@ class FirmwareRun:
             added=layout.added,
             firmware=layout.pages,
         )
-        self.trace = Trace(lambda: td.clock.now_ns)
+        self.trace = Trace(td.clock)
         self.accepts: list[AcceptCall] = []
         self.conversions: list[MapGpaCall] = []
         self.code = FirmwareCode(image)

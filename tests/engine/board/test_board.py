@@ -54,7 +54,7 @@ class BareHost:
 def board_with(code: bytes, sent: bytearray, limit: RunLimit | None = None) -> Iterator[Board]:
     """A TD of which only the first 2 MiB were added, with page tables and ``code`` in them."""
     td = TrustDomain(RamLayout.q35(128 * MIB), added=(AddressSpan(0, ADDED),))
-    board = Board(td, Trace(lambda: td.clock.now_ns), BareHost(), console=sent.append, limit=limit)
+    board = Board(td, Trace(td.clock), BareHost(), console=sent.append, limit=limit)
     try:
         end = 1 << 32
         board.ram.write(TABLES, page_tables(TABLES, end))

@@ -34,7 +34,7 @@ class Guest:
 
     def __init__(self, host_page_size: int = LARGE_PAGE_SIZE) -> None:
         self.td = TrustDomain(RamLayout.q35(GIB), host_page_size=host_page_size)
-        self.trace = Trace(lambda: self.td.clock.now_ns)
+        self.trace = Trace(self.td.clock)
         self.phase = "kernel"
         self.vcpu = 0
         self.accepts = PageAccepts(self.td, self.trace, lambda: Acceptor(self.phase, self.vcpu))
