@@ -286,6 +286,10 @@ def _add_disks(parser: argparse.ArgumentParser, commit: bool = True) -> None:
             "--virtio-console", action="store_true",
             help="a virtio console (hvc0), which is shown beside the serial port and typed at with --console",
         )  # fmt: skip
+        parser.add_argument(
+            "--share", metavar="FOLDER[,rw]",
+            help="a folder that Linux mounts by 'mount -t virtiofs share /mnt': read-only, or with ,rw written to",
+        )  # fmt: skip
 
 
 def declare_firmware_record(parser: argparse.ArgumentParser) -> None:

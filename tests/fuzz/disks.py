@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.virtio.block import BlockDevice
 from tdvfsh.engine.virtio.console import ConsoleDevice
 from tdvfsh.engine.virtio.device import VirtioDevice
+from tdvfsh.engine.virtio.share.device import ShareDevice
+from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.engine.virtio.transport import EVENT_INDEX, INDIRECT
 from tdvfsh.errors import TdvfshError
 from tests.engine.storage.qcow2_file import CLUSTER, qcow2
@@ -32,7 +34,14 @@ def virtqueue(data: bytes) -> None:
     """
     disk, missing = MemoryDisk(_DISK), Counter[str]()
     choice = data[0] if data else 0
-    device = _device(choice >> 2 & 3, disk, missing)
+    with ExitStack() as stack:
+        device = _device(choice >> 2 & 3, disk, missing, stack)
+        _driven(data, choice, device, missing)
+    assert disk.disk_size == _DISK * 512
+    assert len(missing) < 64
+
+
+def _driven(data: bytes, choice: int, device: VirtioDevice, missing: Counter[str]) -> None:
     driver = Driver(device, missing, is_td=bool(choice & 1))
     if isinstance(device, ConsoleDevice):
         device.driver = driver.function
@@ -56,13 +65,15 @@ def virtqueue(data: bytes) -> None:
             driver.common(register, width, value & (1 << 8 * width) - 1)
         assert 0 <= driver.function.read(offset * 16, 4) < 1 << 32
     assert len(memory.data) == 1 << 20
-    assert disk.disk_size == _DISK * 512
-    assert len(missing) < 64
 
 
-def _device(number: int, disk: MemoryDisk, missing: Counter[str]) -> VirtioDevice:
+def _device(number: int, disk: MemoryDisk, missing: Counter[str], stack: ExitStack) -> VirtioDevice:
     if number == 1:
         return ConsoleDevice(_Unseen())
+    if number == 2:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        Path(folder, "file").write_bytes(b"contents")
+        return ShareDevice(stack.enter_context(SharedFolder(folder, writable=True)), missing)
     return BlockDevice(disk, b"fuzz", missing)
 
 
@@ -76,7 +87,7 @@ class _Unseen:
 
 
 def virtqueues() -> list[bytes]:
-    """Requests that are carried out, by the table and by an indirect one, and both queues of a console."""
+    """Requests that are carried out, by the table and by an indirect one, both queues of a console, and files."""
     header = struct.pack("<IIQ", 0, 0, 5)
     chain = struct.pack("<QIHHQIHHQIHH", DATA, 16, 1, 1, DATA + 64, 512, 3, 2, DATA + 1024, 1, 2, 0)
     indirect = struct.pack("<QIHH", DATA + 16, 48, 4, 0)
@@ -85,8 +96,26 @@ def virtqueues() -> list[bytes]:
         bytes((2,)) + indirect.ljust(_TABLE_SIZE, b"\0") + header + chain,
         bytes((1,)) + chain.ljust(_TABLE_SIZE, b"\0") + header + bytes((0x80, 0, 0, 0, 0, 0)) * 4,
         bytes((0x04,)) + struct.pack("<QIHH", DATA + 64, 100, 2, 0).ljust(_TABLE_SIZE, b"\0") + header,
+        *(bytes((0x18,)) + _message(number, body) for number, body in _MESSAGES),
         bytes((0x14,)) + struct.pack("<QIHH", DATA, 16, 0, 0).ljust(_TABLE_SIZE, b"\0") + header,
     ]
+
+
+_MESSAGES = (
+    (1, b"file\0"),
+    (26, struct.pack("<IIII", 7, 31, 0, 0)),
+    (27, bytes(8)),
+    (15, struct.pack("<QQII16x", 0, 0, 100, 0)),
+    (35, struct.pack("<IIII", 0o101, 0o644, 0, 0) + b"new\0"),
+    (12, struct.pack("<Q", 1) + b"file\0moved\0"),
+)
+
+
+def _message(number: int, body: bytes) -> bytes:
+    """A request of a file system's driver, and room for its answer."""
+    request = struct.pack("<IIQQIIIHH", 40 + len(body), number, 1, 1, 0, 0, 0, 0, 0) + body
+    table = struct.pack("<QIHHQIHH", DATA, len(request), 1, 1, DATA + 0x1000, 4096, 2, 0)
+    return table.ljust(_TABLE_SIZE, b"\0") + request
 
 
 def qcow2_image(data: bytes) -> None:

@@ -14,7 +14,9 @@ from tdvfsh.errors import UsageError
 if TYPE_CHECKING:
     from tdvfsh.boots.explanation import Cures
 
-_ONLY_REAL_CODE: Final = ("grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions", "nvram")
+_ONLY_REAL_CODE: Final = (
+    "grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions", "nvram", "share",
+)  # fmt: skip
 _ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress", "commit", "rng", "virtio_console")
 
 

@@ -15,7 +15,7 @@ from tdvfsh.cli.files import named_file
 from tdvfsh.cli.output import print_notes
 from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
-from tdvfsh.cli.virtio import virtio_parts
+from tdvfsh.cli.virtio import given_virtio, virtio_parts
 from tdvfsh.engine.console.screen import Screen, TranscriptDisplay
 from tdvfsh.engine.console.serial_input import TypedAtTerminal
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
@@ -101,8 +101,8 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
     if not arguments.flag("through_os"):
         given = (
             (until is not None, "--until"), (drop is not None, "--drop-accept"), (typed, "--console"),
-            (bool(arguments.words("disk")), "--disk"), (arguments.flag("rng"), "--rng"),
-            (arguments.flag("commit"), "--commit"), (arguments.flag("virtio_console"), "--virtio-console"),
+            (bool(arguments.words("disk")), "--disk"), (arguments.flag("commit"), "--commit"),
+            *given_virtio(arguments),
         )  # fmt: skip
         for is_given, name in given:
             if is_given:
@@ -118,7 +118,7 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
         if at_terminal:
             debug.repeats_not("a user types at its console")
         try:
-            virtio = virtio_parts(arguments, drives, serial.write, pattern)
-            yield SystemOptions(serial.write, pattern, number, source, virtio)
+            with virtio_parts(arguments, drives, serial.write, pattern, debug) as virtio:
+                yield SystemOptions(serial.write, pattern, number, source, virtio)
         finally:
             serial.close()

@@ -166,20 +166,23 @@ def _run_once(
         if at_terminal:
             debug.repeats_not("a user types at its console")
         serial = SerialOutput(debug.shown(out), raw=at_terminal, plain=True)
-        with FirmwareRun(
-            image,
-            options,
-            files,
-            output=serial.write,
-            typed=typed,
-            until=until,
-            limit=limit,
-            real_code_only=words.real_code_only,
-            quote_signer=None if quote_key is None else read_quote_key(quote_key),
-            virtio=virtio_parts(words.arguments, drives, serial.write, until),
-            keep=save_to is not None,
-            saved=words.saved,
-        ) as run:
+        with (
+            virtio_parts(words.arguments, drives, serial.write, until, debug) as virtio,
+            FirmwareRun(
+                image,
+                options,
+                files,
+                output=serial.write,
+                typed=typed,
+                until=until,
+                limit=limit,
+                real_code_only=words.real_code_only,
+                quote_signer=None if quote_key is None else read_quote_key(quote_key),
+                virtio=virtio,
+                keep=save_to is not None,
+                saved=words.saved,
+            ) as run,
+        ):
             debug.attach_to_firmware(run)
             try:
                 outcome = run.run_to_end(console)

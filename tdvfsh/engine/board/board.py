@@ -82,6 +82,7 @@ class Board:
         vmm: The VMM.
         page_accepts: What guest code accepts.
         console: Takes each byte that the serial port sends; None where they are dropped.
+        date: Returns the virtual date and time.
         terminals: The devices that can be typed at.
         stops: Stops that were answered so far.
         on_demand: Devices of a plain VM that were mapped when they were touched.
@@ -103,7 +104,7 @@ class Board:
         self._hardware = hardware = Hardware(td, limit.reached if limit is not None else None)
         self.td, self.clock, self.ram, self.cpu = td, hardware.clock, hardware.ram, hardware.cpu
         self._state = state = self.cpu.state
-        self.console = console
+        self.console, self.date = console, host.date
         self._limit = limit
         self._trace, self._first_record = trace, len(trace)
         self.stops = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -12,8 +13,10 @@ from tdvfsh.engine.virtio.console import ConsoleDevice
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.entropy import EntropyDevice
 from tdvfsh.engine.virtio.parts import VirtioParts
+from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.transport import VirtioFunction
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = 1
 _LAST: Final = 24
 MOST_DEVICES: Final = _LAST - _FIRST + 1
@@ -26,7 +29,15 @@ def _devices(board: Board, parts: VirtioParts) -> list[VirtioDevice]:
         devices.append(EntropyDevice())
     if parts.console is not None:
         devices.append(ConsoleDevice(board.terminals.heard(parts.console)))
+    if parts.share is not None:
+        parts.share.now = partial(_nanoseconds, board)
+        devices.append(ShareDevice(parts.share, board.devices.missing))
     return devices
+
+
+def _nanoseconds(board: Board) -> int:
+    """The virtual date since 1970."""
+    return (board.date() - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def plug_virtio(board: Board, parts: VirtioParts) -> list[int]:

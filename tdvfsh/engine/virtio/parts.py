@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.engine.virtio.console import ConsoleOutput
+from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.disk import Disk
 
@@ -18,11 +19,13 @@ class VirtioParts:
         disks: Disks of block devices, in boot order.
         entropy: Whether there is an entropy device.
         console: Takes what a console's port sends; None for no console.
+        share: The folder of a file system device; None for no such device.
     """
 
     disks: Sequence[Disk] = ()
     entropy: bool = False
     console: ConsoleOutput | None = None
+    share: SharedFolder | None = None
 
 
 NO_PARTS: Final = VirtioParts()

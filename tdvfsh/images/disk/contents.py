@@ -73,7 +73,7 @@ linux /boot/vmlinuz root=/dev/vda2 console=ttyS0 quiet
 initrd /boot/initrd.img
 boot
 """
-_FOLDERS: Final = ("bin", "boot", "dev", "etc", "proc", "root", "sbin", "sys", "tmp")
+_FOLDERS: Final = ("bin", "boot", "dev", "etc", "mnt", "proc", "root", "sbin", "sys", "tmp")
 
 
 class DiskParts(NamedTuple):

@@ -40,6 +40,9 @@ def run(tmp_path: Path, *words: str) -> int:
         (("--disk", "{short}"), 1, "shorter than a sector"),
         (("--disk", "{folder}"), 1, "is a folder"),
         (("--disk", "{disk}",) * 30, 2, "more than"),
+        (("--share", "none"), 2, "none: no such file"),
+        (("--share", "{disk}"), 1, "not a folder"),
+        (("--share", ",rw"), 2, "names no folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_disk_is_refused_in_one_line(
@@ -59,7 +62,7 @@ def test_what_cannot_be_a_disk_is_refused_in_one_line(
 
 def test_a_run_with_disks_leaves_the_images_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     disk = image(tmp_path)
-    assert run(tmp_path, "--disk", f"{disk},rw", "--rng", "--virtio-console", "--commit") == 1
+    assert run(tmp_path, "--disk", f"{disk},rw", "--rng", "--virtio-console", "--share", str(tmp_path), "--commit") == 1
     assert Path(disk).read_bytes() == bytes(SIZE)
     assert "written" not in capfd.readouterr().err
 

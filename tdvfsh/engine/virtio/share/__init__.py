@@ -1,0 +1,1 @@
+"""The file system device: a folder of the host, shared with the guest."""
