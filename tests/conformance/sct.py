@@ -8,7 +8,8 @@ suite continues. Assertions are known by their GUID.
 A verdict says what real firmware came to: a folder of its logs, or a table of lines ``TEST TAB GUID TAB PASS`` (or
 ``FAIL``; a line without a verdict passed), as ``-o`` writes it of this run. An assertion that passes there and fails
 here differs, also where it passes here only sometimes; one that fails there, or that one of both does not reach, is
-skipped. Without ``--verdict`` every assertion that fails here differs.
+skipped. Without ``--verdict`` every assertion that fails here differs. The table's last column counts assertions that
+pass there and that this run does not reach: of devices and drivers that it has not.
 """
 
 from __future__ import annotations
@@ -152,6 +153,12 @@ def compare(name: str, here: Mapping[str, Assertion], there: Verdict | None) -> 
     return tally
 
 
+def unreached(name: str, here: Mapping[str, Assertion], there: Verdict | None) -> int:
+    """How many assertions of a test pass on the real firmware and are not in this run's logs."""
+    test = family(name)
+    return sum(verdict == _PASSED and of == test and guid not in here for (of, guid), verdict in (there or {}).items())
+
+
 def prepare(sct: Path, test: str, shell: Path, folder: Path) -> None:
     """Make a drive in ``folder`` that runs one test of a build."""
     target = folder / "Sct"
@@ -197,13 +204,13 @@ def tests_of(sct: Path, names: Sequence[str]) -> list[str]:
     return [there[name.removesuffix(_SUFFIX).lower()] for name in wanted]
 
 
-def table(rows: Iterable[tuple[str, Mapping[str, Assertion], Tally]]) -> list[str]:
+def table(rows: Iterable[tuple[str, Mapping[str, Assertion], Tally]], there: Verdict | None) -> list[str]:
     """Lines of the table: a test, its passes and failures here, and assertions by how they compare."""
-    lines = [f"{'test':34} {'pass':>6} {'fail':>6} {'agree':>6} {'differ':>6} {'skip':>6}"]
+    lines = [f"{'test':34} {'pass':>6} {'fail':>6} {'agree':>6} {'differ':>6} {'skip':>6} {'unreached':>9}"]
     for name, here, tally in rows:
         passed, failed = sum(one.passed for one in here.values()), sum(one.failed for one in here.values())
         counts = (passed, failed, tally.agree, len(tally.differences), tally.skipped.total())
-        lines.append(f"{name:34} " + " ".join(f"{count:6}" for count in counts))
+        lines.append(f"{name:34} " + " ".join(f"{count:6}" for count in counts) + f" {unreached(name, here, there):9}")
     return lines
 
 
@@ -253,7 +260,7 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"{name}: ended early: {why}", flush=True)
         rows.append((name, here, compare(name, here, there)))
         rows[-1][2].print()
-    print("\n".join(table(rows)))
+    print("\n".join(table(rows, there)))
     if arguments.output is not None:
         lines = [f"{name}\t{guid}\t{one.verdict}" for name, here, _ in rows for guid, one in sorted(here.items())]
         arguments.output.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

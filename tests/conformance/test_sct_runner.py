@@ -63,6 +63,14 @@ def test_a_verdict_is_a_folder_of_logs_or_a_table(logs: Path, tmp_path: Path) ->
     assert read_verdict(file) == {("A", PASSES): "PASS", ("A", FAILS): "FAIL"}
 
 
+def test_what_passes_there_and_is_not_reached_here_is_counted(logs: Path) -> None:
+    here = sct.assertions_of(logs)
+    other = "00000000-0000-0000-0000-000000000000"
+    there = {("A", PASSES): "PASS", ("A", other): "PASS", ("A", other[::-1] + "1"): "FAIL", ("B", other): "PASS"}
+    assert sct.unreached("ABBTest", here, there) == 1
+    assert sct.unreached("ABBTest", here, None) == 0
+
+
 def build(folder: Path) -> Path:
     for name in ("Test", "Support", "Data", "Dependency/ABBTest"):
         (folder / name).mkdir(parents=True)
@@ -95,7 +103,7 @@ def test_a_run_prints_differences_a_line_a_test_and_the_table(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:2]] == [FAILS, SOMETIMES]
     assert lines[2] == "ABBTest agree=2 differ=2 skip=0"
-    assert lines[4].split() == ["ABBTest", "3", "2", "2", "2", "0"]
+    assert lines[4].split() == ["ABBTest", "3", "2", "2", "2", "0", "0"]
     assert f"ABBTest\t{PASSES}\tPASS\n" in (tmp_path / "out.tsv").read_text()
 
 
@@ -126,5 +134,7 @@ def test_misuse_is_a_line_and_no_traceback(
 
 def test_the_recorded_verdict_of_real_firmware_can_be_read() -> None:
     recorded = read_verdict(Path(__file__).parents[1] / "recordings" / "sct" / "ovmf-2025.02.tsv")
-    assert len(recorded) > 500
+    assert len(recorded) > 2_500
     assert recorded["EfiCompliant", "B7CD2D76-EA43-4013-B7D1-59EB2EC9BF1B"] == "PASS"  # the HII protocols are there
+    covered = {test for test, _ in recorded}
+    assert not [name for name in sct.DEFAULT_TESTS if name not in covered]

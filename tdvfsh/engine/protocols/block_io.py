@@ -82,14 +82,14 @@ class BlockIoProtocol:
     @service("EFI_BLOCK_IO_PROTOCOL.ReadBlocks", "qdqqq")
     def read_blocks(self, this: int, media_id: int, lba: int, buffer_size: int, buffer: int) -> EfiStatus:
         """Whole sectors."""
-        if buffer_size % SECTOR:
+        if buffer_size % SECTOR and media_id == _MEDIA_ID:
             return EfiStatus.EFI_BAD_BUFFER_SIZE
         return self._read(media_id, lba * SECTOR, buffer_size, buffer)
 
     @service("EFI_BLOCK_IO_PROTOCOL.WriteBlocks", "qdqqq")
     def write_blocks(self, this: int, media_id: int, lba: int, buffer_size: int, buffer: int) -> EfiStatus:
         """Whole sectors; most disks are read-only."""
-        if buffer_size % SECTOR:
+        if buffer_size % SECTOR and media_id == _MEDIA_ID:
             return EfiStatus.EFI_BAD_BUFFER_SIZE
         return self._write(media_id, lba * SECTOR, buffer_size, buffer)
 

@@ -180,6 +180,7 @@ def test_sectors_go_into_a_disk_image_that_may_be_written_and_nowhere_else(tmp_p
         assert disk.write_blocks(0, 1, 4, SECTOR, buffer) is EfiStatus.EFI_INVALID_PARAMETER
         assert disk.write_blocks(0, 1, 0, 100, buffer) is EfiStatus.EFI_BAD_BUFFER_SIZE
         assert disk.write_blocks(0, 2, 0, SECTOR, buffer) is EfiStatus.EFI_MEDIA_CHANGED
+        assert disk.read_blocks(0, 2, 0, 100, buffer) is EfiStatus.EFI_MEDIA_CHANGED
         expected = bytes(5) + b"\xaa" * 3 + bytes(2 * SECTOR - 8) + b"\xaa" * SECTOR + bytes(SECTOR)
         assert path.read_bytes() == expected
         firmware.ram.write(buffer, bytes(SECTOR))
