@@ -49,6 +49,12 @@ def declare_lazy(parser: argparse.ArgumentParser) -> None:
         "--run", metavar="COMMAND",
         help="type this at the shell on the serial port, then ask the kernel what is left unaccepted, and end",
     )  # fmt: skip
+    parser.add_argument(
+        "--timeline", action="store_true", help="print what was accepted over virtual time too, by whom and by vCPU"
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE.svg", help="draw that, as .svg, or as .png with the 'report' extra"
+    )
 
 
 def declare_compare(parser: argparse.ArgumentParser) -> None:

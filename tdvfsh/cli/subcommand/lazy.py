@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
-from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text, range_object
@@ -20,6 +20,7 @@ from tdvfsh.units import human_size
 if TYPE_CHECKING:
     from tdvfsh.engine.introspect.fast_decompress import Shortcut
     from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
+    from tdvfsh.engine.runs.os_run import OsRun
 
 POLICIES: Final = ("lazy", "eager")
 _HEADS: Final = (
@@ -27,6 +28,7 @@ _HEADS: Final = (
 )  # fmt: skip
 _KERNEL_SAYS: Final = "kernel's Unaccepted"
 _SAID: Final = "kernel_says_unaccepted_bytes"
+_FORMS: Final = (".svg", ".png")
 _ASK: Final = "grep Unaccepted: /proc/meminfo"
 _ENDED_WELL: Final = re.compile("power off|reset|matched|input ended")
 _UNACCEPTED: Final = re.compile(rb"^Unaccepted: +(\d+) kB", re.M)
@@ -40,11 +42,15 @@ def run_lazy(arguments: Arguments) -> int:
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
     from tdvfsh.engine.virtio.parts import VirtioParts
+    from tdvfsh.report.accepts_over_time import timeline_lines
 
     memories = arguments.axis("memory") or ["2G"]
     accepts = arguments.axis("accept") or ["512M"]
     cases = list(product(memories, accepts, POLICIES))
-    until, command = until_pattern(arguments), arguments.optional("run")
+    until, command, plot = until_pattern(arguments), arguments.optional("run"), arguments.optional("output")
+    if plot is not None and not plot.lower().endswith(_FORMS):
+        raise UsageError(f"-o {plot}: a plot is an {' or '.join(_FORMS)} file")
+    timelines: list[tuple[str, OsRun]] = []
     rows: list[dict[str, Any]] = []
     shortcuts: list[Shortcut] = []
     ended_well = True
@@ -68,6 +74,8 @@ def run_lazy(arguments: Arguments) -> int:
             rows.append(
                 _data(memory, accept, policy, result, console if command is not None else None)
             )  # and not the result, which keeps the guest's memory
+            if result.os_run is not None:
+                timelines.append((f"{memory}, {accept} at boot, accept_memory={policy}", result.os_run))
             if result.shortcut is not None:
                 shortcuts.append(result.shortcut)
             ended_well = ended_well and result.os_run is not None and result.os_run.succeeded
@@ -78,7 +86,22 @@ def run_lazy(arguments: Arguments) -> int:
         heads = _HEADS if command is None else (*_HEADS[:6], _KERNEL_SAYS, *_HEADS[6:])
         aligned = "   >>>>>" if command is None else "   >>>>>>"
         print_lines(table_lines([heads, *map(_cells, rows)], aligned) + _shortcut_lines(shortcuts))
+        for title, run in timelines if arguments.flag("timeline") else ():
+            print_lines(["", title, *timeline_lines(run)])
+    if plot is not None:
+        _write_plot(plot, timelines)
+        print_notes([f"tdvfsh: {plot}: what the kernel accepted over time, {len(timelines)} runs"])
     return 0 if ended_well else 1
+
+
+def _write_plot(path: str, timelines: list[tuple[str, OsRun]]) -> None:
+    from tdvfsh.sweep.drawing.accepts_drawing import AcceptPanel, accepts_drawing
+    from tdvfsh.sweep.drawing.png import to_png
+    from tdvfsh.sweep.drawing.svg import to_svg
+    from tdvfsh.whole_file import write_whole
+
+    drawing = accepts_drawing([AcceptPanel(title, run) for title, run in timelines])
+    write_whole(path, to_png(drawing) if path.lower().endswith(".png") else to_svg(drawing).encode())
 
 
 def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
@@ -94,6 +117,7 @@ def _shortcut_lines(shortcuts: list[Shortcut]) -> list[str]:
 def _data(
     memory: str, accept: str, policy: str, result: CpuBootResult, console: bytearray | None = None
 ) -> dict[str, Any]:
+    from tdvfsh.report.accepts_over_time import timeline_list
     from tdvfsh.report.boots.os_run_text import os_run_dict
     from tdvfsh.report.boots.shortcut_text import shortcut_dict
 
@@ -115,6 +139,7 @@ def _data(
         found["shortcut"] = shortcut_dict(result.shortcut)
     if result.os_run is not None:
         found["os"] = os_run_dict(result)
+        found["timeline"] = timeline_list(result.os_run)
     return found
 
 

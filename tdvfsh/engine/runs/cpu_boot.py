@@ -184,6 +184,10 @@ class CpuBoot(RunObserver):
             counts=firmware.board.counts,
             violation=error.violation if isinstance(error, GuestStopped) else None,
             vcpus=firmware.board.vcpus.running,
+            moments=tuple(
+                moment._replace(milliseconds=moment.milliseconds - before.clock_ns // 1_000_000)
+                for moment in firmware.board.page_accepts.moments
+            ),
         )
         return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
 

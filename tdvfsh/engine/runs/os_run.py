@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
-from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor, AcceptTally
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.cost import NO_TIME, Modelled
@@ -123,6 +123,7 @@ class OsRun:
         counts: How often the guest left for the module, the VMM and devices.
         violation: What it touched, if it was stopped for that.
         vcpus: How many vCPUs had been started in the end.
+        moments: What it accepted, by time; milliseconds count from its first instruction.
     """
 
     ending: str
@@ -140,6 +141,7 @@ class OsRun:
     counts: Mapping[str, int]
     violation: Violation | None = None
     vcpus: int = 1
+    moments: tuple[AcceptMoment, ...] = ()
 
     def __repr__(self) -> str:
         return f"<OsRun {self.ending}: {' '.join(self.why.split())}>"

@@ -32,6 +32,20 @@ class Acceptor(NamedTuple):
     vcpu: int = 0
 
 
+class AcceptMoment(NamedTuple):
+    """What one acceptor accepted within a millisecond.
+
+    Attributes:
+        milliseconds: Virtual time since the TD was built.
+        acceptor: Who.
+        accepted_bytes: How much.
+    """
+
+    milliseconds: int
+    acceptor: Acceptor
+    accepted_bytes: int
+
+
 @dataclass(slots=True)
 class AcceptTally:
     """Accepts of one acceptor.
@@ -76,6 +90,7 @@ class PageAccepts:
     Attributes:
         drop: Number of a call, from 1, that is answered as done and does nothing: a lie, to see that it is found out.
         tallies: What each acceptor accepted, in the order in which they began.
+        moments: What was accepted, by time.
         called: Called after each call with its raw RCX and RAX.
     """
 
@@ -87,6 +102,7 @@ class PageAccepts:
         self._calls = 0
         self._last: PageAccept | None = None
         self.tallies: dict[Acceptor, AcceptTally] = {}
+        self.moments: list[AcceptMoment] = []
         self.called: Callable[[int, int], None] | None = None
 
     def accept(self, rcx: int) -> int:
@@ -116,11 +132,22 @@ class PageAccepts:
         call.ns = took.likely
         acceptor = self._caller()
         self.tallies.setdefault(acceptor, AcceptTally()).add(call)
+        self._note(acceptor, call.accepted_bytes)
         self._write(acceptor, rcx, call, result.status)
         self._td.spend(took)
         if self.called is not None:
             self.called(rcx, result.status)
         return result.status
+
+    def _note(self, acceptor: Acceptor, accepted_bytes: int) -> None:
+        """Neighbours of one millisecond and one acceptor are one."""
+        if not accepted_bytes:
+            return
+        now, moments = self._td.clock.now_ns // 1_000_000, self.moments
+        if moments and moments[-1][:2] == (now, acceptor):
+            moments[-1] = AcceptMoment(now, acceptor, moments[-1].accepted_bytes + accepted_bytes)
+        else:
+            moments.append(AcceptMoment(now, acceptor, accepted_bytes))
 
     def _write(self, acceptor: Acceptor, rcx: int, call: AcceptTally, status: int) -> None:
         last, trace = self._last, self._trace

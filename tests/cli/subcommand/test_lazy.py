@@ -15,6 +15,7 @@ from tdvfsh.engine.introspect.fast_decompress import Shortcut
 from tdvfsh.engine.runs import cpu_boot as engine_boot
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import SystemOptions
+from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor
 from tdvfsh.images.make import make_kernel
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
@@ -105,6 +106,44 @@ def test_the_shortcut_is_named_with_how_many_runs_took_it(
     assert [row["shortcut"]["taken"] for row in check_json(capsys.readouterr().out)["runs"]] == [True, True]
     assert main(["lazy", kernel]) == 0
     assert "shortcut" not in capsys.readouterr().out
+
+
+def test_what_was_accepted_over_time_is_told_by_caller_and_vcpu_as_table_and_drawing(
+    kernel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = Acceptor("kernel, memblock", 0), Acceptor("kernel, page allocator", 1)
+    moments = (AcceptMoment(0, first, MIB), AcceptMoment(100, second, 2 * MIB), AcceptMoment(900, second, 4 * MIB))
+
+    def ran(options: TdOptions, files: BootFiles, **more: object) -> CpuBootResult:
+        made = result()
+        assert made.os_run is not None
+        return replace(made, os_run=replace(made.os_run, moments=moments, virtual_seconds=1.2))
+
+    importlib.import_module("tdvfsh.cli.subcommand.cpu_boot")
+    monkeypatch.setattr(engine_boot, "boot_on_cpu", ran)
+    drawing = tmp_path / "lazy.svg"
+    assert main(["lazy", kernel, "--timeline", "-o", str(drawing)]) == 0
+    shown = capsys.readouterr().out
+    heads, *rows = [" ".join(line.split()) for line in shown.split("accept_memory=lazy\n")[1].splitlines()][:12]
+    assert heads == "after memblock, vCPU 0 page allocator, vCPU 1 together left"
+    assert [row.split(" s ")[0] for row in rows[:2]] == ["0.07", "0.15"]  # nothing was accepted between
+    assert rows[0].startswith("0.07 s 1 MiB 0 B 1 MiB")
+    assert "0.90 s 1 MiB 6 MiB 7 MiB" in " ".join(rows)
+    assert "1.20 s 1 MiB 6 MiB 7 MiB" in " ".join(rows)
+    text = drawing.read_text()
+    assert text.count("memblock, vCPU 0: 1 MiB after") > 100
+    assert "page allocator, vCPU 1: 6 MiB after 0.90 s" in text
+    assert main(["lazy", kernel, "--json"]) == 0
+    (row, _) = check_json(capsys.readouterr().out)["runs"]
+    assert row["timeline"][2] == {"milliseconds": 900, "by": "kernel, page allocator", "vcpu": 1, "bytes": 4 * MIB}
+
+
+def test_a_plot_of_no_form_is_refused_before_anything_runs(
+    kernel: str, runs: list[tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lazy", kernel, "-o", "plot.gif"]) == 2
+    assert "-o plot.gif: a plot is an .svg or .png file" in capsys.readouterr().err
+    assert not runs
 
 
 @pytest.mark.parametrize(
