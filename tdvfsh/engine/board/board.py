@@ -125,6 +125,7 @@ class Board:
         self._starts = VcpuStarts(self.cpu, self.vcpus)
         self.page_accepts = PageAccepts(td, trace, self._acceptor)
         bits = _TD_ADDRESS_BITS if td.is_td else max(_VM_ADDRESS_BITS, (td.ram.end - 1).bit_length())
+        self._address_bits = bits
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td, bits)
         first, ports = vcpus[0].td, self.devices.ports
         self.terminals = Terminals(self.devices.serial, typed, self._now)
@@ -187,6 +188,9 @@ class Board:
         self._guest.is_linux = is_linux
         self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
         self.cpu.store_plainly()
+        if not self.td.is_td:
+            for each in self.vcpus.all:
+                each.td.msrs.take_memory_type_ranges(self.td.ram.low.end, self._address_bits)
         self._preemption.begin()
 
     def power_on(self, begin: Callable[[int], bytes]) -> int:

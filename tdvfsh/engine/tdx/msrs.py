@@ -80,6 +80,11 @@ class TdMsrs:
         self._range_capabilities = memory_type_ranges.capabilities()
         self._stored |= memory_type_ranges.after_reset()
 
+    def take_memory_type_ranges(self, low_memory_end: int, address_bits: int) -> None:
+        """Let the vCPU be one of a plain VM whose firmware has set up the MTRRs, as OVMF does."""
+        self._range_capabilities = memory_type_ranges.capabilities()
+        self._stored |= memory_type_ranges.as_ovmf_leaves_them(low_memory_end, address_bits)
+
     def owner(self, msr: int) -> Owner:
         """The part that handles a register."""
         if msr in _PROCESSORS:
