@@ -267,6 +267,11 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
         "--resume", metavar="FILE",
         help="continue a machine that --save wrote, with its firmware, kernel and disks",
     )  # fmt: skip
+    parser.add_argument(
+        "--nvram", metavar="FILE",
+        help="with --no-td: keep the firmware's variable store in FILE, as QEMU's second pflash does; it is made where "
+        "it is missing",
+    )  # fmt: skip
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines, which 'report' draws")
     parser.add_argument(
         "--quote-key", metavar="FILE",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tdvfsh.engine.console.serial_input import SerialInput
     from tdvfsh.engine.firmware.image import FirmwareImage
     from tdvfsh.engine.firmware.run import FirmwareRun
+    from tdvfsh.engine.firmware.variable_store import VariableStoreFile
     from tdvfsh.loaders.files import BootFiles
     from tdvfsh.machine.options import TdOptions
 
@@ -126,18 +127,38 @@ def _run(arguments: Arguments) -> int:
     from tdvfsh.cli.saved_machine import machine_words
     from tdvfsh.engine.firmware.image import open_firmware
 
+    nvram = arguments.optional("nvram")
     with (
         machine_words(arguments) as words,
         files_to_boot(words.kernel, words.initrds, words.cmdline) as files,
         open_firmware(words.firmware) as image,
         debugging(arguments) as debug,
     ):
-        return debug.repeated(lambda: _run_once(arguments, words, files, image, debug))
+        refused = "" if nvram is None else "the run changes its --nvram file"
+        store = None if nvram is None else _variable_store(nvram, image, words.options, arguments)
+        try:
+            return debug.repeated(lambda: _run_once(arguments, words, files, image, debug, store), refused)
+        finally:
+            if store is not None:
+                store.save()
+
+
+def _variable_store(path: str, image: FirmwareImage, options: TdOptions, arguments: Arguments) -> VariableStoreFile:
+    """The variable store of a plain VM; raises UsageError, FormatError and HostError."""
+    from tdvfsh.engine.firmware.variable_store import VariableStoreFile
+
+    if options.td:
+        raise UsageError("--nvram: a TD's firmware has no flash to write to; its variables go with the run")
+    for name in ("save", "resume"):
+        if arguments.optional(name) is not None:
+            raise UsageError(f"--nvram: not with --{name}")
+    return VariableStoreFile(path, image)
 
 
 def _run_once(
-    arguments: Arguments, words: MachineWords, files: BootFiles | None, image: FirmwareImage, debug: Debugging
-) -> int:
+    arguments: Arguments, words: MachineWords, files: BootFiles | None, image: FirmwareImage, debug: Debugging,
+    store: VariableStoreFile | None,
+) -> int:  # fmt: skip
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
@@ -181,6 +202,7 @@ def _run_once(
                 virtio=virtio,
                 keep=save_to is not None,
                 saved=words.saved,
+                flash=None if store is None else store.flash,
             ) as run,
         ):
             debug.attach_to_firmware(run)

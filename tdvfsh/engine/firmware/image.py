@@ -108,9 +108,10 @@ def _is_code(data: memoryview, name: str) -> bool:
         return False
 
 
-def layout_of_plain_vm(image: FirmwareImage) -> FirmwareLayout:
-    """The whole file below 4 GiB."""
-    return FirmwareLayout((AddressSpan(image.base, _TOP),), ((image.base, memoryview(image.data)),))
+def layout_of_plain_vm(image: FirmwareImage, in_flash: int = 0) -> FirmwareLayout:
+    """The whole file below 4 GiB, but for ``in_flash`` bytes at its beginning, which a flash chip holds."""
+    start = image.base + in_flash
+    return FirmwareLayout((AddressSpan(start, _TOP),), ((start, memoryview(image.data)[in_flash:]),))
 
 
 def layout_of_td(image: FirmwareImage, ram: RamLayout) -> FirmwareLayout:

@@ -16,6 +16,7 @@ from tdvfsh.engine.board.limit import RunLimit, check_count
 from tdvfsh.engine.board.virtio import plug_virtio
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
+from tdvfsh.engine.devices.flash import Flash
 from tdvfsh.engine.errors import EngineError, GuestStopped
 from tdvfsh.engine.firmware.boot_services import (
     BootService,
@@ -127,6 +128,7 @@ class FirmwareRun:
         virtio: Virtio devices.
         keep: Whether the machine is to be saved where the run ends: it runs on to the end of a stop then.
         saved: A machine to continue, which was saved of a run with the same arguments; None to begin at reset.
+        flash: Holds the firmware's variable store, in a plain VM; None for one that is read-only, as QEMU's -bios.
 
     Attributes:
         td: The trust domain or plain VM.
@@ -167,6 +169,7 @@ class FirmwareRun:
         virtio: VirtioParts = NO_PARTS,
         keep: bool = False,
         saved: OpenedMachine | None = None,
+        flash: Flash | None = None,
     ) -> None:
         self.image = image
         self.disks = virtio.disks
@@ -176,7 +179,8 @@ class FirmwareRun:
         self._matched: ConsoleMatched | None = None
         self._add_order = add_order
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
-        layout = layout_of_td(image, ram) if options.td else layout_of_plain_vm(image)
+        in_flash = 0 if flash is None else len(flash.data)
+        layout = layout_of_td(image, ram) if options.td else layout_of_plain_vm(image, in_flash)
         self.layout = layout
         cost, host_page_size = host_of(options)
         self.td = td = TrustDomain(
@@ -212,6 +216,8 @@ class FirmwareRun:
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
+        if flash is not None:
+            self.board.devices.memory.attach(image.base, in_flash, "flash", flash)
         self._virtio_console = virtio.console
         if virtio.console is not None:
             virtio = replace(virtio, console=_Shown(virtio.console, self._put))
