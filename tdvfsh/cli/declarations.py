@@ -301,6 +301,10 @@ def _add_disks(parser: argparse.ArgumentParser, commit: bool = True) -> None:
             "--share", metavar="FOLDER[,rw]",
             help="a folder that Linux mounts by 'mount -t virtiofs share /mnt': read-only, or with ,rw written to",
         )  # fmt: skip
+        parser.add_argument(
+            "--net", choices=("user",),
+            help="a virtio network card with DHCP, whose gateway 10.0.2.2 is the host's loopback (default none)",
+        )  # fmt: skip
 
 
 def declare_firmware_record(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging
 from tdvfsh.cli.drives import Drives
 from tdvfsh.engine.runs.os_run import SystemConsole
+from tdvfsh.engine.virtio.network.user_network import UserNetwork
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.errors import UsageError
@@ -24,6 +25,7 @@ def given_virtio(arguments: Arguments) -> list[tuple[bool, str]]:
         (arguments.flag("rng"), "--rng"),
         (arguments.flag("virtio_console"), "--virtio-console"),
         (arguments.optional("share") is not None, "--share"),
+        (arguments.optional("net") is not None, "--net"),
     ]
 
 
@@ -50,10 +52,23 @@ def virtio_parts(
     """
     console = SystemConsole(output, until) if arguments.flag("virtio_console") else None
     share = arguments.optional("share")
-    with nullcontext() if share is None else _shared_folder(share) as folder:
+    net = arguments.optional("net")
+    with (
+        nullcontext() if share is None else _shared_folder(share) as folder,
+        nullcontext() if net is None else UserNetwork() as network,
+    ):
         if folder is not None and folder.writable:
             debug.repeats_not("the guest writes into its --share folder")
-        yield VirtioParts(drives.drives, arguments.flag("rng"), console, folder)
+        if network is not None:
+            debug.repeats_not("what --net brings is not the same again")
+        yield VirtioParts(drives.drives, arguments.flag("rng"), console, folder, network)
+
+
+def refuse_unsaved(arguments: Arguments) -> None:
+    """Reject devices that a file of a machine cannot hold, as what they show is the host's."""
+    for name in ("share", "net"):
+        if arguments.optional(name) is not None:
+            raise UsageError(f"--{name}: a machine with it cannot be saved or resumed")
 
 
 def _shared_folder(text: str) -> SharedFolder:

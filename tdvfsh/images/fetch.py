@@ -92,13 +92,15 @@ def fetch(
 
 
 def fetched(name: str) -> FetchedImage | None:
-    """An image that is in the cache and intact; None where it is not, or is damaged."""
+    """An image that is in the cache and intact; None where it is not, is damaged, or lacks a file."""
     entry = find_entry(name)
     try:
         manifest = cache.load(entry.name)
     except DamagedEntryError:
         return None
     if manifest is None or (entry.made and manifest.version != RECIPE_VERSION):
+        return None
+    if any(member.role not in manifest.files for member in entry.members):
         return None
     return _image(entry.name, manifest)
 

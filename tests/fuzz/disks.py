@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.virtio.block import BlockDevice
 from tdvfsh.engine.virtio.console import ConsoleDevice
 from tdvfsh.engine.virtio.device import VirtioDevice
+from tdvfsh.engine.virtio.network.device import NetworkDevice
+from tdvfsh.engine.virtio.network.packets import refusal
 from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.engine.virtio.transport import EVENT_INDEX, INDIRECT
@@ -19,6 +21,7 @@ from tdvfsh.errors import TdvfshError
 from tests.engine.storage.qcow2_file import CLUSTER, qcow2
 from tests.engine.virtio.disk import MemoryDisk
 from tests.engine.virtio.driver import DATA, NEXT_QUEUE, TABLE, Driver
+from tests.engine.virtio.network import frames
 
 _REGISTERS = (0, 8, 12, 16, 20, 22, 24, 26, 28, 32, 36, 40, 44, 48, 52)
 _TABLE_SIZE = 16 * 8
@@ -43,7 +46,7 @@ def virtqueue(data: bytes) -> None:
 
 def _driven(data: bytes, choice: int, device: VirtioDevice, missing: Counter[str]) -> None:
     driver = Driver(device, missing, is_td=bool(choice & 1))
-    if isinstance(device, ConsoleDevice):
+    if isinstance(device, (ConsoleDevice, NetworkDevice)):
         device.driver = driver.function
     driver.start(INDIRECT | EVENT_INDEX if choice & 2 else 0)
     queue = (choice >> 4) % device.queues
@@ -70,11 +73,27 @@ def _driven(data: bytes, choice: int, device: VirtioDevice, missing: Counter[str
 def _device(number: int, disk: MemoryDisk, missing: Counter[str], stack: ExitStack) -> VirtioDevice:
     if number == 1:
         return ConsoleDevice(_Unseen())
+    if number == 3:
+        return NetworkDevice(_Echo(), missing)
     if number == 2:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         Path(folder, "file").write_bytes(b"contents")
         return ShareDevice(stack.enter_context(SharedFolder(folder, writable=True)), missing)
     return BlockDevice(disk, b"fuzz", missing)
+
+
+class _Echo:
+    """A network on which each frame comes back."""
+
+    def __init__(self) -> None:
+        self.frames: deque[bytes] = deque()
+
+    def send(self, frame: bytes) -> None:
+        assert refusal(frame) is None
+        self.frames.append(frame)
+
+    def poll(self, seconds: float) -> bool:
+        return False
 
 
 class _Unseen:
@@ -87,7 +106,7 @@ class _Unseen:
 
 
 def virtqueues() -> list[bytes]:
-    """Requests that are carried out, by the table and by an indirect one, both queues of a console, and files."""
+    """Requests that are carried out: of a disk, also by an indirect table, of a console, of files, and frames."""
     header = struct.pack("<IIQ", 0, 0, 5)
     chain = struct.pack("<QIHHQIHHQIHH", DATA, 16, 1, 1, DATA + 64, 512, 3, 2, DATA + 1024, 1, 2, 0)
     indirect = struct.pack("<QIHH", DATA + 16, 48, 4, 0)
@@ -96,6 +115,8 @@ def virtqueues() -> list[bytes]:
         bytes((2,)) + indirect.ljust(_TABLE_SIZE, b"\0") + header + chain,
         bytes((1,)) + chain.ljust(_TABLE_SIZE, b"\0") + header + bytes((0x80, 0, 0, 0, 0, 0)) * 4,
         bytes((0x04,)) + struct.pack("<QIHH", DATA + 64, 100, 2, 0).ljust(_TABLE_SIZE, b"\0") + header,
+        *(bytes((0x1C,)) + _frame(frame) for frame in (frames.echo(1), frames.udp(53, bytes(20)))),
+        bytes((0x0C,)) + struct.pack("<QIHH", DATA + 64, 1600, 2, 0).ljust(_TABLE_SIZE, b"\0") + header,
         *(bytes((0x18,)) + _message(number, body) for number, body in _MESSAGES),
         bytes((0x14,)) + struct.pack("<QIHH", DATA, 16, 0, 0).ljust(_TABLE_SIZE, b"\0") + header,
     ]
@@ -116,6 +137,10 @@ def _message(number: int, body: bytes) -> bytes:
     request = struct.pack("<IIQQIIIHH", 40 + len(body), number, 1, 1, 0, 0, 0, 0, 0) + body
     table = struct.pack("<QIHHQIHH", DATA, len(request), 1, 1, DATA + 0x1000, 4096, 2, 0)
     return table.ljust(_TABLE_SIZE, b"\0") + request
+
+
+def _frame(frame: bytes) -> bytes:
+    return struct.pack("<QIHH", DATA, 12 + len(frame), 0, 0).ljust(_TABLE_SIZE, b"\0") + bytes(12) + frame
 
 
 def qcow2_image(data: bytes) -> None:

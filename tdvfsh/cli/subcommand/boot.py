@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tdvfsh.boots.explanation import Cures
 
 _ONLY_REAL_CODE: Final = (
-    "grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions", "nvram", "share",
+    "grub", "until", "drop_accept", "time_limit", "gdb", "trace_instructions", "nvram", "share", "net",
 )  # fmt: skip
 _ONLY_REAL_CODE_FLAGS: Final = ("through_os", "console", "fast_decompress", "commit", "rng", "virtio_console")
 

@@ -164,7 +164,7 @@ def _run_once(
     from tdvfsh.cli.run_limits import time_limit, until_pattern
     from tdvfsh.cli.saved_machine import can_be_saved, save
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
-    from tdvfsh.cli.virtio import virtio_parts
+    from tdvfsh.cli.virtio import refuse_unsaved, virtio_parts
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
     from tdvfsh.engine.firmware.run import FirmwareRun
@@ -174,6 +174,8 @@ def _run_once(
 
     options, until, seconds = words.options, until_pattern(arguments), time_limit(arguments)
     save_to = arguments.optional("save")
+    if save_to is not None or words.saved is not None:
+        refuse_unsaved(arguments)
     out = sys.stderr if arguments.flag("json") else sys.stdout  # standard output is for machines then
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
     nothing: SerialInput = LinesAtPrompts("")

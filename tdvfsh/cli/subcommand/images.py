@@ -141,6 +141,10 @@ def _make(arguments: Arguments) -> int:
     return 0
 
 
+_MODULES: Final = ("block", "rng", "failover", "net-failover", "net")
+"""Modules of the disk's kernel, in the order in which they are loaded."""
+
+
 def _make_disk(output: Path, initrd: str | None, full: bool) -> int:
     """A disk of packages, which are fetched first."""
     from tdvfsh.cli.files import fetch_with
@@ -152,7 +156,8 @@ def _make_disk(output: Path, initrd: str | None, full: bool) -> int:
     with unpack_progress() as progress:
         fetch = fetch_with(progress)
         kernel, busybox, grub = (fetch(find_entry(name)).files for name in ("disk-kernel-6.12", "busybox", "grub-2.12"))
-    parts = DiskParts(kernel["kernel"], (kernel["module-block"], kernel["module-rng"]), busybox["tool"], grub["efi"])
+    modules = tuple(kernel[f"module-{name}"] for name in _MODULES)
+    parts = DiskParts(kernel["kernel"], modules, busybox["tool"], grub["efi"])
     return make_disk(output, parts, None if initrd is None else Path(initrd), DebianRoot() if full else BusyboxRoot())
 
 

@@ -38,6 +38,7 @@ from tdvfsh.engine.tdx.page_accepts import Acceptor, PageAccepts
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import Violation
+from tdvfsh.engine.virtio.network.device import NetworkDevice
 from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
@@ -83,6 +84,7 @@ class Board:
         page_accepts: What guest code accepts.
         console: Takes each byte that the serial port sends; None where they are dropped.
         date: Returns the virtual date and time.
+        network: A network device, to which the host sends; None for no such device.
         terminals: The devices that can be typed at.
         stops: Stops that were answered so far.
         on_demand: Devices of a plain VM that were mapped when they were touched.
@@ -113,7 +115,7 @@ class Board:
         self.spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
         self.devices = Devices(bus, self._sent, host.date, self.clock.poll, self.clock.access, cmos)
-        apics = [LocalApic(number, self._now, CYCLES_PER_NANOSECOND, bus) for number in range(td.vcpus)]
+        apics = [LocalApic(number, self.now, CYCLES_PER_NANOSECOND, bus) for number in range(td.vcpus)]
         for apic in apics:
             apic.ended = self.devices.io_apic.ended
         vcpus = [
@@ -128,7 +130,8 @@ class Board:
         self._address_bits = bits
         cpuid = TdCpuid(NativeCpuid(self.cpu.model), td.vcpus, CYCLES_PER_NANOSECOND, td.is_td, bits)
         first, ports = vcpus[0].td, self.devices.ports
-        self.terminals = Terminals(self.devices.serial, typed, self._now)
+        self.network: NetworkDevice | None = None
+        self.terminals = Terminals(self.devices.serial, typed, self.now)
         self.vmm = Vmm(td, first, state, cpuid, ports, self.devices, self._wait, hardware.converted)
         ram = self.ram
         self.module = TdxModule(td, first, state, ram.read_physical, ram.write_physical, self._accept, self.vmm.vmcall)
@@ -142,7 +145,7 @@ class Board:
         """End the processor's timer; memory stays as it is."""
         self._hardware.close()
 
-    def _now(self) -> int:
+    def now(self) -> int:
         """Virtual nanoseconds."""
         return self.clock.now_ns
 
@@ -308,7 +311,10 @@ class Board:
             self.console(byte)
 
     def _idle(self, until: int | None) -> int | None:
-        """All wait: what is typed meanwhile arrives."""
+        """All wait: what is typed or sent meanwhile arrives."""
+        if self.network is not None:
+            self.check_limit()
+            until = self.network.idle(self.clock.now_ns, until)
         if not self.terminals.awaited:
             return until
         self.check_limit()
@@ -408,6 +414,8 @@ class Board:
         self.stops += 1
         if not self.stops % _LOOK_FOR_INPUT:
             self.terminals.receive()
+            if self.network is not None:
+                self.network.poll()
         self.vcpus.settle()
         self._interrupt()
 

@@ -12,6 +12,7 @@ from tdvfsh.engine.virtio.block import block_devices
 from tdvfsh.engine.virtio.console import ConsoleDevice
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.entropy import EntropyDevice
+from tdvfsh.engine.virtio.network.device import NetworkDevice
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.transport import VirtioFunction
@@ -32,6 +33,9 @@ def _devices(board: Board, parts: VirtioParts) -> list[VirtioDevice]:
     if parts.share is not None:
         parts.share.now = partial(_nanoseconds, board)
         devices.append(ShareDevice(parts.share, board.devices.missing))
+    if parts.network is not None:
+        parts.network.now = board.now
+        devices.append(NetworkDevice(parts.network, board.devices.missing))
     return devices
 
 
@@ -63,4 +67,7 @@ def plug_virtio(board: Board, parts: VirtioParts) -> list[int]:
         if isinstance(device, ConsoleDevice):
             device.driver = function
             board.terminals.add(device)
+        if isinstance(device, NetworkDevice):
+            device.driver = function
+            board.network = device
     return numbers

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tdvfsh.engine.virtio.console import ConsoleOutput
+from tdvfsh.engine.virtio.network.user_network import UserNetwork
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.disk import Disk
@@ -20,12 +21,14 @@ class VirtioParts:
         entropy: Whether there is an entropy device.
         console: Takes what a console's port sends; None for no console.
         share: The folder of a file system device; None for no such device.
+        network: What a network device is connected to; None for no such device.
     """
 
     disks: Sequence[Disk] = ()
     entropy: bool = False
     console: ConsoleOutput | None = None
     share: SharedFolder | None = None
+    network: UserNetwork | None = None
 
 
 NO_PARTS: Final = VirtioParts()

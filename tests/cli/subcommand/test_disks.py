@@ -43,6 +43,8 @@ def run(tmp_path: Path, *words: str) -> int:
         (("--share", "none"), 2, "none: no such file"),
         (("--share", "{disk}"), 1, "not a folder"),
         (("--share", ",rw"), 2, "names no folder"),
+        (("--share", "{folder}", "--save", "{folder}/m"), 2, "--share: a machine with it cannot be saved"),
+        (("--net", "user", "--save", "{folder}/m"), 2, "--net: a machine with it cannot be saved"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_disk_is_refused_in_one_line(

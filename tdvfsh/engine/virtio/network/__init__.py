@@ -1,0 +1,1 @@
+"""The network device, and a user-mode network that reaches the host's loopback only."""
