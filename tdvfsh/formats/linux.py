@@ -24,7 +24,6 @@ from tdvfsh.formats.linux_layout import (
 )
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.parse import PeImage, parse_pe
-from tdvfsh.formats.records import read_record
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
@@ -211,7 +210,7 @@ def _fields(path: str, head: bytes) -> dict[str, int]:
     """The header's numbers as a loader of that protocol version sees them."""
     if len(head) < HEADER_MAGIC_OFFSET + 6 - SETUP_HEADER_OFFSET:
         raise FormatError(path, "the setup header is cut short", SETUP_HEADER_OFFSET + len(head))
-    fields: dict[str, int] = vars(read_record(SETUP_HEADER, head.ljust(SETUP_HEADER_SIZE, b"\0")))
+    fields: dict[str, int] = vars(SETUP_HEADER.read(head.ljust(SETUP_HEADER_SIZE, b"\0")))
     for name, since in FIELD_VERSIONS.items():
         if fields["version"] < since:
             fields[name] = 0

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from construct import Bytes, Int32ul, Int64ul, Struct
-
 from tdvfsh.errors import FormatError
+from tdvfsh.formats.header import U32, U64, Header, octets
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.records import read_record
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import PAGE_SIZE
@@ -27,16 +25,14 @@ TDVF_SIGNATURE: Final = b"TDVF"
 FOOTER_END: Final = 0x20
 """Bytes from the end of the GUIDed table to the end of the image (the reset vector's)."""
 
-DESCRIPTOR: Final = Struct(
-    "signature" / Bytes(4), "length" / Int32ul, "version" / Int32ul, "number_of_sections" / Int32ul
-)
-SECTION: Final = Struct(
-    "data_offset" / Int32ul,
-    "raw_data_size" / Int32ul,
-    "memory_address" / Int64ul,
-    "memory_data_size" / Int64ul,
-    "type" / Int32ul,
-    "attributes" / Int32ul,
+DESCRIPTOR: Final = Header(signature=octets(4), length=U32, version=U32, number_of_sections=U32)
+SECTION: Final = Header(
+    data_offset=U32,
+    raw_data_size=U32,
+    memory_address=U64,
+    memory_data_size=U64,
+    type=U32,
+    attributes=U32,
 )
 _DESCRIPTOR_SIZE: Final = 16
 _SECTION_SIZE: Final = 32
@@ -176,7 +172,7 @@ def parse_tdvf(view: Buffer | ByteSource, path: str, *, any_vmm: bool = False) -
     if found is None:
         raise FormatError(path, "no TDX metadata: the firmware does not support TDX")
     offset, found_by = found
-    header = DESCRIPTOR.parse(source.read(offset, _DESCRIPTOR_SIZE, "the TDX metadata"))
+    header = DESCRIPTOR.read(source.read(offset, _DESCRIPTOR_SIZE, "the TDX metadata"))
     count: int = header.number_of_sections
     if header.signature != TDVF_SIGNATURE:
         raise FormatError(path, "the TDX metadata does not begin with 'TDVF'", offset)
@@ -208,7 +204,7 @@ _WITHOUT_DATA: Final = (TdvfSectionType.TD_HOB, TdvfSectionType.TempMem)
 
 
 def _section(source: ByteSource, raw: bytes, offset: int, any_vmm: bool) -> TdvfSection:
-    fields = read_record(SECTION, raw)
+    fields = SECTION.read(raw)
     refuse = FormatError
     if fields.type not in (set(TdvfSectionType) if any_vmm else {*_WITH_DATA, *_WITHOUT_DATA}):
         why = "which the design guide does not have" if any_vmm else "which QEMU refuses"

@@ -92,10 +92,10 @@ def make_kernel(
     payload = list(_payload(SETUP_SIZE + PAYLOAD_OFFSET, stub_start, output_len))
     payload_end = payload[-1][0] + len(payload[-1][1])
     header = boot.SETUP_HEADER.build(
-        _setup_header(protocol, init_size, raw_end, stub_start, payload_end - SETUP_SIZE - PAYLOAD_OFFSET)
+        **_setup_header(protocol, init_size, raw_end, stub_start, payload_end - SETUP_SIZE - PAYLOAD_OFFSET)
     )
     pieces = [
-        (0, pe.DOS_HEADER.build({"e_magic": pe.IMAGE_DOS_SIGNATURE, "e_lfanew": _PE_OFFSET})),
+        (0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=_PE_OFFSET)),
         (0x38, _LINUX_PE_MAGIC.to_bytes(4, "little")),
         (_PE_OFFSET, _pe_headers(size, size_of_image, raw_end, data_start, stub_start, major_image_version)),
         (boot.SETUP_HEADER_OFFSET, header),
@@ -228,36 +228,31 @@ def _pe_headers(
     if size - raw_end >= _CERTIFICATE.size:
         directories[4] = (raw_end, size - raw_end)
     file_header = pe.FILE_HEADER.build(
-        {
-            "signature": pe.IMAGE_NT_SIGNATURE,
-            "machine": 0x8664,
-            "number_of_sections": len(sections),
-            "time_date_stamp": 0,
-            "pointer_to_symbol_table": 0,
-            "number_of_symbols": 1,
-            "size_of_optional_header": pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
-            "characteristics": 0x206,
-        }
+        signature=pe.IMAGE_NT_SIGNATURE,
+        machine=0x8664,
+        number_of_sections=len(sections),
+        time_date_stamp=0,
+        pointer_to_symbol_table=0,
+        number_of_symbols=1,
+        size_of_optional_header=pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
+        characteristics=0x206,
     )
     optional = pe.OPTIONAL_HEADER64.build(
-        dict.fromkeys((str(field.name) for field in pe.OPTIONAL_HEADER64.subcons), 0)
-        | {
-            "magic": pe.OPTIONAL_HDR64_MAGIC,
-            "major_linker_version": 2,
-            "minor_linker_version": 20,
-            "size_of_code": data_start - SETUP_SIZE,
-            "size_of_initialized_data": size_of_image - data_start,
-            "address_of_entry_point": stub_start + _ENTRY_IN_STUB,
-            "base_of_code": SETUP_SIZE,
-            "section_alignment": PAGE_SIZE,
-            "file_alignment": _FILE_ALIGNMENT,
-            "major_image_version": major_image_version,
-            "size_of_image": size_of_image,
-            "size_of_headers": PAGE_SIZE,
-            "subsystem": 10,
-            "dll_characteristics": 0x100,
-            "number_of_rva_and_sizes": _DIRECTORIES,
-        }
+        magic=pe.OPTIONAL_HDR64_MAGIC,
+        major_linker_version=2,
+        minor_linker_version=20,
+        size_of_code=data_start - SETUP_SIZE,
+        size_of_initialized_data=size_of_image - data_start,
+        address_of_entry_point=stub_start + _ENTRY_IN_STUB,
+        base_of_code=SETUP_SIZE,
+        section_alignment=PAGE_SIZE,
+        file_alignment=_FILE_ALIGNMENT,
+        major_image_version=major_image_version,
+        size_of_image=size_of_image,
+        size_of_headers=PAGE_SIZE,
+        subsystem=10,
+        dll_characteristics=0x100,
+        number_of_rva_and_sizes=_DIRECTORIES,
     )
     table = b"".join(
         pe.SECTION_HEADER.pack(name, virtual_size, address, raw_size, address, 0, 0, 0, 0, flags)

@@ -84,7 +84,7 @@ def _write(path: str | Path, sections: list[_Section]) -> None:
 
 
 def _pieces(sections: list[_Section], size_of_image: int) -> Iterator[tuple[int, bytes]]:
-    yield 0, pe.DOS_HEADER.build({"e_magic": pe.IMAGE_DOS_SIGNATURE, "e_lfanew": _PE_OFFSET})
+    yield 0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=_PE_OFFSET)
     yield _PE_OFFSET, _headers(sections, size_of_image)
     for section in sections:
         if section.data is not None:
@@ -99,32 +99,27 @@ def _pieces(sections: list[_Section], size_of_image: int) -> Iterator[tuple[int,
 
 def _headers(sections: list[_Section], size_of_image: int) -> bytes:
     file_header = pe.FILE_HEADER.build(
-        {
-            "signature": pe.IMAGE_NT_SIGNATURE,
-            "machine": 0x8664,
-            "number_of_sections": len(sections),
-            "time_date_stamp": 0,
-            "pointer_to_symbol_table": 0,
-            "number_of_symbols": 0,
-            "size_of_optional_header": pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
-            "characteristics": 0x22,
-        }
+        signature=pe.IMAGE_NT_SIGNATURE,
+        machine=0x8664,
+        number_of_sections=len(sections),
+        time_date_stamp=0,
+        pointer_to_symbol_table=0,
+        number_of_symbols=0,
+        size_of_optional_header=pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
+        characteristics=0x22,
     )
     optional = pe.OPTIONAL_HEADER64.build(
-        dict.fromkeys((str(field.name) for field in pe.OPTIONAL_HEADER64.subcons), 0)
-        | {
-            "magic": pe.OPTIONAL_HDR64_MAGIC,
-            "address_of_entry_point": sections[0].address,
-            "base_of_code": sections[0].address,
-            "image_base": IMAGE_BASE,
-            "section_alignment": PAGE_SIZE,
-            "file_alignment": _FILE_ALIGNMENT,
-            "size_of_image": size_of_image,
-            "size_of_headers": _HEADERS_SIZE,
-            "subsystem": 10,
-            "dll_characteristics": 0x160,
-            "number_of_rva_and_sizes": _DIRECTORIES,
-        }
+        magic=pe.OPTIONAL_HDR64_MAGIC,
+        address_of_entry_point=sections[0].address,
+        base_of_code=sections[0].address,
+        image_base=IMAGE_BASE,
+        section_alignment=PAGE_SIZE,
+        file_alignment=_FILE_ALIGNMENT,
+        size_of_image=size_of_image,
+        size_of_headers=_HEADERS_SIZE,
+        subsystem=10,
+        dll_characteristics=0x160,
+        number_of_rva_and_sizes=_DIRECTORIES,
     )
     table = b"".join(
         pe.SECTION_HEADER.pack(

@@ -35,12 +35,12 @@ def make_uki_of_stub(path: Path, stub: Path, kernel: Path, initrd: Path, cmdline
             (b".initrd", initrd_file.read_at(0, initrd_file.size)),
             (b".linux", kernel_file.read_at(0, kernel_file.size)),
         )
-    if len(image) < pe.DOS_HEADER.sizeof() or image[:2] != b"MZ":
+    if len(image) < pe.DOS_HEADER.size or image[:2] != b"MZ":
         raise FormatError(str(stub), "not a PE image")
     start = int.from_bytes(image[_E_LFANEW : _E_LFANEW + 4], "little")
-    header = pe.FILE_HEADER.parse(bytes(image[start:]))
-    optional_at = start + pe.FILE_HEADER.sizeof()
-    optional = pe.OPTIONAL_HEADER64.parse(bytes(image[optional_at:]))
+    header = pe.FILE_HEADER.read(image, start)
+    optional_at = start + pe.FILE_HEADER.size
+    optional = pe.OPTIONAL_HEADER64.read(image, optional_at)
     table = optional_at + header.size_of_optional_header
     first_new = table + header.number_of_sections * pe.SECTION_HEADER.size
     if first_new + len(contents) * pe.SECTION_HEADER.size > optional.size_of_headers:

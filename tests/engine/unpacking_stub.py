@@ -85,9 +85,9 @@ def write_kernel(
     assert isinstance(headers, PeImage)
     entry = headers.address_of_entry_point
     data[PAYLOAD : PAYLOAD + len(packed)] = packed
-    header = SETUP_HEADER.parse(bytes(data[SETUP_HEADER_OFFSET:]))
-    header["payload_length"] = len(packed)
-    built = SETUP_HEADER.build(header)
+    header = SETUP_HEADER.read(data, SETUP_HEADER_OFFSET)
+    header.payload_length = len(packed)
+    built = SETUP_HEADER.build(**vars(header))
     data[SETUP_HEADER_OFFSET : SETUP_HEADER_OFFSET + len(built)] = built
     code = program(Stub(entry, init_size))
     data[entry : entry + len(code)] = code

@@ -45,7 +45,7 @@ def build_pe(
         "size_of_optional_header": base_size + 8 * directory_count,
         "characteristics": 0x22,
     }
-    optional_fields = {str(field.name): 0 for field in optional_layout.subcons} | {
+    optional_fields = dict.fromkeys(optional_layout.names, 0) | {
         "magic": layout.OPTIONAL_HDR32_MAGIC if pe32 else layout.OPTIONAL_HDR64_MAGIC,
         "address_of_entry_point": 0x1000,
         "section_alignment": 0x1000,
@@ -61,8 +61,8 @@ def build_pe(
     optional_fields |= {name: value for name, value in fields.items() if name in optional_fields}
     table = [(directories or {}).get(index, (0, 0)) for index in range(directory_count)]
     headers = (
-        layout.FILE_HEADER.build(file_fields)
-        + optional_layout.build(optional_fields)
+        layout.FILE_HEADER.build(**file_fields)
+        + optional_layout.build(**optional_fields)
         + b"".join(layout.DATA_DIRECTORY.pack(*entry) for entry in table)
         + b"".join(
             layout.SECTION_HEADER.pack(
@@ -82,7 +82,7 @@ def build_pe(
     )
     image = bytearray(size)
     if dos:
-        image[:64] = layout.DOS_HEADER.build({"e_magic": layout.IMAGE_DOS_SIGNATURE, "e_lfanew": e_lfanew})
+        image[:64] = layout.DOS_HEADER.build(e_magic=layout.IMAGE_DOS_SIGNATURE, e_lfanew=e_lfanew)
     place(image, e_lfanew if dos else 0, headers)
     for section in sections:
         place(image, section.pointer, section.data)

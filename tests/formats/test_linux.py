@@ -39,7 +39,7 @@ def changed(data: bytes, offset: int, new: bytes) -> bytes:
 
 
 def test_layout_ends_where_protocol_2_15_ends() -> None:
-    assert SETUP_HEADER.sizeof() == SETUP_HEADER_SIZE == 0x26C - SETUP_HEADER_OFFSET
+    assert SETUP_HEADER.size == SETUP_HEADER_SIZE == 0x26C - SETUP_HEADER_OFFSET
 
 
 def test_fields_stand_at_the_offsets_of_the_boot_protocol() -> None:
@@ -57,7 +57,7 @@ def test_fields_stand_at_the_offsets_of_the_boot_protocol() -> None:
     for name, (offset, size) in places.items():
         raw = bytearray(SETUP_HEADER_SIZE)
         raw[offset - SETUP_HEADER_OFFSET : offset - SETUP_HEADER_OFFSET + size] = b"\xa5" * size
-        assert SETUP_HEADER.parse(raw)[name] == int.from_bytes(b"\xa5" * size, "little"), name
+        assert getattr(SETUP_HEADER.read(raw), name) == int.from_bytes(b"\xa5" * size, "little"), name
 
 
 def test_modern_kernel_has_all_its_fields(kernel_bytes: bytes) -> None:

@@ -44,14 +44,14 @@ def firmware(
 ) -> bytes:
     image = bytearray(SIZE)
     names = ("data_offset", "raw_data_size", "memory_address", "memory_data_size", "type", "attributes")
-    header = {
+    header: dict[str, int | bytes] = {
         "signature": b"TDVF",
         "length": 16 + 32 * len(sections),
         "version": 1,
         "number_of_sections": len(sections),
     }
-    metadata = DESCRIPTOR.build(header | fields)
-    metadata += b"".join(SECTION.build(dict(zip(names, section, strict=True))) for section in sections)
+    metadata = DESCRIPTOR.build(**(header | fields))
+    metadata += b"".join(SECTION.build(**dict(zip(names, section, strict=True))) for section in sections)
     image[DESCRIPTOR_OFFSET - 16 : DESCRIPTOR_OFFSET + len(metadata)] = TDX_METADATA_GUID.bytes_le + metadata
     end = SIZE - FOOTER_END
     if legacy:

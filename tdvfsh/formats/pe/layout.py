@@ -1,6 +1,6 @@
 """Binary layouts of PE/COFF and TE headers, for reading and for writing.
 
-Headers are declared with ``construct``; the section table and other arrays use ``struct``.
+What comes once is a :class:`Header`; the section table and other arrays use ``struct``.
 
 Source: Microsoft PE format specification; UEFI 2.10 section 2.1.1; edk2 MdePkg/Include/IndustryStandard/PeImage.h.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from construct import Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct
+from tdvfsh.formats.header import U8, U16, U32, U64, Header, padding
 
 IMAGE_DOS_SIGNATURE: Final = 0x5A4D  # "MZ"
 IMAGE_NT_SIGNATURE: Final = 0x00004550  # "PE\0\0"
@@ -32,87 +32,87 @@ DATA_DIRECTORY: Final = struct.Struct("<II")
 DEBUG_DIRECTORY_ENTRY: Final = struct.Struct("<IIHHIIII")
 """Characteristics, TimeDateStamp, MajorVersion, MinorVersion, Type, SizeOfData, RVA, FileOffset."""
 
-DOS_HEADER: Final = Struct("e_magic" / Int16ul, Padding(58), "e_lfanew" / Int32ul)
+DOS_HEADER: Final = Header(e_magic=U16, of_dos=padding(58), e_lfanew=U32)
 
-FILE_HEADER: Final = Struct(
-    "signature" / Int32ul,
-    "machine" / Int16ul,
-    "number_of_sections" / Int16ul,
-    "time_date_stamp" / Int32ul,
-    "pointer_to_symbol_table" / Int32ul,
-    "number_of_symbols" / Int32ul,
-    "size_of_optional_header" / Int16ul,
-    "characteristics" / Int16ul,
+FILE_HEADER: Final = Header(
+    signature=U32,
+    machine=U16,
+    number_of_sections=U16,
+    time_date_stamp=U32,
+    pointer_to_symbol_table=U32,
+    number_of_symbols=U32,
+    size_of_optional_header=U16,
+    characteristics=U16,
 )
 """IMAGE_FILE_HEADER with the signature in front of it."""
 
-_STANDARD: Final = (
-    "magic" / Int16ul,
-    "major_linker_version" / Int8ul,
-    "minor_linker_version" / Int8ul,
-    "size_of_code" / Int32ul,
-    "size_of_initialized_data" / Int32ul,
-    "size_of_uninitialized_data" / Int32ul,
-    "address_of_entry_point" / Int32ul,
-    "base_of_code" / Int32ul,
-)
-_WINDOWS: Final = (
-    "section_alignment" / Int32ul,
-    "file_alignment" / Int32ul,
-    "major_operating_system_version" / Int16ul,
-    "minor_operating_system_version" / Int16ul,
-    "major_image_version" / Int16ul,
-    "minor_image_version" / Int16ul,
-    "major_subsystem_version" / Int16ul,
-    "minor_subsystem_version" / Int16ul,
-    "win32_version_value" / Int32ul,
-    "size_of_image" / Int32ul,
-    "size_of_headers" / Int32ul,
-    "check_sum" / Int32ul,
-    "subsystem" / Int16ul,
-    "dll_characteristics" / Int16ul,
-)
+_STANDARD: Final = {
+    "magic": U16,
+    "major_linker_version": U8,
+    "minor_linker_version": U8,
+    "size_of_code": U32,
+    "size_of_initialized_data": U32,
+    "size_of_uninitialized_data": U32,
+    "address_of_entry_point": U32,
+    "base_of_code": U32,
+}
+_WINDOWS: Final = {
+    "section_alignment": U32,
+    "file_alignment": U32,
+    "major_operating_system_version": U16,
+    "minor_operating_system_version": U16,
+    "major_image_version": U16,
+    "minor_image_version": U16,
+    "major_subsystem_version": U16,
+    "minor_subsystem_version": U16,
+    "win32_version_value": U32,
+    "size_of_image": U32,
+    "size_of_headers": U32,
+    "check_sum": U32,
+    "subsystem": U16,
+    "dll_characteristics": U16,
+}
 
-OPTIONAL_HEADER32: Final = Struct(
-    *_STANDARD,
-    "base_of_data" / Int32ul,
-    "image_base" / Int32ul,
-    *_WINDOWS,
-    "size_of_stack_reserve" / Int32ul,
-    "size_of_stack_commit" / Int32ul,
-    "size_of_heap_reserve" / Int32ul,
-    "size_of_heap_commit" / Int32ul,
-    "loader_flags" / Int32ul,
-    "number_of_rva_and_sizes" / Int32ul,
+OPTIONAL_HEADER32: Final = Header(
+    **_STANDARD,
+    base_of_data=U32,
+    image_base=U32,
+    **_WINDOWS,
+    size_of_stack_reserve=U32,
+    size_of_stack_commit=U32,
+    size_of_heap_reserve=U32,
+    size_of_heap_commit=U32,
+    loader_flags=U32,
+    number_of_rva_and_sizes=U32,
 )
 """Without its data directories: 96 bytes."""
 
-OPTIONAL_HEADER64: Final = Struct(
-    *_STANDARD,
-    "image_base" / Int64ul,
-    *_WINDOWS,
-    "size_of_stack_reserve" / Int64ul,
-    "size_of_stack_commit" / Int64ul,
-    "size_of_heap_reserve" / Int64ul,
-    "size_of_heap_commit" / Int64ul,
-    "loader_flags" / Int32ul,
-    "number_of_rva_and_sizes" / Int32ul,
+OPTIONAL_HEADER64: Final = Header(
+    **_STANDARD,
+    image_base=U64,
+    **_WINDOWS,
+    size_of_stack_reserve=U64,
+    size_of_stack_commit=U64,
+    size_of_heap_reserve=U64,
+    size_of_heap_commit=U64,
+    loader_flags=U32,
+    number_of_rva_and_sizes=U32,
 )
 """Without its data directories: 112 bytes."""
 
-TE_HEADER: Final = Struct(
-    "signature" / Int16ul,
-    "machine" / Int16ul,
-    "number_of_sections" / Int8ul,
-    "subsystem" / Int8ul,
-    "stripped_size" / Int16ul,
-    "address_of_entry_point" / Int32ul,
-    "base_of_code" / Int32ul,
-    "image_base" / Int64ul,
-    "relocation_address" / Int32ul,
-    "relocation_size" / Int32ul,
-    "debug_address" / Int32ul,
-    "debug_size" / Int32ul,
+TE_HEADER: Final = Header(
+    signature=U16,
+    machine=U16,
+    number_of_sections=U8,
+    subsystem=U8,
+    stripped_size=U16,
+    address_of_entry_point=U32,
+    base_of_code=U32,
+    image_base=U64,
+    relocation_address=U32,
+    relocation_size=U32,
+    debug_address=U32,
+    debug_size=U32,
 )
 
 OPTIONAL_HEADER32_SIZE: Final = 96

@@ -55,7 +55,6 @@ from tdvfsh.formats.pe.layout import (
     TE_HEADER_SIZE,
     TE_IMAGE_HEADER_SIGNATURE,
 )
-from tdvfsh.formats.records import read_record
 from tdvfsh.formats.text import printable
 from tdvfsh.uefi.status import EfiStatus
 
@@ -156,8 +155,8 @@ def _parse_pe(source: ByteSource, header: bytes, header_offset: int) -> PeImage:
         layout, base_size = OPTIONAL_HEADER64, OPTIONAL_HEADER64_SIZE
     else:
         raise _RejectedError(ImageError.INVALID_MACHINE_TYPE, f"the optional header's magic is {magic:#x}")
-    file_header = read_record(FILE_HEADER, header)
-    optional = read_record(layout, header, optional_offset)
+    file_header = FILE_HEADER.read(header)
+    optional = layout.read(header, optional_offset)
     count: int = optional.number_of_rva_and_sizes
     section_count: int = file_header.number_of_sections
     size_of_image: int = optional.size_of_image
@@ -305,7 +304,7 @@ def _file_offset(sections: tuple[PeSection, ...], rva: int) -> int:
 
 
 def _parse_te(source: ByteSource, header: bytes) -> PeImage:
-    te = read_record(TE_HEADER, header)
+    te = TE_HEADER.read(header)
     stripped_offset: int = te.stripped_size - TE_HEADER_SIZE
     size_of_headers = TE_HEADER_SIZE + te.base_of_code - te.stripped_size
     _require(stripped_offset > 0, f"StrippedSize {te.stripped_size:#x} is not above the TE header's size")

@@ -12,29 +12,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from construct import Bytes, Int8ul, Int16ul, Int32ul, Struct
-
 from tdvfsh.errors import FormatError
+from tdvfsh.formats.header import U8, U16, U32, Header, octets
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.records import read_record
 from tdvfsh.formats.tcg.event_types import TcgEventType, event_type_name
 from tdvfsh.lazy_dataclass import dataclass
 
 SPEC_ID_SIGNATURE: Final = b"Spec ID Event03\0"
 SHA384: Final = 0x000C
-FIRST_EVENT: Final = Struct("mr_index" / Int32ul, "event_type" / Int32ul, "digest" / Bytes(20), "event_size" / Int32ul)
-SPEC_ID: Final = Struct(
-    "signature" / Bytes(16),
-    "platform_class" / Int32ul,
-    "version_minor" / Int8ul,
-    "version_major" / Int8ul,
-    "errata" / Int8ul,
-    "uintn_size" / Int8ul,
-    "number_of_algorithms" / Int32ul,
+FIRST_EVENT: Final = Header(mr_index=U32, event_type=U32, digest=octets(20), event_size=U32)
+SPEC_ID: Final = Header(
+    signature=octets(16),
+    platform_class=U32,
+    version_minor=U8,
+    version_major=U8,
+    errata=U8,
+    uintn_size=U8,
+    number_of_algorithms=U32,
 )
-ALGORITHM: Final = Struct("algorithm" / Int16ul, "digest_size" / Int16ul)
-EVENT: Final = Struct("mr_index" / Int32ul, "event_type" / Int32ul, "digest_count" / Int32ul)
-EVENT_SIZE: Final = Int32ul
+ALGORITHM: Final = Header(algorithm=U16, digest_size=U16)
+EVENT: Final = Header(mr_index=U32, event_type=U32, digest_count=U32)
+EVENT_SIZE: Final = U32
 MOST: Final = 16 << 20
 """Bytes of a log at most; firmware reserves 64 KiB to 256 KiB."""
 
@@ -108,7 +106,7 @@ class TcgEventLog:
 
 def is_event_log(view: Buffer | ByteSource) -> bool:
     """Whether a file begins as a log in this format does."""
-    return ByteSource(view).peek(FIRST_EVENT.sizeof(), len(SPEC_ID_SIGNATURE)) == SPEC_ID_SIGNATURE
+    return ByteSource(view).peek(FIRST_EVENT.size, len(SPEC_ID_SIGNATURE)) == SPEC_ID_SIGNATURE
 
 
 def parse_event_log(view: Buffer | ByteSource, path: str) -> TcgEventLog:
@@ -140,9 +138,9 @@ class _Reader:
             end = len(self.data.rstrip(bytes((byte,))))
             self._filled_from = min(self._filled_from, end)
 
-    def fields(self, declaration: Struct, what: str) -> object:
+    def fields(self, declaration: Header, what: str) -> object:
         """The fields of a header."""
-        return read_record(declaration, self.take(declaration.sizeof(), what))
+        return declaration.read(self.take(declaration.size, what))
 
     def take(self, size: int, what: str) -> bytes:
         """The next ``size`` bytes."""
@@ -160,21 +158,21 @@ class _Reader:
 def _read_spec_id(reader: _Reader) -> dict[int, int]:
     """Digest sizes by algorithm, from the first event."""
     path = reader.path
-    if len(reader.data) < FIRST_EVENT.sizeof() + SPEC_ID.sizeof():
+    if len(reader.data) < FIRST_EVENT.size + SPEC_ID.size:
         raise FormatError(path, "not an event log: too short")
-    first = read_record(FIRST_EVENT, reader.take(FIRST_EVENT.sizeof(), "the first event"))
+    first = FIRST_EVENT.read(reader.take(FIRST_EVENT.size, "the first event"))
     signature = reader.data[reader.at : reader.at + len(SPEC_ID_SIGNATURE)]
     if signature in _OLD_SIGNATURES:
         raise FormatError(path, "an event log of SHA-1 digests only, not in the crypto-agile format of a TD's")
     if first.event_type != TcgEventType.EV_NO_ACTION or signature != SPEC_ID_SIGNATURE:
         raise FormatError(path, "not an event log: it does not begin with 'Spec ID Event03'")
     end = reader.at + first.event_size
-    fixed = read_record(SPEC_ID, reader.take(SPEC_ID.sizeof(), "the log's description"))
+    fixed = SPEC_ID.read(reader.take(SPEC_ID.size, "the log's description"))
     if not 1 <= fixed.number_of_algorithms <= _MOST_ALGORITHMS:
         raise FormatError(path, f"an event log with {fixed.number_of_algorithms:,} digest algorithms")
     sizes: dict[int, int] = {}
     for _ in range(fixed.number_of_algorithms):
-        entry = read_record(ALGORITHM, reader.take(ALGORITHM.sizeof(), "a digest algorithm"))
+        entry = ALGORITHM.read(reader.take(ALGORITHM.size, "a digest algorithm"))
         if entry.digest_size != _SIZES.get(entry.algorithm, entry.digest_size) or not 0 < entry.digest_size <= 64:
             what = _NAMES.get(entry.algorithm, f"{entry.algorithm:#x}")
             raise FormatError(path, f"digests of {what} with {entry.digest_size} bytes", reader.at)
@@ -188,7 +186,7 @@ def _read_spec_id(reader: _Reader) -> dict[int, int]:
 def _read_event(reader: _Reader, number: int, sizes: dict[int, int]) -> TcgEvent:
     offset = reader.at
     what = f"event {number}"
-    fields = read_record(EVENT, reader.take(EVENT.sizeof(), what))
+    fields = EVENT.read(reader.take(EVENT.size, what))
     if fields.digest_count > len(sizes):
         why = f"{what} has {fields.digest_count:,} digests, in a log of {len(sizes)}"
         raise FormatError(reader.path, why, offset)

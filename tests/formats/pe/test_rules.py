@@ -280,7 +280,7 @@ def test_section_name_with_escape_sequences_comes_out_harmless() -> None:
 
 
 def build_te(machine: int = 0x8664, stripped: int = 0x200, base_of_code: int = 0x240, **fields: int) -> bytes:
-    header = {str(field.name): 0 for field in TE_HEADER.subcons} | {
+    header = {
         "signature": 0x5A56,
         "machine": machine,
         "number_of_sections": 1,
@@ -291,7 +291,7 @@ def build_te(machine: int = 0x8664, stripped: int = 0x200, base_of_code: int = 0
         "image_base": 0x10000,
     }
     image = bytearray(0x400)
-    place(image, 0, TE_HEADER.build(header | fields))
+    place(image, 0, TE_HEADER.build(**(header | fields)))
     place(image, 40, struct.pack("<8sIIIIIIHHI", b".text", 0x800, 0x1000, 0x100, 0x300, 0, 0, 0, 0, 0))
     return bytes(image)
 
