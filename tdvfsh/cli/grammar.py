@@ -252,7 +252,7 @@ def _shell_options(suppress: bool = False) -> _Parser:
     group = parser.add_argument_group("shell options")
     missing = argparse.SUPPRESS if suppress else None
     for number in range(FILE_SYSTEMS):
-        text = "host folder of FS0: (default: the current one), FS1: (default: fetched images) …"
+        text = "host folder or disk image of FS0: (default: the current folder), FS1: (default: fetched images) …"
         group.add_argument(
             f"--fs{number}", metavar="DIR", default=missing, help=text if number == 0 else argparse.SUPPRESS
         )

@@ -108,8 +108,9 @@ class DriveFileSystem:
 
 
 def drive_path(drive: Drive) -> DevicePath:
-    """The device path of a drive's disk."""
-    return DevicePath((PciRoot(0), _AHCI, Sata(drive.port)))
+    """The device path of a drive."""
+    disk = DevicePath((PciRoot(0), _AHCI, Sata(drive.port)))
+    return disk if drive.partition is None else disk / drive.partition
 
 
 def drive_handle(shell: Shell, machine: Machine, drive: Drive) -> int:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tdvfsh.shell.command.completion import Completion
     from tdvfsh.shell.image_result import ImageResult
     from tdvfsh.shell.interfaces import Clock, FileSystem, LineWatcher, Recording
+    from tdvfsh.uefi.device_path import HardDrive
 
 
 class Shell(ShellFiles):
@@ -324,9 +325,9 @@ class Shell(ShellFiles):
 
     # --- drives ------------------------------------------------------------------------------------------------
 
-    def mount(self, filesystem: FileSystem, *, port: int | None = None) -> Drive:
+    def mount(self, filesystem: FileSystem, *, port: int | None = None, partition: HardDrive | None = None) -> Drive:
         """Mount a file system as the next ``FSn:``; the first one becomes current and makes the path."""
-        drive = self.drives.mount(filesystem, port=port)
+        drive = self.drives.mount(filesystem, port=port, partition=partition)
         if isinstance(filesystem, HostFolder):
             filesystem.marks.now = self.now
         self.environment.set_internal("path", self.default_path(), volatile=False)

@@ -128,6 +128,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
 
     disks, place = _disks(arguments, path)
     drivers = _drivers(arguments.optional("drivers"))
+    bare = bool(drivers) or not _sees_partitions(disks)
     with (
         console(debug, sys.stderr if arguments.flag("json") else sys.stdout) as (screen, keys),
         RunLimit(time_limit(arguments)) as limit,
@@ -138,7 +139,7 @@ def _run(arguments: Arguments, platform: _Platform, path: str, debug: Debugging)
                 observer=ProgramRun(),
             )  # fmt: skip
             with closing(firmware):
-                attach_disks(firmware, disks)
+                attach_disks(firmware, disks, bare)
                 debug.attach_to(firmware)
                 try:
                     return _run_once(arguments, platform, firmware, path, place, debug, drivers)
@@ -275,6 +276,17 @@ def _drivers(firmware: str | None) -> list[FirmwareModule]:
     from tdvfsh.engine.runs.firmware_drivers import disk_drivers
 
     return [] if firmware is None else disk_drivers(named_file(firmware, FIRMWARE).path)
+
+
+def _sees_partitions(disks: Sequence[Volume | Disk]) -> bool:
+    """Whether the partitions of disk images can be read; a line says why not."""
+    from tdvfsh.engine.storage.partitions import why_unreadable
+    from tdvfsh.uefi.disk import Disk
+
+    why = why_unreadable() if any(isinstance(disk, Disk) for disk in disks) else None
+    if why is not None:
+        print_notes([f"tdvfsh: the program gets bare disks: {why}"])
+    return why is None
 
 
 def _disks(arguments: Arguments, path: str) -> tuple[list[Volume | Disk], tuple[int, str]]:

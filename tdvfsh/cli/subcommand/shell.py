@@ -97,14 +97,34 @@ def make_shell(arguments: Arguments) -> Shell:
         folder = folders.get(number)
         if folder is None:
             raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
+        if os.path.isfile(folder) and not (number == 0 and arguments.flag("fs0_write")):
+            _mount_image(shell, number, folder)
+            continue
         if number in arguments.file_systems() and not os.path.isdir(folder):
-            raise UsageError(f"--fs{number} {folder}: not a folder")
+            raise UsageError(f"--fs{number} {folder}: not a folder and not a disk image that is only read")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
     if arguments.optional("engine") == "cpu":
         from tdvfsh.shell.processor import choose_engine
 
         choose_engine(shell, "cpu")
     return shell
+
+
+def _mount_image(shell: Shell, port: int, path: str) -> None:
+    """The FAT volumes of a disk image, one after the other, read-only; the image stays open for as long as the shell.
+
+    Raises:
+        UsageError: It has none.
+        HostError, FormatError: It cannot be read.
+    """
+    from tdvfsh.engine.storage.drive import Drive as DiskImage
+    from tdvfsh.engine.storage.partitions import fat_volumes
+
+    found = fat_volumes(DiskImage(path))
+    if not found:
+        raise UsageError(f"{path}: a disk image without a FAT volume that can be read")
+    for partition, volume in found:
+        shell.mount(volume, port=port, partition=None if partition is None else partition.node)
 
 
 def _fetch_image(entry: CatalogueEntry) -> FetchedImage:

@@ -350,6 +350,7 @@ def boot_on_cpu(
         check_initrd(machine.td.ram, files)
     screen = screen or Screen(NoDisplay())
     console = SystemConsole(through_os.output, through_os.until) if through_os is not None else None
+    virtio = through_os.virtio if through_os is not None else NO_PARTS
     flow = _flow(machine, files)
     boot = CpuBoot(machine, flow, grub is not None)
     with (
@@ -365,7 +366,7 @@ def boot_on_cpu(
                 serial=console.put if console is not None else None,
                 typed=through_os.typed if through_os is not None else None,
                 observer=boot,
-                virtio=through_os.virtio if through_os is not None else NO_PARTS,
+                virtio=virtio,
             )
         ) as firmware,
     ):
@@ -377,7 +378,7 @@ def boot_on_cpu(
         with machine.trace.on_behalf_of(options.loader):
             try:
                 with debugger.running() if debugger is not None else nullcontext():
-                    status = run_direct(flow) if grub is None else run_grub(firmware, grub, files)
+                    status = run_direct(flow) if grub is None else run_grub(firmware, grub, files, virtio.disks)
             except EngineError as error:
                 if boot.entered is not None:
                     return boot.ended(error)

@@ -6,11 +6,11 @@ of the disk that it was loaded from; GRUB grub-core/normal/main.c shows its comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.storage.disks import attach_volume, disk_path
+from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.boot_loader import GRUB as LOADER_KIND
@@ -19,6 +19,7 @@ from tdvfsh.formats.mapped import Buffer
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import FirmwarePlayer
 from tdvfsh.uefi.device_path import FilePath
+from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -87,14 +88,22 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def run_grub(firmware: GuestFirmware, grub: memoryview, files: BootFiles) -> EfiStatus:
+def run_grub(firmware: GuestFirmware, grub: memoryview, files: BootFiles, disks: Sequence[Disk] = ()) -> EfiStatus:
     """What the boot manager does, and then GRUB itself.
+
+    Args:
+        firmware: Where.
+        grub: GRUB's image.
+        files: What it boots, on a disk that is made.
+        disks: Further disks that it sees; it finds their partitions by itself.
 
     Returns:
         What LoadImage or GRUB returned; EFI_SUCCESS where the operating system was reached.
     """
     machine, services = firmware.machine, firmware.services
     attach_volume(machine, 0, boot_disk(grub, files))
+    for port, disk in enumerate(disks, 1):
+        attach_disk(machine, port, disk)
     player = FirmwarePlayer(services, machine.firmware_calls())
     with machine.trace.on_behalf_of("bds"):
         player.run_to("file-buffer")

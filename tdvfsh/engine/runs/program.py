@@ -8,7 +8,7 @@ from pathlib import Path
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
-from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
+from tdvfsh.engine.storage.disks import attach_disk, attach_disk_with_volumes, attach_volume, disk_path
 from tdvfsh.engine.storage.volumes import ViewVolume
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
@@ -42,11 +42,21 @@ class ProgramRun(RunObserver):
         raise ReachedOperatingSystem
 
 
-def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | Disk]) -> None:
-    """Attach the machine's disks, in the order of their SATA ports."""
+def attach_disks(firmware: GuestFirmware, disks: Sequence[Volume | Disk], bare: bool = True) -> None:
+    """Attach the machine's disks, in the order of their SATA ports.
+
+    Args:
+        firmware: The machine.
+        disks: The disks.
+        bare: Whether drivers are left to find the partitions and FAT volumes of disk images.
+
+    Raises:
+        MissingError: They are not, and the extra that finds them is not installed.
+    """
+    attach = attach_disk if bare else attach_disk_with_volumes
     for port, disk in enumerate(disks):
         if isinstance(disk, Disk):
-            attach_disk(firmware.machine, port, disk)
+            attach(firmware.machine, port, disk)
         else:
             attach_volume(firmware.machine, port, disk)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.shell.interfaces import FileSystem
+    from tdvfsh.uefi.device_path import HardDrive
 
 
 class Drive:
@@ -20,12 +21,14 @@ class Drive:
         index: Number in ``FSn:``.
         filesystem: What is mounted.
         port: Port of the AHCI controller, which the device path and the consistent name show.
+        partition: The partition of the disk there that it is on; None where it is the whole disk.
     """
 
-    def __init__(self, index: int, filesystem: FileSystem, port: int) -> None:
+    def __init__(self, index: int, filesystem: FileSystem, port: int, partition: HardDrive | None = None) -> None:
         self.index = index
         self.filesystem = filesystem
         self.port = port
+        self.partition = partition
 
     @property
     def name(self) -> str:
@@ -39,13 +42,16 @@ class Drive:
 
     @property
     def consistent_name(self) -> str:
-        """``F0f65535a:``: root bridge 0, port as a letter, no port multiplier, LUN 0."""
+        """``F0f65535a:``: root bridge 0, port as a letter, no port multiplier, LUN 0; ``HD0f65535a1:`` a partition."""
+        if self.partition is not None:
+            return f"HD0{letters(self.port)}65535a{self.partition.number}:"
         return f"F0{letters(self.port)}65535a:"
 
     @property
     def device_path(self) -> str:
-        """The disk's device path as text."""
-        return f"PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x{self.port:X},0xFFFF,0x0)"
+        """The device path as text."""
+        disk = f"PciRoot(0x0)/Pci(0x1F,0x2)/Sata(0x{self.port:X},0xFFFF,0x0)"
+        return disk if self.partition is None else f"{disk}/{self.partition}"
 
 
 def letters(number: int) -> str:
@@ -88,10 +94,17 @@ class DriveTable:
         for _, mapping, directory in state[1]:
             mapping.directory = directory
 
-    def mount(self, filesystem: FileSystem, *, index: int | None = None, port: int | None = None) -> Drive:
+    def mount(
+        self,
+        filesystem: FileSystem,
+        *,
+        index: int | None = None,
+        port: int | None = None,
+        partition: HardDrive | None = None,
+    ) -> Drive:
         """Add a file system as the next ``FSn:`` (or number ``index``)."""
         number = len(self.drives) if index is None else index
-        drive = Drive(number, filesystem, number if port is None else port)
+        drive = Drive(number, filesystem, number if port is None else port, partition)
         self.drives = sorted([*(one for one in self.drives if one.index != number), drive], key=lambda one: one.index)
         self.reset()
         return drive

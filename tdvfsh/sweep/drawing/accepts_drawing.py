@@ -45,7 +45,7 @@ def accepts_drawing(panels: Sequence[AcceptPanel]) -> Drawing:
     """All runs below each other, on axes of their own."""
     acceptors = dict.fromkeys(moment.acceptor for panel in panels for moment in panel.run.moments)
     colours = {acceptor: _COLOURS[number % len(_COLOURS)] for number, acceptor in enumerate(acceptors)}
-    legend = [(acceptor_name(acceptor), colour) for acceptor, colour in colours.items()]
+    legend = [(acceptor_name(acceptor).replace("vCPU ", ""), colour) for acceptor, colour in colours.items()]
     return panels_drawing(
         _TITLE, legend, panels, lambda panel: _ABOVE + _PLOT_HEIGHT + _BELOW,
         lambda panel, x, y: _draw(panel, colours, x, y),
