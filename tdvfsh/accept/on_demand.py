@@ -54,10 +54,15 @@ class OnDemandAccept(Protocol):
 
 
 class NoAccept:
-    """``none``: what was accepted at boot is all there is."""
+    """``none``: what was accepted at boot is all there is.
+
+    Attributes:
+        asked: Whether a step has failed, so that another option might have repeated it.
+    """
 
     name = "none"
     teaches_loaders = False
+    asked = False
 
     def attach(self, services: BootServices) -> None:
         """Nothing."""
@@ -69,6 +74,7 @@ class NoAccept:
         self, services: BootServices, step: str, status: EfiStatus, needs: Sequence[Need], attempt: int
     ) -> bool:
         """Never."""
+        self.asked = True
         return False
 
 
@@ -152,6 +158,8 @@ _OPTIONS: Final = {
     option.name: option for option in (NoAccept, AllocatorAccept, LoaderAccept, LiteralLoaderAccept, ServiceAccept)
 }
 ON_DEMAND_NAMES: Final = tuple(_OPTIONS)
+AFTER_A_FAILURE: Final = frozenset(option.name for option in (AllocatorAccept, LoaderAccept, LiteralLoaderAccept))
+"""Options that do nothing, and are seen by nobody, until an allocation or a step has failed."""
 
 
 def on_demand_named(name: str) -> OnDemandAccept:

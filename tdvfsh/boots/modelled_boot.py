@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+from tdvfsh.accept.on_demand import NoAccept
 from tdvfsh.boots.loader_builds import flow_of
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.lazy_dataclass import dataclass, replace
@@ -17,7 +18,7 @@ from tdvfsh.machine.options import TdOptions
 from tdvfsh.notebook import table_html
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.footprint import DIRECT
-from tdvfsh.trace.records import DmaAccept, PageAccept
+from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall, DmaAccept, PageAccept
 from tdvfsh.uefi.memory import MemoryMapListing
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import human_seconds, human_size
@@ -86,6 +87,24 @@ class BootResult:
     def os_ran(self) -> bool:
         """Whether the operating system has run, so that nothing about it needs to be modelled."""
         return False
+
+    @property
+    def lacked_nothing(self) -> bool:
+        """Whether no allocation and no step failed though nothing accepted on demand.
+
+        The same boot with an option that acts after a failure only (``AFTER_A_FAILURE``) is then the same call by call.
+        """
+        option = self.machine.on_demand
+        return (
+            isinstance(option, NoAccept)
+            and option.name == NoAccept.name
+            and not option.asked
+            and not any(
+                record.status is EfiStatus.EFI_OUT_OF_RESOURCES
+                for record in self.machine.trace.records
+                if isinstance(record, AllocatePagesCall | AllocatePoolCall)
+            )
+        )
 
     @property
     def lacks_initrd(self) -> bool:

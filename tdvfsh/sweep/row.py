@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from tdvfsh.accept.on_demand import AFTER_A_FAILURE
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.sweep.axes import AXIS_NAMES, options_at
+from tdvfsh.sweep.axes import AXIS_NAMES, Point, axis_index, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.scenario import Scenario
 
@@ -38,6 +39,10 @@ Row = dict[str, Cell]
 
 TEXTS: Final = frozenset(("key", "image", "outcome", "status", "stage", "failed_service", "why"))
 SECONDS: Final = frozenset(name for name in RESULT_COLUMNS if name.endswith("_seconds"))
+_ON_DEMAND: Final = axis_index("on_demand")
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+_machines: Final = StartedMachines()
+"""Of this process: the batches that it runs begin with the same firmware one after the other."""
 _ALWAYS: Final = frozenset(("key", "image", "outcome", *AXIS_NAMES))
 
 
@@ -75,29 +80,58 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
 
     This is what a worker does: all it needs comes with the call.
     """
-    machines = StartedMachines()
-    return [row_line(run_scenario(images[scenario.image], scenario, machines)) for scenario in scenarios]
+    files = {image: _files(facts) for image, facts in images.items()}
+    enough: dict[tuple[int, Point], Row] = {}
+    lines = []
+    for scenario in scenarios:
+        point = scenario.point
+        told: Row = {
+            "key": scenario.key,
+            "image": images[scenario.image].name,
+            **dict(zip(AXIS_NAMES, point, strict=True)),
+        }
+        alike = scenario.image, point[:_ON_DEMAND] + point[_ON_DEMAND + 1 :]
+        if alike in enough and point[_ON_DEMAND] in AFTER_A_FAILURE:
+            row = enough[alike] | told
+        else:
+            row, lacked_nothing = run_scenario(told, point, files[scenario.image])
+            if lacked_nothing:
+                enough = {alike: row}
+        lines.append(row_line(row))
+    return lines
 
 
-def run_scenario(facts: ImageFacts, scenario: Scenario, machines: StartedMachines) -> Row:
-    """Boot one scenario. Whatever goes wrong with it becomes its row."""
+def run_scenario(told: Row, point: Point, files: BootFiles) -> tuple[Row, bool]:
+    """Boot one scenario. Whatever goes wrong with it becomes its row.
+
+    Args:
+        told: What the row says of the scenario itself.
+        point: The TD.
+        files: The image.
+
+    Returns:
+        The row, and whether it would be the same with an option that accepts after a failure.
+    """
     row: Row = dict.fromkeys(COLUMNS)
-    row.update({"key": scenario.key, "image": facts.name, **dict(zip(AXIS_NAMES, scenario.point, strict=True))})
+    row.update(told)
+    lacked_nothing = False
     try:
-        row.update(_outcome(machines.boot(options_at(scenario.point), _files(facts))))
+        result = _machines.boot(options_at(point), files)
+        row.update(_outcome(result))
+        lacked_nothing = result.lacked_nothing
     except UsageError as error:
         row.update(outcome=NOT_STARTED, why=str(error))
     except Exception as error:  # one scenario must not end a sweep of thousands
         row.update(outcome=ERROR, why=f"{type(error).__name__}: {error}")
-    return row
+    return row, lacked_nothing
 
 
 def row_line(row: Row) -> str:
     """A row as a line of JSON, without its end of line; equal rows make equal bytes."""
-    return json.dumps(row, separators=(",", ":"))
+    return _encode(row)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _files(facts: ImageFacts) -> BootFiles:
     return boot_files(facts)
 
