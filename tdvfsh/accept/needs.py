@@ -115,8 +115,10 @@ def plan_accepts(services: BootServices, needs: Sequence[Need]) -> list[tuple[in
 def _ranges_for(
     services: BootServices, needs: Sequence[Need], extra: dict[str, int]
 ) -> dict[str, tuple[int, int]] | None:
-    trial = _spoilable(services)
     ranges: dict[str, tuple[int, int]] = {}
+    if not extra:
+        return ranges
+    trial = _spoilable(services)
     for need in needs:
         if need.what in extra:
             found = lowest_fit(trial, need, extra[need.what])
@@ -147,4 +149,4 @@ def _try_in_order(
 
 
 def _spoilable(services: BootServices) -> BootServices:
-    return BootServices(services.core.copy(), services.td, services.trace)
+    return BootServices(services.core.memory_copy(), services.td, services.trace)

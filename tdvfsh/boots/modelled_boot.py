@@ -233,6 +233,7 @@ def boot_on(machine: Machine, files: BootFiles, loader: Callable[[BootFlow], Efi
     )
 
     machine.services.images.program_for = program_finder(flow)
+    machine.services.images.prepared = lambda source: files.kernel.prepared if source is files.kernel.view else None
     with machine.trace.on_behalf_of(options.loader):
         status = run(flow)
     if status is SUCCESS and not machine.services.at_runtime:

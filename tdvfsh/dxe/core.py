@@ -65,6 +65,12 @@ class DxeCore:
                 return set_key_variable(self.variables, name, attributes, data)
         return self.variables.set_variable(name, vendor, attributes, data, at_runtime=self.at_runtime)
 
+    def memory_copy(self) -> DxeCore:
+        """A core with a copy of the memory map and the GCD, in whose pools and handles there is nothing: for trials."""
+        memory_map = self.memory_map.copy()
+        pages = PageAllocator(memory_map, self.bins, self.profile)
+        return DxeCore(self.profile, memory_map, self.bins, self.gcd.copy(), pages, PoolAllocator(pages))
+
     def copy(self) -> DxeCore:
         """An independent core in the same state."""
         memory_map = self.memory_map.copy()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.dxe.file_buffers import FileBuffers
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.formats.pe.load import PeLoad, load_pe
+from tdvfsh.formats.pe.load import PeLoad
 from tdvfsh.formats.pe.parse import (
     IMAGE_FILE_MACHINE_EBC,
     IMAGE_FILE_MACHINE_I386,
@@ -24,8 +24,9 @@ from tdvfsh.formats.pe.parse import (
     PeRejection,
     parse_pe,
 )
+from tdvfsh.formats.pe.prepared import PreparedPe
 from tdvfsh.formats.pe.protection import ImageRefusal
-from tdvfsh.formats.pe.relocate import Fixup, relocate_pe
+from tdvfsh.formats.pe.relocate import Fixup
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
@@ -89,6 +90,7 @@ class ImageServices:
         services: Everything is allocated and freed through it, so each call is in the journal.
 
     Attributes:
+        prepared: What is known already of a file's loading, or None.
         authenticate: Verifies an image before it is loaded; None stands for one that needs no verification.
         verdict: What it said of the last image.
         files: How the file at a device path is found and read.
@@ -101,6 +103,7 @@ class ImageServices:
         self._services = services
         self.current: int | None = None
         self.program_for: Callable[[LoadedImage], Program | None] = lambda image: None
+        self.prepared: Callable[[memoryview], PreparedPe | None] = lambda source: None
         self.authenticate: Callable[[memoryview, DevicePath | None], Verdict | None] = lambda source, path: None
         self.verdict: Verdict | None = None
         self.files = FileBuffers(services)
@@ -257,9 +260,13 @@ class ImageServices:
     ) -> LoadedImage | EfiStatus:
         """CoreLoadPeImage."""
         self.refusal = None
-        pe = parse_pe(source)
-        if isinstance(pe, PeRejection):
-            return pe.status
+        prepared = self.prepared(source)
+        if prepared is None:
+            pe = parse_pe(source)
+            if isinstance(pe, PeRejection):
+                return pe.status
+            prepared = PreparedPe(pe, source)
+        pe = prepared.pe
         types = self._memory_types(pe.subsystem)
         if pe.machine not in _LOADABLE_MACHINES or types is None:
             return EfiStatus.EFI_UNSUPPORTED
@@ -272,7 +279,7 @@ class ImageServices:
         if status is not SUCCESS:
             return status
         address = (base + alignment - 1) & ~(alignment - 1) if alignment else 0
-        load = load_pe(pe, source, address)
+        load = prepared.load(address)
         if isinstance(load, PeRejection):
             return self._give_up(address, pages, load.status)
         registered = pe.subsystem == IMAGE_SUBSYSTEM_EFI_RUNTIME_DRIVER
@@ -282,7 +289,7 @@ class ImageServices:
             fixup_data = self._services.allocate_pool(_RT_DATA, _fixup_data_size(pe)).buffer or 0
             if not fixup_data:
                 return self._give_up(address, pages, EfiStatus.EFI_OUT_OF_RESOURCES)
-        fixups = relocate_pe(pe, source, address - pe.image_base)
+        fixups = prepared.relocate(address - pe.image_base)
         if isinstance(fixups, PeRejection):
             return self._give_up(address, pages, fixups.status, fixup_data)
         self._place(pe, source, address, load, fixups)

@@ -98,7 +98,8 @@ class VariableStore:
 
     def copy(self) -> VariableStore:
         """An independent store with the same variables."""
-        twin = VariableStore(tuple(self._variables.values()))
+        twin = object.__new__(VariableStore)
+        twin._variables = self._variables.copy()
         twin.times = self.times.copy()
         return twin
 

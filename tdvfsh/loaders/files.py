@@ -8,7 +8,9 @@ from pathlib import PurePath
 from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
+from tdvfsh.formats.pe.findings import Overwrite, overwritten_code
 from tdvfsh.formats.pe.parse import PeImage
+from tdvfsh.formats.pe.prepared import PreparedPe
 from tdvfsh.formats.pe.uki import Uki
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.units import PAGE_SIZE, align_up, human_size
@@ -44,6 +46,16 @@ class KernelFile:
     def size(self) -> int:
         """Bytes of the file."""
         return len(self.view)
+
+    @cached_property
+    def prepared(self) -> PreparedPe | None:
+        """What LoadImage finds out of the file, kept from boot to boot; None where it is not a PE image."""
+        return None if self.pe is None else PreparedPe(self.pe, self.view)
+
+    @cached_property
+    def damage(self) -> Overwrite | None:
+        """The first code of its own that loading it overwrites; None where none is."""
+        return None if self.pe is None else overwritten_code(self.pe)
 
     @property
     def image_pages_size(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
-from tdvfsh.formats.pe.findings import Overwrite, overwritten_code
+from tdvfsh.formats.pe.findings import Overwrite
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs
@@ -31,7 +31,7 @@ def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
 def kernel_program(flow: BootFlow) -> Program | None:
     """What the boot's kernel file does when it is started as an EFI image; None where that is not modelled."""
     kernel = flow.files.kernel
-    damage = None if kernel.pe is None else overwritten_code(kernel.pe)
+    damage = kernel.damage
     if damage is not None:
         return lambda _: _crash(flow, damage)
     if kernel.inner is not None:

@@ -75,7 +75,8 @@ class MemoryMap:
 
     def copy(self) -> MemoryMap:
         """An independent copy; its ``take_descriptor_page`` must be set anew."""
-        twin = MemoryMap()
+        twin = object.__new__(MemoryMap)
+        twin.take_descriptor_page = twin.changes = None
         twin._ranges = self._ranges.copy()
         twin._starts = self._starts.copy()
         twin._free = self._free.copy()

@@ -111,8 +111,7 @@ class MemoryProtection:
         """An independent copy."""
         twin = MemoryProtection(self.policy)
         twin.version = self.version
-        for start, end, attributes in self._set.spans():
-            twin._set.set(start, end, attributes)
+        twin._set = self._set.copy()
         return twin
 
     def __eq__(self, other: object) -> bool:

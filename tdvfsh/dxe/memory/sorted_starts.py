@@ -40,7 +40,7 @@ class SortedStarts:
 
     def copy(self: Self) -> Self:
         """An independent copy."""
-        twin = type(self)()
+        twin = object.__new__(type(self))
         twin.chunks = [chunk.copy() for chunk in self.chunks]
         twin.floors = self.floors.copy()
         return twin
@@ -130,7 +130,7 @@ class FreeStarts(SortedStarts):
         """An independent copy."""
         twin = super().copy()
         twin.largest = self.largest.copy()
-        twin._group()
+        twin._summits = self._summits.copy()
         return twin
 
     def add_range(self, start: int, size: int) -> None:

@@ -98,7 +98,7 @@ def load_pe(
         misaligned, or not the linked one of a stripped image), EFI_LOAD_ERROR (stripped runtime driver, section or
         debug data outside the image), EFI_UNSUPPORTED (debug or resource data malformed).
     """
-    rejection = _check_address(pe, image_address, image_size)
+    rejection = check_address(pe, image_address, image_size)
     if rejection is not None:
         return rejection
     source = ByteSource(view, size=pe.file_size)
@@ -124,7 +124,8 @@ def load_pe(
     )
 
 
-def _check_address(pe: PeImage, image_address: int, image_size: int | None) -> PeRejection | None:
+def check_address(pe: PeImage, image_address: int, image_size: int | None = None) -> PeRejection | None:
+    """Why an image cannot be loaded at an address, or in so many bytes; None where it can."""
     invalid = EfiStatus.EFI_INVALID_PARAMETER
     if image_size is not None and image_size < pe.image_size:
         return PeRejection(
