@@ -35,10 +35,12 @@ class OnDemandAccept(Protocol):
     Attributes:
         name: As ``--on-demand`` names it.
         teaches_loaders: Loaders know of it: one that finds its place in the map by itself looks again afterwards.
+        mattered: Whether the boot has come to where options differ: a step failed, or an accept was planned before one.
     """
 
     name: str
     teaches_loaders: bool
+    mattered: bool
 
     def attach(self, services: BootServices) -> None:
         """Take whatever place in the firmware the option needs."""
@@ -54,15 +56,11 @@ class OnDemandAccept(Protocol):
 
 
 class NoAccept:
-    """``none``: what was accepted at boot is all there is.
-
-    Attributes:
-        asked: Whether a step has failed, so that another option might have repeated it.
-    """
+    """``none``: what was accepted at boot is all there is."""
 
     name = "none"
     teaches_loaders = False
-    asked = False
+    mattered = False
 
     def attach(self, services: BootServices) -> None:
         """Nothing."""
@@ -74,7 +72,6 @@ class NoAccept:
         self, services: BootServices, step: str, status: EfiStatus, needs: Sequence[Need], attempt: int
     ) -> bool:
         """Never."""
-        self.asked = True
         return False
 
 
@@ -151,6 +148,7 @@ class ServiceAccept(NoAccept):
     def before(self, services: BootServices, step: str, needs: Sequence[Need]) -> None:
         """Accept what is missing; nothing where the needs can be met, or cannot be even so."""
         for start, end in plan_accepts(services, needs) or ():
+            self.mattered = True
             services.accept_memory(start, end - start)
 
 
@@ -158,8 +156,6 @@ _OPTIONS: Final = {
     option.name: option for option in (NoAccept, AllocatorAccept, LoaderAccept, LiteralLoaderAccept, ServiceAccept)
 }
 ON_DEMAND_NAMES: Final = tuple(_OPTIONS)
-AFTER_A_FAILURE: Final = frozenset(option.name for option in (AllocatorAccept, LoaderAccept, LiteralLoaderAccept))
-"""Options that do nothing, and are seen by nobody, until an allocation or a step has failed."""
 
 
 def on_demand_named(name: str) -> OnDemandAccept:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from tdvfsh.accept.on_demand import NoAccept
 from tdvfsh.boots.loader_builds import flow_of
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.lazy_dataclass import dataclass, replace
@@ -89,19 +88,18 @@ class BootResult:
         return False
 
     @property
-    def lacked_nothing(self) -> bool:
-        """Whether no allocation and no step failed though nothing accepted on demand.
+    def same_with_any_option(self) -> bool:
+        """Whether the boot is the same, call by call, whatever accepts memory on demand.
 
-        The same boot with an option that acts after a failure only (``AFTER_A_FAILURE``) is then the same call by call.
+        That is so where no step failed and no allocation ran out of memory, and nothing was accepted nor was to be.
         """
-        option = self.machine.on_demand
+        machine = self.machine
         return (
-            isinstance(option, NoAccept)
-            and option.name == NoAccept.name
-            and not option.asked
+            not machine.on_demand.mattered
+            and not self.on_demand_bytes
             and not any(
                 record.status is EfiStatus.EFI_OUT_OF_RESOURCES
-                for record in self.machine.trace.records
+                for record in machine.trace.records
                 if isinstance(record, AllocatePagesCall | AllocatePoolCall)
             )
         )

@@ -213,6 +213,7 @@ class BootFlow:
             status = action()
             if not status.is_error:
                 return status
+            self.on_demand.mattered = True
             if self.hung:
                 break
             again = needs if repeat_needs is None else repeat_needs

@@ -199,6 +199,7 @@ class Grub:
         ):
             return SUCCESS
         self._files.pop()
+        self._flow.on_demand.mattered = True
         if self._flow.on_demand.teaches_loaders and not self._take_heap(size + _REGION_OVERHEAD, in_one_piece=True):
             return SUCCESS
         return EfiStatus.EFI_OUT_OF_RESOURCES

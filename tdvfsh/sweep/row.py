@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from tdvfsh.accept.on_demand import AFTER_A_FAILURE
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, UsageError
@@ -81,7 +80,7 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
     This is what a worker does: all it needs comes with the call.
     """
     files = {image: _files(facts) for image, facts in images.items()}
-    enough: dict[tuple[int, Point], Row] = {}
+    alike: tuple[object, Row] | None = None
     lines = []
     for scenario in scenarios:
         point = scenario.point
@@ -90,13 +89,12 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
             "image": images[scenario.image].name,
             **dict(zip(AXIS_NAMES, point, strict=True)),
         }
-        alike = scenario.image, point[:_ON_DEMAND] + point[_ON_DEMAND + 1 :]
-        if alike in enough and point[_ON_DEMAND] in AFTER_A_FAILURE:
-            row = enough[alike] | told
+        but_option = scenario.image, point[:_ON_DEMAND], point[_ON_DEMAND + 1 :]
+        if alike is not None and alike[0] == but_option:
+            row = alike[1] | told
         else:
-            row, lacked_nothing = run_scenario(told, point, files[scenario.image])
-            if lacked_nothing:
-                enough = {alike: row}
+            row, same = run_scenario(told, point, files[scenario.image])
+            alike = (but_option, row) if same else None
         lines.append(row_line(row))
     return lines
 
@@ -110,20 +108,20 @@ def run_scenario(told: Row, point: Point, files: BootFiles) -> tuple[Row, bool]:
         files: The image.
 
     Returns:
-        The row, and whether it would be the same with an option that accepts after a failure.
+        The row, and whether it is the same whatever accepts on demand.
     """
     row: Row = dict.fromkeys(COLUMNS)
     row.update(told)
-    lacked_nothing = False
+    same = False
     try:
         result = _machines.boot(options_at(point), files)
         row.update(_outcome(result))
-        lacked_nothing = result.lacked_nothing
+        same = result.same_with_any_option
     except UsageError as error:
         row.update(outcome=NOT_STARTED, why=str(error))
     except Exception as error:  # one scenario must not end a sweep of thousands
         row.update(outcome=ERROR, why=f"{type(error).__name__}: {error}")
-    return row, lacked_nothing
+    return row, same
 
 
 def row_line(row: Row) -> str:

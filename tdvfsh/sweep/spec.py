@@ -43,7 +43,7 @@ from tdvfsh.units import format_size, parse_size
 _IMAGE_KEYS: Final = {"name", "kernel", "initrd", "cmdline"}
 _MADE_KEYS: Final = {"name", "kernel_size", "init_size", "size_of_image", "output_len", "initrd_size", "cmdline"}
 _SPEC_KEYS: Final = {"image", "made", "grid"}
-_NOTHING: Final = "none"
+_SERVICE: Final = "service"
 MOST_SCENARIOS: Final = 10_000_000
 """What a spec may ask for without ``--yes``: about three hours of one processor."""
 
@@ -84,13 +84,13 @@ class Grid:
                 yield image, point
 
     def by_start(self) -> Iterator[tuple[int, Point]]:
-        """The same in another order: first all that begin with the same started firmware, of these first all that
-        differ in what accepts on demand only, nothing before anything.
+        """The same in another order: all that begin with the same started firmware in a row, in it all that differ only
+        in what accepts on demand, option 3 first: where it has nothing to accept, the others are the same.
         """
         late = [axis_index(name) for name in LATE_AXES]
         early = [index for index in range(len(self.axes)) if index not in late]
-        nothing_first = [sorted(self.axes[late[-1]], key=lambda value: value != _NOTHING)]
-        endings = list(product(*[self.axes[index] for index in late[:-1]], *nothing_first))
+        service_first = [sorted(self.axes[late[-1]], key=lambda value: value != _SERVICE)]
+        endings = list(product(*[self.axes[index] for index in late[:-1]], *service_first))
         order = [[*early, *late].index(index) for index in range(len(self.axes))]
         for beginning in product(*[self.axes[index] for index in early]):
             for image in self.images:
