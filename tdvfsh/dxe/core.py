@@ -69,7 +69,14 @@ class DxeCore:
         """A core with a copy of the memory map and the GCD, in whose pools and handles there is nothing: for trials."""
         memory_map = self.memory_map.copy()
         pages = PageAllocator(memory_map, self.bins, self.profile)
-        return DxeCore(self.profile, memory_map, self.bins, self.gcd.copy(), pages, PoolAllocator(pages))
+        return DxeCore(
+            profile=self.profile,
+            memory_map=memory_map,
+            bins=self.bins,
+            gcd=self.gcd.copy(),
+            pages=pages,
+            pool=PoolAllocator(pages),
+        )
 
     def copy(self) -> DxeCore:
         """An independent core in the same state."""

@@ -96,3 +96,22 @@ def test_a_boot_that_raises_leaves_nothing_to_the_next(opened: Opener, monkeypat
         with pytest.raises(ZeroDivisionError):
             machines.boot(options, files)
     assert _story(machines.boot(options, files)) == expected
+
+
+@pytest.mark.parametrize("loader", ["direct", "grub2.06", "grub2.12", "sd-boot"])
+@pytest.mark.parametrize("accept", ["112M", "160M", "224M", "1G"])
+def test_a_boot_that_says_so_is_the_same_with_every_option(loader: str, accept: str, opened: Opener) -> None:
+    files = opened(INSTALLER_INITRD).boot
+    options = TdOptions(memory=2 * GIB, accept=parse_boot_accept(accept), measurement="tpm")
+    stories = {}
+    for on_demand in ON_DEMAND_NAMES:
+        result = boot(_with(options, loader, on_demand, 1), files)
+        told = boot_dict(result, ())
+        told["td"] = None
+        stories[on_demand] = result.same_with_any_option, result.booted, (told, *_story(result)[1:])  # type: ignore[index]
+    assert len({same for same, _, _ in stories.values()}) == 1
+    if stories["none"][0]:
+        assert all(story == stories["none"] for story in stories.values())
+    else:
+        assert not stories["none"][1] or stories["service"] != stories["none"]
+    assert stories["none"][0] is (accept == "1G") or accept == "224M"

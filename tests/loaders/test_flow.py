@@ -12,6 +12,7 @@ from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, FirmwarePlayer, largest_fr
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.firmware_calls import FirmwareCall
+from tdvfsh.uefi.guids import EFI_EVENT_GROUP_MEMORY_MAP_CHANGE
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, MIB
@@ -165,3 +166,24 @@ def test_firmwares_own_calls_are_made_up_to_a_mark_and_not_twice() -> None:
     assert made() == ["AllocatePages"]
     player.run_to_end()
     assert made() == ["AllocatePages", "FreePages", "AllocatePages"]
+
+
+def test_firmwares_own_calls_are_the_same_where_somebody_hears_of_changes_to_the_map() -> None:
+    calls = (
+        *[FirmwareCall(memory_type=EfiMemoryType.EfiBootServicesData, pages=pages) for pages in (4, 1, 1, 0, 7)],
+        FirmwareCall(memory_type=EfiMemoryType.EfiRuntimeServicesData, pages=2),
+        FirmwareCall(memory_type=EfiMemoryType.EfiConventionalMemory, pages=2),
+        FirmwareCall(frees=0, pages=2, offset=1),
+        FirmwareCall(memory_type=EfiMemoryType.EfiBootServicesData, pages=1 << 40),
+        FirmwareCall(memory_type=EfiMemoryType.EfiBootServicesData, pages=2, maximum=0x7FFFFFF),
+    )
+    alone, heard = flow_with(NoAccept()), flow_with(NoAccept())
+    changes: list[int] = []
+    heard.services.create_event(lambda: changes.append(1), EFI_EVENT_GROUP_MEMORY_MAP_CHANGE)
+    for flow in (alone, heard):
+        FirmwarePlayer(flow.services, calls).run_to_end()
+    assert [record.as_dict() for record in alone.services.trace] == [
+        record.as_dict() for record in heard.services.trace
+    ]
+    assert alone.services.core.memory_map == heard.services.core.memory_map
+    assert len(changes) == 7

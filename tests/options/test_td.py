@@ -244,3 +244,15 @@ def test_the_table_is_read_without_heavy_modules() -> None:
     code = f"import sys, tdvfsh.options.uses; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_options_with_changes_are_those_made_anew_and_are_checked() -> None:
+    options = TdOptions(memory="2G", vcpus=4, fault=("accept:1=OPERAND_BUSY",))
+    changed = options.changed(memory="1G", loader="grub2.12")
+    assert changed == replace(options, memory="1G", loader="grub2.12") != options
+    assert hash(changed) == hash(replace(options, memory="1G", loader="grub2.12"))
+    assert (options.memory, changed.vcpus) == (2 << 30, 4)
+    with pytest.raises(UsageError, match="--loader lilo: unknown"):
+        options.changed(loader="lilo")
+    with pytest.raises(UsageError, match="no BeforeExitBootServices"):
+        options.changed(accept_at_exit="unless-objected", profile="rfc2021")

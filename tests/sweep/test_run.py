@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from tdvfsh.boots.modelled_boot import boot
+from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, HostError, UsageError
 from tdvfsh.images.fetch import fetch
+from tdvfsh.loaders.files import BootFiles
+from tdvfsh.machine.options import TdOptions
 from tdvfsh.sweep import executors
 from tdvfsh.sweep.axes import options_at
 from tdvfsh.sweep.executors import cluster_workers, local_workers
@@ -273,6 +275,29 @@ def test_a_scenario_that_raises_is_a_row_and_not_the_end(
     (error,) = [row for row in rows if row["outcome"] == "error"]
     assert error["why"] == "ZeroDivisionError: on purpose"
     assert error["status"] is None
+
+
+def test_a_boot_that_needs_no_accept_runs_once_for_all_options_and_each_has_its_row(
+    swept: Callable[..., list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    really = StartedMachines.boot
+
+    def counted(machines: StartedMachines, options: TdOptions, files: BootFiles) -> BootResult:
+        calls.append(options)
+        return really(machines, options, files)
+
+    monkeypatch.setattr(StartedMachines, "boot", counted)
+    options = '["none", "allocator", "loader", "loader-literal", "service"]'
+    rows = swept(MADE + f'[[grid]]\naccept = ["96M", "1G"]\non_demand = {options}\n')
+    assert len(rows) == 2 * 2 * 5
+    assert len(calls) == 2 * (5 + 1)
+    for number in range(0, len(rows), 5):
+        five = rows[number : number + 5]
+        assert [row["on_demand"] for row in five] == ["none", "allocator", "loader", "loader-literal", "service"]
+        assert len({row["key"] for row in five}) == 5
+        rest = [{name: value for name, value in row.items() if name not in ("key", "on_demand")} for row in five]
+        assert (rest == [rest[0]] * 5) is (five[0]["accept"] == "1G")
 
 
 def test_two_sweeps_cannot_work_in_one_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def test_a_grid_is_every_combination_and_made_images_are_every_combination_of_th
     assert len(grid) == len(list(grid)) == 2 * 2 * 5 * 2 * 2
     accepts = list(dict.fromkeys(point[AXIS_NAMES.index("accept")] for _, point in grid))
     assert accepts == ["48M", "128M", "192M", "256M", "below-4g"]
+
+
+def test_by_start_all_scenarios_come_once_and_those_of_a_start_and_of_all_but_the_option_in_a_row(
+    spec_file: SpecFile,
+) -> None:
+    (grid,) = read_spec(spec_file()).grids
+    ran = list(grid.by_start())
+    assert sorted(ran) == sorted(grid)
+    loader, option = AXIS_NAMES.index("loader"), AXIS_NAMES.index("on_demand")
+    starts = [tuple(value for at, value in enumerate(point) if at not in (loader, option)) for _, point in ran]
+    assert len([one for one, _ in groupby(starts)]) == len(set(starts)) == 2 * 5
+    pairs = [(image, point[:option], point[option + 1 :]) for image, point in ran]
+    assert len([one for one, _ in groupby(pairs)]) == len(set(pairs)) == len(ran) // 2
+    assert [point[option] for _, point in ran] == ["service", "none"] * (len(ran) // 2)
 
 
 def test_without_a_grid_the_command_lines_defaults_are_run(spec_file: SpecFile) -> None:
