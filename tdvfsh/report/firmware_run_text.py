@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tdvfsh.engine.board.virtio import virtio_refusals
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.outcome import FirmwareOutcome
 from tdvfsh.engine.firmware.run import FirmwareRun
@@ -57,6 +58,7 @@ def run_dict(run: FirmwareRun, outcome: FirmwareOutcome) -> dict[str, Any]:
         "unaccepted_bytes": td.unaccepted_bytes if td.is_td else 0,
         "virtual_seconds": td.clock.now_ns / 1e9,
         "counts": dict(sorted(run.board.counts.items())),
+        "refused": virtio_refusals(run.board),
     }
     return document("firmware-run", members)
 

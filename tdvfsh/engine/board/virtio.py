@@ -18,6 +18,7 @@ from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.transport import VirtioFunction
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES: Final = "virtio "
 _FIRST: Final = 1
 _LAST: Final = 24
 MOST_DEVICES: Final = _LAST - _FIRST + 1
@@ -37,6 +38,11 @@ def _devices(board: Board, parts: VirtioParts) -> list[VirtioDevice]:
         parts.network.now = board.now
         devices.append(NetworkDevice(parts.network, board.devices.missing))
     return devices
+
+
+def virtio_refusals(board: Board) -> dict[str, int]:
+    """What virtio devices refused, by a text that names the device, and how often."""
+    return {text: count for text, count in sorted(board.devices.missing.items()) if text.startswith(_NAMES)}
 
 
 def _nanoseconds(board: Board) -> int:

@@ -10,6 +10,7 @@ from tdvfsh.boots.modelled_boot import fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.limit import RunLimit
+from tdvfsh.engine.board.virtio import virtio_refusals
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
@@ -184,6 +185,7 @@ class CpuBoot(RunObserver):
             counts=firmware.board.counts,
             violation=error.violation if isinstance(error, GuestStopped) else None,
             vcpus=firmware.board.vcpus.running,
+            refused=virtio_refusals(firmware.board),
             moments=tuple(
                 moment._replace(milliseconds=moment.milliseconds - before.clock_ns // 1_000_000)
                 for moment in firmware.board.page_accepts.moments

@@ -10,7 +10,7 @@ from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor, AcceptTally
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
-from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState
@@ -123,6 +123,7 @@ class OsRun:
         counts: How often the guest left for the module, the VMM and devices.
         violation: What it touched, if it was stopped for that.
         vcpus: How many vCPUs had been started in the end.
+        refused: What virtio devices refused, and how often.
         moments: What it accepted, by time; milliseconds count from its first instruction.
     """
 
@@ -141,6 +142,7 @@ class OsRun:
     counts: Mapping[str, int]
     violation: Violation | None = None
     vcpus: int = 1
+    refused: Mapping[str, int] = field(default_factory=dict)
     moments: tuple[AcceptMoment, ...] = ()
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import cell_text, range_text
-from tdvfsh.report.table import table_lines
+from tdvfsh.report.table import printable, table_lines
 from tdvfsh.units import human_size
 
 
@@ -23,6 +23,8 @@ def os_run_lines(result: CpuBootResult) -> list[str]:
     if vcpus > 1:
         started = "one" if run.vcpus == 1 else str(run.vcpus)
         lines += labelled("", f"{started} of the {vcpus} vCPUs ran")
+    if run.refused:
+        lines += labelled("refused", ", ".join(f"{printable(text)} × {count}" for text, count in run.refused.items()))
     if not result.machine.options.td:
         return lines
     drop, again = run.dropped_bytes, run.again_bytes
@@ -122,5 +124,6 @@ def os_run_dict(result: CpuBootResult) -> dict[str, Any]:
         "vcpus": run.vcpus,
         "virtual_seconds": run.virtual_seconds,
         "counts": dict(run.counts),
+        "refused": dict(run.refused),
         "violation": None if run.violation is None else run.violation.lines(),
     }

@@ -207,3 +207,13 @@ def test_without_an_unaccepted_memory_table_no_bitmap_is_shown() -> None:
     assert run is not None
     lines = os_run_lines(replace(boot, os_run=replace(run, bitmap_before=b"", bitmap_after=b"")))
     assert not any(line.startswith("bitmap") for line in lines)
+
+
+def test_what_virtio_devices_refused_is_named_and_counted() -> None:
+    boot = result()
+    assert boot.os_run is not None
+    assert not any(line.startswith("refused") for line in os_run_lines(boot))
+    refused = {"virtio block 01.0: a buffer in private memory": 2}
+    boot = replace(boot, os_run=replace(boot.os_run, refused=refused))
+    assert "refused   virtio block 01.0: a buffer in private memory × 2" in os_run_lines(boot)
+    assert os_run_dict(boot)["refused"] == refused
