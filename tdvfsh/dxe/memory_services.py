@@ -5,6 +5,7 @@ Source: UEFI 2.10 section 7.2; edk2 MdeModulePkg/Core/Dxe/Mem.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from tdvfsh.dxe.accept_memory import accept_memory
@@ -62,7 +63,7 @@ class MemoryMapResult(NamedTuple):
 
     status: EfiStatus
     memory_map_size: int | None
-    descriptors: tuple[MemoryDescriptor, ...]
+    descriptors: Sequence[MemoryDescriptor]
     map_key: int | None
     descriptor_size: int | None
     descriptor_version: int | None
@@ -270,7 +271,7 @@ class MemoryServices:
             )
         reported, counted = self.memory_map_view()
         needed = counted * MEMORY_DESCRIPTOR_SIZE
-        descriptors: tuple[MemoryDescriptor, ...] = ()
+        descriptors: Sequence[MemoryDescriptor] = ()
         if memory_map_size < needed:
             status = EfiStatus.EFI_BUFFER_TOO_SMALL
         elif not has_buffer:

@@ -180,7 +180,7 @@ class TdOptions:
     fault: Words = Words("fail on purpose, as accept:1=OPERAND_BUSY", form="SPEC", samples=("accept:1=OPERAND_BUSY",))
     td: Switch = Switch("a TD", off="a plain VM: nothing is ever unaccepted", default="on")
 
-    def changed(self, **values: Any) -> TdOptions:
+    def changed(self, **values: object) -> TdOptions:
         """The same options but for ``values``; only those are read and checked, the others were.
 
         Raises:

@@ -30,7 +30,7 @@ def trace_of_machine(machine: Machine, image_bytes: int = 0, boot: dict[str, Any
     return TraceFile(
         machine.options.as_dict(),
         tuple((span.start, span.end) for span in machine.td.ram.spans),
-        twin.services.memory_map_view().descriptors,
+        tuple(twin.services.memory_map_view().descriptors),
         machine.trace.records,
         boot,
     )

@@ -40,7 +40,7 @@ Piece = tuple[int, int, int, int]
 class MemoryMapView(NamedTuple):
     """``descriptors`` as reported, and how many the size check counts before equal neighbours are joined."""
 
-    descriptors: tuple[MemoryDescriptor, ...]
+    descriptors: Sequence[MemoryDescriptor]
     counted: int
 
 

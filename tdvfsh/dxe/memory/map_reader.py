@@ -1,7 +1,7 @@
 """Reader of successive memory maps: what has not changed since the last is not assembled again.
 
 The result is that of :func:`tdvfsh.dxe.memory.get_memory_map.build_memory_map`; a change costs by the descriptors
-between the lowest and the highest of those that changed, and one copy of the list.
+between the lowest and the highest of those that changed, and by the number of chunks of the map.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from tdvfsh.dxe.memory.descriptor_chunks import DescriptorChunks, DescriptorSequence
 from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces, special_bins
 from tdvfsh.units import PAGE_SHIFT
 
@@ -41,13 +42,11 @@ class MapReader:
         "_gcd_version",
         "_ram",
         "_special",
-        "_starts",
     )
 
     def __init__(self) -> None:
         self._changes: list[int] | None = None
-        self._ram: list[MemoryDescriptor] = []
-        self._starts: list[int] = []  # of those in _ram
+        self._ram = DescriptorChunks([])
         self._special: list[Bin] = []
         self._gcd: MemorySpaceMap | None = None
         self._gcd_version = -1
@@ -59,8 +58,7 @@ class MapReader:
         changes = self._changes
         if changes is None or memory_map.changes is not changes:
             self._special = special_bins(bins)
-            self._ram = joined(ram_pieces(memory_map, self._special, profile))
-            self._starts = list(map(_START, self._ram))
+            self._ram = DescriptorChunks(joined(ram_pieces(memory_map, self._special, profile)))
             self._changes = memory_map.changes = [_NOWHERE, 0]
         elif changes[1]:
             self._renew(memory_map, profile, changes[0], changes[1])
@@ -69,13 +67,20 @@ class MapReader:
             pieces, self._gcd_counted = gcd_pieces(gcd, profile)
             self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, joined(pieces)
         counted = len(memory_map) + profile.bin_slack_descriptors * len(self._special) + self._gcd_counted
-        ram, rest = self._ram, self._from_gcd
-        if rest and ram:
-            _, start, pages, _, _ = ram[-1]
-            if start + (pages << PAGE_SHIFT) == rest[0][1]:
-                seam = joined([_piece(ram[-1]), _piece(rest[0])])
-                return MemoryMapView((*ram[:-1], *seam, *rest[1:]), counted)
-        return _new(MemoryMapView, ((*ram, *rest) if rest else tuple(ram), counted))
+        chunks, rest = self._ram.chunks, self._from_gcd
+        tail = chunks[-1]
+        if rest:
+            seam = [rest[0]]
+            if tail:
+                _, start, pages, _, _ = tail[-1]
+                if start + (pages << PAGE_SHIFT) == rest[0][1]:
+                    seam = joined([_piece(tail[-1]), _piece(rest[0])])
+                    tail = tail[:-1]
+            tail = (*tail, *seam, *rest[1:])
+        if len(chunks) == 1:
+            return _new(MemoryMapView, (tail, counted))
+        length = self._ram.length + len(tail) - len(chunks[-1])
+        return MemoryMapView(DescriptorSequence((*chunks[:-1], tail), length), counted)
 
     def _renew(self, memory_map: MemoryMap, profile: FirmwareProfile, low: int, high: int) -> None:
         """Put ``[low, high)`` together anew.
@@ -83,7 +88,7 @@ class MapReader:
         No descriptor of gMemoryMap crosses either end, but one that is reported may, where several were joined: what
         lies outside of it stays. A neighbour comes along where it may join what is new.
         """
-        ram, starts = self._ram, self._starts
+        chunk, end_chunk, ram, starts = self._ram.around(low, high)
         first, last = bisect_left(starts, low), bisect_left(starts, high)
         pieces = ram_pieces(memory_map.between(low, high), self._special, profile)
         if first:
@@ -103,6 +108,7 @@ class MapReader:
         renewed = joined(pieces)
         ram[first:last] = renewed
         starts[first:last] = map(_START, renewed)
+        self._ram.replace(chunk, end_chunk, ram, starts)
 
 
 def _piece(descriptor: MemoryDescriptor) -> Piece:
