@@ -13,7 +13,6 @@ import select
 import sys
 from collections import deque
 from collections.abc import Callable
-from ctypes.util import find_library
 from ipaddress import IPv4Address
 from socket import AF_INET
 from types import TracebackType
@@ -27,6 +26,7 @@ _MASK: Final = IPv4Address("255.255.255.0")
 _FIRST_GUEST: Final = IPv4Address("10.0.2.15")
 _NAME_SERVER: Final = IPv4Address("10.0.2.3")  # not served
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
+_LIBRARY: Final = "libslirp.so.0" if sys.platform != "darwin" else "libslirp.0.dylib"
 _VERSION: Final = 3
 _MOST_FRAMES: Final = 4096
 _FOR_EVER: Final = 0xFFFFFFFF
@@ -169,9 +169,8 @@ class UserNetwork:
 
 def _library() -> Any:
     """libslirp; raises MissingError."""
-    name = find_library("slirp")
     try:
-        library = ctypes.CDLL(name if name is not None else "libslirp.so.0")
+        library = ctypes.CDLL(_LIBRARY)
     except OSError:
         raise MissingError("--net user: libslirp is not installed (Debian's package libslirp0)") from None
     library.slirp_new.restype = ctypes.c_void_p

@@ -40,13 +40,15 @@ def udp(target_port: int, data: bytes, target: str = GATEWAY, source: str = GUES
     return ipv4(UDP, ports(source_port, target_port) + struct.pack("!HH", 8 + len(data), 0) + data, target, source)
 
 
-def tcp(source: int, target: int, sequence: int, acknowledged: int, flags: int, data: bytes = b"") -> bytes:
+def tcp(
+    source: int, target: int, sequence: int, acknowledged: int, flags: int, data: bytes = b"", host: str = GATEWAY
+) -> bytes:
     def segment(check: int) -> bytes:
         rest = struct.pack("!IIBBHHH", sequence, acknowledged, 5 << 4, flags, 0xFFFF, check, 0)
         return ports(source, target) + rest + data
 
-    pseudo = socket.inet_aton(GUEST) + socket.inet_aton(GATEWAY) + struct.pack("!HH", TCP, 20 + len(data))
-    return ipv4(TCP, segment(checksum(pseudo + segment(0))))
+    pseudo = socket.inet_aton(GUEST) + socket.inet_aton(host) + struct.pack("!HH", TCP, 20 + len(data))
+    return ipv4(TCP, segment(checksum(pseudo + segment(0))), host)
 
 
 def echo(number: int) -> bytes:
