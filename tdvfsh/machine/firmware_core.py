@@ -14,6 +14,7 @@ from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.memory.bins import stack_bins
 from tdvfsh.dxe.memory.gcd import MemorySpaceMap
 from tdvfsh.dxe.memory.memory_map import MapEntry
+from tdvfsh.dxe.memory.protection import POLICIES, MemoryProtection
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.td.footprint import FirmwareModel, check_room
@@ -50,6 +51,7 @@ class CoreStart(NamedTuple):
         is_td: Whether RAM beyond that is unaccepted, and attributes are as in a TD.
         vcpus: Virtual processors.
         gpaw: Bits of a guest physical address.
+        protect: Name of the policy of memory protection.
     """
 
     model: FirmwareModel
@@ -60,6 +62,7 @@ class CoreStart(NamedTuple):
     is_td: bool
     vcpus: int
     gpaw: int
+    protect: str
 
 
 def firmware_core(inputs: CoreStart) -> DxeCore:
@@ -73,7 +76,7 @@ def firmware_core(inputs: CoreStart) -> DxeCore:
 
 @lru_cache(maxsize=_KEPT)
 def _kept_core(inputs: CoreStart) -> DxeCore:
-    model, stage_name, profile, spans, accept_end, is_td, vcpus, gpaw = inputs
+    model, stage_name, profile, spans, accept_end, is_td, vcpus, gpaw, protect = inputs
     ram = firmware_ram(spans, accept_end)
     top = low_end(ram)
     check_room(model, stage_name, top)
@@ -109,7 +112,14 @@ def _kept_core(inputs: CoreStart) -> DxeCore:
     adopt_pool_pages(core, entries)
     for memory_type in model.pool_room:
         adopt_pool_pages(core, entries, memory_type)
+    protect_core(core, protect)
     return core
+
+
+def protect_core(core: DxeCore, name: str) -> None:
+    """Put the policy of memory protection called ``name`` into force; what is in memory already is firmware's own."""
+    core.protection = MemoryProtection(POLICIES[name])
+    core.protection.adopt(core.memory_map)
 
 
 def adopt_pool_pages(core: DxeCore, entries: Iterable[MapEntry], memory_type: EfiMemoryType = _BS_DATA) -> None:

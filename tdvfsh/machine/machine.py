@@ -10,14 +10,20 @@ from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory.import_map import core_from_descriptors
-from tdvfsh.dxe.memory.protection import POLICIES, MemoryProtection
 from tdvfsh.dxe.memory_attribute_protocol import MemoryAttributeProtocol
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
 from tdvfsh.machine.accept_at_exit import AcceptUnlessObjected
 from tdvfsh.machine.dma_accepts import DmaAccepts
 from tdvfsh.machine.faults import parse_fault, set_faults, set_sec_faults
-from tdvfsh.machine.firmware_core import CoreStart, adopt_pool_pages, firmware_core, firmware_ram, low_end
+from tdvfsh.machine.firmware_core import (
+    CoreStart,
+    adopt_pool_pages,
+    firmware_core,
+    firmware_ram,
+    low_end,
+    protect_core,
+)
 from tdvfsh.machine.options import UNLESS_OBJECTED, TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot, restore_snapshot, take_snapshot
 from tdvfsh.machine.start import start_of
@@ -118,14 +124,12 @@ class Machine:
         self.dma = DmaAccepts(self.services, self.start.dma if options.td else NO_DMA)
         self.dma.install()
         set_faults(self, faults)
-        self._protect(options.protect)
+        self._offer_protection()
         if self.start.keys is not None:
             self._secure_boot(self.start.keys.values)
 
-    def _protect(self, name: str) -> None:
+    def _offer_protection(self) -> None:
         core = self.services.core
-        core.protection = MemoryProtection(POLICIES[name])
-        core.protection.adopt(core.memory_map)
         if core.protection.policy.memory_attribute_protocol:
             protocol = MemoryAttributeProtocol(self.services)
             core.handles.install_protocol_interface(None, EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID, protocol)
@@ -238,6 +242,7 @@ class Machine:
         if self.imported_map is not None:
             core = core_from_descriptors(self.imported_map, profile)
             adopt_pool_pages(core, list(core.memory_map))
+            protect_core(core, self.options.protect)
             return core
         options = self.options
         return firmware_core(
@@ -250,6 +255,7 @@ class Machine:
                 is_td=options.td,
                 vcpus=options.vcpus,
                 gpaw=options.gpaw,
+                protect=options.protect,
             )
         )
 

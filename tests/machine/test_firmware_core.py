@@ -46,6 +46,7 @@ def test_another_amount_of_accepted_memory_is_another_core() -> None:
                 is_td=True,
                 vcpus=1,
                 gpaw=48,
+                protect="ovmf",
             )
         )
         for end in (GIB // 2, GIB)

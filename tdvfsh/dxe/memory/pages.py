@@ -126,7 +126,10 @@ class PageAllocator:
     def allocate_pool_pages(self, memory_type: int, pages: int) -> int:
         """Pages for a pool, anywhere, as CoreAllocatePoolPages takes them; 0 where there are none."""
         start = self.find_free_pages(MAX_ADDRESS, pages, memory_type)
-        if start and self.memory_map.convert_pages(start, pages, memory_type) is SUCCESS:
+        if start and pages <= _MAX_PAGES:
+            self.memory_map.convert_free(start, pages, memory_type)
+            return start
+        if start and self.memory_map.convert_pages(start, pages, memory_type) is SUCCESS:  # the byte count wrapped
             return start
         return 0
 
