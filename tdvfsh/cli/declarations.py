@@ -449,6 +449,9 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
     disk.add_argument(
         "--full", action="store_true", help="Debian's minimal system with systemd, 657 MiB; needs mmdebstrap"
     )
+    disk.add_argument(
+        "--package", metavar="NAME", action="append", help="with --full: a Debian package more; then 1937 MiB, sparse"
+    )
     disk.add_argument("--initrd", metavar="FILE", help="write its initrd to FILE too, for a direct boot")
     for kind in (initrd, kernel, init, disk):
         kind.add_argument("--json", action="store_true", help="print JSON")

@@ -119,7 +119,7 @@ def _make(arguments: Arguments) -> int:
     if kind == "init":
         size = make_init(output, arguments.text("message"), arguments.text("then"), arguments.words("show"))
     elif kind == "disk":
-        size = _make_disk(output, arguments.optional("initrd"), arguments.flag("full"))
+        size = _make_disk(output, arguments.optional("initrd"), arguments.flag("full"), arguments.words("package"))
     elif kind == "initrd":
         size = parse_size(arguments.text("size"))
         make_initrd(output, size, arguments.optional("compress"))
@@ -145,20 +145,23 @@ _MODULES: Final = ("block", "rng", "failover", "net-failover", "net")
 """Modules of the disk's kernel, in the order in which they are loaded."""
 
 
-def _make_disk(output: Path, initrd: str | None, full: bool) -> int:
+def _make_disk(output: Path, initrd: str | None, full: bool, packages: list[str]) -> int:
     """A disk of packages, which are fetched first."""
+    if packages and not full:
+        raise UsageError("--package: needs --full, whose system can install packages")
     from tdvfsh.cli.files import fetch_with
     from tdvfsh.images.catalogue import find_entry
     from tdvfsh.images.disk.contents import DiskParts
     from tdvfsh.images.disk.make import make_disk
-    from tdvfsh.images.disk.roots import BusyboxRoot, DebianRoot
+    from tdvfsh.images.disk.roots import BusyboxRoot, DebianRoot, Root
 
+    root: Root = DebianRoot(packages) if full else BusyboxRoot()
     with unpack_progress() as progress:
         fetch = fetch_with(progress)
         kernel, busybox, grub = (fetch(find_entry(name)).files for name in ("disk-kernel-6.12", "busybox", "grub-2.12"))
     modules = tuple(kernel[f"module-{name}"] for name in _MODULES)
     parts = DiskParts(kernel["kernel"], modules, busybox["tool"], grub["efi"])
-    return make_disk(output, parts, None if initrd is None else Path(initrd), DebianRoot() if full else BusyboxRoot())
+    return make_disk(output, parts, None if initrd is None else Path(initrd), root)
 
 
 def _protocol(text: str) -> int:

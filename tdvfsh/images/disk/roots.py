@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from tdvfsh.errors import HostError
+from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.apt import ETC_APT, source_line
 from tdvfsh.images.disk.contents import ROOT_UUID, DiskParts, disk_initrd, write_root
 from tdvfsh.images.disk.tools import TIME, run_tool
@@ -19,6 +20,7 @@ _TIMES: Final = ("atime", "ctime", "mtime", "crtime")
 _EXTRA_TIMES: Final = ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra")
 _SUITE: Final = "trixie"
 _TREE: Final = '"$tree"'
+_PACKAGE: Final = re.compile("[a-z0-9][a-z0-9.+-]+")
 _DEBIAN: Final = ("systemd-sysv", "udev", "login", "procps", "util-linux")
 
 
@@ -74,10 +76,22 @@ class DebianRoot:
     """Debian's minimal system with systemd, by mmdebstrap: in a user namespace where the caller is not root.
 
     It has no kernel package: the disk's kernel and initrd are in ``/boot``. root logs in without a password.
+
+    Args:
+        more: Debian packages beside those, for which there is more room then.
+
+    Raises:
+        UsageError: One is not a package's name.
     """
 
-    size = 640 * MIB
     packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
+
+    def __init__(self, more: Sequence[str] = ()) -> None:
+        for name in more:
+            if not _PACKAGE.fullmatch(name):
+                raise UsageError(f"--package {name}: not the name of a Debian package")
+        self._more = more
+        self.size = 640 * MIB if not more else 1920 * MIB
 
     def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
         """See :class:`Root`. The file system is made inside of the namespace, where root's files are root's."""
@@ -91,7 +105,7 @@ class DebianRoot:
         script.write_text(_FINISH.format(kernel=parts.kernel, initrd=initrd, command=command), encoding="utf-8")
         script.chmod(0o755)
         line = source_line(archives[0], _SUITE, folder)
-        packages = f"--include={','.join(_DEBIAN)}"
+        packages = f"--include={','.join((*_DEBIAN, *self._more))}"
         options = ["--quiet", "--variant=minbase", "--architectures=amd64", packages, "--format=null"]
         run_tool([tools["mmdebstrap"], *options, f"--customize-hook={script}", _SUITE, "/dev/null", line])
 

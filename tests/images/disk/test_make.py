@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tdvfsh.cli.main import main
-from tdvfsh.errors import FormatError, HostError, MissingError
+from tdvfsh.errors import FormatError, HostError, MissingError, UsageError
 from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.images.disk import roots
 from tdvfsh.images.disk.contents import DiskParts, disk_initrd
@@ -193,6 +193,28 @@ def test_a_full_disk_has_the_system_that_mmdebstrap_made_with_the_disk_s_kernel(
         ".",
         "..",
     ]
+
+
+def test_packages_that_are_named_are_installed_too_and_get_room(
+    tmp_path: Path, parts: DiskParts, stand_in: Path
+) -> None:
+    image = tmp_path / "disk.img"
+    plain = roots.DebianRoot()
+    assert make_disk(image, parts, root=roots.DebianRoot(["fio", "g++-12"])) > plain.size + (1 << 30)
+    (include,) = [word for word in (stand_in / "words").read_text().splitlines() if word.startswith("--include=")]
+    assert include.endswith(",util-linux,fio,g++-12")
+    assert image.stat().st_blocks * 512 < image.stat().st_size // 4
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "--x", "Upper", "a b", "?essential"])
+def test_what_is_no_package_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="not the name of a Debian package"):
+        roots.DebianRoot([name])
+
+
+def test_packages_need_a_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["images", "make", "disk", "-o", "disk.img", "--package", "fio"]) == 2
+    assert capsys.readouterr().err == "tdvfsh: --package: needs --full, whose system can install packages\n"
 
 
 def test_an_mmdebstrap_that_fails_or_is_missing_leaves_no_disk(
