@@ -13,15 +13,19 @@ class RangeMap(Generic[T]):
     """Byte ranges ``[start, end)`` with values; neighbours of equal value are one range.
 
     A lookup is a binary search; a change costs a search plus the ranges it touches. The size of a range never matters.
+
+    Attributes:
+        changes: How often it was changed; while that stays the same, so does everything else.
     """
 
-    __slots__ = ("_ends", "_starts", "_totals", "_values")
+    __slots__ = ("_ends", "_starts", "_totals", "_values", "changes")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._values: list[T] = []
         self._totals: dict[T, int] = {}
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -47,6 +51,7 @@ class RangeMap(Generic[T]):
         """Set ``[start, end)`` to a value, over what was there; an empty range changes nothing."""
         if start >= end:
             return
+        self.changes += 1
         low, high = self._cut(start, end)
         if low and self._ends[low - 1] == start and self._values[low - 1] == value:
             low -= 1
@@ -65,6 +70,7 @@ class RangeMap(Generic[T]):
         """Take every value off ``[start, end)``."""
         if start >= end:
             return
+        self.changes += 1
         low, high = self._cut(start, end)
         del self._starts[low:high], self._ends[low:high], self._values[low:high]
 

@@ -55,6 +55,11 @@ class SecureEpt:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def changes(self) -> int:
+        """How often it was changed; while that stays the same, so does the state of every page."""
+        return self._entries.changes
+
     def entry(self, gpa: int) -> SeptEntry:
         """The entry that a walk to ``gpa`` ends at."""
         entry = self._entries.get(gpa)

@@ -14,6 +14,6 @@ def figures() -> list[Figure]:
     """Instructions a second beside bare Unicorn; service calls, beside Qiling's; a boot whose stub really runs."""
     if find_spec("unicorn") is None:
         return [Figure(GROUP, "guest code", "Unicorn", skipped="unicorn is not installed: extra [cpu]")]
-    from tests.bench import guest_code, guest_pages
+    from tests.bench import guest_accepts, guest_code, guest_pages
 
-    return guest_code.figures() + guest_pages.figures()
+    return guest_code.figures() + guest_pages.figures() + guest_accepts.figures()

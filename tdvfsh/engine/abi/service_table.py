@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ _STATUSES: Final = {int(status): status for status in EfiStatus}
 _ALL: Final = (1 << 64) - 1
 _MASKS: Final = {"b": 0xFF, "w": 0xFFFF, "d": 0xFFFFFFFF, "q": _ALL, "g": _ALL, "s": _ALL}
 _VARIADIC: Final = "*"
+_NO_ARGUMENTS: Final = struct.Struct("<")
 
 Method = TypeVar("Method", bound=Callable[..., Answer])
 _SIGNATURES: dict[Callable[..., Answer], tuple[str, str, bool]] = {}
@@ -31,6 +33,7 @@ class Service:
     Attributes:
         name: As the specification has it, protocols with their name before it.
         function: The implementation.
+        form: All arguments, as they stand on the stack.
         masks: Which bits of each argument count: callers leave rubbish above a UINT32.
         names: Names of the arguments, for the journal.
         widths: What each argument is, by letter.
@@ -40,6 +43,7 @@ class Service:
 
     name: str
     function: Callable[..., Answer]
+    form: struct.Struct = _NO_ARGUMENTS
     masks: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     widths: str = ""
@@ -77,6 +81,7 @@ def service_of(method: Callable[..., Answer]) -> Service:
     return Service(
         name=name,
         function=method,
+        form=struct.Struct(f"<{len(widths)}Q"),
         masks=tuple(_MASKS[letter] for letter in widths),
         names=names,
         widths=widths,

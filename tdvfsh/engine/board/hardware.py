@@ -43,6 +43,7 @@ class Hardware:
         self.ram.refresh()
         td.contents = LiveContents(self.ram, td.contents, self.cpu.mapped.forget_code)
         self.accepted = -1
+        self._sept, self._shared, self._changes = td.sept, td.shared, (-1, -1)
         self.map_accepted()
 
     def close(self) -> None:
@@ -51,6 +52,10 @@ class Hardware:
 
     def map_accepted(self) -> bool:
         """Let the processor see what was accepted; returns whether there was anything new."""
+        sept, shared = self.td.sept, self.td.shared
+        if sept is self._sept and shared is self._shared and (sept.changes, shared.changes) == self._changes:
+            return False
+        self._sept, self._shared, self._changes = sept, shared, (sept.changes, shared.changes)
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         changed = accepted != self.accepted
         if changed:

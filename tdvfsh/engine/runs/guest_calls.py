@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from operator import and_
 from typing import Final
 
 from tdvfsh.engine.abi.journal import CallJournal
@@ -156,7 +157,5 @@ class GuestCalls:
         arguments = stack + 8
         if service.variadic:
             return self._journal.serve_variadic(service, arguments)
-        values = struct.unpack(f"<{len(service.masks)}Q", self._ram.read(arguments, 8 * len(service.masks)))
-        return self._journal.serve(
-            service, tuple(value & mask for value, mask in zip(values, service.masks, strict=True))
-        )
+        values = service.form.unpack(self._ram.read(arguments, service.form.size))
+        return self._journal.serve(service, tuple(map(and_, values, service.masks)))

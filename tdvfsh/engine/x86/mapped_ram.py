@@ -1,6 +1,7 @@
 """Accepted RAM as the emulator maps it: one region a run, as few as can be, and never what is not accepted.
 
-Unicorn's regions cost more the more there are, so that many are made anew as whole runs.
+Unicorn's regions cost more the more there are, so that many are made anew as whole runs, where that halves them: RAM
+that is accepted in pieces which do not touch has as many runs, and to make them anew gains nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class MappedRam:
         self._uc = uc
         self._ram = ram
         self._mapped: RangeMap[bool] = RangeMap()
+        self._regions = 0  # as the emulator has them; -1 where that is not known
         self.changed: Callable[[list[tuple[int, int]]], None] = lambda runs: None
 
     @property
@@ -47,8 +49,11 @@ class MappedRam:
         for start, end in _missing(self._mapped, wanted):
             self._uc.mem_unmap(start, end - start)
             self._mapped.clear(start, end)
+            self._regions = -1
+        if self._regions < 0:
+            self._regions = len(self._of_ram())
         fresh = _missing(wanted, self._mapped)
-        if self._regions + len(fresh) > _MAXIMUM_REGIONS:
+        if self._regions + len(fresh) > max(_MAXIMUM_REGIONS, 2 * len(runs)):
             self._compact(runs)
         else:
             for start, end in fresh:
@@ -60,20 +65,22 @@ class MappedRam:
         self._compact(runs)
         self.changed(self.runs)
 
-    @property
-    def _regions(self) -> int:
-        return sum(1 for start, _, _ in self._uc.mem_regions() if start < self._ram.end)
+    def _of_ram(self) -> list[tuple[int, int, int]]:
+        """The emulator's regions of RAM: start, last byte, protection."""
+        return [region for region in self._uc.mem_regions() if region[0] < self._ram.end]
 
     def _compact(self, runs: Sequence[tuple[int, int]]) -> None:
-        for start, end, _ in [region for region in self._uc.mem_regions() if region[0] < self._ram.end]:
+        for start, end, _ in self._of_ram():
             self._uc.mem_unmap(start, end + 1 - start)
         self._mapped = RangeMap()
+        self._regions = 0
         for start, end in runs:
             self._map(start, end)
 
     def _map(self, start: int, end: int) -> None:
         self._uc.mem_map_ptr(start, end - start, self._everything, self._ram.host_address + start)
         self._mapped.set(start, end, True)
+        self._regions += 1
 
     def map_alias(self, address: int, start: int, size: int) -> None:
         """Show ``size`` bytes of RAM at ``start`` a second time, at ``address`` beyond all RAM."""

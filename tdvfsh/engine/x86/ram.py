@@ -242,7 +242,9 @@ class GuestRam:
     def _number(self, address: int, form: struct.Struct) -> int:
         if self.paging is not None:
             return int(form.unpack(self.read(address, form.size))[0])
-        self.check(address, form.size)
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address + form.size > self._ends[index]:
+            self.check(address, form.size)
         return int(form.unpack_from(self.view, address)[0])
 
     def guid(self, address: int) -> Guid:
