@@ -100,9 +100,14 @@ def fetched(name: str) -> FetchedImage | None:
         return None
     if manifest is None or (entry.made and manifest.version != RECIPE_VERSION):
         return None
-    if any(member.role not in manifest.files for member in entry.members):
+    if not is_complete(entry, manifest):
         return None
     return _image(entry.name, manifest)
+
+
+def is_complete(entry: CatalogueEntry, manifest: Manifest) -> bool:
+    """Whether the cache holds all files of an image; the catalogue of a later version may name more of them."""
+    return all(member.role in manifest.files for member in entry.members)
 
 
 def _made(entry: CatalogueEntry, report: Progress, deb: Path | None, refresh: bool) -> FetchedImage:

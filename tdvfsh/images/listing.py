@@ -11,7 +11,7 @@ from tdvfsh.images import cache
 from tdvfsh.images.apt import ETC_APT, Progress
 from tdvfsh.images.cache import DamagedEntryError
 from tdvfsh.images.catalogue import catalogue
-from tdvfsh.images.fetch import FetchedImage, fetch, fetched
+from tdvfsh.images.fetch import FetchedImage, fetch, fetched, is_complete
 from tdvfsh.images.versions import version_key
 from tdvfsh.lazy_dataclass import dataclass
 
@@ -72,7 +72,7 @@ def list_images() -> list[ListedImage]:
             manifest = cache.load(entry.name)
         except DamagedEntryError:
             manifest, state = None, "damaged"
-        if manifest is not None:
+        if manifest is not None and is_complete(entry, manifest):
             state, version = "fetched", manifest.version
             size = sum(file.size for file in manifest.files.values())
         roles = tuple(member.role for member in entry.members)

@@ -199,6 +199,15 @@ def test_a_damaged_entry_is_seen_listed_and_fetched_anew(deb: Path, private_cach
     assert {listed.name: listed.state for listed in list_images()}["shell"] == "fetched"
 
 
+def test_an_entry_of_an_older_catalogue_that_lacks_a_file_is_fetched_anew(deb: Path, private_cache: Path) -> None:
+    fetch("shell", deb=deb)
+    manifest = private_cache / "shell" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"files": {}}))
+    assert fetched("shell") is None
+    assert {listed.name: listed.state for listed in list_images()}["shell"] == "not fetched"
+    assert fetch("shell", deb=deb).files["efi"].read_bytes() == b"MZ shell"
+
+
 def test_a_file_that_was_only_touched_is_still_good_and_is_hashed_once(
     deb: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
