@@ -207,6 +207,10 @@ def _devices(board: Board) -> Iterator[tuple[str, object]]:
     for region in devices.ports.regions:
         if _BAR_NAME not in region.name and not isinstance(region.device, CommandPort):
             yield from _with_parts(region.name, region.device)
+    for region in devices.memory.regions:
+        own = region.device is devices.io_apic or isinstance(region.device, EnhancedAccess)
+        if _BAR_NAME not in region.name and not own:
+            yield f"{region.name} at {region.start:#x}", region.device
     for place, space in sorted(devices.pci._spaces.items()):
         for bar in space.base_addresses:
             yield from _with_parts(f"PCI {place >> 3:02x}.{place & 7} register {bar.index}", bar.device)
