@@ -21,13 +21,17 @@ from tdvfsh.formats.typed_json import FieldError
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.options_file import options_to_dict
 from tdvfsh.td.accept import AcceptCall
+from tdvfsh.units import PAGE_SIZE
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware.run import FirmwareRun
 
 Json = dict[str, Any]
 
-_CALLS: Final = shapes.items(shapes.row(shapes.whole(4095), shapes.NUMBER, shapes.whole(7), shapes.NUMBER))
+_MOST_CALLS: Final = 1 << 20
+_CALLS: Final = shapes.items(
+    shapes.row(shapes.whole(4095), shapes.NUMBER, shapes.whole(7), shapes.NUMBER, shapes.whole(_MOST_CALLS, 1))
+)
 _CONVERSIONS: Final = shapes.items(shapes.row(shapes.NUMBER, shapes.NUMBER, shapes.flag, shapes.NUMBER, shapes.text))
 _EXTENDS: Final = shapes.items(
     shapes.row(shapes.whole(3), shapes.text, shapes.whole(4095), shapes.text, shapes.whole(1 << 80))
@@ -103,7 +107,7 @@ def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
     return {
         "waits": run.waits,
         "board": state,
-        "accepts": [list(call) for call in run.accepts],
+        "accepts": _rows_of(run.accepts),
         "conversions": [list(call) for call in run.conversions],
         "extends": [[made.rtmr, made.digest.hex(), *made[2:]] for made in run.extends.made],
         "looks": run.services.looks,
@@ -150,8 +154,36 @@ def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) ->
     return run.board.resume(state["waits"])
 
 
+def _rows_of(calls: Sequence[AcceptCall]) -> list[list[int]]:
+    """Accepts as vCPU, address, level, status and how many: those of neighbouring pages in a row are one."""
+    rows: list[list[int]] = []
+    for call in calls:
+        last = rows[-1] if rows else [-1, 0, 0, 0, 0]
+        follows = call.address == last[1] + last[4] * _page(call.level)
+        if follows and (last[0], last[2], last[3]) == (call.vcpu, call.level, call.status):
+            last[4] += 1
+            continue
+        rows.append([*call, 1])
+    return rows
+
+
+def _calls_of(rows: Sequence[Sequence[int]]) -> list[AcceptCall]:
+    """The accepts, of such rows; raises FieldError where they are more than a run keeps."""
+    if sum(row[4] for row in rows) > _MOST_CALLS:
+        raise FieldError("accepts", "are more than a run keeps")
+    return [
+        AcceptCall(vcpu, address + number * _page(level), level, status)
+        for vcpu, address, level, status, count in rows
+        for number in range(count)
+    ]
+
+
+def _page(level: int) -> int:
+    return PAGE_SIZE << 9 * level
+
+
 def _restore_firmware(run: FirmwareRun, state: Json) -> None:
-    run.accepts[:] = [AcceptCall(*call) for call in state["accepts"]]
+    run.accepts[:] = _calls_of(state["accepts"])
     run.set_conversions(state["conversions"])
     run.extends.made[:] = [RtmrExtend(rtmr, bytes.fromhex(digest), *rest) for rtmr, digest, *rest in state["extends"]]
     if run.services.watched:

@@ -25,6 +25,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import zstandard
 
+from tdvfsh.documents import MAXIMUM_VALUES, read_json
+from tdvfsh.engine.errors import EngineError
 from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.shapes import Shape, fields, flag, items, mapping, one_of, text, whole
@@ -43,7 +45,7 @@ _MEMBERS: Final = (_BYTES, _STATE, _MACHINE)
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 _LEVEL: Final = 3
 _LARGEST_HEADER: Final = MIB
-_LARGEST_STATE: Final = 512 * MIB
+_LARGEST_STATE: Final = 128 * MIB
 _PIECE: Final = MIB
 
 DEVICES: Final = ("rng", "virtio_console")
@@ -154,6 +156,7 @@ def write_machine_file(path: str, header: Json, state: Callable[[ByteWriter], Js
 
     Raises:
         HostError: The host refuses.
+        EngineError: The state is too large to be read again.
     """
     with whole_file(path) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -162,12 +165,19 @@ def write_machine_file(path: str, header: Json, state: Callable[[ByteWriter], Js
                 data = state(writer)
             hashes = {_BYTES: counted.digest.hexdigest()}
             with _member(archive, _STATE) as counted, _packer().stream_writer(cast(Any, counted), closefd=False) as out:
-                out.write(json.dumps(data, separators=(",", ":")).encode())
+                out.write(_state_text(data))
             hashes[_STATE] = counted.digest.hexdigest()
             whole_header = {"form": FORM, "version": VERSION, **header, "sha256": hashes}
             with _member(archive, _MACHINE) as counted:
                 counted.write(json.dumps(whole_header, indent=2).encode() + b"\n")
         return MachineFile(file.tell(), writer.size)
+
+
+def _state_text(data: Json) -> bytes:
+    text = json.dumps(data, separators=(",", ":")).encode()
+    if text.count(b"[") + text.count(b"{") + text.count(b",") > MAXIMUM_VALUES or len(text) > _LARGEST_STATE:
+        raise EngineError(f"the machine cannot be saved: its records are more than {MAXIMUM_VALUES:,} values")
+    return text
 
 
 def _packer() -> zstandard.ZstdCompressor:
@@ -206,11 +216,9 @@ class OpenedMachine:
         for info in infos:
             if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
                 raise self.damaged("a member is packed or encrypted in another way")
-        data = self._read(_MACHINE, _LARGEST_HEADER)
-        try:
-            header = json.loads(data)
-        except (ValueError, RecursionError):
-            raise self.damaged("machine.json is not JSON") from None
+        header = read_json(
+            self._read(_MACHINE, _LARGEST_HEADER), self.path, f"this saved machine is damaged: {_MACHINE}"
+        )
         if not isinstance(header, dict) or header.get("form") != FORM:
             raise FormatError(self.path, "not a saved machine")
         if header.get("version") != VERSION:
@@ -235,14 +243,15 @@ class OpenedMachine:
         self._check_hash(_STATE, hashlib.sha256(packed).hexdigest())
         try:
             data = zstandard.ZstdDecompressor().stream_reader(packed).read(_LARGEST_STATE + 1)
-            if len(data) > _LARGEST_STATE:
-                raise self.damaged("its state is too large")
-            state = json.loads(data)
-            shape(state, "")
         except zstandard.ZstdError:
             raise self.damaged("its state cannot be unpacked") from None
-        except (FieldError, ValueError, RecursionError) as error:
-            raise self.damaged(error if isinstance(error, FieldError) else "its state is not JSON") from None
+        if len(data) > _LARGEST_STATE:
+            raise self.damaged("its state is too large")
+        state = read_json(data, self.path, "this saved machine is damaged: its state")
+        try:
+            shape(state, "")
+        except FieldError as error:
+            raise self.damaged(error) from None
         assert isinstance(state, dict)
         return state
 

@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.firmware.saved_run import machine_header, save_run
+from tdvfsh.engine.firmware.saved_run import _calls_of, _rows_of, machine_header, save_run
 from tdvfsh.engine.saved.processor import SIZE, image_of, registers_of
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.typed_json import FieldError
 from tdvfsh.machine.options_file import options_to_dict
+from tdvfsh.td.accept import AcceptCall
 from tdvfsh.units import MIB
 from tests.engine.firmware.made_firmware import CELLS, HLT, made_run
 from tests.engine.saved.made_guest import OPTIONS, end_of, error_of, made_machine, save_after, whole
@@ -291,3 +292,22 @@ def test_hardware_breakpoints_are_not_saved() -> None:
 def test_no_registers_at_all_are_refused() -> None:
     with pytest.raises(FieldError):
         image_of([], new_processor(), "registers")
+
+
+# ---- accepts ----------------------------------------------------------------------------------------------------
+
+PAGES = st.builds(
+    AcceptCall, st.integers(0, 2), st.integers(0, 6).map(lambda n: n << 12), st.integers(0, 1), st.sampled_from([0, 11])
+)
+
+
+@given(st.lists(PAGES, max_size=40), st.integers(0, 200))
+def test_accepts_are_the_same_there_and_back_and_neighbours_are_one_row(calls: list[AcceptCall], many: int) -> None:
+    rows = _rows_of(calls + [AcceptCall(1, number << 21, 1, 0) for number in range(many)])
+    assert _calls_of(rows) == calls + [AcceptCall(1, number << 21, 1, 0) for number in range(many)]
+    assert len(rows) <= len(calls) + 1
+
+
+def test_more_accepts_than_a_run_keeps_take_no_memory() -> None:
+    with pytest.raises(FieldError, match="more than a run keeps"):
+        _calls_of([[0, 0, 0, 0, 1 << 20]] * 1000)
