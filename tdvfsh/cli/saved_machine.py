@@ -22,6 +22,7 @@ from tdvfsh.errors import UsageError
 from tdvfsh.units import human_size
 
 if TYPE_CHECKING:
+    from tdvfsh.cli.drives import Drives
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.machine.options import TdOptions
 
@@ -75,6 +76,8 @@ def machine_words(arguments: Arguments) -> Iterator[MachineWords]:
         HostError, FormatError: A file cannot be read, is damaged, or was changed since the machine was saved.
     """
     resume = arguments.optional("resume")
+    if arguments.optional("save") is not None and arguments.flag("commit"):
+        raise UsageError("--commit: not with --save, whose machine continues on the images as they are")
     if resume is None:
         if arguments.optional("file") is None:
             raise UsageError("firmware run: needs FILE, the firmware, or --resume")
@@ -152,16 +155,19 @@ def can_be_saved(ending: str) -> bool:
     return ending in _ENDINGS
 
 
-def save(path: str, run: FirmwareRun, words: MachineWords, ending: str) -> list[str]:
+def save(path: str, run: FirmwareRun, words: MachineWords, ending: str, drives: Drives) -> list[str]:
     """Save the machine where :func:`can_be_saved` says so; returns lines that say what became of it.
 
     Raises:
+        FormatError: A disk image was changed while the guest used it.
         EngineError, HostError: It cannot be saved.
     """
     from tdvfsh.engine.firmware.saved_run import machine_header, save_run
 
     if not can_be_saved(ending):
         return [f"tdvfsh: not saved: only --until and the end of the input leave a machine that can go on ({ending})"]
+    for drive in drives.drives:
+        drive.check_unchanged()
     header = machine_header(
         words.options,
         words.cmdline,

@@ -215,7 +215,7 @@ def _run_once(
                 _write_trace(arguments.optional("trace"), run, options)
             succeeded = outcome.succeeded if save_to is None else can_be_saved(outcome.ending)
             debug.exited(0 if succeeded else 1)
-            saved = [] if save_to is None or debug.repeats else save(save_to, run, words, outcome.ending)
+            saved = [] if save_to is None or debug.repeats else save(save_to, run, words, outcome.ending, drives)
             print_notes([*ending_lines(run, outcome), *run_lines(run), *saved])
             print_notes(drives.close(outcome.ending == GIVEN_UP))
             if arguments.flag("json") and not debug.repeats:

@@ -64,6 +64,8 @@ def test_a_saved_machine_brings_all_that_it_was_made_of(
         (("--resume", "{saved}", "--kernel", "k"), 2, "--kernel: the machine"),
         (("--resume", "{saved}", "--commit"), 2, "--commit: name the image again, with --disk FILE,rw"),
         (("--resume", "{saved}", "--disk", "{disk}"), 2, "has other disks: --disk FILE,rw"),
+        (("--resume", "{saved}", "--save", "x", "--commit"), 2, "--commit: not with --save"),
+        (("--resume", "{saved}", "--share", "{folder}"), 2, "--share: a machine with it cannot be saved or resumed"),
         (("--resume", "none"), 2, "none: no such file"),
         (("--resume", "{disk}"), 1, "not a saved machine, or one that is cut or damaged"),
         (("--resume", "{folder}"), 1, "is a folder"),
