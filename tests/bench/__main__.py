@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tests.bench import accepting, booting, debugging, engine, headers, initrds, pages, processes, resident
+from tests.bench import accepting, booting, debugging, engine, headers, initrds, pages, processes, resident, sweeping
 from tests.bench.measure import Figure
 from tests.bench.table import as_json, as_table
 
@@ -18,6 +18,7 @@ GROUPS: Final[dict[str, Callable[[], list[Figure]]]] = {
     "pages": pages.figures,
     "accept": accepting.figures,
     "boot": booting.figures,
+    "sweep": sweeping.figures,
     "memory": resident.figures,
     "engine": engine.figures,
     "debugger": debugging.figures,
