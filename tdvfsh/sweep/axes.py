@@ -21,6 +21,8 @@ _BY_NAME: Final = {axis.name: axis for axis in AXES}
 _RANGE_KEYS: Final = {"from", "to", "step"}
 _RANGED: Final = tuple(axis for axis in AXES if axis.is_size and not axis.choices())
 
+_SUFFIXES: Final = {index: axis.suffix for index, axis in enumerate(AXES) if axis.suffix}
+
 Axis = Option[Any, Any]
 """An option that a sweep may vary."""
 
@@ -93,6 +95,11 @@ def _size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise UsageError(f"{shown(value)} is not a size")
     return value if isinstance(value, int) else parse_size(value)
+
+
+def names_file(point: Point) -> bool:
+    """Whether a value is, or holds, the path of a file: what such a TD is may change while a process lives."""
+    return any(_SUFFIXES[index] in str(point[index]) for index in _SUFFIXES)
 
 
 def axis_index(name: str) -> int:

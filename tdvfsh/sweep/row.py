@@ -11,7 +11,7 @@ from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.sweep.axes import AXIS_NAMES, Point, axis_index, options_at
+from tdvfsh.sweep.axes import AXIS_NAMES, Point, axis_index, names_file, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files
 from tdvfsh.sweep.scenario import Scenario
 
@@ -41,7 +41,7 @@ SECONDS: Final = frozenset(name for name in RESULT_COLUMNS if name.endswith("_se
 _ON_DEMAND: Final = axis_index("on_demand")
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _machines: Final = StartedMachines()
-"""Of this process: the batches that it runs begin with the same firmware one after the other."""
+"""Of this process: batches that begin with the same firmware follow each other. None of a TD that names a file."""
 _ALWAYS: Final = frozenset(("key", "image", "outcome", *AXIS_NAMES))
 
 
@@ -80,6 +80,7 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
     This is what a worker does: all it needs comes with the call.
     """
     files = {image: _files(facts) for image, facts in images.items()}
+    machines = StartedMachines() if any(names_file(scenario.point) for scenario in scenarios) else _machines
     alike: tuple[object, Row] | None = None
     lines = []
     for scenario in scenarios:
@@ -93,19 +94,20 @@ def run_batch(images: Mapping[int, ImageFacts], scenarios: Sequence[Scenario]) -
         if alike is not None and alike[0] == but_option:
             row = alike[1] | told
         else:
-            row, same = run_scenario(told, point, files[scenario.image])
+            row, same = run_scenario(told, point, files[scenario.image], machines)
             alike = (but_option, row) if same else None
         lines.append(row_line(row))
     return lines
 
 
-def run_scenario(told: Row, point: Point, files: BootFiles) -> tuple[Row, bool]:
+def run_scenario(told: Row, point: Point, files: BootFiles, machines: StartedMachines) -> tuple[Row, bool]:
     """Boot one scenario. Whatever goes wrong with it becomes its row.
 
     Args:
         told: What the row says of the scenario itself.
         point: The TD.
         files: The image.
+        machines: Where it boots.
 
     Returns:
         The row, and whether it is the same whatever accepts on demand.
@@ -114,7 +116,7 @@ def run_scenario(told: Row, point: Point, files: BootFiles) -> tuple[Row, bool]:
     row.update(told)
     same = False
     try:
-        result = _machines.boot(options_at(point), files)
+        result = machines.boot(options_at(point), files)
         row.update(_outcome(result))
         same = result.same_with_any_option
     except UsageError as error:

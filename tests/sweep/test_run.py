@@ -300,6 +300,18 @@ def test_a_boot_that_needs_no_accept_runs_once_for_all_options_and_each_has_its_
         assert (rest == [rest[0]] * 5) is (five[0]["accept"] == "1G")
 
 
+def test_a_cost_file_that_changes_counts_for_the_next_sweep_of_the_same_process(
+    swept: Callable[..., list[Row]], tmp_path: Path
+) -> None:
+    cost = tmp_path / "host.toml"
+    seconds = []
+    for number, price in enumerate(("1us", "3us")):
+        cost.write_text(f'accept_4k = "{price}"\n')
+        rows = swept(MADE + f'[[grid]]\naccept = "1G"\ncost = "kvm-4k,{cost}"\n', f"results{number}")
+        seconds.append(float(str(rows[0]["boot_accept_seconds"])))
+    assert seconds[1] > seconds[0]
+
+
 def test_two_sweeps_cannot_work_in_one_folder(tmp_path: Path) -> None:
     with ResultStore(tmp_path / "results"), pytest.raises(HostError, match="another sweep is at work"):
         ResultStore(tmp_path / "results")
