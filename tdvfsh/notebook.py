@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 MOST_ROWS = 200
 """Longer tables are cut, with a line that says so."""
@@ -17,6 +16,8 @@ def table_html(heading: str, columns: Sequence[str], rows: Iterable[Sequence[obj
         columns: Names of the columns.
         rows: The cells; numbers are aligned to the right.
     """
+    from html import escape
+
     cells = list(rows)
     left_out = len(cells) - MOST_ROWS
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
@@ -29,4 +30,6 @@ def table_html(heading: str, columns: Sequence[str], rows: Iterable[Sequence[obj
 def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f'<td style="text-align: right">{value:,}</td>'
+    from html import escape
+
     return f"<td>{escape(str(value))}</td>"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import UnpackLimits
@@ -16,6 +15,9 @@ from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _KERNEL_SECTION: Final = ".linux"
 

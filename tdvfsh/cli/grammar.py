@@ -8,7 +8,6 @@ import sys
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from functools import cache
-from textwrap import wrap
 from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
@@ -186,6 +185,8 @@ def _overview() -> str:
         if named:
             lines += ["", *([f" {task}:"] if task else [])]
         for name, summary in named.items():
+            from textwrap import wrap
+
             first, *more = wrap(summary, _columns() - 15)
             lines += [f"  {name:<10} {first}", *(f"{'':13}{line}" for line in more)]
     return "\n".join(lines)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from tdvfsh.diagnosis.conditions import CONDITIONS
 from tdvfsh.diagnosis.facts import Facts, Version, before, version_of
 from tdvfsh.lazy_dataclass import dataclass
 
-_FILE: Final = Path(__file__).with_name("known_faults.toml")
+_FILE: Final = os.path.join(os.path.dirname(__file__), "known_faults.toml")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,10 @@ class MetFault:
 @cache
 def known_faults() -> tuple[KnownFault, ...]:
     """All entries, in the order of the file."""
-    data = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    import tomllib
+
+    with open(_FILE, "rb") as file:
+        data = tomllib.load(file)
     return tuple(
         KnownFault(
             name=entry["name"],

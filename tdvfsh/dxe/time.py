@@ -9,7 +9,6 @@ PcdMinimalValidYear and PcdMaximalValidYear.
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -156,6 +155,8 @@ class RealTimeClock:
 
 def is_valid(time: EfiTime) -> bool:
     """Whether every field is in the range that OVMF's clock takes."""
+    from calendar import monthrange
+
     return (
         FIRST_YEAR <= time.year <= LAST_YEAR
         and 1 <= time.month <= 12

@@ -9,9 +9,6 @@ RFC 8878 (Zstandard frames); lzop 1.04 lzop.c (container); lz4 doc/lz4_Frame_for
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import zlib
 from collections.abc import Callable, Generator
 from typing import Final, Protocol
 
@@ -85,6 +82,8 @@ class _Gzip:
     """zlib's decompressor in that shape."""
 
     def __init__(self) -> None:
+        import zlib
+
         self._zlib = zlib.decompressobj(wbits=31)
 
     @property
@@ -110,6 +109,9 @@ def _damaged(source: ByteSource, name: str, offset: int, error: Exception) -> Fo
 
 def _stream(name: str, make: Callable[[], _Decompressor]) -> Callable[[ByteSource, int], Unpacking]:
     def unpack(source: ByteSource, offset: int) -> Unpacking:
+        from lzma import LZMAError
+        from zlib import error as ZlibError
+
         decompressor = make()
         position = offset
         while not decompressor.eof:
@@ -121,7 +123,7 @@ def _stream(name: str, make: Callable[[], _Decompressor]) -> Callable[[ByteSourc
                 position += len(data)
             try:
                 output = decompressor.decompress(data, CHUNK_SIZE)
-            except (zlib.error, OSError, lzma.LZMAError, RuntimeError, ValueError) as error:
+            except (ZlibError, OSError, LZMAError, RuntimeError, ValueError) as error:
                 raise _damaged(source, name, offset, error) from None
             yield position, output
         return position - len(decompressor.unused_data or b"")
@@ -129,11 +131,21 @@ def _stream(name: str, make: Callable[[], _Decompressor]) -> Callable[[ByteSourc
     return unpack
 
 
+def _bzip2() -> _Decompressor:
+    from bz2 import BZ2Decompressor
+
+    return BZ2Decompressor()
+
+
 def _xz() -> _Decompressor:
+    import lzma
+
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY_LIMIT)
 
 
 def _lzma() -> _Decompressor:
+    import lzma
+
     return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY_LIMIT)
 
 
@@ -268,7 +280,7 @@ def _unpack_zstd(source: ByteSource, offset: int) -> Unpacking:
 
 CODECS: Final = (
     Codec("gzip", b"\x1f\x8b\x08", _stream("gzip", _Gzip)),
-    Codec("bzip2", b"BZh", _stream("bzip2", bz2.BZ2Decompressor)),
+    Codec("bzip2", b"BZh", _stream("bzip2", _bzip2)),
     Codec("lzma", b"\x5d\x00\x00", _stream("lzma", _lzma)),
     Codec("xz", b"\xfd7zXZ\x00", _stream("xz", _xz)),
     Codec("lzo", LZOP_MAGIC, _unpack_lzo),

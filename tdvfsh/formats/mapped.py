@@ -20,13 +20,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh import host
 from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.units import human_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Buffer = bytes | bytearray | memoryview
 """What parsers read: bytes in memory, or the view of a :class:`MappedFile`. They take a :class:`ByteSource` too."""

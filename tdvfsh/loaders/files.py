@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import PurePath
 from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
@@ -116,6 +115,8 @@ class BootFiles:
     def summary(self) -> str:
         """The files' names and sizes in a line."""
         files = [(self.kernel.path, self.kernel.size), *((initrd.path, initrd.size) for initrd in self.initrds)]
+        from pathlib import PurePath
+
         return ", ".join(f"{ascii(PurePath(path).name)[1:-1]} {human_size(size)}" for path, size in files)
 
     @property

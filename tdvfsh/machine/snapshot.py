@@ -7,7 +7,6 @@ is shared with that, so a row of snapshots costs by what changed between them.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.core import DxeCore
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from tdvfsh.td.contents import Contents
     from tdvfsh.td.trust_domain import TrustDomain
 
-_TIES: Final = frozenset({"take_descriptor_page", "pages"})
-"""Attributes that tie the core's parts together instead of holding state; ``pages`` is the allocator."""
+_TIES: Final = frozenset({"take_descriptor_page", "pages", "changes"})
+"""Attributes that hold no state: they tie the core's parts together, as ``pages``, the allocator, or count changes."""
 _TD_PARTS: Final = ("contents", "shared", "sept")
 _TDCALL_COUNTS: Final = ("calls", "exits", "groups", "faults")
 _CORE_PARTS: Final = (
@@ -153,7 +152,7 @@ def restore_snapshot(machine: Machine, snapshot: MachineSnapshot) -> None:
     for thing, fields in snapshot.interfaces:
         for name, value in fields:
             if getattr(thing, name) is not value:
-                object.__setattr__(thing, name, copy(value) if isinstance(value, _MUTABLE) else value)
+                object.__setattr__(thing, name, value.copy() if isinstance(value, _MUTABLE) else value)
 
 
 def same(one: object, other: object) -> bool:
@@ -196,7 +195,7 @@ def _interfaces(machine: Machine) -> list[object]:
 
 def _fields(thing: object) -> Fields:
     return tuple(
-        (name, copy(value) if isinstance(value, _MUTABLE) else value)
+        (name, value.copy() if isinstance(value, _MUTABLE) else value)
         for name in _names(thing)
         if hasattr(thing, name)
         for value in (getattr(thing, name),)

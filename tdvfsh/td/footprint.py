@@ -9,9 +9,9 @@ otherwise, so that a model may hold each stage twice. ``firmware_models/NAME.tom
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError, host_error
@@ -33,7 +33,7 @@ POOL_WORDS: Final = frozenset("abcdefgABCDEFGik0123456789 ")
 """Characters of requests to a pool."""
 
 _CONVENTIONAL: Final = EfiMemoryType.EfiConventionalMemory
-_MODELS: Final = Path(__file__).with_name("firmware_models")  # importlib.resources takes longer than all of this
+_MODELS: Final = os.path.join(os.path.dirname(__file__), "firmware_models")
 
 
 class Piece(NamedTuple):
@@ -258,15 +258,15 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
         raise UsageError(
             f"--firmware-model {name}: unknown; choose MODEL.toml or one of {', '.join(FIRMWARE_MODEL_NAMES)}"
         )
-    files = (_MODELS / f"{name}-td.toml", _MODELS / f"{name}.toml")
-    text = next(path for path in (files if td else files[::-1]) if path.exists()).read_text(encoding="utf-8")
-    return _model(tomllib.loads(text), name)
+    files = [os.path.join(_MODELS, file) for file in (f"{name}-td.toml", f"{name}.toml")]
+    with open(next(filter(os.path.exists, files if td else files[::-1])), "rb") as stream:
+        return _model(tomllib.load(stream), name)
 
 
 def _recorded_model(path: str) -> FirmwareModel:
     """A model of the user's own: validated, since users edit it."""
     try:
-        with Path(path).open("rb") as stream:
+        with open(path, "rb") as stream:
             text = stream.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise host_error(f"--firmware-model {path}", error) from None

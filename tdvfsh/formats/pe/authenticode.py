@@ -6,7 +6,6 @@ Certificate Table"; edk2 SecurityPkg/Library/DxeImageVerificationLib (HashPeImag
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -85,6 +84,8 @@ def authenticode_hash(pe: PeImage, view: Buffer | ByteSource, algorithm: str = "
     ranges = hashed_ranges(pe)
     if ranges is None or pe.is_te_image:
         return None
+    import hashlib
+
     digest, source = hashlib.new(algorithm), ByteSource(view, "")
     for start, end in ranges:
         for at in range(start, end, _CHUNK):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tdvfsh.boots.explanation import Cures
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.formats.initrd import Initrd
@@ -17,6 +16,9 @@ from tdvfsh.report.diagnosis_text import fault_dicts
 from tdvfsh.report.schema import document
 from tdvfsh.td.sec import SecAccept
 from tdvfsh.uefi.memory import memory_type_name
+
+if TYPE_CHECKING:
+    from tdvfsh.boots.explanation import Cures
 
 
 def boot_dict(result: BootResult, initrds: Sequence[Initrd], cures: Cures | None = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 
 from tdvfsh.boots.distribution import refused_by_distribution
 from tdvfsh.boots.modelled_boot import BootResult
@@ -190,5 +189,7 @@ def _sec_lines(result: BootResult) -> list[str]:
 
 def labelled(label: str, text: str, column: int = _LABEL) -> list[str]:
     """``label`` in a column of its own, ``text`` wrapped beside it."""
+    from textwrap import wrap
+
     lines = wrap(printable(text), text_width() - column, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{label if not index else '':<{column}}{line}".rstrip() for index, line in enumerate(lines)]

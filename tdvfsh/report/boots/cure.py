@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tdvfsh.boots.explanation import Cures
+from typing import TYPE_CHECKING
+
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size, ram_size
+
+if TYPE_CHECKING:
+    from tdvfsh.boots.explanation import Cures
 
 _OF_THE_RFC = {"allocator": "option 1", "loader": "option 2", "loader-literal": "option 2 as it is written",
                "service": "option 3"}  # fmt: skip

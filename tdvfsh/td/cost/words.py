@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from tdvfsh.errors import UsageError, host_error
@@ -16,7 +16,7 @@ from tdvfsh.td.cost.model import CostModel
 PRESETS: Final = ("kvm-4k", "kvm-2m")
 DEFAULT_PRESET: Final = PRESETS[0]
 SUFFIX: Final = ".toml"
-_FOLDER: Final = Path(__file__).with_name("presets")
+_FOLDER: Final = os.path.join(os.path.dirname(__file__), "presets")
 _SHOWN: Final = 60
 
 
@@ -66,13 +66,18 @@ def cost_model(words: Sequence[str] = (DEFAULT_PRESET,)) -> CostModel:
 @cache
 def preset(name: str) -> CostModel:
     """A preset, by its name."""
-    path = _FOLDER / f"{name}{SUFFIX}"
-    return read_cost_file(path.read_bytes(), str(path), None, name)
+    path = os.path.join(_FOLDER, f"{name}{SUFFIX}")
+    return read_cost_file(_bytes_of(path), path, None, name)
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _from_file(path: str) -> CostModel:
     try:
-        data = Path(path).read_bytes()
+        data = _bytes_of(path)
     except OSError as error:
         raise host_error(path, error) from None
     return read_cost_file(data, path, preset, path)
