@@ -12,7 +12,7 @@ from tdvfsh.engine.virtio.memory import Refused, Scattered
 
 RECEIVE, TRANSMIT = 0, 1
 MOST_WAITING: Final = 4096  # as much as a terminal's own queue
-LARGEST_OUTPUT: Final = 1 << 20
+LARGEST_OUTPUT: Final = 64 << 10  # Linux sends 32 KiB at most
 _PIECE: Final = 4096
 _CONFIGURATION_SIZE: Final = 12
 
@@ -86,7 +86,7 @@ class ConsoleDevice:
             writable.write(data)
             return len(data)
         if readable.size > LARGEST_OUTPUT:
-            raise Refused("output of more than 1 MiB in one request")
+            raise Refused("output of more than 64 KiB in one request")
         while readable.left:
             for byte in readable.read(_PIECE):
                 self._output.put(byte)
