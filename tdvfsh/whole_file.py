@@ -13,11 +13,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tdvfsh import host
 from tdvfsh.errors import host_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PREFIX: Final = ".tdvfsh-"
 _SUFFIX: Final = ".part"
@@ -61,6 +63,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: The host refuses.
     """
+    from pathlib import Path  # costs a shell that writes nothing a tenth of its start
+
     target = Path(os.path.realpath(path))
     before = target.stat() if target.exists() else None
     if before is not None and not stat.S_ISREG(before.st_mode):

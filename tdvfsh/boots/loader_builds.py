@@ -3,66 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.boot_loader import GRUB, SYSTEMD_BOOT, BootLoaderFile
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.flow import BootFlow
-from tdvfsh.loaders.grub import run_chainloader, run_grub
-from tdvfsh.loaders.grub_legacy import run_grub_legacy
-from tdvfsh.loaders.grub_memory import (
-    GRUB_2_06,
-    GRUB_2_12,
-    GRUB_2_12_DEBIAN,
-    GRUB_2_14,
-    GRUB_2_14_DEBIAN,
-    GRUB_CHAINLOADER,
-    GRUB_RED_HAT,
-    WITH_ANYTHING,
-    WITH_TPM,
-    WITH_TPM_OR_CC,
-    GrubBuild,
-)
-from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
-from tdvfsh.loaders.sd_boot import (
-    SD_BOOT_256,
-    SD_BOOT_256_7,
-    SD_BOOT_257,
-    SD_BOOT_262,
-    SdBootBuild,
-    run_sd_boot,
-)
 from tdvfsh.uefi.status import EfiStatus
+
+if TYPE_CHECKING:
+    from tdvfsh.loaders.grub_memory import GrubBuild
+    from tdvfsh.loaders.sd_boot import SdBootBuild
 
 Flow = Callable[[BootFlow], EfiStatus]
 _DIRECT: Final[Mapping[str, Flow]] = MappingProxyType({"direct": run_direct, "direct-legacy": run_direct_legacy})
-_GRUBS: Final[Mapping[str, tuple[GrubBuild, Callable[[BootFlow, GrubBuild], EfiStatus]]]] = MappingProxyType(
-    {
-        "grub2.06": (GRUB_2_06, run_grub_legacy),
-        "grub2.12": (GRUB_2_12, run_grub),
-        "grub2.12-debian": (GRUB_2_12_DEBIAN, run_grub),
-        "grub2.14": (GRUB_2_14, run_grub),
-        "grub2.14-debian": (GRUB_2_14_DEBIAN, run_grub),
-        "grub-rh": (GRUB_RED_HAT, run_grub_red_hat),
-        "chainloader": (GRUB_CHAINLOADER, run_chainloader),
-    }
-)
-_SD_BOOTS: Final[Mapping[str, SdBootBuild]] = MappingProxyType(
-    {
-        "sd-boot": SD_BOOT_257,
-        "sd-boot256": SD_BOOT_256,
-        "sd-boot256.7": SD_BOOT_256_7,
-        "sd-boot262": SD_BOOT_262,
-    }
-)
-FLOW_NAMES: Final = (*_DIRECT, *_GRUBS, *_SD_BOOTS)
 _GROWING_HEAP: Final = (2, 11)
 _CC_COUNTS: Final = (2, 13)
 _TPM_MODULE: Final = "tpm"
 _RED_HAT: Final = ("rh", "fedora", "centos", "almalinux", "rocky", "eurolinux", "oracle", "amazon")
+
+
+@cache
+def _grubs() -> Mapping[str, tuple[GrubBuild, Callable[[BootFlow, GrubBuild], EfiStatus]]]:
+    from tdvfsh.loaders import grub_memory as builds
+    from tdvfsh.loaders.grub import run_chainloader, run_grub
+    from tdvfsh.loaders.grub_legacy import run_grub_legacy
+    from tdvfsh.loaders.grub_red_hat import run_grub_red_hat
+
+    return {
+        "grub2.06": (builds.GRUB_2_06, run_grub_legacy),
+        "grub2.12": (builds.GRUB_2_12, run_grub),
+        "grub2.12-debian": (builds.GRUB_2_12_DEBIAN, run_grub),
+        "grub2.14": (builds.GRUB_2_14, run_grub),
+        "grub2.14-debian": (builds.GRUB_2_14_DEBIAN, run_grub),
+        "grub-rh": (builds.GRUB_RED_HAT, run_grub_red_hat),
+        "chainloader": (builds.GRUB_CHAINLOADER, run_chainloader),
+    }
+
+
+@cache
+def _sd_boots() -> Mapping[str, SdBootBuild]:
+    from tdvfsh.loaders import sd_boot as builds
+
+    return {
+        "sd-boot": builds.SD_BOOT_257,
+        "sd-boot256": builds.SD_BOOT_256,
+        "sd-boot256.7": builds.SD_BOOT_256_7,
+        "sd-boot262": builds.SD_BOOT_262,
+    }
+
+
+def flow_names() -> tuple[str, ...]:
+    """All that ``--loader`` may name."""
+    return (*_DIRECT, *_grubs(), *_sd_boots())
 
 
 def flow_of(loader: str, file: BootLoaderFile | None) -> Flow:
@@ -79,17 +75,19 @@ def flow_of(loader: str, file: BootLoaderFile | None) -> Flow:
         if file is not None:
             raise _misfit(file, loader)
         return _DIRECT[loader]
-    if loader in _GRUBS:
-        build, run = _GRUBS[loader]
+    if loader in _grubs():
+        build, run = _grubs()[loader]
         if file is not None:
             build = _grub_of(file, loader, build)
         return lambda flow: run(flow, build)
-    sd_boot = _SD_BOOTS[loader]
+    from tdvfsh.loaders.sd_boot import run_sd_boot
+
+    sd_boot = _sd_boots()[loader]
     if file is not None:
         if file.kind != SYSTEMD_BOOT:
             raise _misfit(file, loader)
         sd_boot = replace(
-            _SD_BOOTS[_sd_boot_name(file)] if file.version else sd_boot,
+            _sd_boots()[_sd_boot_name(file)] if file.version else sd_boot,
             file_size=file.file_size,
             image_size=file.image_size,
             image_base=file.image_base,
@@ -110,6 +108,8 @@ def _grub_of(file: BootLoaderFile, loader: str, build: GrubBuild) -> GrubBuild:
 
 
 def _verifies_with(file: BootLoaderFile) -> frozenset[str]:
+    from tdvfsh.loaders.grub_memory import WITH_ANYTHING, WITH_TPM, WITH_TPM_OR_CC
+
     if file.version < _GROWING_HEAP:
         return WITH_ANYTHING
     return WITH_TPM_OR_CC if file.version >= _CC_COUNTS and file.vendor not in _RED_HAT else WITH_TPM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -47,6 +48,8 @@ _BROKEN_PIPE: Final = 141
 _ENDING_SIGNALS: Final = ("SIGTERM", "SIGHUP")
 _INTERNAL_ERROR: Final = 70
 _JSON: Final = "--json"
+_GARBAGE_THRESHOLD: Final = 20_000
+"""Objects that a process makes before garbage is looked for; Python's 700 has it look a hundred times on its start."""
 _TRACEBACK: Final = "TDVFSH_TRACEBACK"
 
 Handler = Callable[[Arguments], int]
@@ -58,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 for success, 1 for failure, 2 for misuse; a script's ``%lasterror%``; 130 after Ctrl-C.
     """
+    if argv is None:
+        gc.set_threshold(_GARBAGE_THRESHOLD)  # what is imported and parsed stays
     words = list(sys.argv[1:] if argv is None else argv)
     _stand_in_for_closed_streams()
     for name in _ENDING_SIGNALS:

@@ -10,7 +10,6 @@ otherwise, so that a model may hold each stage twice. ``firmware_models/NAME.tom
 from __future__ import annotations
 
 import os
-import tomllib
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +17,7 @@ from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.lazy_dataclass import dataclass, field, replace
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls, parse_calls
+from tdvfsh.td.model_text import read_model_text
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
@@ -259,12 +259,14 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
             f"--firmware-model {name}: unknown; choose MODEL.toml or one of {', '.join(FIRMWARE_MODEL_NAMES)}"
         )
     files = [os.path.join(_MODELS, file) for file in (f"{name}-td.toml", f"{name}.toml")]
-    with open(next(filter(os.path.exists, files if td else files[::-1])), "rb") as stream:
-        return _model(tomllib.load(stream), name)
+    with open(next(filter(os.path.exists, files if td else files[::-1])), encoding="utf-8") as stream:
+        return _model(read_model_text(stream.read()), name)
 
 
 def _recorded_model(path: str) -> FirmwareModel:
     """A model of the user's own: validated, since users edit it."""
+    import tomllib
+
     try:
         with open(path, "rb") as stream:
             text = stream.read(_LARGEST_FILE + 1)

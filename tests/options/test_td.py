@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
-from tdvfsh.boots.loader_builds import FLOW_NAMES
+from tdvfsh.boots.loader_builds import flow_names
 from tdvfsh.cli.arguments import parse_arguments
 from tdvfsh.dxe.profile import PROFILES
 from tdvfsh.errors import UsageError
@@ -172,7 +172,7 @@ def test_behind_every_name_stands_something() -> None:
     assert set(OPTIONS["on_demand"].choices()) == set(ON_DEMAND_NAMES)
     assert set(OPTIONS["profile"].choices()) == {AUTOMATIC, *PROFILES}
     assert set(OPTIONS["firmware_model"].choices()) == {AUTOMATIC, *FIRMWARE_MODEL_NAMES}
-    assert set(OPTIONS["loader"].choices()) == set(FLOW_NAMES)
+    assert set(OPTIONS["loader"].choices()) == set(flow_names())
 
 
 @pytest.mark.parametrize(
