@@ -139,7 +139,9 @@ class StringInstructions:
         offset = address % PAGE_SIZE
         page = address - offset
         first = self._page(page, protection)
-        if first is None:
+        if (
+            first is None or first >= self._ram.end
+        ):  # what the emulator remembers of shared memory is its alias or nothing
             return self._shared(address, size, protection)
         if not self._ram.accepted(first + offset, size):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import Final, NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from tdvfsh.engine.x86.paging import IDT_SIZE, page_tables, page_tables_size
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
+from tdvfsh.uefi.memory import AddressSpan
 from tdvfsh.units import MIB, PAGE_SIZE
 
 RAM: Final = 256 * MIB
@@ -97,3 +99,33 @@ def test_code_that_was_written_over_is_executed_as_it_is_now() -> None:
     over = b"\xbf" + struct.pack("<I", routine + 1) + b"\xb9\x01\0\0\0\xb0\x07" + FORMS["stosb"]
     ran = run(write + call + over + b"\x31\xc0" + call, True, DATA, DATA, 0)
     assert (ran.done, ran.registers[3]) == (1, 7)
+
+
+def _remembered(known: int | None, page: int, protection: int) -> int | None:
+    return known
+
+
+def test_shared_memory_is_found_whether_the_emulator_remembers_its_alias_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    td = TrustDomain(RamLayout.q35(RAM), added=[AddressSpan(0, RAM)])
+    td.sept.remove(DATA, DATA + SIZE)
+    td.shared.set(DATA, DATA + SIZE, True)
+    ram = GuestRam(td)
+    cpu = Cpu(ram, lambda: 0)
+    try:
+        ram.refresh()
+        tables = 8 * MIB
+        ram.view[tables : tables + page_tables_size(RAM)] = page_tables(tables, RAM)
+        cpu.mapped.map_accepted()
+        enter_long_mode(cpu, ram, cr3=tables, gdt=16 * MIB, idt=17 * MIB, stack=STACK)
+        leaf = tables + PAGE_SIZE
+        struct.pack_into("<Q", ram.view, leaf, struct.unpack_from("<Q", ram.view, leaf)[0] | td.shared_mask)
+        strings = cpu.help_string_instructions(td)
+        found = []
+        for remembered in (None, (1 << 38) + DATA):  # it depends on the host's clock which of them it is
+            monkeypatch.setattr(strings, "_page", partial(_remembered, remembered))
+            found.append(strings._contiguous(DATA + 8, 64, 1))
+        assert found == [DATA + 8, DATA + 8]
+    finally:
+        cpu.close()
