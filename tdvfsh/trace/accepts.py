@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import PageAccept
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, completion_name
+
+_SIZES: Final = tuple(level.page_size for level in SeptLevel)
 
 
 class AcceptWork(Protocol):
@@ -61,7 +63,7 @@ def extend(record: PageAccept, rcx: int, work: AcceptWork, *, duration_ns: int) 
 
 def size_of_call(rcx: int) -> int:
     """Bytes that a TDCALL with ``rcx`` is about; 1 GiB for a level that there is not."""
-    return SeptLevel(min(rcx & ACCEPT_LEVEL_MASK, SeptLevel.LEVEL_1G)).page_size
+    return _SIZES[min(rcx & ACCEPT_LEVEL_MASK, len(_SIZES) - 1)]
 
 
 def status_of(completion: int) -> EfiStatus:

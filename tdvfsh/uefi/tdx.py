@@ -112,7 +112,7 @@ class SeptLevel(IntEnum):
     @property
     def page_size(self) -> int:
         """Bytes that a leaf of this level maps."""
-        return 1 << (12 + 9 * self.value)
+        return 1 << 12 + 9 * int(self)  # its value is a search in the enumeration
 
 
 class SeptState(IntEnum):

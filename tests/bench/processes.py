@@ -35,7 +35,7 @@ def figures() -> list[Figure]:
     )
     bare = medians["python"]
     found = [
-        Figure(GROUP, "tdvfsh -c ver", "python -c pass", medians["ours"], bare, goal=Goal(ratio=5)),
+        Figure(GROUP, "tdvfsh -c ver", "python -c pass", medians["ours"], bare, goal=Goal(ratio=2.5)),
         Figure(GROUP, "tdvfsh -c 'memmap -sfo'", "python -c pass", medians["memmap"], bare),
     ]
     name = "first prompt, in a pseudo-terminal"

@@ -23,6 +23,7 @@ from tdvfsh.uefi.tdx import (
     completion_code,
     completion_name,
 )
+from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE
 
 
 class Acceptor(NamedTuple):
@@ -71,12 +72,17 @@ class AcceptTally:
     @property
     def accepted_bytes(self) -> int:
         """Bytes that were accepted."""
-        return self.pages_4k * SeptLevel.LEVEL_4K.page_size + self.pages_2m * SeptLevel.LEVEL_2M.page_size
+        return self.pages_4k * PAGE_SIZE + self.pages_2m * LARGE_PAGE_SIZE
 
     def add(self, other: AcceptTally) -> None:
         """Add another tally to this one."""
-        for name in ("calls", "pages_4k", "pages_2m", "mismatches", "refused", "td_exits", "ns"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.calls += other.calls
+        self.pages_4k += other.pages_4k
+        self.pages_2m += other.pages_2m
+        self.mismatches += other.mismatches
+        self.refused += other.refused
+        self.td_exits += other.td_exits
+        self.ns += other.ns
 
 
 class PageAccepts:

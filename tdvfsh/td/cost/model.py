@@ -81,11 +81,14 @@ class CostModel:
     _low: _Rates = field(init=False, repr=False, compare=False)
     _likely: _Rates = field(init=False, repr=False, compare=False)
     _high: _Rates = field(init=False, repr=False, compare=False)
+    _placeholders: _Rates = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for which in ("low", "likely", "high"):
             rates = _Rates(*(getattr(self.constants[name], which) for name in CONSTANTS))
             object.__setattr__(self, f"_{which}", rates)
+        guessed = (one.likely if one.is_placeholder else 0.0 for one in map(self.constants.__getitem__, CONSTANTS))
+        object.__setattr__(self, "_placeholders", _Rates(*guessed))
 
     def nanoseconds(self, work: AcceptCounts) -> int:
         """Likely nanoseconds of ``work`` on one vCPU."""
@@ -99,18 +102,18 @@ class CostModel:
             vcpus: How many vCPUs share in it.
             largest_share: What part of it the busiest vCPU does; an even part where None.
         """
-        part = (1 / vcpus if largest_share is None else largest_share) if vcpus > 1 else 1.0
-        low, likely, high = (
-            rates.alone(work) * (rates.shared(part) if vcpus > 1 else 1.0)
-            for rates in (self._low, self._likely, self._high)
-        )
-        placeholder = self._placeholder(work) * (self._likely.shared(part) if vcpus > 1 else 1.0)
+        if vcpus <= 1:
+            low, likely, high = self._low.alone(work), self._likely.alone(work), self._high.alone(work)
+            return Modelled(round(low), round(likely), round(high), round(self._placeholder(work)), False)
+        part = 1 / vcpus if largest_share is None else largest_share
+        low, likely, high = (rates.alone(work) * rates.shared(part) for rates in (self._low, self._likely, self._high))
+        placeholder = self._placeholder(work) * self._likely.shared(part)
         return Modelled(
             round(low),
             round(likely),
             round(high),
             round(placeholder),
-            vcpus > 1 and self._beyond(vcpus, "serial_share"),
+            self._beyond(vcpus, "serial_share"),
         )
 
     def calls(self, name: str, count: int) -> Modelled:
@@ -160,15 +163,7 @@ class CostModel:
         return self.time(work, vcpus).seconds
 
     def _placeholder(self, work: AcceptCounts) -> float:
-        counts = {
-            "accept_4k": work.pages_4k,
-            "accept_2m": work.pages_2m,
-            "td_exit": work.td_exits,
-            "rejected_call": work.calls - work.pages_4k - work.pages_2m,
-        }
-        return sum(
-            count * self.constants[name].likely for name, count in counts.items() if self.constants[name].is_placeholder
-        )
+        return self._placeholders.alone(work)
 
     def _beyond(self, vcpus: int, *names: str) -> bool:
         return any(0 < self.constants[name].observed_vcpus < vcpus for name in names)
