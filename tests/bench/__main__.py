@@ -7,7 +7,19 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tests.bench import accepting, booting, debugging, engine, headers, initrds, pages, processes, resident, sweeping
+from tests.bench import (
+    accepting,
+    booting,
+    debugging,
+    engine,
+    headers,
+    initrds,
+    page,
+    pages,
+    processes,
+    resident,
+    sweeping,
+)
 from tests.bench.measure import Figure
 from tests.bench.table import as_json, as_table
 
@@ -22,6 +34,7 @@ GROUPS: Final[dict[str, Callable[[], list[Figure]]]] = {
     "memory": resident.figures,
     "engine": engine.figures,
     "debugger": debugging.figures,
+    "page": page.figures,
 }
 
 

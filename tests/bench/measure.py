@@ -22,15 +22,22 @@ class Goal:
     Attributes:
         ratio: Ours divided by the peer's is at most this.
         ours: Our median, in the figure's unit, is at most this.
+        unit: That unit.
     """
 
     ratio: float | None = None
     ours: float | None = None
+    unit: str = SECONDS
 
     def __str__(self) -> str:
         parts = [f"≤ {self.ratio:g} ×" if self.ratio is not None else "",
-                 f"≤ {self.ours * 1e6:g} µs" if self.ours is not None else ""]  # fmt: skip
+                 f"≤ {self._bound(self.ours)}" if self.ours is not None else ""]  # fmt: skip
         return ", ".join(part for part in parts if part)
+
+    def _bound(self, ours: float) -> str:
+        if self.unit == BYTES:
+            return f"{ours / 1e6:g} MB"
+        return f"{ours * 1e6:g} µs" if ours < 1e-3 else f"{ours * 1e3:g} ms"
 
 
 @dataclass(frozen=True, slots=True)
