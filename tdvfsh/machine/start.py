@@ -62,7 +62,7 @@ class MachineStart:
     def dma(self) -> DmaRules:
         """What the firmware makes shared for DMA; nothing is known of firmware whose map was imported."""
         unknown = self.imported is not None and self.imported.descriptors is not None and not self.imported.firmware
-        return NO_DMA if unknown else self.model.dma
+        return NO_DMA if unknown else self.model.dma_under(self.ram.low.end)
 
     def settled(self, options: TdOptions) -> TdOptions:
         """``options`` with what the files and the names that go together say in place of ``auto``."""

@@ -208,6 +208,10 @@ class FirmwareModel:
         """Where the first bin ends under a top of low RAM at ``top``."""
         return top - self.bins_below - self.stages[DIRECT].shift(top)
 
+    def dma_under(self, top: int) -> DmaRules:
+        """What it makes shared for DMA under a top of low RAM at ``top``."""
+        return self.dma.under(top - self.stages[DIRECT].shift(top))
+
     def least_low_memory(self, stage: str) -> int:
         """Bytes of usable low RAM that the firmware's own footprint takes at least."""
         return max(self.min_ram, self.stages[stage].least_top)

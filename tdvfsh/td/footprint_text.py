@@ -85,7 +85,8 @@ def _lines(model: FirmwareModel, how: Sequence[str]) -> Iterator[str]:
         for field in fields(model.dma):
             value = getattr(model.dma, field.name)
             if value != field.default:
-                yield f"{field.name} = {str(value).lower()}"
+                text = _hex(value) if field.name == "pool_below" else str(value).lower()
+                yield f"{field.name} = {text}"
     for name, stage in model.stages.items():
         yield ""
         yield from _stage_lines(name, stage)

@@ -42,7 +42,7 @@ from tdvfsh.td.footprint import (
 )
 from tdvfsh.td.map_changes import MapChange, Typed, changed, firmware_calls, map_changes, split_layout, without_detours
 from tdvfsh.uefi.memory import EFI_MEMORY_ACCESS_MASK, EfiMemoryType, memory_type_name
-from tdvfsh.units import MIB, PAGE_SHIFT, pages_for
+from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, pages_for
 
 _KERNEL_SIZE: Final = 6 * MIB
 _INIT_SIZE: Final = 32 * MIB
@@ -175,7 +175,7 @@ def _record_direct(
             bins_below=0 if first is None else top - first[1] - (first[2] << PAGE_SHIFT),
             bins=tuple((kind, pages) for kind, _, pages in recording.bins),
             stages={DIRECT: stage},
-            dma=_dma(run, recording, files),
+            dma=_dma(run, recording, files, top - stage.shift(top)),
         )
 
 
@@ -252,12 +252,15 @@ def _is_free(change: MapChange, pages: int) -> bool:
     return (change.before, change.after, change.pages) == (_BS_DATA, _CONVENTIONAL, pages)
 
 
-def _dma(run: FirmwareRun, recording: _Recording, files: BootFiles) -> DmaRules:
+def _dma(run: FirmwareRun, recording: _Recording, files: BootFiles, top: int) -> DmaRules:
     """A pool where the first transfers accept nothing; else what each accepts, less what depends on the blobs."""
     before = recording.accepts_before - recording.accepts_of_sec
     if before <= 0:
         pool = [call for call in run.conversions if call.shared and run.td.ram.contains(call.address, call.address + 1)]
-        return DmaRules(pool=sum(call.size >> PAGE_SHIFT for call in pool), pool_calls=len(pool))
+        below = top - min(call.address for call in pool) + PAGE_SIZE if pool else 0
+        rules = DmaRules(pool=sum(call.size >> PAGE_SHIFT for call in pool), pool_below=below)
+        known = rules.under(top).pool_calls == len(pool)
+        return rules if known else replace(rules, pool_below=0, pool_calls=len(pool))
     rules = DmaRules(each_transfer=True)
     linux = files.kernel.linux
     setup = 0 if linux is None else linux.setup_size
