@@ -168,6 +168,7 @@ def _run_once(
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.console.serial_input import LinesAtPrompts, TypedAtTerminal
     from tdvfsh.engine.firmware.run import FirmwareRun
+    from tdvfsh.engine.firmware.saved_run import restore_run
     from tdvfsh.engine.runs.os_run import GIVEN_UP
     from tdvfsh.measure.quote_key import read_quote_key
     from tdvfsh.report.firmware_run_text import ending_lines, run_dict, run_lines
@@ -203,10 +204,11 @@ def _run_once(
                 quote_signer=None if quote_key is None else read_quote_key(quote_key),
                 virtio=virtio,
                 keep=save_to is not None,
-                saved=words.saved,
                 flash=None if store is None else store.flash,
             ) as run,
         ):
+            if words.saved is not None:
+                restore_run(run, words.saved, options)
             debug.attach_to_firmware(run)
             try:
                 outcome = run.run_to_end(console)

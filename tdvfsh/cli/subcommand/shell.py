@@ -92,15 +92,16 @@ def make_shell(arguments: Arguments) -> Shell:
         shell.screen_columns = lambda: size_of(out).columns
     shell.td_options = arguments.td_options_or_none()
     shell.fetch_image = _fetch_image
-    folders = {0: ".", **_images_folder(), **arguments.file_systems()}
+    named = arguments.file_systems()
+    folders = {0: ".", **_images_folder(), **named}
     for number in range(max(folders) + 1):
         folder = folders.get(number)
         if folder is None:
             raise UsageError(f"--fs{number} is missing: file systems are numbered without gaps")
-        if os.path.isfile(folder) and not (number == 0 and arguments.flag("fs0_write")):
+        if number in named and os.path.isfile(folder) and not (number == 0 and arguments.flag("fs0_write")):
             _mount_image(shell, number, folder)
             continue
-        if number in arguments.file_systems() and not os.path.isdir(folder):
+        if number in named and not os.path.isdir(folder):
             raise UsageError(f"--fs{number} {folder}: not a folder and not a disk image that is only read")
         shell.mount(HostFolder(folder, writable=number == 0 and arguments.flag("fs0_write")))
     if arguments.optional("engine") == "cpu":

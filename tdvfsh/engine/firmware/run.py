@@ -30,11 +30,9 @@ from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layo
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
 from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
-from tdvfsh.engine.firmware.saved_run import restore_run
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.runs.os_run import ConsoleMatched, SystemConsole, ending_of
-from tdvfsh.engine.saved.machine_file import OpenedMachine
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.virtio.console import ConsoleOutput
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
@@ -127,7 +125,6 @@ class FirmwareRun:
         patch_header: Whether the VMM writes into the kernel's setup header, as QEMU did before 10.2.
         virtio: Virtio devices.
         keep: Whether the machine is to be saved where the run ends: it runs on to the end of a stop then.
-        saved: A machine to continue, which was saved of a run with the same arguments; None to begin at reset.
         flash: Holds the firmware's variable store, in a plain VM; None for one that is read-only, as QEMU's -bios.
 
     Attributes:
@@ -168,7 +165,6 @@ class FirmwareRun:
         quote_signer: QuoteSigner | None = None,
         virtio: VirtioParts = NO_PARTS,
         keep: bool = False,
-        saved: OpenedMachine | None = None,
         flash: Flash | None = None,
     ) -> None:
         self.image = image
@@ -239,8 +235,6 @@ class FirmwareRun:
             self.kernel = KernelUnpacking(self.board, self.services, files.kernel)
         self.unpacking = None if real_code_only else HostUnpacking(self.board, image, self.code.contents)
         self._typed = typed
-        if saved is not None:
-            self._address = restore_run(self, saved, options)
 
     def __enter__(self) -> FirmwareRun:
         return self
@@ -295,6 +289,10 @@ class FirmwareRun:
         self.conversions.append(MapGpaCall(gpa & ~mask, size, bool(gpa & mask), status, caller))
 
     # ---- running ------------------------------------------------------------------------------------------------
+
+    def continue_at(self, address: int) -> None:
+        """Run on from an address of the running vCPU, not from reset: the state was restored from a file."""
+        self._address = address
 
     def run(self) -> None:
         """Run until something ends it.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tdvfsh import __version__
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
+from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.engine.saved import board as board_state
 from tdvfsh.engine.saved.disks import CHUNKS, read_chunks, write_chunks
 from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMachine, SavedFile, write_machine_file
@@ -22,9 +23,6 @@ from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.options_file import options_to_dict
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.units import PAGE_SIZE
-
-if TYPE_CHECKING:
-    from tdvfsh.engine.firmware.run import FirmwareRun
 
 Json = dict[str, Any]
 
@@ -127,8 +125,8 @@ def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
     }
 
 
-def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) -> int:
-    """Set a new run, made as the saved one was, to its state; returns the address to run at.
+def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) -> None:
+    """Set a new run, made with the arguments of the saved one, to its state: it continues there.
 
     Raises:
         FormatError: The file is damaged, or is of another machine.
@@ -151,7 +149,7 @@ def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) ->
         _restore_firmware(run, state)
     except (FieldError, ValueError, unicorn.UcError) as error:
         raise machine.damaged(error) from None
-    return run.board.resume(state["waits"])
+    run.continue_at(run.board.resume(state["waits"]))
 
 
 def _rows_of(calls: Sequence[AcceptCall]) -> list[list[int]]:

@@ -12,7 +12,7 @@ import pytest
 
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.firmware.run import FirmwareRun
-from tdvfsh.engine.firmware.saved_run import machine_header, save_run
+from tdvfsh.engine.firmware.saved_run import machine_header, restore_run, save_run
 from tdvfsh.engine.saved.machine_file import open_machine_file
 from tdvfsh.engine.storage.overlay import Overlay
 from tdvfsh.engine.virtio.parts import VirtioParts
@@ -52,23 +52,14 @@ def made_machine(
 
         @contextmanager
         def machine() -> Iterator[FirmwareRun]:
-            if saved is None:
-                with FirmwareRun(
-                    image,
-                    options,
-                    output=console.extend,
-                    until=pattern,
-                    limit=limit,
-                    keep=True,
-                    virtio=VirtioParts(overlays),
-                ) as run:
-                    yield run
-            else:
-                with open_machine_file(saved) as file, FirmwareRun(
-                    image, options, output=console.extend, until=pattern, limit=limit, keep=True, saved=file,
-                    virtio=VirtioParts(overlays),
-                ) as run:  # fmt: skip
-                    yield run
+            with FirmwareRun(
+                image, options, output=console.extend, until=pattern, limit=limit, keep=True,
+                virtio=VirtioParts(overlays),
+            ) as run:  # fmt: skip
+                if saved is not None:
+                    with open_machine_file(saved) as file:
+                        restore_run(run, file, options)
+                yield run
 
         with machine() as run:
             yield run, console

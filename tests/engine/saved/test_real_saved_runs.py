@@ -15,7 +15,7 @@ from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import LinesAtPrompts
 from tdvfsh.engine.firmware.image import open_firmware
 from tdvfsh.engine.firmware.run import FirmwareRun
-from tdvfsh.engine.firmware.saved_run import machine_header, save_run
+from tdvfsh.engine.firmware.saved_run import machine_header, restore_run, save_run
 from tdvfsh.engine.saved.machine_file import open_machine_file
 from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.virtio.parts import VirtioParts
@@ -33,13 +33,14 @@ def run(options: TdOptions, typed: str, until: str | None, disk: Path | None, sa
     console = bytearray()
     path = image("ovmf-2025.02", "firmware")
     drives = [] if disk is None else [Drive(str(disk), writable=True)]
-    file = None if resume is None else open_machine_file(str(resume))
     with open_firmware(path) as firmware, RunLimit(600) as limit, FirmwareRun(
         firmware, options, output=console.extend, typed=LinesAtPrompts(typed), limit=limit,
         virtio=VirtioParts(drives, disk is not None),
         until=None if until is None else re.compile(until), keep=save is not None,
-        saved=None if file is None else file.__enter__(),
     ) as machine:  # fmt: skip
+        if resume is not None:
+            with open_machine_file(str(resume)) as file:
+                restore_run(machine, file, options)
         ending = machine.run_to_end().ending
         if save is not None:
             save_run(machine, str(save), machine_header(options, "", [], real_code_only=False))
