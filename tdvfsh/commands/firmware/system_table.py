@@ -10,6 +10,7 @@ from typing import Final
 
 from tdvfsh.uefi.guids import (
     EFI_ACPI_20_TABLE_GUID,
+    EFI_ACPI_TABLE_GUID,
     EFI_HII_DATABASE_PROTOCOL_GUID,
     EFI_MEMORY_ATTRIBUTES_TABLE_GUID,
     SMBIOS3_TABLE_GUID,
@@ -22,7 +23,7 @@ SIZE: Final = 120
 _TABLE: Final = struct.Struct("<8sIIIIQI4xQQQQQQQQQQ")
 _TABLES: Final[tuple[tuple[str, tuple[Guid, ...]], ...]] = (
     ("SAL System Table", (Guid("eb9d2d32-2d88-11d3-9a16-0090273fc14d"),)),
-    ("ACPI Table", (Guid("eb9d2d30-2d88-11d3-9a16-0090273fc14d"),)),
+    ("ACPI Table", (EFI_ACPI_TABLE_GUID,)),
     ("ACPI 2.0 Table", (EFI_ACPI_20_TABLE_GUID,)),
     ("MPS Table", (Guid("eb9d2d2f-2d88-11d3-9a16-0090273fc14d"),)),
     ("SMBIOS Table", (Guid("eb9d2d31-2d88-11d3-9a16-0090273fc14d"), SMBIOS3_TABLE_GUID)),

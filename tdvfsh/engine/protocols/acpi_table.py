@@ -1,7 +1,7 @@
 """EFI_ACPI_TABLE_PROTOCOL over the machine's ACPI tables.
 
-The tables are those of ACPI 2.0 and later: there is an XSDT and no RSDT, as in edk2 where PcdAcpiExposedTableVersions
-leaves ACPI 1.0 out. The firmware's own tables have the first keys, in the order in which OVMF installs QEMU's.
+An XSDT and an RSDT list them, for ACPI 2.0 and 1.0, as PcdAcpiExposedTableVersions has it in OVMF. The firmware's own
+tables have the first keys, in the order in which OVMF installs QEMU's.
 
 Source: UEFI 2.10 20.2; edk2 MdeModulePkg/Universal/Acpi/AcpiTableDxe/AcpiTableProtocol.c, for the memory that tables
 get, the fields of FADT, XSDT and RSDP that follow, and the statuses.
@@ -15,14 +15,16 @@ from typing import Final, NamedTuple
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.lazy_dataclass import dataclass
-from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_PROTOCOL_GUID
+from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_GUID, EFI_ACPI_TABLE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
-from tdvfsh.uefi.status import EfiStatus
+from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up, pages_for
 
 _HEADER_SIZE: Final = 36
 _LENGTH, _CHECKSUM, _OEM_ID, _OEM_REVISION_END = 4, 9, 10, 28
-_RSDP_OEM_ID, _RSDP_XSDT, _RSDP_SIZE = 9, 24, 36
+_RSDP_OEM_ID, _RSDP_RSDT, _RSDP_XSDT, _RSDP_SIZE = 9, 16, 24, 36
+_RSDT_ENTRY, _XSDT_ENTRY = 4, 8
+_ENTRY_CODES: Final = {_RSDT_ENTRY: "I", _XSDT_ENTRY: "Q"}
 _RSDP_CHECKSUMS: Final = ((8, 20), (32, 36))  # where it is, and of how many bytes
 _FADT_FACS, _FADT_DSDT, _FADT_X_FACS, _FADT_X_DSDT = 36, 40, 132, 140
 _FADT, _FACS, _DSDT, _UEFI = b"FACP", b"FACS", b"DSDT", b"UEFI"
@@ -41,7 +43,7 @@ class _Table:
 
 
 class _Room(NamedTuple):
-    """Where the XSDT is, how long it can become, and the pages that are its own."""
+    """Where the XSDT or the RSDT is, how long it can become, and the pages that are its own."""
 
     address: int
     size: int
@@ -52,17 +54,24 @@ class AcpiTableProtocol:
     """The protocol.
 
     Args:
-        context: Guest memory, with the RSDP in the configuration table.
+        context: Guest memory, with the RSDPs in the configuration table.
     """
 
     def __init__(self, context: GuestContext) -> None:
         self._context = context
         self._ram = ram = context.ram
         self._rsdp = rsdp = context.core.configuration_tables[EFI_ACPI_20_TABLE_GUID]
+        self._rsdps = {EFI_ACPI_20_TABLE_GUID: rsdp}
         self._tables: dict[int, _Table] = {}
         xsdt = ram.u64(rsdp + _RSDP_XSDT)
         length = ram.u32(xsdt + _LENGTH)
-        self._xsdt = _Room(xsdt, length)
+        self._lists = {_XSDT_ENTRY: _Room(xsdt, length)}
+        rsdp_1, rsdt = context.core.configuration_tables.get(EFI_ACPI_TABLE_GUID), ram.u32(rsdp + _RSDP_RSDT)
+        if rsdp_1 is not None:  # not where RAM is above 4 GiB alone
+            self._rsdps = {EFI_ACPI_TABLE_GUID: rsdp_1} | self._rsdps
+            self._lists[_RSDT_ENTRY] = _Room(rsdt, ram.u32(rsdt + _LENGTH))
+        rest = align_up(rsdp + _RSDP_SIZE, 16)  # of the RSDP's page, which is the last of the firmware's tables
+        self._rest = _Room(rest, align_up(rest, PAGE_SIZE) - rest)
         listed = [ram.u64(xsdt + at) for at in range(_HEADER_SIZE, length, 8)]
         fadt = next(table for table in listed if ram.read(table, 4) == _FADT)
         own = [ram.u64(fadt + _FADT_X_FACS), ram.u64(fadt + _FADT_X_DSDT), fadt]
@@ -129,23 +138,25 @@ class AcpiTableProtocol:
             self._context.core.pages.free_pages(table.address, table.pages)
 
     def _make_room(self, entries: int) -> bool:
-        """Have room for an XSDT: first in the rest of the RSDP's page, which is the last of the firmware's tables."""
-        needed = _HEADER_SIZE + 8 * entries
-        old = self._xsdt
+        """Have room for both lists: first in the rest of the firmware's last page, then in pages of their own."""
+        return all(self._room_for(width, _HEADER_SIZE + width * entries) for width in self._lists)
+
+    def _room_for(self, width: int, needed: int) -> bool:
+        old = self._lists[width]
         if needed <= old.size:
             return True
-        rest = align_up(self._rsdp + _RSDP_SIZE, 16)
-        new = _Room(rest, align_up(rest, PAGE_SIZE) - rest)
-        if needed > new.size:
+        half = self._rest.size // 2 & -16
+        if needed <= half:
+            new, self._rest = _Room(self._rest.address, half), _Room(self._rest.address + half, self._rest.size - half)
+        else:
             pages = pages_for(needed)
             new = _Room(self._allocate(EfiMemoryType.EfiACPIReclaimMemory, needed), pages * PAGE_SIZE, pages)
             if not new.address:
                 return False
         self._ram.write(new.address, self._ram.read(old.address, _HEADER_SIZE))
-        self._ram.put_u64(self._rsdp + _RSDP_XSDT, new.address)
         if old.pages:
             self._context.core.pages.free_pages(old.address, old.pages)
-        self._xsdt = new
+        self._lists[width] = new
         return True
 
     # ---- what is listed -----------------------------------------------------------------------------------------
@@ -160,14 +171,16 @@ class AcpiTableProtocol:
         return [self._find(_FADT), *others]
 
     def _take_names(self, fadt: int) -> None:
-        """RSDP and XSDT have the OEM's names of the FADT."""
+        """RSDPs, XSDT and RSDT have the OEM's names of the FADT."""
         names = self._ram.read(fadt + _OEM_ID, _OEM_REVISION_END - _OEM_ID)
-        self._ram.write(self._rsdp + _RSDP_OEM_ID, names[:6])
-        self._ram.write(self._xsdt.address + _OEM_ID, names)
+        for rsdp in self._rsdps.values():
+            self._ram.write(rsdp + _RSDP_OEM_ID, names[:6])
+        for room in self._lists.values():
+            self._ram.write(room.address + _OEM_ID, names)
 
     def _publish(self, changed: bytes) -> EfiStatus:
-        """Write FADT, XSDT and RSDP anew, and signal the configuration table's event group."""
-        ram, xsdt = self._ram, self._xsdt.address
+        """Write FADT, lists and RSDPs anew, and signal the configuration tables' event groups."""
+        ram = self._ram
         fadt = self._find(_FADT)
         if fadt and changed in _UNLISTED:
             if changed in (_FACS, _FADT):
@@ -180,13 +193,20 @@ class AcpiTableProtocol:
                 ram.put_u64(fadt + _FADT_X_DSDT, dsdt)
             self._sum(fadt, ram.u32(fadt + _LENGTH), _CHECKSUM)
         listed = self._listed()
-        size = _HEADER_SIZE + 8 * len(listed)
-        ram.put_u32(xsdt + _LENGTH, size)
-        ram.write(xsdt + _HEADER_SIZE, struct.pack(f"<{len(listed)}Q", *listed))
-        self._sum(xsdt, size, _CHECKSUM)
-        for offset, length in _RSDP_CHECKSUMS:
-            self._sum(self._rsdp, length, offset)
-        return self._context.services.install_configuration_table(EFI_ACPI_20_TABLE_GUID, self._rsdp)
+        for width, room in self._lists.items():
+            size = _HEADER_SIZE + width * len(listed)
+            ram.put_u32(room.address + _LENGTH, size)
+            ram.write(room.address + _HEADER_SIZE, struct.pack(f"<{len(listed)}{_ENTRY_CODES[width]}", *listed))
+            self._sum(room.address, size, _CHECKSUM)
+        ram.put_u64(self._rsdp + _RSDP_XSDT, self._lists[_XSDT_ENTRY].address)
+        status = SUCCESS
+        for guid, rsdp in self._rsdps.items():
+            if _RSDT_ENTRY in self._lists:
+                ram.put_u32(rsdp + _RSDP_RSDT, self._lists[_RSDT_ENTRY].address)
+            for offset, length in _RSDP_CHECKSUMS if rsdp == self._rsdp else _RSDP_CHECKSUMS[:1]:
+                self._sum(rsdp, length, offset)
+            status = self._context.services.install_configuration_table(guid, rsdp)
+        return status
 
     def _sum(self, address: int, size: int, offset: int) -> None:
         """Make the bytes' sum 0 by the one at ``offset``."""

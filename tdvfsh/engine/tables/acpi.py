@@ -1,4 +1,4 @@
-r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, FADT, FACS, MADT and a DSDT with two devices.
+r"""ACPI tables of a TD on q35, as few as a kernel needs: RSDP, XSDT, RSDT, FADT, FACS, MADT and a DSDT.
 
 They describe only what the engine has: the power management registers, the local APICs, one I/O APIC, the CMOS clock
 and COM1, and under real firmware the PCI host bridge. No PIC, HPET, VGA or buttons, so that a kernel looks for none of
@@ -68,12 +68,15 @@ class AcpiTables(NamedTuple):
     Attributes:
         data: Whole pages, to stand at the ``base`` of :func:`acpi_tables`.
         rsdp: Address of the RSDP, for the ACPI 2.0 configuration table.
+        rsdp_1: Address of ACPI 1.0's, which has the RSDT alone, for the other configuration table; 0 where the
+            tables lie above 4 GiB, which an RSDT cannot list.
         nvs_size: How many bytes at the beginning (FACS) the OS and firmware share for good and belong in
             EfiACPIMemoryNVS; the rest is EfiACPIReclaimMemory.
     """
 
     data: bytes
     rsdp: int
+    rsdp_1: int
     nvs_size: int
 
 
@@ -107,9 +110,13 @@ def acpi_tables(base: int, vcpus: int = 1, mailbox: int = 0, pci: PciHost | None
     if mcfg is not None:
         listed.append(add(_table(b"MCFG", 1, mcfg)))
     xsdt = add(_table(b"XSDT", 1, struct.pack(f"<{len(listed)}Q", *listed)))
-    rsdp = add(_rsdp(xsdt))
+    rsdt = rsdp_1 = 0
+    if base + len(data) < _4_GIB:
+        rsdt = add(_table(b"RSDT", 1, struct.pack(f"<{len(listed)}I", *listed)))
+        rsdp_1 = add(_rsdp_1(rsdt, revision=0))
+    rsdp = add(_rsdp(rsdt, xsdt))
     data.extend(bytes(-len(data) % PAGE_SIZE))
-    return AcpiTables(bytes(data), rsdp, nvs_size)
+    return AcpiTables(bytes(data), rsdp, rsdp_1, nvs_size)
 
 
 def _table(signature: bytes, revision: int, body: bytes) -> bytes:
@@ -123,9 +130,12 @@ def _with_checksum(data: bytes, offset: int) -> bytes:
     return data[:offset] + bytes([-sum(data) & 0xFF]) + data[offset + 1 :]
 
 
-def _rsdp(xsdt: int) -> bytes:
-    first = _with_checksum(struct.pack("<8sB6sBI", b"RSD PTR ", 0, _OEM_ID, 2, 0), 8)
-    return _with_checksum(first + struct.pack("<IQB3x", _RSDP_SIZE, xsdt, 0), 32)
+def _rsdp_1(rsdt: int, revision: int) -> bytes:
+    return _with_checksum(struct.pack("<8sB6sBI", b"RSD PTR ", 0, _OEM_ID, revision, rsdt), 8)
+
+
+def _rsdp(rsdt: int, xsdt: int) -> bytes:
+    return _with_checksum(_rsdp_1(rsdt, revision=2) + struct.pack("<IQB3x", _RSDP_SIZE, xsdt, 0), 32)
 
 
 def _facs() -> bytes:

@@ -12,7 +12,7 @@ from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.engine.tables.smbios import smbios_tables
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.machine.machine import Machine
-from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, SMBIOS3_TABLE_GUID
+from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_GUID, SMBIOS3_TABLE_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
 
 
@@ -35,6 +35,8 @@ def install_machine_tables(
     base = find_area(machine, EfiMemoryType.EfiACPIReclaimMemory, len(acpi_tables(0, vcpus, mailbox, pci).data))
     acpi = acpi_tables(base, vcpus, mailbox, pci)
     ram.write(base, acpi.data)
+    if acpi.rsdp_1:
+        tables[EFI_ACPI_TABLE_GUID] = acpi.rsdp_1
     tables[EFI_ACPI_20_TABLE_GUID] = acpi.rsdp
     layout = machine.td.ram
     base = area + SystemTables.USED

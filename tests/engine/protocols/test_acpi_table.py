@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_PROTOCOL_GUID
+from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_GUID, EFI_ACPI_TABLE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tests.engine.client import Client
@@ -42,14 +42,20 @@ class Acpi:
         return self.client.firmware.core.configuration_tables[EFI_ACPI_20_TABLE_GUID]
 
     def listed(self) -> list[int]:
-        """Addresses in the XSDT, after all checksums."""
+        """Addresses in the XSDT, and in the RSDT, after all checksums."""
         ram = self.ram
         assert [sum(ram.read(self.rsdp, size)) & 0xFF for size in (20, 36)] == [0, 0]
         xsdt = ram.u64(self.rsdp + 24)
         data = ram.read(xsdt, ram.u32(xsdt + 4))
         assert data[:4] == b"XSDT"
         found = [address for (address,) in struct.iter_unpack("<Q", data[36:])]
-        for address in (xsdt, *found):
+        first = self.client.firmware.core.configuration_tables[EFI_ACPI_TABLE_GUID]
+        rsdt = ram.u32(first + 16)
+        assert (sum(ram.read(first, 20)) & 0xFF, ram.u8(first + 15), ram.u32(self.rsdp + 16)) == (0, 0, rsdt)
+        data = ram.read(rsdt, ram.u32(rsdt + 4))
+        assert data[:4] == b"RSDT"
+        assert [address for (address,) in struct.iter_unpack("<I", data[36:])] == found
+        for address in (xsdt, rsdt, *found):
             assert not address or sum(ram.read(address, ram.u32(address + 4))) & 0xFF == 0
         return found
 
@@ -133,6 +139,9 @@ def test_the_fadt_has_the_first_entry_and_says_whose_the_tables_are(acpi: Acpi) 
     acpi.installed(table(b"FACP", bytes(len(body))))
     assert acpi.names() == [b"FACP", b"APIC"]
     assert acpi.ram.read(acpi.rsdp + 9, 6) == b"OTHER "
+    first = acpi.client.firmware.core.configuration_tables[EFI_ACPI_TABLE_GUID]
+    assert acpi.ram.read(first + 9, 6) == b"OTHER "
+    assert acpi.ram.read(acpi.ram.u32(first + 16) + 10, 18) == b"OTHER TABLE ID" + struct.pack("<I", 7)
     assert acpi.ram.read(acpi.ram.u64(acpi.rsdp + 24) + 10, 18) == b"OTHER TABLE ID" + struct.pack("<I", 7)
     assert acpi.ram.read(acpi.ram.u64(acpi.listed()[0] + 140), 4) == b"DSDT"
 

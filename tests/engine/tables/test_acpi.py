@@ -84,6 +84,18 @@ def test_the_rsdp_is_of_revision_2_and_has_both_checksums(one: Reader) -> None:
     assert acpi_tables(BASE).rsdp % 16 == 0
 
 
+def test_acpi_1_0_finds_the_same_tables_below_4_gib_and_none_above(one: Reader) -> None:
+    tables = acpi_tables(BASE)
+    first = one.at(tables.rsdp_1, 20)
+    assert (first[:8], first[15], sum(first) & 0xFF) == (b"RSD PTR ", 0, 0)
+    rsdt = one.table(struct.unpack_from("<I", first, 16)[0])
+    assert rsdt[:4] == b"RSDT"
+    assert rsdt[36:] == b"".join(one.tables[b"XSDT"][at : at + 4] for at in range(36, len(one.tables[b"XSDT"]), 8))
+    assert struct.unpack_from("<I", one.rsdp, 16) == struct.unpack_from("<I", first, 16)
+    assert acpi_tables(HIGH_BASE).rsdp_1 == 0
+    assert struct.unpack_from("<I", Reader(acpi_tables(HIGH_BASE), HIGH_BASE).rsdp, 16) == (0,)
+
+
 def test_the_fadt_has_the_registers_in_both_forms(one: Reader) -> None:
     assert (len(one.tables[b"FACP"]), one.tables[b"FACP"][8]) == (276, 6)
     for plain, extended, size_at, address, size in (
