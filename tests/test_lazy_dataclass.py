@@ -72,6 +72,11 @@ def _outcome(run: Callable[[], object]) -> object:
         return type(error), str(error).replace("tdvfsh.lazy_dataclass", "dataclasses")
 
 
+def _hashes_alike(cls: type[Any]) -> bool:
+    """Not for hashes of identity: those of two objects may be equal when the first is gone."""
+    return hash(cls(name="a", parts=())) == hash(cls(name="a", parts=(), hidden=9))
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -79,7 +84,7 @@ def _outcome(run: Callable[[], object]) -> object:
         lambda cls: cls(name="a") == cls(name="a", hidden=8),
         lambda cls: cls(name="a") == cls(name="b"),
         lambda cls: cls(name="a") == "a",
-        lambda cls: hash(cls(name="a", parts=())) == hash(cls(name="a", parts=(), hidden=9)) if cls.__hash__ else None,
+        lambda cls: cls.__hash__ not in {None, object.__hash__} and _hashes_alike(cls),
         lambda cls: cls.__hash__ is None,
         lambda cls: cls.__hash__ is object.__hash__,
         lambda cls: cls("a", 4).size,
