@@ -7,33 +7,37 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from tdvfsh.cli.declarations import (
+from tdvfsh.cli.declarations.boots import (
     declare_advise,
     declare_boot,
     declare_compare,
-    declare_completion,
-    declare_cost_fit,
     declare_demo,
-    declare_diagnose,
     declare_exec,
     declare_explain,
-    declare_firmware_accepts,
-    declare_firmware_record,
-    declare_firmware_run,
-    declare_images,
-    declare_inspect,
     declare_ladder,
     declare_lazy,
-    declare_lint,
-    declare_measure,
-    declare_no_arguments,
     declare_plot,
-    declare_replay,
     declare_report,
-    declare_run,
     declare_sweep,
     declare_verify,
 )
+from tdvfsh.cli.declarations.files import (
+    declare_completion,
+    declare_cost_fit,
+    declare_diagnose,
+    declare_inspect,
+    declare_lint,
+    declare_no_arguments,
+    declare_replay,
+    declare_run,
+)
+from tdvfsh.cli.declarations.firmware import (
+    declare_firmware_accepts,
+    declare_firmware_record,
+    declare_firmware_run,
+    declare_measure,
+)
+from tdvfsh.cli.declarations.images import declare_images
 from tdvfsh.options.td import OPTIONS
 
 _AXES_SHOWN: Final = ("memory", "accept", "on_demand", "loader")

@@ -1,0 +1,1 @@
+"""Arguments of the subcommands, declared to argparse: those of one are declared when it is asked for."""
