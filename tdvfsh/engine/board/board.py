@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NoReturn
 
+from tdvfsh.engine.board.exceptions import DEBUG, GuestExceptions
 from tdvfsh.engine.board.hardware import SMALL_WINDOW, Hardware
 from tdvfsh.engine.board.host import BoardHost
 from tdvfsh.engine.board.instructions import Instructions
@@ -20,7 +21,7 @@ from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.spin_watch import SpinWatch
 from tdvfsh.engine.board.starts import VcpuStarts
-from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
+from tdvfsh.engine.board.stopped_guest import RunningGuest
 from tdvfsh.engine.board.terminals import Terminals
 from tdvfsh.engine.board.vcpus import Vcpu, Vcpus
 from tdvfsh.engine.board.wakeup import WakeupMailbox
@@ -40,22 +41,15 @@ from tdvfsh.engine.tdx.vmm import Vmm
 from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.virtio.network.device import NetworkDevice
 from tdvfsh.engine.x86.block_counter import BlockCounter
-from tdvfsh.engine.x86.delivery import may_call
-from tdvfsh.engine.x86.exceptions import takes_error_code
 from tdvfsh.engine.x86.instructions.time_stamp import CYCLES_PER_NANOSECOND
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
+from tdvfsh.engine.x86.stand_ins import StandIns
 from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 
 _TD_ADDRESS_BITS: Final = 52
 _VM_ADDRESS_BITS: Final = 40  # of every processor that QEMU emulates, where no other number is asked for
-_INT3: Final = b"\xcc"
-_DEBUG: Final = 1
-_BREAKPOINT: Final = 3
-_INVALID_OPCODE: Final = 6
-_PAGE_FAULT: Final = 14
-_FROM_TABLE: Final = 2  # an error code names a gate of the interrupt descriptor table
 _LOOK_FOR_INPUT: Final = 256  # stops of a busy system between two looks at its terminal
 
 
@@ -86,6 +80,7 @@ class Board:
         date: Returns the virtual date and time.
         network: A network device, to which the host sends; None for no such device.
         terminals: The devices that can be typed at.
+        stand_ins: Functions of the guest's whose place the host takes.
         stops: Stops that were answered so far.
         on_demand: Devices of a plain VM that were mapped when they were touched.
         spins: The watch over vCPUs that wait without PAUSE; None where there is none.
@@ -111,7 +106,7 @@ class Board:
         self._trace, self._first_record = trace, len(trace)
         self.stops = 0
         self._written: list[tuple[int, int]] = []
-        self._stand_ins: dict[int, Callable[[], int]] = {}
+        self.stand_ins = StandIns(self.cpu)
         self.spins: SpinWatch | None = None
         bus, windows = InterruptBus(), Windows()
         self.devices = Devices(bus, self._sent, host.date, self.clock.poll, self.clock.access, cmos)
@@ -139,6 +134,7 @@ class Board:
         self.on_demand = DevicesOnDemand(self.cpu, self.devices.memory)
         self._faults = MemoryFaults(guest, violation_ve, self.on_demand.map_at)
         self._preemption = Preemption(self.cpu, self.clock)
+        self._exceptions = GuestExceptions(guest, self._instructions, self._faults, self._preemption)
         self._connect()
 
     def close(self) -> None:
@@ -184,17 +180,21 @@ class Board:
             is_linux: Whether it is a Linux kernel, which asks what TD it is in before it handles any #VE.
         """
         self.cpu.unwatch()
-        self.ram.lowest = 0
-        self.ram.paging = self._guest.translate
-        self.clock.uneven = True
-        self.cpu.mapped.map_accepted()
         self._guest.is_linux = is_linux
-        self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
-        self.cpu.store_plainly()
+        self._leave_to_guest()
         if not self.td.is_td:
             for each in self.vcpus.all:
                 each.td.msrs.take_memory_type_ranges(self.td.ram.low.end, self._address_bits)
         self._preemption.begin()
+
+    def _leave_to_guest(self) -> None:
+        """The guest has all memory and its own page tables, and answers what it causes itself."""
+        self.ram.lowest = 0
+        self.ram.paging = self._guest.translate
+        self.clock.uneven = True
+        self.cpu.mapped.map_accepted()
+        self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
+        self.cpu.store_plainly()
 
     def power_on(self, begin: Callable[[int], bytes]) -> int:
         """Start real firmware at its reset vector: all vCPUs of a TD, the first one of a plain VM.
@@ -205,12 +205,7 @@ class Board:
         Returns:
             The address to run at.
         """
-        self.ram.lowest = 0
-        self.ram.paging = self._guest.translate
-        self.clock.uneven = True
-        self.cpu.mapped.map_accepted()
-        self.cpu.stop_before_ports(self._instructions.stops_at_port, user=not self.td.is_td)
-        self.cpu.store_plainly()
+        self._leave_to_guest()
         if not self.td.is_td:
             map_devices(self.cpu, self.td, self.devices.memory)
             for each in self.vcpus.all:
@@ -226,29 +221,6 @@ class Board:
         state.store()
         self._preemption.begin()
         return state.instruction_pointer
-
-    # ---- code of the host -----------------------------------------------------------------------------------------
-
-    def stand_in(self, function: int, wanted: Callable[[], bool], serve: Callable[[], int]) -> object:
-        """Let the host take the place of a function of the guest's, in calls that it chooses.
-
-        Args:
-            function: Linear address of the function; it may not have a stand-in yet.
-            wanted: Called at its first instruction: whether the host takes this call.
-            serve: Does the work of such a call; returns the address to continue at.
-
-        Returns:
-            What :meth:`no_stand_in` takes.
-        """
-        self._stand_ins[function] = serve
-        return function, self.cpu.stop_at(function, wanted, StopKind.CALL)
-
-    def no_stand_in(self, stand_in: object) -> None:
-        """End a stand-in. Only while no guest code runs."""
-        assert isinstance(stand_in, tuple)
-        function, stop = stand_in
-        del self._stand_ins[function]
-        self.cpu.no_stop_at(stop)
 
     # ---- memory -------------------------------------------------------------------------------------------------
 
@@ -370,20 +342,20 @@ class Board:
             self._limit.give_up()
         self.check_limit()
         if kind is StopKind.CALL:
-            return self._stand_ins[stop.address]()
+            return self.stand_ins.serve(stop.address)
         guest.load()
         stepped = False
         if faults.in_shared_access:
             faults.after_shared_access()
             self._preemption.release()
-            if kind is StopKind.EXCEPTION and stop.number == _DEBUG:
+            if kind is StopKind.EXCEPTION and stop.number == DEBUG:
                 self._state.exception_delivered()
                 kind, stepped = StopKind.TIME, True
         self._preemption.stopped()
         if kind is StopKind.INTERCEPT:
             self._instructions.intercepted(stop.number)
         elif kind is StopKind.EXCEPTION:
-            self._exception(stop.number)
+            self._exceptions.raised(stop.number)
         elif kind is StopKind.UNMAPPED:
             faults.untouchable(stop)
         elif kind is StopKind.SYSCALL:
@@ -463,24 +435,3 @@ class Board:
         if vector is not None:
             self._guest.counts["interrupts"] += 1
             self._guest.raise_exception(vector)
-
-    def _exception(self, number: int) -> None:
-        state, interrupts = self._state, self.vcpus.current.interrupts
-        if number == _INVALID_OPCODE and self._instructions.unknown():
-            return
-        if number == _DEBUG and interrupts.stepping:
-            interrupts.stepped()
-        elif number == _PAGE_FAULT and (self._faults.shared_access() or self._faults.protected()):
-            pass
-        elif state.software_interrupt and not may_call(state, self.cpu.memory, number):
-            self._refuse_call(number)
-        else:
-            self._preemption.leaving()
-            self._guest.raise_exception(number, state.error_code if takes_error_code(number) else None)
-
-    def _refuse_call(self, number: int) -> None:
-        """INT n that the gate does not allow: a fault, before the instruction."""
-        state = self._state
-        is_int3 = number == _BREAKPOINT and self.cpu.memory.read(state.instruction_pointer - 1, 1) == _INT3
-        state.instruction_pointer -= 1 if is_int3 else 2
-        self._guest.raise_exception(GENERAL_PROTECTION, number << 3 | _FROM_TABLE)

@@ -12,6 +12,7 @@ from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.x86.stand_ins import StandIn
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.units import MIB, PAGE_SIZE
 
@@ -58,7 +59,7 @@ class ServiceWatch:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._wanted: dict[BootService, Callable[[], None]] = {}
-        self._stops: dict[BootService, object] = {}
+        self._stops: dict[BootService, StandIn] = {}
         self.looks = 0
 
     @property
@@ -75,7 +76,7 @@ class ServiceWatch:
         del self._wanted[service]
         stop = self._stops.pop(service, None)
         if stop is not None:
-            self._board.no_stand_in(stop)
+            self._board.stand_ins.remove(stop)
 
     def look(self) -> None:
         """Look for the services, which takes long: at the first calls, and then seldom."""
@@ -88,7 +89,7 @@ class ServiceWatch:
             for service in missing:
                 self._stops[service] = self._stand_in(service_address(self._board, table, service), service)
 
-    def _stand_in(self, address: int, service: BootService) -> object:
+    def _stand_in(self, address: int, service: BootService) -> StandIn:
         passing = False
 
         def reached() -> bool:
@@ -102,7 +103,7 @@ class ServiceWatch:
             self._wanted[service]()
             return address
 
-        return self._board.stand_in(address, reached, serve)
+        return self._board.stand_ins.add(address, reached, serve)
 
 
 def find_boot_services(board: Board) -> int | None:
@@ -197,13 +198,13 @@ def _call(board: Board, table: int, buffer: int, stack: int) -> tuple[MemoryDesc
         returned = True
         return back
 
-    stop = board.stand_in(back, lambda: cpu.read("RSP") == frame + 8, done)
+    stop = board.stand_ins.add(back, lambda: cpu.read("RSP") == frame + 8, done)
     try:
         with board.terminals.nobody_types():  # RestoreTPL lets timers run, and with them whoever polls the keyboard
             while not returned:
                 address = board.after(cpu.run(address))
     finally:
-        board.no_stand_in(stop)
+        board.stand_ins.remove(stop)
     if cpu.read("RAX"):
         raise EngineError(f"the firmware's GetMemoryMap returned {cpu.read('RAX'):#x}")
     size, _, each, _ = struct.unpack_from("<4Q", view, arguments)

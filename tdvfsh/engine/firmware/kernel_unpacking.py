@@ -12,6 +12,7 @@ from typing import Final
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.firmware.boot_services import BootService, ServiceWatch
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
+from tdvfsh.engine.x86.stand_ins import StandIn
 from tdvfsh.formats.mapped import copy_of
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.units import PAGE_SIZE
@@ -34,8 +35,8 @@ class KernelUnpacking:
         self._services = services
         self._kernel = kernel
         self._head = copy_of(kernel.view[:_HEAD])
-        self._fast = FastDecompression(board, kernel)
-        self._entries: dict[int, object] = {}
+        self._fast = FastDecompression(board.stand_ins, board.ram, kernel)
+        self._entries: dict[int, StandIn] = {}
         if kernel.pe is not None:
             services.watch(BootService.START_IMAGE, self._image_starts)
 
@@ -50,7 +51,9 @@ class KernelUnpacking:
         for base in self._copies():
             entry = base + self._kernel.pe.address_of_entry_point
             if entry not in self._entries:
-                self._entries[entry] = self._board.stand_in(entry, lambda: True, partial(self._started, base, entry))
+                self._entries[entry] = self._board.stand_ins.add(
+                    entry, lambda: True, partial(self._started, base, entry)
+                )
 
     def _copies(self) -> list[int]:
         """Page addresses at which the kernel's first bytes stand."""
@@ -67,7 +70,7 @@ class KernelUnpacking:
     def _started(self, base: int, entry: int) -> int:
         """The image at ``base`` runs: it is the kernel."""
         for stop in self._entries.values():
-            self._board.no_stand_in(stop)
+            self._board.stand_ins.remove(stop)
         self._entries.clear()
         self._services.unwatch(BootService.START_IMAGE)
         self._fast.watch(None, base)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from tdvfsh.dxe.time import START_OF_TIME
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
-from tdvfsh.engine.board.limit import RunLimit, check_count
+from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.board.virtio import plug_virtio
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.devices.cmos import memory_registers
@@ -25,20 +23,21 @@ from tdvfsh.engine.firmware.boot_services import (
     find_boot_services,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
+from tdvfsh.engine.firmware.consoles import Consoles
 from tdvfsh.engine.firmware.devices import attach_devices, configuration
+from tdvfsh.engine.firmware.firmware_host import FirmwareHost
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
 from tdvfsh.engine.firmware.kernel_unpacking import KernelUnpacking
+from tdvfsh.engine.firmware.memory_calls import MapGpaCall, MemoryCalls
 from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
-from tdvfsh.engine.introspect.known_code import KnownCode
-from tdvfsh.engine.runs.os_run import ConsoleMatched, SystemConsole, ending_of
+from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
 from tdvfsh.engine.tdx.quoting import QuotingService
-from tdvfsh.engine.virtio.console import ConsoleOutput
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
-from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
@@ -55,56 +54,8 @@ _UPPER_HALF: Final = 1 << 63
 _SHOWN_OF_LINE: Final = 48
 
 
-class MapGpaCall(NamedTuple):
-    """One MapGPA: address and size, whether it makes the range shared, the VMM's status, the code that called."""
-
-    address: int
-    size: int
-    shared: bool
-    status: int
-    caller: str
-
-
 class Paused(EngineError):
     """A run has reached the point where it was to stop; it can continue."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """The firmware brings everything itself: the board is asked for names and the date only."""
-
-    code: KnownCode
-    now: Callable[[], datetime]
-    interrupt_table: int | None = None
-
-    def memory_name(self, address: int) -> str:
-        """The host does not know."""
-        return ""
-
-    def date(self) -> datetime:
-        """The CMOS clock's date."""
-        return self.now()
-
-    def halted(self) -> None:
-        """Never called."""
-        raise AssertionError("firmware that runs from its reset vector has its own interrupt table")
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A console beside the serial port."""
-
-    output: ConsoleOutput
-    show: Callable[[ConsoleOutput, int], None]
-
-    @property
-    def last_line(self) -> str:
-        """See :class:`ConsoleOutput`."""
-        return self.output.last_line
-
-    def put(self, byte: int) -> None:
-        """See :class:`ConsoleOutput`."""
-        self.show(self.output, byte)
 
 
 class FirmwareRun:
@@ -133,14 +84,12 @@ class FirmwareRun:
         services: The firmware's boot services, as far as they are watched.
         strings: The string instructions that the host did; None where it does none.
         unpacking: The packed sections that the host unpacked; None where it unpacks none.
-        accepts: Every accept so far, in order.
-        conversions: Every MapGPA so far, in order.
+        calls: What was accepted and converted so far.
         extends: Every TDG.MR.RTMR.EXTEND so far.
         fw_cfg: Its configuration device.
         on_end: Called with the exception that ends :meth:`run_to_end`, while all is as it was then.
-        console: The serial console.
+        consoles: What it showed.
         disks: Its disks.
-        sent_ns: When the console's last byte was sent, in virtual nanoseconds.
         waits: Whether the run ended where all vCPUs wait for input, within a stop.
 
     Raises:
@@ -169,10 +118,7 @@ class FirmwareRun:
     ) -> None:
         self.image = image
         self.disks = virtio.disks
-        self.sent_ns = 0
         self.waits = False
-        self._keep = keep
-        self._matched: ConsoleMatched | None = None
         self._add_order = add_order
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
         in_flash = 0 if flash is None else len(flash.data)
@@ -191,17 +137,16 @@ class FirmwareRun:
             firmware=layout.pages,
         )
         self.trace = Trace(td.clock)
-        self.accepts: list[AcceptCall] = []
-        self.conversions: list[MapGpaCall] = []
         self.code = FirmwareCode(image)
-        self.console = SystemConsole(output or (lambda data: None), until)
+        serial = SystemConsole(output or (lambda data: None), until)
+        self.consoles = Consoles(td.clock, serial, typed, keep=keep)
         self._boots_kernel = files is not None
         self._paused = False
         self.on_end: Callable[[EngineError], None] | None = None
         self.board = Board(
             td,
             self.trace,
-            _Host(self.code, self._date),
+            FirmwareHost(self.code, td.clock),
             console=self._sent,
             typed=typed,
             limit=limit,
@@ -214,14 +159,12 @@ class FirmwareRun:
         self._place(layout.contents)
         if flash is not None:
             self.board.devices.memory.attach(image.base, in_flash, "flash", flash)
-        self._virtio_console = virtio.console
         if virtio.console is not None:
-            virtio = replace(virtio, console=_Shown(virtio.console, self._put))
+            virtio = replace(virtio, console=self.consoles.beside(virtio.console))
         numbers = plug_virtio(self.board, virtio)[: len(virtio.disks)]
         content = configuration(self.board, td, files, options.shim, patch_header=patch_header, disks=numbers)
         self.fw_cfg = attach_devices(self.board, td, content._replace(files={**content.files, **vmm_files}))
-        self.board.page_accepts.called = self._accepted
-        self.board.vmm.mapped = self._converted
+        self.calls = MemoryCalls(self.board, self.code)
         if quote_signer is not None:
             memory = DmaView(td, self.board.ram, self.board.dma_wrote, self.board.devices.missing)
             self.board.vmm.get_quote = QuotingService(memory, td.shared_mask, quote_signer).get_quote
@@ -234,7 +177,6 @@ class FirmwareRun:
         if files is not None and not real_code_only:
             self.kernel = KernelUnpacking(self.board, self.services, files.kernel)
         self.unpacking = None if real_code_only else HostUnpacking(self.board, image, self.code.contents)
-        self._typed = typed
 
     def __enter__(self) -> FirmwareRun:
         return self
@@ -252,12 +194,15 @@ class FirmwareRun:
         cpu, td = self.board.cpu, self.td
         return begin_in_td(cpu, td.gpaw, self.layout.td_hob, number) if td.is_td else begin_after_reset(cpu)
 
-    def _date(self) -> datetime:
-        return START_OF_TIME + timedelta(microseconds=self.td.clock.now_ns // 1000)
+    @property
+    def accepts(self) -> list[AcceptCall]:
+        """Every accept so far, in order."""
+        return self.calls.accepts
 
-    def _accepted(self, rcx: int, status: int) -> None:
-        check_count(len(self.accepts), "TDG.MEM.PAGE.ACCEPT calls")
-        self.accepts.append(AcceptCall(self.board.vcpus.current.number, rcx & ~0xFFF, rcx & 7, status))
+    @property
+    def conversions(self) -> list[MapGpaCall]:
+        """Every MapGPA so far, in order."""
+        return self.calls.conversions
 
     @cached_property
     def build(self) -> BuildMeasurement:
@@ -277,16 +222,6 @@ class FirmwareRun:
             "host_page_size": td.sept.host_page_size,
             "sept_ve_disable": td.is_td and td.sept_ve_disable,
         }
-
-    def set_conversions(self, calls: Sequence[Sequence[Any]]) -> None:
-        """Continue after these MapGPA calls."""
-        self.conversions[:] = [MapGpaCall(*call) for call in calls]
-
-    def _converted(self, gpa: int, size: int, status: int) -> None:
-        check_count(len(self.conversions), "MapGPA calls")
-        mask = self.td.shared_mask
-        caller = self.code.phase(self.board.cpu)
-        self.conversions.append(MapGpaCall(gpa & ~mask, size, bool(gpa & mask), status, caller))
 
     # ---- running ------------------------------------------------------------------------------------------------
 
@@ -315,8 +250,8 @@ class FirmwareRun:
             except InputEnded:
                 self.waits = True
                 raise
-            if self._matched is not None and board.at_rest:
-                raise self._matched
+            if self.consoles.matched is not None and board.at_rest:
+                raise self.consoles.matched
             if self._paused:
                 self._paused = False
                 raise Paused
@@ -364,13 +299,13 @@ class FirmwareRun:
             self._pause()
             return back
 
-        stop = board.stand_in(back, lambda: cpu.read("RSP") == frame + 8, returned)
+        stop = board.stand_ins.add(back, lambda: cpu.read("RSP") == frame + 8, returned)
         try:
             self.run()
         except Paused:
             return cpu.read("RAX")
         finally:
-            board.no_stand_in(stop)
+            board.stand_ins.remove(stop)
         raise AssertionError("a run ends by an exception")
 
     def _pause(self) -> None:
@@ -420,31 +355,14 @@ class FirmwareRun:
 
     def _sent(self, byte: int) -> None:
         self.services.look()
-        self._put(self.console, byte)
-
-    def _put(self, console: ConsoleOutput, byte: int) -> None:
-        self.sent_ns = self.td.clock.now_ns
-        try:
-            console.put(byte)
-        except ConsoleMatched as matched:
-            if not self._keep:
-                raise
-            self._matched = self._matched or matched  # until the instruction that sent it is over
-
-    def heard_before(self, line: bytes, now: int) -> None:
-        """Continue after a line that is being written, whose last byte was sent then."""
-        self.sent_ns = now
-        if self._typed is not None:
-            for byte in line:
-                self._typed.heard(now, byte)
+        self.consoles.sent(byte)
 
     def _status(self) -> str:
         """How far it has come, asked for on another thread: what is read here only ever grows."""
         parts = [f"virtual {self.td.clock.now_ns / 1e9:.1f} s"]
         if self.td.is_td:
             parts.append(f"{human_size(self.td.accepted_bytes)} accepted")
-        line = self._virtio_console.last_line if self._virtio_console is not None else ""
-        return ", ".join([*parts, (line or self.console.last_line)[:_SHOWN_OF_LINE]]).rstrip(", ")
+        return ", ".join([*parts, self.consoles.last_line[:_SHOWN_OF_LINE]]).rstrip(", ")
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

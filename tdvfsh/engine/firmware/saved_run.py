@@ -117,9 +117,9 @@ def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
             "functions": sorted(unpacking.stops),
             "arrivals": [[function, count] for function, count in sorted(unpacking.arrivals.items())],
         },
-        "last_line": run.console.last_line,
-        "line": run.console.line.hex(),
-        "sent_ns": run.sent_ns,
+        "last_line": run.consoles.serial.last_line,
+        "line": run.consoles.serial.line.hex(),
+        "sent_ns": run.consoles.sent_ns,
         "pages": write_pages(board.ram, out),
         "disks": [write_chunks(disk, out) for disk in run.disks],
     }
@@ -181,15 +181,12 @@ def _page(level: int) -> int:
 
 
 def _restore_firmware(run: FirmwareRun, state: Json) -> None:
-    run.accepts[:] = _calls_of(state["accepts"])
-    run.set_conversions(state["conversions"])
+    run.calls.resume(_calls_of(state["accepts"]), state["conversions"])
     run.extends.made[:] = [RtmrExtend(rtmr, bytes.fromhex(digest), *rest) for rtmr, digest, *rest in state["extends"]]
     if run.services.watched:
         run.services.unwatch(BootService.START_IMAGE)
     run.services.looks = state["looks"]
-    run.console.resume(state["last_line"])
-    line = bytes.fromhex(state["line"])
-    run.heard_before(line, state["sent_ns"])
+    run.consoles.resume(state["last_line"], bytes.fromhex(state["line"]), state["sent_ns"])
     unpacking, before = run.unpacking, state["unpacking"]
     if (unpacking is None) != (before is None):
         raise FieldError("unpacking", "is not of a machine like this one")

@@ -10,14 +10,13 @@ Source: Linux arch/x86/boot/compressed/misc.c, decompress_kernel(); Documentatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.introspect.call_sites import functions_called_near
 from tdvfsh.engine.introspect.decompressors import CONTRACTS, Call, Contract, Payload, Work
-from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.engine.x86.stand_ins import StandIn, StandIns
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at
 from tdvfsh.formats.mapped import ByteSource
@@ -55,37 +54,25 @@ class Shortcut:
     why: str | None
 
 
-class StandIns(Protocol):
-    """A board on which the host can take the place of functions of the guest's."""
-
-    cpu: Cpu
-    ram: GuestRam
-
-    def stand_in(self, function: int, wanted: Callable[[], bool], serve: Callable[[], int]) -> object:
-        """Take calls of ``function`` that are wanted; returns what ends that."""
-
-    def no_stand_in(self, stand_in: object) -> None:
-        """End it. Only while no guest code runs."""
-
-
 class FastDecompression:
     """The host in place of a stub's decompressor.
 
     Args:
-        board: Where the stub runs.
+        stand_ins: Takes the place of functions of the processor on which the stub runs.
+        ram: Its memory.
         kernel: The kernel's file.
     """
 
-    def __init__(self, board: StandIns, kernel: KernelFile) -> None:
-        self._board = board
-        self._cpu = board.cpu
-        self._ram = board.ram
+    def __init__(self, stand_ins: StandIns, ram: GuestRam, kernel: KernelFile) -> None:
+        self._stand_ins = stand_ins
+        self._cpu = stand_ins.cpu
+        self._ram = ram
         self._kernel = kernel
         self._buffer: Placement | None = None
         self._base = 0
         self._image_end = 0
         self._payload: Payload | None = None
-        self._stops: list[object] = []
+        self._stops: list[StandIn] = []
         self._found: tuple[Contract, Work] | None = None
         self._answered: list[tuple[Contract, Work, int]] = []
         self._watched = self._arrivals = 0
@@ -111,12 +98,12 @@ class FastDecompression:
         self._watched = len(functions)
         self._why = None if functions else "no function is called near where the stub takes its payload's address"
         for function in functions:
-            self._stops.append(self._board.stand_in(function, self._arrived, self._serve))
+            self._stops.append(self._stand_ins.add(function, self._arrived, self._serve))
 
     def end(self) -> None:
         """Watch no longer. Only while no guest code runs."""
         for stop in self._stops:
-            self._board.no_stand_in(stop)
+            self._stand_ins.remove(stop)
         self._stops = []
 
     def _payload_in_image(self, base: int) -> Payload | None:

@@ -98,7 +98,7 @@ class CpuBoot(RunObserver):
         """
         self.firmware = firmware
         if fast_decompress:
-            self.fast = FastDecompression(firmware.board, self.flow.files.kernel)
+            self.fast = FastDecompression(firmware.board.stand_ins, firmware.board.ram, self.flow.files.kernel)
 
     def placements(self) -> list[Placement]:
         """Of the firmware's part, GRUB and the stub, as far as they go, in the order in which they were made."""

@@ -92,7 +92,7 @@ def board_to_dict(board: Board) -> Json:
         EngineError: The machine cannot be saved as it is.
     """
     guest, accepts, strings = board._guest, board.page_accepts, board.cpu.strings
-    if board._stand_ins:
+    if board.stand_ins:
         raise EngineError("the machine cannot be saved while the host waits for a call of a decompressor")
     assert len(board.block_counters) == 1
     last = accepts._last

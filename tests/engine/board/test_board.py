@@ -128,10 +128,10 @@ def test_the_host_takes_the_calls_of_a_guest_function_that_it_wants(wanted: bool
             board.cpu.write("RSP", stack + 8)
             return board.ram.u64(stack)
 
-        stand_in = board.stand_in(function, lambda: wanted, serve)
+        stand_in = board.stand_ins.add(function, lambda: wanted, serve)
         with pytest.raises(GuestReset):
             board.run(CODE)
-        board.no_stand_in(stand_in)
+        board.stand_ins.remove(stand_in)
         with pytest.raises(GuestReset):
             board.run(CODE)
     assert sent.decode() == ("hg" if wanted else "gg")
