@@ -19,8 +19,8 @@ from tdvfsh.uefi.device_path import HardDrive
 from tdvfsh.uefi.disk import SECTOR, ReadableDisk
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.guids import Guid
+from tdvfsh.uefi.read_only_volume import ReadOnlyVolume
 from tdvfsh.uefi.status import EfiStatus
-from tdvfsh.uefi.volume import FileWriter
 
 T = TypeVar("T")
 
@@ -192,15 +192,13 @@ def _fat(disk: ReadableDisk) -> Any:
     return volume
 
 
-class FatVolume:
+class FatVolume(ReadOnlyVolume):
     """A FAT volume, which is read-only.
 
     Args:
         volume: As the library has it.
         disk: What it lies on.
     """
-
-    writable = False
 
     def __init__(self, volume: Any, disk: ReadableDisk) -> None:
         self._volume = volume
@@ -263,32 +261,6 @@ class FatVolume:
     def space(self) -> tuple[int, int]:
         """See :class:`~tdvfsh.uefi.volume.Volume`; nothing is free on a volume that is not written."""
         return self._size, 0
-
-    # ---- writing, which is refused ------------------------------------------------------------------------------
-
-    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def make_directory(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def remove(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def rename(self, old: Parts, new: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def set_attributes(self, parts: Parts, attributes: str) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def set_modified(self, parts: Parts, seconds: int) -> None:
         """Never."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents, SimpleFileSystem
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.mapped import MappedFile, copy_of, open_mapped
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
+from tdvfsh.uefi.read_only_volume import ReadOnlyVolume
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.uefi.volume import FileWriter, Volume
+from tdvfsh.uefi.volume import Volume
 
 
 @runtime_checkable
@@ -66,15 +67,13 @@ class VolumeFileSystem:
         return self._mapped[path].view
 
 
-class ViewVolume:
+class ViewVolume(ReadOnlyVolume):
     """A read-only volume of files in memory.
 
     Args:
         files: Bytes by backslash path; folders are made from the paths.
         label: Volume label.
     """
-
-    writable = False
 
     def __init__(self, files: dict[str, memoryview], label: str = "BOOT") -> None:
         self.label = label
@@ -116,30 +115,6 @@ class ViewVolume:
         if view is None:
             raise FileSystemError(EfiStatus.EFI_NOT_FOUND)
         return copy_of(view[offset : len(view) if size < 0 else offset + size])
-
-    def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def make_directory(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def remove(self, parts: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def rename(self, old: Parts, new: Parts) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
-
-    def set_attributes(self, parts: Parts, attributes: str) -> None:
-        """See :class:`~tdvfsh.uefi.volume.Volume`."""
-        raise FileSystemError(EfiStatus.EFI_WRITE_PROTECTED)
 
     def space(self) -> tuple[int, int]:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
