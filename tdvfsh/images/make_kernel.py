@@ -18,6 +18,7 @@ from tdvfsh.formats import linux_layout as boot
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, ELF_MAGIC, PT_LOAD
 from tdvfsh.formats.linux import IN_PLACE_MESSAGE, IN_STUB_MESSAGE, StubGeneration
 from tdvfsh.formats.pe import layout as pe
+from tdvfsh.images.pe_headers import DIRECTORIES, FILE_ALIGNMENT, PE_OFFSET, MadeSection, pe_headers
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.images.stored import ZSTD_BLOCK_SIZE, zstd_block_header, zstd_frame_header
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
@@ -32,9 +33,6 @@ SETUP_SIZE: Final = (SETUP_SECTS + 1) * boot.SECTOR_SIZE
 PAYLOAD_OFFSET: Final = 0x2CC
 NEWEST_PROTOCOL: Final = 0x20F
 _MAX_U32: Final = 0xFFFFFFFF
-_FILE_ALIGNMENT: Final = 0x200
-_PE_OFFSET: Final = 0x40
-_DIRECTORIES: Final = 6
 _VERSION_POINTER: Final = 0x4300 - boot.SECTOR_SIZE
 _LINUX_PE_MAGIC: Final = 0x818223CD
 _CERTIFICATE: Final = struct.Struct("<IHH")
@@ -86,7 +84,7 @@ def make_kernel(
     _check("boot protocol", protocol, 0x200, NEWEST_PROTOCOL)
     if size_of_image % PAGE_SIZE:
         raise UsageError(f"a kernel's size of image must be a multiple of 4096, not {size_of_image:#x}")
-    raw_end = align_down(min(size, size_of_image), _FILE_ALIGNMENT)
+    raw_end = align_down(min(size, size_of_image), FILE_ALIGNMENT)
     data_start = align_down(raw_end - 1, PAGE_SIZE)
     stub_start = data_start - PAGE_SIZE
     payload = list(_payload(SETUP_SIZE + PAYLOAD_OFFSET, stub_start, output_len))
@@ -95,9 +93,9 @@ def make_kernel(
         **_setup_header(protocol, init_size, raw_end, stub_start, payload_end - SETUP_SIZE - PAYLOAD_OFFSET)
     )
     pieces = [
-        (0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=_PE_OFFSET)),
+        (0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=PE_OFFSET)),
         (0x38, _LINUX_PE_MAGIC.to_bytes(4, "little")),
-        (_PE_OFFSET, _pe_headers(size, size_of_image, raw_end, data_start, stub_start, major_image_version)),
+        (PE_OFFSET, _pe_headers(size, size_of_image, raw_end, data_start, stub_start, major_image_version)),
         (boot.SETUP_HEADER_OFFSET, header),
         (_VERSION_POINTER + boot.SECTOR_SIZE, _RELEASE),
         *payload,
@@ -218,47 +216,32 @@ def _setup_header(protocol: int, init_size: int, raw_end: int, stub_start: int, 
 def _pe_headers(
     size: int, size_of_image: int, raw_end: int, data_start: int, stub_start: int, major_image_version: int
 ) -> bytes:
+    in_text, in_data = data_start - SETUP_SIZE, size_of_image - data_start
     sections = (
-        (b".setup", 0x1000, 0x3000, 0x3000, 0x42000040),
-        (b".compat", 0x4000, 0x1000, 0x1000, 0x42000040),
-        (b".text", SETUP_SIZE, data_start - SETUP_SIZE, data_start - SETUP_SIZE, 0x60000020),
-        (b".data", data_start, size_of_image - data_start, raw_end - data_start, 0xC0000040),
+        MadeSection(b".setup", 0x1000, 0x3000, 0x3000, 0x1000, 0x42000040),
+        MadeSection(b".compat", 0x4000, 0x1000, 0x1000, 0x4000, 0x42000040),
+        MadeSection(b".text", SETUP_SIZE, in_text, in_text, SETUP_SIZE, 0x60000020),
+        MadeSection(b".data", data_start, in_data, raw_end - data_start, data_start, 0xC0000040),
     )
-    directories = [(0, 0)] * _DIRECTORIES
+    directories = [(0, 0)] * DIRECTORIES
     if size - raw_end >= _CERTIFICATE.size:
         directories[4] = (raw_end, size - raw_end)
-    file_header = pe.FILE_HEADER.build(
-        signature=pe.IMAGE_NT_SIGNATURE,
-        machine=0x8664,
-        number_of_sections=len(sections),
-        time_date_stamp=0,
-        pointer_to_symbol_table=0,
-        number_of_symbols=1,
-        size_of_optional_header=pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
-        characteristics=0x206,
-    )
-    optional = pe.OPTIONAL_HEADER64.build(
-        magic=pe.OPTIONAL_HDR64_MAGIC,
+    return pe_headers(
+        sections,
+        0x206,
+        symbols=1,
+        directories=directories,
         major_linker_version=2,
         minor_linker_version=20,
-        size_of_code=data_start - SETUP_SIZE,
-        size_of_initialized_data=size_of_image - data_start,
+        size_of_code=in_text,
+        size_of_initialized_data=in_data,
         address_of_entry_point=stub_start + _ENTRY_IN_STUB,
         base_of_code=SETUP_SIZE,
-        section_alignment=PAGE_SIZE,
-        file_alignment=_FILE_ALIGNMENT,
         major_image_version=major_image_version,
         size_of_image=size_of_image,
         size_of_headers=PAGE_SIZE,
-        subsystem=10,
         dll_characteristics=0x100,
-        number_of_rva_and_sizes=_DIRECTORIES,
     )
-    table = b"".join(
-        pe.SECTION_HEADER.pack(name, virtual_size, address, raw_size, address, 0, 0, 0, 0, flags)
-        for name, address, virtual_size, raw_size, flags in sections
-    )
-    return file_header + optional + b"".join(pe.DATA_DIRECTORY.pack(*pair) for pair in directories) + table
 
 
 def _stub(start: int, unaccepted_memory: bool, generation: StubGeneration) -> Iterator[tuple[int, bytes]]:

@@ -15,14 +15,12 @@ from typing import Final, NamedTuple
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe import layout as pe
+from tdvfsh.images.pe_headers import FILE_ALIGNMENT, PE_OFFSET, MadeSection, pe_headers
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.units import PAGE_SIZE, align_up
 
 IMAGE_BASE: Final = 0x14DF90000
-_PE_OFFSET: Final = 0x40
-_FILE_ALIGNMENT: Final = 0x200
 _HEADERS_SIZE: Final = 0x400
-_DIRECTORIES: Final = 6
 _CODE: Final = 0x60000020
 _DATA: Final = 0x40000040
 _RETURN: Final = b"\xc3" * 16
@@ -77,15 +75,15 @@ def _write(path: str | Path, sections: list[_Section]) -> None:
     for section in sections:
         placed.append(section._replace(address=address, pointer=pointer))
         address += align_up(max(section.size, 1), PAGE_SIZE)
-        pointer += align_up(section.size, _FILE_ALIGNMENT)
+        pointer += align_up(section.size, FILE_ALIGNMENT)
     if address > _MAX_IMAGE:
         raise UsageError(f"{path}: kernel and initrd of {address:,} bytes are more than a PE image can hold")
     write_sparse(path, pointer, _pieces(placed, address))
 
 
 def _pieces(sections: list[_Section], size_of_image: int) -> Iterator[tuple[int, bytes]]:
-    yield 0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=_PE_OFFSET)
-    yield _PE_OFFSET, _headers(sections, size_of_image)
+    yield 0, pe.DOS_HEADER.build(e_magic=pe.IMAGE_DOS_SIGNATURE, e_lfanew=PE_OFFSET)
+    yield PE_OFFSET, _headers(sections, size_of_image)
     for section in sections:
         if section.data is not None:
             yield section.pointer, section.data
@@ -98,42 +96,24 @@ def _pieces(sections: list[_Section], size_of_image: int) -> Iterator[tuple[int,
 
 
 def _headers(sections: list[_Section], size_of_image: int) -> bytes:
-    file_header = pe.FILE_HEADER.build(
-        signature=pe.IMAGE_NT_SIGNATURE,
-        machine=0x8664,
-        number_of_sections=len(sections),
-        time_date_stamp=0,
-        pointer_to_symbol_table=0,
-        number_of_symbols=0,
-        size_of_optional_header=pe.OPTIONAL_HEADER64_SIZE + _DIRECTORIES * pe.DATA_DIRECTORY.size,
-        characteristics=0x22,
-    )
-    optional = pe.OPTIONAL_HEADER64.build(
-        magic=pe.OPTIONAL_HDR64_MAGIC,
-        address_of_entry_point=sections[0].address,
-        base_of_code=sections[0].address,
-        image_base=IMAGE_BASE,
-        section_alignment=PAGE_SIZE,
-        file_alignment=_FILE_ALIGNMENT,
-        size_of_image=size_of_image,
-        size_of_headers=_HEADERS_SIZE,
-        subsystem=10,
-        dll_characteristics=0x160,
-        number_of_rva_and_sizes=_DIRECTORIES,
-    )
-    table = b"".join(
-        pe.SECTION_HEADER.pack(
+    rows = [
+        MadeSection(
             section.name,
-            section.size,
             section.address,
-            align_up(section.size, _FILE_ALIGNMENT),
+            section.size,
+            align_up(section.size, FILE_ALIGNMENT),
             section.pointer,
-            0,
-            0,
-            0,
-            0,
             _CODE if section.name == b".text" else _DATA,
         )
         for section in sections
+    ]
+    return pe_headers(
+        rows,
+        0x22,
+        address_of_entry_point=sections[0].address,
+        base_of_code=sections[0].address,
+        image_base=IMAGE_BASE,
+        size_of_image=size_of_image,
+        size_of_headers=_HEADERS_SIZE,
+        dll_characteristics=0x160,
     )
-    return file_header + optional + pe.DATA_DIRECTORY.pack(0, 0) * _DIRECTORIES + table
