@@ -96,6 +96,15 @@ def invalid_request(text: str) -> int | None:
     return at
 
 
+def _place(text: str, at: int) -> tuple[int, int, int] | None:
+    """OFFSET and WIDTH of the element at ``at``, and where they end; None where one is missing."""
+    offset, at = _number(text, at + 1 + len(_OFFSET))
+    if offset is None or not text.startswith(_WIDTH, at):
+        return None
+    width, at = _number(text, at + len(_WIDTH))
+    return None if width is None else (offset & _WORD, width & _WORD, at)
+
+
 def block_to_string(request: str, block_size: int) -> Parsed:
     """What a block answers to a request: ``bytes_at`` says of which bytes, ``text`` has a NUL for each value."""
     found = _elements(request)
@@ -106,13 +115,10 @@ def block_to_string(request: str, block_size: int) -> Parsed:
         return Parsed(SUCCESS, at, _lower(pieces[0]))
     while request.startswith("&" + _OFFSET, at):
         begin = at
-        offset, at = _number(request, at + 1 + len(_OFFSET))
-        if offset is None or not request.startswith(_WIDTH, at):
+        place = _place(request, begin)
+        if place is None:
             return Parsed(_INVALID, begin)
-        width, at = _number(request, at + len(_WIDTH))
-        if width is None:
-            return Parsed(_INVALID, begin)
-        offset, width = offset & _WORD, width & _WORD
+        offset, width, at = place
         if offset + width > block_size:
             return Parsed(EfiStatus.EFI_DEVICE_ERROR, at)
         total += width
@@ -135,16 +141,13 @@ def string_to_block(answer: str, block_size: int) -> Parsed:
     values, size = [], 0
     while answer.startswith("&" + _OFFSET, at):
         begin = at
-        offset, at = _number(answer, at + 1 + len(_OFFSET))
-        if offset is None or not answer.startswith(_WIDTH, at):
+        place = _place(answer, begin)
+        if place is None or not answer.startswith(_VALUE, place[2]):
             return Parsed(_INVALID, begin)
-        width, at = _number(answer, at + len(_WIDTH))
-        if width is None or not answer.startswith(_VALUE, at):
-            return Parsed(_INVALID, begin)
+        offset, width, at = place
         value, at = _number(answer, at + len(_VALUE))
         if value is None:
             return Parsed(_INVALID, begin)
-        offset, width = offset & _WORD, width & _WORD
         if offset + width <= block_size:
             if width > _LARGEST:
                 return Parsed(EfiStatus.EFI_OUT_OF_RESOURCES, 0)
