@@ -62,8 +62,8 @@ def run_sweep(
         )
     running: dict[Future[list[str]], list[str]] = {}
     taken: set[str] = set()
-    todo = _without_result(images, grids, store, taken)
-    batches = iter(lambda: list(islice(todo, BATCH)), [])
+    missing = _without_result(images, grids, store, taken)
+    batches = iter(lambda: list(islice(missing, BATCH)), [])
     if tell is not None:
         tell(len(store), len(rows))
     try:

@@ -134,14 +134,14 @@ class ResultStore:
         except ImportError:
             return []
         path = self.folder / PARQUET
-        todo = iter(rows)
+        remaining = iter(rows)
         with whole_file(path) as file:
-            group = list(islice(todo, _ROW_GROUP))
+            group = list(islice(remaining, _ROW_GROUP))
             schema = arrow.schema([(name, _arrow_type(arrow, name, group)) for name in COLUMNS])
             with parquet.ParquetWriter(file, schema) as writer:
                 while group:
                     writer.write_table(arrow.Table.from_pylist(group, schema))
-                    group = list(islice(todo, _ROW_GROUP))
+                    group = list(islice(remaining, _ROW_GROUP))
         return [path]
 
     def _take_stock(self) -> int:
