@@ -218,10 +218,10 @@ def _pe_headers(
 ) -> bytes:
     in_text, in_data = data_start - SETUP_SIZE, size_of_image - data_start
     sections = (
-        MadeSection(b".setup", 0x1000, 0x3000, 0x3000, 0x1000, 0x42000040),
-        MadeSection(b".compat", 0x4000, 0x1000, 0x1000, 0x4000, 0x42000040),
-        MadeSection(b".text", SETUP_SIZE, in_text, in_text, SETUP_SIZE, 0x60000020),
-        MadeSection(b".data", data_start, in_data, raw_end - data_start, data_start, 0xC0000040),
+        MadeSection(b".setup", 0x1000, 0x3000, 0x3000, 0x1000, characteristics=0x42000040),
+        MadeSection(b".compat", 0x4000, 0x1000, 0x1000, 0x4000, characteristics=0x42000040),
+        MadeSection(b".text", SETUP_SIZE, in_text, in_text, SETUP_SIZE, characteristics=0x60000020),
+        MadeSection(b".data", data_start, in_data, raw_end - data_start, data_start, characteristics=0xC0000040),
     )
     directories = [(0, 0)] * DIRECTORIES
     if size - raw_end >= _CERTIFICATE.size:

@@ -103,7 +103,7 @@ def _headers(sections: list[_Section], size_of_image: int) -> bytes:
             section.size,
             align_up(section.size, FILE_ALIGNMENT),
             section.pointer,
-            _CODE if section.name == b".text" else _DATA,
+            characteristics=_CODE if section.name == b".text" else _DATA,
         )
         for section in sections
     ]
