@@ -92,7 +92,10 @@ def _decorate(cls: Any, recipe: _Recipe) -> Any:
     namespace: Mapping[str, Any] = cls.__dict__
     for base in cls.__mro__[-1:0:-1]:
         if _RECIPE in base.__dict__:
-            recipe.fields.update(base.__dict__[_RECIPE].fields)
+            inherited: _Recipe = base.__dict__[_RECIPE]
+            if inherited.frozen is not recipe.frozen:
+                raise TypeError(f"{cls.__name__}: of it and its base {base.__name__} only one is frozen")
+            recipe.fields.update(inherited.fields)
         elif "__dataclass_fields__" in base.__dict__:
             raise TypeError(f"{cls.__name__}: {base.__name__}, a base of it, is a dataclass of the standard library")
     own = []

@@ -209,6 +209,21 @@ def test_a_class_of_the_standard_library_may_inherit() -> None:
     assert repr(More("a", (), 4)).endswith("More(name='a', parts=(), size=4)")
 
 
+def test_a_class_is_frozen_if_and_only_if_its_base_is() -> None:
+    @dataclass
+    class Open:
+        size: int
+
+    @dataclass(frozen=True)
+    class Frozen:
+        size: int
+
+    with pytest.raises(TypeError, match="Derived: of it and its base Open only one is frozen"):
+        dataclass(frozen=True)(type("Derived", (Open,), {}))
+    with pytest.raises(TypeError, match="Derived: of it and its base Frozen only one is frozen"):
+        dataclass(type("Derived", (Frozen,), {}))
+
+
 def test_a_default_that_can_change_is_refused() -> None:
     with pytest.raises(ValueError, match="default_factory"):
 

@@ -15,16 +15,14 @@ from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine, stage_of
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.snapshot import MachineSnapshot
-from tdvfsh.options.td import OPTIONS
+from tdvfsh.options.td import LATE, OPTIONS
 from tdvfsh.td.footprint import BOOT_LOADER, DIRECT
 
 _MOST: Final = 8
 _USUAL: Final = TdOptions()
 _LOADERS: Final = {DIRECT: "direct", BOOT_LOADER: "sd-boot"}
 """For each stage one of the flows that begin there."""
-_LATE: Final = ("loader", "on_demand", "kaslr_seed")
-"""Options of which, but for the stage at which the loader begins, nothing before the boot loader depends."""
-_early: Final = itemgetter(*(name for name in OPTIONS if name not in _LATE))
+_early: Final = itemgetter(*(name for name in OPTIONS if name not in LATE))
 
 _Key = tuple[str, int, tuple[object, ...]]
 """The stage, bytes in fw_cfg where they count, and the values of the options that are not late."""
@@ -54,7 +52,7 @@ class StartedMachines:
             )
         machine, start = known
         machine.restore(start)
-        machine.options = machine.options.changed(**{name: getattr(options, name) for name in _LATE})
+        machine.options = machine.options.changed(**{name: getattr(options, name) for name in LATE})
         machine.on_demand = on_demand_named(options.on_demand)
         machine.on_demand.attach(machine.services)
         result = boot_on(machine, files)

@@ -34,8 +34,6 @@ SECTION: Final = Header(
     type=U32,
     attributes=U32,
 )
-_DESCRIPTOR_SIZE: Final = 16
-_SECTION_SIZE: Final = 32
 _ENTRY_HEADER_SIZE: Final = 18  # length u16 and GUID
 _MAX_SECTIONS: Final = 4096
 _MAX_TABLE_SIZE: Final = 0xFFFF
@@ -146,7 +144,7 @@ def find_tdvf(view: Buffer | ByteSource, path: str) -> tuple[int, str] | None:
         if len(entry) < 4:
             raise FormatError(path, "the TDX metadata entry holds no offset")
         distance = int.from_bytes(entry[-4:], "little")
-        if not _DESCRIPTOR_SIZE <= distance <= source.size:
+        if not DESCRIPTOR.size <= distance <= source.size:
             raise FormatError(path, f"the TDX metadata lies {distance:#x} bytes before the end, outside the image")
         return source.size - distance, "guid table"
     legacy = source.peek(source.size - FOOTER_END, 4)
@@ -172,7 +170,7 @@ def parse_tdvf(view: Buffer | ByteSource, path: str, *, any_vmm: bool = False) -
     if found is None:
         raise FormatError(path, "no TDX metadata: the firmware does not support TDX")
     offset, found_by = found
-    header = DESCRIPTOR.read(source.read(offset, _DESCRIPTOR_SIZE, "the TDX metadata"))
+    header = DESCRIPTOR.read(source.read(offset, DESCRIPTOR.size, "the TDX metadata"))
     count: int = header.number_of_sections
     if header.signature != TDVF_SIGNATURE:
         raise FormatError(path, "the TDX metadata does not begin with 'TDVF'", offset)
@@ -180,13 +178,13 @@ def parse_tdvf(view: Buffer | ByteSource, path: str, *, any_vmm: bool = False) -
         raise FormatError(path, f"TDX metadata of version {header.version}, not 1", offset)
     if not (1 if any_vmm else 2) <= count <= _MAX_SECTIONS:
         raise FormatError(path, f"TDX metadata with {count} sections", offset)
-    if header.length != _DESCRIPTOR_SIZE + _SECTION_SIZE * count:
+    if header.length != DESCRIPTOR.size + SECTION.size * count:
         raise FormatError(path, f"TDX metadata of {header.length} bytes for {count} sections", offset)
-    table_offset = offset + _DESCRIPTOR_SIZE
-    table = source.read(table_offset, _SECTION_SIZE * count, "the TDX metadata's sections")
+    table_offset = offset + DESCRIPTOR.size
+    table = source.read(table_offset, SECTION.size * count, "the TDX metadata's sections")
     sections = tuple(
-        _section(source, table[at : at + _SECTION_SIZE], table_offset + at, any_vmm)
-        for at in range(0, len(table), _SECTION_SIZE)
+        _section(source, table[at : at + SECTION.size], table_offset + at, any_vmm)
+        for at in range(0, len(table), SECTION.size)
     )
     return TdvfMetadata(
         path=path,

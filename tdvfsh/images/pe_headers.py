@@ -59,7 +59,7 @@ def pe_headers(
         time_date_stamp=0,
         pointer_to_symbol_table=0,
         number_of_symbols=symbols,
-        size_of_optional_header=pe.OPTIONAL_HEADER64_SIZE + len(directories) * pe.DATA_DIRECTORY.size,
+        size_of_optional_header=pe.OPTIONAL_HEADER64.size + len(directories) * pe.DATA_DIRECTORY.size,
         characteristics=characteristics,
     )
     optional_header = pe.OPTIONAL_HEADER64.build(

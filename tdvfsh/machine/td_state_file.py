@@ -14,20 +14,20 @@ from tdvfsh.units import PAGE_SIZE
 
 Json = dict[str, Any]
 
-_COUNTERS: Final = ("accepts", "added_bytes", "map_gpa_calls")
 _TIMES: Final = ("spent", "spent_on_dma")
-_TDCALL_COUNTERS: Final = ("calls", "exits", "groups")
 _COUNT: Final = whole(1 << 48)
+_COUNTERS: Final = {"accepts": _COUNT, "added_bytes": NUMBER, "map_gpa_calls": _COUNT}
+_TDCALL_COUNTERS: Final = dict.fromkeys(("calls", "exits", "groups"), _COUNT)
 _TIME: Final = whole(1 << 80)
 _MODELLED: Final = row(_TIME, _TIME, _TIME, _TIME, flag)
 _SEPT: Final = row(NUMBER, NUMBER, one_of([state.name for state in SeptState]), one_of([int(one) for one in SeptLevel]))
 
 REQUIRED: Final = {
-    "accepts": _COUNT, "added_bytes": NUMBER, "map_gpa_calls": _COUNT, "calls": _COUNT, "exits": _COUNT,
-    "groups": _COUNT,
+    **_COUNTERS,
+    **_TDCALL_COUNTERS,
     "sept": ranges(_SEPT, PAGE_SIZE),
     "shared": ranges(row(NUMBER, NUMBER), PAGE_SIZE),
-}  # fmt: skip
+}
 """The shapes of all fields but the times, which files of earlier versions lack."""
 TIMES: Final = dict.fromkeys(_TIMES, _MODELLED)
 """The shapes of the times."""

@@ -247,3 +247,5 @@ OPTIONS: Final[dict[str, Option[Any, Any]]] = {
     name: option for name, option in vars(TdOptions).items() if isinstance(option, Option)
 }
 """The table: every option by name, in the order of help."""
+LATE: Final = ("kaslr_seed", "loader", "on_demand")
+"""Options on which, but for the stage at which a loader begins, nothing before the boot loader depends."""

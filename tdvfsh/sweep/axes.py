@@ -15,8 +15,6 @@ Value = Plain
 """An axis value as results hold it: sizes are bytes, policies and names are words."""
 AXES: Final = tuple(option for option in OPTIONS.values() if option.sweep)
 AXIS_NAMES: Final = tuple(axis.name for axis in AXES)
-LATE_AXES: Final = ("kaslr_seed", "loader", "on_demand")
-"""Axes of which, but for the stage at which a loader begins, nothing before the boot loader depends."""
 _BY_NAME: Final = {axis.name: axis for axis in AXES}
 _RANGE_KEYS: Final = {"from", "to", "step"}
 _RANGED: Final = tuple(axis for axis in AXES if axis.is_size and not axis.choices())

@@ -37,7 +37,8 @@ from tdvfsh.errors import HostError, UsageError
 from tdvfsh.formats.mapped import read_text_file
 from tdvfsh.images.named import INITRD, KERNEL, Fetch, fetched_or_refused, image_named
 from tdvfsh.lazy_dataclass import dataclass
-from tdvfsh.sweep.axes import AXIS_NAMES, LATE_AXES, Point, Value, axis_index, range_length, read_axes
+from tdvfsh.options.td import LATE
+from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, axis_index, range_length, read_axes
 from tdvfsh.units import format_size, parse_size
 
 _IMAGE_KEYS: Final = {"name", "kernel", "initrd", "cmdline"}
@@ -87,7 +88,7 @@ class Grid:
         """The same in another order: all that begin with the same started firmware in a row, in it all that differ only
         in what accepts on demand, option 3 first: where it has nothing to accept, the others are the same.
         """
-        late = [axis_index(name) for name in LATE_AXES]
+        late = [axis_index(name) for name in LATE]
         early = [index for index in range(len(self.axes)) if index not in late]
         service_first = [sorted(self.axes[late[-1]], key=lambda value: value != _SERVICE)]
         endings = list(product(*[self.axes[index] for index in late[:-1]], *service_first))

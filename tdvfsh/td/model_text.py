@@ -25,7 +25,10 @@ def read_model_text(text: str) -> dict[str, Any]:
         as_json = block[2].replace("{ ", '{ "').replace(", ", ', "').replace(" = ", '": ')
         as_json = _HEXADECIMAL.sub(lambda number: str(int(number[1], 16)), as_json)
         mark = f"rows {len(rows)}"
-        rows[mark] = json.loads(f"[{as_json.rstrip()[:-1]}]")
+        try:
+            rows[mark] = json.loads(f"[{as_json.rstrip()[:-1]}]")
+        except ValueError:
+            return block[0]
         return f'{block[1]} = "{mark}"'
 
     data = tomllib.loads(_ROWS.sub(set_aside, text))

@@ -34,7 +34,7 @@ def build_pe(
 ) -> bytes:
     """An image of ``size`` bytes; ``fields`` are those of the file and optional headers."""
     optional_layout = layout.OPTIONAL_HEADER32 if pe32 else layout.OPTIONAL_HEADER64
-    base_size = layout.OPTIONAL_HEADER32_SIZE if pe32 else layout.OPTIONAL_HEADER64_SIZE
+    base_size = layout.OPTIONAL_HEADER32.size if pe32 else layout.OPTIONAL_HEADER64.size
     file_fields = {
         "signature": layout.IMAGE_NT_SIGNATURE,
         "machine": 0x8664,

@@ -12,7 +12,7 @@ from tdvfsh.images.catalogue import find_entry
 from tdvfsh.images.fetch import FetchedImage, fetch
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.sweep.axes import AXIS_NAMES, default_point, options_at, point_of
+from tdvfsh.sweep.axes import AXES, AXIS_NAMES, default_point, names_file, options_at, point_of
 from tdvfsh.sweep.images import read_images
 from tdvfsh.sweep.library import run_spec
 from tdvfsh.sweep.spec import read_spec
@@ -176,3 +176,13 @@ def test_what_is_no_toml_no_file_or_no_image_is_named(spec_file: SpecFile, tmp_p
     make_kernel(tmp_path / "vmlinuz", 12 * MIB, 56 * MIB)
     with pytest.raises(FormatError, match="not an initrd"):
         read_images(read_spec(spec_file(spec)).images)
+
+
+def test_a_point_with_the_path_of_a_file_in_any_axis_is_known_as_such() -> None:
+    usual = default_point()
+    assert not names_file(usual)
+    paths = [f"folder/a{axis.suffix}" for axis in AXES]
+    of_files = [index for index, axis in enumerate(AXES) if axis.names_file(paths[index])]
+    assert {AXIS_NAMES[index] for index in of_files} >= {"firmware_model", "cost"}
+    for index in of_files:
+        assert names_file((*usual[:index], paths[index], *usual[index + 1 :])), AXIS_NAMES[index]

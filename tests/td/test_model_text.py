@@ -15,10 +15,17 @@ MODELS = sorted(Path(tdvfsh.td.__file__).with_name("firmware_models").glob("*.to
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_shipped_model_is_read_as_tomllib_reads_it(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert read_model_text(text) == tomllib.loads(text)
-
-
-def test_rows_of_another_form_are_left_to_tomllib() -> None:
-    text = 'a = [\n  { x = 1 }, # a remark\n  { x = 0x_F },\n]\nb = [\n]\nc = [ { y = "0" } ]\n'
-    assert read_model_text(text.replace("0x_F", "0xF")) == {"a": [{"x": 1}, {"x": 15}], "b": [], "c": [{"y": "0"}]}
+    text = """\
+d = [
+  { x = 0b1 },
+]
+a = [
+  { x = 1 }, # a remark
+  { x = 0xF },
+]
+b = [
+]
+c = [ { y = "0" } ]
+"""
+    expected = {"d": [{"x": 1}], "a": [{"x": 1}, {"x": 15}], "b": [], "c": [{"y": "0"}]}
+    assert read_model_text(text) == tomllib.loads(text) == expected

@@ -77,7 +77,7 @@ class DescriptorChunks:
 
         Returns:
             Both, and the descriptors of those chunks with their starts, to be changed in place and given to
-            :meth:`replace`.
+            :meth:`replace` before anything else is asked: of one chunk they are the lists that it is kept in.
         """
         firsts, starts = self._firsts, self._starts
         if len(firsts) == 1:

@@ -114,6 +114,3 @@ TE_HEADER: Final = Header(
     debug_address=U32,
     debug_size=U32,
 )
-
-OPTIONAL_HEADER32_SIZE: Final = 96
-OPTIONAL_HEADER64_SIZE: Final = 112

@@ -13,8 +13,8 @@ from tdvfsh.formats.pe.layout import (
     FILE_HEADER_SIZE,
     OPTIONAL_HDR32_MAGIC,
     OPTIONAL_HDR64_MAGIC,
-    OPTIONAL_HEADER32_SIZE,
-    OPTIONAL_HEADER64_SIZE,
+    OPTIONAL_HEADER32,
+    OPTIONAL_HEADER64,
     OPTIONAL_HEADER_UNION_SIZE,
     SECTION_HEADER,
     SECTION_HEADER_SIZE,
@@ -239,10 +239,10 @@ class _HeaderBytes:
         optional = 4 + FILE_HEADER_SIZE
         magic = int.from_bytes(data[optional : optional + 2], "little")
         is_pe32 = magic == OPTIONAL_HDR32_MAGIC
-        size = OPTIONAL_HEADER32_SIZE if is_pe32 else OPTIONAL_HEADER64_SIZE
+        size = OPTIONAL_HEADER32.size if is_pe32 else OPTIONAL_HEADER64.size
         base_at, base_size = (28, 4) if is_pe32 else (24, 8)
         if magic not in (OPTIONAL_HDR32_MAGIC, OPTIONAL_HDR64_MAGIC):
-            size = OPTIONAL_HEADER64_SIZE
+            size = OPTIONAL_HEADER64.size
         directories_at = optional + size
         raw = data[directories_at : directories_at + 16 * DATA_DIRECTORY.size]
         return LoadedHeader(

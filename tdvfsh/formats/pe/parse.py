@@ -45,9 +45,7 @@ from tdvfsh.formats.pe.layout import (
     OPTIONAL_HDR32_MAGIC,
     OPTIONAL_HDR64_MAGIC,
     OPTIONAL_HEADER32,
-    OPTIONAL_HEADER32_SIZE,
     OPTIONAL_HEADER64,
-    OPTIONAL_HEADER64_SIZE,
     OPTIONAL_HEADER_UNION_SIZE,
     SECTION_HEADER,
     SECTION_HEADER_SIZE,
@@ -150,9 +148,9 @@ def _parse_pe(source: ByteSource, header: bytes, header_offset: int) -> PeImage:
     optional_offset = 4 + FILE_HEADER_SIZE
     magic = int.from_bytes(header[optional_offset : optional_offset + 2], "little")
     if magic == OPTIONAL_HDR32_MAGIC:
-        layout, base_size = OPTIONAL_HEADER32, OPTIONAL_HEADER32_SIZE
+        layout = OPTIONAL_HEADER32
     elif magic == OPTIONAL_HDR64_MAGIC:
-        layout, base_size = OPTIONAL_HEADER64, OPTIONAL_HEADER64_SIZE
+        layout = OPTIONAL_HEADER64
     else:
         raise _RejectedError(ImageError.INVALID_MACHINE_TYPE, f"the optional header's magic is {magic:#x}")
     file_header = FILE_HEADER.read(header)
@@ -163,7 +161,7 @@ def _parse_pe(source: ByteSource, header: bytes, header_offset: int) -> PeImage:
     size_of_headers: int = optional.size_of_headers
     _require(count <= NUMBER_OF_DIRECTORY_ENTRIES, f"NumberOfRvaAndSizes is {count}, more than 16")
     _require(
-        file_header.size_of_optional_header - base_size == count * DATA_DIRECTORY.size,
+        file_header.size_of_optional_header - layout.size == count * DATA_DIRECTORY.size,
         f"SizeOfOptionalHeader {file_header.size_of_optional_header:#x} does not fit {count} data directories",
     )
     table_offset = (header_offset + optional_offset + file_header.size_of_optional_header) & _U32
@@ -182,7 +180,7 @@ def _parse_pe(source: ByteSource, header: bytes, header_offset: int) -> PeImage:
     directories = tuple(
         DataDirectory(*pair)
         for pair in DATA_DIRECTORY.iter_unpack(
-            header[optional_offset + base_size : optional_offset + base_size + count * DATA_DIRECTORY.size]
+            header[optional_offset + layout.size : optional_offset + layout.size + count * DATA_DIRECTORY.size]
         )
     )
     certificates = _check_certificates(source, directories)

@@ -32,7 +32,6 @@ SPEC_ID: Final = Header(
 )
 ALGORITHM: Final = Header(algorithm=U16, digest_size=U16)
 EVENT: Final = Header(mr_index=U32, event_type=U32, digest_count=U32)
-EVENT_SIZE: Final = U32
 MOST: Final = 16 << 20
 """Bytes of a log at most; firmware reserves 64 KiB to 256 KiB."""
 
