@@ -37,7 +37,8 @@ def declare_lazy(parser: argparse.ArgumentParser) -> None:
     add_disks(parser, commit=False)
     parser.add_argument(
         "--run", metavar="COMMAND",
-        help="type this at the shell on the serial port, then ask the kernel what is left unaccepted, and end",
+        help="type this at the prompt on the serial port (logged in as root where it asks), then ask the kernel what "
+        "is left unaccepted, and end",
     )  # fmt: skip
     parser.add_argument(
         "--timeline", action="store_true", help="print what was accepted over virtual time too, by whom and by vCPU"

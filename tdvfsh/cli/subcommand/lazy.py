@@ -31,14 +31,14 @@ _SAID: Final = "kernel_says_unaccepted_bytes"
 _FORMS: Final = (".svg", ".png")
 _ASK: Final = "grep Unaccepted: /proc/meminfo"
 _ENDED_WELL: Final = re.compile("power off|reset|matched|input ended")
-_UNACCEPTED: Final = re.compile(rb"^Unaccepted: +(\d+) kB", re.M)
+_UNACCEPTED: Final = re.compile(rb"Unaccepted: +(\d+) kB")  # a shell may have sent an escape sequence before it
 
 
 def run_lazy(arguments: Arguments) -> int:
     """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.run_limits import time_limit, until_pattern
-    from tdvfsh.engine.console.serial_input import TypedLines
+    from tdvfsh.engine.console.serial_input import CommandsAtShell
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
     from tdvfsh.engine.virtio.parts import VirtioParts
@@ -64,7 +64,7 @@ def run_lazy(arguments: Arguments) -> int:
             console = bytearray()
             with opened_drives(arguments) as drives:
                 system = SystemOptions(
-                    console.extend, until, typed=None if command is None else TypedLines(f"{command}\n{_ASK}\n"),
+                    console.extend, until, typed=None if command is None else CommandsAtShell(f"{command}\n{_ASK}\n"),
                     virtio=VirtioParts(drives.drives, arguments.flag("rng")),
                 )  # fmt: skip
                 result = boot_on_cpu(

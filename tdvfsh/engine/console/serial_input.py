@@ -24,6 +24,8 @@ _SHOWN: Final = 256
 _MOST_TYPED: Final = 4096
 _ESCAPES: Final = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _PROMPT: Final = re.compile(rb"[^\r\n]*[>#$:] ?\Z")
+_LOGIN: Final = re.compile(rb"login: ?\Z")
+_SUPERUSER: Final = b"root\r"
 
 
 class InputEnded(EngineError):
@@ -75,7 +77,7 @@ class TypedLines:
             return due if until is None else min(until, due)
         if not self._lines:
             raise InputEnded("the input has ended, and the system waits for more")
-        self._typed += self._lines.popleft()
+        self._typed += self._next_line()
         self._quiet_since = now
         return now
 
@@ -83,6 +85,10 @@ class TypedLines:
     def _patience(self) -> int:
         """How long the system has been quiet before a line is typed."""
         return _QUIET_NS
+
+    def _next_line(self) -> bytes:
+        """What is typed now."""
+        return self._lines.popleft()
 
     def take(self) -> bytes:
         """The line that was typed."""
@@ -96,6 +102,8 @@ class LinesAtPrompts(TypedLines):
     A line is typed at once where the last thing on the screen looks like a prompt, else after a longer silence.
     """
 
+    _longest_silence_ns = _LONGEST_COUNTDOWN_NS
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._shown = bytearray()
@@ -107,10 +115,33 @@ class LinesAtPrompts(TypedLines):
         if len(self._shown) > _SHOWN:
             del self._shown[: _SHOWN // 2]
 
+    def _ends_with(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether this is the last thing on the screen."""
+        return pattern.search(_ESCAPES.sub(b"", self._shown)) is not None
+
     @property
     def _patience(self) -> int:
-        at_prompt = _PROMPT.search(_ESCAPES.sub(b"", self._shown)) is not None
-        return _QUIET_NS if at_prompt else _LONGEST_COUNTDOWN_NS
+        return _QUIET_NS if self._ends_with(_PROMPT) else self._longest_silence_ns
+
+
+class CommandsAtShell(LinesAtPrompts):
+    """Commands for the shell of an operating system, whose services may start in silence before it prompts.
+
+    The first ``login:`` is answered with root, who is expected to have no password, as on the disks of
+    ``images make disk``; commands are typed at what follows.
+    """
+
+    _longest_silence_ns = _LAST_WAIT_NS
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._logged_in = False
+
+    def _next_line(self) -> bytes:
+        if not self._logged_in and self._ends_with(_LOGIN):
+            self._logged_in = True
+            return _SUPERUSER
+        return super()._next_line()
 
 
 class TypedAtTerminal:

@@ -180,7 +180,7 @@ def test_a_command_is_typed_on_a_fresh_disk_each_time_and_the_kernel_is_asked_wh
                 system.typed.waits(now, None)
             typed.extend(system.typed.take())
         left = 1024 if "lazy" in files.cmdline else 0
-        system.output(f"# grep\r\nUnaccepted:    {left} kB\r\n".encode())
+        system.output(f"# grep\r\n\x1b[?2004l\rUnaccepted:    {left} kB\r\n".encode())
         return result()
 
     importlib.import_module("tdvfsh.cli.subcommand.cpu_boot")

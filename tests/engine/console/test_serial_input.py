@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.engine.console.raw_terminal import RawTerminal
-from tdvfsh.engine.console.serial_input import InputEnded, TypedAtTerminal, TypedLines
+from tdvfsh.engine.console.serial_input import CommandsAtShell, InputEnded, TypedAtTerminal, TypedLines
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.engine.runs.os_run import ending_of
 from tests.engine.operating_system import VMCALL_HLT, VMCALL_IO, Kernel
@@ -106,6 +106,34 @@ def test_all_lines_are_typed_in_order_whatever_the_system_says_in_between(
         if data.draw(st.booleans()) and now < 5 * SECOND:
             typed.heard(now, 0x41)
     assert got.decode() == "".join(f"{line}\r" for line in lines)
+
+
+def typed_at(lines: TypedLines, now: int, shown: bytes) -> tuple[int, bytes]:
+    """When something is typed at a system that has shown this and waits, and what."""
+    for byte in shown:
+        lines.heard(now, byte)
+    while not (typed := lines.take()):
+        again = lines.waits(now, None)
+        assert again is not None
+        now = again
+    return now, typed
+
+
+def test_commands_for_a_shell_wait_for_its_prompt_and_log_in_where_that_is_asked_for() -> None:
+    lines, now = CommandsAtShell("one\ntwo\nthree\n"), 0
+    now, typed = typed_at(lines, now, b"systemd[1]: Failed to find module 'autofs4'\r\n\x1b[6n\r\ntdvfsh login: ")
+    assert (now, typed) == (SECOND // 10, b"root\r")
+    now, typed = typed_at(lines, now, b"root\r\nno warranty.\r\n\x1b[?2004hroot@tdvfsh:~# ")
+    assert (now, typed) == (2 * SECOND // 10, b"one\r")
+    began = now
+    now, typed = typed_at(lines, now, b"one\r\n")  # runs in silence
+    assert (now - began, typed) == (60 * SECOND, b"two\r")
+    assert typed_at(lines, now, b"\r\ntdvfsh login: ")[1] == b"three\r"  # once: a refused login ends too
+
+
+def test_commands_for_a_shell_without_a_login_are_typed_at_its_prompt() -> None:
+    lines = CommandsAtShell("one\n")
+    assert typed_at(lines, 0, b"~ # ") == (SECOND // 10, b"one\r")
 
 
 @pytest.fixture
