@@ -27,11 +27,12 @@ class Drives:
         self.drives = drives
         self._commit = commit
 
-    def close(self, aborted: bool = False) -> list[str]:
+    def close(self, aborted: bool = False, saved: bool = False) -> list[str]:
         """The run is over: commit where that was asked for; returns lines that say what was written.
 
         Args:
             aborted: Whether it did not come to its end: nothing is committed then.
+            saved: Whether the machine was saved, with what it wrote.
         """
         lines = []
         for drive in self.drives:
@@ -42,6 +43,9 @@ class Drives:
             if self._commit and not aborted:
                 drive.commit()
                 lines.append(f"tdvfsh: {drive.path}: {human_size(overlay.written_bytes)} written")
+            elif saved:
+                size = human_size(overlay.written_bytes)
+                lines.append(f"tdvfsh: {drive.path} is as it was; {size} that the guest wrote are in the saved machine")
             else:
                 why = "the run was aborted" if self._commit else "--commit keeps them"
                 size = human_size(overlay.written_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,17 +18,16 @@ from tdvfsh.engine.saved.machine_file import (
     SavedFile,
     open_machine_file,
 )
-from tdvfsh.errors import UsageError
-from tdvfsh.units import human_size
+from tdvfsh.engine.saved.machine_state import FIRMWARE_RUN
+from tdvfsh.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
-    from tdvfsh.cli.drives import Drives
+    from tdvfsh.cli.saving import Saving
     from tdvfsh.engine.firmware.run import FirmwareRun
     from tdvfsh.machine.options import TdOptions
 
-_WRITABLE: Final = ",rw"
+WRITABLE: Final = ",rw"
 _ITS_OWN: Final = ("kernel", "initrd", "cmdline", "real_code_only", *DEVICES)
-_ENDINGS: Final = ("matched", "input ended", "waits for input")
 
 
 class MachineWords(NamedTuple):
@@ -62,9 +61,7 @@ class MachineWords(NamedTuple):
         found += [SavedFile.of(KERNEL, self.kernel)] if self.kernel is not None else []
         found += [SavedFile.of(INITRD, path) for path in self.initrds]
         found += [SavedFile.of(SHIM, self.options.shim)] if self.options.shim is not None else []
-        for text in self.disks:
-            found.append(SavedFile.of(DISK, text.removesuffix(_WRITABLE), text.endswith(_WRITABLE)))
-        return found
+        return found + saved_disks(self.disks)
 
 
 @contextmanager
@@ -76,21 +73,47 @@ def machine_words(arguments: Arguments) -> Iterator[MachineWords]:
         HostError, FormatError: A file cannot be read, is damaged, or was changed since the machine was saved.
     """
     resume = arguments.optional("resume")
-    if arguments.optional("save") is not None and arguments.flag("commit"):
-        raise UsageError("--commit: not with --save, whose machine continues on the images as they are")
+    refuse_commit_with_save(arguments)
     if resume is None:
         if arguments.optional("file") is None:
             raise UsageError("firmware run: needs FILE, the firmware, or --resume")
         yield _of_command_line(arguments)
         return
-    for name in _ITS_OWN:
+    with resumed(arguments, FIRMWARE_RUN, _ITS_OWN) as machine:
+        yield _of_file(arguments, machine)
+
+
+def refuse_commit_with_save(arguments: Arguments) -> None:
+    """Reject that an image becomes what the machine continues on; raises UsageError."""
+    if arguments.optional("save") is not None and arguments.flag("commit"):
+        raise UsageError("--commit: not with --save, whose machine continues on the images as they are")
+
+
+@contextmanager
+def resumed(arguments: Arguments, run: str, its_own: Sequence[str]) -> Iterator[OpenedMachine]:
+    """The file that ``--resume`` names, while it is open.
+
+    Args:
+        arguments: The command line.
+        run: The subcommand that continues such a machine.
+        its_own: Options that the machine brings itself, beside the TD options.
+
+    Raises:
+        UsageError: Options that do not belong together.
+        HostError, FormatError: The file cannot be read, is damaged, or is for another subcommand.
+    """
+    resume = arguments.text("resume")
+    for name in its_own:
         if arguments.flag(name):
             raise UsageError(f"--{name.replace('_', '-')}: the machine in {resume} has its own; leave it out")
     if arguments.flag("commit") and not arguments.words("disk"):
         raise UsageError("--commit: name the image again, with --disk FILE,rw")
     _refuse_td_options(arguments, resume)
     with open_machine_file(resume) as machine:
-        yield _of_file(arguments, machine)
+        made_by = machine.header["run"]
+        if made_by != run:
+            raise FormatError(resume, f"a machine of 'tdvfsh {made_by:.20}', which continues it with --resume")
+        yield machine
 
 
 def _of_command_line(arguments: Arguments) -> MachineWords:
@@ -121,21 +144,15 @@ def _of_file(arguments: Arguments, machine: OpenedMachine) -> MachineWords:
     from tdvfsh.machine.options_file import options_from_dict
 
     header = machine.header
-    files = {role: [file for file in machine.files if file.role == role] for role in (FIRMWARE, KERNEL, INITRD, DISK)}
+    files = machine.files_by_role()
     if len(files[FIRMWARE]) != 1 or len(files[KERNEL]) > 1:
         raise machine.damaged("it has not one firmware, or more than one kernel")
     firmware = firmware_path(arguments) if arguments.optional("file") is not None else files[FIRMWARE][0].path
-    disks = arguments.words("disk") or [file.path + _WRITABLE * file.writable for file in files[DISK]]
-    if [text.endswith(_WRITABLE) for text in disks] != [file.writable for file in files[DISK]]:
-        wanted = " ".join(f"--disk FILE{_WRITABLE * file.writable}" for file in files[DISK]) or "none"
-        raise UsageError(f"--disk: the machine in {machine.path} has other disks: {wanted}")
-    paths = [firmware, *(file.path for file in files[KERNEL] + files[INITRD])]
-    paths += [text.removesuffix(_WRITABLE) for text in disks]
-    for file, path in zip(files[FIRMWARE] + files[KERNEL] + files[INITRD] + files[DISK], paths, strict=True):
-        file.check(path)
-    for file in machine.files:
-        if file.role == SHIM:
+    files[FIRMWARE][0].check(firmware)
+    for role in (KERNEL, INITRD, SHIM):
+        for file in files[role]:
             file.check(file.path)
+    disks = resumed_disks(arguments, machine)
     kernel = files[KERNEL][0].path if files[KERNEL] else None
     return MachineWords(
         firmware=firmware,
@@ -150,24 +167,40 @@ def _of_file(arguments: Arguments, machine: OpenedMachine) -> MachineWords:
     )
 
 
-def can_be_saved(ending: str) -> bool:
-    """Whether a run ended where its machine can go on."""
-    return ending in _ENDINGS
-
-
-def save(path: str, run: FirmwareRun, words: MachineWords, ending: str, drives: Drives) -> list[str]:
-    """Save the machine where :func:`can_be_saved` says so; returns lines that say what became of it.
+def resumed_disks(arguments: Arguments, machine: OpenedMachine) -> list[str]:
+    """The disks of a saved machine, as ``--disk`` names them: where they were, or where the command line says.
 
     Raises:
-        FormatError: A disk image was changed while the guest used it.
-        EngineError, HostError: It cannot be saved.
+        UsageError: The command line names other disks.
+        HostError, FormatError: One cannot be read, or was changed since.
     """
-    from tdvfsh.engine.firmware.saved_run import machine_header, save_run
+    files = machine.files_by_role()[DISK]
+    disks = arguments.words("disk") or [file.path + WRITABLE * file.writable for file in files]
+    if [text.endswith(WRITABLE) for text in disks] != [file.writable for file in files]:
+        wanted = " ".join(f"--disk FILE{WRITABLE * file.writable}" for file in files) or "none"
+        raise UsageError(f"--disk: the machine in {machine.path} has other disks: {wanted}")
+    for file, text in zip(files, disks, strict=True):
+        file.check(text.removesuffix(WRITABLE))
+    return disks
 
-    if not can_be_saved(ending):
-        return [f"tdvfsh: not saved: only --until and the end of the input leave a machine that can go on ({ending})"]
-    for drive in drives.drives:
-        drive.check_unchanged()
+
+def saved_disks(disks: Sequence[str]) -> list[SavedFile]:
+    """Disks as ``--disk`` names them, as they are now; raises HostError."""
+    return [SavedFile.of(DISK, text.removesuffix(WRITABLE), text.endswith(WRITABLE)) for text in disks]
+
+
+def save_firmware_run(saving: Saving, run: FirmwareRun, words: MachineWords, ending: str) -> None:
+    """Save the machine of a run of firmware where it stands where it can go on.
+
+    Raises:
+        HostError, FormatError: As :meth:`Saving.save`.
+    """
+    from tdvfsh.engine.firmware.saved_run import save_run
+    from tdvfsh.engine.saved.machine_state import machine_header
+
+    if run.rest is None or not run.rest.reached:
+        saving.not_saved(ending)
+        return
     header = machine_header(
         words.options,
         words.cmdline,
@@ -175,6 +208,4 @@ def save(path: str, run: FirmwareRun, words: MachineWords, ending: str, drives: 
         real_code_only=words.real_code_only,
         devices=[name for name in DEVICES if words.arguments.flag(name)],
     )
-    written = save_run(run, path, header)
-    size, unpacked = human_size(written.size), human_size(written.unpacked)
-    return [f"tdvfsh: the machine is saved in {path}, {size}: {unpacked} of memory and disks; --resume continues it"]
+    saving.save(lambda path: save_run(run, path, header))

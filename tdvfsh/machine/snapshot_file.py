@@ -33,6 +33,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Final
 
+from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
 from tdvfsh.dxe.memory.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory.memory_map import MapEntry, MemoryMap
@@ -79,20 +80,7 @@ def machine_to_dict(snapshot: MachineSnapshot, encode: Encode) -> Json:
         "now_ns": snapshot.now_ns,
         "caller": snapshot.caller,
         "td": {**td_to_dict(td), "contents": _contents(snapshot), "faults": _faults(td.faults)},
-        "core": {
-            "map_key": core.memory_map.key,
-            "memory_map": [list(entry) for entry in core.memory_map],
-            "spare_descriptors": core.memory_map.descriptor_pages.spare,
-            "gcd_version": core.gcd.version,
-            "gcd": [[*entry[:2], int(entry.memory_type), *entry[3:]] for entry in core.gcd],
-            "pool": _pool(core.pool),
-            "configuration_tables": [[str(guid), table] for guid, table in core.configuration_tables.items()],
-            "at_runtime": core.at_runtime,
-            "exit_boot_services_called": core.exit_boot_services_called,
-            "memory_attributes_table": _attributes_table(core.memory_attributes_table),
-            "fault_plan": _service_faults(dict(snapshot.services).get("fault_plan")),
-            **core_state_to_dict(core),
-        },
+        "core": core_to_dict(core, dict(snapshot.services).get("fault_plan")),
         "next_handle": core.handles._next,
         "handles": [
             [
@@ -127,7 +115,7 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
         machine.td.contents.write(start, bytes_there)
     machine.td.faults = _read_faults(td["faults"])
     machine.clock.now_ns = int(data["now_ns"])
-    _read_core(machine, core)
+    read_core(machine, core)
     _read_handles(machine, data, decode)
     records: list[TraceRecord] = []
     for record in data["trace"]:
@@ -136,6 +124,24 @@ def machine_from_dict(data: Json, decode: Decode, path: str) -> tuple[Machine, M
     machine.trace.caller = str(data["caller"])
     machine.services.forget_view()
     return machine, machine.snapshot()
+
+
+def core_to_dict(core: DxeCore, fault_plan: object = None) -> Json:
+    """The DXE core's state without its handles, as ``core`` in the table above."""
+    return {
+        "map_key": core.memory_map.key,
+        "memory_map": [list(entry) for entry in core.memory_map],
+        "spare_descriptors": core.memory_map.descriptor_pages.spare,
+        "gcd_version": core.gcd.version,
+        "gcd": [[*entry[:2], int(entry.memory_type), *entry[3:]] for entry in core.gcd],
+        "pool": _pool(core.pool),
+        "configuration_tables": [[str(guid), table] for guid, table in core.configuration_tables.items()],
+        "at_runtime": core.at_runtime,
+        "exit_boot_services_called": core.exit_boot_services_called,
+        "memory_attributes_table": _attributes_table(core.memory_attributes_table),
+        "fault_plan": _service_faults(fault_plan),
+        **core_state_to_dict(core),
+    }
 
 
 def _own_interfaces(machine: Machine) -> set[tuple[int, Guid]]:
@@ -203,7 +209,12 @@ def _attributes_table(table: MemoryAttributesTable | None) -> list[int] | None:
     return None if table is None else [table.spare_descriptors, table.split_entries, table.table]
 
 
-def _read_core(machine: Machine, data: Json) -> None:
+def read_core(machine: Machine, data: Json) -> None:
+    """Bring the core of a machine that was made with the same options to a state that :func:`core_to_dict` returned.
+
+    Raises:
+        KeyError, ValueError, TypeError: Invalid values.
+    """
     core = machine.services.core
     memory_map = MemoryMap(MapEntry(*entry) for entry in data["memory_map"])
     memory_map.key = int(data["map_key"])

@@ -64,7 +64,7 @@ def _events(value: object, field: str) -> None:
     (_COUNT if type(value) is int else _EVENTS)(value, field)
 
 
-_CORE: Final = fields(
+CORE: Final = fields(
     {
         "map_key": _COUNT,
         "memory_map": ranges(row(NUMBER, NUMBER, _MEMORY_TYPE, NUMBER), PAGE_SIZE),
@@ -98,6 +98,7 @@ _CORE: Final = fields(
         "notifies": items(row(_COUNT, text, _COUNT, items(NUMBER))),
     },
 )  # fmt: skip
+"""Of the DXE core without its handles."""
 
 MACHINE: Final[Shape] = fields(
     {
@@ -105,7 +106,7 @@ MACHINE: Final[Shape] = fields(
         "now_ns": whole(1 << 80),
         "caller": text,
         "td": _TD,
-        "core": _CORE,
+        "core": CORE,
         "next_handle": _COUNT,
         "handles": items(row(whole(), items(row(text, anything)))),  # an interface by who decodes it
         "trace": items(anything),  # by the journal's own reader

@@ -117,6 +117,15 @@ class Trace:
         finally:
             self.caller = before
 
+    def open_records(self) -> list[int]:
+        """Numbers of the records that are open, the innermost last."""
+        return list(self._open)
+
+    def resume(self, caller: str, opened: list[int]) -> None:
+        """Continue as a journal that was saved, whose records are there: its caller, and which records are open."""
+        self.caller = caller
+        self._open[:] = opened
+
     def children(self, number: int) -> list[TraceRecord]:
         """What the call ``number`` caused directly."""
         return [record for record in self.records[number + 1 :] if record.parent == number]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tdvfsh.cli.declarations.groups import add_debugger, add_disks, add_firmware_limits, add_kernel
+from tdvfsh.cli.declarations.groups import add_debugger, add_disks, add_firmware_limits, add_kernel, add_saving
 
 
 def declare_firmware_accepts(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +22,7 @@ def declare_firmware_run(parser: argparse.ArgumentParser) -> None:
         help="type at the serial console, from the terminal (Ctrl-\\ ends) or from standard input",
     )  # fmt: skip
     parser.add_argument("--until", metavar="REGEX", help="end where a console line matches")
-    parser.add_argument(
-        "--save", metavar="FILE",
-        help="save the machine where --until or the end of the input ends the run, to go on from there",
-    )  # fmt: skip
-    parser.add_argument(
-        "--resume", metavar="FILE",
-        help="continue a machine that --save wrote, with its firmware, kernel and disks",
-    )  # fmt: skip
+    add_saving(parser, "firmware, kernel")
     parser.add_argument(
         "--nvram", metavar="FILE",
         help="with --no-td: keep the firmware's variable store in FILE, as QEMU's second pflash does; it is made where "

@@ -120,6 +120,17 @@ def add_disks(parser: argparse.ArgumentParser, commit: bool = True) -> None:
         )  # fmt: skip
 
 
+def add_saving(parser: argparse.ArgumentParser, files: str, where: str = "") -> None:
+    parser.add_argument(
+        "--save", metavar="FILE",
+        help=f"{where}save the machine where --until, the end of the input, --time-limit or Ctrl-C ends the run, to go "
+        "on from there; not with --commit, --nvram, --share and --net",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", metavar="FILE", help=f"continue a machine that --save wrote, with its {files} and disks"
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", help="processes on this host (default: one a CPU)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786")

@@ -162,7 +162,8 @@ def _run_once(
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
-    from tdvfsh.cli.saved_machine import can_be_saved, save
+    from tdvfsh.cli.saved_machine import save_firmware_run
+    from tdvfsh.cli.saving import Saving
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
     from tdvfsh.cli.virtio import refuse_unsaved, virtio_parts
     from tdvfsh.engine.board.limit import RunLimit
@@ -215,11 +216,13 @@ def _run_once(
             finally:
                 serial.close()
                 _write_trace(arguments.optional("trace"), run, options)
-            succeeded = outcome.succeeded if save_to is None else can_be_saved(outcome.ending)
+            saving = None if save_to is None or debug.repeats else Saving(save_to, drives)
+            if saving is not None:
+                save_firmware_run(saving, run, words, outcome.ending)
+            succeeded = outcome.succeeded if saving is None else saving.done
             debug.exited(0 if succeeded else 1)
-            saved = [] if save_to is None or debug.repeats else save(save_to, run, words, outcome.ending, drives)
-            print_notes([*ending_lines(run, outcome), *run_lines(run), *saved])
-            print_notes(drives.close(outcome.ending == GIVEN_UP))
+            print_notes([*ending_lines(run, outcome), *run_lines(run), *([] if saving is None else saving.lines)])
+            print_notes(drives.close(outcome.ending == GIVEN_UP, saving is not None and saving.done))
             if arguments.flag("json") and not debug.repeats:
                 print_json(run_dict(run, outcome))
     return 0 if succeeded else 1

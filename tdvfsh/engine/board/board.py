@@ -290,6 +290,8 @@ class Board:
         if not self.terminals.awaited:
             return until
         self.check_limit()
+        if self._limit is not None and self._limit.due:
+            self._limit.give_up()  # as where the input ends: the machine waits within this stop
         return self.terminals.waits(until)
 
     def _accept(self, rcx: int) -> int:

@@ -2,6 +2,9 @@
 
 While guest code runs no Python does, so a signal's handler would wait for the guest; the wakeup descriptor, which the
 C level writes, tells the timer's thread at once.
+
+A run whose machine is to be saved ends between two instructions instead, where the machine can go on: its limit is
+patient, and looked at there. A second Ctrl-C aborts such a run as any other, and so does :data:`_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -12,13 +15,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final
+from types import FrameType, TracebackType
+from typing import Any, Final
 
 from tdvfsh.engine.errors import EngineError
 
 MOST_RECORDS: Final = 1_000_000
 """Records of one kind that a run keeps: of a program without an end, the host has memory for no more."""
+_PATIENCE: Final = 10.0
+"""Seconds that a patient limit waits for a moment at which the machine can be saved: there are hundreds in each."""
+_INTERRUPTS: Final = ("SIGINT", "SIGQUIT")
+
+
+class GivenUp(EngineError):
+    """End of a run that was given up between two instructions; its machine can go on."""
 
 
 def check_count(count: int, what: str, most: int | None = None) -> None:
@@ -56,9 +66,11 @@ class RunLimit:
         self._pipe: tuple[int, int] | None = None
         self._before = -1
         self._interrupted = False
+        self._patient = False
+        self._handlers: list[tuple[int, Any]] = []
 
     def __enter__(self) -> RunLimit:
-        self._interrupted = False
+        self._interrupted = self._patient = False
         if threading.current_thread() is threading.main_thread():
             self._pipe = os.pipe()
             for end in self._pipe:
@@ -69,33 +81,62 @@ class RunLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for number, handler in self._handlers:
+            signal.signal(number, handler)
+        self._handlers.clear()
         if self._pipe is not None:
             signal.set_wakeup_fd(self._before)
             for end in self._pipe:
                 os.close(end)
             self._pipe = None
 
+    def be_patient(self) -> None:
+        """From now on the run ends where :attr:`due` is asked for, until the context ends."""
+        if self._patient:
+            return
+        self._patient = True
+        for name in _INTERRUPTS if self._pipe is not None else ():
+            number = getattr(signal, name, None)
+            handler = None if number is None else signal.getsignal(number)
+            if number is not None and callable(handler):
+                self._handlers.append((number, handler))
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
     @property
     def over(self) -> bool:
         """Whether the time is up."""
-        return self._end is not None and time.monotonic() > self._end
+        patience = _PATIENCE if self._patient else 0.0
+        return self._end is not None and time.monotonic() > self._end + patience
+
+    @property
+    def due(self) -> bool:
+        """Whether a run with a patient limit ends here."""
+        return self._patient and (self._interrupted or (self._end is not None and time.monotonic() > self._end))
 
     def reached(self) -> bool:
         """Whether the run must end; asked by the timer's thread."""
         if self.progress is not None and self.status is not None:
             self.progress(self.status())
-        if self._pipe is not None:
+        if self._pipe is not None and not self._patient:
             with contextlib.suppress(BlockingIOError):
                 self._interrupted = bool(os.read(self._pipe[0], 64)) or self._interrupted
-        return self._interrupted or self.over
+        return (self._interrupted and not self._patient) or self.over
 
     def give_up(self) -> None:
         """End it.
 
         Raises:
             KeyboardInterrupt: A signal came.
+            GivenUp: The run ends where its machine can go on.
             EngineError: The time is up.
         """
+        if self.due and not self.over:
+            raise GivenUp("given up by Ctrl-C" if self._interrupted else f"given up after {self._seconds:g} s")
         if self._interrupted:
             raise KeyboardInterrupt
         raise EngineError(f"given up after {self._seconds:g} s")

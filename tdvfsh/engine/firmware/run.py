@@ -23,7 +23,6 @@ from tdvfsh.engine.firmware.boot_services import (
     find_boot_services,
 )
 from tdvfsh.engine.firmware.code import FirmwareCode
-from tdvfsh.engine.firmware.consoles import Consoles
 from tdvfsh.engine.firmware.devices import attach_devices, configuration
 from tdvfsh.engine.firmware.firmware_host import FirmwareHost
 from tdvfsh.engine.firmware.image import FirmwareImage, layout_of_plain_vm, layout_of_td
@@ -32,7 +31,9 @@ from tdvfsh.engine.firmware.memory_calls import MapGpaCall, MemoryCalls
 from tdvfsh.engine.firmware.outcome import WAITS, FirmwareOutcome
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtends
 from tdvfsh.engine.firmware.unpacking import HostUnpacking
+from tdvfsh.engine.runs.consoles import Consoles
 from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
+from tdvfsh.engine.runs.rest import RestingPlace
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
@@ -90,7 +91,7 @@ class FirmwareRun:
         on_end: Called with the exception that ends :meth:`run_to_end`, while all is as it was then.
         consoles: What it showed.
         disks: Its disks.
-        waits: Whether the run ended where all vCPUs wait for input, within a stop.
+        rest: Where the run ends if its machine is to be saved; None where it is not.
 
     Raises:
         FormatError: The firmware does not start as a TD.
@@ -118,7 +119,6 @@ class FirmwareRun:
     ) -> None:
         self.image = image
         self.disks = virtio.disks
-        self.waits = False
         self._add_order = add_order
         ram = RamLayout.q35(options.memory, options.max_ram_below_4g)
         in_flash = 0 if flash is None else len(flash.data)
@@ -139,7 +139,7 @@ class FirmwareRun:
         self.trace = Trace(td.clock)
         self.code = FirmwareCode(image)
         serial = SystemConsole(output or (lambda data: None), until)
-        self.consoles = Consoles(td.clock, serial, typed, keep=keep)
+        self.consoles = Consoles(td.clock, serial, typed)
         self._boots_kernel = files is not None
         self._paused = False
         self.on_end: Callable[[EngineError], None] | None = None
@@ -154,6 +154,9 @@ class FirmwareRun:
         )
         if limit is not None:
             limit.status = self._status
+        self.rest = RestingPlace(self.board, self.consoles, limit) if keep else None
+        if self.rest is not None:
+            self.rest.begin()
         self.services = ServiceWatch(self.board)
         self.code.attach(self.board.ram, self.board.translate)
         self._place(layout.contents)
@@ -245,13 +248,7 @@ class FirmwareRun:
             if stop.kind is StopKind.UNPACK and self.unpacking is not None:
                 self._address = self.unpacking.serve(stop.address)
                 continue
-            try:
-                self._address = board.after(stop)
-            except InputEnded:
-                self.waits = True
-                raise
-            if self.consoles.matched is not None and board.at_rest:
-                raise self.consoles.matched
+            self._address = board.after(stop) if self.rest is None else self.rest.after(stop)
             if self._paused:
                 self._paused = False
                 raise Paused

@@ -6,21 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tdvfsh import __version__
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.rtmr_extends import RtmrExtend
 from tdvfsh.engine.firmware.run import FirmwareRun
-from tdvfsh.engine.saved import board as board_state
-from tdvfsh.engine.saved.disks import CHUNKS, read_chunks, write_chunks
-from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMachine, SavedFile, write_machine_file
-from tdvfsh.engine.saved.memory import PAGES, read_pages, write_pages
-from tdvfsh.errors import FormatError
+from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMachine, write_machine_file
+from tdvfsh.engine.saved.machine_state import SHAPES, ConsoleState, restore_state, state_to_dict
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.machine.options_file import options_to_dict
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.units import PAGE_SIZE
 
@@ -42,11 +36,10 @@ _UNPACKING: Final = shapes.fields(
     }
 )  # fmt: skip
 _SHAPE: Final = shapes.fields(
-    {
-        "waits": shapes.flag, "board": board_state.SHAPE, "pages": PAGES, "disks": shapes.items(shapes.maybe(CHUNKS)),
+    SHAPES
+    | {
         "accepts": _CALLS, "conversions": _CONVERSIONS, "extends": _EXTENDS, "looks": shapes.NUMBER,
-        "unpacking": shapes.maybe(_UNPACKING), "last_line": shapes.text, "line": shapes.text,
-        "sent_ns": shapes.whole(1 << 80),
+        "unpacking": shapes.maybe(_UNPACKING),
     }
 )  # fmt: skip
 
@@ -66,45 +59,19 @@ def save_run(run: FirmwareRun, path: str, header: Json) -> MachineFile:
     return write_machine_file(path, header, lambda out: run_to_dict(run, out))
 
 
-def machine_header(
-    options: TdOptions, cmdline: str, files: Sequence[SavedFile], *, real_code_only: bool, devices: Sequence[str] = ()
-) -> Json:
-    """What the machine is, for its file.
-
-    Args:
-        options: The TD or plain VM.
-        cmdline: Command line of the kernel that is booted by fw_cfg.
-        files: The files that the machine uses.
-        real_code_only: Whether the host does nothing in place of the firmware.
-        devices: Virtio devices beside disks, by their options.
-    """
-    unicorn: Any = cpu_extra("unicorn")
-    return {
-        "tdvfsh": __version__,
-        "unicorn": str(unicorn.__version__),
-        "options": options_to_dict(options),
-        "cmdline": cmdline,
-        "real_code_only": real_code_only,
-        "devices": list(devices),
-        "files": [file._asdict() for file in files],
-    }
-
-
 def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
     """The state of a run that stands at a stop; pages and chunks are written.
 
     Raises:
         EngineError: The machine cannot be saved as it is.
     """
-    board, unpacking = run.board, run.unpacking
-    if not run.waits:
-        board.cpu.state.load()
+    unpacking = run.unpacking
     if run.services.watched:
         raise EngineError("the machine cannot be saved before the host has unpacked the kernel that firmware boots")
-    state = board_state.board_to_dict(board)
+    serial, waits = run.consoles.serial, run.rest is not None and run.rest.waits
+    console = ConsoleState(serial.last_line, serial.line, run.consoles.sent_ns)
     return {
-        "waits": run.waits,
-        "board": state,
+        **state_to_dict(run.board, run.disks, console, waits, out),
         "accepts": _rows_of(run.accepts),
         "conversions": [list(call) for call in run.conversions],
         "extends": [[made.rtmr, made.digest.hex(), *made[2:]] for made in run.extends.made],
@@ -117,11 +84,6 @@ def run_to_dict(run: FirmwareRun, out: ByteWriter) -> Json:
             "functions": sorted(unpacking.stops),
             "arrivals": [[function, count] for function, count in sorted(unpacking.arrivals.items())],
         },
-        "last_line": run.consoles.serial.last_line,
-        "line": run.consoles.serial.line.hex(),
-        "sent_ns": run.consoles.sent_ns,
-        "pages": write_pages(board.ram, out),
-        "disks": [write_chunks(disk, out) for disk in run.disks],
     }
 
 
@@ -132,24 +94,8 @@ def restore_run(run: FirmwareRun, machine: OpenedMachine, options: TdOptions) ->
         FormatError: The file is damaged, or is of another machine.
         EngineError: The run ended at once.
     """
-    if machine.header["options"] != options_to_dict(options):
-        raise FormatError(machine.path, "a saved machine that was made with other TD options")
-    state = machine.state(_SHAPE)
-    unicorn: Any = cpu_extra("unicorn")
-    try:
-        with machine.bytes() as source:
-            read_pages(run.board.ram, state["pages"], source)
-            if len(state["disks"]) != len(run.disks):
-                raise FieldError("disks", "are not the machine's")
-            for disk, chunks in zip(run.disks, state["disks"], strict=True):
-                read_chunks(disk, chunks, source)
-            if source.read(1):
-                raise FieldError("pages", "are fewer than the file has")
-        board_state.restore_board(run.board, state["board"])
-        _restore_firmware(run, state)
-    except (FieldError, ValueError, unicorn.UcError) as error:
-        raise machine.damaged(error) from None
-    run.continue_at(run.board.resume(state["waits"]))
+    waits = restore_state(machine, _SHAPE, options, run.board, run.disks, lambda state: _restore_firmware(run, state))
+    run.continue_at(run.board.resume(waits))
 
 
 def _rows_of(calls: Sequence[AcceptCall]) -> list[list[int]]:

@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.boots.modelled_boot import fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
-from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.limit import RunLimit
-from tdvfsh.engine.board.virtio import virtio_refusals
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.console.screen import NoDisplay, Screen
-from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
-from tdvfsh.engine.introspect.fast_decompress import FastDecompression
-from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
-from tdvfsh.engine.introspect.placement_watch import GrubReader, PlacementWatch, StubReader
-from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult, ExitAccount
-from tdvfsh.engine.runs.grub import GRUB, run_grub
+from tdvfsh.engine.errors import EngineError
+from tdvfsh.engine.runs.boot_run import CpuBoot
+from tdvfsh.engine.runs.consoles import Consoles
+from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
+from tdvfsh.engine.runs.grub import run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
-from tdvfsh.engine.runs.observer import CodeRange, RunObserver
-from tdvfsh.engine.runs.os_run import OsRun, SystemConsole, SystemOptions, ending_of, rest_time
+from tdvfsh.engine.runs.os_run import SystemConsole, SystemOptions
+from tdvfsh.engine.runs.rest import RestingPlace
 from tdvfsh.engine.virtio.parts import NO_PARTS
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.loaders.flow import (
-    EXIT_BOOT_SERVICES,
-    LOAD_IMAGE,
-    LOAD_INITRD,
-    LOAD_KERNEL,
-    START_IMAGE,
-    BootFailure,
-    BootFlow,
-    Placement,
-    largest_free,
-)
-from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
+from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.nvram import NvramFile
 from tdvfsh.machine.options import TdOptions
-from tdvfsh.td.cost import NO_TIME
-from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
-from tdvfsh.uefi.service_names import ALLOCATE_PAGES, GET_MEMORY_MAP
-from tdvfsh.uefi.service_names import START_IMAGE as START_SERVICE
-from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import PAGE_SHIFT, align_up
+from tdvfsh.uefi.status import EfiStatus
 
-STUB: Final = "stub"
+if TYPE_CHECKING:
+    from tdvfsh.engine.saved.machine_file import OpenedMachine
+
 GRUB_LOADER: Final = "grub2.12-debian"
-_REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
-_LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
 
 
 class BootDebugger(Protocol):
@@ -67,245 +49,6 @@ class BootDebugger(Protocol):
         ...
 
 
-class CpuBoot(RunObserver):
-    """A boot under way.
-
-    Args:
-        machine: The machine.
-        flow: State that the modelled firmware's part of the flow writes.
-        grub: Whether a real GRUB does the loading.
-    """
-
-    other_code = STUB
-
-    def __init__(self, machine: Machine, flow: BootFlow, grub: bool) -> None:
-        self.machine = machine
-        self.flow = flow
-        self.grub = grub
-        self.fast: FastDecompression | None = None
-        self.started = time.monotonic()
-        self.entered: CpuBootResult | None = None
-        self._unpacked_to: Placement | None = None
-        stub = StubReader(flow, STUB)
-        self._watch = PlacementWatch(flow, (GrubReader(flow, GRUB), stub) if grub else (stub,))
-
-    def begin(self, firmware: GuestFirmware, fast_decompress: bool) -> None:
-        """The firmware for guest code has been made, with this boot for its observer.
-
-        Args:
-            firmware: The firmware.
-            fast_decompress: Whether the host is to take the place of the stub's decompressor.
-        """
-        self.firmware = firmware
-        if fast_decompress:
-            self.fast = FastDecompression(firmware.board.stand_ins, firmware.board.ram, self.flow.files.kernel)
-
-    def placements(self) -> list[Placement]:
-        """Of the firmware's part, GRUB and the stub, as far as they go, in the order in which they were made."""
-        self._watch.catch_up()
-        return list(self.flow.placements)
-
-    # ---- observed -----------------------------------------------------------------------------------------------
-
-    def image_name(self, image: LoadedImage) -> str | None:
-        """The kernel is the one image that is as long as its file, wherever it was loaded from."""
-        return STUB if len(image.source) == self.flow.files.kernel.size else None
-
-    def served(self, service: str, caller: int) -> None:
-        """The stub's buffer for the kernel is where a decompressor writes to."""
-        self._watch.catch_up()
-        if self.fast is None or service != ALLOCATE_PAGES:
-            return
-        buffer = self.flow.placed("kernel")
-        if buffer is not None and buffer is not self._unpacked_to:
-            self._unpacked_to = buffer
-            self.fast.watch(buffer, self._image_base(caller))
-
-    def _image_base(self, caller: int) -> int | None:
-        """Where the stub that calls lies: in an image of LoadImage's, or where GRUB has put it without that."""
-        found = self.firmware.code.image_at(caller)
-        if found is not None:
-            return found[1].image_base
-        images = [entry for entry in self.placements() if entry.what == "image"]
-        pe = self.flow.files.kernel.pe
-        return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
-
-    def left_boot_services(self) -> CodeRange | None:
-        """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
-        kernel = next((entry for entry in reversed(self.placements()) if entry.what == "kernel"), None)
-        if kernel is None:
-            raise ReachedOperatingSystem
-        return CodeRange(kernel.start, kernel.end)
-
-    def entering_system(self) -> KernelSymbols | None:
-        """The kernel's first instruction: from here on everything is its own doing."""
-        result, td, firmware = self.result(SUCCESS), self.machine.td, self.firmware
-        if self.fast is not None:
-            self.fast.end()
-        kernel = next(entry for entry in reversed(result.placements) if entry.what == "kernel")
-        account = ExitAccount(
-            accepted_bytes=td.accepted_bytes,
-            unaccepted_bytes=td.unaccepted_bytes,
-            calls=result.accept_calls,
-            clock_ns=self.machine.clock.now_ns,
-            waited_ns=firmware.clock.waited_ns,
-            spent=td.spent,
-            spent_on_dma=td.spent_on_dma,
-            records=len(self.machine.trace),
-            pages_4k=result.on_demand_pages("pages_4k"),
-            pages_2m=result.on_demand_pages("pages_2m"),
-        )
-        self.entered = replace(result, at_exit=account)
-        return KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
-
-    # ---- outcome ------------------------------------------------------------------------------------------------
-
-    def ended(self, error: EngineError) -> CpuBootResult:
-        """The outcome of a run of the operating system."""
-        result, td, firmware = self.entered, self.machine.td, self.firmware
-        assert result is not None
-        assert result.at_exit is not None
-        before = result.at_exit
-        tallies = firmware.board.page_accepts.tallies
-        ending, why = ending_of(error)
-        accepted = sum(tally.accepted_bytes for tally in tallies.values())
-        run = OsRun(
-            ending=ending,
-            why=why,
-            tallies=tallies,
-            unaccepted_before=before.unaccepted_bytes,
-            unaccepted_after=td.unaccepted_bytes,
-            shared_bytes=td.shared_bytes,
-            lost_bytes=before.accepted_bytes + accepted - td.accepted_bytes,
-            bitmap_before=result.unaccepted_bitmap,
-            bitmap_after=self._bitmap(list(result.placements)),
-            virtual_seconds=(self.machine.clock.now_ns - before.clock_ns) / 1e9,
-            accept_time=sum((td.cost.time(tally) for tally in tallies.values()), NO_TIME),
-            rest_time=rest_time(td),
-            counts=firmware.board.counts,
-            violation=error.violation if isinstance(error, GuestStopped) else None,
-            vcpus=firmware.board.vcpus.running,
-            refused=virtio_refusals(firmware.board),
-            moments=tuple(
-                moment._replace(milliseconds=moment.milliseconds - before.clock_ns // 1_000_000)
-                for moment in firmware.board.page_accepts.moments
-            ),
-        )
-        return replace(result, os_run=run, violation=run.violation, seconds=time.monotonic() - self.started)
-
-    def result(self, status: EfiStatus, error: EngineError | None = None) -> CpuBootResult:
-        """The outcome."""
-        machine, flow = self.machine, self.flow
-        reached = machine.services.at_runtime
-        placements = self.placements()
-        violation = error.violation if isinstance(error, GuestStopped) else None
-        lines = tuple(line for line in self.firmware.screen.lines() if line)
-        failure = None if status is SUCCESS and reached else flow.failure
-        stage = EXIT_BOOT_SERVICES if reached else self._stage(placements)
-        if status is SUCCESS and not reached:
-            status = EfiStatus.EFI_LOAD_ERROR
-        if self.grub and not reached and error is None:
-            status = next((record.status for record in reversed(self._failed_calls()) if record.status), status)
-        if status is not SUCCESS and failure is None:
-            failure = self._failure(status, stage, error)
-        return CpuBootResult(
-            machine=machine,
-            files=flow.files,
-            status=status,
-            stage=stage,
-            placements=tuple(placements),
-            failure=failure,
-            messages=tuple(line for line in lines if line.startswith(("EFI stub:", "error:"))),
-            memory_map=machine.memory_map,
-            waited_ns=self.firmware.clock.waited_ns,
-            seconds=time.monotonic() - self.started,
-            violation=violation,
-            unaccepted_bitmap=self._bitmap(placements),
-            screen_lines=lines,
-            shortcut=self.fast.outcome() if self.fast is not None else None,
-        )
-
-    def _stage(self, placements: list[Placement]) -> str:
-        placed = {placement.what for placement in placements}
-        if self.grub:
-            if "kernel_file" not in placed:
-                return LOAD_KERNEL
-            if "image" not in placed:
-                return LOAD_IMAGE
-        elif self.flow.stage != START_IMAGE:
-            return self.flow.stage
-        if "boot_params" not in placed:
-            return START_IMAGE
-        if "kernel" not in placed:
-            return LOAD_KERNEL
-        return LOAD_INITRD if self.flow.files.initrd_size and "initrd" not in placed else EXIT_BOOT_SERVICES
-
-    def _failure(self, status: EfiStatus, stage: str, error: EngineError | None) -> BootFailure:
-        services = self.machine.services
-        unaccepted = self.machine.td.unaccepted_bytes
-        if error is not None:
-            what = "access" if isinstance(error, GuestStopped) else "run"
-            return BootFailure(
-                service=what,
-                status=status,
-                asked_bytes=0,
-                largest_free_bytes=0,
-                unaccepted_bytes=unaccepted,
-                why=str(error),
-            )
-        if stage == LOAD_KERNEL:
-            size = self.flow.files.kernel.kernel_buffer_size
-            free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
-            why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
-            return BootFailure(
-                service=GET_MEMORY_MAP,
-                status=status,
-                asked_bytes=size,
-                largest_free_bytes=free,
-                unaccepted_bytes=unaccepted,
-                why=why,
-            )
-        failed = self._failed_calls()
-        if not failed:
-            why = f"the image returned {status.name}"
-            return BootFailure(
-                service=START_SERVICE,
-                status=status,
-                asked_bytes=0,
-                largest_free_bytes=largest_free(services),
-                unaccepted_bytes=unaccepted,
-                why=why,
-            )
-        last = failed[-1]
-        asked = last.pages << PAGE_SHIFT if isinstance(last, AllocatePagesCall) else last.size
-        why = f"the image's last call that failed was {last.service}"
-        return BootFailure(
-            service=last.service,
-            status=status,
-            asked_bytes=asked,
-            largest_free_bytes=largest_free(services),
-            unaccepted_bytes=unaccepted,
-            why=why,
-        )
-
-    def _failed_calls(self) -> list[AllocatePagesCall | AllocatePoolCall]:
-        """The program's memory requests that were refused; a map that needs a larger buffer is not a failure."""
-        callers = (STUB, GRUB) if self.grub else (STUB,)
-        return [
-            record
-            for record in self.machine.trace
-            if isinstance(record, AllocatePagesCall | AllocatePoolCall)
-            and record.caller in callers
-            and record.status in _REFUSALS
-        ]
-
-    def _bitmap(self, placements: list[Placement]) -> bytes:
-        table = next((entry for entry in placements if entry.what == "unaccepted_table"), None)
-        if table is None:
-            return b""
-        return bytes(self.firmware.ram.view[table.start + TABLE_HEADER_SIZE : table.end])
-
-
 def boot_on_cpu(
     options: TdOptions,
     files: BootFiles,
@@ -318,6 +61,8 @@ def boot_on_cpu(
     fast_decompress: bool = False,
     debugger: BootDebugger | None = None,
     nvram: NvramFile | None = None,
+    keep: Callable[[CpuBoot, EngineError], None] | None = None,
+    resume: OpenedMachine | None = None,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -334,6 +79,9 @@ def boot_on_cpu(
         fast_decompress: Let the host unpack the kernel, where the stub calls its decompressor for that.
         debugger: Watches the boot; None for no debugger.
         nvram: Keeps the machine's non-volatile state; None where it begins and ends with the boot.
+        keep: Called with this boot and how it ends, where its operating system runs and the machine can go on: it may
+            be saved then.
+        resume: A machine of the same options and files that was saved, to run on; None to boot.
 
     Returns:
         The outcome; a boot that fails is a result, not an error.
@@ -341,20 +89,28 @@ def boot_on_cpu(
     Raises:
         UsageError: Invalid TD options, or a TD that does not start.
         HostError: The extra is not installed, or the host refuses to read or write ``nvram``.
-        FormatError: ``nvram`` is not such a file.
+        FormatError: ``nvram`` is not such a file, or ``resume`` is damaged or of another machine.
     """
-    if grub is not None:
+    given = options
+    by_grub = grub is not None if resume is None else bool(resume.header["grub"])
+    if by_grub:
         options = replace(options, loader=GRUB_LOADER)
     elif options.loader != "direct":
         raise UsageError(f"--loader {options.loader}: with --engine cpu give the loader itself, by --grub grubx64.efi")
     machine = Machine(options, image_bytes=fw_cfg_bytes(files))
-    if machine.imported_map is None and grub is None:
+    if machine.imported_map is None and not by_grub:
         check_initrd(machine.td.ram, files)
     screen = screen or Screen(NoDisplay())
-    console = SystemConsole(through_os.output, through_os.until) if through_os is not None else None
+    consoles = None
+    if through_os is not None:
+        console = SystemConsole(through_os.output, through_os.until)
+        consoles = Consoles(machine.clock, console, through_os.typed)
     virtio = through_os.virtio if through_os is not None else NO_PARTS
     flow = _flow(machine, files)
-    boot = CpuBoot(machine, flow, grub is not None)
+    boot = CpuBoot(machine, flow, by_grub)
+    boot.consoles, boot.disks = consoles, virtio.disks
+    if consoles is not None and virtio.console is not None:
+        virtio = replace(virtio, console=consoles.beside(virtio.console))
     with (
         RunLimit(time_limit) as limit,
         nvram.keeping(machine) if nvram is not None else nullcontext(),
@@ -365,7 +121,7 @@ def boot_on_cpu(
                 keys,
                 violation_ve=violation_ve,
                 limit=limit,
-                serial=console.put if console is not None else None,
+                serial=consoles.sent if consoles is not None else None,
                 typed=through_os.typed if through_os is not None else None,
                 observer=boot,
                 virtio=virtio,
@@ -375,17 +131,28 @@ def boot_on_cpu(
         boot.begin(firmware, fast_decompress)
         if through_os is not None:
             firmware.board.page_accepts.drop = through_os.drop_accept
+        if keep is not None and consoles is not None:
+            firmware.calls.rest = RestingPlace(firmware.board, consoles, limit, partial(keep, boot))
+        waits = _restored(boot, resume, given) if resume is not None else False
         if debugger is not None:
             debugger.attach_to(firmware)
-        with machine.trace.on_behalf_of(options.loader):
+        with machine.trace.on_behalf_of(options.loader if resume is None else machine.trace.caller):
             try:
                 with debugger.running() if debugger is not None else nullcontext():
+                    if resume is not None:
+                        firmware.calls.continue_system(waits)
                     status = run_direct(flow) if grub is None else run_grub(firmware, grub, files, virtio.disks)
             except EngineError as error:
                 if boot.entered is not None:
                     return boot.ended(error)
                 return boot.result(EfiStatus.EFI_ABORTED, error)
         return boot.result(status)
+
+
+def _restored(boot: CpuBoot, saved: OpenedMachine, options: TdOptions) -> bool:
+    from tdvfsh.engine.runs.saved_boot import restore_boot
+
+    return restore_boot(boot, saved, options)
 
 
 def _flow(machine: Machine, files: BootFiles) -> BootFlow:

@@ -77,6 +77,8 @@ class GuestFirmware:
         context: What services and protocols work with.
         tables: The system table and the tables of services.
         image_services: What starts programs.
+        calls: What runs guest code and serves its calls.
+        virtual_addresses: SetVirtualAddressMap and ConvertPointer.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class GuestFirmware:
         layout = lay_out(machine, board)
         self._interrupt_table = layout.interrupt_table
         self._protects = layout.paging is not None
-        calls = GuestCalls(
+        self.calls = calls = GuestCalls(
             machine=machine,
             board=board,
             stubs=layout.stubs,
@@ -134,6 +136,7 @@ class GuestFirmware:
         self._time = time = GuestTime(context)
         self._waiting = waiting = Waiting(board.clock, time, keys, calls.idleness)
         self.driver_services = DriverServices(context)
+        self.virtual_addresses = VirtualAddressServices(context, tables)
         protocols = ProtocolServices(context)
         self.image_services = ImageServices(context, self, tables, protocols)
         tables.write_services(
@@ -141,7 +144,7 @@ class GuestFirmware:
                 MemoryServices(context), PlainServices(context, time, waiting), protocols,
                 OpenServices(context), self.driver_services, EventServices(context, waiting),
                 self.image_services, VariableServices(context), RuntimeServices(context),
-                VirtualAddressServices(context, tables), CapsuleServices(context),
+                self.virtual_addresses, CapsuleServices(context),
             )
         )  # fmt: skip
         events = machine.services.core.events

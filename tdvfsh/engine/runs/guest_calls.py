@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import and_
-from typing import Final
+from typing import Final, NoReturn
 
 from tdvfsh.engine.abi.journal import CallJournal
 from tdvfsh.engine.abi.service_table import Answer, Service
@@ -13,8 +13,10 @@ from tdvfsh.engine.abi.stubs import RETURN, Stubs
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import check_count
 from tdvfsh.engine.errors import EngineError, GuestStopped, InaccessibleMemory, ReachedOperatingSystem
+from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.runs.observer import RunObserver
+from tdvfsh.engine.runs.rest import RestingPlace
 from tdvfsh.engine.services.waiting import Idleness
 from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.machine.machine import Machine
@@ -38,6 +40,10 @@ class GuestCalls:
         observer: Notified of services and of an operating system.
         runs_systems: Whether an operating system is run on; without that the run ends at its first instruction.
         protect: Brings the page tables up to date with what services have changed.
+
+    Attributes:
+        idleness: How long guest code has done nothing but wait.
+        rest: Where the run ends if its machine is to be saved; None where it is not.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class GuestCalls:
         self._depth = 0
         self._first_record = 0
         self.idleness = Idleness()
+        self.rest: RestingPlace | None = None
 
     def call(self, function: int, *arguments: int) -> int:
         """Call guest code with up to any number of 64-bit arguments; returns RAX.
@@ -114,17 +121,42 @@ class GuestCalls:
                 return stubs.answer
             if number:
                 address = stubs.answer_with(number, self._serve(number, stubs.stack))
+            elif stop.kind is StopKind.WATCHED:
+                address = self._entered_system(stop)
             else:
-                address = self._entered_system(stop) if stop.kind is StopKind.WATCHED else self._board.after(stop)
+                address = self._board.after(stop) if self.rest is None else self.rest.after(stop)
 
     def _entered_system(self, stop: Stop) -> int:
         """The operating system's first instruction."""
         if not self._runs_systems:
             raise ReachedOperatingSystem
-        self._code.kernel = self._observer.entering_system()
-        self._code.other = _KERNEL
-        self._board.entered_system(is_linux=self._code.kernel is not None)
+        self.system_runs(self._observer.entering_system())
+        if self.rest is not None:
+            self.rest.begin()
         return stop.address
+
+    def system_runs(self, kernel: KernelSymbols | None) -> None:
+        """An operating system has the machine from here on; ``kernel`` is None for no Linux kernel."""
+        self._code.kernel = kernel
+        self._code.other = _KERNEL
+        self._board.entered_system(is_linux=kernel is not None)
+
+    def continue_system(self, waits: bool) -> NoReturn:
+        """Run an operating system on that was saved and whose state was restored, until its run ends.
+
+        Args:
+            waits: Whether it was saved where all vCPUs waited for input.
+
+        Raises:
+            EngineError: Its run has ended.
+        """
+        self._board.begin_journal()
+        self._depth = 1
+        self._first_record = len(self._machine.trace)
+        if self.rest is not None:
+            self.rest.begin()
+        self._run(self._board.resume(waits))
+        raise EngineError("the operating system has returned to the firmware")
 
     def _serve(self, number: int, stack: int) -> int:
         """Serve the call of stub ``number``; returns RAX."""

@@ -11,7 +11,8 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
-from tdvfsh.engine.runs.cpu_boot import STUB, boot_on_cpu
+from tdvfsh.engine.runs.boot_run import STUB
+from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.loaders.files import BootFiles

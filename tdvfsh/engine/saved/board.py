@@ -21,7 +21,7 @@ from tdvfsh.engine.saved.fields import (
     shape_of,
     table,
 )
-from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor, AcceptTally
 from tdvfsh.engine.x86.instructions.string_instructions import StringInstructions
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
@@ -60,6 +60,7 @@ _BOARD: Final[Fields] = {"stops": number()}
 _CPU: Final[Fields] = {"_passing_port": FLAG}
 _TALLY: Final = ("calls", "pages_4k", "pages_2m", "mismatches", "refused", "td_exits", "ns")
 _TALLIES: Final = shapes.items(shapes.row(shapes.text, shapes.whole(4095), *[shapes.whole(1 << 80)] * len(_TALLY)))
+_MOMENTS: Final = shapes.items(shapes.row(shapes.whole(1 << 80), shapes.text, shapes.whole(4095), shapes.NUMBER))
 _RANGES: Final = shapes.items(shapes.row(shapes.NUMBER, shapes.NUMBER))
 
 SHAPE: Final = shapes.fields(
@@ -67,6 +68,7 @@ SHAPE: Final = shapes.fields(
         "now_ns": shapes.whole(1 << 80), "clock": shape_of(_CLOCK), "td": TD_SHAPE, "vcpus": vcpus.SHAPE,
         "devices": devices.SHAPE, "module": shape_of(_MODULE), "measurements": shape_of(_MEASUREMENTS),
         "vmm": shape_of(_VMM), "random": shape_of(_NUMBERS), "accepts": shape_of(_ACCEPTS), "tallies": _TALLIES,
+        "moments": _MOMENTS,
         "guest": shape_of(_GUEST), "strings": shapes.maybe(shape_of(_STRINGS)), "board": shape_of(_BOARD),
         "cpu": shape_of(_CPU), "blocks": shapes.whole((1 << 62), -(1 << 62)),
         "port_code": shapes.items(shapes.items(shapes.NUMBER)),
@@ -111,6 +113,7 @@ def board_to_dict(board: Board) -> Json:
             [acceptor.phase, acceptor.vcpu, *(getattr(tally, name) for name in _TALLY)]
             for acceptor, tally in accepts.tallies.items()
         ],
+        "moments": [[when, *acceptor, size] for when, acceptor, size in accepts.moments],
         "guest": saved(guest, _GUEST),
         "strings": None if strings is None else saved(strings, _STRINGS),
         "board": saved(board, _BOARD),
@@ -151,6 +154,7 @@ def restore_board(board: Board, data: Any) -> None:
     accepts.tallies.clear()
     for phase, vcpu, *counts in data["tallies"]:
         accepts.tallies[Acceptor(phase, vcpu)] = AcceptTally(*counts)
+    accepts.moments[:] = [AcceptMoment(when, Acceptor(*by), size) for when, *by, size in data["moments"]]
     _restore_trace(board, data)
     memory.map_runs(board, data["mapped"], data["accepted"])
     for start, end in data["mapped_devices"]:

@@ -19,6 +19,7 @@ import json
 import os
 import struct
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple, cast
@@ -37,7 +38,7 @@ from tdvfsh.whole_file import whole_file
 Json = dict[str, Any]
 
 FORM: Final = "tdvfsh machine"
-VERSION: Final = 1
+VERSION: Final = 2
 _MACHINE: Final = "machine.json"
 _STATE: Final = "state"
 _BYTES: Final = "bytes"
@@ -51,17 +52,20 @@ _PIECE: Final = MIB
 DEVICES: Final = ("rng", "virtio_console")
 """Virtio devices beside disks, by their options."""
 FIRMWARE, KERNEL, INITRD, SHIM, DISK = "firmware", "kernel", "initrd", "shim", "disk"
+OPTION_FILES: Final = ("map", "firmware_model", "loader_file", "secure_boot")
+"""TD options whose value may be a file, beside firmware and shim."""
 _FILE: Final = fields(
     {
-        "role": one_of((FIRMWARE, KERNEL, INITRD, SHIM, DISK)), "path": text, "size": whole(), "sha256": text,
-        "writable": flag,
+        "role": one_of((FIRMWARE, KERNEL, INITRD, SHIM, DISK, *OPTION_FILES)), "path": text, "size": whole(),
+        "sha256": text, "writable": flag,
     }
 )  # fmt: skip
 _HEADER: Final = fields(
     {
         "form": text, "version": whole(), "tdvfsh": text, "unicorn": text,
         "options": mapping(lambda value, field: None),  # by the option table, as it reads them
-        "cmdline": text, "real_code_only": flag, "devices": items(one_of(DEVICES)), "files": items(_FILE),
+        "cmdline": text, "run": text, "real_code_only": flag, "violation_ve": flag, "grub": flag,
+        "devices": items(one_of(DEVICES)), "files": items(_FILE),
         "sha256": fields({_STATE: text, _BYTES: text}),
     },
     )  # fmt: skip
@@ -204,6 +208,13 @@ class OpenedMachine:
         self._archive = archive
         self.header = self._read_header()
         self.files = tuple(SavedFile(**file) for file in self.header["files"])
+
+    def files_by_role(self) -> defaultdict[str, list[SavedFile]]:
+        """Its files, in order, by what they are for."""
+        found: defaultdict[str, list[SavedFile]] = defaultdict(list)
+        for file in self.files:
+            found[file.role].append(file)
+        return found
 
     def damaged(self, why: object) -> FormatError:
         """The error for a file that is not what its header says."""

@@ -57,6 +57,17 @@ class VirtualAddressServices:
         self._changing = False
         return SUCCESS
 
+    @property
+    def address_map(self) -> list[tuple[int, int, int]] | None:
+        """Physical start and end and virtual start of what the operating system has moved; None before it has."""
+        return self._map
+
+    def resume(self, address_map: list[tuple[int, int, int]] | None) -> None:
+        """Continue with the map of a machine that was saved, whose tables in memory are as they were then."""
+        self._map = address_map
+        if address_map is not None:
+            self._context.stubs.move(self.convert)
+
     def convert(self, address: int) -> int | None:
         """Where ``address`` is to be found from now on, or None where the map does not hold it."""
         for start, end, virtual in self._map or ():

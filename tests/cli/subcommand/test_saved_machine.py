@@ -105,7 +105,8 @@ def test_a_machine_that_has_switched_off_is_not_saved(
     firmware: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(firmware, *MACHINE, "--save", str(tmp_path / "machine")) == 1
-    assert "not saved: only --until and the end of the input leave a machine that can go on" in capfd.readouterr().err
+    why = "only --until, the end of the input, --time-limit and Ctrl-C leave a machine that can go on (power off)"
+    assert f"tdvfsh: not saved: {why}" in capfd.readouterr().err
     assert not (tmp_path / "machine").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,9 @@ import pytest
 
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.firmware.run import FirmwareRun
-from tdvfsh.engine.firmware.saved_run import machine_header, restore_run, save_run
+from tdvfsh.engine.firmware.saved_run import restore_run, save_run
 from tdvfsh.engine.saved.machine_file import open_machine_file
+from tdvfsh.engine.saved.machine_state import machine_header
 from tdvfsh.engine.storage.overlay import Overlay
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.errors import TdvfshError
@@ -41,19 +42,30 @@ CODE: Final = bytes.fromhex(
 
 @contextmanager
 def made_machine(
-    folder: Path, until: str | None = None, saved: str | None = None, options: TdOptions = OPTIONS, disks: bool = False
+    folder: Path,
+    until: str | None = None,
+    saved: str | None = None,
+    options: TdOptions = OPTIONS,
+    disks: bool = False,
+    seconds: float = 60,
+    shown: Callable[[bytearray], None] = lambda console: None,
 ) -> Iterator[tuple[FirmwareRun, bytearray]]:
-    """A run of that guest and its console: from reset, or from a file."""
+    """A run of that guest and its console, which ``shown`` is called with: from reset, or from a file."""
     console = bytearray()
+
+    def show(data: bytes) -> None:
+        console.extend(data)
+        shown(console)
+
     data = made_firmware(CODE)
     overlays = [Overlay(Zeros())] if disks else []
-    with opened(folder, data) as image, RunLimit(60) as limit:
+    with opened(folder, data) as image, RunLimit(seconds) as limit:
         pattern = None if until is None else re.compile(until)
 
         @contextmanager
         def machine() -> Iterator[FirmwareRun]:
             with FirmwareRun(
-                image, options, output=console.extend, until=pattern, limit=limit, keep=True,
+                image, options, output=show, until=pattern, limit=limit, keep=True,
                 virtio=VirtioParts(overlays),
             ) as run:  # fmt: skip
                 if saved is not None:

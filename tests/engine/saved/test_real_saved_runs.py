@@ -15,8 +15,9 @@ from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import LinesAtPrompts
 from tdvfsh.engine.firmware.image import open_firmware
 from tdvfsh.engine.firmware.run import FirmwareRun
-from tdvfsh.engine.firmware.saved_run import machine_header, restore_run, save_run
+from tdvfsh.engine.firmware.saved_run import restore_run, save_run
 from tdvfsh.engine.saved.machine_file import open_machine_file
+from tdvfsh.engine.saved.machine_state import machine_header
 from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.machine import TdOptions

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import signal
 import struct
 import zipfile
 from collections.abc import Callable
@@ -17,8 +19,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdvfsh.engine.board.limit import GivenUp, RunLimit
 from tdvfsh.engine.errors import EngineError
-from tdvfsh.engine.firmware.saved_run import _calls_of, _rows_of, machine_header, save_run
+from tdvfsh.engine.firmware.run import FirmwareRun
+from tdvfsh.engine.firmware.saved_run import _calls_of, _rows_of, save_run
+from tdvfsh.engine.saved.machine_state import machine_header
 from tdvfsh.engine.saved.processor import SIZE, image_of, registers_of
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.typed_json import FieldError
@@ -62,6 +67,61 @@ def test_a_machine_is_saved_again_and_again(tmp_path: Path) -> None:
     with made_machine(tmp_path, saved=path) as (run, more):
         assert end_of(run) == "power off"
     assert shown + more == console
+
+
+def continues(folder: Path, run: FirmwareRun, first: bytearray) -> None:
+    """Assert that a run that was given up stands where it can go on, and does when it was saved."""
+    assert end_of(run) == "given up"
+    assert run.rest is not None
+    assert run.rest.reached
+    path = str(folder / "given up")
+    save_run(run, path, machine_header(OPTIONS, "", [], real_code_only=False))
+    with made_machine(folder, saved=path) as (again, rest):
+        assert end_of(again) == "power off"
+    console, _ = whole(folder)
+    assert first + rest == console
+    assert rest
+
+
+def test_a_machine_whose_time_was_over_goes_on_where_it_stood(tmp_path: Path) -> None:
+    with made_machine(tmp_path, seconds=0.05) as (run, first):
+        continues(tmp_path, run, first)
+
+
+def test_a_machine_that_ctrl_c_has_stopped_goes_on_where_it_stood(tmp_path: Path) -> None:
+    def press(console: bytearray) -> None:
+        if len(console) == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with made_machine(tmp_path, shown=press) as (run, first):
+        continues(tmp_path, run, first)
+        assert len(first) == 9
+
+
+def test_a_patient_limit_notes_the_first_ctrl_c_and_ends_with_the_second() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with RunLimit() as limit:
+        limit.be_patient()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert limit.due
+        assert not limit.reached()
+        with pytest.raises(GivenUp, match="by Ctrl-C"):
+            limit.give_up()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_patient_limit_is_over_a_while_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with RunLimit(5) as limit:
+        limit.be_patient()
+        for now, due, over in ((104, False, False), (106, True, False), (116, True, True)):  # noqa: B007
+            assert (limit.due, limit.over) == (due, over)
+        with pytest.raises(EngineError, match="given up after 5 s") as ended:
+            limit.give_up()
+        assert not isinstance(ended.value, GivenUp)
 
 
 def test_the_same_machine_makes_the_same_file(tmp_path: Path) -> None:
@@ -191,7 +251,7 @@ def test_a_state_that_no_machine_has_is_refused_by_its_field(
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (set_in("version", to=2), "a saved machine of version 2; this is for version 1"),
+        (set_in("version", to=3), "a saved machine of version 3; this is for version 2"),
         (set_in("form", to="other"), "not a saved machine"),
         (set_in("sha256", "bytes", to="00"), "bytes is not what was written"),
         (set_in("sha256", "state", to="00"), "state is not what was written"),

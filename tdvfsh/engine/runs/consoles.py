@@ -18,19 +18,19 @@ class Consoles:
         clock: Virtual time.
         serial: What the serial port sends.
         typed: What is typed at the serial port, which hears what that sends; None for nothing.
-        keep: Whether a line that ends the run ends it only after the instruction that sent it.
 
     Attributes:
+        keep: Whether a line that ends the run ends it only after the instruction that sent it.
         serial: What the serial port sends.
         sent_ns: When the last byte was sent, in virtual nanoseconds.
         matched: The line that ends the run, where it is to end after the instruction that sent it.
     """
 
-    def __init__(self, clock: VirtualClock, serial: SystemConsole, typed: SerialInput | None, *, keep: bool) -> None:
+    def __init__(self, clock: VirtualClock, serial: SystemConsole, typed: SerialInput | None) -> None:
         self._clock = clock
         self.serial = serial
         self._typed = typed
-        self._keep = keep
+        self.keep = False
         self._other: ConsoleOutput | None = None
         self.sent_ns = 0
         self.matched: ConsoleMatched | None = None
@@ -69,7 +69,7 @@ class Consoles:
         try:
             console.put(byte)
         except ConsoleMatched as matched:
-            if not self._keep:
+            if not self.keep:
                 raise
             self.matched = self.matched or matched
 
