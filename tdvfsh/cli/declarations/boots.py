@@ -13,6 +13,7 @@ from tdvfsh.cli.declarations.groups import (
     add_initrd,
     add_nvram,
     add_run_limits,
+    add_saving,
     add_workers,
 )
 
@@ -26,6 +27,7 @@ def declare_boot(parser: argparse.ArgumentParser) -> None:
     add_boot(parser, "boot")
     parser.add_argument("--trace", metavar="FILE", help="write the journal, as JSON Lines")
     _add_engine(parser)
+    add_saving(parser, "kernel", "with --through-os: ")
     add_disks(parser)
 
 

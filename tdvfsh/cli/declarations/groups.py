@@ -22,7 +22,7 @@ def add_kernel(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def add_boot(parser: argparse.ArgumentParser, subcommand: str) -> None:
-    optional = subcommand == "verify"  # which holds firmware against its model without any
+    optional = subcommand in ("verify", "boot")  # firmware against its model without any; --resume
     parser.add_argument("kernel", metavar="KERNEL", nargs="?" if optional else None)
     add_initrd(parser)
     cmdline = use_of(subcommand).cmdline

@@ -32,6 +32,7 @@ from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.shapes import Shape, fields, flag, items, mapping, one_of, text, whole
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.options.td import OPTIONS
 from tdvfsh.units import MIB
 from tdvfsh.whole_file import whole_file
 
@@ -51,12 +52,11 @@ _PIECE: Final = MIB
 
 DEVICES: Final = ("rng", "virtio_console")
 """Virtio devices beside disks, by their options."""
+# The roles of files; one that a TD option names has the option's name.
 FIRMWARE, KERNEL, INITRD, SHIM, DISK = "firmware", "kernel", "initrd", "shim", "disk"
-OPTION_FILES: Final = ("map", "firmware_model", "loader_file", "secure_boot")
-"""TD options whose value may be a file, beside firmware and shim."""
 _FILE: Final = fields(
     {
-        "role": one_of((FIRMWARE, KERNEL, INITRD, SHIM, DISK, *OPTION_FILES)), "path": text, "size": whole(),
+        "role": one_of((KERNEL, INITRD, DISK, *OPTIONS)), "path": text, "size": whole(),
         "sha256": text, "writable": flag,
     }
 )  # fmt: skip
