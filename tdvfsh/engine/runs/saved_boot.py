@@ -164,7 +164,9 @@ def _result_of(boot: CpuBoot, data: Json, records: list[TraceRecord]) -> CpuBoot
         if number is not None and not isinstance(record, PlacementMade):
             raise FieldError("result.placements", "names a record that is not a placement")
         made = record if isinstance(record, PlacementMade) else None
-        placements.append(Placement(what, start, end, _KINDS[kind], freed, made))
+        placements.append(
+            Placement(what=what, start=start, end=end, memory_type=_KINDS[kind], freed=freed, record=made)
+        )
     shortcut = data["shortcut"]
     account: Json = {name: data["account"][name] for name in _COUNTS}
     account |= {name: Modelled(*data["account"][name]) for name in _TIMES}
