@@ -10,7 +10,7 @@ from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.formats.initrd import Initrd, parse_initrd
 from tdvfsh.formats.linux import LinuxKernel, is_bzimage, parse_bzimage
-from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.lazy_dataclass import dataclass, replace
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KERNEL_SECTION: Final = ".linux"
+_HEAD_SIZE: Final = 1 << 15
+"""Bytes in which a kernel's headers and its setup code with the version's text lie: read at once."""
 
 Progress = Callable[[str, int, int], None]
 """Progress callback: file name, bytes done, bytes total, while an initrd is unpacked to measure it."""
@@ -107,8 +109,10 @@ def read_kernel(view: memoryview, name: str) -> KernelFile:
 
 
 def _read_headers(view: memoryview, name: str) -> KernelFile:
-    linux = parse_bzimage(view, name) if is_bzimage(view) else None
-    pe = parse_pe(view)
+    source = ByteSource(view, name)
+    source.keep_head(_HEAD_SIZE)
+    pe = parse_pe(source)
+    linux = parse_bzimage(source, name, pe) if is_bzimage(source) else None
     if isinstance(pe, PeRejection):
         if linux is None:
             raise FormatError(name, f"neither a Linux kernel nor an EFI image ({pe.why})")

@@ -23,7 +23,7 @@ from tdvfsh.formats.linux_layout import (
     SETUP_HEADER_SIZE,
 )
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.pe.parse import PeImage, parse_pe
+from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
@@ -138,8 +138,13 @@ def is_bzimage(view: Buffer | ByteSource) -> bool:
     return head[:2] == BOOT_FLAG.to_bytes(2, "little") and head[4:8] == HEADER_MAGIC.to_bytes(4, "little")
 
 
-def parse_bzimage(view: Buffer | ByteSource, path: str) -> LinuxKernel:
+def parse_bzimage(view: Buffer | ByteSource, path: str, verdict: PeImage | PeRejection | None = None) -> LinuxKernel:
     """Read a kernel's setup header and what follows from it.
+
+    Args:
+        view: The file.
+        path: Its name, for messages.
+        verdict: What :func:`~tdvfsh.formats.pe.parse.parse_pe` returned for it, where it was asked already.
 
     Raises:
         FormatError: Not a bzImage, or truncated.
@@ -153,7 +158,8 @@ def parse_bzimage(view: Buffer | ByteSource, path: str) -> LinuxKernel:
     if setup_size > source.size:
         raise FormatError(path, f"the kernel's setup code ({setup_size} bytes) is cut short", source.size)
     payload = _payload(source, setup_size, fields["payload_offset"], fields["payload_length"])
-    verdict = parse_pe(source)
+    if verdict is None:
+        verdict = parse_pe(source)
     pe = verdict if isinstance(verdict, PeImage) else None
     stub = _scan_stub(source, payload) if pe else _StubFacts(False, StubGeneration.NONE)
     total_size, buffer_size = _kernel_buffer(payload, fields["init_size"], source)

@@ -112,19 +112,23 @@ class ByteSource:
         offset: Where the window begins; offsets given to the methods count from there.
     """
 
-    __slots__ = ("_base", "_descriptor", "_view", "path", "size")
+    __slots__ = ("_base", "_descriptor", "_head", "_view", "path", "size")
 
     path: str
     size: int
     _base: int
     _descriptor: int
+    _head: bytes
     _view: memoryview
 
     def __init__(
         self, view: Buffer | ByteSource, path: str | None = None, size: int | None = None, offset: int = 0
     ) -> None:
         self._base = offset
+        self._head = b""
         if isinstance(view, ByteSource):
+            if not offset:
+                self._head = view._head
             self._base += view._base
             self._view = view._view
             self._descriptor = view._descriptor
@@ -149,6 +153,8 @@ class ByteSource:
         size = min(size, self.size - offset)
         if size <= 0 or offset < 0:
             return b""
+        if offset + size <= len(self._head):
+            return self._head[offset : offset + size]
         offset += self._base
         if self._descriptor < 0:
             return bytes(self._view[offset : offset + size])
@@ -159,6 +165,14 @@ class ByteSource:
                 raise FormatError(self.path, "the file became shorter while it was being read", offset + len(data))
             data += more
         return data
+
+    def keep_head(self, size: int) -> None:
+        """Read the first ``size`` bytes now, for a parser that looks at many small fields there.
+
+        This source, and one that begins where it does, then returns them as they were, whatever becomes of the file.
+        """
+        if self._descriptor >= 0:
+            self._head = self.peek(0, size)
 
     def read(self, offset: int, size: int, what: str = "data") -> bytes:
         """Exactly ``size`` bytes at ``offset``.
@@ -357,6 +371,8 @@ def read_text_file(path: str | Path, most: int = 64 << 20) -> str:
 
 
 def _refuse_special(name: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
     for matches, why in _KINDS:
         if matches(status.st_mode):
             raise FormatError(name, why)

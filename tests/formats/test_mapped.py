@@ -128,6 +128,23 @@ def test_file_that_shrinks_while_mapped_gives_an_error_and_no_signal(tmp_path: P
             one.read_at(0x8000, 16)
 
 
+def test_a_head_that_was_kept_stays_when_the_file_shrinks_and_the_rest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 64)
+    with open_mapped(path) as file:
+        source = file.source
+        source.keep_head(0x100)
+        os.truncate(path, 0x20)
+        assert source.peek(0xF0, 16) == ByteSource(source, size=0x100).peek(0xF0, 16) == bytes(range(0xF0, 0x100))
+        assert ByteSource(source, size=0xF8).peek(0xF0, 16) == bytes(range(0xF0, 0xF8))
+        for shrunk in (source, ByteSource(source, offset=0xF0)):
+            with pytest.raises(FormatError, match="the file became shorter"):
+                shrunk.peek(0xF1, 16)
+    memory = ByteSource(bytearray(b"abc"))
+    memory.keep_head(3)  # nothing to gain: bytes in memory are read as they are
+    assert memory.peek(0, 9) == b"abc"
+
+
 def test_all_errors_are_of_the_family() -> None:
     assert issubclass(FormatError, TdvfshError)
     assert issubclass(HostError, TdvfshError)
