@@ -54,6 +54,10 @@ class DxeCore:
         """Everything GetMemoryMap would report now."""
         return self.map_reader.read(self.memory_map, self.bins, self.gcd, self.profile)
 
+    def count_descriptors(self) -> int:
+        """How many descriptors of it the size check of GetMemoryMap counts."""
+        return self.map_reader.count(self.memory_map, self.bins, self.gcd, self.profile)
+
     def set_variable(self, name: str, vendor: Guid, attributes: int, data: bytes) -> EfiStatus:
         """SetVariable; see :meth:`tdvfsh.dxe.variables.VariableStore.set_variable` and, for the keys of Secure Boot,
         :func:`tdvfsh.dxe.secure_boot.authenticated.set_key_variable`.

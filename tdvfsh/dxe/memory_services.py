@@ -177,6 +177,14 @@ class MemoryServices:
         self.trace.add(record)
         return start
 
+    def give_pages(self, memory: int, pages: int) -> None:
+        """:meth:`free_pages` while :attr:`allocates_unobserved`."""
+        core = self.core
+        status = core.pages.free_pages(memory, pages)
+        if status is SUCCESS:
+            core.protection.freed(memory, memory + (pages << PAGE_SHIFT))
+        self.trace.add(FreePagesCall(memory, pages), status)
+
     def free_pages(self, memory: int, pages: int) -> EfiStatus:
         """FreePages; see :meth:`tdvfsh.dxe.memory.pages.PageAllocator.free_pages`."""
         record = self.trace.begin(FreePagesCall(memory, pages))
@@ -255,7 +263,7 @@ class MemoryServices:
             EFI_BUFFER_TOO_SMALL: ``memory_map_size`` says what is needed; key and descriptor size are set, too.
         """
         if memory_map_size == FITTING:
-            memory_map_size = self.memory_map_view().counted * MEMORY_DESCRIPTOR_SIZE
+            memory_map_size = self.core.count_descriptors() * MEMORY_DESCRIPTOR_SIZE
         record = self.trace.begin(GetMemoryMapCall(memory_map_size))
         core = self.core
         if core.at_runtime or memory_map_size is None:
@@ -269,16 +277,15 @@ class MemoryServices:
                 descriptor_size=None,
                 descriptor_version=None,
             )
-        reported, counted = self.memory_map_view()
-        needed = counted * MEMORY_DESCRIPTOR_SIZE
+        needed = core.count_descriptors() * MEMORY_DESCRIPTOR_SIZE
         descriptors: Sequence[MemoryDescriptor] = ()
         if memory_map_size < needed:
             status = EfiStatus.EFI_BUFFER_TOO_SMALL
         elif not has_buffer:
             status = EfiStatus.EFI_INVALID_PARAMETER
         else:
-            status, descriptors = SUCCESS, reported
-            needed = len(reported) * MEMORY_DESCRIPTOR_SIZE
+            status, descriptors = SUCCESS, self.memory_map_view().descriptors
+            needed = len(descriptors) * MEMORY_DESCRIPTOR_SIZE
         wants_key, wants_size, wants_version = wants
         map_key = core.memory_map.key if wants_key else None
         record.memory_map_size, record.map_key = needed, map_key

@@ -18,13 +18,14 @@ from tdvfsh.loaders.stub_calls import StubCalls
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
-from tdvfsh.units import MIB, PAGE_SIZE, align_down, align_up, pages_for
+from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, align_down, align_up, pages_for
 
 LOAD_PHYSICAL_ADDRESS: Final = 16 * MIB  # CONFIG_PHYSICAL_START
 KERNEL_ALIGNMENT: Final = 2 * MIB  # CONFIG_PHYSICAL_ALIGN
 
 _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
+_CONVENTIONAL: Final = int(EfiMemoryType.EfiConventionalMemory)
 _ADDRESS: Final = EfiAllocateType.AllocateAddress
 _NO_KASLR: Final = re.compile(r"(?:^|\s)(?:nokaslr|mem=|memmap=)")
 
@@ -63,11 +64,11 @@ def choose_slot(memory_map: MemoryMapResult, size: int, seed: int) -> int | None
     """
     size = pages_for(size) * PAGE_SIZE
     slots: list[tuple[int, int]] = []
-    for entry in memory_map.descriptors:
-        if entry.memory_type != EfiMemoryType.EfiConventionalMemory:
+    for memory_type, start, number_of_pages, _, _ in memory_map.descriptors:
+        if memory_type != _CONVENTIONAL:
             continue
-        first = align_up(max(entry.physical_start, LOAD_PHYSICAL_ADDRESS), KERNEL_ALIGNMENT)
-        last = align_down(min(entry.physical_end, NO_LIMIT) - size, KERNEL_ALIGNMENT)
+        first = align_up(max(start, LOAD_PHYSICAL_ADDRESS), KERNEL_ALIGNMENT)
+        last = align_down(min(start + (number_of_pages << PAGE_SHIFT), NO_LIMIT) - size, KERNEL_ALIGNMENT)
         if first <= last:
             slots.append((first, (last - first) // KERNEL_ALIGNMENT + 1))
     total = sum(count for _, count in slots)

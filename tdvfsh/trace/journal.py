@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from tdvfsh.td.clock import VirtualClock
@@ -23,6 +23,23 @@ from tdvfsh.trace.records import (
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 Record = TypeVar("Record", bound=TraceRecord)
+
+
+class _OnBehalfOf(AbstractContextManager[None]):
+    """Block in which a journal names another caller."""
+
+    __slots__ = ("_before", "_caller", "_trace")
+
+    def __init__(self, trace: Trace, caller: str) -> None:
+        self._trace = trace
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._before = self._trace.caller
+        self._trace.caller = self._caller
+
+    def __exit__(self, *raised: object) -> None:
+        self._trace.caller = self._before
 
 
 class Trace:
@@ -108,14 +125,9 @@ class Trace:
         """Note that a placement is gone, with the call since then that freed it."""
         return self.add(PlacementGone(placement.what, placement.number, self._freer_of(placement)))
 
-    @contextmanager
-    def on_behalf_of(self, caller: str) -> Iterator[None]:
+    def on_behalf_of(self, caller: str) -> AbstractContextManager[None]:
         """Name the caller of everything inside the block."""
-        before, self.caller = self.caller, caller
-        try:
-            yield
-        finally:
-            self.caller = before
+        return _OnBehalfOf(self, caller)
 
     def open_records(self) -> list[int]:
         """Numbers of the records that are open, the innermost last."""

@@ -13,16 +13,22 @@ _ERROR: Final = 1 << 63
 
 
 class EfiStatus(IntEnum):
-    """A status value; ``code`` is the number without the error bit, ``phrase`` what firmware prints for it."""
+    """A status value.
+
+    ``code`` is the number without the error bit, ``phrase`` what firmware prints for it, ``is_error`` whether the error
+    bit is set (EFI_ERROR).
+    """
 
     code: int
     phrase: str
+    is_error: bool
 
     def __new__(cls, value: int, phrase: str) -> EfiStatus:
         member = int.__new__(cls, value)
         member._value_ = value
         member.code = value & ~_ERROR
         member.phrase = phrase
+        member.is_error = bool(value & _ERROR)
         return member
 
     EFI_SUCCESS = 0, "Success"
@@ -66,11 +72,6 @@ class EfiStatus(IntEnum):
     EFI_COMPROMISED_DATA = _ERROR | 33, "Compromised Data"
     EFI_IP_ADDRESS_CONFLICT = _ERROR | 34, "IP Address Conflict"
     EFI_HTTP_ERROR = _ERROR | 35, "HTTP Error"
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the error bit is set (EFI_ERROR)."""
-        return bool(self.value & _ERROR)
 
     @property
     def short_name(self) -> str:

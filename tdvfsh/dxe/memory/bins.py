@@ -48,13 +48,18 @@ class Bin:
 
 
 class Bins:
-    """All bins of a machine. ``default_maximum`` is the last byte below the lowest of them (mDefaultMaximumAddress)."""
+    """All bins of a machine.
 
-    __slots__ = ("_by_type", "default_maximum")
+    ``default_maximum`` is the last byte below the lowest of them (mDefaultMaximumAddress); ``special`` are those whose
+    free pages are reported as their type, lowest first.
+    """
+
+    __slots__ = ("_by_type", "default_maximum", "special")
 
     def __init__(self, bins: Iterable[Bin] = ()) -> None:
         self._by_type = {entry.memory_type: entry for entry in bins if entry.end > entry.start}
         self.default_maximum = min((entry.start for entry in self._by_type.values()), default=MAX_ADDRESS + 1) - 1
+        self.special = sorted((entry for entry in self if entry.is_special), key=lambda entry: entry.start)
 
     def __iter__(self) -> Iterator[Bin]:
         return iter(self._by_type.values())
@@ -66,14 +71,10 @@ class Bins:
         """The bin of ``memory_type``, if it has one."""
         return self._by_type.get(memory_type) if memory_type < EFI_MAX_MEMORY_TYPE else None
 
-    def special(self) -> Iterator[Bin]:
-        """The bins whose free pages are reported as their type."""
-        return (entry for entry in self._by_type.values() if entry.is_special)
-
     def forbids_address(self, memory_type: int, start: int, end: int) -> bool:
         """Whether AllocateAddress of ``[start, end)`` would touch the bin of another special type."""
         return any(
-            start < entry.end and entry.start < end and entry.memory_type != memory_type for entry in self.special()
+            start < entry.end and entry.start < end and entry.memory_type != memory_type for entry in self.special
         )
 
 

@@ -46,15 +46,9 @@ class MemoryMapView(NamedTuple):
 
 def build_memory_map(memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
     """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
-    special = special_bins(bins)
     from_gcd, counted = gcd_pieces(gcd, profile)
-    counted += len(memory_map) + profile.bin_slack_descriptors * len(special)
-    return MemoryMapView(tuple(joined(ram_pieces(memory_map, special, profile) + from_gcd)), counted)
-
-
-def special_bins(bins: Bins) -> list[Bin]:
-    """The special bins, lowest first."""
-    return sorted(bins.special(), key=lambda area: area.start)
+    counted += len(memory_map) + profile.bin_slack_descriptors * len(bins.special)
+    return MemoryMapView(tuple(joined(ram_pieces(memory_map, bins.special, profile) + from_gcd)), counted)
 
 
 def ram_pieces(

@@ -11,11 +11,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.memory.descriptor_chunks import DescriptorChunks, DescriptorSequence
-from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces, special_bins
+from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces
 from tdvfsh.units import PAGE_SHIFT
 
 if TYPE_CHECKING:
-    from tdvfsh.dxe.memory.bins import Bin, Bins
+    from tdvfsh.dxe.memory.bins import Bins
     from tdvfsh.dxe.memory.gcd import MemorySpaceMap
     from tdvfsh.dxe.memory.get_memory_map import Piece
     from tdvfsh.dxe.memory.memory_map import MemoryMap
@@ -41,13 +41,11 @@ class MapReader:
         "_gcd_counted",
         "_gcd_version",
         "_ram",
-        "_special",
     )
 
     def __init__(self) -> None:
         self._changes: list[int] | None = None
         self._ram = DescriptorChunks([])
-        self._special: list[Bin] = []
         self._gcd: MemorySpaceMap | None = None
         self._gcd_version = -1
         self._gcd_counted = 0
@@ -55,18 +53,15 @@ class MapReader:
 
     def read(self, memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> MemoryMapView:
         """Everything GetMemoryMap would report now, and the number of descriptors its size check counts."""
+        counted = self.count(memory_map, bins, gcd, profile)
         changes = self._changes
         if changes is None or memory_map.changes is not changes:
-            self._special = special_bins(bins)
-            self._ram = DescriptorChunks(joined(ram_pieces(memory_map, self._special, profile)))
+            entries = memory_map.between(0, _NOWHERE)
+            self._ram = DescriptorChunks(joined(ram_pieces(entries, bins.special, profile)))
             self._changes = memory_map.changes = [_NOWHERE, 0]
         elif changes[1]:
-            self._renew(memory_map, profile, changes[0], changes[1])
+            self._renew(memory_map, bins, profile, changes[0], changes[1])
             changes[0], changes[1] = _NOWHERE, 0
-        if gcd is not self._gcd or gcd.version != self._gcd_version:
-            pieces, self._gcd_counted = gcd_pieces(gcd, profile)
-            self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, joined(pieces)
-        counted = len(memory_map) + profile.bin_slack_descriptors * len(self._special) + self._gcd_counted
         chunks, rest = self._ram.chunks, self._from_gcd
         tail = chunks[-1]
         if rest:
@@ -82,7 +77,14 @@ class MapReader:
         length = self._ram.length + len(tail) - len(chunks[-1])
         return MemoryMapView(DescriptorSequence((*chunks[:-1], tail), length), counted)
 
-    def _renew(self, memory_map: MemoryMap, profile: FirmwareProfile, low: int, high: int) -> None:
+    def count(self, memory_map: MemoryMap, bins: Bins, gcd: MemorySpaceMap, profile: FirmwareProfile) -> int:
+        """The number of descriptors that the size check counts now, without putting the map together."""
+        if gcd is not self._gcd or gcd.version != self._gcd_version:
+            pieces, self._gcd_counted = gcd_pieces(gcd, profile)
+            self._gcd, self._gcd_version, self._from_gcd = gcd, gcd.version, joined(pieces)
+        return len(memory_map) + profile.bin_slack_descriptors * len(bins.special) + self._gcd_counted
+
+    def _renew(self, memory_map: MemoryMap, bins: Bins, profile: FirmwareProfile, low: int, high: int) -> None:
         """Put ``[low, high)`` together anew.
 
         No descriptor of gMemoryMap crosses either end, but one that is reported may, where several were joined: what
@@ -90,7 +92,7 @@ class MapReader:
         """
         chunk, end_chunk, ram, starts = self._ram.around(low, high)
         first, last = bisect_left(starts, low), bisect_left(starts, high)
-        pieces = ram_pieces(memory_map.between(low, high), self._special, profile)
+        pieces = ram_pieces(memory_map.between(low, high), bins.special, profile)
         if first:
             memory_type, start, pages, attribute, _ = ram[first - 1]
             end = start + (pages << PAGE_SHIFT)

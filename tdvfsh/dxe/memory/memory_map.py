@@ -85,6 +85,15 @@ class MemoryMap:
         twin.descriptor_pages = self.descriptor_pages.copy()
         return twin
 
+    def assume(self, other: MemoryMap) -> None:
+        """Be in the state of ``other``, which stays as it is; a reader then takes this for a map it has not read."""
+        self._ranges = other._ranges.copy()
+        self._starts = other._starts.copy()
+        self._free = other._free.copy()
+        self.key = other.key
+        self.descriptor_pages = other.descriptor_pages.copy()
+        self.changes = None
+
     def __eq__(self, other: object) -> bool:
         """Whether another map is in the same state; its readers and callbacks do not count."""
         if not isinstance(other, MemoryMap):
@@ -189,13 +198,49 @@ class MemoryMap:
 
     def convert_free(self, start: int, pages: int, new_type: int) -> None:
         """:meth:`convert_pages` of an allocation for which :meth:`find_free_pages` has just found the place."""
-        starts = self._starts
-        which = bisect_right(starts.floors, start) - 1 if len(starts.chunks) > 1 else 0
-        index = bisect_right(starts.chunks[which], start) - 1
-        if index < 0:
-            which -= 1
-            index = len(starts.chunks[which]) - 1
-        self._convert_piece(which, index, start, start + (pages << PAGE_SHIFT), new_type)
+        chunks = self._starts.chunks
+        end = start + (pages << PAGE_SHIFT)
+        if len(chunks) > 1:
+            which = bisect_right(self._starts.floors, start) - 1
+            index = bisect_right(chunks[which], start) - 1
+            if index < 0:
+                which -= 1
+                index = len(chunks[which]) - 1
+            self._convert_piece(which, index, start, end, new_type)
+            return
+        starts = chunks[0]
+        index = bisect_right(starts, start)
+        below = starts[index - 1]
+        if self._ranges[below][0] == end and below != start and not self.descriptor_pages.emptying:
+            self._convert_top(index, start, end, new_type)
+        else:
+            self._convert_piece(0, index - 1, start, end, new_type)
+
+    def _convert_top(self, index: int, start: int, end: int, new_type: int) -> None:
+        """:meth:`_convert_piece` of the upper end of a free range, which is what an allocation nearly always takes.
+
+        ``index`` is that of the descriptor after the free one, in the only chunk.
+        """
+        ranges, starts = self._ranges, self._starts.chunks[0]
+        below = starts[index - 1]
+        _, memory_type, attribute = ranges[below]
+        self.key += 1
+        ranges[below] = (start, memory_type, attribute)
+        after = ranges.get(end)
+        new_end, given = end, 0
+        if after is not None and after[1] == new_type and after[2] == attribute:
+            del ranges[end]
+            new_end, given = after[0], 1
+            starts[index] = start
+        else:
+            starts.insert(index, start)
+            if len(starts) > self._starts.limit:
+                self._starts.split(0)
+        ranges[start] = (new_end, new_type, attribute)
+        if self.changes is not None:
+            self._note(below, new_end)
+        if self.descriptor_pages.spare is not None:
+            self.descriptor_pages.exchange(given, (start,), self.take_descriptor_page)
 
     def _convert_piece(self, which: int, index: int, start: int, end: int, new_type: int) -> None:
         """Set the type of ``[start, end)`` of the descriptor at ``index`` of a chunk, join neighbours, and settle.
@@ -291,16 +336,18 @@ class MemoryMap:
         limit = maximum + 1
         ranges, free = self._ranges, self._free
         chunks, largest = free.chunks, free.largest
-        if len(chunks) == 1 and alignment == PAGE_SIZE and minimum == 0:
+        if len(chunks) == 1 and alignment == PAGE_SIZE:
             starts = chunks[0]
-            if starts and starts[-1] >= maximum:
+            if minimum:
+                starts = starts[max(bisect_right(starts, minimum) - 1, 0) : bisect_left(starts, maximum)]
+            elif starts and starts[-1] >= maximum:
                 starts = starts[: bisect_left(starts, maximum)]
             for start in reversed(starts):
                 end, _, attribute = ranges[start]
                 if end - start < size:  # most of them, where firmware has left many holes
                     continue
                 top = (end if end < limit else limit) & ~_PAGE_MASK
-                if top - start >= size and top > start and not attribute & EFI_MEMORY_SP:
+                if top - start >= size and top - size >= minimum and top > start and not attribute & EFI_MEMORY_SP:
                     return top - size
             return 0
         which = bisect_left(free.floors, maximum) - 1

@@ -9,6 +9,7 @@ Source: edk2 MdeModulePkg/Core/Dxe/Mem/Pool.c; held by tests/dxe/memory/test_poo
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import cache
 from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.bins import MAX_ADDRESS
@@ -50,6 +51,18 @@ class _Pool:
         twin.header = self.header
         twin.used = self.used
         return twin
+
+
+@cache
+def _cuts(room: int, below: int) -> tuple[tuple[int, int], ...]:
+    """Offset and class of the blocks into which ``room`` bytes are cut, each smaller than class ``below``."""
+    cuts: list[tuple[int, int]] = []
+    offset = 0
+    for index in range(below - 1, -1, -1):
+        while room - offset >= BLOCK_SIZES[index]:
+            cuts.append((offset, index))
+            offset += BLOCK_SIZES[index]
+    return tuple(cuts)
 
 
 class PoolAllocator:
@@ -232,11 +245,9 @@ class PoolAllocator:
 
     def _carve(self, pool: _Pool, address: int, room: int, below: int) -> None:
         """Cut ``room`` bytes into blocks, largest class first, each smaller than class ``below``."""
-        for index in range(below - 1, -1, -1):
-            while room >= BLOCK_SIZES[index]:
-                self._give_block(pool, address, index)
-                address += BLOCK_SIZES[index]
-                room -= BLOCK_SIZES[index]
+        for offset, index in _cuts(room, below):
+            pool.free[index].append(address + offset)
+            self._free_class[address + offset] = index
 
     def _give_block(self, pool: _Pool, block: int, index: int) -> None:
         pool.free[index].append(block)

@@ -122,6 +122,11 @@ class MemoryProtection:
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether anything is set on single ranges."""
+        return len(self._set) > 0
+
     def ranges(self) -> Iterator[tuple[int, int, int]]:
         """What was set on single ranges: start, end and access attributes."""
         return self._set.spans()
@@ -139,7 +144,7 @@ class MemoryProtection:
 
     def freed(self, start: int, end: int) -> None:
         """Pages were freed: only their type counts again."""
-        if next(self._set.spans(start, end), None) is not None:
+        if self.has_ranges and next(self._set.spans(start, end), None) is not None:
             self._set.clear(start, end)
             self.version += 1
 

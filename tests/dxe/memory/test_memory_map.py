@@ -196,3 +196,27 @@ def test_a_map_that_begins_with_ranges_is_as_if_each_had_been_added(
     assert begun == added
     assert list(begun) == list(added)
     assert list(begun.free_ranges()) == list(added.free_ranges())
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.integers(1, 6), st.sampled_from((LOADER_DATA, BS_DATA)))),
+    st.integers(0, 6),
+)
+def test_what_was_found_free_is_allocated_as_any_range_is(steps: list[tuple[bool, int, int, int]], spare: int) -> None:
+    entries = [MapEntry(page(start), page(start + 7), CONVENTIONAL, WB) for start in range(1, 41, 8)]
+    found, checked = MemoryMap(entries), MemoryMap(entries)
+    for memory_map in (found, checked):
+        memory_map.descriptor_pages = DescriptorPages(spare, per_page=5)
+        memory_map.changes = [1 << 64, 0]
+    for frees, at, pages, new_type in steps:
+        start = page(at) if frees else found.find_free_pages((1 << 64) - 1, 0, pages)
+        if frees:
+            for memory_map in (found, checked):
+                memory_map.convert_pages(start, pages, CONVENTIONAL)
+        elif start:
+            found.convert_free(start, pages, new_type)
+            assert checked.convert_pages(start, pages, new_type) is SUCCESS
+        assert found == checked
+        assert list(found) == list(checked)
+        assert list(found.free_ranges()) == list(checked.free_ranges())
+        assert found.changes == checked.changes
