@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from tdvfsh.engine.runs.observer import RunObserver
     from tdvfsh.formats.compression import UnpackLimits
     from tdvfsh.formats.mapped import ByteSource, MappedFile, open_mapped
-    from tdvfsh.loaders.flow import BootFailure, BootFlow, FirmwarePlayer, Placement
+    from tdvfsh.loaders.firmware_player import FirmwarePlayer
+    from tdvfsh.loaders.flow import BootFailure, BootFlow, Placement
     from tdvfsh.script.status import ShellStatus
     from tdvfsh.shell.command.registry import command
     from tdvfsh.shell.command.types import (
@@ -107,10 +108,10 @@ _HOMES = {
         "MappedFile",
         "open_mapped",
     ),
+    "loaders.firmware_player": ("FirmwarePlayer",),
     "loaders.flow": (
         "BootFailure",
         "BootFlow",
-        "FirmwarePlayer",
         "Placement",
     ),
     "script.status": ("ShellStatus",),

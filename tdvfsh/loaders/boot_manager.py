@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, FirmwarePlayer, shortage
+from tdvfsh.loaders.firmware_player import FirmwarePlayer
+from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, shortage
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -12,12 +12,12 @@ from typing import Final
 from tdvfsh.accept.needs import Need
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.loaders.files import joined_size
+from tdvfsh.loaders.firmware_player import FirmwarePlayer
 from tdvfsh.loaders.flow import (
     FETCH_BLOBS,
     LOAD_IMAGE,
     START_IMAGE,
     BootFlow,
-    FirmwarePlayer,
     shortage,
     why_not_loaded,
 )

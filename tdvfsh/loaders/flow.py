@@ -10,8 +10,7 @@ from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.loaders.pool_requests import with_pool_pages
-from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
+from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -34,8 +33,6 @@ DEFAULT_KASLR_SEED: Final = 0x6A09E667
 _MAXIMUM_ATTEMPTS: Final = 64
 _HARDLY_LESS: Final = 16 * PAGE_SIZE
 _MEMORY_TYPES: Final = {int(kind): kind for kind in EfiMemoryType}
-_PLAIN_TYPES: Final = frozenset(kind for kind in EfiMemoryType if kind < EfiMemoryType.EfiConventionalMemory)
-"""Types that no generation of firmware refuses to allocate."""
 
 
 @dataclass(slots=True)
@@ -271,60 +268,3 @@ def shortage(
         needed = f"{human_size(asked + overhead - rest)} and {rest} bytes" if rest else needed
         there += f", {more} page{'s' if more > 1 else ''} less"
     return f"it needs {needed} in one piece, the largest free piece in its reach is {there}, {tail}"
-
-
-class FirmwarePlayer:
-    """Replay of what firmware allocates by itself between the steps of a boot, as recorded.
-
-    Args:
-        services: The firmware.
-        calls: What was recorded.
-        initrd_size: Bytes of the initrd that QEMU hands over, or 0.
-        cmdline_size: Bytes of its command line with the NUL, or 0.
-    """
-
-    def __init__(
-        self, services: BootServices, calls: Sequence[FirmwareCall], initrd_size: int = 0, cmdline_size: int = 0
-    ) -> None:
-        self._services = services
-        known = calls if isinstance(calls, FirmwareCalls) else FirmwareCalls(calls)
-        self._calls = with_pool_pages(known, initrd_size, cmdline_size)
-        self._next = 0
-        self._pages: dict[int, int] = {}
-
-    def run_to(self, mark: str) -> None:
-        """Make all calls up to the step ``mark``, which the caller then does itself; a mark in the past is skipped."""
-        if self._calls.marks.get(mark, -1) >= self._next:
-            self._run(mark)
-
-    def run_to_end(self) -> None:
-        """Make all calls that are left."""
-        self._run(None)
-
-    def _run(self, mark: str | None) -> None:
-        services, calls, pages_of = self._services, self._calls, self._pages
-        unobserved = services.allocates_unobserved
-        with services.trace.on_behalf_of("firmware"):
-            for number in range(self._next, len(calls)):
-                do, memory_type, pages, maximum, frees, offset, address, *_ = calls[number]
-                if do is not None:
-                    if do == mark:
-                        self._next = number + 1
-                        return
-                elif memory_type is not None:
-                    if unobserved and maximum is None and memory_type in _PLAIN_TYPES and pages:
-                        start = services.take_pages(memory_type, pages)
-                    else:
-                        start = self._allocate(memory_type, pages, maximum)
-                    if start:
-                        pages_of[number] = start
-                elif frees is not None and frees in pages_of:
-                    services.free_pages(pages_of[frees] + (offset << PAGE_SHIFT), pages)
-                elif address is not None:
-                    services.free_pages(address, pages)
-        self._next = len(calls)
-
-    def _allocate(self, memory_type: EfiMemoryType, pages: int, maximum: int | None) -> int:
-        kind = EfiAllocateType.AllocateAnyPages if maximum is None else EfiAllocateType.AllocateMaxAddress
-        status, start = self._services.allocate_pages(kind, memory_type, pages, maximum or 0)
-        return start if status is SUCCESS else 0

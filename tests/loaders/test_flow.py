@@ -8,7 +8,8 @@ from tdvfsh.accept.needs import Need
 from tdvfsh.accept.on_demand import NoAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.loaders.files import BootFiles, KernelFile
-from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, FirmwarePlayer, largest_free, shortage
+from tdvfsh.loaders.firmware_player import FirmwarePlayer
+from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, largest_free, shortage
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.firmware_calls import FirmwareCall

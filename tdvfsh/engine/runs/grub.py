@@ -17,7 +17,7 @@ from tdvfsh.formats.boot_loader import GRUB as LOADER_KIND
 from tdvfsh.formats.boot_loader import read_boot_loader
 from tdvfsh.formats.mapped import Buffer
 from tdvfsh.loaders.files import BootFiles
-from tdvfsh.loaders.flow import FirmwarePlayer
+from tdvfsh.loaders.firmware_player import FirmwarePlayer
 from tdvfsh.uefi.device_path import FilePath
 from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_READY_TO_BOOT
