@@ -7,9 +7,9 @@ RecursionError. What is read here is bounded before any object is made.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
 
 from tdvfsh.errors import FormatError
+from tdvfsh.lazy_typing import Any, Final
 
 MAXIMUM_VALUES: Final = 1_000_000
 """Values of one document: about 100 MB of objects."""

@@ -6,7 +6,8 @@ macOS lacks ``sched_getaffinity``, Windows ``fcntl``, ``pread`` and most flags o
 from __future__ import annotations
 
 import os
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 try:
     import fcntl

@@ -9,9 +9,9 @@ option 1, was never merged. EDKII_MEMORY_ACCEPT_PROTOCOL is there, and no loader
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from tdvfsh.accept.boot_time import BELOW_4G, EAGER
+from tdvfsh.lazy_typing import Final
 
 _NONE: Final = "none"
 _LOADER_OPTIONS: Final = ("loader", "loader-literal")

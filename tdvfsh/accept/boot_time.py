@@ -7,10 +7,10 @@ Source: the RFC-era PCD PcdTdxAcceptPartialMemorySize and its pre-accept for dir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.hob import TdHobEntry
 from tdvfsh.td.sec import EVERYTHING, SEC_RULES, SecRules
 from tdvfsh.units import GIB, PAGE_SIZE, align_up, format_size, parse_size

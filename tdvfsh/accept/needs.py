@@ -7,11 +7,11 @@ where to accept, below which limit and how much.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.dxe.accept_memory import take_into_map
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EfiAllocateType, EfiGcdMemoryType, EfiMemoryType
 from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE, align_up
 

@@ -10,13 +10,13 @@ MdeModulePkg/Core/Dxe/Mem/Page.c AcceptMemoryResource).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
 
 from tdvfsh.accept.needs import ACCEPT_CHUNK, Need, plan_accepts, unaccepted_ranges
 from tdvfsh.dxe.accept_memory import accept_protocol, take_into_map
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.memory_services import MemoryServices
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.uefi.memory import EfiAllocateType, EfiGcdMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up

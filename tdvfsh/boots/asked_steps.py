@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from tdvfsh.boots.modelled_boot import BootResult
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall

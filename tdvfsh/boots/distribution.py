@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.pe.authenticode import certificate_table
+from tdvfsh.lazy_typing import Final
 from tdvfsh.options.td import AUTOMATIC
 
 _WITH_KEYS: Final = {"inteltdx": "Debian's OVMF.inteltdx.ms.fd"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import unaccepted_ranges
 from tdvfsh.boots.asked_steps import AskedStep, asked_steps
 from tdvfsh.boots.compare import helping_options
@@ -11,6 +9,7 @@ from tdvfsh.boots.ladder import least_accept
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.why_option import why_option
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import EfiStatus
 
 _ORDER: Final = ("none", "allocator", "loader-literal", "loader", "service")

@@ -6,12 +6,12 @@ A stage counts as reached once what it puts into memory has been put there, what
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.accept.boot_time import EAGER, BootAccept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import MIB, PAGE_SIZE, align_up, format_size

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.boot_loader import GRUB, SYSTEMD_BOOT, BootLoaderFile
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.loaders.direct import run_direct, run_direct_legacy
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.uefi.status import EfiStatus

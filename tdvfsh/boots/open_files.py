@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.compression import UnpackLimits
@@ -14,6 +13,7 @@ from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.pe.uki import parse_uki
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 
 if TYPE_CHECKING:

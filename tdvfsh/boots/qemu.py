@@ -9,9 +9,8 @@ QEMU 7.2.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.units import human_size

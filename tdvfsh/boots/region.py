@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from tdvfsh.accept.boot_time import BootAccept
 from tdvfsh.boots.modelled_boot import boot
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles, InitrdFile
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.units import PAGE_SIZE, format_size

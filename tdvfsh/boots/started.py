@@ -7,10 +7,10 @@ kernel will want to be. So boots that differ in these alone share a machine.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Final
 
 from tdvfsh.accept.on_demand import on_demand_named
 from tdvfsh.boots.modelled_boot import BootResult, boot_on, fw_cfg_bytes
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine, stage_of
 from tdvfsh.machine.options import TdOptions

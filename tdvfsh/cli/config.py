@@ -6,11 +6,11 @@ and everything below :mod:`tdvfsh.machine` do not know that there is one."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tdvfsh.cli.arguments import config_path
 from tdvfsh.documents import read_toml
 from tdvfsh.errors import FormatError, UsageError, host_error
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from tdvfsh.options.option import Option

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, TypeVar
 from tdvfsh.ui.output import escape_controls
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.progress import Tell, unpack_progress
 from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.images.named import INITRD, KERNEL
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.images.catalogue import CatalogueEntry

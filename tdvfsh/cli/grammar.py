@@ -8,13 +8,13 @@ import sys
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NoReturn
 
 from tdvfsh import __version__
 from tdvfsh.cli.arguments import FILE_SYSTEMS
 from tdvfsh.cli.config import NO_CONFIG
 from tdvfsh.cli.subcommands import SUBCOMMANDS, TASKS, Subcommand
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Any, Final, NoReturn
 from tdvfsh.options.kinds import Switch
 from tdvfsh.options.option import Option
 from tdvfsh.options.td import OPTIONS

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Final, NoReturn, TextIO
 
 from tdvfsh.cli.arguments import Arguments, config_path, parse_arguments
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import Final, NoReturn, TextIO
 from tdvfsh.report.width import for_screen
 from tdvfsh.ui.colour import choose_colour
 from tdvfsh.ui.terminal import columns_of

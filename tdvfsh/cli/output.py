@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Protocol
 
+from tdvfsh.lazy_typing import Protocol
 from tdvfsh.ui.colour import coloured, is_coloured
 from tdvfsh.ui.fit import fit
 from tdvfsh.ui.output import escape_controls

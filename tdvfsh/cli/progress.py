@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.engine.board.limit import RunLimit

@@ -7,11 +7,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
 
 from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.standard_input import standard_input_text
 from tdvfsh.engine.console.serial_input import SerialInput, TypedAtTerminal, TypedLines
+from tdvfsh.lazy_typing import Final, TextIO
 from tdvfsh.report.table import printable
 
 _ESCAPE: Final = "\x1b"

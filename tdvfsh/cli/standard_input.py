@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _MAXIMUM_INPUT: Final = 16 << 20
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
 
 from tdvfsh.cli.declarations.boots import (
     declare_advise,
@@ -38,6 +37,7 @@ from tdvfsh.cli.declarations.firmware import (
     declare_measure,
 )
 from tdvfsh.cli.declarations.images import declare_images
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.options.td import OPTIONS
 
 _AXES_SHOWN: Final = ("memory", "accept", "on_demand", "loader")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging
@@ -15,6 +14,7 @@ from tdvfsh.engine.virtio.network.user_network import UserNetwork
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 
 _WRITABLE: Final = ",rw"
 

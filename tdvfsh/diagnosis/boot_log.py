@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.diagnosis.facts import NOT_RAM, Facts, Version, ram_facts, version_of
 from tdvfsh.errors import FormatError
@@ -13,6 +12,7 @@ from tdvfsh.formats.maps.log_text import read_text
 from tdvfsh.formats.maps.memory_maps import MapReading, read_memory_map
 from tdvfsh.formats.maps.rows import clean_lines
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 _KERNEL: Final = re.compile(r"Linux version (\S+)")
 _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
 
 from tdvfsh.diagnosis.facts import Facts
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import GIB, MIB, PAGE_SIZE, align_up
 
 Condition = Callable[[Facts], "bool | None"]

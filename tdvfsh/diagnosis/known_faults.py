@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Final
 
 from tdvfsh.diagnosis.conditions import CONDITIONS
 from tdvfsh.diagnosis.facts import Facts, Version, before, version_of
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 _FILE: Final = os.path.join(os.path.dirname(__file__), "known_faults.toml")
 

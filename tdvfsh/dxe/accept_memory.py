@@ -6,9 +6,8 @@ the RFC does not specify it, so its statuses are this project's. :func:`take_int
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.dxe.protocols import MemoryAccept
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import EDKII_MEMORY_ACCEPT_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EFI_MEMORY_CPU_CRYPTO, EFI_MEMORY_RUNTIME, EfiGcdMemoryType, EfiMemoryType

@@ -9,7 +9,6 @@ Source: UEFI 2.10 chapter 7; edk2 MdeModulePkg/Core/Dxe/DxeMain/DxeMain.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.driver_support import DriverSupport
@@ -17,6 +16,7 @@ from tdvfsh.dxe.events import Notify
 from tdvfsh.dxe.handles import HandleResult, LocateResult
 from tdvfsh.dxe.images import ImageResult, ImageServices, StartResult
 from tdvfsh.dxe.memory_services import MemoryServices
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import (

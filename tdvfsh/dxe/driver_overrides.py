@@ -6,7 +6,8 @@ Source: UEFI 2.10 11.3 to 11.5; edk2 MdeModulePkg/Core/Dxe/Hand/DriverSupport.c.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+
+from tdvfsh.lazy_typing import Protocol
 
 
 class DriverOverrides(Protocol):

@@ -10,10 +10,10 @@ Source: UEFI 2.10 7.3.12, 7.3.13 and 11.1; edk2 MdeModulePkg/Core/Dxe/Hand/Drive
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
 
 from tdvfsh.dxe.driver_overrides import DriverOverrides, NoDriverOverrides
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER
+from tdvfsh.lazy_typing import TYPE_CHECKING, Protocol
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

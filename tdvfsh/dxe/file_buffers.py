@@ -7,9 +7,9 @@ MdeModulePkg/Core/Dxe/Image/Image.c (CoreLoadImageCommon).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.protocols import FileContents, FileLoader, LoadFile2, SimpleFileSystem
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import (

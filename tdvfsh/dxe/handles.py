@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.open_protocols import OpenProtocols
 from tdvfsh.dxe.protocol_notify import ProtocolNotifies
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -8,7 +8,6 @@ the recordings (groups G9 and G9b).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.dxe.file_buffers import FileBuffers
 from tdvfsh.dxe.loaded_image import LoadedImage
@@ -27,6 +26,7 @@ from tdvfsh.formats.pe.parse import (
 from tdvfsh.formats.pe.prepared import PreparedPe
 from tdvfsh.formats.pe.protection import ImageRefusal
 from tdvfsh.formats.pe.relocate import Fixup
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.trace.records import PlacementMade
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (

@@ -6,9 +6,8 @@ EfiClearMemoryAttributes) at c5aa7e7d, there since edk2-stable202502.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from tdvfsh.dxe.memory_services import MemoryServices
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EFI_MEMORY_ACCESS_MASK
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE

@@ -6,7 +6,6 @@ Source: UEFI 2.10 section 7.2; edk2 MdeModulePkg/Core/Dxe/Mem.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
 
 from tdvfsh.dxe.accept_memory import accept_memory
 from tdvfsh.dxe.core import DxeCore
@@ -18,6 +17,7 @@ from tdvfsh.dxe.memory.pages import PagesResult
 from tdvfsh.dxe.memory.pool import PoolResult
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.dxe.service_faults import ServiceFaults
+from tdvfsh.lazy_typing import Final, NamedTuple, Protocol
 from tdvfsh.td.contents import Contents
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.journal import Trace

@@ -5,9 +5,8 @@ Source: UEFI 2.10 7.5 and 8.5; edk2 MdeModulePkg/Universal/MonotonicCounterRunti
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 
 _HALF: Final = 32
 _TOGGLES: Final = 1 << 31

@@ -5,8 +5,7 @@ Source: UEFI 2.10 7.3.9 to 7.3.11; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import Guid
 
 EFI_OPEN_PROTOCOL_BY_HANDLE_PROTOCOL: Final = 0x01

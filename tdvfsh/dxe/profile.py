@@ -6,10 +6,9 @@ edk2-stable202211, and at its 2026 head; what recordings of real firmware show i
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.sec import SEC_RULES, SecRules
 from tdvfsh.uefi.status import EfiStatus
 

@@ -5,8 +5,7 @@ Source: UEFI 2.10 13.1, 13.2, 13.4; edk2 MdePkg/Include/Protocol/MemoryAccept.h.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
-
+from tdvfsh.lazy_typing import NamedTuple, Protocol, runtime_checkable
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.status import EfiStatus
 

@@ -10,9 +10,9 @@ PcdMinimalValidYear and PcdMaximalValidYear.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
 
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.efi_time import (
     EFI_TIME_ADJUST_DAYLIGHT,
     EFI_TIME_IN_DAYLIGHT,

@@ -9,8 +9,8 @@ Source: UEFI 2.10 8.2; edk2 MdeModulePkg/Universal/Variable/RuntimeDxe/Variable.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import align_up

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.engine.violation import Violation

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
@@ -17,6 +16,7 @@ from tdvfsh.formats.pe.image import PeImage, PeRejection, PeSection
 from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 GRUB: Final = "GRUB"
 SYSTEMD_BOOT: Final = "systemd-boot"

@@ -7,11 +7,11 @@ include/linux/bootconfig.h.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 BOOTCONFIG_MAGIC: Final = b"#BOOTCONFIG\n"
 BOOTCONFIG_TRAILER: Final = struct.Struct("<II12s")

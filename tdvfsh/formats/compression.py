@@ -10,11 +10,11 @@ RFC 8878 (Zstandard frames); lzop 1.04 lzop.c (container); lz4 doc/lz4_Frame_for
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Final, Protocol
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import CHUNK_SIZE, ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.units import GIB, MIB, human_size
 
 Unpacking = Generator[tuple[int, bytes], None, int]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from binascii import unhexlify
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import align_up
 
 CPIO_NEWC_MAGIC: Final = b"070701"

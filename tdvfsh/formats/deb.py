@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Final, cast
 
 from tdvfsh.errors import FormatError, HostError, MissingError, host_error
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import IO, Final, cast
 from tdvfsh.units import GIB, KIB, MIB, human_size
 
 AR_MAGIC: Final = b"!<arch>\n"

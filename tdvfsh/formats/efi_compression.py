@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct("<II")
 _LITERALS: Final = 256

@@ -6,7 +6,8 @@ Source: System V ABI, "Program Header"; Linux arch/x86/boot/compressed/misc.c pa
 from __future__ import annotations
 
 import struct
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 ELF_MAGIC: Final = b"\x7fELF"
 ELF64_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")

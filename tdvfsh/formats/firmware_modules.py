@@ -10,8 +10,8 @@ import lzma
 import struct
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import MIB, align_up
 

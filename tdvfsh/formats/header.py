@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from types import SimpleNamespace
-from typing import Any, Final
+
+from tdvfsh.lazy_typing import Any, Final
 
 U8: Final = "B"
 U16: Final = "H"

@@ -6,7 +6,6 @@ Source: Linux init/initramfs.c unpack_to_rootfs(); Documentation/driver-api/earl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.bootconfig import BootConfig, find_bootconfig
@@ -14,6 +13,7 @@ from tdvfsh.formats.compression import UnpackLimits, codec_at, measure
 from tdvfsh.formats.cpio import CPIO_ALIGNMENT, CPIO_ODC_MAGIC, cpio_end, is_cpio
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 Progress = Callable[[int, int], None]
 """Progress callback: bytes of the file done, bytes of the file."""

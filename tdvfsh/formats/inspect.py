@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.bootconfig import BOOTCONFIG_MAGIC
@@ -24,6 +23,7 @@ from tdvfsh.formats.tcg.event_log import SHA384, is_event_log, parse_event_log
 from tdvfsh.formats.tcg.event_words import event_words
 from tdvfsh.formats.tcg.registers import after_extensions, extensions_of
 from tdvfsh.formats.tdvf import find_tdvf, parse_tdvf
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import SUCCESS
 
 _PE_BEGINNINGS: Final = (b"MZ", b"VZ", b"PE\0\0")

@@ -7,7 +7,6 @@ arch/x86/boot/compressed/{vmlinux.lds.S,misc.c}.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at, unpack_head
@@ -26,6 +25,7 @@ from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.parse import PeImage, PeRejection, parse_pe
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
 from tdvfsh.units import MIB, align_up
 

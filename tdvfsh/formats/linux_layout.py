@@ -5,9 +5,8 @@ Source: Linux Documentation/arch/x86/boot.rst; arch/x86/include/uapi/asm/bootpar
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.formats.header import U8, U16, U32, U64, Header
+from tdvfsh.lazy_typing import Final
 
 SETUP_HEADER_OFFSET: Final = 0x1F1
 HEADER_MAGIC_OFFSET: Final = 0x202

@@ -21,10 +21,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh import host
 from tdvfsh.errors import FormatError, HostError, host_error
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.units import human_size
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import PeImage
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _SECTION_COLUMNS: Final = 6
 _LEVEL_COLUMNS: Final = 2

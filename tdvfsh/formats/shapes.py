@@ -7,9 +7,9 @@ A shape is a function of a value and the field's name that raises
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
 
 from tdvfsh.formats.typed_json import MOST, FieldError, wrong
+from tdvfsh.lazy_typing import Final
 
 Shape = Callable[[object, str], None]
 

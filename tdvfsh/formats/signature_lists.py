@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import Guid
 
 EFI_CERT_SHA1_GUID: Final = Guid("826ca512-cf10-4ac9-b187-be01496631bd")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum, IntFlag
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.header import U32, U64, Header, octets
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import PAGE_SIZE
 

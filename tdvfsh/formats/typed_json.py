@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 MOST: Final = 1 << 64
 _SHOWN: Final = 24

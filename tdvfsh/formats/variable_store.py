@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.mapped import Buffer, ByteSource
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import align_up
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.history.accept_events import accept_events
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 from tdvfsh.trace.records import (
     AcceptMemoryCall,
     AllocatePagesCall,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.history.accept_events import AcceptEvent, accept_events
 from tdvfsh.history.boot_story import PlacedThing, StoryStep, placed_things, story_steps
 from tdvfsh.history.map_changes import MapChange, map_changes
 from tdvfsh.history.painted_map import PaintedMap
+from tdvfsh.lazy_typing import Final
 from tdvfsh.trace.file import TraceFile
 from tdvfsh.uefi.memory import EfiMemoryType
 

@@ -8,12 +8,12 @@ Source: the pool's pages follow edk2 MdeModulePkg/Core/Dxe/Mem/Pool.c, as :mod:`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_HEAD_SIZE, POOL_OVERHEAD
 from tdvfsh.history.accept_events import enters_map
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.trace.records import (
     NO_PARENT,
     AllocatePagesCall,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor, memory_type_name
 
 HOLE: Final = -1

@@ -15,13 +15,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import HostError
 from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.sources import Archive, debian_archives
 from tdvfsh.images.versions import version_key
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, bytes done, bytes total); the total is 0 where it is not known."""

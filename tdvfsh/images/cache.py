@@ -20,7 +20,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from tdvfsh import host
 from tdvfsh.errors import HostError
@@ -28,6 +27,7 @@ from tdvfsh.images.files import host_errors, sha256_of
 from tdvfsh.images.folders import cache_dir as cache_dir
 from tdvfsh.images.folders import work_dir as work_dir
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.whole_file import write_whole
 
 MANIFEST: Final = "manifest.json"

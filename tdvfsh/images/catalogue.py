@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 KINDS: Final = ("kernel", "initrd", "efi", "firmware", "module", "tool")
 """What a file can be; a role is a kind, or a kind with a suffix such as ``firmware-vars-4m``."""

@@ -15,10 +15,10 @@ include/uapi/linux/reboot.h (magic numbers and commands), Intel SDM volume 2 (en
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, ELF_MAGIC, PT_LOAD
+from tdvfsh.lazy_typing import Final
 
 LOAD_ADDRESS: Final = 0x400000
 MAX_MESSAGE_SIZE: Final = 0x10000

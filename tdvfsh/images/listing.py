@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import TdvfshError
 from tdvfsh.images import cache
@@ -14,6 +13,7 @@ from tdvfsh.images.catalogue import catalogue
 from tdvfsh.images.fetch import FetchedImage, fetch, fetched, is_complete
 from tdvfsh.images.versions import version_key
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 DEMO_IMAGE: Final = "installer-13"
 BOOT: Final = Path("/boot")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from tdvfsh.images.catalogue import CatalogueEntry
 from tdvfsh.images.make_init import make_init
 from tdvfsh.images.uki_of_stub import make_uki_of_stub
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 MADE_BY: Final = "tdvfsh"
 RECIPE_VERSION: Final = "recipe 1"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.images.init_program import file_systems, init_program
 from tdvfsh.images.newc import NewcMember, newc_archive
 from tdvfsh.images.sparse_file import write_sparse
+from tdvfsh.lazy_typing import Final
 
 _CONSOLE_DEVICE: Final = (5, 1)
 

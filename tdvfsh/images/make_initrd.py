@@ -12,13 +12,13 @@ from __future__ import annotations
 import bz2
 import lzma
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.cpio import CPIO_ALIGNMENT
 from tdvfsh.images.newc import member_head, trailer_head
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.images.stored import STORED_FORMATS, Pieces, lay_out, plan_stored
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import align_down, align_up
 
 COMPRESSIONS: Final = (*STORED_FORMATS, "bzip2", "lzma")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats import linux_layout as boot
@@ -21,6 +20,7 @@ from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.pe_headers import DIRECTORIES, FILE_ALIGNMENT, PE_OFFSET, MadeSection, pe_headers
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.images.stored import ZSTD_BLOCK_SIZE, zstd_block_header, zstd_frame_header
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import LINUX_EFI_UNACCEPTED_MEM_TABLE_GUID
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import MIB, PAGE_SIZE, align_down, align_up, format_size

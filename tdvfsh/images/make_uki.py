@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.pe_headers import FILE_ALIGNMENT, PE_OFFSET, MadeSection, pe_headers
 from tdvfsh.images.sparse_file import write_sparse
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE, align_up
 
 IMAGE_BASE: Final = 0x14DF90000

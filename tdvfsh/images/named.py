@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.errors import HostError, MissingError, TdvfshError, UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from tdvfsh.images.catalogue import CatalogueEntry, Member

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.cpio import CPIO_ALIGNMENT, CPIO_HEADER_SIZE, CPIO_NEWC_MAGIC, CPIO_TRAILER
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import align_up
 
 REGULAR: Final = stat.S_IFREG | 0o644

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.pe import layout as pe
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE
 
 PE_OFFSET: Final = 0x40

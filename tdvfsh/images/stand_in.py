@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.images.listing import ImagePair
 from tdvfsh.images.make import make_initrd, make_kernel
+from tdvfsh.lazy_typing import Final
 
 KERNEL_SIZE: Final = 12_142_528
 KERNEL_INIT_SIZE: Final = 0x37EF000

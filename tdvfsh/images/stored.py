@@ -12,11 +12,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.compression import LZ4_LEGACY_BLOCK_SIZE, LZ4_LEGACY_MAGIC, LZO_BLOCK_SIZE, LZOP_MAGIC
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 ZSTD_BLOCK_SIZE: Final = 128 * 1024
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"

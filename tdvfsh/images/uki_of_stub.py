@@ -6,12 +6,12 @@ Source: UAPI group specification "Unified Kernel Image"; the layout is the one o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.sparse_file import write_sparse
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import align_up
 
 _DATA: Final = 0x40000040

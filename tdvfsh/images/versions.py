@@ -6,7 +6,8 @@ Source: Debian Policy 5.6.12; deb-version(7).
 from __future__ import annotations
 
 import re
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _PART: Final = re.compile(r"(\D*)(\d*)")
 _END: Final = 1

@@ -14,9 +14,9 @@ memblock=debug.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.linux.os_memory import Ranges, joined, size_of
 from tdvfsh.units import GIB, KIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, align_down, align_up
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, Protocol
 from tdvfsh.linux.os_counts import early_count, is_cloud, memory_devices
 from tdvfsh.linux.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations, section_roots_size
 from tdvfsh.linux.os_memory import (

@@ -7,10 +7,9 @@ Debian's OVMF.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import Need
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import joined_size
 from tdvfsh.loaders.firmware_player import FirmwarePlayer
 from tdvfsh.loaders.flow import (

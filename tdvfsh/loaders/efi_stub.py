@@ -6,9 +6,8 @@ sizes as recorded from Debian's 6.1.176 and 6.12.107 (tests/loaders/test_recorde
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import Need
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, BootFlow
 from tdvfsh.loaders.stub_calls import StubCalls

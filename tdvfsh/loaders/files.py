@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel, StubGeneration
 from tdvfsh.formats.pe.findings import Overwrite, overwritten_code
@@ -12,6 +11,7 @@ from tdvfsh.formats.pe.parse import PeImage
 from tdvfsh.formats.pe.prepared import PreparedPe
 from tdvfsh.formats.pe.uki import Uki
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE, align_up, human_size
 
 INITRD_PADDING: Final = 4

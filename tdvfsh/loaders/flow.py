@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.accept.on_demand import OnDemandAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, Protocol
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.trace.records import PlacementMade

@@ -9,12 +9,12 @@ sizes as recorded from Debian 13's signed GRUB 2.12 (tests/recordings/trace/grub
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeRejection
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage, why_not_loaded
 from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_legacy import GrubLegacyLinux

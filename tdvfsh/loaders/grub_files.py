@@ -9,8 +9,7 @@ Source: GRUB 2.12 grub-core/kern/verifiers.c (grub_verifiers_open), grub-core/co
 
 from __future__ import annotations
 
-from typing import Final
-
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import BootFlow, shortage
 from tdvfsh.loaders.grub_memory import HEAP_MINIMUM_ADDRESS, Grub
 from tdvfsh.uefi import service_names

@@ -8,9 +8,8 @@ Source: GRUB 2.06 grub-core/loader/i386/linux.c; order and sizes as recorded (te
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import Need
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage
 from tdvfsh.loaders.grub_files import OUT_OF_MEMORY, open_file
 from tdvfsh.loaders.grub_memory import Grub, GrubBuild

@@ -8,11 +8,11 @@ grub-core/commands/tpm.c and grub-core/commands/efi/tpm.c of 2.06, 2.12 and 2.14
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.flow import START_IMAGE, BootFlow, shortage
 from tdvfsh.uefi import service_names

@@ -5,10 +5,9 @@ Source: rhboot/grub2 fedora-44 grub-core/loader/i386/efi/linux.c.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.formats.linux import LinuxKernel
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.efi_stub import run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING
 from tdvfsh.loaders.flow import LOAD_INITRD, LOAD_KERNEL, START_IMAGE, BootFlow, shortage

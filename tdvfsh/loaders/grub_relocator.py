@@ -10,9 +10,9 @@ Source: GRUB 2.06 grub-core/lib/relocator.c, grub-core/lib/efi/relocator.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.dxe.memory_services import MemoryMapResult
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.loaders.grub_memory import HEAP_MINIMUM_ADDRESS, Grub
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

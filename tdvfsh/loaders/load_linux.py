@@ -8,10 +8,9 @@ Source: edk2 OvmfPkg/Library/LoadLinuxLib, OvmfPkg/Library/X86QemuLoadImageLib.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import Need
 from tdvfsh.formats.linux import LinuxKernel
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.efi_stub import run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, LOAD_IMAGE, LOAD_KERNEL, START_IMAGE, BootFlow, shortage
 from tdvfsh.loaders.publish import offered_initrd

@@ -22,9 +22,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from functools import lru_cache
-from typing import Final
 
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_OVERHEAD
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import PAGE_SIZE

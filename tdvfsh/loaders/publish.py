@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from tdvfsh.accept.needs import Need
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import Pieces, joined_size
 from tdvfsh.loaders.flow import LOAD_INITRD, BootFlow
 from tdvfsh.loaders.media import BlobFileSystem, InitrdLoadFile2

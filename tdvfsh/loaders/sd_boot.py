@@ -12,10 +12,10 @@ xmalloc_initrd_pages; systemd PR 40040 (empty initrds); the calls of Debian's 25
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from tdvfsh.accept.needs import Need
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.boot_manager import load_from_disk
 from tdvfsh.loaders.files import INITRD_PADDING
 from tdvfsh.loaders.flow import LOAD_IMAGE, LOAD_INITRD, START_IMAGE, BootFlow, shortage, why_not_loaded

@@ -9,13 +9,12 @@ Source: systemd src/boot/stub.c, linux.c, initrd.c (257); sizes as run, see the 
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.accept.needs import Need
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.findings import overwrites
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeRejection
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.files import INITRD_PADDING, KernelFile, Pieces, join, joined_size
 from tdvfsh.loaders.flow import LOAD_INITRD, LOAD_KERNEL, BootFlow, shortage

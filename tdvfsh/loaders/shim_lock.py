@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.secure_boot.databases import databases
 from tdvfsh.formats.pe.load import load_pe
 from tdvfsh.formats.pe.parse import PeRejection
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.loaders.flow import BootFlow, shortage
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.formats.linux import StubGeneration
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import BootFlow
 from tdvfsh.uefi.guids import Guid

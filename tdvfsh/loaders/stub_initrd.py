@@ -6,9 +6,9 @@ Source: Linux drivers/firmware/efi/libstub/efi-stub-helper.c (efi_load_initrd) a
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import Pieces, join, joined_size
 from tdvfsh.loaders.flow import LOAD_INITRD, shortage
 from tdvfsh.loaders.media import BlobFileSystem, InitrdLoadFile2

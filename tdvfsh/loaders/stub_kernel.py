@@ -7,11 +7,11 @@ the 6.1 long-term branch) decompress in the stub; 5.8 to 6.5 stay in place or mo
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.formats.linux import StubGeneration
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import LOAD_KERNEL, shortage
 from tdvfsh.loaders.stub_calls import StubCalls

@@ -6,9 +6,9 @@ Source: Linux drivers/firmware/efi/libstub/unaccepted_memory.c and bitmap.c (6.5
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import LARGE_PAGE_SIZE, align_down, align_up
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec
 
+from tdvfsh.lazy_typing import ParamSpec
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import OPTIONS
 

@@ -23,7 +23,6 @@ Files of version 1 have none of these but the number of the next event under ``e
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
 
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.events import EVT_NOTIFY_WAIT, Event, EventServices, GuestNotify
@@ -32,6 +31,7 @@ from tdvfsh.dxe.open_protocols import OpenProtocolInformation
 from tdvfsh.dxe.protocol_notify import ProtocolNotify
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import Variable, VariableStore
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.uefi.guids import Guid
 
 Json = dict[str, Any]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.memory.get_memory_map import build_memory_map
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.machine.snapshot import MachineSnapshot
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.memory import EfiGcdMemoryType, EfiMemoryType, memory_type_name

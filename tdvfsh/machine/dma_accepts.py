@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.dma import DmaRules, accept_again
 from tdvfsh.trace.records import DmaAccept
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_EXIT_BOOT_SERVICES

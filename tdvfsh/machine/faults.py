@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import EfiStatus

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.memory.bins import stack_bins
@@ -17,6 +16,7 @@ from tdvfsh.dxe.memory.memory_map import MapEntry
 from tdvfsh.dxe.memory.protection import POLICIES, MemoryProtection
 from tdvfsh.dxe.profile import FirmwareProfile
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.footprint import FirmwareModel, check_room
 from tdvfsh.uefi.memory import AddressSpan, EfiGcdMemoryType, EfiMemoryType, memory_type_name
 from tdvfsh.units import GIB, PAGE_SIZE, human_size

@@ -6,12 +6,11 @@ ovmf 2022.11, 2025.02 and 2026.08 and ovmf-inteltdx 2026.08.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.formats.firmware_volume import INTEL_TDX_SEC_GUID, security_core
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.tdvf import TdvfMetadata, TdvfSectionType, parse_tdvf
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import AddressSpan
 
 _IN_RAM: Final = (TdvfSectionType.TD_HOB, TdvfSectionType.TempMem)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import cache
 from itertools import pairwise
-from typing import Final
 
 from tdvfsh.dxe.memory.import_map import recognise, split_ram
 from tdvfsh.errors import FormatError, UsageError
@@ -13,6 +12,7 @@ from tdvfsh.formats.mapped import Buffer, ByteSource, open_mapped
 from tdvfsh.formats.maps.log_text import MAX_TEXT_SIZE
 from tdvfsh.formats.maps.memory_maps import MapReading, read_memory_map
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.hob import TdHobEntry, parse_td_hob_list
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.hob import HOB_HANDOFF, HOB_HEADER, HobType

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 from tdvfsh.documents import read_toml
 from tdvfsh.errors import FormatError, TdvfshError, UsageError, host_error
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import OPTIONS

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
 from tdvfsh.documents import read_json
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
@@ -18,6 +17,7 @@ from tdvfsh.dxe.nonvolatile_state import NonvolatileState, next_start
 from tdvfsh.dxe.time import RealTimeClock
 from tdvfsh.dxe.variables import EFI_VARIABLE_NON_VOLATILE, FIRMWARE_VARIABLES, Variable, VariableStore
 from tdvfsh.errors import FormatError, host_error
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.whole_file import write_whole

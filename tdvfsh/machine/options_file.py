@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import OPTIONS
 

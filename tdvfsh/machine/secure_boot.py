@@ -14,13 +14,13 @@ import base64
 import binascii
 import struct
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import KEY_VARIABLES, MOK_VARIABLES, enrolled
 from tdvfsh.errors import FormatError, HostError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.formats.signature_lists import EFI_CERT_X509_GUID, Signature, build_signature_lists, fills_its_lists
 from tdvfsh.formats.variable_store import stored_variables
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.options.td import AUTOMATIC, MICROSOFT_KEYS, NO_KEYS
 from tdvfsh.uefi.guids import Guid
 

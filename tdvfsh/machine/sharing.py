@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.td.accept import AcceptOutcome
 from tdvfsh.td.mapgpa import ConvertOutcome, set_memory_private, set_memory_shared
 from tdvfsh.trace.accepts import close_accept, open_accept

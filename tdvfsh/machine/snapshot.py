@@ -7,10 +7,9 @@ is shared with that, so a row of snapshots costs by what changed between them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.td.tdcall import PageAccept
 from tdvfsh.trace import TraceRecord
 

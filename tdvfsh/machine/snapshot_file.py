@@ -31,7 +31,6 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from typing import Any, Final
 
 from tdvfsh.dxe.core import DxeCore
 from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
@@ -42,6 +41,7 @@ from tdvfsh.dxe.memory.pool import PoolAllocator, _Pool
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.core_state_file import core_state_to_dict, read_core_state
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict

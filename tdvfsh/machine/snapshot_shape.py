@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.formats.shapes import (
     NUMBER,
     Shape,
@@ -19,6 +17,7 @@ from tdvfsh.formats.shapes import (
     text,
     whole,
 )
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.td_state_file import REQUIRED, TIMES
 from tdvfsh.uefi.memory import EfiGcdMemoryType
 from tdvfsh.units import PAGE_SIZE

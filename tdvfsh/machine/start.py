@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdvfsh.dxe.profile import UPSTREAM, FirmwareProfile, profile_named
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.td import AUTOMATIC, NO_KEYS
 from tdvfsh.td.added import added_spans, td_hob_section

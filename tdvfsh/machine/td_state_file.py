@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any, Final
 
 from tdvfsh.formats.shapes import NUMBER, fields, flag, one_of, ranges, row, whole
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.cost import Modelled
 from tdvfsh.td.sept import SeptEntry
 from tdvfsh.td.trust_domain import TrustDomain

@@ -8,11 +8,11 @@ header).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.formats.tcg.event_log import TcgEvent
 from tdvfsh.formats.tcg.event_types import TcgEventType as Type
 from tdvfsh.formats.tcg.event_words import event_words
+from tdvfsh.lazy_typing import Final
 
 TD_HOB: Final = "the TD HOB: RAM size, and where the VMM's RAM and its hole below 4 GiB lie"
 ACPI_TABLES: Final = "the VMM's ACPI tables: its version, vCPUs, RAM size and devices (--acpi takes a real VMM's)"

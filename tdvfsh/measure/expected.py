@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any, Final
 
 from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, host_error
@@ -16,6 +15,7 @@ from tdvfsh.formats.shapes import items, maybe, row, text
 from tdvfsh.formats.tcg.registers import DIGEST_SIZE
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Any, Final
 
 _LARGEST: Final = 16 << 20
 _REGISTERS: Final = ("RTMR0", "RTMR1", "RTMR2", "RTMR3")

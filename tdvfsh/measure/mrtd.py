@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.tdvf import TdvfAttribute, TdvfMetadata, TdvfSection, TdvfSectionType
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE, human_size
 
 _BLOCK: Final = 128

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.errors import FormatError, MissingError, host_error
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
 from tdvfsh.measure.quote import QuoteSigner
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
 from tdvfsh.options.option import Option, Plain, shown
 from tdvfsh.units import format_size, parse_size
 

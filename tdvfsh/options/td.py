@@ -7,10 +7,9 @@ that help needs no module that knows what implements them; a test holds that eac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.options.kinds import Cost, File, HostPage, Keys, Number, OnOff, Policy, Size, Switch, Word, Words
 from tdvfsh.options.option import Option
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.options.td import OPTIONS
 
 NO_KASLR: Final = "nokaslr"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.engine.tdx.page_accepts import Acceptor
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 from tdvfsh.report.table import RIGHT, table_lines
 from tdvfsh.units import human_size
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import PLACEHOLDER
 from tdvfsh.report.table import table_lines

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.report.boots.boot_text import account_lines, labelled, outcome_lines, placement_lines, td_sentence
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import human_size

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.machine.difference import GCD, MEMORY_MAP, SEPT, SHARED
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.span import span

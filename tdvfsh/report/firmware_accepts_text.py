@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, Final
 
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.table import RIGHT, table_lines
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.uefi.tdx import SeptLevel, completion_name

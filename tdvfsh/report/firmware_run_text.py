@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from tdvfsh.engine.board.virtio import virtio_refusals
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.outcome import FirmwareOutcome
 from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.engine.tdx.page_accepts import AcceptTally
 from tdvfsh.engine.violation import call_stack_lines
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.firmware_accepts_text import accepts_list
 from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.schema import document

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from tdvfsh.lazy_typing import Any
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.cost_text import cost_object
 from tdvfsh.report.schema import document

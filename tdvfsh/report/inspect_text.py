@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
-from typing import Any, Final
 
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.table import printable, table_lines
 from tdvfsh.uefi.tdx import TdvfSectionAttributes, TdvfSectionType
 from tdvfsh.units import human_size

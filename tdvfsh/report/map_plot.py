@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from tdvfsh.history.painted_map import HOLE, PaintedMap, type_label
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.table import table_lines
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import PAGE_SIZE, align_up, human_size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Final
 
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, PaintedMap, type_label
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.modelled_text import ModelledSeconds, range_text
 from tdvfsh.report.page.values import facts_line
 from tdvfsh.trace.file import TraceFile

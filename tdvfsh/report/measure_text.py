@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tdvfsh.engine.firmware.measure import TdMeasurement
 from tdvfsh.formats.tcg.event_log import TcgEvent, TcgEventLog
 from tdvfsh.formats.tcg.event_words import event_words
 from tdvfsh.formats.tcg.registers import RTMRS
+from tdvfsh.lazy_typing import Any
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.depends import ADD_ORDER, depends_on, register_dependencies
 from tdvfsh.measure.mrtd import BuildMeasurement

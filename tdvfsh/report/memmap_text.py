@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/MemMap.c; held by the r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import MIB, PAGE_SHIFT
 

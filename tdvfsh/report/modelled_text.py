@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.cost import Modelled
 from tdvfsh.units import human_seconds, seconds_unit, two_digits
 

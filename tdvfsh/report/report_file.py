@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.boots.compare_text import ComparedRow
 from tdvfsh.trace.file import TraceFile
 

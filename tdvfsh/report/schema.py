@@ -7,7 +7,8 @@ of meaning raises it. ``docs/schemas/NAME.schema.json`` describes each, and test
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+
+from tdvfsh.lazy_typing import Any, Final
 
 VERSIONS: Final = {
     "advise": 1,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 from tdvfsh.report.boots.boot_json import sec_object
 from tdvfsh.report.firmware_accepts_text import accept_runs_list
 from tdvfsh.report.schema import document

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.machine.options import UNLESS_OBJECTED
 from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.sfo import sfo_header, sfo_row

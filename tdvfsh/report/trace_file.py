@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from tdvfsh.boots.explanation import Cures
 from tdvfsh.boots.modelled_boot import BootResult, fw_cfg_bytes
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.boots.boot_json import boot_dict

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.trace.records import (
     AllocatePagesCall,
     AllocatePoolCall,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import printable, table_lines
 

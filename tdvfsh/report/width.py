@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 WIDEST: Final = 100
 _width: ContextVar[int] = ContextVar("width", default=WIDEST)

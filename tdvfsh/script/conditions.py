@@ -9,8 +9,8 @@ Source: edk2 ShellPkg/Library/UefiShellLevel1CommandsLib/If.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.numbers import is_number, parse_number, to_uintn
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
+from tdvfsh.lazy_typing import Protocol
 from tdvfsh.script.redirection import Target
 from tdvfsh.script.streams import TextSource
 from tdvfsh.uefi.status import EfiStatus

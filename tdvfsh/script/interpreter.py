@@ -9,8 +9,7 @@ Source: edk2 ShellPkg/Application/Shell/Shell.c (RunShellCommand to RunScriptFil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.expansion import (
     LONGEST_LINE,
     LineTooLong,

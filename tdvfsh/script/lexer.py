@@ -8,8 +8,7 @@ Source: edk2 ShellPkg/Application/Shell/ShellParametersProtocol.c (FindEndOfPara
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.script.text import find_first
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import NamedTuple
 
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.script.expansion import is_variable_name
 from tdvfsh.script.lexer import Token, find_pipe, lex
 from tdvfsh.script.program import label_of

@@ -6,8 +6,7 @@ ShellPkg/Include/Library/ShellCommandLib.h.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.text import find_first
 
 if TYPE_CHECKING:

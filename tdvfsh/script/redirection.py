@@ -7,8 +7,7 @@ Source: edk2 ShellPkg/Application/Shell/ShellParametersProtocol.c (UpdateStdInSt
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 
 

@@ -9,8 +9,8 @@ Source: edk2 ShellPkg/Library/UefiShellLevel1CommandsLib (If.c, For.c, Goto.c, S
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.blocks import find_else, find_label, find_tag
 from tdvfsh.script.conditions import Condition, ConditionError
 from tdvfsh.script.loops import Loop, LoopError, is_loop_variable, run_bounds, set_values

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.session.recorder import append_text, write_text
 from tdvfsh.session.tee import Listening
 

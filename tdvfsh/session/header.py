@@ -8,7 +8,6 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Final
 
 from tdvfsh import __version__
 from tdvfsh.commands.session.snapfile import moment_from_dict, moment_to_dict
@@ -16,6 +15,7 @@ from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, MissingError, UsageError
 from tdvfsh.images.folders import cache_path
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.session.transcript import Transcript
 from tdvfsh.shell.drives.hostfolder import HostFolder

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from tdvfsh.boots.modelled_boot import BootResult

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh import host
 from tdvfsh.errors import FormatError, HostError, host_error
 from tdvfsh.formats.mapped import require_file
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.session.header import describe, image_pair
 from tdvfsh.session.tee import Listening
 from tdvfsh.session.transcript import INPUT, RUN, Step, Transcript, step_text

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from difflib import unified_diff
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.session.header import ReplayLimits, shell_of
 from tdvfsh.session.recorder import Recorder, read_text, write_text
 from tdvfsh.session.transcript import INPUT, Step, parse_transcript

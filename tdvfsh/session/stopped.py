@@ -7,8 +7,7 @@ addresses and symbols, since an operating system's memory has no others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.shell.history import BYSTANDERS

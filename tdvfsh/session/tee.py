@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.script.host import TextSink

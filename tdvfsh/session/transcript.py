@@ -33,11 +33,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import parse_decimal
 
 MAGIC: Final = "# tdvfsh transcript "

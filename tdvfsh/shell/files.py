@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Application/Shell/ShellProtocol.c, ShellPkg/Library/UefiSh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.shell.drives.drives import DriveTable, Mapping
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.paths import clean, has_wildcard, items, parent, split_drive

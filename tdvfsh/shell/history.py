@@ -6,8 +6,7 @@ that could touch the machine, and shares what has not changed with the moment be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.shell.identity import StillClock
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from tdvfsh.errors import HostError, MissingError
 from tdvfsh.images.named import (
@@ -17,6 +16,7 @@ from tdvfsh.images.named import (
     image_has,
     image_named,
 )
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tdvfsh.machine.options import TdOptions

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 
 

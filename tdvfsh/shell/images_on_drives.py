@@ -10,12 +10,12 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/Load.c, ShellPkg/Applic
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.errors import HostError, TdvfshError
 from tdvfsh.formats.mapped import ByteSource, MappedFile, open_mapped
 from tdvfsh.formats.pe.parse import IMAGE_FILE_MACHINE_X64
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.drives.filesystem import FileSystemError
 from tdvfsh.shell.drives.hostfolder import HostFolder

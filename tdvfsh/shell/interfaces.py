@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Protocol
 from tdvfsh.uefi.filesystem import Parts
 from tdvfsh.uefi.volume import Volume
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.processor import connect_processor, wants_processor
 

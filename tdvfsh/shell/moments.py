@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.shell.history import Moment, full_moment
 
 if TYPE_CHECKING:

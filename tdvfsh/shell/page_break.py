@@ -6,7 +6,8 @@ Source: edk2 ShellPkg/Application/Shell/ConsoleLogger.c (page break mode).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.script.host import TextSink

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Protocol, runtime_checkable
 from tdvfsh.shell.page_break import PagingSink
 
 if TYPE_CHECKING:

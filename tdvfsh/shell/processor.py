@@ -6,7 +6,7 @@ prompt. ``tdvfsh exec`` connects a program to the terminal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

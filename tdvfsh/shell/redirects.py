@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Application/Shell/ShellParametersProtocol.c (UpdateStdInSt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.program import BOM, decode_text
 from tdvfsh.script.redirection import RedirectionError, Target
 from tdvfsh.script.streams import (

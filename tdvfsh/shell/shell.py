@@ -6,9 +6,9 @@ Source: edk2 ShellPkg/Application/Shell (Shell.c, ShellProtocol.c).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.report.width import for_screen
 from tdvfsh.script.interpreter import Interpreter
 from tdvfsh.script.status import ShellStatus

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tdvfsh.accept.availability import accept_sentence, option_sentence
 from tdvfsh.accept.boot_time import BELOW_4G
+from tdvfsh.lazy_typing import Any
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import table_lines

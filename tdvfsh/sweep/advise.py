@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from math import ceil
-from typing import Final
 
 from tdvfsh.accept.availability import Change, change_needed
 from tdvfsh.accept.boot_time import BELOW_4G, BootAccept
@@ -13,6 +12,7 @@ from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import HostError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of
 from tdvfsh.report.modelled_text import range_text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.options.option import Option, Plain, shown
 from tdvfsh.options.td import OPTIONS

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.axes import AXES, AXIS_NAMES, default_point
 from tdvfsh.sweep.row import BOOTS, Cell, Row
 from tdvfsh.units import format_size, human_size

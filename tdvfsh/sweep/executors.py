@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Any, Final, ParamSpec, TypeVar
 
 from tdvfsh.errors import HostError, MissingError, UsageError
+from tdvfsh.lazy_typing import Any, Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from tdvfsh.formats.linux import LinuxKernel
 from tdvfsh.formats.mapped import ByteSource
@@ -27,6 +26,7 @@ from tdvfsh.formats.pe.parse import (
 from tdvfsh.formats.pe.relocate import relocate_pe
 from tdvfsh.formats.pe.uki import TEXT_LIMIT, Uki
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles, InitrdFile, KernelFile
 
 _DIRECTORIES: Final = (DIRECTORY_ENTRY_RESOURCE, DIRECTORY_ENTRY_BASERELOC, DIRECTORY_ENTRY_DEBUG)

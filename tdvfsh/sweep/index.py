@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Final
 
 _CACHE_KIB: Final = 16384
 _TABLES: Final = f"""

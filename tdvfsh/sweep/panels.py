@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
-from typing import Final
 
 from tdvfsh.accept.boot_time import BELOW_4G, EAGER, parse_boot_accept
 from tdvfsh.accept.on_demand import ON_DEMAND_NAMES
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.modelled_text import ModelledSeconds, range_text
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.row import BOOTS, FAILS, Cell, Row

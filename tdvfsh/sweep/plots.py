@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.drawing.html import plots_html
 from tdvfsh.sweep.drawing.png import to_png
 from tdvfsh.sweep.drawing.success_drawing import success_drawing

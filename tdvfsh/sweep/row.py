@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.boots.started import StartedMachines
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.sweep.axes import AXIS_NAMES, Point, axis_index, names_file, options_at
 from tdvfsh.sweep.facts import ImageFacts, boot_files

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from itertools import islice
-from typing import Final
 
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts
 from tdvfsh.sweep.row import run_batch

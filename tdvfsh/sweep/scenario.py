@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from tdvfsh import __version__
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.axes import Point
 
 _KEY_LENGTH: Final = 20

@@ -8,12 +8,12 @@ size; what decides is that every size below it that could succeed is run too, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.accept.boot_time import BootAccept
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.cost import NO_TIME, Modelled

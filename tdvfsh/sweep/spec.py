@@ -30,13 +30,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, Final
 
 from tdvfsh.documents import read_toml
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.formats.mapped import read_text_file
 from tdvfsh.images.named import INITRD, KERNEL, Fetch, fetched_or_refused, image_named
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.options.td import LATE
 from tdvfsh.sweep.axes import AXIS_NAMES, Point, Value, axis_index, range_length, read_axes
 from tdvfsh.units import format_size, parse_size

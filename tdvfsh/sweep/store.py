@@ -16,11 +16,11 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
 
 from tdvfsh import host
 from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, UsageError, host_error
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.sweep.axes import AXIS_NAMES
 from tdvfsh.sweep.index import SweepIndex
 from tdvfsh.sweep.row import COLUMNS, SECONDS, TEXTS, Cell, Row, checked_row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
 
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.schema import document
 from tdvfsh.report.table import printable
 from tdvfsh.sweep.check import Difference

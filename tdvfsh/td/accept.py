@@ -6,9 +6,8 @@ edk2-staging commit c35c0b7b33 (its first form, 4 KiB only).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
-
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.tdcall import AcceptGroup
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, SeptLevel, TdcallStatus, completion_code, completion_name

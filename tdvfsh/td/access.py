@@ -6,8 +6,8 @@ Source: Intel TDX module 1.5 td_ept_violation.c; Linux arch/x86/kvm/vmx/tdx.c.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, NamedTuple
 from tdvfsh.uefi.tdx import SeptLevel, SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down
 

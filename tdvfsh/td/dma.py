@@ -13,9 +13,8 @@ Recorded of 2022.11, 2025.02, 2026.08 and pull request 3245 running as TDs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.td.accept import AcceptOutcome
 from tdvfsh.units import LARGE_PAGE_SIZE, MIB, PAGE_SHIFT, pages_for
 

@@ -6,9 +6,9 @@ Numbers count from 1 over the life of the TD, so that a plan means the same afte
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Protocol
 
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Protocol
 from tdvfsh.uefi.tdx import TdvmcallStatus
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import groupby
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EfiMemoryType
 
 _LETTERS: Final = {

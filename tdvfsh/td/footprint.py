@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.lazy_dataclass import dataclass, field, replace
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls, parse_calls
 from tdvfsh.td.model_text import read_model_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from textwrap import wrap
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.dma import NO_DMA
 from tdvfsh.td.firmware_calls import FirmwareCall, calls_text
 from tdvfsh.td.footprint import ABOVE_4G, DIRECT, FirmwareModel, FirmwareStage, Piece

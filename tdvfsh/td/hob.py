@@ -7,9 +7,9 @@ OvmfPkg/IntelTdx/TdxHelperLib/SecTdxHelper.c (ValidateHobList).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.hob import (
     BOOT_MODES,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.firmware_calls import FirmwareCall
 from tdvfsh.td.footprint import Piece
 from tdvfsh.uefi.memory import EfiMemoryType

@@ -6,9 +6,8 @@ OvmfPkg/Library/BaseMemEncryptTdxLib/MemoryEncryption.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
-
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.accept import NOTHING, AcceptOutcome, accept_memory_resource
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.uefi.tdx import TdvmcallStatus

@@ -8,7 +8,8 @@ left to :mod:`tomllib`. A test holds the result against it for every model.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+
+from tdvfsh.lazy_typing import Any, Final
 
 _ROWS: Final = re.compile(r"^(\w+) = \[\n((?:  \{ .* \},\n)+)\]$", re.MULTILINE)
 _HEXADECIMAL: Final = re.compile(r"\b0x([0-9A-Fa-f]+)\b")

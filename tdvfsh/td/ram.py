@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import AddressSpan
 from tdvfsh.units import GIB, MIB, PAGE_SIZE, TIB, format_size, human_size
 

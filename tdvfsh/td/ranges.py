@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+
+from tdvfsh.lazy_typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 

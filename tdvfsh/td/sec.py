@@ -7,9 +7,9 @@ MpAcceptMemoryResourceRange), commit c5aa7e7d; what older releases do otherwise 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.accept import (
     NOTHING,
     AcceptCall,

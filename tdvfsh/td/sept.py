@@ -9,9 +9,9 @@ Source: Intel TDX module 1.5, secure EPT chapter; TDH.MEM.PAGE.ADD, .AUG, .DEMOT
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.uefi.tdx import SeptLevel, SeptState
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down, align_up

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.faults import TdFaults
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.ranges import RangeMap

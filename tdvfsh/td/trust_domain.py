@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.td.contents import Contents
 from tdvfsh.td.cost import NO_TIME, CostModel, Modelled, cost_model

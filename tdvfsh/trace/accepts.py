@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.trace.journal import Trace
 from tdvfsh.trace.records import PageAccept
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

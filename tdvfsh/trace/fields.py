@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType, memory_type_name
 
 Value = int | str | bool | None

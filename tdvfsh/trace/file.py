@@ -35,7 +35,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 from tdvfsh import __version__
 from tdvfsh.documents import read_json
@@ -43,6 +42,7 @@ from tdvfsh.errors import FormatError, TdvfshError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.trace.fields import memory_type_of
 from tdvfsh.trace.reading import OLDEST_FORM, TRACE_FORM, read_record
 from tdvfsh.trace.records import TraceRecord

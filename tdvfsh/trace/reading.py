@@ -7,9 +7,9 @@ TDG.MEM.PAGE.ACCEPT become one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.formats.typed_json import FieldError, JsonObject, wrong
+from tdvfsh.lazy_typing import Final
 from tdvfsh.trace.accepts import size_of_call
 from tdvfsh.trace.fields import Field, Value
 from tdvfsh.trace.records import (

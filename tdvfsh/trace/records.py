@@ -6,8 +6,7 @@ Memory types and allocate types are numbers, addresses and sizes bytes, and None
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
-
+from tdvfsh.lazy_typing import ClassVar, Final
 from tdvfsh.trace.fields import ALLOCATE_TYPE, Field, Value, memory_type, number, text
 from tdvfsh.uefi.service_names import (
     ACCEPT_AT_BOOT,

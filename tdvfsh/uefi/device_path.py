@@ -6,9 +6,9 @@ Source: UEFI 2.10 chapter 10; text as edk2 MdePkg/Library/UefiDevicePathLib/Devi
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 
 _HARDWARE: Final = 0x01

@@ -6,8 +6,8 @@ Source: UEFI 2.10 chapter 10.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import (
     DevicePath,
     DevicePathNode,

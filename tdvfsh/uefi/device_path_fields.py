@@ -11,9 +11,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 
 _NUMBER: Final = re.compile(r"\s*(?:0[xX](?P<hexadecimal>[0-9A-Fa-f]*)|(?P<decimal>[0-9]+))")

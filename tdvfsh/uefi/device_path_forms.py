@@ -6,9 +6,9 @@ Source: UEFI 2.10 10.3 and table 10.65; edk2 MdePkg/Library/UefiDevicePathLib/De
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path_fields import (
     Addresses,
     Ascii,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath, DevicePathNode, FilePath
 from tdvfsh.uefi.device_path_bytes import NODE_HEADER_SIZE, parse_node
 from tdvfsh.uefi.device_path_fields import Ascii, EisaId, Number, hex_bytes, number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, runtime_checkable
+from tdvfsh.lazy_typing import Final, Protocol, runtime_checkable
 
 SECTOR: Final = 512
 

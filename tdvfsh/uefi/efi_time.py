@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 EFI_TIME: Final = struct.Struct("<HBBBBBxIhBx")
 """Year, month, day, hour, minute, second, nanosecond, time zone in minutes, daylight."""

@@ -6,8 +6,8 @@ A path inside a file system is a tuple of names; names are found without regard 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 
 BLOCK_SIZE = 512

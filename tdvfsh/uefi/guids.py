@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import UUID
+
+from tdvfsh.lazy_typing import Final
 
 Guid = UUID
 """An EFI_GUID; ``Guid(...).bytes_le`` is its form in memory."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum, IntFlag
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 
 class HobType(IntEnum):

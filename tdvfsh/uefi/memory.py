@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.notebook import table_html
 from tdvfsh.units import PAGE_SHIFT, human_size
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
 
+from tdvfsh.lazy_typing import NoReturn
 from tdvfsh.uefi.filesystem import FileSystemError, Parts
 from tdvfsh.uefi.status import EfiStatus
 

@@ -6,7 +6,7 @@ edk2 MdePkg/Include/Protocol/MemoryAccept.h; TDG.MEM.PAGE.ACCEPT: Intel TDX modu
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 RAISE_TPL: Final = "RaiseTPL"
 RESTORE_TPL: Final = "RestoreTPL"

@@ -7,7 +7,8 @@ Source: UEFI 2.10 appendix D; edk2 MdePkg/Include/Uefi/UefiBaseType.h; phrases a
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _ERROR: Final = 1 << 63
 

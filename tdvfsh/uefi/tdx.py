@@ -7,8 +7,8 @@ Source: Intel TDX module 1.5 ABI (tdx_error_codes_defs.h, tdg_mem_page_accept.c)
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 
 _ERROR: Final = 1 << 63

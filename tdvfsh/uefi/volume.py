@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
+from tdvfsh.lazy_typing import Protocol
 from tdvfsh.uefi.filesystem import FileInfo, Parts
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final, TextIO
+
+from tdvfsh.lazy_typing import Final, TextIO
 
 COLOUR_CHOICES: Final = ("auto", "always", "never")
 _BOLD, _RED, _GREEN, _YELLOW = "1", "31", "32", "33"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from tdvfsh.lazy_typing import Final
 from tdvfsh.shell.shell import Shell
 
 INTERRUPTED: Final = 130

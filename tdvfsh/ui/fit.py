@@ -6,8 +6,9 @@ A terminal itself breaks a row in the middle of a word, and then no column can b
 from __future__ import annotations
 
 import re
-from typing import Final
 from unicodedata import combining, east_asian_width
+
+from tdvfsh.lazy_typing import Final
 
 NARROWEST: Final = 40
 _WORD: Final = re.compile(r"( *)(\S+)")

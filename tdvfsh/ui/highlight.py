@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.script.words import WORDS
 from tdvfsh.shell.command import registry
 from tdvfsh.shell.shell import Shell

@@ -12,10 +12,10 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from tdvfsh import host
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.whole_file import append_whole, replacing
 
 KEPT: Final = 5_000

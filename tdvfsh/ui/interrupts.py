@@ -10,7 +10,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 GRACE_SECONDS: Final = 1.0
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TextIO
-
+from tdvfsh.lazy_typing import Protocol, TextIO
 from tdvfsh.ui.history_file import HistoryFile
 from tdvfsh.ui.interrupts import Interrupts
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.report.map_plot import mark_of, plot_lines
 from tdvfsh.report.trace_text import trace_lines

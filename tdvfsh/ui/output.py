@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TextIO
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, TextIO
 from tdvfsh.ui.fit import fit
 from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
 

@@ -6,7 +6,8 @@ import re
 from collections import deque
 from collections.abc import Callable
 from io import StringIO
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _KEPT: Final = 5_000
 _CLEAR: Final = re.compile(r".*\x1b\[2J", re.DOTALL)

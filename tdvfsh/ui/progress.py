@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TextIO
 
+from tdvfsh.lazy_typing import Final, TextIO
 from tdvfsh.ui.output import encodable, escape_controls
 from tdvfsh.ui.terminal import is_dumb, is_terminal, shows_blocks, size_of
 from tdvfsh.units import MIB, human_size

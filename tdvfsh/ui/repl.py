@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
 
 from tdvfsh import __version__
 from tdvfsh.errors import HostError, TdvfshError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, TextIO
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.machine_binding import machine_of
 from tdvfsh.shell.page_break import PROMPT as PAGE_BREAK

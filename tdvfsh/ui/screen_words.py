@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _KEPT: Final = 2_000
 _LOOKED_AT: Final = 1 << 16  # characters at the end of one write: as much as a user may have read

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import BinaryIO, Final, TextIO
 
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import BinaryIO, Final, TextIO
 from tdvfsh.script.program import decode_text
 from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.exit_status import exit_status

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
 
+from tdvfsh.lazy_typing import TextIO
 from tdvfsh.ui.fit import NARROWEST
 
 _CONTROL_LESS = frozenset(("", "dumb", "unknown"))

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -37,6 +36,7 @@ from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.styles import Style, merge_styles
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.shell.machine_binding import running_machine
 from tdvfsh.shell.shell import Shell
 from tdvfsh.ui.completer import ShellCompleter

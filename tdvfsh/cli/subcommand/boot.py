@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.boots.open_files import OpenedFiles
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files, opened_files
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tdvfsh.boots.explanation import Cures

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.grammar import whole_parser
 from tdvfsh.cli.output import print_json, print_script
 from tdvfsh.errors import MissingError
 from tdvfsh.images.named import ANY, FIRMWARE, INITRD, KERNEL, PROGRAM, names_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.report.schema import document
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.machine.options import TdOptions

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
 from tdvfsh.boots.compare import compared_boots
@@ -19,6 +18,7 @@ from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.initrd import Initrd
 from tdvfsh.images.listing import ImagePair, find_pair
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import LOAD_INITRD
 from tdvfsh.machine.options import TdOptions

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
@@ -16,6 +15,7 @@ from tdvfsh.cli.output import TextSink, print_json, print_notes
 from tdvfsh.cli.run_limits import time_limit
 from tdvfsh.errors import HostError, UsageError, host_error
 from tdvfsh.images.named import FIRMWARE, PROGRAM
+from tdvfsh.lazy_typing import TYPE_CHECKING, TextIO
 from tdvfsh.report.schema import document
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.options.uses import FIRMWARE_S_OWN
 
 if TYPE_CHECKING:

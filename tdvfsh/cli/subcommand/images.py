@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines
 from tdvfsh.units import human_size, parse_decimal, parse_size

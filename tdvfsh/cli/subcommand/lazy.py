@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.files import named_files
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text, range_object
 from tdvfsh.report.schema import document
 from tdvfsh.report.table import table_lines

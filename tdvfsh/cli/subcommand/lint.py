@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines
 from tdvfsh.cli.subcommand.shell import read_script
 from tdvfsh.commands.lint_facts import lint
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.schema import document
 from tdvfsh.script.lint import Severity
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.output import print_json, print_lines, print_notes
 from tdvfsh.cli.subcommand.firmware import boot_files, firmware_path, refuse_model_options
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tdvfsh.engine.firmware.measure import TdMeasurement

@@ -7,10 +7,10 @@ import stat
 import sys
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.errors import FormatError, HostError, MissingError, UsageError, host_error
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.script.program import decode_text
 from tdvfsh.session.recording import recording
 from tdvfsh.shell.drives.hostfolder import HostFolder

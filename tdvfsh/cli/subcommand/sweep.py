@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Final
 
 from tdvfsh import host
 from tdvfsh.boots.compare import COMPARED_LOADERS
@@ -18,6 +17,7 @@ from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.errors import UsageError
 from tdvfsh.images.named import files_named
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.report.schema import document
 from tdvfsh.sweep.advise import Question, advise

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
 
 from tdvfsh.commands.boot.common import InitrdName, Initrds, KernelName, opened_files, print_json, refuse
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import TYPE_CHECKING, NamedTuple
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

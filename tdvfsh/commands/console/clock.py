@@ -9,10 +9,9 @@ UefiShellLevel3CommandsLib/GetMtc.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
-
 from tdvfsh.dxe.time import MAXIMUM_ZONE, is_valid
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated, Final
 from tdvfsh.script.numbers import to_uintn
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

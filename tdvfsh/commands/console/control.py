@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

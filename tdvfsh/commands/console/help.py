@@ -5,8 +5,7 @@ Source: edk2 ShellPkg/Library/UefiShellLevel3CommandsLib/Help.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command import registry
 from tdvfsh.shell.command.help_layout import WIDEST, filled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.numbers import to_uintn
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

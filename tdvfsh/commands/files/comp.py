@@ -6,9 +6,9 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/Comp.c.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.numbers import MAX_UINTN, parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib (Cp.c, Mv.c, Rm.c, MkDi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import DirectoryPath, FilePath, Flag

@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/Ls.c.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Flag, Option, Text

@@ -5,8 +5,7 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/Map.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Flag, MappingName, Option, Text

@@ -5,8 +5,7 @@ Source: edk2 ShellPkg/Library/UefiShellLevel2CommandsLib/Parse.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.numbers import MAX_UINTN, to_uintn
 from tdvfsh.script.program import decode_text
 from tdvfsh.script.status import ShellStatus

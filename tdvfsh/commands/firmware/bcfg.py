@@ -6,7 +6,6 @@ Source: UEFI 2.10 section 3.1.3 (EFI_LOAD_OPTION); edk2 ShellPkg/Library/UefiShe
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from tdvfsh.commands.firmware.setvar import get_variable, set_variable
 from tdvfsh.dxe.variables import (
@@ -14,6 +13,7 @@ from tdvfsh.dxe.variables import (
     EFI_VARIABLE_NON_VOLATILE,
     EFI_VARIABLE_RUNTIME_ACCESS,
 )
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated, NamedTuple
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

@@ -5,8 +5,7 @@ Source: edk2 ShellPkg/Library/UefiShellDriver1CommandsLib (Connect.c, Disconnect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

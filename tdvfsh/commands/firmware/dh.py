@@ -5,10 +5,9 @@ Source: edk2 ShellPkg/Library/UefiShellDriver1CommandsLib/Dh.c; UEFI Shell 2.2, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 from tdvfsh.commands.firmware.protocol_names import guid_named, protocol_name, protocol_names
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.report.sfo import sfo_header, sfo_row
 from tdvfsh.report.table import printable
 from tdvfsh.script.numbers import parse_number

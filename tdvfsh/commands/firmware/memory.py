@@ -5,9 +5,8 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib (MemMap.c, Dmem.c, Mm.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdvfsh.commands.firmware.system_table import SIZE, system_table_text
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Address, Count, Flag, Hex, Size

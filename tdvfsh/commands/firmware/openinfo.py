@@ -5,8 +5,6 @@ Source: edk2 ShellPkg/Library/UefiShellDriver1CommandsLib/OpenInfo.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.commands.firmware.protocol_names import protocol_name
 from tdvfsh.dxe.open_protocols import (
     EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER,
@@ -16,6 +14,7 @@ from tdvfsh.dxe.open_protocols import (
     EFI_OPEN_PROTOCOL_GET_PROTOCOL,
     EFI_OPEN_PROTOCOL_TEST_PROTOCOL,
 )
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

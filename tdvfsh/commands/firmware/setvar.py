@@ -5,8 +5,6 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib (SetVar.c, DmpStore.c).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
-
 from tdvfsh.commands.firmware.varstore import pack, unpack
 from tdvfsh.dxe.variables import (
     EFI_VARIABLE_BOOTSERVICE_ACCESS,
@@ -15,6 +13,7 @@ from tdvfsh.dxe.variables import (
     Variable,
     VariableStore,
 )
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated, Final
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Flag, GuidArgument, Option, Rest, Text

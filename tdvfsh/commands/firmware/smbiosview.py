@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

@@ -6,8 +6,8 @@ Source: edk2 ShellPkg/Library/UefiShellDebug1CommandsLib/Dmem.c; UEFI 2.10 4.3 a
 from __future__ import annotations
 
 import struct
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import (
     EFI_ACPI_20_TABLE_GUID,
     EFI_ACPI_TABLE_GUID,

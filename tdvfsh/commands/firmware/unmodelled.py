@@ -10,10 +10,10 @@ UefiShellNetwork2CommandsLib) and ShellPkg/DynamicCommand (http, tftp): paramete
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tdvfsh.commands.firmware.protocol_names import protocol_name
 from tdvfsh.commands.firmware.unmodelled_help import HELP
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import define
 from tdvfsh.shell.machine_binding import machine_of

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
 
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final, NamedTuple, Protocol
 from tdvfsh.units import human_size, parse_size
 
 Value = int | str | bool | None

@@ -6,11 +6,11 @@ Names are in lower case; words with a capital are values: ``unaccepted`` is a nu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.commands.boot.boot import last_boot
 from tdvfsh.commands.session.expression import Value
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.shell.command.types import BadArgument, read_memory_type
 from tdvfsh.shell.machine_binding import machine_of
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor, memory_type_name

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 from tdvfsh.commands.session.diff import MomentName
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import FilePath, Kind

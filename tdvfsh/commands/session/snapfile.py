@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
 
 from tdvfsh import __version__
 from tdvfsh.commands.firmware.protocol_names import protocol_name
@@ -35,6 +34,7 @@ from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.shapes import anything, flag, items, mapping, maybe, row, text, whole
 from tdvfsh.formats.shapes import fields as fields_shape
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
 from tdvfsh.machine import Machine
 from tdvfsh.machine.options_file import options_from_dict, options_to_dict
 from tdvfsh.machine.snapshot_file import machine_from_dict, machine_to_dict

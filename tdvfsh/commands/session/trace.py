@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 from tdvfsh.commands.boot.boot import last_boot
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import BadArgument, Count, FilePath, Flag, Kind, Option, Text, read_address

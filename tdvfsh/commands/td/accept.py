@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated, NamedTuple
 from tdvfsh.report.span import span
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

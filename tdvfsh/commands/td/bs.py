@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
 
 from tdvfsh.commands.td.bs_services import (
     SERVICES,
@@ -14,6 +13,7 @@ from tdvfsh.commands.td.bs_services import (
     service_named,
     usage,
 )
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.completion import add_place, add_provider
 from tdvfsh.shell.command.registry import command

@@ -6,10 +6,10 @@ Numbers are hex, with or without ``0x``, or sizes such as ``16M``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.commands.firmware.protocol_names import guid_named, protocol_name, protocol_names
 from tdvfsh.dxe.boot_services import BootServices
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.shell.command.types import BadArgument, read_address, read_memory_type
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

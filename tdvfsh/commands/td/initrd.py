@@ -5,8 +5,7 @@ Source: edk2 OvmfPkg/LinuxInitrdDynamicShellCommand/LinuxInitrdDynamicShellComma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, NamedTuple
 from tdvfsh.loaders.media import InitrdLoadFile2
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command

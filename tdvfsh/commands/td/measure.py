@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.commands.boot.common import opened_files, print_json
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.host_files import options_with
 

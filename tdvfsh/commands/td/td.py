@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 from tdvfsh.commands.boot.common import Initrds, refuse
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Annotated
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import NO_VALUES, Flag, Kind, TdValues, Text

@@ -7,9 +7,9 @@ MemoryBin.c; which bins OVMF asks for: OvmfPkg/Library/PlatformInitLib, OvmfPkg/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EFI_MAX_MEMORY_TYPE, EfiMemoryType
 from tdvfsh.units import PAGE_SHIFT
 

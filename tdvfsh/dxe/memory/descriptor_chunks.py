@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Final, overload
 
+from tdvfsh.lazy_typing import Final, overload
 from tdvfsh.uefi.memory import MemoryDescriptor
 
 _LENGTH: Final = 256

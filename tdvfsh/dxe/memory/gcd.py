@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME, EfiGcdMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

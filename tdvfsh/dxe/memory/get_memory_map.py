@@ -9,12 +9,12 @@ tests/dxe/memory/test_get_memory_map.py and the recordings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.bins import RUNTIME_TYPES, Bin, Bins
 from tdvfsh.dxe.memory.gcd import GcdDescriptor, MemorySpaceMap
 from tdvfsh.dxe.memory.memory_map import CONVENTIONAL, MemoryMap
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import (
     EFI_CACHE_ATTRIBUTE_MASK,
     EFI_MEMORY_ACCESS_MASK,

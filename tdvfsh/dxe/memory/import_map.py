@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.core import DxeCore, start_core
 from tdvfsh.dxe.memory.bins import RUNTIME_TYPES, Bins
@@ -22,6 +21,7 @@ from tdvfsh.dxe.memory.memory_attributes_table import MemoryAttributesTable
 from tdvfsh.dxe.memory.memory_map import CONVENTIONAL, MapEntry
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_HEAD_SIZE
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.footprint import (
     BOOT_LOADER,
     FIRMWARE_MODEL_NAMES,

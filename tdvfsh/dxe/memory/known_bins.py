@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
 
 from tdvfsh.dxe.memory.bins import SPECIAL_TYPES, Bin, Bins, stack_bins
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import PAGE_SHIFT
 

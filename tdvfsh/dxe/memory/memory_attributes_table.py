@@ -11,10 +11,9 @@ tests/dxe/memory/test_memory_attributes_table.py and the recorded walks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.dxe.memory.get_memory_map import build_memory_map
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.uefi.memory import MEMORY_DESCRIPTOR_SIZE, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.descriptor_pages import DescriptorPages
 from tdvfsh.dxe.memory.sorted_starts import FreeStarts, SortedStarts
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EFI_MEMORY_SP, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE

@@ -10,11 +10,10 @@ tests/dxe/memory/test_pages.py and the recordings.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from tdvfsh.dxe.memory.bins import MAX_ADDRESS, Bins
 from tdvfsh.dxe.memory.memory_map import CONVENTIONAL, MemoryMap
 from tdvfsh.dxe.profile import FirmwareProfile
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import (
     EFI_MAX_MEMORY_TYPE,
     OEM_MEMORY_TYPE_FIRST,

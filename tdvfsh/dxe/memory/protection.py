@@ -13,7 +13,6 @@ secboot and strictnx builds of 2026.08 have page tables like its plain one: ``in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.memory_map import MemoryMap
 from tdvfsh.formats.pe.image import PeImage
@@ -26,6 +25,7 @@ from tdvfsh.formats.pe.protection import (
     code_ranges,
     strict_refusal,
 )
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.uefi.memory import (
     EFI_MEMORY_ACCESS_MASK,

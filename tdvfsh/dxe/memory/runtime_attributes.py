@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.protection import code_ranges
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import (
     EFI_MEMORY_RO,
     EFI_MEMORY_RUNTIME,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final, TypeVar
+
+from tdvfsh.lazy_typing import Final, TypeVar
 
 CHUNK_LIMIT: Final = 1024
 FREE_CHUNK_LIMIT: Final = 128

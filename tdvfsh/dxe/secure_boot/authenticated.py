@@ -11,7 +11,6 @@ Universal/Variable/RuntimeDxe/Variable.c.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import KEY_VARIABLES, vendor_of
 from tdvfsh.dxe.variables import (
@@ -31,6 +30,7 @@ from tdvfsh.formats.signature_lists import (
     fills_its_lists,
     parse_signature_lists,
 )
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

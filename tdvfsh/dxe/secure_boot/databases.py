@@ -6,7 +6,6 @@ Source: UEFI 2.10 chapter 32; edk2 SecurityPkg/Library/AuthVariableLib (SetupMod
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
 
 from tdvfsh.dxe.variables import (
     EFI_VARIABLE_BOOTSERVICE_ACCESS,
@@ -17,6 +16,7 @@ from tdvfsh.dxe.variables import (
     VariableStore,
 )
 from tdvfsh.formats.signature_lists import Signature, parse_signature_lists
+from tdvfsh.lazy_typing import Final, NamedTuple, Protocol
 from tdvfsh.uefi.guids import EFI_GLOBAL_VARIABLE_GUID, SHIM_LOCK_GUID, Guid
 
 EFI_IMAGE_SECURITY_DATABASE_GUID: Final = Guid("d719b2cb-3d3a-4596-a3bc-dad00e67656f")

@@ -6,13 +6,13 @@ Source: UEFI 2.10 32.4.2; edk2 SecurityPkg/Library/DxeImageVerificationLib (AddI
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict
 from tdvfsh.formats.pe.authenticode import authenticode_hash
 from tdvfsh.formats.pe.image import PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.formats.signature_lists import EFI_CERT_SHA256_GUID, Signature, build_signature_lists
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import Guid
 

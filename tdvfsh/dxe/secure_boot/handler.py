@@ -6,12 +6,11 @@ MEDIA_PIWG_FW_FILE_DP.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.secure_boot.databases import databases
 from tdvfsh.dxe.secure_boot.execution_info import execution_info
 from tdvfsh.dxe.secure_boot.verification import Verdict, verify_image
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.status import SUCCESS
 

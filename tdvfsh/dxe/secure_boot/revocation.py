@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.dxe.secure_boot.databases import Databases
 from tdvfsh.formats.pe.pkcs7 import subject_of, to_be_signed
@@ -24,6 +23,7 @@ from tdvfsh.formats.signature_lists import (
     EFI_CERT_X509_SHA512_GUID,
     Signature,
 )
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.efi_time import EFI_TIME, EfiTime
 
 _CERTIFICATE_HASH_TYPES: Final = {

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import databases
 from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict
@@ -31,6 +30,7 @@ from tdvfsh.formats.signature_lists import (
     parse_signature_lists,
 )
 from tdvfsh.formats.symbols.coff import section_name
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import SHIM_LOCK_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.secure_boot.databases import Databases
 from tdvfsh.dxe.secure_boot.revocation import why_revoked
@@ -29,6 +28,7 @@ from tdvfsh.formats.signature_lists import (
     EFI_CERT_X509_GUID,
     Signature,
 )
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

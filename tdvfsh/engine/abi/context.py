@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
@@ -15,6 +14,7 @@ from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.units import MIB

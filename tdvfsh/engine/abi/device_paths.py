@@ -5,10 +5,9 @@ Source: UEFI 2.10 chapter 10.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath, DevicePathNode
 from tdvfsh.uefi.device_path_bytes import END_OF_PATH, NODE_HEADER_SIZE, parse_node
 

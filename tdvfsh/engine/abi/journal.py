@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.service_table import Answer, Service
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.trace import TraceRecord, Value
 from tdvfsh.uefi import service_names

@@ -6,9 +6,8 @@ guest lands elsewhere than in the model.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_up, pages_for

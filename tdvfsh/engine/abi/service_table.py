@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Any, Final, TypeVar
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 Answer = EfiStatus | int | None

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.abi.service_table import Service
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 
 RETURN: Final = 1
 """Number of the stub that callbacks return to."""

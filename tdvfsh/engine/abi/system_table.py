@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import Service, unsupported
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.service_names import BOOT_SERVICES, RUNTIME_SERVICES
 
 REVISION: Final = 2 << 16 | 70

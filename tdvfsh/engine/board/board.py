@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, NoReturn
 
 from tdvfsh.engine.board.exceptions import DEBUG, GuestExceptions
 from tdvfsh.engine.board.hardware import SMALL_WINDOW, Hardware
@@ -45,6 +44,7 @@ from tdvfsh.engine.x86.instructions.time_stamp import CYCLES_PER_NANOSECOND
 from tdvfsh.engine.x86.native_cpuid import NativeCpuid
 from tdvfsh.engine.x86.stand_ins import StandIns
 from tdvfsh.engine.x86.stop import Stop, StopKind
+from tdvfsh.lazy_typing import Final, NoReturn
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 

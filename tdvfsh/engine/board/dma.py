@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.fw_cfg import Contents
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.trust_domain import TrustDomain
 
 OUTSIDE: Final = "outside of RAM"

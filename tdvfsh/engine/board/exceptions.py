@@ -5,14 +5,13 @@ Source: Intel SDM volume 3, chapter 6.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.board.instructions import Instructions
 from tdvfsh.engine.board.memory_faults import MemoryFaults
 from tdvfsh.engine.board.preemption import Preemption
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.x86.delivery import may_call
 from tdvfsh.engine.x86.exceptions import takes_error_code
+from tdvfsh.lazy_typing import Final
 
 DEBUG: Final = 1
 _INT3: Final = b"\xcc"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.tdx.msrs import permission_map
 from tdvfsh.engine.x86.cpu import Cpu
@@ -11,6 +10,7 @@ from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.instructions import intercepts
 from tdvfsh.engine.x86.live_contents import LiveContents
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.trust_domain import TrustDomain
 
 SMALL_WINDOW: Final = 64

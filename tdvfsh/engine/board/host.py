@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
 
 from tdvfsh.engine.introspect.known_code import KnownCode
+from tdvfsh.lazy_typing import Protocol
 
 
 class BoardHost(Protocol):

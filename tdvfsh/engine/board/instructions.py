@@ -6,7 +6,6 @@ Source: Intel TDX module 1.5 base specification (which instructions raise #VE); 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.errors import GuestDead
@@ -20,6 +19,7 @@ from tdvfsh.engine.x86.instructions.port_instruction import allowed_by_task, dec
 from tdvfsh.engine.x86.instructions.random_instruction import RandomSequence, decode_rdrand
 from tdvfsh.engine.x86.instructions.system_call import enter_system_call
 from tdvfsh.engine.x86.processor_state import INTERCEPTING
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.tdx import TdcallLeaf
 
 _TDCALL: Final = bytes.fromhex("660f01cc")

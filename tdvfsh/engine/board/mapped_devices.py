@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from tdvfsh.engine.devices.bus import DeviceBus
 from tdvfsh.engine.devices.io_apic import ADDRESS, SIZE
 from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.board.shared_alias import SharedAlias
 from tdvfsh.engine.board.stopped_guest import VIRTUALIZATION, RunningGuest
@@ -11,6 +10,7 @@ from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.stop import Stop
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.access import AccessKind, access
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.units import PAGE_SIZE, align_down

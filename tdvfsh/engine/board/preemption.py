@@ -18,13 +18,12 @@ hundredth of that, the emulator thrice as much: two seconds of a program that do
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.processor_state import INTERRUPTS_HELD
+from tdvfsh.lazy_typing import Any, Final
 
 BLOCKS: Final = 100_000
 """Blocks between two stops: about 4 ms of a host's time."""

@@ -8,12 +8,12 @@ emulator remembers the translation, and the entry is given back as it was.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.page_walk import Mapping
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.td.trust_domain import TrustDomain
 

@@ -11,11 +11,11 @@ are meant.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
 
 from tdvfsh.engine.board.vcpus import Vcpu
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.stop import StopKind
+from tdvfsh.lazy_typing import Final
 
 _TOO_OFTEN: Final = 200
 _UPPER_HALF: Final = 1 << 63

@@ -6,7 +6,6 @@ Source: Intel TDX module 1.5 base specification (#VE); Intel SDM volume 3, chapt
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
 
 from tdvfsh.engine.board.hardware import Hardware
 from tdvfsh.engine.board.host import BoardHost
@@ -20,6 +19,7 @@ from tdvfsh.engine.x86.exceptions import exception_name
 from tdvfsh.engine.x86.instructions import intercepts
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.processor_state import CODE_64, CS
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE
 
 DOUBLE_FAULT: Final = 8

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from tdvfsh.engine.console.serial_input import SerialInput
 from tdvfsh.engine.virtio.console import ConsoleOutput
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Protocol
 
 
 class Terminal(Protocol):

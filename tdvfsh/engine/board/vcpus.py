@@ -10,7 +10,6 @@ Source: ACPI 6.5 5.2.12.19 (Multiprocessor Wakeup) for how the others are starte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.interrupts import Interrupts
 from tdvfsh.engine.errors import GuestDead
@@ -18,6 +17,7 @@ from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.x86.guest_clock import GuestClock
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 _TURN_NS: Final = 1_000_000
 _MOST_PATIENCE: Final = 1024

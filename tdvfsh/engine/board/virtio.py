@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
@@ -16,6 +15,7 @@ from tdvfsh.engine.virtio.network.device import NetworkDevice
 from tdvfsh.engine.virtio.parts import VirtioParts
 from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.transport import VirtioFunction
+from tdvfsh.lazy_typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = "virtio "

@@ -10,13 +10,13 @@ Source: ACPI 6.5 5.2.12.19 (Multiprocessor Wakeup Mailbox); edk2 OvmfPkg/TdxDxe 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.board.vcpus import Vcpu
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import page_tables, page_tables_size
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE
 
 _MAILBOX: Final = struct.Struct("<HHIQ")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+
+from tdvfsh.lazy_typing import Final, NamedTuple, Protocol
 
 SCAN_ESC: Final = 0x17
 

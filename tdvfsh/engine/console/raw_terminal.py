@@ -6,9 +6,9 @@ import os
 import select
 import signal
 from types import FrameType, TracebackType
-from typing import Any, Final
 
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Any, Final
 
 _LOCAL_FLAGS: Final = 3
 _CONTROL_CHARACTERS: Final = 6

@@ -6,7 +6,8 @@ Source: UEFI 2.10 12.4; what OutputString does at the edges, as edk2 MdeModulePk
 from __future__ import annotations
 
 import re
-from typing import Final, Protocol
+
+from tdvfsh.lazy_typing import Final, Protocol
 
 COLUMNS: Final = 80
 ROWS: Final = 25

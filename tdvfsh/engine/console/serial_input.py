@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from typing import Final, Protocol
 
 from tdvfsh.engine.console.raw_terminal import RawTerminal
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.lazy_typing import Final, Protocol
 
 _SECOND_NS: Final = 1_000_000_000
 _QUIET_NS: Final = _SECOND_NS // 10

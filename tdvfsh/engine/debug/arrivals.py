@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from tdvfsh.engine.debug.halt import Until, Watch
 from tdvfsh.engine.debug.places import Breakpoints, Watchpoints
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class Moment(NamedTuple):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
 from tdvfsh.engine.debug.names import SERVICE, find, is_service
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 
 _ACCEPT: Final = "accept:"
 OWNER: Final = "--break"

@@ -7,7 +7,6 @@ an instruction that exits is answered, a step is not over: it ends where the vCP
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.debug.arrivals import Arrivals
@@ -19,6 +18,7 @@ from tdvfsh.engine.debug.undo import StepLog
 from tdvfsh.engine.introspect.describe import instruction_size
 from tdvfsh.engine.x86.block_counter import BlockCounter
 from tdvfsh.engine.x86.stop import Stop, StopKind
+from tdvfsh.lazy_typing import Final
 
 _TRAP: Final = 1 << 8
 _DEBUG: Final = 1

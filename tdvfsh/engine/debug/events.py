@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.names import find, is_service
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.tdx import ACCEPT_GPA_MASK, ACCEPT_LEVEL_MASK, SeptLevel, completion_name
 
 _OWNER: Final = "event"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
@@ -18,6 +17,7 @@ from tdvfsh.engine.introspect.kernel_symbols import KERNEL_MAP, KernelSymbols
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.formats.firmware_modules import FirmwareModule
+from tdvfsh.lazy_typing import Final
 from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.uefi.service_names import BOOT_SERVICES

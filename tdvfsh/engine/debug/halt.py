@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, Protocol
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import NamedTuple, Protocol
 
 
 class Cause(Enum):

@@ -6,10 +6,9 @@ in the place of gdb, up to the moment that gdb wants to go back to.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from tdvfsh.engine.debug.arrivals import Moment
 from tdvfsh.engine.debug.halt import Until
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _CHANGES: Final = (
     b"Z", b"z", b"M", b"X", b"G", b"P", b"H", b"c", b"C", b"s", b"S", b"vCont;", b"qSupported", b"QStartNoAckMode",

@@ -6,12 +6,11 @@ kept where the guest is left, and compared where it runs on. A write of what sto
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.x86.stop import Stop, StopKind
+from tdvfsh.lazy_typing import Final
 
 _WRITERS: Final = {
     StopKind.EXCEPTION: "the frame of an exception",

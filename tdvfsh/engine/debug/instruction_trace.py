@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TextIO
 
 from tdvfsh.engine.debug.scene import Scene
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.introspect.describe import disassembled
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Any, TextIO
 
 
 class InstructionTrace:

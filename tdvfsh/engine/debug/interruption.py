@@ -14,10 +14,10 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.cpu import Cpu
+from tdvfsh.lazy_typing import Any, Final
 
 _MACHINES: Final = ("x86_64", "AMD64")
 _FOREVER: Final = 1 << 62

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
@@ -15,6 +14,7 @@ from tdvfsh.engine.introspect.describe import disassembled, page_state
 from tdvfsh.engine.x86.processor_state import CODE_32, CODE_64
 from tdvfsh.errors import TdvfshError, UsageError
 from tdvfsh.formats.text import printable
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.trace.records import TraceRecord
 from tdvfsh.uefi.guids import Guid, guid_name
 from tdvfsh.uefi.memory import memory_type_name

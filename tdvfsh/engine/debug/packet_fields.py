@@ -5,10 +5,9 @@ Source: GDB manual, appendix E.1 (Overview), E.2 (Packets).
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.debug.gdb.packets import LONGEST_PACKET
 from tdvfsh.engine.debug.gdb.registers import Register
+from tdvfsh.lazy_typing import Final
 
 LARGEST_READ: Final = (LONGEST_PACKET - 32) // 2
 """Bytes of memory, or of a document, that one answer holds."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.debug.halt import Access, Watch
 from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.stop import Stop, StopKind
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE
 
 _LARGEST_WATCH: Final = 1 << 20

@@ -12,12 +12,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.debug.arrivals import Moment
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.halt import Until, Watch
 from tdvfsh.engine.debug.history import Entry, History, Stops
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _BLOCKS_BEFORE: Final = 200
 _MOST_STEPS: Final = 20_000

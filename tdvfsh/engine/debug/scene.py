@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.introspect.known_code import KnownCode
+from tdvfsh.lazy_typing import NamedTuple, Protocol
 from tdvfsh.machine.machine import Machine
 from tdvfsh.trace.journal import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor

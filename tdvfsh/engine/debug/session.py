@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
 
 from tdvfsh.engine.console.serial_input import InputEnded
 from tdvfsh.engine.debug.break_list import BreakList
@@ -24,6 +23,7 @@ from tdvfsh.engine.debug.stops import StopReports, StopShell
 from tdvfsh.engine.errors import EngineError, GuestReset, ReachedOperatingSystem
 from tdvfsh.engine.runs.os_run import ConsoleMatched
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final, TypeVar
 
 T = TypeVar("T")
 

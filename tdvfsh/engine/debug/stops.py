@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.gdb.server import KilledByDebugger
@@ -11,6 +10,7 @@ from tdvfsh.engine.debug.halt import Cause, Halt, Resume
 from tdvfsh.engine.debug.instruction_trace import InstructionTrace
 from tdvfsh.engine.debug.names import find
 from tdvfsh.engine.debug.scene import Scene
+from tdvfsh.lazy_typing import Final, Protocol
 
 CONTROL: Final = {
     "continue": "run on to the next stop",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.debug.gdb.registers import Register, all_registers
 from tdvfsh.engine.x86.page_walk import walk
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE
 
 _PAGING: Final = 1 << 31

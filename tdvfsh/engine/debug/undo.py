@@ -6,11 +6,10 @@ passed ends the record, and so does any run that is not a step.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
-
 from tdvfsh.engine.debug.target import Target
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.block_counter import BlockCounter
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _MOST_STEPS: Final = 20_000
 

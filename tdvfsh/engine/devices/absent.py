@@ -5,7 +5,7 @@ Source: QEMU hw/i386/pc.c, hw/isa, hw/tpm/tpm_tis.h and hw/timer/hpet.c for the 
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 _PORTS: Final = (
     (0x00, 0x10, "8237 DMA"),

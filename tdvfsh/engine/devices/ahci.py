@@ -6,7 +6,8 @@ Source: Serial ATA AHCI 1.3.1, chapter 3; QEMU hw/ide/ahci.c and hw/ide/ich.c (s
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 SIZE: Final = 0x1000
 INDEX_SIZE: Final = 0x20

@@ -11,9 +11,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from tdvfsh.errors import TdvfshError
+from tdvfsh.lazy_typing import NamedTuple, Protocol
 
 
 class Device(Protocol):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.units import KIB, MIB
 

@@ -6,7 +6,8 @@ Source: QEMU docs/specs/acpi_cpu_hotplug.rst (modern interface), hw/acpi/cpu.c, 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 ADDRESS: Final = 0xCD8
 SIZE: Final = 0x0C

@@ -9,7 +9,7 @@ Source: Intel Common Flash Interface command set 1; QEMU hw/block/pflash_cfi01.c
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 SECTOR: Final = 4096
 _READY: Final = 0x80

@@ -9,9 +9,9 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Final, Protocol
 
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import Final, Protocol
 
 Contents = bytes | bytearray | memoryview
 

@@ -6,7 +6,8 @@ Source: Intel SDM volume 3, 11.6 (interprocessor interrupts), 11.12.10 (destinat
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+
+from tdvfsh.lazy_typing import Final, Protocol
 
 FIXED: Final = 0
 LOWEST_PRIORITY: Final = 1

@@ -7,12 +7,11 @@ that waits there.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.devices.local_apic import LocalApic
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.delivery import INTERRUPT_FLAG
 from tdvfsh.engine.x86.processor_state import ProcessorState
+from tdvfsh.lazy_typing import Final
 
 NMI_VECTOR: Final = 2
 _TRAP: Final = 1 << 8

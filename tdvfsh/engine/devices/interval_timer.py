@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 COUNTERS: Final = 0x40
 PORTS: Final = 4

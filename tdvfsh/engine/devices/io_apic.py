@@ -5,9 +5,8 @@ Source: Intel 82093AA datasheet; QEMU hw/intc/ioapic.c for the version, which br
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.devices.interrupt_bus import EVERYBODY, FIXED, LOWEST_PRIORITY, NMI, InterruptBus
+from tdvfsh.lazy_typing import Final
 
 ADDRESS: Final = 0xFEC00000
 SIZE: Final = 0x1000

@@ -6,9 +6,9 @@ Source: IBM PS/2 technical reference, keyboard controller; QEMU hw/input/pckbd.c
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Final
 
 from tdvfsh.engine.errors import GuestReset
+from tdvfsh.lazy_typing import Final
 
 DATA: Final = 0x60
 COMMAND: Final = 0x64

@@ -9,9 +9,9 @@ Source: Intel SDM volume 3, chapter 11; 11.12 for x2APIC; Linux arch/x86/kvm/lap
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.interrupt_bus import EVERYBODY, InterruptBus
+from tdvfsh.lazy_typing import Final
 
 TSC_DEADLINE: Final = 0x6E0
 FIRST: Final = 0x800

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.interrupt_bus import EVERYBODY, InterruptBus
+from tdvfsh.lazy_typing import Final
 
 SIZE: Final = 0x1000
 _PENDING: Final = 0x800

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from tdvfsh.engine.devices.bus import Device, DeviceBus
 from tdvfsh.engine.devices.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
 from tdvfsh.engine.errors import GuestReset
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB
 
 ADDRESS: Final = 0xCF8

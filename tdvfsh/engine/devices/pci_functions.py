@@ -7,9 +7,9 @@ four functions are what recorded stubs found.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 CONFIGURATION_SIZE: Final = 256
 _INTEL: Final = 0x8086

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _FIRST_LINE: Final = 20
 _LINES: Final = 4

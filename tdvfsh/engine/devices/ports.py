@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.absent import absent_port
 from tdvfsh.engine.devices.bus import DeviceBus
@@ -18,6 +17,7 @@ from tdvfsh.engine.devices.interval_timer import PORTS as COUNTER_PORTS
 from tdvfsh.engine.devices.power_management import PM1_EVENT, PM_SIZE, PowerManagement
 from tdvfsh.engine.devices.serial_port import COM1, SerialPort
 from tdvfsh.engine.errors import GuestReset
+from tdvfsh.lazy_typing import Final
 
 POST_CODE: Final = 0x80
 SYSTEM_CONTROL: Final = 0x92

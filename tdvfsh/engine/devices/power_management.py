@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.errors import GuestReset
+from tdvfsh.lazy_typing import Final
 
 PM1_EVENT: Final = 0x600
 PM1_CONTROL: Final = 0x604

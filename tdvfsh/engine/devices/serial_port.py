@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 COM1: Final = 0x3F8
 COM1_LINE: Final = 4

@@ -6,7 +6,8 @@ Source: Intel ICH9 datasheet, 20.2; QEMU hw/i2c/smbus_ich9.c, hw/i2c/pm_smbus.c.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 SIZE: Final = 0x40
 _CONTROL: Final = 2

@@ -8,11 +8,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.x86.stand_ins import StandIn
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import MemoryDescriptor
 from tdvfsh.units import MIB, PAGE_SIZE
 

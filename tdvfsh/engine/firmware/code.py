@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, follows_call
 from tdvfsh.formats.firmware_modules import FirmwareContents, FirmwareModule
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import MIB, PAGE_SIZE
 
 _TOP: Final = 1 << 32

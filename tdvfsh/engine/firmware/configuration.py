@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from tdvfsh.engine.devices.fw_cfg import Contents, FwCfgItem
 from tdvfsh.engine.devices.pci import PciBus
@@ -17,6 +16,7 @@ from tdvfsh.engine.firmware.table_loader import acpi_files, smbios_files
 from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.trust_domain import TrustDomain
 

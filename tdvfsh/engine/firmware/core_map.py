@@ -12,9 +12,9 @@ import re
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.board.board import Board
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.footprint import Piece
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import MIB, PAGE_SHIFT, PAGE_SIZE

@@ -4,7 +4,6 @@ hotplug registers and the keyboard controller."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
@@ -17,6 +16,7 @@ from tdvfsh.engine.devices.fw_cfg import Contents, FwCfg
 from tdvfsh.engine.devices.keyboard_controller import COMMAND, DATA, CommandPort, KeyboardController
 from tdvfsh.engine.firmware.configuration import boot_items, boot_order, machine_files, machine_items, shim_files
 from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.td.trust_domain import TrustDomain
 

@@ -8,10 +8,10 @@ Source: ACPI 6.5 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.34 (CCEL); UEFI 2.10 4.3 and 4.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.formats.tcg.event_log import MOST
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID
 
 _ENTRY_COUNT: Final = 0x68

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.firmware_volume import firmware_files, missing_bytes
 from tdvfsh.formats.mapped import copy_of, open_mapped
 from tdvfsh.formats.tdvf import TdvfMetadata, TdvfSection, TdvfSectionType, find_tdvf, parse_tdvf
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.hob import TdHobEntry, build_td_hob_list, td_hob_entries
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.uefi.memory import AddressSpan

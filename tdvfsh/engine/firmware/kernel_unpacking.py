@@ -7,13 +7,13 @@ entry point that is reached tells a loaded image from a mere copy of the file.
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.firmware.boot_services import BootService, ServiceWatch
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression, Shortcut
 from tdvfsh.engine.x86.stand_ins import StandIn
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.units import PAGE_SIZE
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.engine.board.limit import RunLimit
 from tdvfsh.engine.console.serial_input import LinesAtPrompts
@@ -26,6 +25,7 @@ from tdvfsh.errors import FormatError, UsageError
 from tdvfsh.formats.tcg.event_log import TcgEventLog, parse_event_log
 from tdvfsh.formats.tcg.registers import after_extensions
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.measure.mrtd import AddOrder, BuildMeasurement

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import check_count
 from tdvfsh.engine.introspect.known_code import KnownCode
+from tdvfsh.lazy_typing import Any, NamedTuple
 from tdvfsh.td.accept import AcceptCall
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.runs.os_run import INPUT_ENDED, MATCHED, POWER_OFF, RESET
 from tdvfsh.engine.violation import Violation
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 WAITS: Final = "waits for input"
 _DEATHS: Final = ("fatal error", "violation", "dead")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 from tdvfsh.boots.open_files import open_boot_files
 from tdvfsh.engine.board.limit import RunLimit
@@ -25,6 +24,7 @@ from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.errors import UsageError
 from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.firmware_file import FirmwareFacts
 from tdvfsh.machine.options import TdOptions

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.limit import check_count
 from tdvfsh.engine.firmware.code import FirmwareCode
 from tdvfsh.formats.tcg.registers import Extension
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class RtmrExtend(NamedTuple):

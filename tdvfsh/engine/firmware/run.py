@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType, TracebackType
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.dma import DmaView
@@ -39,6 +38,7 @@ from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
 from tdvfsh.engine.x86.stop import StopKind
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.start import host_of

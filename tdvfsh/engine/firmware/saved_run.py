@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
 
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.firmware.boot_services import BootService
@@ -14,6 +13,7 @@ from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMach
 from tdvfsh.engine.saved.machine_state import SHAPES, ConsoleState, restore_state, state_to_dict
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.td.accept import AcceptCall
 from tdvfsh.units import PAGE_SIZE

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.units import PAGE_SIZE
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh.engine.tables.acpi import acpi_tables
 from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.engine.tables.smbios import smbios_tables
 from tdvfsh.errors import FormatError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.ram import RamLayout
 from tdvfsh.units import KIB, PAGE_SIZE, align_up
 

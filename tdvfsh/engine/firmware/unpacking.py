@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.x86.stop import StopKind
 from tdvfsh.formats.firmware_modules import FirmwareContents, PackedSection
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import KIB
 
 _TOP: Final = 1 << 32

@@ -7,11 +7,11 @@ OvmfPkg/Include/Fdf/VarStore.fdf.inc, for the volume with variables, working and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.engine.devices.flash import SECTOR, Flash
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.errors import FormatError, host_error
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.whole_file import write_whole
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.engine.board.limit import RunLimit
@@ -14,6 +13,7 @@ from tdvfsh.engine.firmware.boot_services import BootService
 from tdvfsh.engine.firmware.image import FirmwareImage
 from tdvfsh.engine.firmware.run import FirmwareRun
 from tdvfsh.lazy_dataclass import dataclass, field, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.machine import Machine
 from tdvfsh.machine.options import TdOptions

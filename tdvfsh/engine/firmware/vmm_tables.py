@@ -10,10 +10,10 @@ Source: QEMU hw/acpi/aml-build.c (build_fadt, build_rsdt, build_rsdp), hw/acpi/b
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.engine.firmware.table_loader import LOADER, RSDP, TABLES, linked_by_qemu
 from tdvfsh.errors import FormatError, UsageError, host_error
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB
 
 _LARGEST: Final = 4 * MIB

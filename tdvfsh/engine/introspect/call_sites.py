@@ -9,7 +9,7 @@ Source: Intel SDM volume 2, 2.2.1.6 (RIP-relative addressing) and CALL (E8).
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 _WIDTH: Final = 4
 _IMMEDIATE: Final = 4  # after the displacement: cmp dword ptr [rip + x], imm32

@@ -11,11 +11,11 @@ for the chunks of lz4; System V ABI AMD64 3.2.3 for the registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.formats.compression import LZ4_LEGACY_BLOCK_SIZE, LZ4_LEGACY_MAGIC, LZ4_LEGACY_PACKED_LIMIT, Codec
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 _U32: Final = 0xFFFFFFFF
 _WORD: Final = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.introspect.known_code import KnownCode
@@ -11,6 +10,7 @@ from tdvfsh.engine.violation import Violation
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.trust_domain import TrustDomain
 
 _LONGEST_INSTRUCTION: Final = 15

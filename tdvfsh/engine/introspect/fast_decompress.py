@@ -10,8 +10,6 @@ Source: Linux arch/x86/boot/compressed/misc.c, decompress_kernel(); Documentatio
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.engine.introspect.call_sites import functions_called_near
 from tdvfsh.engine.introspect.decompressors import CONTRACTS, Call, Contract, Payload, Work
@@ -21,6 +19,7 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at
 from tdvfsh.formats.mapped import ByteSource
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import Placement
 

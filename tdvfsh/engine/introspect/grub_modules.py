@@ -13,9 +13,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _INFO: Final = struct.Struct("<4sIQQ")
 _MAGIC: Final = b"mimg"

@@ -22,10 +22,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, call_target, follows_call
 from tdvfsh.formats.symbols.kallsyms import Kallsyms, find_kallsyms
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE, align_down
 
 MEMBLOCK: Final = "memblock"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.introspect.coff_symbols import symbol_at
@@ -20,6 +19,7 @@ from tdvfsh.engine.introspect.source_lines import SourceLines, source_lines
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.return_addresses import CALL_REACH, follows_call
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE
 
 _STACK_WORDS: Final = 512

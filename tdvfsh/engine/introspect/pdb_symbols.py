@@ -7,13 +7,13 @@ by the program's own name; another build's is not taken.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe.codeview import codeview_of
 from tdvfsh.formats.symbols.pdb import ProgramDatabase
+from tdvfsh.lazy_typing import Final
 
 _SUFFIX: Final = ".pdb"
 

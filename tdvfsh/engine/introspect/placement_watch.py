@@ -7,8 +7,8 @@ buffer is the e820 overflow (``setup_data``) where its size is that of a header 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
 
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.loaders.flow import BootFlow, Placement
 from tdvfsh.trace.records import (
     AllocatePagesCall,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any, Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.symbols.coff import section_name
+from tdvfsh.lazy_typing import Any, Final
 
 _LARGEST: Final = 64 << 20  # bytes of debug information that are read for a report
 _SECTIONS: Final = (

@@ -10,11 +10,11 @@ get, the fields of FADT, XSDT and RSDP that follow, and the statuses.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import EFI_ACPI_20_TABLE_GUID, EFI_ACPI_TABLE_GUID, EFI_ACPI_TABLE_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -6,11 +6,11 @@ Source: UEFI 2.10 13.9 and 13.7.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.disk import SECTOR, Disk
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -5,11 +5,10 @@ Source: UEFI 2.10 19.5.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.formats.efi_compression import BadCompression, compressed_sizes, decompress
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import EFI_DECOMPRESS_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

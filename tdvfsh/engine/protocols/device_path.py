@@ -5,13 +5,12 @@ Source: UEFI 2.10 10.5 and 10.6.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.buffers import pool_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import parse_instances
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path_bytes import END_OF_PATH, parse_node
 from tdvfsh.uefi.device_path_text import device_path_text, device_paths_from_text, node_from_text, node_text
 from tdvfsh.uefi.guids import (

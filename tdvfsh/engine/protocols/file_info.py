@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.efi_time import pack_time
 from tdvfsh.uefi.filesystem import FileInfo
 

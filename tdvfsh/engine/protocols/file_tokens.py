@@ -6,10 +6,10 @@ Source: UEFI 2.10 13.5 (revision 2).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _STATUS, _BUFFER_SIZE, _BUFFER = 8, 16, 24

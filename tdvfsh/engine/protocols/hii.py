@@ -6,7 +6,6 @@ Source: UEFI 2.10 34.8; edk2 MdeModulePkg/Universal/HiiDatabaseDxe/Database.c.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
@@ -21,6 +20,7 @@ from tdvfsh.engine.protocols.hii_database import (
     parse_packages,
 )
 from tdvfsh.engine.protocols.hii_string_protocol import HiiStringProtocol
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_PROTOCOL_GUID,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import zip_longest
-from typing import Final
 
 from tdvfsh.engine.abi.buffers import pool_buffer
 from tdvfsh.engine.abi.context import GuestContext
@@ -19,6 +18,7 @@ from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service, status_of
 from tdvfsh.engine.protocols import hii_config_strings as strings
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_HII_CONFIG_ACCESS_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

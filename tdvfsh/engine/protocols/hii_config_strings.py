@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _GUID, _NAME, _PATH, _ALTERNATIVE = "GUID=", "NAME=", "PATH=", "ALTCFG="

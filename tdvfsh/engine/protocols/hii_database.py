@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh.engine.protocols.hii_strings import PACKAGE_STRINGS, StringPackage, packages_of, parse_string_package
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 
 PACKAGE_ALL: Final = 0x00

@@ -5,11 +5,10 @@ Source: UEFI 2.10 33.2.1.2; PE format specification, "The .rsrc section".
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.formats.pe.parse import DIRECTORY_ENTRY_RESOURCE
+from tdvfsh.lazy_typing import Final
 
 _DIRECTORY: Final = 16
 _ENTRY: Final = 8

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.protocols.hii_database import Package, PackageList
 from tdvfsh.engine.protocols.hii_strings import PACKAGE_STRINGS, StringPackage
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _LANGUAGE_NAME: Final = 1  # the first text of a language that is new

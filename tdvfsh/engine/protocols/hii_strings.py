@@ -6,9 +6,9 @@ Source: UEFI 2.10 33.3.6 (string package, SIBT blocks).
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 PACKAGE_STRINGS: Final = 0x04
 PACKAGE_END: Final = 0xDF

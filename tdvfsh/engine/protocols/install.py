@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.memory_attribute_protocol import MemoryAttributeProtocol
@@ -25,6 +24,7 @@ from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
 from tdvfsh.engine.protocols.text_console import Console, install_console
 from tdvfsh.engine.protocols.unicode_collation import UnicodeCollation
 from tdvfsh.engine.storage.volumes import NamedFiles, OnVolume
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import (

@@ -6,13 +6,13 @@ Source: UEFI 2.10 13.2; edk2 OvmfPkg/QemuKernelLoaderFsDxe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import parse_device_path
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_typing import Protocol, runtime_checkable
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 

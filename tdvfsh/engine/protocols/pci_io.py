@@ -7,11 +7,10 @@ Source: UEFI 2.10 14.4.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -17,13 +17,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.devices import Devices
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID
 from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType

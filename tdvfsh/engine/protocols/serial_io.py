@@ -12,12 +12,12 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.bus import Device
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath, OtherNode, Pci, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_SERIAL_IO_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

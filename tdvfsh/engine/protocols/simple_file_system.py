@@ -6,7 +6,6 @@ Source: UEFI 2.10 13.4 and 13.5; edk2 FatPkg/EnhancedFatDxe.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
@@ -25,6 +24,7 @@ from tdvfsh.engine.protocols.file_tokens import FileTokens
 from tdvfsh.engine.storage.sparse_file import SparseFile, WriteBudget
 from tdvfsh.engine.storage.volumes import set_modified
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
 from tdvfsh.uefi.guids import (
     EFI_FILE_INFO_GUID,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.console.keys import Key, KeySource
 from tdvfsh.engine.console.screen import COLUMNS, ROWS, Screen
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import (
     EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID,
     EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID,

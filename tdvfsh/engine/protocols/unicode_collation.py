@@ -6,11 +6,11 @@ Source: UEFI 2.10 13.10; edk2 MdeModulePkg/Universal/Disk/UnicodeCollation/Engli
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import Field
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import EFI_UNICODE_COLLATION_PROTOCOL2_GUID
 from tdvfsh.uefi.patterns import matches
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.engine.tdx.page_accepts import Acceptor, AcceptTally
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.td.cost import Modelled
 
 FIRMWARE: Final = "firmware"

@@ -8,12 +8,12 @@ Source: edk2 MdeModulePkg/Universal/Disk/DiskIoDxe, PartitionDxe, FatPkg/Enhance
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.firmware_modules import FirmwareContents, FirmwareModule
 from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import EFI_BLOCK_IO_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS
 from tdvfsh.units import MIB

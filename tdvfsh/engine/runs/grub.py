@@ -7,7 +7,6 @@ of the disk that it was loaded from; GRUB grub-core/normal/main.c shows its comm
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.storage.disks import attach_disk, attach_volume, disk_path
@@ -16,6 +15,7 @@ from tdvfsh.errors import FormatError
 from tdvfsh.formats.boot_loader import GRUB as LOADER_KIND
 from tdvfsh.formats.boot_loader import read_boot_loader
 from tdvfsh.formats.mapped import Buffer
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.firmware_player import FirmwarePlayer
 from tdvfsh.uefi.device_path import FilePath

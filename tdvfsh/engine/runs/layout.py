@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.memory import FirmwareHeap, find_area
 from tdvfsh.engine.abi.stubs import Stubs
 from tdvfsh.engine.board.board import Board
@@ -11,6 +9,7 @@ from tdvfsh.engine.x86.long_mode import enter_long_mode
 from tdvfsh.engine.x86.paging import IDT_SIZE, gibibyte_leaves, page_tables, page_tables_size
 from tdvfsh.engine.x86.protected_paging import ROOM, ProtectedPaging
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.machine.machine import Machine
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import KIB, MIB, PAGE_SIZE, align_up

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class CodeRange(NamedTuple):

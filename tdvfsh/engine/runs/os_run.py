@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.engine.console.serial_input import InputEnded, SerialInput
 from tdvfsh.engine.errors import EngineError, GuestDead, GuestFatal, GuestReset, GuestStopped
 from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor, AcceptTally
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.td.cost import NO_TIME, Modelled
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import SeptState

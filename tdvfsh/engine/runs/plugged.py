@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.virtio import plug_virtio
 from tdvfsh.engine.tables.pci_host import PciHost
 from tdvfsh.engine.virtio.parts import VirtioParts
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB, align_up
 
 _FIRST_ADDRESS: Final = 0xC0000000

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import Final
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.engine.runs.boot_run import STUB
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.unaccepted import unaccepted_table
 from tdvfsh.machine.options import TdOptions

@@ -6,12 +6,11 @@ model is compared in: calls, placements, memory map, bitmap.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.verify import compare, parts_of
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import Placement
 from tdvfsh.machine.options import TdOptions

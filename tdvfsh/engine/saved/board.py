@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.saved import devices, memory, vcpus
@@ -25,6 +23,7 @@ from tdvfsh.engine.tdx.page_accepts import AcceptMoment, Acceptor, AcceptTally
 from tdvfsh.engine.x86.instructions.string_instructions import StringInstructions
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.machine.td_state_file import TD as TD_SHAPE
 from tdvfsh.machine.td_state_file import read_td, td_to_dict
 from tdvfsh.td.trust_domain import TrustDomain

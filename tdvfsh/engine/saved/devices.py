@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.devices.ahci import AhciController, AhciIndex
@@ -53,6 +52,7 @@ from tdvfsh.engine.virtio.queue import Virtqueue
 from tdvfsh.engine.virtio.transport import VirtioFunction
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final
 
 _BAR_NAME: Final = " base address "
 _PINS: Final = Field(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Final
-
 from tdvfsh.engine.saved.memory import Sink
 from tdvfsh.engine.storage.drive import Drive
 from tdvfsh.engine.storage.overlay import CHUNK, Overlay
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import BinaryIO, Final
 from tdvfsh.uefi.disk import Disk
 
 CHUNKS: Final = shapes.items(shapes.NUMBER)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.formats import shapes
 from tdvfsh.formats.shapes import Shape
 from tdvfsh.formats.typed_json import FieldError, wrong
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 Json = dict[str, Any]
 

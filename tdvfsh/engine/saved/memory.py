@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final, Protocol
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import BinaryIO, Final, Protocol
 from tdvfsh.units import PAGE_SIZE
 
 MAPPED: Final = shapes.ranges(shapes.row(shapes.NUMBER, shapes.NUMBER), PAGE_SIZE)

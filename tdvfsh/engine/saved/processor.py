@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError, wrong
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 SIZE: Final = 5608
 """Bytes of the emulator's form, which :class:`~tdvfsh.engine.x86.processor_state.ProcessorState` has checked."""

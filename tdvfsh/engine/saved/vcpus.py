@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any, Final
 
 from tdvfsh.engine.board.board import Board
 from tdvfsh.engine.board.vcpus import Vcpu
@@ -26,6 +25,7 @@ from tdvfsh.engine.saved.processor import image_of, registers_of
 from tdvfsh.engine.tdx.vcpu import VirtualizationInfo
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final
 
 _VE: Final = Field(
     lambda info: None if info is None else list(astuple(info)),

@@ -5,10 +5,9 @@ Source: UEFI 2.10 8.5.3; edk2 MdeModulePkg/Universal/CapsuleRuntimeDxe/CapsuleSe
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import EFI_FIRMWARE_MANAGEMENT_CAPSULE_ID_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

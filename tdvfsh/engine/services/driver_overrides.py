@@ -6,11 +6,11 @@ Source: UEFI 2.10 11.3 to 11.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import status_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import (
     EFI_BUS_SPECIFIC_DRIVER_OVERRIDE_PROTOCOL_GUID,
     EFI_DRIVER_FAMILY_OVERRIDE_PROTOCOL_GUID,

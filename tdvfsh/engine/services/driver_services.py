@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service, status_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import EfiStatus
 

@@ -5,8 +5,6 @@ Source: UEFI 2.10 7.1; edk2 MdeModulePkg/Core/Dxe/Event/{Event,Timer,Tpl}.c.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.events import (
     EVT_NOTIFY_SIGNAL,
     EVT_NOTIFY_WAIT,
@@ -21,6 +19,7 @@ from tdvfsh.dxe.events import EventServices as CoreEvents
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.services.waiting import Waiting
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import (
     EFI_EVENT_GROUP_EXIT_BOOT_SERVICES,

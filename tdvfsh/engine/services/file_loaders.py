@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 
 from tdvfsh.dxe.protocols import FileContents
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import status_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath, FilePath
 from tdvfsh.uefi.guids import (
     EFI_FILE_INFO_GUID,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.events import EventServices
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.errors import GuestIdle, WatchdogExpired
+from tdvfsh.lazy_typing import Final
 
 _END_OF_TIME_NS: Final = (1 << 63) - 1
 _SECOND_NS: Final = 1_000_000_000

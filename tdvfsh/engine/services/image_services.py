@@ -5,8 +5,6 @@ Source: UEFI 2.10 7.4; edk2 MdeModulePkg/Core/Dxe/Image/Image.c.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
 from tdvfsh.dxe.images import Program
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.dxe.secure_boot.databases import EFI_IMAGE_SECURITY_DATABASE_GUID
@@ -18,6 +16,7 @@ from tdvfsh.engine.abi.service_table import Answer, service, status_of
 from tdvfsh.engine.abi.system_table import SystemTables
 from tdvfsh.engine.errors import ReachedOperatingSystem
 from tdvfsh.engine.services.protocol_services import ProtocolServices
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

@@ -6,12 +6,12 @@ Source: UEFI 2.10 7.5.
 from __future__ import annotations
 
 import zlib
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.services.waiting import Waiting
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

@@ -6,7 +6,6 @@ Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/Handle.c.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.dxe.handles import HandleDatabase
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_CHILD_CONTROLLER as BY_CHILD_CONTROLLER
@@ -18,6 +17,7 @@ from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_TEST_PROTOCOL as TEST_PR
 from tdvfsh.engine.abi.buffers import give_array
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -6,7 +6,6 @@ Source: UEFI 2.10 7.3; edk2 MdeModulePkg/Core/Dxe/Hand/{Handle,Locate,Notify}.c.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.dxe.protocol_notify import ProtocolNotifies
 from tdvfsh.engine.abi.buffers import give_array
@@ -14,6 +13,7 @@ from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.device_paths import device_path_size, parse_device_path
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import Argument, service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.device_path import DevicePath
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, Guid

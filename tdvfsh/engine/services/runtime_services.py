@@ -6,11 +6,11 @@ Source: UEFI 2.10 8.3 and 8.5.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.errors import GuestReset
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.efi_time import EFI_TIME, EfiTime
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

@@ -5,12 +5,11 @@ Source: UEFI 2.10 8.2.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.dxe.variables import MAXIMUM_DATA_BYTES
 from tdvfsh.engine.abi.buffers import fill_buffer
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 

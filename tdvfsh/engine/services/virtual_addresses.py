@@ -6,11 +6,11 @@ Source: UEFI 2.10 8.4; edk2 MdeModulePkg/Core/RuntimeDxe/Runtime.c for the order
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.abi.system_table import SystemTables
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE
 from tdvfsh.uefi.memory import EFI_MEMORY_RUNTIME

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.console.keys import KeySource
 from tdvfsh.engine.errors import GuestIdle
 from tdvfsh.engine.services.guest_time import GuestTime
 from tdvfsh.engine.x86.guest_clock import GuestClock
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import service_names
 
 _POLL_NS: Final = 1_000_000

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import BinaryIO
 from tdvfsh.uefi.disk import SECTOR
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import EfiStatus

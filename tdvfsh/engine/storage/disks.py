@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from tdvfsh.engine.storage.fat import FatDisk
 from tdvfsh.engine.storage.volumes import VolumeFileSystem
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot, Sata
 from tdvfsh.uefi.disk import Disk
 from tdvfsh.uefi.guids import (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import BinaryIO, Final
 
 from tdvfsh.engine.storage.image_file import ImageFile, RawImage
 from tdvfsh.engine.storage.overlay import Overlay
 from tdvfsh.engine.storage.qcow2 import MAGIC, Qcow2Image
 from tdvfsh.errors import UsageError, host_error
+from tdvfsh.lazy_typing import BinaryIO, Final
 from tdvfsh.uefi.disk import ReadableDisk
 from tdvfsh.whole_file import replacing
 

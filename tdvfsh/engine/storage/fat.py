@@ -13,10 +13,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.disk import SECTOR
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.status import EfiStatus

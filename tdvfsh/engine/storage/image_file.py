@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from tdvfsh import host
 from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.mapped import require_file
+from tdvfsh.lazy_typing import Final
 
 SECTOR: Final = 512
 

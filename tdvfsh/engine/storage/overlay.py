@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.disk import ReadableDisk
 from tdvfsh.uefi.filesystem import FileSystemError
 from tdvfsh.uefi.status import EfiStatus

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, Final, NamedTuple, TypeVar
 
 from tdvfsh.errors import MissingError, TdvfshError
+from tdvfsh.lazy_typing import Any, Final, NamedTuple, TypeVar
 from tdvfsh.uefi.device_path import HardDrive
 from tdvfsh.uefi.disk import SECTOR, ReadableDisk
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts

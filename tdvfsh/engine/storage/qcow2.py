@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from importlib import import_module
-from typing import Any, Final
 
 from tdvfsh.engine.storage.image_file import SECTOR, ImageFile
 from tdvfsh.errors import FormatError, MissingError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.units import MIB
 
 MAGIC: Final = b"QFI\xfb"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.filesystem import FileSystemError, Parts
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.volume import Volume

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from tdvfsh.dxe.protocols import FileContents, SimpleFileSystem
 from tdvfsh.errors import TdvfshError
 from tdvfsh.formats.mapped import MappedFile, copy_of, open_mapped
+from tdvfsh.lazy_typing import Protocol, runtime_checkable
 from tdvfsh.uefi.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.uefi.read_only_volume import ReadOnlyVolume
 from tdvfsh.uefi.status import SUCCESS, EfiStatus

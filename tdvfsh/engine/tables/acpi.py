@@ -12,7 +12,6 @@ Q35MchIch9.h); edk2 OvmfPkg/TdxDxe keeps the wakeup mailbox in ACPI NVS memory.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.devices.cmos import INDEX as CMOS_PORT
 from tdvfsh.engine.devices.cmos import PORTS as CMOS_PORTS
@@ -26,6 +25,7 @@ from tdvfsh.engine.devices.serial_port import COM1 as SERIAL_PORT
 from tdvfsh.engine.devices.serial_port import COM1_LINE as SERIAL_IRQ
 from tdvfsh.engine.tables import aml
 from tdvfsh.engine.tables.pci_host import PciHost
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE, align_up
 
 SCI_INTERRUPT: Final = 9

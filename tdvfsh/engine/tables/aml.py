@@ -6,7 +6,8 @@ Source: ACPI 6.5 chapter 20 (ACPI Machine Language), 6.4.2 and 6.4.3 (resource d
 from __future__ import annotations
 
 import struct
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _ZERO, _ONE, _BYTE, _WORD, _DWORD, _QWORD = 0x00, 0x01, 0x0A, 0x0B, 0x0C, 0x0E
 _NAME, _SCOPE, _BUFFER, _PACKAGE, _EXTENDED, _DEVICE = 0x08, 0x10, 0x11, 0x12, 0x5B, 0x82

@@ -7,7 +7,6 @@ Source: ACPI 6.5, 6.2.13 (_PRT); PCI Firmware Specification 3.3, 4.1.2 (MCFG); Q
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
 from tdvfsh.engine.devices.pci import ADDRESS as CONFIGURATION_PORT
@@ -16,6 +15,7 @@ from tdvfsh.engine.devices.pci import PORTS as CONFIGURATION_PORTS
 from tdvfsh.engine.devices.pins import line_of
 from tdvfsh.engine.tables import aml
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 _LAST_PORT: Final = 0xFFFF
 _LAST_BUS: Final = 0xFF

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import AddressSpan
 from tdvfsh.units import KIB, MIB
 

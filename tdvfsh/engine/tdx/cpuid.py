@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 TDX_LEAF: Final = 0x21
 HYPERVISOR_LEAVES: Final = range(0x40000000, 0x50000000)

@@ -7,12 +7,12 @@ arch/x86/include/asm/shared/tdx.h has them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.tdx.report import REPORT_DATA_SIZE, REPORT_SIZE, Measurements
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.formats.tcg.registers import DIGEST_SIZE, RTMRS
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import OperandId, TdcallLeaf, TdcallStatus
 

@@ -7,10 +7,10 @@ answers.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from tdvfsh.engine.devices.local_apic import FIRST, LAST, TSC_DEADLINE, LocalApic
 from tdvfsh.engine.x86 import memory_type_ranges
+from tdvfsh.lazy_typing import Final
 
 EFER: Final = 0xC0000080
 STAR: Final = 0xC0000081

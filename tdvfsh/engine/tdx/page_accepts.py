@@ -6,10 +6,10 @@ Neighbouring calls of one caller are one record, whose range grows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.accepts import extend, write_call
 from tdvfsh.trace.journal import Trace

@@ -8,9 +8,9 @@ Source: Guest-Host-Communication Interface (GHCI) 1.5, 3.3; Linux drivers/virt/c
 from __future__ import annotations
 
 import struct
-from typing import Final, Protocol
 
 from tdvfsh.engine.tdx.report import REPORT_SIZE, is_own_report
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.measure.quote import QuoteSigner, td_quote
 from tdvfsh.uefi.tdx import TdvmcallStatus
 from tdvfsh.units import MIB, PAGE_SIZE

@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.formats.tcg.registers import DIGEST_SIZE, RTMRS, extend
+from tdvfsh.lazy_typing import Final
 
 REPORT_SIZE: Final = 1024
 REPORT_DATA_SIZE: Final = 64

@@ -6,13 +6,13 @@ Source: Guest-Host-Communication Interface (GHCI) 1.5; Linux arch/x86/kvm/vmx/td
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
 
 from tdvfsh.engine.errors import GuestFatal
 from tdvfsh.engine.tdx.cpuid import TdCpuid
 from tdvfsh.engine.tdx.module import R8, R9, R10, R11, R12, R13, R14, R15, RBX, RCX, RDI, RDX, RSI
 from tdvfsh.engine.tdx.vcpu import TdVcpu
 from tdvfsh.engine.x86.processor_state import ProcessorState
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.td.mapgpa import map_gpa
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.tdx import TdvmcallId, TdvmcallStatus

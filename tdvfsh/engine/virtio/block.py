@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.memory import Refused, Scattered
 from tdvfsh.engine.virtio.queue import LARGEST
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.disk import SECTOR, Disk
 from tdvfsh.uefi.filesystem import FileSystemError
 

@@ -5,10 +5,9 @@ Source: Virtual I/O Device (VIRTIO) 1.2, 5.3; QEMU hw/char/virtio-serial-bus.c.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
 from tdvfsh.engine.virtio.device import Driver
 from tdvfsh.engine.virtio.memory import Refused, Scattered
+from tdvfsh.lazy_typing import Final, Protocol
 
 RECEIVE, TRANSMIT = 0, 1
 MOST_WAITING: Final = 4096  # as much as a terminal's own queue

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from tdvfsh.engine.virtio.memory import Scattered
+from tdvfsh.lazy_typing import Protocol
 
 
 class VirtioDevice(Protocol):

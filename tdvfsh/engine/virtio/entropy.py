@@ -6,9 +6,9 @@ Source: Virtual I/O Device (VIRTIO) 1.2, 5.4.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from tdvfsh.engine.virtio.memory import Scattered
+from tdvfsh.lazy_typing import Final
 
 _BLOCK: Final = 64
 _MOST: Final = 64 << 10

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+
+from tdvfsh.lazy_typing import Final, NamedTuple, Protocol
 
 _PIECE: Final = 1 << 20
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.engine.virtio.console import ConsoleOutput
 from tdvfsh.engine.virtio.network.user_network import UserNetwork
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.disk import Disk
 
 

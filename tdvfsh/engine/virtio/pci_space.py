@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.bus import Device
 from tdvfsh.engine.devices.message_interrupts import CONTROL_BITS, SIZE, MsiX
 from tdvfsh.engine.devices.pci import BaseAddress, ConfigurationSpace
 from tdvfsh.engine.devices.pci_functions import PciFunction
+from tdvfsh.lazy_typing import Final
 
 COMMON, ISR, CONFIGURATION, NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000
 STRUCTURES_SIZE: Final = 0x4000

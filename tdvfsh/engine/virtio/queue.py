@@ -6,10 +6,10 @@ Source: Virtual I/O Device (VIRTIO) 1.2, 2.6 and 2.7.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.engine.virtio.memory import Buffer, DeviceMemory, Refused
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 LARGEST: Final = 256
 _LONGEST_TABLE: Final = 1024

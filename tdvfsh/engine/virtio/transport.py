@@ -13,13 +13,13 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.devices.message_interrupts import MsiX
 from tdvfsh.engine.virtio.device import VirtioDevice
 from tdvfsh.engine.virtio.memory import DeviceMemory, Dma, Refused, Scattered
 from tdvfsh.engine.virtio.pci_space import COMMON, CONFIGURATION, ISR, NOTIFY, NOTIFY_MULTIPLIER, VirtioSpace
 from tdvfsh.engine.virtio.queue import LARGEST, Virtqueue
+from tdvfsh.lazy_typing import Final
 
 INDIRECT: Final = 1 << 28
 EVENT_INDEX: Final = 1 << 29

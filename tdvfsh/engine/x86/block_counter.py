@@ -21,9 +21,9 @@ import ctypes
 import mmap
 import platform
 import sys
-from typing import Any, Final, Protocol
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final, Protocol
 
 _CODE_OFFSET: Final = 64
 _EVERYWHERE: Final = (1, 0)  # a begin above the end

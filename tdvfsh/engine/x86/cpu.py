@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
 
 from tdvfsh.engine.errors import EngineError, InaccessibleMemory
 from tdvfsh.engine.extra import cpu_extra
@@ -25,6 +24,7 @@ from tdvfsh.engine.x86.processor_state import ProcessorState
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.stop import Stop, StopKind
 from tdvfsh.engine.x86.translated_code import TranslatedCode
+from tdvfsh.lazy_typing import Any, Final, Protocol
 from tdvfsh.td.trust_domain import TrustDomain
 
 _TICK_SECONDS: Final = 0.1

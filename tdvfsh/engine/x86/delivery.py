@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.engine.x86.processor_state import CS, LONG_CODE, PRIVILEGE, SS, ProcessorState, Segment
+from tdvfsh.lazy_typing import Final
 
 _GATE: Final = struct.Struct("<HHBBHII")
 _DESCRIPTOR: Final = struct.Struct("<II")

@@ -5,7 +5,7 @@ Source: Intel SDM volume 3, table 6-1.
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 _NAMES: Final = {
     0: "#DE", 1: "#DB", 2: "NMI", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.clock import VirtualClock
 
 _READ_NS: Final = 100  # a loop that only reads the time must end

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.formats.mapped import copy_of
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.contents import Contents
 
 _SCAN: Final = 1 << 12

@@ -7,10 +7,10 @@ that is accepted in pieces which do not touch has as many runs, and to make them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.ram import GuestRam
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.ranges import RangeMap
 from tdvfsh.units import PAGE_SIZE
 

@@ -8,7 +8,7 @@ OvmfPkg/Library/PlatformInitLib/MemDetect.c (PlatformQemuUc32BaseInitialization 
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 CAPABILITIES: Final = 0xFE
 DEFAULT_TYPE: Final = 0x2FF

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any
 
 _CODE = bytes.fromhex("0fa2")
 _ADDRESS = 0x1000

@@ -6,7 +6,8 @@ Source: Intel SDM volume 3, 4.5.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _ENTRY: Final = struct.Struct("<Q")
 _ADDRESS: Final = 0x000F_FFFF_FFFF_F000

@@ -6,8 +6,8 @@ Source: UEFI 2.10 2.3.4; Intel SDM volume 3, 4.5; selectors as in edk2 UefiCpuPk
 from __future__ import annotations
 
 import struct
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import GIB, PAGE_SIZE
 
 CODE_SELECTOR: Final = 0x38

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _PIECE_SHIFT: Final = 14
 _PIECE: Final = 1 << _PIECE_SHIFT

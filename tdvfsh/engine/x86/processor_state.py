@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _REGISTERS: Final = 40  # after the context's own header
 _INSTRUCTION_POINTER: Final = _REGISTERS + 16 * 8

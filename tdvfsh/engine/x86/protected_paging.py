@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.memory import EFI_MEMORY_RO, EFI_MEMORY_RP, EFI_MEMORY_XP
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, PAGE_SIZE
 

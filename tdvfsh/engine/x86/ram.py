@@ -8,10 +8,10 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import BinaryIO, Final
 
 from tdvfsh.engine.errors import InaccessibleMemory
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import BinaryIO, Final
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import Guid
 from tdvfsh.uefi.tdx import SeptState

@@ -5,10 +5,9 @@ Source: Intel SDM volume 3, 8.4.4 (start-up), 9.1.4 (state after INIT), table 9-
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.processor_state import CS, LONG_CODE, PROTECTED, Segment
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE
 
 _CR0: Final = 0x60000010  # CD NW ET

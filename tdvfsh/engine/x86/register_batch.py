@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any
 
 
 class RegisterBatch:

@@ -5,8 +5,6 @@ Source: Intel TDX module 1.5 base specification, "Initial State of TD Guest VCPU
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.processor_state import (
     CODE_64,
@@ -17,6 +15,7 @@ from tdvfsh.engine.x86.processor_state import (
     ProcessorState,
     Segment,
 )
+from tdvfsh.lazy_typing import Final
 
 RESET_VECTOR: Final = 0xFFFFFFF0
 _RCX, _RBX, _RSI, _R8 = 1, 3, 6, 8

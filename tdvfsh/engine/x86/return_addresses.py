@@ -5,7 +5,7 @@ Source: Intel SDM volume 2, CALL (E8 rel32; FF /2 with its ModRM forms).
 
 from __future__ import annotations
 
-from typing import Final
+from tdvfsh.lazy_typing import Final
 
 CALL_REACH: Final = 7
 """Bytes before a return address that may belong to the call."""

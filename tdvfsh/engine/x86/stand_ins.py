@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from tdvfsh.engine.x86.cpu import Cpu
 from tdvfsh.engine.x86.stop import StopKind
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class StandIn(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class StopKind(Enum):

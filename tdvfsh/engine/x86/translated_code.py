@@ -8,9 +8,9 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _BLOCK: Final = struct.Struct("<QHH")  # address, instructions, bytes
 _EVERYWHERE: Final = (1, 0)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.maps.rows import loose_descriptor, without_shared_pages
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import parse_decimal
 

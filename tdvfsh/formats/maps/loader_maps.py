@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.maps.rows import descriptor
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import PAGE_SHIFT

@@ -6,11 +6,10 @@ chapter 2.6 (byte order marks). Hyper-V's and Azure's consoles write UTF-16 with
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.compression import codec_at, unpack_head
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB
 
 MAX_TEXT_SIZE: Final = 64 * MIB

@@ -13,7 +13,6 @@ import csv
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
@@ -21,6 +20,7 @@ from tdvfsh.formats.maps.e820_text import E820_DIALECTS, read_linux
 from tdvfsh.formats.maps.loader_maps import read_efidebug, read_lsefimmap
 from tdvfsh.formats.maps.log_text import read_text
 from tdvfsh.formats.maps.rows import clean_lines, descriptor
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import PAGE_SHIFT, parse_decimal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.errors import FormatError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi import memory
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE, align_down, align_up

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import DIRECTORY_ENTRY_SECURITY, PeImage
 from tdvfsh.formats.signature_lists import EFI_CERT_TYPE_PKCS7_GUID
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 WIN_CERT_TYPE_PKCS_SIGNED_DATA: Final = 0x0002
 WIN_CERT_TYPE_EFI_GUID: Final = 0x0EF1

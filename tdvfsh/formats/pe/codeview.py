@@ -7,10 +7,10 @@ Source: PE format specification, "Debug Directory"; edk2 MdePkg/Include/Industry
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
 from uuid import UUID
 
 from tdvfsh.formats.pe.parse import PeImage
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _DIRECTORY: Final = 6
 _ENTRY: Final = struct.Struct("<IIHHIIII")

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.pe.image import PeImage, PeSection
 from tdvfsh.formats.pe.uki import UKI_SECTIONS
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import PAGE_SIZE
 
 _CODE: Final = 0x20 | 0x20000000  # IMAGE_SCN_CNT_CODE, IMAGE_SCN_MEM_EXECUTE

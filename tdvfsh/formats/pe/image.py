@@ -6,9 +6,9 @@ Source: PE format specification; edk2 MdePkg/Include/{IndustryStandard/PeImage.h
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import EfiStatus
 
 IMAGE_FILE_MACHINE_I386: Final = 0x14C

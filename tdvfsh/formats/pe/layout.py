@@ -8,9 +8,9 @@ Source: Microsoft PE format specification; UEFI 2.10 section 2.1.1; edk2 MdePkg/
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.formats.header import U8, U16, U32, U64, Header, padding
+from tdvfsh.lazy_typing import Final
 
 IMAGE_DOS_SIGNATURE: Final = 0x5A4D  # "MZ"
 IMAGE_NT_SIGNATURE: Final = 0x00004550  # "PE\0\0"

@@ -5,8 +5,6 @@ Source: edk2 MdePkg/Library/BasePeCoffLib/BasePeCoff.c at c5aa7e7d94c0, PeCoffLo
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.layout import (
     DATA_DIRECTORY,
@@ -31,6 +29,7 @@ from tdvfsh.formats.pe.parse import (
 from tdvfsh.formats.pe.resources import check_resources
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import EfiStatus
 
 _U32: Final = 0xFFFFFFFF

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_typing import NamedTuple
 
 
 class Piece(NamedTuple):

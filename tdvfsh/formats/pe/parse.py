@@ -10,7 +10,6 @@ Source: edk2 MdePkg/Library/BasePeCoffLib/{BasePeCoff.c,PeCoffLoaderEx.c} at c5a
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import (
@@ -54,6 +53,7 @@ from tdvfsh.formats.pe.layout import (
     TE_IMAGE_HEADER_SIGNATURE,
 )
 from tdvfsh.formats.text import printable
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.status import EfiStatus
 
 __all__ = [

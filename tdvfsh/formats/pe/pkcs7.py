@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import warnings
 from importlib import import_module
-from typing import Any, Final, NamedTuple
 
 from tdvfsh.errors import HostError
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 LARGEST: Final = 1 << 20
 """Bytes of a signature that is looked at; real ones have a few thousand."""

@@ -13,10 +13,9 @@ recorded from any firmware, nor is that of images whose sections overlap or leav
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from tdvfsh.formats.pe.findings import overwrites
 from tdvfsh.formats.pe.image import IMAGE_SUBSYSTEM_EFI_APPLICATION, PeImage, PeSection
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import PAGE_SIZE, align_up
 

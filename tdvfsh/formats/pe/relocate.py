@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.load import LoadedHeader, place_sections
 from tdvfsh.formats.pe.memory import LoadedImage
 from tdvfsh.formats.pe.parse import DIRECTORY_ENTRY_BASERELOC, ImageError, PeImage, PeRejection
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 
 _BLOCK_HEADER: Final = struct.Struct("<II")

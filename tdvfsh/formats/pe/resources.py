@@ -6,9 +6,8 @@ PE format specification, "The .rsrc section".
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.formats.pe.memory import LoadedImage
+from tdvfsh.lazy_typing import Final
 
 _DIRECTORY_SIZE: Final = 16
 _ENTRY_SIZE: Final = 8

@@ -14,9 +14,9 @@ CheckTSTInfo, ConvertAsn1TimeToEfiTime), in July 2024.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
 
 from tdvfsh.formats.pe.pkcs7 import LARGEST, contents, library, signed_by
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.uefi.efi_time import EfiTime
 
 _TOKEN: Final = "microsoft_time_stamp_token"  # 1.3.6.1.4.1.311.3.3.1

@@ -5,13 +5,12 @@ Source: UAPI group specification "Unified Kernel Image"; systemd src/boot/efi/st
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.parse import PeRejection, parse_pe
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 UKI_SECTIONS: Final = (
     ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname",

@@ -6,9 +6,9 @@ Source: Microsoft PE format specification, "COFF Symbol Table" and "COFF String 
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from tdvfsh.formats.mapped import Buffer
+from tdvfsh.lazy_typing import Final
 
 _NEW_HEADER: Final = 60
 _TABLE: Final = 12  # after the signature and machine, sections, time stamp

@@ -14,10 +14,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.symbols.kallsyms_tables import PackedNames, find_tables
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _SEPARATOR: Final = "\u0100"
 

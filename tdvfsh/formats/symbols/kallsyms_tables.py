@@ -29,10 +29,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate, islice, pairwise
 from operator import le
-from typing import Final, NamedTuple
 
 from tdvfsh.formats.elf import ELF64_HEADER, ELF64_PROGRAM_HEADER, ELF_MAGIC, PT_LOAD
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import KIB, MIB, align_up
 
 _DIGITS: Final = b"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0"

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 from uuid import UUID
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import ByteSource
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 MAGIC: Final = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
 _SUPER_BLOCK: Final = struct.Struct("<32sIIIIII")

@@ -10,13 +10,12 @@ Source: TCG PC Client Platform Firmware Profile 1.06, 10.2 and 10.4.5; UEFI 2.10
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.header import U8, U16, U32, Header, octets
 from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.tcg.event_types import TcgEventType, event_type_name
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_typing import Final
 
 SPEC_ID_SIGNATURE: Final = b"Spec ID Event03\0"
 SHA384: Final = 0x000C

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from tdvfsh.formats.tcg.event_log import TcgEvent
 from tdvfsh.formats.tcg.event_types import TcgEventType as Type
+from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path_bytes import device_path_from_bytes
 from tdvfsh.uefi.device_path_text import node_text
 from tdvfsh.uefi.guids import Guid, guid_name

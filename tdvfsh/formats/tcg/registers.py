@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Final
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.tcg.event_log import TcgEvent, TcgEventLog
+from tdvfsh.lazy_typing import Final
 
 RTMRS: Final = 4
 DIGEST_SIZE: Final = 48

@@ -10,11 +10,11 @@ import lzma
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.newc import NewcMember, newc_archive
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.units import MIB
 
 ROOT_UUID: Final = "74647666-7368-4469-8b00-726f6f740001"

@@ -11,12 +11,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, Final
 
 from tdvfsh.errors import host_error
 from tdvfsh.images.disk.contents import DiskParts, disk_initrd, write_esp
 from tdvfsh.images.disk.roots import BusyboxRoot, Root
 from tdvfsh.images.disk.tools import TIME, find_tools, run_tool
+from tdvfsh.lazy_typing import BinaryIO, Final
 from tdvfsh.units import MIB
 from tdvfsh.whole_file import replacing
 

@@ -7,13 +7,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.apt import ETC_APT, source_line
 from tdvfsh.images.disk.contents import ROOT_UUID, DiskParts, disk_initrd, write_root
 from tdvfsh.images.disk.tools import TIME, run_tool
 from tdvfsh.images.sources import debian_archives
+from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.units import KIB, MIB
 
 _TIMES: Final = ("atime", "ctime", "mtime", "crtime")

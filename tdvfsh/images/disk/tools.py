@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from tdvfsh.errors import HostError, MissingError
+from tdvfsh.lazy_typing import Final
 
 TIME: Final = 1735689600
 """2025-01-01, of every file that is made."""

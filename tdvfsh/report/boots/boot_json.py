@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.diagnosis.of_boot import faults_of
 from tdvfsh.formats.initrd import Initrd
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 from tdvfsh.linux.os_side import OsAccept, OsSide
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.report.boots.cure import cure_text

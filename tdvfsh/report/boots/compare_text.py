@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from tdvfsh.accept.availability import accept_sentence, change_needed, option_sentence
 from tdvfsh.accept.boot_time import BELOW_4G, EAGER
 from tdvfsh.boots.compare import COMPARED_ACCEPTS, ComparedBoot
+from tdvfsh.lazy_typing import NamedTuple
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import ModelledSeconds, cell_text
 from tdvfsh.report.schema import document

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size, ram_size

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any, Final
 
 from tdvfsh.boots.asked_steps import AskedStep
 from tdvfsh.boots.explanation import Explanation
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.formats.initrd import Initrd
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.loaders.flow import BootFailure
 from tdvfsh.loaders.grub_memory import MEASURED_FILE
 from tdvfsh.report.boots.boot_json import boot_dict

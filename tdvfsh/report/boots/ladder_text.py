@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from tdvfsh.boots.ladder import Rung
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 from tdvfsh.machine.start import start_of
 from tdvfsh.report.schema import document
 from tdvfsh.report.sfo import sfo_header, sfo_row

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tdvfsh.engine.runs.accept_account import AcceptRow
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.os_run import OsRun
+from tdvfsh.lazy_typing import Any
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.report.modelled_text import cell_text, range_text
 from tdvfsh.report.table import printable, table_lines

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Final
 
 from tdvfsh.boots.region import BOOTED, NOT_STARTED, OVER_INITRD, Region
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.schema import document
 from tdvfsh.units import human_size
 

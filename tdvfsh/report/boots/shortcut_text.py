@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Final
 
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
 from tdvfsh.engine.runs.verify_shortcut import ShortcutVerification
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.units import human_size
 

@@ -11,12 +11,12 @@ from importlib.resources import files
 from itertools import groupby
 from pathlib import PurePath
 from shlex import join
-from typing import Any, Final
 
 from tdvfsh.errors import MissingError
 from tdvfsh.history.accept_events import AcceptEvent
 from tdvfsh.history.boot_story import StoryStep, failing_step
 from tdvfsh.history.facts import JournalFacts
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.boots.compare_text import ComparedRow, alike_rows
 from tdvfsh.report.modelled_text import cell_text
 from tdvfsh.report.page.values import facts_line, page_values

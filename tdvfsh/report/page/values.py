@@ -7,11 +7,11 @@ is its first state and a list of changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
 
 from tdvfsh.history.boot_story import StoryStep, is_failure
 from tdvfsh.history.facts import JournalFacts
 from tdvfsh.history.painted_map import ACCEPTED_ONLY, HOLE, type_label
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.boots.compare_text import ComparedRow
 from tdvfsh.report.modelled_text import range_text
 from tdvfsh.report.trace_text import is_count, value_text

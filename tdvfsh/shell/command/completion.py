@@ -6,8 +6,8 @@ The line lexes as far as it goes; the command's annotations say what the word un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, NamedTuple
 from tdvfsh.options.uses import use_of
 from tdvfsh.script.lexer import Token, lex
 from tdvfsh.script.redirection import SPELLINGS

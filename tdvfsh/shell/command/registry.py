@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, TypeVar
 from tdvfsh.script.words import WORDS
 
 if TYPE_CHECKING:

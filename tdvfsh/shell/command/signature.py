@@ -8,8 +8,8 @@ Source: edk2 ShellPkg/Library/UefiShellLib/UefiShellLib.c (InternalCommandLinePa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any
 from tdvfsh.script.numbers import looks_like_number
 from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.types import BadArgument, Flag, Kind, Option, TdTable
@@ -251,8 +251,7 @@ def _resolve(hint: object, scope: dict[str, Any]) -> object:
 def _metadata(hint: object) -> tuple[object, ...]:
     """Kinds and options of an annotation, also inside ``Annotated[...] | None``."""
     found: tuple[object, ...] = tuple(getattr(hint, "__metadata__", ()))
-    parts = get_args(hint)
-    for part in parts[:1] if found else parts:
+    for part in getattr(hint, "__args__", ()):
         found += _metadata(part)
     return found
 

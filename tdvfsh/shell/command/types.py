@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated
 
+from tdvfsh.lazy_typing import Annotated
 from tdvfsh.script.numbers import parse_number
 from tdvfsh.units import parse_decimal
 

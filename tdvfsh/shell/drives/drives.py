@@ -7,7 +7,7 @@ Source: edk2 ShellPkg/Library/UefiShellCommandLib/ConsistMapping.c (consistent n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from tdvfsh.lazy_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdvfsh.shell.interfaces import FileSystem

@@ -9,7 +9,8 @@ Source: edk2 FatPkg/EnhancedFatDxe (Flush.c, FatOFileFlush; ReadWrite.c, FatAcce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+
+from tdvfsh.lazy_typing import TypeVar
 
 _Marks = tuple[dict[str, str], dict[str, int], dict[str, int]]
 _Mark = TypeVar("_Mark", str, int)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING, BinaryIO
 
+from tdvfsh.lazy_typing import TYPE_CHECKING, BinaryIO
 from tdvfsh.shell.drives.fat_marks import FatMarks
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
 from tdvfsh.uefi.status import EfiStatus

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.uefi.status import EfiStatus

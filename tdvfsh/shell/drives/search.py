@@ -9,8 +9,7 @@ EfiShellRemoveDupInFileList).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from tdvfsh.lazy_typing import TYPE_CHECKING, NamedTuple
 from tdvfsh.shell.drives.drives import Mapping
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError
 from tdvfsh.shell.drives.paths import clean

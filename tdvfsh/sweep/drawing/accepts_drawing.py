@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.engine.runs.os_run import OsRun
 from tdvfsh.engine.tdx.page_accepts import Acceptor
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.report.accepts_over_time import accepted_over_time, acceptor_name
 from tdvfsh.sweep.drawing.shapes import (
     FAINT,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import import_module
-from typing import Any, Final
 
 from tdvfsh.errors import MissingError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.report.modelled_text import range_text
 from tdvfsh.sweep.drawing.success_drawing import COLOURS
 from tdvfsh.sweep.drawing.time_drawing import LINE_COLOURS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from io import BytesIO
-from typing import Any, Final
 
 from tdvfsh.errors import HostError, MissingError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.sweep.drawing.shapes import FONT_SIZE, Dot, Drawing, Line, Rectangle, Words
 
 _SCALES: Final = (2, 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Final, TypeVar
 
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final, TypeVar
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.accept.boot_time import parse_boot_accept
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.drawing.shapes import LEFT, PLOT_WIDTH, Drawing, Rectangle, Shape, Words, panels_drawing, title_words
 from tdvfsh.sweep.drawing.ticks import round_sizes
 from tdvfsh.sweep.panels import NO_RESULT, SuccessPanel

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.sweep.drawing.shapes import FONT_SIZE, Dot, Drawing, Line, Rectangle, Shape, Words
 
 _FONT: Final = f'font-family="sans-serif" font-size="{FONT_SIZE}"'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import ceil, floor, log10
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 _NEARLY: Final = 1 + 1e-9
 

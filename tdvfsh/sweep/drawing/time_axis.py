@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import log10
-from typing import Final
 
+from tdvfsh.lazy_typing import Final
 from tdvfsh.report.modelled_text import ModelledSeconds
 from tdvfsh.sweep.drawing.ticks import decade_steps
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import dist
-from typing import Final, NamedTuple
 
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.report.modelled_text import ModelledSeconds, range_text
 from tdvfsh.sweep.drawing.shapes import (
     FAINT,

@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
 
 from tdvfsh.documents import read_toml
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_value, parse_values, value_text
 from tdvfsh.td.cost.model import CostModel
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE

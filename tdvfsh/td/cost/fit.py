@@ -7,10 +7,10 @@ leave open stays as near to the model that one starts from as it can, in proport
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.cost.constants import Constant
 from tdvfsh.td.cost.model import AcceptCounts, CostModel
 

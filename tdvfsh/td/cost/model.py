@@ -7,9 +7,9 @@ for every TDCALL that accepted nothing. Of work that several vCPUs share, ``seri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
 
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import NamedTuple, Protocol
 from tdvfsh.td.cost.constants import CONSTANTS, Constant
 from tdvfsh.td.cost.modelled import Modelled
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Final
 
 from tdvfsh.errors import UsageError, host_error
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_values
 from tdvfsh.td.cost.cost_file import read_cost_file
 from tdvfsh.td.cost.model import CostModel

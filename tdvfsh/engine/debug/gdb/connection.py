@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Final
 
 from tdvfsh.engine.debug.gdb.packets import Item, Kind, PacketError, PacketReader, packet
 from tdvfsh.errors import HostError, UsageError
+from tdvfsh.lazy_typing import Final
 
 _LOOPBACK: Final = "127.0.0.1"
 _UNIX: Final = "unix:"

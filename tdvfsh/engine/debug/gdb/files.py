@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 from tdvfsh.engine.debug.gdb.symbol_file import symbol_file
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _MOST_OPEN: Final = 512  # gdb keeps a firmware's modules open, all of them
 _LARGEST_READ: Final = 1 << 12

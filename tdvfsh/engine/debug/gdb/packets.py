@@ -6,7 +6,8 @@ Source: GDB manual, appendix E.1 (Overview), E.4 (Packet Acknowledgment), E.8 (I
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 LONGEST_PACKET: Final = 1 << 14
 """Bytes of a packet's data that are taken from a client; it is told so."""

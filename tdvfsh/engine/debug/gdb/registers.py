@@ -6,10 +6,10 @@ Source: GDB manual, appendix G (Target Descriptions), G.5.5 (i386 Features).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _CORE: Final = "org.gnu.gdb.i386.core"
 _SSE: Final = "org.gnu.gdb.i386.sse"

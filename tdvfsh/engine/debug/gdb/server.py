@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.events import EventBreaks
@@ -18,6 +17,7 @@ from tdvfsh.engine.debug.repetition import Aim, Present, Repetition, Rewound, by
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.text import printable
+from tdvfsh.lazy_typing import Final
 
 _WITHOUT_GDB: Final = "the run went on without gdb for a while"
 

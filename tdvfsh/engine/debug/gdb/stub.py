@@ -6,7 +6,6 @@ Source: GDB manual, appendix E (Remote Serial Protocol).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
 
 from tdvfsh.engine.debug.debugger import Debugger
 from tdvfsh.engine.debug.gdb.files import PROGRAM, ServedFiles
@@ -14,6 +13,7 @@ from tdvfsh.engine.debug.gdb.packets import LONGEST_PACKET
 from tdvfsh.engine.debug.gdb.registers import Register, target_description
 from tdvfsh.engine.debug.halt import Access, Cause, Halt, Resume, Watch
 from tdvfsh.engine.debug.packet_fields import LARGEST_READ, Malformed, data_of, number_of, piece, register_text, span_of
+from tdvfsh.lazy_typing import Final, Protocol
 
 OWNER: Final = "gdb"
 _OK: Final = b"OK"

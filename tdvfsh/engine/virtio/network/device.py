@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from typing import Final, Protocol
 
 from tdvfsh.engine.virtio.device import Driver
 from tdvfsh.engine.virtio.memory import Refused, Scattered
 from tdvfsh.engine.virtio.network.packets import LARGEST_FRAME, refusal, refused_query
+from tdvfsh.lazy_typing import Final, Protocol
 
 RECEIVE, TRANSMIT = 0, 1
 MOST_WAITING: Final = 256

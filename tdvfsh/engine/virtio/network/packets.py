@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from typing import Final
+
+from tdvfsh.lazy_typing import Final
 
 GATEWAY: Final = ipaddress.IPv4Address("10.0.2.2")
 LARGEST_FRAME: Final = 1514

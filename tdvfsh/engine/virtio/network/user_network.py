@@ -16,10 +16,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from socket import AF_INET
 from types import TracebackType
-from typing import Any, Final
 
 from tdvfsh.engine.virtio.network.packets import GATEWAY
 from tdvfsh.errors import HostError, MissingError
+from tdvfsh.lazy_typing import Any, Final
 
 _NETWORK: Final = IPv4Address("10.0.2.0")
 _MASK: Final = IPv4Address("255.255.255.0")

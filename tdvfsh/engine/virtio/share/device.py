@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import struct
 from collections import Counter
-from typing import Final
 
 from tdvfsh.engine.virtio.memory import Refused, Scattered
 from tdvfsh.engine.virtio.share.folder import SharedFolder, refuse
 from tdvfsh.engine.virtio.share.messages import IN_HEADER, LARGEST_MESSAGE, OPTIONAL, OUT_HEADER, Operation
 from tdvfsh.engine.virtio.share.requests import HANDLERS, ShareRequests
+from tdvfsh.lazy_typing import Final
 
 TAG: Final = "share"
 _TAG_SIZE: Final = 36

@@ -14,9 +14,9 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, NamedTuple
 
 from tdvfsh.errors import HostError, host_error
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 FilePath = tuple[bytes, ...]
 """Names from the shared folder on; empty for the folder itself."""

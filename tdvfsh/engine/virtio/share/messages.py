@@ -10,9 +10,9 @@ import stat
 import struct
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Final
 
 from tdvfsh.engine.virtio.share.folder import FilePath, Status, checked_name, refuse
+from tdvfsh.lazy_typing import Final
 
 MAJOR, MINOR = 7, 31
 IN_HEADER: Final = struct.Struct("<IIQQIIIHH")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
 
 from tdvfsh.engine.virtio.share.folder import FilePath, refuse
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_typing import Final
 
 ROOT: Final = 1
 MOST_NODES: Final = 1 << 18

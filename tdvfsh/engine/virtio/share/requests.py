@@ -6,12 +6,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from tdvfsh.engine.virtio.share import messages
 from tdvfsh.engine.virtio.share.folder import MOST_WRITTEN, FilePath, SharedFolder, refuse
 from tdvfsh.engine.virtio.share.messages import BLOCK, LARGEST_DATA, Operation, fields, names
 from tdvfsh.engine.virtio.share.nodes import Nodes
+from tdvfsh.lazy_typing import Final
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_NAME: Final = 255

@@ -10,9 +10,9 @@ Source: AMD64 APM volume 2, 15.9 to 15.11, appendix B.
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
 
 from tdvfsh.engine.x86.processor_state import ProcessorState
+from tdvfsh.lazy_typing import Any, Final
 
 CPUID: Final = 0x72
 PAUSE: Final = 0x77

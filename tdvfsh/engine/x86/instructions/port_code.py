@@ -7,9 +7,9 @@ block runs.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final
 
 _OPCODE: Final = re.compile(rb"[\x6c-\x6f\xe4-\xe7\xec-\xef]")
 _NAMES: Final = frozenset(("in", "out", "insb", "insw", "insd", "outsb", "outsw", "outsd"))

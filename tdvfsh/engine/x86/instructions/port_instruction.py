@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _OPERAND_SIZE: Final = 0x66
 _REPEATS: Final = frozenset((0xF2, 0xF3))

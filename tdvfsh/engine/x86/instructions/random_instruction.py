@@ -8,7 +8,8 @@ Source: Intel SDM volume 2, RDRAND.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+
+from tdvfsh.lazy_typing import Final, NamedTuple
 
 _OPERAND_SIZE: Final = 0x66
 _PREFIXES: Final = frozenset((_OPERAND_SIZE, 0x67, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65))

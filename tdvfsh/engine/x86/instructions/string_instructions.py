@@ -12,12 +12,12 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.page_walk import walk
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.engine.x86.register_batch import RegisterBatch
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.units import PAGE_SHIFT, PAGE_SIZE
 

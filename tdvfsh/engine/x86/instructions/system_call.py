@@ -5,9 +5,8 @@ Source: Intel SDM volume 2, SYSCALL.
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdvfsh.engine.x86.processor_state import CS, LONG_CODE, PRIVILEGE, SS, ProcessorState, Segment
+from tdvfsh.lazy_typing import Final
 
 _RCX: Final = 1
 _R11: Final = 11

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, Final
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.lazy_typing import Any, Final
 
 CYCLES_PER_NANOSECOND: Final = 2
 """The time stamp counter runs at 2 GHz of virtual time."""
