@@ -25,6 +25,7 @@ from tdvfsh.uefi.tdx import completion_name as _completion_name
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SIZE, align_down
 
 _PAGES: Final = LARGE_PAGE_SIZE // PAGE_SIZE
+_LEVELS: Final = tuple(SeptLevel)
 _OPERAND_INVALID: Final = TdcallStatus.OPERAND_INVALID | OperandId.RCX
 
 
@@ -83,15 +84,15 @@ class PageAccept:
         level = rcx & ACCEPT_LEVEL_MASK
         if rcx & ~(ACCEPT_GPA_MASK | ACCEPT_LEVEL_MASK) or level > SeptLevel.LEVEL_2M:
             return self._refuse()
-        return self.accept_page(rcx & ACCEPT_GPA_MASK, SeptLevel(level))
+        return self.accept_page(rcx & ACCEPT_GPA_MASK, _LEVELS[level])
 
     def accept_page(self, gpa: int, level: SeptLevel) -> TdcallResult:
         """One TDG.MEM.PAGE.ACCEPT of the page of ``level`` at ``gpa``."""
         if level > SeptLevel.LEVEL_2M or gpa % level.page_size or not 0 <= gpa < self._limit:
             return self._refuse()
-        before = self.exits
-        ((status, _),) = self.accept_run(gpa, 1, level)
-        return TdcallResult(status, self.exits - before)
+        group = self.peek(gpa, 1, level)
+        self.perform(gpa, level, group)
+        return TdcallResult(group.status, group.exits)
 
     def accept_run(
         self, start: int, count: int, level: SeptLevel, go_on: Callable[[int], bool] | None = None

@@ -103,16 +103,22 @@ class OperandId(IntEnum):
 
 
 class SeptLevel(IntEnum):
-    """Level of a secure-EPT entry as TDG.MEM.PAGE.ACCEPT encodes it in RCX bits 2:0."""
+    """Level of a secure-EPT entry as TDG.MEM.PAGE.ACCEPT encodes it in RCX bits 2:0.
+
+    ``page_size`` is the bytes that a leaf of the level maps.
+    """
+
+    page_size: int
+
+    def __new__(cls, value: int) -> SeptLevel:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.page_size = 1 << 12 + 9 * value
+        return member
 
     LEVEL_4K = 0
     LEVEL_2M = 1
     LEVEL_1G = 2
-
-    @property
-    def page_size(self) -> int:
-        """Bytes that a leaf of this level maps."""
-        return 1 << 12 + 9 * int(self)  # its value is a search in the enumeration
 
 
 class SeptState(IntEnum):

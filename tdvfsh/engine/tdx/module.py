@@ -27,6 +27,7 @@ _VERSION_1: Final = 1 << 16
 _HAVE_VERSION_1: Final = frozenset((TdcallLeaf.TDGETVEINFO.value,))
 _NO_OPERANDS: Final = 0xFFFFFFFF << 32 | 1 << 4 | 1 << 1 | 1 << 0
 _OPERAND_INVALID: Final = TdcallStatus.OPERAND_INVALID
+_RAX_INVALID: Final = _OPERAND_INVALID | OperandId.RAX
 _VM_READ: Final = 7
 _VM_WRITE: Final = 8
 _REPORT_ALIGNMENT: Final = 1024
@@ -79,6 +80,16 @@ class TdxModule:
         self.measurements = Measurements(td.attributes)
         self.extended: Callable[[int, bytes], None] | None = None
         self.informed = False
+        self._leaves: dict[int, Callable[[], int]] = {
+            TdcallLeaf.TDVMCALL: self._call_vmm,
+            TdcallLeaf.TDINFO: self._information,
+            TdcallLeaf.TDEXTENDRTMR: self._extend,
+            TdcallLeaf.TDGETVEINFO: self._virtualization_information,
+            TdcallLeaf.TDREPORT: self._report,
+            TdcallLeaf.TDACCEPTPAGE: lambda: self._accept(state.register(RCX)),
+            _VM_READ: lambda: self._field(write=False),
+            _VM_WRITE: lambda: self._field(write=True),
+        }
         self._fields = {
             _ATTRIBUTES: td.attributes, _CONFIG_FLAGS: 0, _TD_CONTROLS: 0, _NOTIFY_ENABLES: 0, _TOPOLOGY_CONFIGURED: 1,
         }  # fmt: skip
@@ -88,26 +99,9 @@ class TdxModule:
         state = self._state
         rax = state.register(RAX)
         leaf = rax & _LEAF_MASK
-        match leaf:
-            case _ if rax & ~_LEAF_MASK and not (rax & ~_LEAF_MASK == _VERSION_1 and leaf in _HAVE_VERSION_1):
-                status = _OPERAND_INVALID | OperandId.RAX
-            case TdcallLeaf.TDVMCALL:
-                status = self._call_vmm()
-            case TdcallLeaf.TDINFO:
-                status = self._information()
-            case TdcallLeaf.TDEXTENDRTMR:
-                status = self._extend()
-            case TdcallLeaf.TDGETVEINFO:
-                status = self._virtualization_information()
-            case TdcallLeaf.TDREPORT:
-                status = self._report()
-            case TdcallLeaf.TDACCEPTPAGE:
-                status = self._accept(state.register(RCX))
-            case _ if leaf in (_VM_READ, _VM_WRITE):
-                status = self._field(leaf == _VM_WRITE)
-            case _:
-                status = _OPERAND_INVALID | OperandId.RAX
-        state.set_register(RAX, status)
+        version = rax ^ leaf
+        call = self._leaves.get(leaf) if not version or (version == _VERSION_1 and leaf in _HAVE_VERSION_1) else None
+        state.set_register(RAX, _RAX_INVALID if call is None else call())
         return leaf
 
     def _information(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.lazy_typing import NamedTuple
+from tdvfsh.td.cost import Modelled
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace.accepts import extend, write_call
 from tdvfsh.trace.journal import Trace
@@ -85,6 +86,24 @@ class AcceptTally:
         self.ns += other.ns
 
 
+class _Outcome(NamedTuple):
+    """What all calls that complete alike come to.
+
+    Attributes:
+        status: RAX.
+        call: The tally of one.
+        accepted_bytes: How much it accepts.
+        took: Its modelled time.
+        completion: The name of its completion.
+    """
+
+    status: int
+    call: AcceptTally
+    accepted_bytes: int
+    took: Modelled
+    completion: str
+
+
 class PageAccepts:
     """The accept leaf for running guest code.
 
@@ -106,6 +125,7 @@ class PageAccepts:
         self._caller = caller
         self.drop: int | None = None
         self._calls = 0
+        self._outcomes: dict[tuple[int, int, int], _Outcome] = {}
         self._last: PageAccept | None = None
         self.tallies: dict[Acceptor, AcceptTally] = {}
         self.moments: list[AcceptMoment] = []
@@ -118,13 +138,32 @@ class PageAccepts:
             GuestDead: The call never returns: the VMM has no RAM to add.
         """
         self._calls += 1
-        start, level = rcx & ACCEPT_GPA_MASK, rcx & ACCEPT_LEVEL_MASK
         if self._calls == self.drop:
             return TdcallStatus.SUCCESS
-        result = self._td.tdcall.tdcall(rcx)
-        code = completion_code(result.status)
+        status, exits = self._td.tdcall.tdcall(rcx)
+        outcome = self._outcome(rcx & ACCEPT_LEVEL_MASK, status, exits)
+        if outcome is None:
+            raise GuestDead(f"{PAGE_ACCEPT} of {rcx & ACCEPT_GPA_MASK:#x} never returns: there is no RAM")
+        acceptor = self._caller()
+        tally = self.tallies.get(acceptor)
+        if tally is None:
+            tally = self.tallies[acceptor] = AcceptTally()
+        tally.add(outcome.call)
+        self._note(acceptor, outcome.accepted_bytes)
+        self._write(acceptor, rcx, outcome)
+        self._td.spend(outcome.took)
+        if self.called is not None:
+            self.called(rcx, status)
+        return status
+
+    def _outcome(self, level: int, status: int, exits: int) -> _Outcome | None:
+        """What a call of a level comes to that completes so; None where it never does. Few kinds of calls recur."""
+        known = self._outcomes.get((level, status, exits))
+        if known is not None:
+            return known
+        code = completion_code(status)
         if code == TdcallStatus.NOT_RETURNED:
-            raise GuestDead(f"{PAGE_ACCEPT} of {start:#x} never returns: there is no RAM")
+            return None
         done = code == TdcallStatus.SUCCESS
         call = AcceptTally(
             calls=1,
@@ -132,18 +171,14 @@ class PageAccepts:
             pages_2m=int(done and level == SeptLevel.LEVEL_2M),
             mismatches=int(code == TdcallStatus.PAGE_SIZE_MISMATCH),
             refused=int(not done and code != TdcallStatus.PAGE_SIZE_MISMATCH),
-            td_exits=result.exits,
+            td_exits=exits,
         )
         took = self._td.cost.time(call)
         call.ns = took.likely
-        acceptor = self._caller()
-        self.tallies.setdefault(acceptor, AcceptTally()).add(call)
-        self._note(acceptor, call.accepted_bytes)
-        self._write(acceptor, rcx, call, result.status)
-        self._td.spend(took)
-        if self.called is not None:
-            self.called(rcx, result.status)
-        return result.status
+        outcome = self._outcomes[level, status, exits] = _Outcome(
+            status=status, call=call, accepted_bytes=call.accepted_bytes, took=took, completion=completion_name(status)
+        )
+        return outcome
 
     def _note(self, acceptor: Acceptor, accepted_bytes: int) -> None:
         """Neighbours of one millisecond and one acceptor are one."""
@@ -155,17 +190,17 @@ class PageAccepts:
         else:
             moments.append(AcceptMoment(now, acceptor, accepted_bytes))
 
-    def _write(self, acceptor: Acceptor, rcx: int, call: AcceptTally, status: int) -> None:
-        last, trace = self._last, self._trace
+    def _write(self, acceptor: Acceptor, rcx: int, outcome: _Outcome) -> None:
+        last, trace, call = self._last, self._trace, outcome.call
         if (
             last is not None
             and last.start + last.size == rcx & ACCEPT_GPA_MASK
             and last is trace.records[-1]
             and last.caller == acceptor.phase
             and last.vcpu == acceptor.vcpu
-            and last.completion == completion_name(status)
+            and last.completion == outcome.completion
         ):
             extend(last, rcx, call, duration_ns=call.ns)
             return
         with trace.on_behalf_of(acceptor.phase):
-            self._last = write_call(trace, rcx, call, status, duration_ns=call.ns, vcpu=acceptor.vcpu)
+            self._last = write_call(trace, rcx, call, outcome.status, duration_ns=call.ns, vcpu=acceptor.vcpu)

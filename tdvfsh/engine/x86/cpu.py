@@ -318,11 +318,14 @@ class Cpu:
         return self._why()
 
     def _emulate(self, address: int) -> None:
-        try:
-            self.uc.emu_start(address, 0)
-        except self._unicorn.UcError as error:
-            if self._stop is None:
-                raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+        # The binding's emu_start makes an exception of each stop at what the emulator cannot execute.
+        self.uc._hook_exception = None
+        status = self._library.uc_emu_start(self._handle, address, 0, 0, 0)
+        if status and self._stop is None:
+            error = self._unicorn.UcError(status)
+            raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
+        if not status and self.uc._hook_exception is not None:
+            raise self.uc._hook_exception
 
     def _fail(self, error: BaseException) -> None:
         """End the run with an exception that a device has raised."""
