@@ -8,8 +8,7 @@ Source: edk2 MdeModulePkg BdsDxe and DxeCore LoadImage; what firmware allocates 
 
 from __future__ import annotations
 
-from typing import Final
-
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.firmware_player import FirmwarePlayer
 from tdvfsh.loaders.flow import LOAD_IMAGE, BootFlow, shortage
 from tdvfsh.uefi import service_names

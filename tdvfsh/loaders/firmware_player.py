@@ -9,11 +9,11 @@ from there where a map equals that one, descriptor by descriptor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.memory.bins import Bins
 from tdvfsh.dxe.memory.memory_map import MemoryMap
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.loaders.pool_requests import with_pool_pages
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
 from tdvfsh.trace.records import AllocatePagesCall, FreePagesCall

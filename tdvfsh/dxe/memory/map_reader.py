@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
 
 from tdvfsh.dxe.memory.descriptor_chunks import DescriptorChunks, DescriptorSequence
 from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.units import PAGE_SHIFT
 
 if TYPE_CHECKING:

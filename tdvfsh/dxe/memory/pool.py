@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import cache
-from typing import Final, NamedTuple
 
 from tdvfsh.dxe.memory.bins import MAX_ADDRESS
 from tdvfsh.dxe.memory.pages import PageAllocator, memory_type_refused
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import OEM_MEMORY_TYPE_FIRST, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import PAGE_SIZE, pages_for
