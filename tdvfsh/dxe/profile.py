@@ -42,6 +42,8 @@ class FirmwareProfile:
         legacy_loader_in_td: OVMF's old Linux loader takes a kernel that Secure Boot refused in a TD, too (until
             5a6a9f7955, stable202511).
         legacy_loader_after_refusal: It does so in a plain VM (by default until d2cbaefc08, stable202602).
+        short_hard_drives: Partitions in device paths have a short form for display (9e6537469d, December 2024; run:
+            2025.02 has it, 2022.11 does not).
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -58,6 +60,7 @@ class FirmwareProfile:
     before_exit_boot_services: bool = True
     initrd_option_first: bool = True
     rng_protocol: bool = True
+    short_hard_drives: bool = True
     legacy_loader_in_td: bool = False
     legacy_loader_after_refusal: bool = False
     runtime_images: int = 9
@@ -91,6 +94,7 @@ BOOKWORM: Final = replace(
     edk2="edk2-stable202211",
     pool_rejects_unaccepted=False,
     rng_protocol=False,
+    short_hard_drives=False,
     descriptors_per_runtime_image=3,
     runtime_split_entries=18,
     sec=SecRules(boot_processor_alone=True),

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 
 from tdvfsh.lazy_typing import Final
-from tdvfsh.uefi.device_path import DevicePath, DevicePathNode, FilePath
+from tdvfsh.uefi.device_path import DevicePath, DevicePathNode, FilePath, HardDrive
 from tdvfsh.uefi.device_path_bytes import NODE_HEADER_SIZE, parse_node
 from tdvfsh.uefi.device_path_fields import Ascii, EisaId, Number, hex_bytes, number
 from tdvfsh.uefi.device_path_forms import BY_NAME, GENERIC, forms_of
@@ -22,14 +22,19 @@ _TYPES: Final = {name: node_type for node_type, name in GENERIC.items()}
 _OPENING, _CLOSING = "(", ")"
 
 
-def node_text(node: DevicePathNode, *, display_only: bool = False, allow_shortcuts: bool = False) -> str:
+def node_text(
+    node: DevicePathNode, *, display_only: bool = False, allow_shortcuts: bool = False, long_hard_drives: bool = False
+) -> str:
     """A node as text.
 
     Args:
         node: The node; one whose bytes are of no known form is printed in hex.
         display_only: The short form: what tells nodes of a kind apart, from which the node cannot be made again.
         allow_shortcuts: Names for what some vendors defined.
+        long_hard_drives: Partitions have no short form, as before edk2 9e6537469d (December 2024).
     """
+    if long_hard_drives and isinstance(node, HardDrive):
+        display_only = False
     if isinstance(node, FilePath):
         return node.path
     data = node.pack()
@@ -65,12 +70,16 @@ def _acpi_ex_shown(parts: list[bytes], name: str) -> str | None:
     return f"AcpiEx({','.join(words)})"
 
 
-def device_path_text(paths: Sequence[DevicePath], *, display_only: bool = False, allow_shortcuts: bool = False) -> str:
+def device_path_text(
+    paths: Sequence[DevicePath],
+    *,
+    display_only: bool = False,
+    allow_shortcuts: bool = False,
+    long_hard_drives: bool = False,
+) -> str:
     """The instances of a device path as text; arguments as of :func:`node_text`."""
-    return ",".join(
-        "/".join(node_text(node, display_only=display_only, allow_shortcuts=allow_shortcuts) for node in path.nodes)
-        for path in paths
-    )
+    how = {"display_only": display_only, "allow_shortcuts": allow_shortcuts, "long_hard_drives": long_hard_drives}
+    return ",".join("/".join(node_text(node, **how) for node in path.nodes) for path in paths)
 
 
 def device_paths_from_text(text: str) -> list[DevicePath]:

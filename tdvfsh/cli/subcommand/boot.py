@@ -90,7 +90,8 @@ def _refuse_engine_options(arguments: Arguments) -> None:
     given += ["on_stop"] if arguments.text("on_stop") != "report" else []
     given += ["violation"] if arguments.text("violation") != "stop" else []
     if given:
-        raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu")
+        why = ", as a modelled loader reads no disk" if given[0] == "disk" else ""
+        raise UsageError(f"--{given[0].replace('_', '-')}: needs --engine cpu{why}")
 
 
 def _write_trace(arguments: Arguments, result: BootResult, opened: OpenedFiles, cures: Cures | None) -> None:

@@ -141,7 +141,12 @@ class DevicePathProtocols:
         if not device_node:
             return 0
         node = parse_node(self._ram.u8(device_node), self._ram.u8(device_node + 1), self._node(device_node)[_HEADER:])
-        text = node_text(node, display_only=bool(display_only), allow_shortcuts=bool(allow_shortcuts))
+        text = node_text(
+            node,
+            display_only=bool(display_only),
+            allow_shortcuts=bool(allow_shortcuts),
+            long_hard_drives=not self._context.core.profile.short_hard_drives,
+        )
         return self._give((text + "\0").encode("utf-16-le"))
 
     @service("EFI_DEVICE_PATH_TO_TEXT_PROTOCOL.ConvertDevicePathToText", "qbb")
@@ -153,6 +158,7 @@ class DevicePathProtocols:
             parse_instances(self._ram, device_path),
             display_only=bool(display_only),
             allow_shortcuts=bool(allow_shortcuts),
+            long_hard_drives=not self._context.core.profile.short_hard_drives,
         )
         return self._give((text + "\0").encode("utf-16-le"))
 

@@ -32,6 +32,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("--engine model --through-os", "--through-os: needs --engine cpu"),
         ("--engine cpu --until x", "--until: needs --through-os"),
         ("--console", "--console: needs --engine cpu"),
+        ("--loader grub2.12 --disk x", "--disk: needs --engine cpu, as a modelled loader reads no disk"),
         ("--engine cpu --console", "--console: needs --through-os"),
         ("--engine cpu --drop-accept 2", "--drop-accept: needs --through-os"),
         ("--engine cpu --through-os --drop-accept x", "--drop-accept x: not a number from 1"),

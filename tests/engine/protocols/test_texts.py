@@ -13,6 +13,7 @@ from tdvfsh.engine.abi.device_paths import parse_device_path, parse_instances
 from tdvfsh.engine.console.keys import Key, keys_of
 from tdvfsh.engine.console.screen import AnsiDisplay, Screen, TranscriptDisplay
 from tdvfsh.engine.protocols.hii_strings import packages_of, parse_string_package
+from tdvfsh.machine import TdOptions
 from tdvfsh.uefi.device_path import (
     DevicePathNode,
     FilePath,
@@ -27,8 +28,8 @@ from tdvfsh.uefi.device_path import (
 )
 from tdvfsh.uefi.device_path_bytes import parse_node
 from tdvfsh.uefi.device_path_text import device_path_text, device_paths_from_text
-from tdvfsh.uefi.guids import Guid
-from tests.engine.programs import guest
+from tdvfsh.uefi.guids import EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID, Guid
+from tests.engine.programs import Caller, guest
 
 GUID = Guid("12345678-9abc-def0-1234-56789abcdef0")
 NODES: list[DevicePathNode] = [
@@ -71,6 +72,25 @@ def test_a_device_path_comes_back_from_its_text(text: str) -> None:
         firmware.ram.write(address, data)
         assert parse_instances(firmware.ram, address) == paths
         assert parse_device_path(firmware.ram, address) == paths[0]
+
+
+SHORT = "HD(1,GPT,11111111-2222-3333-4444-555555555555)"
+LONG = "HD(1,GPT,11111111-2222-3333-4444-555555555555,0x800,0x9)"
+
+
+@pytest.mark.parametrize(
+    ("profile", "displayed"), [("upstream", SHORT), ("sid", SHORT), ("trixie", SHORT), ("bookworm", LONG)]
+)
+def test_a_partition_is_displayed_as_the_shell_of_that_firmware_s_time_shows_it(profile: str, displayed: str) -> None:
+    """As ``map`` of Debian's OVMF 2022.11 and 2025.02 showed the same disk when they were run."""
+    with guest(TdOptions(profile=profile)) as (firmware, _):
+        client = Caller(firmware)
+        to_text = client.protocol(EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID)
+        (path,) = device_paths_from_text(LONG)
+        address = client.put(path.pack())
+        for function in (0, 1):  # of a node, of a path
+            texts = [client.member(to_text, function, address, display, 0) for display in (1, 0)]
+            assert [firmware.ram.utf16(text) for text in texts] == [displayed, LONG]
 
 
 def string_package(blocks: bytes, language: bytes = b"en-US\0") -> bytes:
