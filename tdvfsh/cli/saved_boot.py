@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.saved_machine import refuse_commit_with_save, resumed, resumed_disks, saved_disks
 from tdvfsh.engine.saved.machine_file import DEVICES, DISK, INITRD, KERNEL, OpenedMachine, SavedFile
 from tdvfsh.engine.saved.machine_state import BOOT
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from tdvfsh.cli.saving import Saving

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tdvfsh.cli.arguments import Arguments
 from tdvfsh.engine.saved.machine_file import (
@@ -20,6 +19,7 @@ from tdvfsh.engine.saved.machine_file import (
 )
 from tdvfsh.engine.saved.machine_state import FIRMWARE_RUN
 from tdvfsh.errors import FormatError, UsageError
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from tdvfsh.cli.saving import Saving

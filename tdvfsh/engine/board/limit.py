@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Final
 
 from tdvfsh.engine.errors import EngineError
+from tdvfsh.lazy_typing import Any, Final
 
 MOST_RECORDS: Final = 1_000_000
 """Records of one kind that a run keeps: of a program without an end, the host has memory for no more."""

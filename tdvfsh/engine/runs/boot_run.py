@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.virtio import virtio_refusals
@@ -19,6 +18,7 @@ from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, ending_of, rest_time
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import (
     EXIT_BOOT_SERVICES,
     LOAD_IMAGE,

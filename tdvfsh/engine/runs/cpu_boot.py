@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
 
 from tdvfsh.boots.modelled_boot import fw_cfg_bytes
 from tdvfsh.boots.qemu import check_initrd
@@ -23,6 +22,7 @@ from tdvfsh.engine.runs.rest import RestingPlace
 from tdvfsh.engine.virtio.parts import NO_PARTS
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import replace
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, Protocol
 from tdvfsh.loaders.direct import run_direct
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.loaders.flow import BootFlow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import and_
-from typing import Final, NoReturn
 
 from tdvfsh.engine.abi.journal import CallJournal
 from tdvfsh.engine.abi.service_table import Answer, Service
@@ -19,6 +18,7 @@ from tdvfsh.engine.runs.observer import RunObserver
 from tdvfsh.engine.runs.rest import RestingPlace
 from tdvfsh.engine.services.waiting import Idleness
 from tdvfsh.engine.x86.stop import Stop, StopKind
+from tdvfsh.lazy_typing import Final, NoReturn
 from tdvfsh.machine.machine import Machine
 
 _KERNEL: Final = "kernel"

@@ -8,7 +8,6 @@ about the boot before is saved for the report at the end.
 from __future__ import annotations
 
 from dataclasses import asdict, astuple
-from typing import Any, Final
 
 from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.introspect.fast_decompress import Shortcut
@@ -19,6 +18,7 @@ from tdvfsh.engine.saved.machine_file import ByteWriter, MachineFile, OpenedMach
 from tdvfsh.engine.saved.machine_state import SHAPES, ConsoleState, restore_state, state_to_dict
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.loaders.flow import EXIT_BOOT_SERVICES, Placement
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.snapshot_file import core_to_dict, read_core

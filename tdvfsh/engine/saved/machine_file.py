@@ -22,7 +22,6 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import zstandard
 
@@ -32,6 +31,7 @@ from tdvfsh.errors import FormatError, host_error
 from tdvfsh.formats.mapped import require_file
 from tdvfsh.formats.shapes import Shape, fields, flag, items, mapping, one_of, text, whole
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, BinaryIO, Final, NamedTuple, cast
 from tdvfsh.options.td import OPTIONS
 from tdvfsh.units import MIB
 from tdvfsh.whole_file import whole_file

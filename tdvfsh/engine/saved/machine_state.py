@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
 
 from tdvfsh import __version__
 from tdvfsh.engine.board.board import Board
@@ -15,6 +14,7 @@ from tdvfsh.engine.saved.memory import PAGES, read_pages, write_pages
 from tdvfsh.errors import FormatError
 from tdvfsh.formats import shapes
 from tdvfsh.formats.typed_json import FieldError
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 from tdvfsh.machine.options import TdOptions
 from tdvfsh.machine.options_file import options_to_dict
 from tdvfsh.uefi.disk import Disk
