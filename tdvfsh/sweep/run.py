@@ -8,6 +8,7 @@ from itertools import islice
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.lazy_typing import Final
+from tdvfsh.sweep.counted import counted
 from tdvfsh.sweep.executors import Workers
 from tdvfsh.sweep.facts import ImageFacts
 from tdvfsh.sweep.row import run_batch
@@ -38,7 +39,12 @@ def scenarios(images: Sequence[ImageFacts], grids: Iterable[Grid], *, by_start: 
 
 
 def run_sweep(
-    images: Sequence[ImageFacts], grids: Sequence[Grid], store: ResultStore, workers: Workers, tell: Tell | None = None
+    images: Sequence[ImageFacts],
+    grids: Sequence[Grid],
+    store: ResultStore,
+    workers: Workers,
+    tell: Tell | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> StoredRows:
     """Run what has no result yet; returns the rows of all scenarios in their order.
 
@@ -48,12 +54,13 @@ def run_sweep(
         store: Where results are, and go.
         workers: What runs it.
         tell: Progress callback, called after each batch.
+        count: Progress callback of what comes before: called with how many scenarios have been counted.
 
     Raises:
         UsageError: The store holds results of something else.
         HostError: A worker died, or the disk is full. What was done is kept.
     """
-    rows = store.asked_for(scenario.key for scenario in scenarios(images, grids))
+    rows = store.asked_for(scenario.key for scenario in counted(scenarios(images, grids), count))
     strangers = store.strangers()
     if strangers:
         raise UsageError(

@@ -11,7 +11,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from tdvfsh.documents import read_json
 from tdvfsh.errors import FormatError, HostError, UsageError, host_error
 from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.sweep.axes import AXIS_NAMES
+from tdvfsh.sweep.counted import counted
 from tdvfsh.sweep.index import SweepIndex
 from tdvfsh.sweep.row import COLUMNS, SECONDS, TEXTS, Cell, Row, checked_row
 from tdvfsh.whole_file import whole_file
@@ -112,20 +114,28 @@ class ResultStore:
             self._end += len(line)
         self._index.add_all(keys, places)
 
-    def write_tables(self, rows: Iterable[Row]) -> list[Path]:
+    def write_tables(self, rows: Iterable[Row], tell: Callable[[str, int], None] | None = None) -> list[Path]:
         """Write rows as CSV, and as Parquet where pyarrow is installed; returns the files.
+
+        Args:
+            rows: The rows.
+            tell: Progress callback, called with the name of a file and how many rows have gone there.
 
         Raises:
             HostError: A file cannot be written; one of that name stays as it was.
         """
+
+        def told(name: str) -> Iterable[Row]:
+            return counted(rows, None if tell is None else partial(tell, name))
+
         table = self.folder / TABLE
         with whole_file(table) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")
             writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows({name: _cell_text(value) for name, value in row.items()} for row in rows)
+            writer.writerows({name: _cell_text(value) for name, value in row.items()} for row in told(TABLE))
             text.detach()
-        return [table, *self._write_parquet(rows)]
+        return [table, *self._write_parquet(told(PARQUET))]
 
     def _write_parquet(self, rows: Iterable[Row]) -> list[Path]:
         """Row groups as large as fit memory well; a column has one kind of value, which the first of its rows tells."""

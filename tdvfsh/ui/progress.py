@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from tdvfsh.lazy_typing import Final, TextIO
 from tdvfsh.ui.output import encodable, escape_controls
 from tdvfsh.ui.terminal import is_dumb, is_terminal, shows_blocks, size_of
-from tdvfsh.units import MIB, human_size
+from tdvfsh.units import human_size
 
 Tell = Callable[[str, int, int], None]
-"""Called with (label, done, total); the total is 0 where it is not known."""
+"""Called with (label, done, total); the total is 0 where it is not known, and both where the label says it all."""
 
 FIRST_SECONDS: Final = 0.5
 REDRAW_SECONDS: Final = 0.1
@@ -29,20 +29,25 @@ _NARROWEST_BAR: Final = 5
 
 @contextmanager
 def progress_bar(
-    title: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    title: str,
+    *,
+    of_things: bool = False,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Tell]:
     """Show the progress of what runs inside.
 
     Args:
         title: What is going on; stands in front of each label. May be empty.
+        of_things: Whether amounts count things and not bytes.
         stream: Where to show it; standard error where None.
         clock: Seconds, from any start.
 
     Returns:
-        What to call with (label, done, total); amounts in bytes, or in things where ``total`` is small. Trouble with
-        the stream ends the showing, never the work; an interrupt leaves a clean line.
+        What to call with (label, done, total). Trouble with the stream ends the showing, never the work; an interrupt
+        leaves a clean line.
     """
-    shown = _Progress(title, sys.stderr if stream is None else stream, clock)
+    shown = _Progress(title, things if of_things else octets, sys.stderr if stream is None else stream, clock)
     try:
         yield shown.tell
     finally:
@@ -50,8 +55,11 @@ def progress_bar(
 
 
 class _Progress:
-    def __init__(self, title: str, stream: TextIO | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, title: str, amount: Callable[[int, int], str], stream: TextIO | None, clock: Callable[[], float]
+    ) -> None:
         self._title = title
+        self._amount = amount
         self._stream = stream
         self._clock = clock
         self._draws = is_terminal(stream) and not is_dumb()
@@ -66,11 +74,12 @@ class _Progress:
         head = escape_controls(" ".join(part for part in (self._title, label) if part))
         if self._draws:
             columns = size_of(self._stream).columns
-            text = progress_line(head, done, total, columns - 1, blocks=shows_blocks(self._stream))
+            amount, share = self._amount(done, total), done / total if total > 0 else None
+            text = progress_line(head, amount, share, columns - 1, blocks=shows_blocks(self._stream))
             self._write(f"\r{text}\x1b[K")
             self._drawn = True
         else:
-            self._write(f"{head}: {amount(done, total)}\n" if head else f"{amount(done, total)}\n")
+            self._write(": ".join(part for part in (head, self._amount(done, total)) if part) + "\n")
 
     def clear(self) -> None:
         if self._drawn:
@@ -84,20 +93,37 @@ class _Progress:
             self._stream.flush()
 
 
-def amount(done: int, total: int) -> str:
-    """How much is done, in readable bytes or, where there are few, in items."""
-    if 0 < total < MIB:
-        return f"{done} of {total}"
-    return f"{human_size(done)} of {human_size(total)}" if total > 0 else human_size(done)
+def octets(done: int, total: int) -> str:
+    """How much is done, in readable bytes; nothing where nothing is known."""
+    if total > 0:
+        return f"{human_size(done)} of {human_size(total)}"
+    return human_size(done) if done else ""
 
 
-def progress_line(head: str, done: int, total: int, width: int, *, blocks: bool) -> str:
-    """One line of at most ``width`` columns: what, a bar, percent, amount; the bar goes first, then the amount."""
-    share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
-    percent = f"{int(share * 100):3d}%" if total > 0 else ""
-    tail = f"{percent} {amount(done, total)}".strip()
+def things(done: int, total: int) -> str:
+    """How many things are done; nothing where nothing is known."""
+    if total > 0:
+        return f"{done:,} of {total:,}"
+    return f"{done:,}" if done else ""
+
+
+def progress_line(head: str, amount: str, share: float | None, width: int, *, blocks: bool) -> str:
+    """One line of at most ``width`` columns: what, a bar, percent, amount; the bar goes first, then the amount.
+
+    Args:
+        head: What is going on.
+        amount: How much is done.
+        share: The part of it, None where it is not known.
+        width: Columns.
+        blocks: Whether the bar is made of block characters.
+    """
+    percent = ""
+    if share is not None:
+        share = min(1.0, max(0.0, share))
+        percent = f"{int(share * 100):3d}%"
+    tail = f"{percent} {amount}".strip()
     room = min(_WIDEST_BAR, width - len(head) - len(tail) - 4)
-    if total > 0 and room >= _NARROWEST_BAR:
+    if share is not None and room >= _NARROWEST_BAR:
         filled = int(share * room)
         full, empty = ("█", "░") if blocks else ("#", ".")
         return f"{head} [{full * filled}{empty * (room - filled)}] {tail}".lstrip()

@@ -391,3 +391,14 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_jobs_must_be_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--jobs 0"), local_workers(0):
         pass
+
+
+def test_counting_and_writing_tell_how_far_they_are(tmp_path: Path, spec_file: SpecFile) -> None:
+    spec = read_spec(spec_file(MADE))
+    counts: list[int] = []
+    written: list[tuple[str, int]] = []
+    with ResultStore(tmp_path / "out") as store, local_workers(1) as workers:
+        rows = run_sweep(read_images(spec.images), spec.grids, store, workers, count=counts.append)
+        files = store.write_tables(rows, lambda name, done: written.append((name, done)))
+    assert counts == [0]
+    assert written == [(file.name, 0) for file in files]

@@ -101,7 +101,7 @@ def test_control_characters_of_a_label_do_not_reach_the_terminal(screen: _Screen
     with progress_bar("x", stream=screen.stream, clock=clock) as tell:
         clock.now += 2
         tell("a\x1b[2Jb", 0, 0)
-        assert "a\\x1b[2Jb 0 B" in screen.read()
+        assert "a\\x1b[2Jb\x1b[K" in screen.read()
 
 
 def test_a_log_gets_a_line_every_ten_seconds() -> None:
@@ -119,7 +119,24 @@ def test_a_dumb_terminal_gets_lines_as_a_log_does(screen: _Screen, monkeypatch: 
     with progress_bar("", stream=screen.stream, clock=clock) as tell:
         clock.now += 11
         tell("", 3, 7)
-    assert screen.read() == "3 of 7\r\n"
+    assert screen.read() == "3 B of 7 B\r\n"
+
+
+def test_things_are_counted_with_their_thousands_and_without_a_total_where_there_is_none() -> None:
+    clock, log = _Clock(), StringIO()
+    with progress_bar("sweep", of_things=True, stream=log, clock=clock) as tell:
+        for total in (2_000_000, 0):
+            clock.now += 11
+            tell("", 12_345, total)
+    assert log.getvalue() == "sweep: 12,345 of 2,000,000\nsweep: 12,345\n"
+
+
+def test_where_nothing_is_known_of_amounts_the_label_stands_alone() -> None:
+    clock, log = _Clock(), StringIO()
+    with progress_bar("", stream=log, clock=clock) as tell:
+        clock.now += 11
+        tell("2.1 G instructions", 0, 0)
+    assert log.getvalue() == "2.1 G instructions\n"
 
 
 def test_a_stream_that_fails_does_not_stop_the_work() -> None:
@@ -130,6 +147,14 @@ def test_a_stream_that_fails_does_not_stop_the_work() -> None:
         tell("", 1, 2)
 
 
-@given(st.text(max_size=200), st.integers(0, 1 << 50), st.integers(-1, 1 << 50), st.integers(0, 300), st.booleans())
-def test_the_line_never_exceeds_the_window(head: str, done: int, total: int, width: int, blocks: bool) -> None:
-    assert len(progress_line(head, done, total, width, blocks=blocks)) <= width
+@given(
+    st.text(max_size=200),
+    st.text(max_size=60),
+    st.none() | st.floats(-1, 2),
+    st.integers(0, 300),
+    st.booleans(),
+)
+def test_the_line_never_exceeds_the_window(
+    head: str, amount: str, share: float | None, width: int, blocks: bool
+) -> None:
+    assert len(progress_line(head, amount, share, width, blocks=blocks)) <= width
