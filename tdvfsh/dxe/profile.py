@@ -6,6 +6,7 @@ edk2-stable202211, and at its 2026 head; what recordings of real firmware show i
 
 from __future__ import annotations
 
+from tdvfsh.dxe.secure_boot.rules import VERIFICATION, VerificationRules
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass, replace
 from tdvfsh.lazy_typing import Final
@@ -44,6 +45,7 @@ class FirmwareProfile:
         legacy_loader_after_refusal: It does so in a plain VM (by default until d2cbaefc08, stable202602).
         short_hard_drives: Partitions in device paths have a short form for display (9e6537469d, December 2024; run:
             2025.02 has it, 2022.11 does not).
+        verification: What image verification knows.
         initrd_option_first: OVMF puts ``initrd=initrd`` before the command line (a2ac0fea49, May 2025), not after it.
     """
 
@@ -66,6 +68,7 @@ class FirmwareProfile:
     runtime_images: int = 9
     descriptors_per_runtime_image: int = 5
     runtime_split_entries: int = 19
+    verification: VerificationRules = VERIFICATION
     sec: SecRules = SEC_RULES
     footprint: str = "inteltdx"
 
@@ -85,6 +88,7 @@ TRIXIE: Final = replace(
     legacy_loader_in_td=True,
     legacy_loader_after_refusal=True,
     initrd_option_first=False,
+    verification=VerificationRules(elliptic_curves=False),
     sec=SecRules(loses_ragged_end=True),
 )
 
@@ -97,6 +101,7 @@ BOOKWORM: Final = replace(
     short_hard_drives=False,
     descriptors_per_runtime_image=3,
     runtime_split_entries=18,
+    verification=VerificationRules(elliptic_curves=False, reports_not_found=False, unsigned_hashes=("sha256",)),
     sec=SecRules(boot_processor_alone=True),
 )
 

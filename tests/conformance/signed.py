@@ -102,7 +102,7 @@ def _sbverify(path: Path, tally: Tally, found: list[Authenticode], other: bytes 
     for number, one in enumerate(found, 1):
         tally.compare(number, True, one.signer in subjects)
     for certificate in (*(one.chain[0] for one in found), *(() if other is None else (other,))):
-        ours = any(one.intact and stands_above(certificate, one) for one in found)
+        ours = any(stands_above(certificate, one.signed) for one in found)
         tally.compare(1, ours, _verifies(tool, path, certificate))
 
 

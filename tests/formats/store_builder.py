@@ -23,13 +23,17 @@ def build_store(variables: Iterable[tuple[StoredVariable, int]], size: int = 0x1
         EFI_AUTHENTICATED_VARIABLE_GUID.bytes_le + struct.pack("<IBBHI", size - _VOLUME_HEADER, 0x5A, 0xFE, 0, 0)
     )
     for variable, state in variables:
-        name = (variable.name + "\0").encode("utf-16-le")
-        store += struct.pack(
-            "<HBBIQ16sIII16s",
-            0x55AA, state, 0, variable.attributes, 0, bytes(16), 0, len(name), len(variable.data),
-            variable.vendor.bytes_le,
-        )  # fmt: skip
-        store += name + variable.data
-        store += b"\xff" * (-len(store) % 4)
+        store += pack_variable(variable, state)
     image = bytes(volume + store)
     return image + b"\xff" * (size - len(image))
+
+
+def pack_variable(variable: StoredVariable, state: int) -> bytes:
+    """A variable as the store has it, padded."""
+    name = (variable.name + "\0").encode("utf-16-le")
+    packed = struct.pack(
+        "<HBBIQ16sIII16s",
+        0x55AA, state, 0, variable.attributes, 0, bytes(16), 0, len(name), len(variable.data),
+        variable.vendor.bytes_le,
+    ) + name + variable.data  # fmt: skip
+    return packed + b"\xff" * (-len(packed) % 4)

@@ -16,7 +16,8 @@ from tdvfsh.dxe.secure_boot.shim import ShimRules, read_shim, shim_verdict
 from tdvfsh.dxe.secure_boot.verification import verify_image
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.errors import FormatError
-from tdvfsh.formats.pe.pkcs7 import read_authenticode, signed_by, stands_above, subject_of, to_be_signed
+from tdvfsh.formats.pe.certificates import subject_of, to_be_signed
+from tdvfsh.formats.pe.pkcs7 import read_authenticode, signed_by, stands_above
 from tdvfsh.formats.pe.timestamps import signing_time
 from tdvfsh.formats.sbat import automatic_level, newer_level, parse_sbat
 from tdvfsh.formats.signature_lists import build_signature_lists, fills_its_lists, parse_signature_lists
@@ -44,7 +45,7 @@ def certificates(data: bytes) -> None:
     kept = _kept()
     signature = read_authenticode(data)
     if signature is not None:
-        stands_above(kept["certificate"], signature)
+        stands_above(kept["certificate"], signature.signed)
     subject_of(data)
     to_be_signed(data)
     signed_by(data, b"content", kept["certificate"])

@@ -22,7 +22,7 @@ from tdvfsh.dxe.variables import (
     Variable,
     VariableStore,
 )
-from tdvfsh.formats.pe.pkcs7 import signed_by, top_certificate
+from tdvfsh.formats.pe.pkcs7 import signed_by, signing_certificate
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_TYPE_PKCS7_GUID,
     EFI_CERT_X509_GUID,
@@ -124,7 +124,7 @@ def _allowed(store: VariableStore, name: str, attributes: int, given: Authentica
             return True
         own = [one.data for one in parse_signature_lists(given.payload) if one.signature_type == EFI_CERT_X509_GUID]
         return bool(own) and signed_by(given.signature, signed, own[0])
-    if top_certificate(given.signature) == platform_key[0] and signed_by(given.signature, signed, platform_key[0]):
+    if signing_certificate(given.signature) == platform_key[0] and signed_by(given.signature, signed, platform_key[0]):
         return True
     if name in ("PK", "KEK"):
         return False

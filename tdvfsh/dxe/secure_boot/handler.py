@@ -46,7 +46,7 @@ class ImageVerification:
         in_force = databases(self._services.core.variables)
         if in_force is None:
             return None
-        verdict = verify_image(source, in_force)
+        verdict = verify_image(source, in_force, self._services.core.profile.verification)
         entry = None if verdict.status is SUCCESS else execution_info(verdict, source, path)
         if entry is not None:
             self.refused = (*self.refused, entry)

@@ -18,9 +18,10 @@ from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
+from tdvfsh.formats.pe.certificates import subject_of
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
-from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above, subject_of
+from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above
 from tdvfsh.formats.sbat import automatic_level, newer_level, parse_sbat, revoked, sbat_level, sbat_section
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_SHA1_GUID,
@@ -205,7 +206,7 @@ def _refused(why: str, signers: tuple[str, ...] = ()) -> Verdict:
 
 def _above(signature: Authenticode, entries: Iterable[Signature]) -> str | None:
     for entry in entries:
-        if entry.signature_type == EFI_CERT_X509_GUID and stands_above(entry.data, signature):
+        if entry.signature_type == EFI_CERT_X509_GUID and stands_above(entry.data, signature.signed):
             return subject_of(entry.data) or "its certificate"
     return None
 

@@ -1,29 +1,54 @@
 """Authenticode's PKCS#7: who signed, over which hash, and whether a certificate of the databases stands above them.
 
-The certificates' dates and purposes are not looked at, and a database may hold any certificate of a chain: firmware
-verifies with X509_V_FLAG_PARTIAL_CHAIN, without a clock that it would trust.
+Firmware verifies by OpenSSL's PKCS7_verify: every signer has to verify, by a hash that the list of hashes names, with
+RSA by PKCS #1 v1.5 or with ECDSA, whatever algorithm the signature says it is made by; so that RSA-PSS does not verify.
 
-Needs the extra ``secureboot`` (``asn1crypto`` reads, ``cryptography`` verifies). Bytes that are not PKCS#7 are None,
-and a signature that cannot be verified is one that does not verify: no exception but that of a missing extra leaves
-this module.
+Needs the extra ``secureboot`` (``asn1crypto`` reads, ``cryptography`` and ``pyOpenSSL`` verify). Bytes that are not
+PKCS#7 are None, and a signature that cannot be verified is one that does not verify: no exception but that of a missing
+extra leaves this module.
 
-Source: edk2 CryptoPkg/Library/BaseCryptLib/Pk/{CryptAuthenticode,CryptPkcs7VerifyCommon}.c.
+Source: edk2 CryptoPkg/Library/BaseCryptLib/Pk/{CryptAuthenticode,CryptPkcs7VerifyCommon}.c; OpenSSL
+crypto/pkcs7/{pk7_smime,pk7_doit}.c (PKCS7_verify, PKCS7_signatureVerify).
 """
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from importlib import import_module
 
-from tdvfsh.errors import HostError
+from tdvfsh.formats.pe.certificates import (
+    chain_ends_at,
+    has_curve_key,
+    issued,
+    library,
+    readable_name,
+    signature_verifies,
+)
 from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 LARGEST: Final = 1 << 20
 """Bytes of a signature that is looked at; real ones have a few thousand."""
+MOST_SIGNERS: Final = 16
+"""Signers, and as many times more certificates, of a signature that is looked at; real ones have one."""
 _SPC_INDIRECT_DATA: Final = "1.3.6.1.4.1.311.2.1.4"
 _HASHES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
-_LONGEST_CHAIN: Final = 8
+_DIGESTS: Final = frozenset({"md5", "sha224", *_HASHES})
+_LONGEST_CHAIN: Final = 32
+
+
+class SignedBy(NamedTuple):
+    """The signers of PKCS#7 data.
+
+    Attributes:
+        leaves: The certificate of each signer, in DER.
+        brought: All certificates that the data bring, in DER.
+        intact: Whether each signer's key signed the content.
+        curves: Whether some signer's key is one of an elliptic curve.
+    """
+
+    leaves: tuple[bytes, ...]
+    brought: tuple[bytes, ...]
+    intact: bool
+    curves: bool
 
 
 class Authenticode(NamedTuple):
@@ -33,8 +58,8 @@ class Authenticode(NamedTuple):
         algorithm: The hash of the image, as ``hashlib`` names it.
         digest: What the signature says that the image's hash is.
         signer: Subject of the signing certificate, and of its issuer, for people.
-        chain: The signing certificate and those above it that the signature brings, in DER.
-        intact: Whether the signing certificate's key made the signature over that hash.
+        chain: The first signer's certificate and those above it that the signature brings, in DER, for people.
+        signed: The signers.
     """
 
     algorithm: str
@@ -42,7 +67,12 @@ class Authenticode(NamedTuple):
     signer: str
     issuer: str
     chain: tuple[bytes, ...]
-    intact: bool
+    signed: SignedBy
+
+    @property
+    def intact(self) -> bool:
+        """Whether the signing certificate's key made the signature over that hash."""
+        return self.signed.intact
 
 
 def read_authenticode(data: bytes) -> Authenticode | None:
@@ -63,112 +93,87 @@ def read_authenticode(data: bytes) -> Authenticode | None:
         return None
 
 
-def stands_above(certificate: bytes, signature: Authenticode) -> bool:
-    """Whether a certificate in DER is one of the signature's chain, or issued the last one of it.
+def stands_above(certificate: bytes, signed: SignedBy, *, curves: bool = True) -> bool:
+    """Whether a signature verifies with a certificate to trust: of each signer's chain, or above it.
+
+    Args:
+        certificate: The one to trust, in DER.
+        signed: The signers.
+        curves: Whether firmware knows ECDSA.
 
     Raises:
         HostError: The extra is not installed.
     """
-    if not signature.chain:
+    if not signed.intact or (signed.curves and not curves):
         return False
-    if certificate in signature.chain:
-        return True
-    return any(_issued(certificate, below) for below in signature.chain)
+    return all(chain_ends_at(certificate, leaf, signed.brought, curves=curves) for leaf in signed.leaves)
 
 
-def signed_by(data: bytes, content: bytes, certificate: bytes) -> bool:
+def signed_by(data: bytes, content: bytes, certificate: bytes, *, curves: bool = True) -> bool:
     """Whether a detached PKCS#7 signature over ``content`` verifies with a certificate of, or above, its signer.
 
     Args:
         data: SignedData, in a ContentInfo or not: SetVariable takes both.
         content: What was signed.
         certificate: The one to trust, in DER.
+        curves: Whether firmware knows ECDSA.
 
     Raises:
         HostError: The extra is not installed.
     """
-    signer = _detached(data)
-    if signer is None:
-        return False
-    info, own, chain = signer
     try:
-        intact = _intact(info, own, content)
-    except Exception:  # attributes that are not what they should be
+        found = _detached(data)
+        signers = None if found is None else _signers(found, content)
+    except Exception:  # as in read_authenticode
         return False
-    return intact and (certificate in chain or any(_issued(certificate, below) for below in chain))
+    return signers is not None and stands_above(certificate, signers, curves=curves)
 
 
-def top_certificate(data: bytes) -> bytes | None:
-    """The last certificate of the chain that a detached signature brings; None for bytes that are not one.
+def signing_certificate(data: bytes) -> bytes | None:
+    """The certificate of the first signer of a detached signature; None for bytes that are not one.
 
     Raises:
         HostError: The extra is not installed.
     """
-    signer = _detached(data)
-    return None if signer is None else signer[2][-1]
+    try:
+        found = _detached(data)
+        signers = None if found is None else _signers(found, b"")
+    except Exception:
+        return None
+    return None if signers is None else signers.leaves[0]
 
 
-def _detached(data: bytes) -> tuple[Any, Any, tuple[bytes, ...]] | None:
-    """Signer's record, its certificate, and the chain."""
+def _detached(data: bytes) -> Any:
     cms = library("asn1crypto.cms")
     if len(data) > LARGEST:
         return None
     try:
-        try:
-            signed = cms.ContentInfo.load(data)["content"]
-            signers = signed["signer_infos"]
-        except Exception:
-            signed = cms.SignedData.load(data)
-            signers = signed["signer_infos"]
-        certificates = {choice.chosen.dump(): choice.chosen for choice in signed["certificates"]}
-        own = next((der for der, one in certificates.items() if _signed_by(signers[0], one)), None)
-        return None if own is None else (signers[0], certificates[own], _chain(own, certificates))
-    except Exception:  # as in read_authenticode
-        return None
-
-
-def to_be_signed(certificate: bytes) -> bytes | None:
-    """The part of a certificate whose hash the EFI_CERT_X509_SHA* entries of dbx hold; None for bytes that are none."""
-    x509 = library("asn1crypto.x509")
-    try:
-        tbs: bytes = x509.Certificate.load(certificate)["tbs_certificate"].dump()
+        signed = cms.ContentInfo.load(data)["content"]
+        len(signed["signer_infos"])
     except Exception:
-        return None
-    return tbs
-
-
-def subject_of(certificate: bytes) -> str:
-    """Common name, or organization, of a certificate in DER, for people; empty for bytes that are none."""
-    x509 = library("asn1crypto.x509")
-    try:
-        return _name(x509.Certificate.load(certificate).subject)
-    except Exception:
-        return ""
+        signed = cms.SignedData.load(data)
+    return signed
 
 
 def _read(signed: Any) -> Authenticode | None:
     encapsulated = signed["encap_content_info"]
-    signers = signed["signer_infos"]
-    if encapsulated["content_type"].dotted != _SPC_INDIRECT_DATA or not len(signers):
+    if encapsulated["content_type"].dotted != _SPC_INDIRECT_DATA:
         return None
-    signer = signers[0]
     algorithm = signed["digest_algorithms"][0]["algorithm"].native
     length = _HASHES.get(algorithm)
     hashed = contents(encapsulated["content"].dump())
-    if length is None or len(hashed) < length:
+    signers = _signers(signed, hashed)
+    if length is None or len(hashed) < length or signers is None:
         return None
-    certificates = {choice.chosen.dump(): choice.chosen for choice in signed["certificates"]}
-    own = next((der for der, one in certificates.items() if _signed_by(signer, one)), None)
-    if own is None:
-        return None
-    chain = _chain(own, certificates)
+    x509 = library("asn1crypto.x509")
+    own = x509.Certificate.load(signers.leaves[0])
     return Authenticode(
         algorithm=algorithm,
         digest=hashed[-length:],
-        signer=_name(certificates[own].subject),
-        issuer=_name(certificates[own].issuer),
-        chain=chain,
-        intact=_intact(signer, certificates[own], hashed),
+        signer=readable_name(own.subject),
+        issuer=readable_name(own.issuer),
+        chain=_chain(signers.leaves[0], signers.brought),
+        signed=signers,
     )
 
 
@@ -180,74 +185,54 @@ def contents(explicit: bytes) -> bytes:
     return content
 
 
+def _signers(signed: Any, content: bytes) -> SignedBy | None:
+    """The signers of some content; None where there is none, or one whose certificate is not there."""
+    infos = signed["signer_infos"]
+    choices = signed["certificates"]
+    if not 0 < len(infos) <= MOST_SIGNERS or len(choices) > MOST_SIGNERS * MOST_SIGNERS:
+        return None
+    certificates = {choice.chosen.dump(): choice.chosen for choice in choices}
+    named = {one["algorithm"].native for one in signed["digest_algorithms"]}
+    leaves: list[bytes] = []
+    intact = named <= _DIGESTS  # one hash that OpenSSL does not have, and nothing verifies
+    for info in infos:
+        own = next((der for der, one in certificates.items() if _signed_by(info, one)), None)
+        if own is None:
+            return None
+        leaves.append(own)
+        intact = intact and _intact(info, certificates[own], content, named)
+    curves = any(has_curve_key(certificates[leaf]) for leaf in leaves)
+    return SignedBy(tuple(leaves), tuple(certificates), intact, curves)
+
+
 def _signed_by(signer: Any, certificate: Any) -> bool:
-    name, value = signer["sid"].name, signer["sid"].chosen
-    if name == "issuer_and_serial_number":
-        same = value["issuer"].dump() == certificate.issuer.dump()
-        return bool(same and value["serial_number"].native == certificate.serial_number)
-    return bool(value.native == certificate.key_identifier)
+    """By issuer and serial number; PKCS#7, unlike CMS, has no other way."""
+    if signer["sid"].name != "issuer_and_serial_number":
+        return False
+    value = signer["sid"].chosen
+    same = value["issuer"].dump() == certificate.issuer.dump()
+    return bool(same and value["serial_number"].native == certificate.serial_number)
 
 
-def _chain(own: bytes, certificates: dict[bytes, Any]) -> tuple[bytes, ...]:
+def _chain(own: bytes, certificates: tuple[bytes, ...]) -> tuple[bytes, ...]:
     chain = [own]
     while len(chain) < _LONGEST_CHAIN:
-        above = next((der for der in certificates if der not in chain and _issued(der, chain[-1])), None)
+        above = next((der for der in certificates if der not in chain and issued(der, chain[-1])), None)
         if above is None:
             break
         chain.append(above)
     return tuple(chain)
 
 
-def _intact(signer: Any, certificate: Any, hashed: bytes) -> bool:
+def _intact(signer: Any, certificate: Any, hashed: bytes, named: set[str]) -> bool:
     digest = signer["digest_algorithm"]["algorithm"].native
     attributes = signer["signed_attrs"]
-    if digest not in _HASHES:
+    if digest not in named:
         return False
     signed = hashed
     if len(attributes):
         said = next((one["values"][0].native for one in attributes if one["type"].native == "message_digest"), None)
-        if said != hashlib.new(digest, hashed).digest():
+        if said != hashlib.new(digest, hashed, usedforsecurity=False).digest():
             return False
         signed = attributes.untag().dump()
-    return _verifies(certificate.public_key.dump(), signer["signature"].native, signed, digest)
-
-
-def _verifies(public_key: bytes, signature: bytes, data: bytes, digest: str) -> bool:
-    serialization = library("cryptography.hazmat.primitives.serialization")
-    hashes = library("cryptography.hazmat.primitives.hashes")
-    padding = library("cryptography.hazmat.primitives.asymmetric.padding")
-    try:
-        key = serialization.load_der_public_key(public_key)
-        key.verify(signature, data, padding.PKCS1v15(), getattr(hashes, digest.upper())())
-    except Exception:  # a wrong signature, and a key that is none or of another kind
-        return False
-    return True
-
-
-def _issued(above: bytes, below: bytes) -> bool:
-    """Whether the key of one certificate signed the other."""
-    x509 = library("cryptography.x509")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what future versions of the library will not read
-        try:
-            x509.load_der_x509_certificate(below).verify_directly_issued_by(x509.load_der_x509_certificate(above))
-        except Exception:
-            return False
-    return True
-
-
-def _name(name: Any) -> str:
-    parts = name.native
-    return str(parts.get("common_name") or parts.get("organization_name") or name.human_friendly)
-
-
-def library(name: str) -> Any:
-    """A module of the extra's libraries.
-
-    Raises:
-        HostError: The extra is not installed.
-    """
-    try:
-        return import_module(name)
-    except ImportError:
-        raise HostError("Secure Boot needs the extra: pip install 'tdvfsh[secureboot]'") from None
+    return signature_verifies(certificate, signer["signature"].native, signed, digest)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 
-from tdvfsh.formats.pe.pkcs7 import LARGEST, contents, library, signed_by
+from tdvfsh.formats.pe.certificates import library
+from tdvfsh.formats.pe.pkcs7 import LARGEST, contents, signed_by
 from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.uefi.efi_time import EfiTime
 
@@ -27,12 +28,13 @@ _DIGITS: Final = 14  # YYYYMMDDHHMMSS
 _FIRST_YEAR: Final = 1900
 
 
-def signing_time(data: bytes, authority: bytes) -> EfiTime | None:
+def signing_time(data: bytes, authority: bytes, *, curves: bool = True) -> EfiTime | None:
     """When a signature was made.
 
     Args:
         data: The Authenticode signature.
         authority: The certificate to trust for time stamps, in DER.
+        curves: Whether firmware knows ECDSA.
 
     Returns:
         The time in UTC; None where there is no time stamp, or none that verifies with this certificate.
@@ -54,7 +56,7 @@ def signing_time(data: bytes, authority: bytes) -> EfiTime | None:
         content = contents(signed["encap_content_info"]["content"].dump())
         if len(signed["signer_infos"]) != 1 or len(content) > _LARGEST_INFO:
             return None
-        if not signed_by(token.dump(), content, authority):
+        if not signed_by(token.dump(), content, authority, curves=curves):
             return None
         info = tsp.TSTInfo.load(content)
         return _time(info["gen_time"].contents) if _stamps(info, signers[0]["signature"].native) else None

@@ -81,6 +81,16 @@ def test_in_user_mode_the_right_key_has_to_sign(name: str, by: str, status: EfiS
     assert write(user_mode(), name, lists("stranger"), by, second=1) is status
 
 
+def test_a_certificate_that_the_platform_key_issued_does_not_sign_for_it() -> None:
+    """Firmware compares the signer's own certificate with PK; for KEK, any certificate of the chain serves."""
+    below = identity("Below platform", people()["platform"])
+    data = signed_variable("KEK", vendor_of("KEK"), KEYS, lists("stranger"), below, second=1)
+    assert user_mode().set_variable("KEK", vendor_of("KEK"), KEYS, data) is VIOLATION
+    below = identity("Below exchange", people()["exchange"])
+    data = signed_variable("db", vendor_of("db"), KEYS, lists("stranger"), below, second=1)
+    assert user_mode().set_variable("db", vendor_of("db"), KEYS, data) is SUCCESS
+
+
 def test_an_older_or_equal_time_stamp_is_a_replay() -> None:
     core = user_mode()
     assert write(core, "db", lists("stranger"), "exchange", second=0) is VIOLATION

@@ -11,7 +11,7 @@ import pytest
 from tdvfsh.dxe.secure_boot.databases import Databases, databases, enroll
 from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict, verify_image
 from tdvfsh.dxe.variables import VariableStore
-from tdvfsh.formats.pe.pkcs7 import to_be_signed
+from tdvfsh.formats.pe.certificates import to_be_signed
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_X509_GUID,
     EFI_CERT_X509_SHA256_GUID,

@@ -1,0 +1,1 @@
+"""Images signed in many ways, and what real firmware makes of each."""
