@@ -48,6 +48,11 @@ class RangeMap(Generic[T]):
         index = bisect_right(self._starts, address)
         return self._starts[index] if index < len(self._starts) else None
 
+    def gap(self, address: int) -> tuple[int, int | None]:
+        """What lies around ``address`` outside every range: its start and its end, None for no end."""
+        index = bisect_right(self._starts, address)
+        return self._ends[index - 1] if index else 0, self._starts[index] if index < len(self._starts) else None
+
     def set(self, start: int, end: int, value: T) -> None:
         """Set ``[start, end)`` to a value, over what was there; an empty range changes nothing."""
         if start >= end:

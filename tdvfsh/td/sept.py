@@ -44,13 +44,16 @@ class SecureEpt:
         UsageError: Another page size.
     """
 
-    __slots__ = ("_entries", "host_page_size")
+    __slots__ = ("_accounted", "_entries", "_mapped", "_reader", "host_page_size")
 
     def __init__(self, host_page_size: int = LARGE_PAGE_SIZE) -> None:
         if host_page_size not in (PAGE_SIZE, LARGE_PAGE_SIZE):
             raise UsageError(f"host page size of {host_page_size} bytes: only 4K and 2M are valid")
         self.host_page_size = host_page_size
         self._entries: RangeMap[SeptEntry] = RangeMap()
+        self._reader: object = None
+        self._accounted = -1  # changes up to which ``_mapped`` tells all that a reader has to know
+        self._mapped: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,6 +62,17 @@ class SecureEpt:
     def changes(self) -> int:
         """How often it was changed; while that stays the same, so does the state of every page."""
         return self._entries.changes
+
+    def newly_mapped(self, reader: object) -> list[tuple[int, int]] | None:
+        """Ranges that have become MAPPED since ``reader`` asked last, while no page has left that state.
+
+        None where that is not known: the first time, after another reader, or after changes of other kinds. Then all
+        :meth:`spans` have to be looked at.
+        """
+        changes = self._entries.changes
+        found = self._mapped if reader is self._reader and changes == self._accounted else None
+        self._reader, self._accounted, self._mapped = reader, changes, []
+        return found
 
     def entry(self, gpa: int) -> SeptEntry:
         """The entry that a walk to ``gpa`` ends at."""
@@ -112,21 +126,36 @@ class SecureEpt:
 
     def aug(self, start: int, end: int, level: SeptLevel = SeptLevel.LEVEL_4K) -> None:
         """TDH.MEM.PAGE.AUG of FREE pages: they are PENDING until the guest accepts them."""
+        is_known = self._accounted == self._entries.changes
         self.put(start, end, SeptEntry(SeptState.PENDING, level))
+        if is_known:
+            self._accounted = self._entries.changes
 
     def put(self, start: int, end: int, entry: SeptEntry) -> None:
         """Make ``[start, end)`` leaves like ``entry``; what stays of a 2 MiB region around 4 KiB ones becomes a table.
 
         ``start`` and ``end`` are aligned to the entry's level.
         """
+        is_known = self._accounted == self._entries.changes
         if entry.level is SeptLevel.LEVEL_4K:
             self._open(align_down(start, LARGE_PAGE_SIZE), start)
             self._open(align_down(end, LARGE_PAGE_SIZE), end)
         self._entries.set(start, end, entry)
+        if is_known and entry.state is SeptState.MAPPED:
+            self._accounted = self._entries.changes
+            if self._mapped and self._mapped[-1][1] == start:
+                start = self._mapped.pop()[0]
+            self._mapped.append((start, end))
 
     def fault_tables(self, start: int, end: int) -> None:
-        """The host maps only the first 4 KiB of each 2 MiB region in ``[start, end)``, its answer to a 2 MiB fault."""
+        """The host maps only the first 4 KiB of each 2 MiB region in ``[start, end)``, its answer to a 2 MiB fault.
+
+        All of it was FREE before.
+        """
+        is_known = self._accounted == self._entries.changes
         self._entries.set(start, end, ONE_PENDING)
+        if is_known:
+            self._accounted = self._entries.changes
 
     def remove(self, start: int, end: int) -> None:
         """TDH.MEM.PAGE.REMOVE: pages become FREE; 2 MiB leaves that are cut are demoted first, tables stay."""

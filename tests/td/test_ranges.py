@@ -63,6 +63,16 @@ def test_next_start_is_the_first_range_above(changes: list[tuple[int, int, str |
     assert ranges.next_start(at) == next((start for start, _, _ in ranges.spans() if start > at), None)
 
 
+@given(st.lists(_change, max_size=20), st.integers(0, LIMIT - 1))
+def test_a_gap_is_all_that_lies_between_two_ranges(changes: list[tuple[int, int, str | None]], at: int) -> None:
+    ranges, cells = _apply(changes)
+    if cells[at] is None:
+        start, end = ranges.gap(at)
+        assert set(cells[start : LIMIT if end is None else end]) == {None}
+        assert start == 0 or cells[start - 1] is not None
+        assert end is None or cells[end] is not None
+
+
 def test_a_copy_goes_its_own_way() -> None:
     ranges: RangeMap[str] = RangeMap()
     ranges.set(0, 10, "a")

@@ -55,7 +55,13 @@ class Hardware:
         sept, shared = self.td.sept, self.td.shared
         if sept is self._sept and shared is self._shared and (sept.changes, shared.changes) == self._changes:
             return False
+        is_private = shared is self._shared and shared.changes == self._changes[1]
         self._sept, self._shared, self._changes = sept, shared, (sept.changes, shared.changes)
+        fresh = self.ram.take_unshown() if is_private else None
+        if fresh:
+            self.accepted += sum(end - start for start, end in fresh)
+            self.cpu.mapped.grow(fresh)
+            return True
         accepted = self.td.accepted_bytes - self.td.shared_bytes
         changed = accepted != self.accepted
         if changed:

@@ -392,6 +392,7 @@ class Cpu:
 
         self._stores = PlainStores(self.uc, unmapped)
         self.mapped.changed = self._stores.show
+        self.mapped.grows = self._stores.show_more
         self.uc.hook_add(constants.UC_HOOK_INTR, interrupt)
         self.uc.hook_add(constants.UC_HOOK_INSN_INVALID, invalid)
         self.uc.hook_add(constants.UC_HOOK_INSN, read_port, aux1=registers.UC_X86_INS_IN)

@@ -1,7 +1,8 @@
-"""Accepted RAM as the emulator maps it: one region a run, as few as can be, and never what is not accepted.
+"""Accepted RAM as the emulator maps it: few regions, and never what is not accepted.
 
-Unicorn's regions cost more the more there are, so that many are made anew as whole runs, where that halves them: RAM
-that is accepted in pieces which do not touch has as many runs, and to make them anew gains nothing.
+What is accepted while the guest runs becomes a region of its own when it is touched. Unicorn's regions cost more the
+more there are, so that from time to time neighbours become one. To unmap a region takes as long as it has pages, so
+that one which is large for its run stays as it is.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from tdvfsh.engine.extra import cpu_extra
 from tdvfsh.engine.x86.ram import GuestRam
 from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.td.ranges import RangeMap
-from tdvfsh.units import PAGE_SIZE
+from tdvfsh.units import MIB, PAGE_SIZE
 
-_MAXIMUM_REGIONS: Final = 192
+_MANY: Final = 192
+_LARGE: Final = 64 * MIB
+_PARTS: Final = 64
+_END: Final = 1 << 64
 
 
 class MappedRam:
@@ -32,7 +36,9 @@ class MappedRam:
         self._ram = ram
         self._mapped: RangeMap[bool] = RangeMap()
         self._regions = 0  # as the emulator has them; -1 where that is not known
+        self._most = _MANY
         self.changed: Callable[[list[tuple[int, int]]], None] = lambda runs: None
+        self.grows: Callable[[tuple[int, int | None], int, int], None] = lambda gap, start, end: None
 
     @property
     def runs(self) -> list[tuple[int, int]]:
@@ -53,29 +59,57 @@ class MappedRam:
         if self._regions < 0:
             self._regions = len(self._of_ram())
         fresh = _missing(wanted, self._mapped)
-        if self._regions + len(fresh) > max(_MAXIMUM_REGIONS, 2 * len(runs)):
-            self._compact(runs)
-        else:
-            for start, end in fresh:
-                self._map(start, end)
+        for start, end in fresh:
+            self._map(start, end)
+        self._join()
         self.changed(self.runs)
+        self._ram.shown()
+
+    def grow(self, pieces: Sequence[tuple[int, int]]) -> None:
+        """Let the guest see what was accepted, all else being as it was. Only while it does not run."""
+        for start, end in pieces:
+            self.grows(self._mapped.gap(start), start, end)
+            self._map(start, end)
+        self._join()
 
     def map_only(self, runs: Sequence[tuple[int, int]]) -> None:
         """Let the guest see these runs, all of them accepted, and no others. Only while it does not run."""
-        self._compact(runs)
-        self.changed(self.runs)
-
-    def _of_ram(self) -> list[tuple[int, int, int]]:
-        """The emulator's regions of RAM: start, last byte, protection."""
-        return [region for region in self._uc.mem_regions() if region[0] < self._ram.end]
-
-    def _compact(self, runs: Sequence[tuple[int, int]]) -> None:
-        for start, end, _ in self._of_ram():
-            self._uc.mem_unmap(start, end + 1 - start)
+        for start, end in self._of_ram():
+            self._uc.mem_unmap(start, end - start)
         self._mapped = RangeMap()
         self._regions = 0
         for start, end in runs:
             self._map(start, end)
+        self.changed(self.runs)
+
+    def _of_ram(self) -> list[tuple[int, int]]:
+        """The emulator's regions of RAM, in ascending order."""
+        return sorted((start, last + 1) for start, last, _ in self._uc.mem_regions() if self._mapped.get(start))
+
+    def _join(self) -> None:
+        """Where there are many regions, make one of neighbours that are small for their run."""
+        if self._regions <= self._most:
+            return
+        small: list[tuple[int, int]] = []
+        for start, end in [*self._of_ram(), (_END, _END)]:
+            if small and small[-1][1] != start:
+                self._join_these(small)
+                small = []
+            run = self._mapped.find(start)
+            if run is None or end - start >= max(_LARGE, (run[1] - run[0]) // _PARTS):
+                self._join_these(small)
+                small = []
+            else:
+                small.append((start, end))
+        self._most = max(_MANY, 2 * self._regions)
+
+    def _join_these(self, neighbours: Sequence[tuple[int, int]]) -> None:
+        if len(neighbours) < 2:
+            return
+        for start, end in neighbours:
+            self._uc.mem_unmap(start, end - start)
+        self._regions -= len(neighbours)
+        self._map(neighbours[0][0], neighbours[-1][1])
 
     def _map(self, start: int, end: int) -> None:
         self._uc.mem_map_ptr(start, end - start, self._everything, self._ram.host_address + start)

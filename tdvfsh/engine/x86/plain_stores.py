@@ -19,6 +19,7 @@ import ctypes
 from collections.abc import Callable
 
 from tdvfsh.engine.extra import cpu_extra
+from tdvfsh.errors import HostError
 from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _PIECE_SHIFT: Final = 14
@@ -44,18 +45,33 @@ class PlainStores:
 
     def __init__(self, uc: Any, unmapped: Callable[..., bool]) -> None:
         self._unicorn: Any = cpu_extra("unicorn")
-        self._translate: Any = cpu_extra("unicorn.unicorn_py3.unicorn").uclib.uc_vmem_translate
+        binding: Any = cpu_extra("unicorn.unicorn_py3.unicorn")
+        self._library: Any = binding.uclib
+        self._translate: Any = self._library.uc_vmem_translate
         self._uc = uc
-        self._unmapped = unmapped
+
+        def called(handle: object, access: int, address: int, size: int, value: int, key: object) -> bool:
+            return unmapped(uc, access, address, size, value, None)
+
+        # One callback for all: the binding makes one for each hook, which takes longer than all else of a touch.
+        self._callback = binding.HOOK_MEM_INVALID_CFUNC(called)
+        self._callback_pointer = ctypes.cast(self._callback, ctypes.c_void_p)
         self._physical = ctypes.c_uint64()
-        self._hooks: dict[tuple[int, int], object] = {(1, 0): self._watch(1, 0)}
+        self._hooks: dict[tuple[int, int], int] = {(1, 0): self._watch(1, 0)}
         self._with_code: set[int] = set()
         self._code_hooks: dict[int, _CodeHook] = {}
         self.active = False
 
-    def _watch(self, begin: int, end: int) -> object:
-        hook: object = self._uc.hook_add(self._unicorn.UC_HOOK_MEM_UNMAPPED, self._unmapped, begin=begin, end=end)
-        return hook
+    def _watch(self, begin: int, end: int) -> int:
+        hook = ctypes.c_size_t()
+        kind, pointer = self._unicorn.UC_HOOK_MEM_UNMAPPED, self._callback_pointer
+        status = self._library.uc_hook_add(self._uc._uch, ctypes.byref(hook), kind, pointer, None, begin, end)
+        if status:
+            raise HostError(f"Unicorn adds no hook: error {status}")
+        return hook.value
+
+    def _unwatch(self, hook: int) -> None:
+        self._library.uc_hook_del(self._uc._uch, hook)
 
     def show(self, mapped: list[tuple[int, int]]) -> None:
         """Other memory is mapped now: ranges in ascending order. Only while the processor does not run."""
@@ -68,11 +84,21 @@ class PlainStores:
                 wanted.append((at, start - 1))
             at = max(at, end)
         for gone in self._hooks.keys() - set(wanted):
-            self._uc.hook_del(self._hooks.pop(gone))
+            self._unwatch(self._hooks.pop(gone))
         for begin, end in wanted:
             if (begin, end) not in self._hooks:
                 self._hooks[begin, end] = self._watch(begin, end)
         self._forget_translations()
+
+    def show_more(self, gap: tuple[int, int | None], start: int, end: int) -> None:
+        """``[start, end)`` is about to be mapped, in a gap between what is. Only while the processor does not run."""
+        if not self.active:
+            return
+        low, last = gap[0], (gap[1] or _END) - 1
+        self._unwatch(self._hooks.pop((low, last)))
+        for begin, until in ((low, start - 1), (end, last)):
+            if begin <= until:
+                self._hooks[begin, until] = self._watch(begin, until)
 
     def begin(self, mapped: list[tuple[int, int]]) -> None:
         """From now on store so. No block is translated yet; :meth:`translated` is called for each from here on."""

@@ -58,6 +58,8 @@ class GuestRam:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._grown = False
+        self._reader = object()  # by which the secure EPT knows this one
+        self._unshown: list[tuple[int, int]] | None = None
         self.lowest = PAGE_SIZE
         self.paging: Callable[[int], int | None] | None = None
 
@@ -75,21 +77,58 @@ class GuestRam:
         """Read from the secure EPT again which RAM is accepted."""
         starts: list[int] = []
         ends: list[int] = []
+        lowest, limit = self.lowest, self.end
+        self._td.sept.newly_mapped(self._reader)
         for start, end, entry in self._td.sept.spans():
-            if entry.state is not SeptState.MAPPED or end <= self.lowest or start >= self.end:
+            if entry.state is not SeptState.MAPPED or end <= lowest or start >= limit:
                 continue
-            start, end = max(start, self.lowest), min(end, self.end)
+            start, end = max(start, lowest), min(end, limit)
             if ends and ends[-1] == start:
                 ends[-1] = end
             else:
                 starts.append(start)
                 ends.append(end)
         self._starts, self._ends = starts, ends
-        self._grown = False
+        self._grown, self._unshown = False, None
 
     def grown(self) -> None:
         """More was accepted: it is looked up when it is asked for."""
         self._grown = True
+
+    def _catch_up(self) -> None:
+        """What :meth:`refresh` does, where only more was accepted by what that is."""
+        fresh = self._td.sept.newly_mapped(self._reader)
+        if fresh is None or not all(self._add(start, end) for start, end in fresh):
+            self.refresh()
+        self._grown = False
+
+    def _add(self, start: int, end: int) -> bool:
+        """``[start, end)`` is accepted; False where that cannot simply be added."""
+        starts, ends = self._starts, self._ends
+        index = bisect_right(starts, start)
+        if not self.lowest <= start < end <= self.end or (index and ends[index - 1] > start):
+            return False
+        if index < len(starts) and starts[index] < end:
+            return False
+        if self._unshown is not None:
+            self._unshown.append((start, end))
+        low, high = index, index
+        if index and ends[index - 1] == start:
+            low, start = index - 1, starts[index - 1]
+        if index < len(starts) and starts[index] == end:
+            high, end = index + 1, ends[index]
+        starts[low:high], ends[low:high] = (start,), (end,)
+        return True
+
+    def shown(self) -> None:
+        """The processor sees all that is accepted, as of the last :meth:`refresh`."""
+        self._unshown = []
+
+    def take_unshown(self) -> list[tuple[int, int]] | None:
+        """What was accepted since the processor was shown all that was, to be shown; None where that is not known."""
+        self._catch_up()
+        taken, self._unshown = self._unshown, None if self._unshown is None else []
+        return taken
 
     def accepted(self, address: int, size: int = 1) -> bool:
         """Whether ``size`` bytes at a physical address are accepted RAM."""
@@ -98,7 +137,7 @@ class GuestRam:
             return True
         if not self._grown:
             return False
-        self.refresh()
+        self._catch_up()
         return self.accepted(address, size)
 
     def accessible(self, address: int, size: int = 1) -> bool:
