@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tdvfsh.machine.options import TdOptions
 
 _RECORDED_RAM: Final = ("2G", "4G")
+_LOOKS_FOR_SERVER: Final = (
+    "tdvfsh: there is a network and neither --disk nor --kernel: the firmware looks for a boot server first, for long"
+)
 _HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
 
 
@@ -180,6 +183,8 @@ def _run_once(
         refuse_unsaved(arguments)
     out = sys.stderr if arguments.flag("json") else sys.stdout  # standard output is for machines then
     console, quote_key = arguments.flag("console"), arguments.optional("quote_key")
+    if arguments.optional("net") is not None and files is None and not words.disks and not debug.repeats:
+        print_notes([_LOOKS_FOR_SERVER])
     nothing: SerialInput = LinesAtPrompts("")
     with (
         opened_drives(arguments, debug, words.disks) as drives,

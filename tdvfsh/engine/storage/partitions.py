@@ -9,6 +9,7 @@ paths of partitions; a GUID partition table goes before a master boot record).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import import_module
@@ -32,6 +33,12 @@ _MOST_ENTRIES: Final = 65536
 _DIRECTORY: Final = 0x10
 _LETTERS: Final = ((_DIRECTORY, "d"), (0x20, "a"), (0x02, "h"), (0x01, "r"), (0x04, "s"))
 _VOLUME_LABEL: Final = 0x08
+_BIOS_PARAMETERS: Final = struct.Struct("<HBHBHH")
+_FAT_SIZE: Final = struct.Struct("<H")
+_SECTORS: Final = struct.Struct("<I")
+_ENTRY: Final = 32
+_FAT_LIMITS: Final = (4085, 65525)
+"""As many clusters, and more, have FATs of 16 and of 32 bits."""
 _NEEDS: Final = "partitions and FAT are read by libvsgpt, libvsmbr and libfsfat; pip install 'tdvfsh[disk]'"
 
 
@@ -70,10 +77,16 @@ class FoundVolume(NamedTuple):
 
 
 class _File:
-    """A disk as the libraries read it."""
+    """A disk as the libraries read it.
 
-    def __init__(self, disk: ReadableDisk) -> None:
+    Args:
+        disk: The disk.
+        first: What stands in place of its first bytes.
+    """
+
+    def __init__(self, disk: ReadableDisk, first: bytes = b"") -> None:
         self._disk = disk
+        self._first = first
         self._at = 0
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -86,6 +99,8 @@ class _File:
     def read(self, size: int = -1) -> bytes:
         end = self._disk.disk_size if size < 0 else min(self._at + size, self._disk.disk_size)
         data = self._disk.read_disk(self._at, end - self._at) if self._at < end else b""
+        if self._at < len(self._first):
+            data = (self._first[self._at :] + data[len(self._first) - self._at :])[: len(data)]
         self._at += len(data)
         return data
 
@@ -181,15 +196,41 @@ def fat_volumes(disk: ReadableDisk) -> list[FoundVolume]:
 def _fat(disk: ReadableDisk) -> Any:
     """The library's volume on a disk; None where that is not FAT."""
     library = _library("pyfsfat")
-    if disk.disk_size < SECTOR or disk.read_disk(0, SECTOR)[-2:] != b"\x55\xaa":
+    boot_sector = disk.read_disk(0, SECTOR) if disk.disk_size >= SECTOR else b""
+    if boot_sector[-2:] != b"\x55\xaa":
         return None
     volume = library.volume()
     try:
-        volume.open_file_object(_File(disk))
+        volume.open_file_object(_File(disk, _fat_of_its_size(boot_sector)))
         volume.get_root_directory()
     except OSError:
         return None
     return volume
+
+
+def _fat_of_its_size(boot_sector: bytes) -> bytes:
+    """A boot sector from which libfsfat finds how wide the volume's FAT is, which the number of clusters says.
+
+    It counts the root folder's sectors among the clusters, and so takes the largest volumes of FAT12 for FAT16, and of
+    FAT16 for FAT32: files would be damaged. These get as many sectors as it still takes for the right kind, up to two
+    clusters less than they have; a file there is an error then.
+
+    Source: Microsoft's FAT specification 1.03 (fatgen103), FAT Type Determination.
+    """
+    sector, per_cluster, reserved, fats, root_entries, sectors = _BIOS_PARAMETERS.unpack_from(boot_sector, 11)
+    (fat_size,), (many_sectors,) = _FAT_SIZE.unpack_from(boot_sector, 22), _SECTORS.unpack_from(boot_sector, 32)
+    if not (sector and per_cluster and fat_size):
+        return boot_sector
+    before = reserved + fats * fat_size
+    root = -(-root_entries * _ENTRY // sector)
+    all_sectors = sectors or many_sectors
+    clusters, counted = (all_sectors - before - root) // per_cluster, (all_sectors - before) // per_cluster
+    limit = next((limit for limit in _FAT_LIMITS if clusters < limit <= counted), None)
+    if limit is None:
+        return boot_sector
+    changed, fewer = bytearray(boot_sector), before + (limit - 1) * per_cluster
+    (_FAT_SIZE if sectors else _SECTORS).pack_into(changed, 19 if sectors else 32, fewer)
+    return bytes(changed)
 
 
 class FatVolume(ReadOnlyVolume):

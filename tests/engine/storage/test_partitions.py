@@ -82,6 +82,20 @@ def test_a_fat_volume_is_found_by_each_table_and_without_one(
         assert volume.label == "BOOTPART"
 
 
+@pytest.mark.parametrize("sectors", [4100, 4109, 4110, 4111, 4117, 4121, 4123, 4124, 4125, 4140, 65800, 66060])
+def test_a_volume_at_the_limit_of_its_fat_s_width_is_read_right(tmp_path: Path, sectors: int) -> None:
+    path, file = tmp_path / "disk.img", tmp_path / "text"
+    path.write_bytes(bytes(sectors * 512))
+    tool("mformat", "-i", str(path), "-T", str(sectors), "-c", "1", "-r", "14" if sectors < 8192 else "32", "::")
+    data = b"".join(number.to_bytes(4, "little") for number in range((sectors - 600) * 128))
+    file.write_bytes(data)
+    tool("mcopy", "-i", str(path), str(file), "::whole")
+    with opened(path) as disk:
+        volume = fat_volume(disk)
+        assert volume is not None
+        assert volume.read(("whole",)) == data
+
+
 def test_nothing_is_written_to_it(make: Make) -> None:
     path = make(GPT, "1M")
     before = path.read_bytes()
