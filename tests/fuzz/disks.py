@@ -18,7 +18,7 @@ from tdvfsh.engine.virtio.share.device import ShareDevice
 from tdvfsh.engine.virtio.share.folder import SharedFolder
 from tdvfsh.engine.virtio.transport import EVENT_INDEX, INDIRECT
 from tdvfsh.errors import TdvfshError
-from tests.engine.storage.qcow2_file import CLUSTER, qcow2
+from tests.engine.storage.qcow2_file import CLUSTER, compressed_qcow2, qcow2
 from tests.engine.virtio.disk import MemoryDisk
 from tests.engine.virtio.driver import DATA, NEXT_QUEUE, TABLE, Driver
 from tests.engine.virtio.network import frames
@@ -156,4 +156,5 @@ def qcow2_image(data: bytes) -> None:
 def qcow2_images() -> list[bytes]:
     """A small image, one that is cut, and one without clusters."""
     whole = qcow2(1 << 20, {0: b"a" * 100, 9: b"b" * CLUSTER})
-    return [whole, whole[: 5 * CLUSTER], qcow2(1 << 20, {})]
+    packed = compressed_qcow2(1 << 20, {0: b"a" * CLUSTER, 9: b"b" * CLUSTER}, 1)
+    return [whole, whole[: 5 * CLUSTER], qcow2(1 << 20, {}), packed]

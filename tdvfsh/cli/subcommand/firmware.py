@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _RECORDED_RAM: Final = ("2G", "4G")
 _LOOKS_FOR_SERVER: Final = (
-    "tdvfsh: there is a network and neither --disk nor --kernel: the firmware looks for a boot server first, for long"
+    "tdvfsh: with a network and neither --disk nor --kernel the firmware looks for a boot server, a second of which "
+    "takes a minute here"
 )
 _HINT: Final = "tdvfsh: the firmware's serial console; Ctrl-\\ ends the run"
 

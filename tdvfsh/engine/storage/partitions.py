@@ -1,7 +1,7 @@
 """Partitions of a disk, and the FAT volumes on it, which are read and never written.
 
 GUID partition tables are read by libvsgpt, master boot records by libvsmbr, FAT by libfsfat: all LGPL and loaded at run
-time, from the extra ``disk``, as libqcow is.
+time, from the extra ``disk``.
 
 Source: UEFI 2.10, 5.2 and 5.3 (partition tables), 13.3 (FAT); edk2 MdeModulePkg/Universal/Disk/PartitionDxe (device
 paths of partitions; a GUID partition table goes before a master boot record).

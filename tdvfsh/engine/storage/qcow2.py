@@ -1,23 +1,27 @@
-"""A qcow2 image, read by libqcow. What that library does not know is refused by name, and so is a backing file.
+"""A qcow2 image. What is not read is refused by name, and so is a backing file.
 
-libqcow is LGPL and loaded at run time, from the extra ``disk``; readers of the dissect family are AGPL.
+libqcow 20260703, which was tried, reads a compressed cluster as zeros where its place in the file is odd:
+half of the clusters of what ``qemu-img convert -c`` writes. Readers of the dissect family are AGPL.
 
-Source: QEMU docs/interop/qcow2.rst (header, incompatible features), block/qcow2.h (limits).
+Source: QEMU docs/interop/qcow2.rst (header, incompatible features, tables, compressed clusters) and block/qcow2.h
+(limits).
 """
 
 from __future__ import annotations
 
 import struct
-from importlib import import_module
+import zlib
+from functools import lru_cache
 
 from tdvfsh.engine.storage.image_file import SECTOR, ImageFile
-from tdvfsh.errors import FormatError, MissingError
-from tdvfsh.lazy_typing import Any, Final
+from tdvfsh.errors import FormatError
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB
 
 MAGIC: Final = b"QFI\xfb"
 _HEADER: Final = struct.Struct(">4sIQIIQIIQ")
 _FEATURES: Final = struct.Struct(">Q")
+_ENTRY: Final = struct.Struct(">Q")
 _FEATURES_OFFSET: Final = 72
 _CLUSTER_BITS: Final = range(9, 22)
 _LARGEST_TABLE: Final = 32 * MIB
@@ -30,7 +34,10 @@ _INCOMPATIBLE: Final = {
     4: "it has extended L2 entries",
 }
 _KNOWN_VERSIONS: Final = (2, 3)
-_TRANSFER: Final = 8 * MIB
+_COMPRESSED: Final = 1 << 62
+_ZEROS: Final = 1
+_PLACE: Final = 0x00FFFFFFFFFFFE00
+_CACHED: Final = 4 * MIB
 
 
 class Qcow2Image:
@@ -41,26 +48,17 @@ class Qcow2Image:
 
     Raises:
         FormatError: It is damaged, encrypted, has a backing file, or features that cannot be read.
-        MissingError: The extra is not installed.
     """
 
     writable = False
 
     def __init__(self, file: ImageFile) -> None:
-        self._source = file
-        _check_header(file)
-        try:
-            library: Any = import_module("pyqcow")
-        except ImportError:
-            raise MissingError(f"{file.path}: qcow2 images are read by libqcow; pip install 'tdvfsh[disk]'") from None
-        self._image = library.file()
-        try:
-            self._image.open_file_object(_FileObject(file))
-            if self._image.is_locked():
-                raise FormatError(file.path, "an encrypted qcow2 image")
-            self._size: int = self._image.get_media_size()
-        except OSError:
-            raise FormatError(file.path, "a damaged qcow2 image") from None
+        self._file = file
+        self._version, self._bits, self._size, self._first_table = _check_header(file)
+        self._cluster = 1 << self._bits
+        kept = max(1, _CACHED >> self._bits)
+        self._second_table = lru_cache(kept)(self._read_second_table)
+        self._unpacked = lru_cache(kept)(self._unpack)
 
     @property
     def disk_size(self) -> int:
@@ -75,44 +73,71 @@ class Qcow2Image:
         """
         parts = []
         while size > 0:
-            try:
-                data: bytes = self._image.read_buffer_at_offset(min(size, _TRANSFER), offset)
-            except OSError:
-                data = b""
-            self._source.check_unchanged()
-            if not data:
-                raise FormatError(self._source.path, f"a damaged qcow2 image: the disk at {offset:#x} cannot be read")
-            parts.append(data)
-            offset, size = offset + len(data), size - len(data)
+            within = offset % self._cluster
+            part = min(size, self._cluster - within)
+            parts.append(self._read(offset, within, part))
+            offset, size = offset + part, size - part
         return b"".join(parts)
 
-
-class _FileObject:
-    """The file as the library reads it."""
-
-    def __init__(self, file: ImageFile) -> None:
-        self._file = file
-        self._at = 0
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._file.size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        size = self._file.size - self._at if size < 0 else min(size, self._file.size - self._at)
-        data = self._file.read(self._at, max(0, size))
-        self._at += len(data)
+    def _read(self, offset: int, within: int, size: int) -> bytes:
+        """A part of one cluster."""
+        entry = self._entry(offset)
+        if entry & _COMPRESSED:
+            return self._unpacked(entry, offset - within)[within : within + size]
+        place = entry & _PLACE
+        if entry & _ZEROS and self._version < 3:
+            raise self._damaged(offset, "has a flag of version 3")
+        if entry & _ZEROS or not place:
+            return bytes(size)
+        if place % self._cluster:
+            raise self._damaged(offset, "is not where a cluster can be")
+        data = self._file.read(place + within, size)
+        if len(data) < size:
+            raise self._damaged(offset, "lies beyond the end of the file")
         return data
 
-    def get_size(self) -> int:
-        return self._file.size
+    def _entry(self, offset: int) -> int:
+        """The entry of the second table for a place of the disk; 0 where there is none."""
+        number = offset >> self._bits
+        per_table = self._cluster // _ENTRY.size
+        at = self._first_table + number // per_table * _ENTRY.size
+        place = _ENTRY.unpack(self._file.read(at, _ENTRY.size))[0] & _PLACE
+        if not place:
+            return 0
+        if place % self._cluster:
+            raise self._damaged(offset, "has a table that is not where a cluster can be")
+        table = self._second_table(place)
+        if len(table) < self._cluster:
+            raise self._damaged(offset, "has a table beyond the end of the file")
+        return int(_ENTRY.unpack_from(table, number % per_table * _ENTRY.size)[0])
+
+    def _read_second_table(self, place: int) -> bytes:
+        return self._file.read(place, self._cluster)
+
+    def _unpack(self, entry: int, offset: int) -> bytes:
+        """A compressed cluster: raw deflate, in so many sectors of the file."""
+        size_bits = self._bits - 8
+        place = entry & ((1 << 62 - size_bits) - 1)
+        sectors = (entry >> 62 - size_bits & ((1 << size_bits) - 1)) + 1
+        packed = self._file.read(place, sectors * SECTOR - place % SECTOR)
+        try:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self._cluster)
+        except zlib.error:
+            data = b""
+        if len(data) < self._cluster:
+            raise self._damaged(offset, "is compressed and cannot be unpacked")
+        return data
+
+    def _damaged(self, offset: int, why: str) -> FormatError:
+        return FormatError(self._file.path, f"a damaged qcow2 image: the disk at {offset:#x} {why}")
 
 
-def _check_header(file: ImageFile) -> None:
-    """Refuse what would take much memory, other files, or a reader that this one is not."""
+def _check_header(file: ImageFile) -> tuple[int, int, int, int]:
+    """Version, bits of a cluster, bytes of the disk, and place of the first table.
+
+    Raises:
+        FormatError: It would take much memory or other files, or is not known.
+    """
     path = file.path
     raw = file.read(0, _FEATURES_OFFSET + _FEATURES.size)
     if len(raw) < _FEATURES_OFFSET + _FEATURES.size:
@@ -142,3 +167,4 @@ def _check_header(file: ImageFile) -> None:
         for bit in range(features.bit_length()):
             if features >> bit & 1:
                 raise FormatError(path, f"a qcow2 image: {_INCOMPATIBLE.get(bit, f'unknown feature {bit}')}", 72)
+    return version, cluster_bits, size, l1_offset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 CLUSTER = 1 << 16
 _L1, _L2, _DATA = 3, 4, 5
@@ -25,4 +26,18 @@ def qcow2(size: int, clusters: dict[int, bytes], **header: int) -> bytes:
     for place, (number, contents) in enumerate(clusters.items(), _DATA):
         struct.pack_into(">Q", data, _L2 * CLUSTER + 8 * number, 1 << 63 | place * CLUSTER)
         data[place * CLUSTER : place * CLUSTER + len(contents)] = contents
+    return bytes(data)
+
+
+def compressed_qcow2(size: int, clusters: dict[int, bytes], shift: int) -> bytes:
+    """The same with packed clusters, the first one ``shift`` bytes after the start of a cluster of the file."""
+    data = bytearray(qcow2(size, {}))
+    at = len(data) + shift
+    for number, contents in clusters.items():
+        packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+        packed = packer.compress(contents) + packer.flush()
+        sectors = (at + len(packed) - 1) // 512 - at // 512
+        struct.pack_into(">Q", data, _L2 * CLUSTER + 8 * number, 1 << 62 | sectors << 54 | at)
+        data[len(data) :] = bytes(at - len(data)) + packed
+        at += len(packed)
     return bytes(data)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import struct
+import subprocess
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +19,7 @@ from tdvfsh.engine.storage.drive import Drive, open_drive
 from tdvfsh.engine.storage.overlay import CHUNK, Overlay
 from tdvfsh.errors import FormatError, MissingError, TdvfshError, UsageError
 from tdvfsh.uefi.filesystem import FileSystemError
-from tests.engine.storage.qcow2_file import CLUSTER, qcow2
+from tests.engine.storage.qcow2_file import CLUSTER, compressed_qcow2, qcow2
 from tests.engine.virtio.disk import MemoryDisk
 
 SIZE = 3 * CHUNK + 1024
@@ -173,18 +178,86 @@ def test_a_qcow2_image_that_cannot_be_read_is_refused_by_name(
         Drive(image(tmp_path, qcow2(values.pop("size"), {0: b"x"}, **values)))
 
 
-@pytest.mark.parametrize("entry", [1 << 63 | 1 << 50, 1 << 62 | 0xFFFF << 40])
-def test_tables_that_lead_outside_of_the_file_are_refused(tmp_path: Path, entry: int) -> None:
+@pytest.mark.parametrize(("place", "why"), [(1 << 50, "beyond the end"), (512 + 4 * CLUSTER, "not where a cluster")])
+def test_a_table_that_is_not_there_is_refused(tmp_path: Path, place: int, why: str) -> None:
     data = bytearray(qcow2(1 << 20, {0: b"x" * CLUSTER}))
-    struct.pack_into(">Q", data, 4 * CLUSTER, entry)
-    with Drive(image(tmp_path, bytes(data))) as drive, pytest.raises(FormatError, match="cannot be read"):
+    struct.pack_into(">Q", data, 3 * CLUSTER, 1 << 63 | place)
+    with Drive(image(tmp_path, bytes(data))) as drive, pytest.raises(FormatError, match=f"has a table .*{why}"):
         drive.read_disk(0, CLUSTER)
 
 
-def test_without_the_extra_a_qcow2_image_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyqcow", None)
-    with pytest.raises(MissingError, match=r"tdvfsh\[disk\]"):
-        Drive(image(tmp_path, qcow2(1 << 20, {})))
+def test_a_compressed_qcow2_image_reads_as_its_disk(tmp_path: Path) -> None:
+    clusters = {number: bytes((number * 7 + byte // 64) % 256 for byte in range(CLUSTER)) for number in range(12)}
+    for shift in range(4):  # a packed cluster lies anywhere, across sectors too
+        path = image(tmp_path, compressed_qcow2(1 << 20, clusters, shift))
+        with Drive(path) as drive:
+            assert drive.read_disk(0, 12 * CLUSTER) == b"".join(clusters.values())
+            assert drive.read_disk(5 * CLUSTER + 512, 1024) == clusters[5][512:1536]
+            assert drive.read_disk(12 * CLUSTER, CLUSTER) == bytes(CLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (1 << 63 | 1 << 50, "lies beyond the end of the file"),
+        (1 << 63 | 5 * CLUSTER + 512, "is not where a cluster can be"),
+        (1 << 63 | 5 * CLUSTER + CLUSTER - 512, "is not where a cluster can be"),
+        (1 << 62 | 1 << 49, "is compressed and cannot be unpacked"),
+        (1 << 62 | 5 * CLUSTER, "is compressed and cannot be unpacked"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_refused(tmp_path: Path, entry: int, why: str) -> None:
+    data = bytearray(qcow2(1 << 20, {0: b"x" * CLUSTER}))
+    struct.pack_into(">Q", data, 4 * CLUSTER, entry)
+    with Drive(image(tmp_path, bytes(data))) as drive, pytest.raises(FormatError, match=f"the disk at 0x(0|200) {why}"):
+        drive.read_disk(512, 512)
+
+
+def test_a_packed_cluster_that_unpacks_to_more_costs_no_more(tmp_path: Path) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+    bomb = packer.compress(bytes(64 << 20)) + packer.flush()
+    data = bytearray(qcow2(1 << 20, {0: b"x" * CLUSTER, 1: b""}))
+    data[5 * CLUSTER : 5 * CLUSTER + len(bomb)] = bomb
+    struct.pack_into(">Q", data, 4 * CLUSTER, 1 << 62 | 0xFF << 54 | 5 * CLUSTER)
+    with Drive(image(tmp_path, bytes(data))) as drive:
+        tracemalloc.start()
+        assert drive.read_disk(0, CLUSTER) == bytes(CLUSTER)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        tracemalloc.stop()
+
+
+def test_a_cut_image_is_refused_where_it_ends(tmp_path: Path) -> None:
+    data = qcow2(1 << 20, {0: b"x" * CLUSTER, 1: b"y" * CLUSTER})
+    with Drive(image(tmp_path, data[:-512])) as drive:
+        assert drive.read_disk(CLUSTER, 512) == b"y" * 512
+        with pytest.raises(FormatError, match="beyond the end of the file"):
+            drive.read_disk(2 * CLUSTER - 512, 512)
+
+
+def test_zeros_are_a_flag_of_version_3(tmp_path: Path) -> None:
+    data = bytearray(qcow2(1 << 20, {0: b"x" * CLUSTER}))
+    struct.pack_into(">Q", data, 4 * CLUSTER, 1 << 63 | 5 * CLUSTER | 1)
+    with Drive(image(tmp_path, bytes(data))) as drive:
+        assert drive.read_disk(0, 512) == bytes(512)
+    struct.pack_into(">I", data, 4, 2)
+    with Drive(image(tmp_path, bytes(data))) as drive, pytest.raises(FormatError, match="a flag of version 3"):
+        drive.read_disk(0, 512)
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img makes the images")
+@pytest.mark.parametrize("options", ["", "cluster_size=512", "cluster_size=2M", "compat=0.10"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_qemu_img_converts_reads_as_the_raw_image(tmp_path: Path, options: str, packed: bool) -> None:
+    raw, path = tmp_path / "raw", tmp_path / "qcow2"
+    generator = random.Random(1)
+    pieces = [bytes(generator.choice(b"abcdefgh") for _ in range(4096)) * 16, bytes(CLUSTER), b"z" * CLUSTER]
+    data = b"".join(generator.choice(pieces) for _ in range(40)) + generator.randbytes(CLUSTER + 512)
+    raw.write_bytes(data)
+    words = ["qemu-img", "convert", *(["-c"] if packed else []), "-O", "qcow2", *(["-o", options] if options else [])]
+    subprocess.run([*words, "-f", "raw", str(raw), str(path)], check=True)
+    with Drive(str(path)) as drive:
+        assert drive.disk_size == len(data)
+        assert drive.read_disk(0, len(data)) == data
 
 
 @given(st.binary(max_size=200), st.integers(0, 5 * CLUSTER), st.integers(0, 6 * CLUSTER))
