@@ -80,8 +80,9 @@ class Drive:
     # ---- the file -----------------------------------------------------------------------------------------------
 
     def check_unchanged(self) -> None:
-        """Raise FormatError where another program has written the file."""
+        """Raise FormatError where another program has written the file, or put another one in its place."""
         self._file.check_unchanged()
+        self._file.check_place()
 
     def commit(self) -> int:
         """Write the image anew with what the guest wrote, whole or not at all; returns the bytes that it wrote.
@@ -93,7 +94,7 @@ class Drive:
         overlay = self.overlay
         if overlay is None or not overlay.written_bytes:
             return 0
-        self._file.check_unchanged()
+        self.check_unchanged()
         try:
             with replacing(self.path) as file:
                 self._copy_to(file)

@@ -63,6 +63,15 @@ class ImageFile:
         if self._now() != self._state:
             raise FormatError(self.path, "the disk image was changed by another program while the guest used it")
 
+    def check_place(self) -> None:
+        """Raise FormatError where the name is another file's by now, or nobody's."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self.identity:
+            raise FormatError(self.path, "the disk image was replaced or removed while the guest used it")
+
     def data_ranges(self) -> Iterator[tuple[int, int]]:
         """The parts of the file that are not holes, as far as the host says."""
         at = 0

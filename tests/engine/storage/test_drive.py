@@ -87,6 +87,22 @@ def test_an_image_that_another_program_changes_is_refused(tmp_path: Path) -> Non
         assert Path(path).read_bytes()[:1] == b"b"
 
 
+def test_another_file_in_the_image_s_place_is_not_written_over(tmp_path: Path) -> None:
+    path = image(tmp_path, bytes(4096))
+    with Drive(path, writable=True) as drive:
+        drive.write_disk(0, b"a" * 512)
+        (tmp_path / "new").write_bytes(b"new" * 512)
+        os.replace(tmp_path / "new", path)
+        assert drive.read_disk(1024, 512) == bytes(512)
+        with pytest.raises(FormatError, match="was replaced or removed while the guest used it"):
+            drive.commit()
+        assert Path(path).read_bytes() == b"new" * 512
+        os.unlink(path)
+        with pytest.raises(FormatError, match="was replaced or removed"):
+            drive.check_unchanged()
+        assert not os.listdir(tmp_path)
+
+
 def test_an_image_that_is_cut_while_it_is_used_is_refused(tmp_path: Path) -> None:
     path = image(tmp_path, bytes(SIZE))
     with Drive(path) as drive:
