@@ -9,11 +9,6 @@ import os
 
 from tdvfsh.lazy_typing import Final
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 O_CLOEXEC: Final[int] = getattr(os, "O_CLOEXEC", getattr(os, "O_NOINHERIT", 0))
 O_NONBLOCK: Final[int] = getattr(os, "O_NONBLOCK", 0)
 O_NOCTTY: Final[int] = getattr(os, "O_NOCTTY", 0)
@@ -44,8 +39,11 @@ def lock(descriptor: int, *, wait: bool = True) -> None:
     Raises:
         BlockingIOError: Another process holds it, and ``wait`` is false.
     """
-    if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def processors() -> int:

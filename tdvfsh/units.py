@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 
 PAGE_SHIFT: Final = 12
@@ -20,7 +19,7 @@ _LONGEST_SIZE: Final = 100
 _LONGEST_DECIMAL = 20
 _TIMES: Final = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 _NEARLY: Final = 0.995
-_SIZE = re.compile(r"(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = pattern(r"(?i)(?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?)\s*(?P<suffix>[kmgt]?)(?:i?b)?")
 
 
 def parse_decimal(text: str) -> int | None:

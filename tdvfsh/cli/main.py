@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import import_module
 
 from tdvfsh.cli.arguments import Arguments, config_path, parse_arguments
 from tdvfsh.errors import TdvfshError
@@ -153,7 +152,7 @@ def _drop(stream: TextIO) -> None:
 
 def _handler(subcommand: str) -> Handler:
     module, name = _HANDLERS[subcommand]
-    handler: Handler = getattr(import_module(f"tdvfsh.cli.subcommand.{module}"), name)
+    handler: Handler = getattr(__import__(f"tdvfsh.cli.subcommand.{module}", fromlist=[name]), name)
     return handler
 
 

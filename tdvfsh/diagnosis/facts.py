@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import zip_longest
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE, table_span
 from tdvfsh.uefi.memory import EfiMemoryType, MemoryDescriptor
 from tdvfsh.units import GIB
 
 Version = tuple[int, ...]
-_NUMBERS: Final = re.compile(r"\d+(?:\.\d+)*")
+_NUMBERS: Final = pattern(r"\d+(?:\.\d+)*")
 NOT_RAM: Final = (
     EfiMemoryType.EfiReservedMemoryType,
     EfiMemoryType.EfiMemoryMappedIO,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.diagnosis.facts import Facts, Version, version_of
 from tdvfsh.diagnosis.known_faults import MetFault, met_faults
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.units import PAGE_SIZE
 
-_RELEASE: Final = re.compile(r"(20\d\d)(?:-?(\d\d))?")
+_RELEASE: Final = pattern(r"(20\d\d)(?:-?(\d\d))?")
 
 
 def facts_of(result: BootResult) -> Facts:

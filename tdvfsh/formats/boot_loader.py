@@ -16,6 +16,7 @@ from tdvfsh.formats.pe.image import PeImage, PeRejection, PeSection
 from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 
 GRUB: Final = "GRUB"
@@ -31,9 +32,9 @@ _SECTION_HEADER_SIZE: Final = 64
 _MOST_MODULES: Final = 1024
 _MOST_SECTIONS: Final = 256
 _TEXT_LIMIT: Final = 64 << 10
-_SBAT_GRUB: Final = re.compile(rb"^grub,[^\n]*?,grub,([0-9][0-9.]*)", re.MULTILINE)
-_SBAT_VENDOR: Final = re.compile(rb"^grub\.([a-z]+)", re.MULTILINE)
-_SD_BOOT: Final = re.compile(rb"LoaderInfo: systemd-boot ([0-9][0-9.]*)")
+_SBAT_GRUB: Final = pattern(rb"(?m)^grub,[^\n]*?,grub,([0-9][0-9.]*)")
+_SBAT_VENDOR: Final = pattern(rb"(?m)^grub\.([a-z]+)")
+_SD_BOOT: Final = pattern(rb"LoaderInfo: systemd-boot ([0-9][0-9.]*)")
 
 
 @dataclass(frozen=True, slots=True)

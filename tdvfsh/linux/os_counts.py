@@ -12,17 +12,17 @@ holds them to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.linux.os_memblock import SECTION, sections
 from tdvfsh.units import GIB
 
 _LARGE_BLOCKS_FROM: Final = 64 * GIB
 _LARGEST_BLOCK: Final = 2 * GIB
-_RELEASE: Final = re.compile(r"(\d+)\.(\d+)")
+_RELEASE: Final = pattern(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ deferred_free_pages), mm/page_alloc.c (__free_pages_core, cond_accept_memory), k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import TYPE_CHECKING, Final, Protocol
 from tdvfsh.linux.os_counts import early_count, is_cloud, memory_devices
 from tdvfsh.linux.os_memblock import SECTION, EarlyMemory, Memblock, early_allocations, section_roots_size
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 LAZY: Final = "lazy"
 EAGER: Final = "eager"
 UNSUPPORTED: Final = "unsupported"
-_POLICY: Final = re.compile(r"(?:^|\s)accept_memory=(\S+)")
+_POLICY: Final = pattern(r"(?:^|\s)accept_memory=(\S+)")
 _HELD: Final = frozenset({"kernel", "initrd"})
 
 

@@ -19,11 +19,11 @@ CoreFreePool; held by tests/loaders/test_pool_requests.py.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from functools import lru_cache
 
 from tdvfsh.dxe.memory.pool import BLOCK_SIZES, POOL_OVERHEAD
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls
 from tdvfsh.uefi.memory import EfiMemoryType
@@ -32,7 +32,7 @@ from tdvfsh.units import PAGE_SIZE
 WITHOUT_INITRD: Final = "without-initrd"
 """A mark: the calls before it are those of a boot with an initrd, those after it, counted anew, of one without."""
 
-_WORD: Final = re.compile(r"[a-gikA-G]|\d+")
+_WORD: Final = pattern(r"[a-gikA-G]|\d+")
 _BS_DATA: Final = EfiMemoryType.EfiBootServicesData
 _KEPT: Final = 128
 

@@ -5,9 +5,8 @@ Source: Linux drivers/firmware/efi/libstub/efi-stub-helper.c (efi_load_initrd) a
 
 from __future__ import annotations
 
-import re
-
 from tdvfsh.accept.needs import NO_LIMIT
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import Pieces, join, joined_size
 from tdvfsh.loaders.flow import LOAD_INITRD, shortage
@@ -24,7 +23,7 @@ LINUX_EFI_INITRD_TABLE_GUID: Final = Guid("5568e427-68fc-4f3d-ac74-ca555231cc68"
 _INITRD_TABLE_SIZE: Final = 16
 _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
 _MAX: Final = EfiAllocateType.AllocateMaxAddress
-_INITRD_OPTION: Final = re.compile(r"(?:^|\s)initrd=(\S+)")
+_INITRD_OPTION: Final = pattern(r"(?:^|\s)initrd=(\S+)")
 _ABOVE_4G: Final = 2  # xloadflags: XLF_CAN_BE_LOADED_ABOVE_4G
 
 

@@ -6,11 +6,10 @@ the 6.1 long-term branch) decompress in the stub; 5.8 to 6.5 stay in place or mo
 
 from __future__ import annotations
 
-import re
-
 from tdvfsh.accept.needs import NO_LIMIT, Need
 from tdvfsh.dxe.memory_services import MemoryMapResult
 from tdvfsh.formats.linux import StubGeneration
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import KernelFile
 from tdvfsh.loaders.flow import LOAD_KERNEL, shortage
@@ -27,7 +26,7 @@ _LOADER_DATA: Final = EfiMemoryType.EfiLoaderData
 _LOADER_CODE: Final = EfiMemoryType.EfiLoaderCode
 _CONVENTIONAL: Final = int(EfiMemoryType.EfiConventionalMemory)
 _ADDRESS: Final = EfiAllocateType.AllocateAddress
-_NO_KASLR: Final = re.compile(r"(?:^|\s)(?:nokaslr|mem=|memmap=)")
+_NO_KASLR: Final = pattern(r"(?:^|\s)(?:nokaslr|mem=|memmap=)")
 
 
 def kernel_need(kernel: KernelFile) -> Need | None:

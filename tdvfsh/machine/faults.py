@@ -17,11 +17,11 @@ AllocatePages   calls of that boot service; likewise AllocatePool, LoadImage,   
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from tdvfsh.dxe.service_faults import ServiceFaults
 from tdvfsh.errors import UsageError
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.td.faults import FaultPlan
 from tdvfsh.uefi import service_names
@@ -46,7 +46,7 @@ SEC_ACCEPT: Final = "sec-accept"
 SEC_TDCALL: Final = "sec-tdcall"
 MAP_GPA: Final = "mapgpa"
 _NAMES: Final = (ACCEPT, TDCALL, SEC_ACCEPT, SEC_TDCALL, MAP_GPA, *FAULTING_SERVICES)
-_SPEC: Final = re.compile(r"(?P<what>[A-Za-z-]+):(?P<first>\d+)(?:-(?P<last>\d+))?=(?P<how>\w+)")
+_SPEC: Final = pattern(r"(?P<what>[A-Za-z-]+):(?P<first>\d+)(?:-(?P<last>\d+))?=(?P<how>\w+)")
 _MAX_NUMBER: Final = 1 << 40
 _MAX_COUNT: Final = 4096
 

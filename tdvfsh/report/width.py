@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from tdvfsh.lazy_typing import Final
 
 WIDEST: Final = 100
-_width: ContextVar[int] = ContextVar("width", default=WIDEST)
+_width = WIDEST
 
 
 def text_width() -> int:
     """Columns that prose is wrapped at."""
-    return _width.get()
+    return _width
 
 
 @contextmanager
 def for_screen(columns: int | None) -> Iterator[None]:
     """Make views inside for a screen of that many columns; None: not a screen."""
-    token = _width.set(WIDEST if columns is None else min(WIDEST, columns))
+    global _width
+    before, _width = _width, WIDEST if columns is None else min(WIDEST, columns)
     try:
         yield
     finally:
-        _width.reset(token)
+        _width = before

@@ -7,9 +7,9 @@ Source: edk2 ShellPkg/Library/UefiShellLib/UefiShellLib.c (InternalShellPrintWor
 
 from __future__ import annotations
 
-import re
+from tdvfsh.lazy_pattern import pattern
 
-_MARKS = re.compile(r"\^%|%[NEHBV]")
+_MARKS = pattern(r"\^%|%[NEHBV]")
 _BACK = "\b"
 
 

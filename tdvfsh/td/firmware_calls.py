@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import groupby
 
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import EfiMemoryType
 
@@ -20,9 +20,9 @@ _LETTERS: Final = {
     "R": EfiMemoryType.EfiReservedMemoryType,
 }
 _NAMES: Final = {kind: letter for letter, kind in _LETTERS.items()}
-_ALLOCATION: Final = re.compile(r"([DCdcNAR])(\d+)(?:x(\d+))?")
-_MARK: Final = re.compile(r"[a-z]{2,}(-[a-z]+)*")
-_FREE: Final = re.compile(r"-(\d+)(?:\+(\d+))?:(\d+)")
+_ALLOCATION: Final = pattern(r"([DCdcNAR])(\d+)(?:x(\d+))?")
+_MARK: Final = pattern(r"[a-z]{2,}(-[a-z]+)*")
+_FREE: Final = pattern(r"-(\d+)(?:\+(\d+))?:(\d+)")
 
 
 class FirmwareCall(NamedTuple):

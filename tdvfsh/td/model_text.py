@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Any, Final
 
-_ROWS: Final = re.compile(r"^(\w+) = \[\n((?:  \{ .* \},\n)+)\]$", re.MULTILINE)
-_HEXADECIMAL: Final = re.compile(r"\b0x([0-9A-Fa-f]+)\b")
+_ROWS: Final = pattern(r"(?m)^(\w+) = \[\n((?:  \{ .* \},\n)+)\]$")
+_HEXADECIMAL: Final = pattern(r"\b0x([0-9A-Fa-f]+)\b")
 
 
 def read_model_text(text: str) -> dict[str, Any]:

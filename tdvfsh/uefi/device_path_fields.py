@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address
 
 from tdvfsh.lazy_dataclass import dataclass, field
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.guids import Guid
 
-_NUMBER: Final = re.compile(r"\s*(?:0[xX](?P<hexadecimal>[0-9A-Fa-f]*)|(?P<decimal>[0-9]+))")
-_GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
+_NUMBER: Final = pattern(r"\s*(?:0[xX](?P<hexadecimal>[0-9A-Fa-f]*)|(?P<decimal>[0-9]+))")
+_GUID: Final = pattern(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _PNP: Final = 0x41D0  # "PNP" as the low half of an EISA identifier
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final, TextIO
 
 COLOUR_CHOICES: Final = ("auto", "always", "never")
 _BOLD, _RED, _GREEN, _YELLOW = "1", "31", "32", "33"
 _RULES: Final = (
-    (re.compile(r"^(?:result|why|cure|accepted|verdict|advice|stopped)(?=[ :])", re.MULTILINE), _BOLD),
-    (re.compile(r"\b(?:boots|EFI_SUCCESS)\b"), _GREEN),
-    (re.compile(r"\b(?:EFI_(?!SUCCESS\b)[A-Z_]{4,}|OUT_OF_RESOURCES|LOAD_ERROR|UNSUPPORTED|NOT_FOUND)\b"), _RED),
-    (re.compile(r"\b[0-9.]+ [KMGT]iB of RAM is still unaccepted\b"), _YELLOW),
+    (pattern(r"(?m)^(?:result|why|cure|accepted|verdict|advice|stopped)(?=[ :])"), _BOLD),
+    (pattern(r"\b(?:boots|EFI_SUCCESS)\b"), _GREEN),
+    (pattern(r"\b(?:EFI_(?!SUCCESS\b)[A-Z_]{4,}|OUT_OF_RESOURCES|LOAD_ERROR|UNSUPPORTED|NOT_FOUND)\b"), _RED),
+    (pattern(r"\b[0-9.]+ [KMGT]iB of RAM is still unaccepted\b"), _YELLOW),
 )
 
 _chosen = "auto"
@@ -37,6 +37,6 @@ def is_coloured(stream: TextIO) -> bool:
 
 def coloured(text: str) -> str:
     """Text with what went well green, what failed red, and the labels of results bold."""
-    for pattern, code in _RULES:
-        text = pattern.sub(lambda found, code=code: f"\x1b[{code}m{found[0]}\x1b[0m", text)  # type: ignore[misc]
+    for rule, code in _RULES:
+        text = rule.sub(lambda found, code=code: f"\x1b[{code}m{found[0]}\x1b[0m", text)  # type: ignore[misc]
     return text

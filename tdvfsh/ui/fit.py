@@ -5,24 +5,24 @@ A terminal itself breaks a row in the middle of a word, and then no column can b
 
 from __future__ import annotations
 
-import re
-from unicodedata import combining, east_asian_width
-
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 
 NARROWEST: Final = 40
-_WORD: Final = re.compile(r"( *)(\S+)")
-_CELL: Final = re.compile(r"( *)(\S+(?: \S+)*)")
-_GAP: Final = re.compile(r"\S {2,}(?=\S)")
-_MARK: Final = re.compile(r"[/,;:)\\-]")
+_WORD: Final = pattern(r"( *)(\S+)")
+_CELL: Final = pattern(r"( *)(\S+(?: \S+)*)")
+_GAP: Final = pattern(r"\S {2,}(?=\S)")
+_MARK: Final = pattern(r"[/,;:)\\-]")
 _CELLS_OF_A_TABLE: Final = 4
-_FIRST_COLUMN: Final = re.compile(r" *\S+(?: \S+)* {2,}|\s*[*\-+] |\s*\d+\. ")
+_FIRST_COLUMN: Final = pattern(r" *\S+(?: \S+)* {2,}|\s*[*\-+] |\s*\d+\. ")
 
 
 def width_of(text: str) -> int:
     """Columns that a text takes."""
     if text.isascii():
         return len(text)
+    from unicodedata import combining, east_asian_width
+
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 

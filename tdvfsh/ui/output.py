@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import TYPE_CHECKING, Final, TextIO
 from tdvfsh.ui.fit import fit
 from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
@@ -13,13 +13,13 @@ from tdvfsh.ui.terminal import is_terminal, shows_blocks, size_of
 if TYPE_CHECKING:
     from tdvfsh.script.host import TextSink
 
-_UNSAFE: Final = re.compile(
+_UNSAFE: Final = pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but newline and tab
     "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of text
     "\ud800-\udfff]"  # bytes of a host file name that are not UTF-8
 )
-_OVERWRITTEN: Final = re.compile("[^\n\b]\b(?=[^\n\b])")
-_ROW: Final = re.compile(r"^(\w+) +[0-9A-F]{16}-[0-9A-F]{16} .*", re.MULTILINE)
+_OVERWRITTEN: Final = pattern("[^\n\b]\b(?=[^\n\b])")
+_ROW: Final = pattern(r"(?m)^(\w+) +[0-9A-F]{16}-[0-9A-F]{16} .*")
 _ROW_COLOURS: Final = {
     "Available": "32", "Unaccepted": "31", "LoaderCode": "36", "LoaderData": "36", "RT_Code": "35", "RT_Data": "35",
     "Reserved": "33", "ACPI_Recl": "33", "ACPI_NVS": "33", "MMIO": "90", "MMIO_Port": "90",

@@ -8,14 +8,15 @@ Source: the pages that Debian's Shell 2025.02 prints.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from textwrap import wrap
 
+from tdvfsh.lazy_pattern import pattern
+
 WIDEST = 80
 NARROWEST = 40
-_OPTION = re.compile(r"(\S.*?): +(.*)")
-_GROUP = re.compile(r"\[[^\[\]|]{1,30}\]")
+_OPTION = pattern(r"(\S.*?): +(.*)")
+_GROUP = pattern(r"\[[^\[\]|]{1,30}\]")
 _NO_BREAK = "\0"
 _STATUS_COLUMN = 28
 _PROMPT = "fs0:\\> "

@@ -7,7 +7,6 @@ is its help: the first line names it, sections follow (see :mod:`tdvfsh.shell.co
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 
 from tdvfsh.lazy_typing import TYPE_CHECKING, Any, TypeVar
 from tdvfsh.script.words import WORDS
@@ -267,7 +266,7 @@ def find(name: str) -> Command | None:
     lower = name.lower()
     found = _LOADED.get(lower)
     if found is None and lower in MODULES:
-        import_module(f"tdvfsh.commands.{MODULES[lower]}")
+        __import__(f"tdvfsh.commands.{MODULES[lower]}")
         found = _LOADED[lower]
     return found
 

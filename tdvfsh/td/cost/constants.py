@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final, NamedTuple
 
 _TIMES: Final = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
-_VALUE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ns|us|µs|ms|s|%)?", re.ASCII | re.IGNORECASE)
+_VALUE: Final = pattern(r"(?ia)([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ns|us|µs|ms|s|%)?")
 _MOST: Final = {"time": 3600e9, "share": 1.0, "count": 1e6}
 _SHOWN: Final = 60
 
