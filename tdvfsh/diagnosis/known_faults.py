@@ -11,6 +11,7 @@ from tdvfsh.diagnosis.conditions import CONDITIONS
 from tdvfsh.diagnosis.facts import Facts, Version, before, version_of
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.lazy_typing import Final
+from tdvfsh.shipped_toml import read_shipped_toml
 
 _FILE: Final = os.path.join(os.path.dirname(__file__), "known_faults.toml")
 
@@ -75,10 +76,8 @@ class MetFault:
 @cache
 def known_faults() -> tuple[KnownFault, ...]:
     """All entries, in the order of the file."""
-    import tomllib
-
-    with open(_FILE, "rb") as file:
-        data = tomllib.load(file)
+    with open(_FILE, encoding="utf-8") as file:
+        data = read_shipped_toml(file.read())
     return tuple(
         KnownFault(
             name=entry["name"],

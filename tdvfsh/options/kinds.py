@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tdvfsh.errors import UsageError
-from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final, Unpack
 from tdvfsh.options.option import Option, Plain, shown
 from tdvfsh.units import format_size, parse_size
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from tdvfsh.accept.boot_time import BootAccept
     from tdvfsh.options.option import More
 

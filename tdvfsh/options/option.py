@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from tdvfsh.errors import UsageError
-from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, overload
 
 if TYPE_CHECKING:
-    from typing import TypedDict
 
     class More(TypedDict, total=False):
         """Arguments of every kind of option, as :class:`Option` says."""

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
-from tdvfsh.lazy_typing import TYPE_CHECKING, Final
+from tdvfsh.lazy_typing import Any, Final
 from tdvfsh.options.kinds import Cost, File, HostPage, Keys, Number, OnOff, Policy, Size, Switch, Word, Words
 from tdvfsh.options.option import Option
 from tdvfsh.units import GIB, LARGE_PAGE_SIZE, MIB, PAGE_SIZE, TIB
-
-if TYPE_CHECKING:
-    from typing import Any
 
 AUTOMATIC: Final = "auto"
 """As ``--profile`` and ``--firmware-model`` say: what goes with the firmware file, or with the other option."""

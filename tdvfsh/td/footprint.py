@@ -15,9 +15,9 @@ from functools import cache, lru_cache
 from tdvfsh.errors import FormatError, UsageError, host_error
 from tdvfsh.lazy_dataclass import dataclass, field, replace
 from tdvfsh.lazy_typing import Any, Final, NamedTuple
+from tdvfsh.shipped_toml import read_shipped_toml
 from tdvfsh.td.dma import NO_DMA, DmaRules
 from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls, parse_calls
-from tdvfsh.td.model_text import read_model_text
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
@@ -264,7 +264,7 @@ def firmware_model(name: str, td: bool = True) -> FirmwareModel:
         )
     files = [os.path.join(_MODELS, file) for file in (f"{name}-td.toml", f"{name}.toml")]
     with open(next(filter(os.path.exists, files if td else files[::-1])), encoding="utf-8") as stream:
-        return _model(read_model_text(stream.read()), name)
+        return _model(read_shipped_toml(stream.read()), name)
 
 
 def _recorded_model(path: str) -> FirmwareModel:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TypeVar
 
+from tdvfsh.lazy_typing import TypeVar
 from tdvfsh.td.clock import VirtualClock
 from tdvfsh.trace.fields import Value
 from tdvfsh.trace.records import (

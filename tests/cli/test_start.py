@@ -12,8 +12,8 @@ from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.units import MIB
 
 SLOW = {
-    "dataclasses", "typing", "inspect", "importlib", "pathlib", "tempfile", "shutil", "subprocess", "logging", "threading",
-    "contextvars", "calendar", "html", "hashlib", "bz2", "lzma", "construct", "prompt_toolkit", "textwrap",
+    "bz2", "calendar", "construct", "contextvars", "dataclasses", "hashlib", "html", "importlib", "inspect", "logging",
+    "lzma", "pathlib", "prompt_toolkit", "shutil", "subprocess", "tempfile", "threading", "typing",
 }  # fmt: skip
 NOT_OF_A_COMMAND = SLOW | {"argparse", "json", "tomllib", "struct", "tdvfsh.machine", "tdvfsh.options", "unicodedata"}
 
@@ -35,7 +35,7 @@ def imported(words: list[str], folder: Path) -> set[str]:
 
 def test_a_command_of_the_shell(tmp_path: Path) -> None:
     found = imported(["-c", "ver"], tmp_path)
-    assert not found & NOT_OF_A_COMMAND
+    assert found & NOT_OF_A_COMMAND == set()
     assert "tdvfsh.commands.console.control" in found
 
 
@@ -44,5 +44,5 @@ def test_a_boot(tmp_path: Path, more: list[str]) -> None:
     make_kernel(tmp_path / "linux", 12 * MIB, 56 * MIB)
     make_initrd(tmp_path / "initrd", 8 * MIB, None)
     found = imported(["boot", "linux", "--initrd", "initrd", "--memory", "2G", "--cmdline", "nokaslr", *more], tmp_path)
-    assert not found & SLOW
+    assert found & SLOW == set()
     assert "tdvfsh.boots.modelled_boot" in found

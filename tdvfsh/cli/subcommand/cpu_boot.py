@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tdvfsh.boots.modelled_boot import BootResult
 from tdvfsh.cli.arguments import Arguments
@@ -27,6 +26,7 @@ from tdvfsh.engine.runs.os_run import GIVEN_UP, OsRun, SystemOptions
 from tdvfsh.errors import UsageError
 from tdvfsh.formats.mapped import open_mapped
 from tdvfsh.images.named import PROGRAM
+from tdvfsh.lazy_typing import TYPE_CHECKING, Any, NamedTuple
 from tdvfsh.loaders.files import BootFiles
 from tdvfsh.machine.nvram import NvramFile
 

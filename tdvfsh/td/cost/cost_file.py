@@ -42,6 +42,13 @@ def read_cost_file(data: bytes, path: str, preset: Callable[[str], CostModel] | 
         table = read_toml(data.decode("utf-8"), path)
     except UnicodeDecodeError:
         raise FormatError(path, "not a cost file: not UTF-8") from None
+    return cost_model_of(table, path, preset, name)
+
+
+def cost_model_of(
+    table: Mapping[str, Any], path: str, preset: Callable[[str], CostModel] | None, name: str
+) -> CostModel:
+    """The model that a file's table holds; arguments and errors as of :func:`read_cost_file`."""
     for key in table:
         if key not in CONSTANTS and key not in _WORDS:
             raise FormatError(path, f"{key!r}: not a constant; those are {', '.join(CONSTANTS)}")

@@ -9,8 +9,9 @@ from functools import cache
 from tdvfsh.errors import UsageError, host_error
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.lazy_typing import Final
+from tdvfsh.shipped_toml import read_shipped_toml
 from tdvfsh.td.cost.constants import CONSTANTS, Constant, parse_values
-from tdvfsh.td.cost.cost_file import read_cost_file
+from tdvfsh.td.cost.cost_file import cost_model_of, read_cost_file
 from tdvfsh.td.cost.model import CostModel
 
 PRESETS: Final = ("kvm-4k", "kvm-2m")
@@ -67,17 +68,14 @@ def cost_model(words: Sequence[str] = (DEFAULT_PRESET,)) -> CostModel:
 def preset(name: str) -> CostModel:
     """A preset, by its name."""
     path = os.path.join(_FOLDER, f"{name}{SUFFIX}")
-    return read_cost_file(_bytes_of(path), path, None, name)
-
-
-def _bytes_of(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    with open(path, encoding="utf-8") as file:
+        return cost_model_of(read_shipped_toml(file.read()), path, None, name)
 
 
 def _from_file(path: str) -> CostModel:
     try:
-        data = _bytes_of(path)
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError as error:
         raise host_error(path, error) from None
     return read_cost_file(data, path, preset, path)
