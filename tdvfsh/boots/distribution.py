@@ -7,7 +7,7 @@ from tdvfsh.formats.pe.authenticode import certificate_table
 from tdvfsh.lazy_typing import Final
 from tdvfsh.options.td import AUTOMATIC
 
-_WITH_KEYS: Final = {"inteltdx": "Debian's OVMF.inteltdx.ms.fd"}
+_WITH_KEYS: Final = dict.fromkeys(("inteltdx", "inteltdx-q35"), "Debian's OVMF.inteltdx.ms.fd")
 """Firmware that is shipped with Microsoft's keys enrolled, by the footprint that was recorded from it without them."""
 _BY_IMAGE_SERVICES: Final = "direct"
 _ISSUER: Final = b"Microsoft Corporation"

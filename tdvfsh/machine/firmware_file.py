@@ -17,6 +17,8 @@ _IN_RAM: Final = (TdvfSectionType.TD_HOB, TdvfSectionType.TempMem)
 _TEMPORARY_RAM: Final = {0x810000: "ovmf-2022.11", 0x811000: "ovmf-2025.02", 0x814000: "ovmf-2026.08"}
 """Base of SEC's and PEI's temporary RAM in OvmfPkgX64, by the release that moved it there."""
 _OTHER: Final = "ovmf-2026.08"
+_ON_THE_BOARD: Final = {"inteltdx": "inteltdx-q35"}
+"""Footprints of TDs on the board of ``tdvfsh firmware run``, where the name has those of another board."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class FirmwareFacts:
 
     Attributes:
         path: The file.
-        model: Name of the recorded footprint that stands for it.
+        model: Name of the recorded firmware that it is.
         why: The evidence in the file.
         added: Sections in RAM that the VMM adds, ascending.
         td_hob: The TD_HOB section; None where the metadata has none.
@@ -36,6 +38,10 @@ class FirmwareFacts:
     why: str
     added: tuple[AddressSpan, ...]
     td_hob: AddressSpan | None
+
+    def footprint(self, td: bool) -> str:
+        """Name of the recorded footprint that goes with the file: in a TD that of the board on which the file runs."""
+        return _ON_THE_BOARD.get(self.model, self.model) if td else self.model
 
 
 def read_firmware(path: str) -> FirmwareFacts:

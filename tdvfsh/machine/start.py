@@ -77,7 +77,7 @@ class MachineStart:
         """What was taken from files, and why, in words."""
         notes = []
         if self.firmware is not None:
-            notes.append(f"{self.firmware.path}: footprint {self.firmware.model}, for {self.firmware.why}")
+            notes.append(f"{self.firmware.path}: footprint {self.model.name}, for {self.firmware.why}")
         if self.imported is not None:
             is_hob_list = self.imported.descriptors is None
             kind = "TD HOB list" if is_hob_list else f"memory map of {self.firmware_name} firmware"
@@ -198,7 +198,7 @@ def _model_and_profile(
     if imported is not None and imported.firmware is not None:
         name = imported.firmware
     if name == AUTOMATIC:
-        name = firmware.model if firmware is not None else (profile or UPSTREAM).footprint
+        name = firmware.footprint(options.td) if firmware is not None else (profile or UPSTREAM).footprint
     model = firmware_model(name, options.td)
     if profile is None:
         said = firmware.model if firmware is not None else name if is_recorded_file(name) else None

@@ -58,6 +58,7 @@ _PROFILES: Final = {
 _FIRMWARE_MODELS: Final = {
     AUTOMATIC: "that of the firmware, else the one that goes with the profile",
     "inteltdx": "Debian's TDVF of 2026.08",
+    "inteltdx-q35": "the same in a TD on the board of 'firmware run'",
     "lazy-v2": "Lazyaccept.v2, as a TD",
     "ovmf-2022.11": "Debian 12's OVMF",
     "ovmf-2025.02": "Debian 13's OVMF",

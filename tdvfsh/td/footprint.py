@@ -21,7 +21,7 @@ from tdvfsh.td.firmware_calls import FirmwareCall, FirmwareCalls, parse_calls
 from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.units import LARGE_PAGE_SIZE, PAGE_SHIFT, PAGE_SIZE, human_size
 
-FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
+FIRMWARE_MODEL_NAMES: Final = ("inteltdx", "inteltdx-q35", "lazy-v2", "ovmf-2022.11", "ovmf-2025.02", "ovmf-2026.08")
 DIRECT: Final = "direct"
 BOOT_LOADER: Final = "boot_loader"
 SHELL: Final = "shell"

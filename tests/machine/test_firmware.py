@@ -74,7 +74,8 @@ def test_the_footprint_follows_from_sec_core_and_temporary_ram_and_the_reason_is
     facts = read_firmware(_file(tmp_path, core, base))
     assert facts.model == model
     machine = Machine(TdOptions(firmware=facts.path))
-    assert machine.options.firmware_model == machine.start.firmware_name == model
+    assert machine.options.firmware_model == machine.start.firmware_name == facts.footprint(True)
+    assert Machine(TdOptions(firmware=facts.path, td=False)).start.firmware_name == model
     assert facts.why in machine.start.notes[0]
 
 

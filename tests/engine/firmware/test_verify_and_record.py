@@ -50,6 +50,15 @@ def test_a_kernel_of_debian_s_lies_where_real_firmware_and_its_real_stub_put_it(
     assert agree["pages converted to shared"] == 2
 
 
+@pytest.mark.parametrize("memory", ["2G", "4G"])
+def test_a_tdvf_file_chooses_the_footprint_of_the_board_that_it_runs_on(
+    memory: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, agree, shown = verify(capsys, "ovmf-inteltdx", "--memory", memory)
+    assert status == 0, shown
+    assert agree["memory map where firmware waits for input"] > 30
+
+
 def test_what_secure_boot_refuses_is_refused_by_both(capsys: pytest.CaptureFixture[str]) -> None:
     kernel = str(image("kernel-6.12-cloud", "kernel"))
     status, agree, shown = verify(capsys, "ovmf-inteltdx", kernel, "--memory", "2G")
