@@ -129,14 +129,15 @@ class FirmwarePlayer:
                 del _known[next(iter(_known))]
 
     def _repeat(self, stretch: _Stretch) -> None:
-        add = self._services.trace.add
-        for made in stretch.made:
-            if isinstance(made, FreePagesCall):
-                add(FreePagesCall(made.memory, made.pages))
-            else:
-                record = AllocatePagesCall(made.allocate_type, made.memory_type, made.pages, made.asked)
-                record.memory = made.memory
-                add(record)
+        trace = self._services.trace
+        if not trace.share(stretch.made):
+            for made in stretch.made:
+                if isinstance(made, FreePagesCall):
+                    trace.add(FreePagesCall(made.memory, made.pages))
+                else:
+                    record = AllocatePagesCall(made.allocate_type, made.memory_type, made.pages, made.asked)
+                    record.memory = made.memory
+                    trace.add(record)
         self._services.core.memory_map.assume(stretch.ended)
         self._pages = stretch.holds.copy()
         self._next = stretch.following

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tdvfsh.td.contents import Contents
     from tdvfsh.td.trust_domain import TrustDomain
 
-_TIES: Final = frozenset({"take_descriptor_page", "pages", "changes"})
-"""Attributes that hold no state: they tie the core's parts together, as ``pages``, the allocator, or count changes."""
+_TIES: Final = frozenset({"take_descriptor_page", "pages", "changes", "news"})
+"""Attributes that hold no state: they tie the core's parts together, as ``pages``, the allocator, or tell of change."""
 _TD_PARTS: Final = ("contents", "shared", "sept")
 _TDCALL_COUNTS: Final = ("calls", "exits", "groups", "faults")
 _CORE_PARTS: Final = (

@@ -80,6 +80,7 @@ class Option(ABC, Generic[Held, Given]):
         self.sweep = sweep
         self.formerly = formerly
         self.only = only
+        self._default_read: tuple[object, Held] | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -97,10 +98,16 @@ class Option(ABC, Generic[Held, Given]):
         return value
 
     def __set__(self, instance: object, value: Given) -> None:
+        known = self._default_read
+        if known is not None and value is known[0]:
+            instance.__dict__[self.name] = known[1]
+            return
         try:
-            instance.__dict__[self.name] = self.read(value)
+            held = instance.__dict__[self.name] = self.read(value)
         except UsageError as error:
             raise UsageError(f"--{self.spelling} {error}") from None
+        if known is None and isinstance(value, str | tuple) and value == self.unset:
+            self._default_read = value, held  # nearly all options of nearly all TDs
 
     @property
     def unset(self) -> Given:

@@ -34,26 +34,44 @@ of these; as a value of its own any number of them is one range."""
 _ADDED_OR_LEAF: Final = (SeptLevel.LEVEL_4K, SeptLevel.LEVEL_2M)
 
 
+class _News:
+    """What a reader of the secure EPT has not been told yet.
+
+    Attributes:
+        reader: Who asks.
+        changes: How often the secure EPT had changed when ``mapped`` was all that the reader has to know.
+        mapped: Ranges that have become MAPPED.
+    """
+
+    __slots__ = ("changes", "mapped", "reader")
+
+    def __init__(self) -> None:
+        self.reader: object = None
+        self.changes = -1
+        self.mapped: list[tuple[int, int]] = []
+
+
 class SecureEpt:
     """Private memory of one TD.
 
     Args:
         host_page_size: Largest page that the host maps: 4096 or 2 MiB.
 
+    Attributes:
+        news: What :meth:`newly_mapped` will tell; no part of the state.
+
     Raises:
         UsageError: Another page size.
     """
 
-    __slots__ = ("_accounted", "_entries", "_mapped", "_reader", "host_page_size")
+    __slots__ = ("_entries", "host_page_size", "news")
 
     def __init__(self, host_page_size: int = LARGE_PAGE_SIZE) -> None:
         if host_page_size not in (PAGE_SIZE, LARGE_PAGE_SIZE):
             raise UsageError(f"host page size of {host_page_size} bytes: only 4K and 2M are valid")
         self.host_page_size = host_page_size
         self._entries: RangeMap[SeptEntry] = RangeMap()
-        self._reader: object = None
-        self._accounted = -1  # changes up to which ``_mapped`` tells all that a reader has to know
-        self._mapped: list[tuple[int, int]] = []
+        self.news = _News()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -69,9 +87,9 @@ class SecureEpt:
         None where that is not known: the first time, after another reader, or after changes of other kinds. Then all
         :meth:`spans` have to be looked at.
         """
-        changes = self._entries.changes
-        found = self._mapped if reader is self._reader and changes == self._accounted else None
-        self._reader, self._accounted, self._mapped = reader, changes, []
+        news, changes = self.news, self._entries.changes
+        found = news.mapped if reader is news.reader and changes == news.changes else None
+        news.reader, news.changes, news.mapped = reader, changes, []
         return found
 
     def entry(self, gpa: int) -> SeptEntry:
@@ -126,36 +144,36 @@ class SecureEpt:
 
     def aug(self, start: int, end: int, level: SeptLevel = SeptLevel.LEVEL_4K) -> None:
         """TDH.MEM.PAGE.AUG of FREE pages: they are PENDING until the guest accepts them."""
-        is_known = self._accounted == self._entries.changes
+        is_known = self.news.changes == self._entries.changes
         self.put(start, end, SeptEntry(SeptState.PENDING, level))
         if is_known:
-            self._accounted = self._entries.changes
+            self.news.changes = self._entries.changes
 
     def put(self, start: int, end: int, entry: SeptEntry) -> None:
         """Make ``[start, end)`` leaves like ``entry``; what stays of a 2 MiB region around 4 KiB ones becomes a table.
 
         ``start`` and ``end`` are aligned to the entry's level.
         """
-        is_known = self._accounted == self._entries.changes
+        is_known = self.news.changes == self._entries.changes
         if entry.level is SeptLevel.LEVEL_4K:
             self._open(align_down(start, LARGE_PAGE_SIZE), start)
             self._open(align_down(end, LARGE_PAGE_SIZE), end)
         self._entries.set(start, end, entry)
         if is_known and entry.state is SeptState.MAPPED:
-            self._accounted = self._entries.changes
-            if self._mapped and self._mapped[-1][1] == start:
-                start = self._mapped.pop()[0]
-            self._mapped.append((start, end))
+            self.news.changes, mapped = self._entries.changes, self.news.mapped
+            if mapped and mapped[-1][1] == start:
+                start = mapped.pop()[0]
+            mapped.append((start, end))
 
     def fault_tables(self, start: int, end: int) -> None:
         """The host maps only the first 4 KiB of each 2 MiB region in ``[start, end)``, its answer to a 2 MiB fault.
 
         All of it was FREE before.
         """
-        is_known = self._accounted == self._entries.changes
+        is_known = self.news.changes == self._entries.changes
         self._entries.set(start, end, ONE_PENDING)
         if is_known:
-            self._accounted = self._entries.changes
+            self.news.changes = self._entries.changes
 
     def remove(self, start: int, end: int) -> None:
         """TDH.MEM.PAGE.REMOVE: pages become FREE; 2 MiB leaves that are cut are demoted first, tables stay."""

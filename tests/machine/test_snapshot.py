@@ -172,6 +172,15 @@ def _deep_size(snapshot: MachineSnapshot) -> int:
     )
 
 
+def test_what_a_reader_of_the_secure_ept_was_told_is_no_change_of_the_machine() -> None:
+    machine = Machine(TdOptions(memory=1 * GIB))
+    first = machine.snapshot()
+    machine.td.sept.newly_mapped(object())
+    assert machine.snapshot(first) is first
+    machine.services.accept_memory(512 << 20, 2 << 20)
+    assert machine.snapshot(first) is not first
+
+
 @pytest.mark.parametrize("memory", [4 * GIB, 64 * TIB])
 def test_a_snapshot_holds_ranges_and_not_memory(memory: int) -> None:
     assert _deep_size(Machine(TdOptions(memory=memory)).snapshot()) < 64 << 10
