@@ -51,8 +51,8 @@ class _Stretch(NamedTuple):
     following: int
 
 
-_Key = tuple[FirmwareCalls, int, str | None, tuple[tuple[int, int], ...]]
-"""The calls, the number of the first one, the mark at the end, and what is free of the map."""
+_Key = tuple[FirmwareCalls, int, str | None, tuple[int, ...]]
+"""The calls, the number of the first one, the mark at the end, and where free memory starts."""
 
 _known: dict[_Key, _Stretch] = {}
 """The stretches that were made last."""
@@ -101,7 +101,7 @@ class FirmwarePlayer:
     def _make_or_repeat(self, mark: str | None) -> None:
         core, trace = self._services.core, self._services.trace
         memory_map = core.memory_map
-        key = self._calls, self._next, mark, tuple(memory_map.free_ranges())
+        key = self._calls, self._next, mark, memory_map.free_starts
         known = _known.get(key)
         if known is not None and known.bins is core.bins and known.held == self._pages and known.began == memory_map:
             self._repeat(known)

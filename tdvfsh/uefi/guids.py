@@ -87,4 +87,4 @@ _NAMES: Final = {
 
 def guid_name(guid: Guid) -> str:
     """The constant's name where one is known, else the GUID in upper case as firmware prints it."""
-    return _NAMES.get(guid, str(guid).upper())
+    return _NAMES.get(guid) or str(guid).upper()

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from operator import itemgetter
 
 from tdvfsh.dxe.memory.descriptor_chunks import DescriptorChunks, DescriptorSequence
-from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_pieces
+from tdvfsh.dxe.memory.get_memory_map import MemoryMapView, gcd_pieces, joined, ram_descriptors, ram_pieces
 from tdvfsh.lazy_typing import TYPE_CHECKING, Final
 from tdvfsh.units import PAGE_SHIFT
 
@@ -57,7 +57,7 @@ class MapReader:
         changes = self._changes
         if changes is None or memory_map.changes is not changes:
             entries = memory_map.between(0, _NOWHERE)
-            self._ram = DescriptorChunks(joined(ram_pieces(entries, bins.special, profile)))
+            self._ram = DescriptorChunks(ram_descriptors(entries, bins.special, profile))
             self._changes = memory_map.changes = [_NOWHERE, 0]
         elif changes[1]:
             self._renew(memory_map, bins, profile, changes[0], changes[1])

@@ -113,7 +113,7 @@ class MemoryMap:
     def between(self, low: int, high: int) -> list[tuple[int, int, int, int]]:
         """The descriptors that start in ``[low, high)``, ascending, as ``(start, end, type, attribute)``."""
         ranges, found = self._ranges, []
-        for start in self._starts.between(low, high):  # mostly one or two: quicker than a comprehension
+        for start in self._starts.between(low, high):  # quicker than a comprehension
             end, memory_type, attribute = ranges[start]
             found.append((start, end, memory_type, attribute))
         return found
@@ -133,6 +133,11 @@ class MemoryMap:
             return None
         end, memory_type, _ = self._ranges[start]
         return memory_type if address < end else None
+
+    @property
+    def free_starts(self) -> tuple[int, ...]:
+        """Where Conventional ranges start, lowest first."""
+        return tuple(self._free)
 
     def free_ranges(self) -> Iterator[tuple[int, int]]:
         """Conventional ranges, lowest first, as ``(start, end)``."""

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from functools import cache
 
 from tdvfsh.dxe.memory.bins import MAX_ADDRESS
+from tdvfsh.dxe.memory.memory_map import CONVENTIONAL
 from tdvfsh.dxe.memory.pages import PageAllocator, memory_type_refused
 from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.memory import OEM_MEMORY_TYPE_FIRST, EfiMemoryType
@@ -41,7 +42,7 @@ class _Pool:
     __slots__ = ("free", "header", "used")
 
     def __init__(self) -> None:
-        self.free: tuple[list[int], ...] = tuple([] for _ in BLOCK_SIZES)
+        self.free: tuple[list[int], ...] = tuple([[] for _ in BLOCK_SIZES])
         self.header = 0
         self.used = 0
 
@@ -98,7 +99,10 @@ class PoolAllocator:
             EFI_INVALID_PARAMETER: A memory type that may not be asked for, or no Buffer.
             EFI_OUT_OF_RESOURCES: No room; Buffer is set to NULL.
         """
-        if memory_type_refused(memory_type, self.pages.profile.pool_rejects_unaccepted) or not has_buffer:
+        is_plain = 0 <= memory_type < CONVENTIONAL  # as nearly all are
+        if not has_buffer or (
+            not is_plain and memory_type_refused(memory_type, self.pages.profile.pool_rejects_unaccepted)
+        ):
             return PoolResult(EfiStatus.EFI_INVALID_PARAMETER, None)
         if size > MAX_ADDRESS - POOL_OVERHEAD:
             return PoolResult(EfiStatus.EFI_OUT_OF_RESOURCES, 0)
@@ -197,8 +201,8 @@ class PoolAllocator:
         self._carve(pool, page + BLOCK_SIZES[0], PAGE_SIZE - BLOCK_SIZES[0], len(BLOCK_SIZES))
 
     def _allocate(self, memory_type: int, size: int) -> int:
-        total = -(-size // 8) * 8 + POOL_OVERHEAD
-        pool = self._pool(memory_type)
+        total = (size + 7 & -8) + POOL_OVERHEAD
+        pool = self._pools.get(memory_type) or self._new_pool(memory_type)
         if pool is None:
             return 0
         index = bisect_left(BLOCK_SIZES, total)
@@ -211,16 +215,14 @@ class PoolAllocator:
             self._blocks[block] = (memory_type, total)
         return block
 
-    def _pool(self, memory_type: int) -> _Pool | None:
-        pool = self._pools.get(memory_type)
-        if pool is None:
-            pool = _Pool()
-            if memory_type >= OEM_MEMORY_TYPE_FIRST:
-                header = self._allocate(EfiMemoryType.EfiBootServicesData, _POOL_HEADER_REQUEST)
-                if header == 0:
-                    return None
-                pool.header = header + POOL_HEAD_SIZE
-            self._pools[memory_type] = pool
+    def _new_pool(self, memory_type: int) -> _Pool | None:
+        pool = _Pool()
+        if memory_type >= OEM_MEMORY_TYPE_FIRST:
+            header = self._allocate(EfiMemoryType.EfiBootServicesData, _POOL_HEADER_REQUEST)
+            if header == 0:
+                return None
+            pool.header = header + POOL_HEAD_SIZE
+        self._pools[memory_type] = pool
         return pool
 
     def _take_block(self, pool: _Pool, memory_type: int, index: int) -> int:
@@ -230,12 +232,14 @@ class PoolAllocator:
         lists, as in firmware; here the first to take it has it.
         """
         for larger in range(index, len(BLOCK_SIZES)):
-            while pool.free[larger]:
-                block = pool.free[larger].pop()
+            blocks = pool.free[larger]
+            while blocks:
+                block = blocks.pop()
                 if self._free_class.get(block) != larger:
                     continue
                 del self._free_class[block]
-                self._carve(pool, block + BLOCK_SIZES[index], BLOCK_SIZES[larger] - BLOCK_SIZES[index], larger)
+                if larger > index:
+                    self._carve(pool, block + BLOCK_SIZES[index], BLOCK_SIZES[larger] - BLOCK_SIZES[index], larger)
                 return block
         block = self.pages.allocate_pool_pages(memory_type, 1)
         if block:
