@@ -3,8 +3,11 @@
 ``dataclasses.dataclass`` compiles source for up to six methods of each class that it makes, 0.6 ms a class, and imports
 ``inspect`` to do so. A process imports some eighty classes and calls few of their methods: that was a third of a boot's
 time. Here a method is compiled when it is first looked up; from then on the plain function stands in the class that the
-standard library would have put there. What ``dataclasses.fields``, ``asdict`` and ``is_dataclass`` ask of a class is
-made by the standard library itself, when it is asked.
+standard library would have put there. ``__init__`` is not compiled for the first few objects either, which is all that
+a boot makes of most classes: arguments are matched with fields one by one then, which takes some microseconds.
+
+What ``dataclasses.fields``, ``asdict`` and ``is_dataclass`` ask of a class is made by the standard library itself, when
+it is asked.
 
 Of its options those that nothing here uses are not there: ``order``, ``unsafe_hash``, ``weakref_slot``, ``InitVar``.
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 _MISSING: Any = object()
 _FACTORY: Any = type("_Factory", (), {"__repr__": lambda self: "<factory>"})()
 """Default of a parameter for which a factory is called; ``help`` shows it."""
+
+_NOT_COMPILED = 20
+"""Objects of a class that are made before its ``__init__`` is compiled."""
 
 _RECIPE = "__lazy_dataclass__"
 """The attribute of a class with its :class:`_Recipe`."""
@@ -88,6 +94,57 @@ class _Later:
         return made.__get__(instance, owner) if instance is not None and hasattr(made, "__get__") else made
 
 
+class _LaterInit(_Later):
+    """``__init__``, which for the first few objects is :func:`_assign`."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, name: str, recipe: _Recipe, make: Callable[[_Recipe], Any]) -> None:
+        super().__init__(name, recipe, make)
+        self.left = _NOT_COMPILED
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None or not self.left:
+            return super().__get__(instance, owner)
+        self.left -= 1
+        return lambda *args, **given: self._init(instance, args, given)
+
+    def _init(self, instance: object, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        if not _assign(self.recipe, instance, args, given):
+            self.left = 0
+            self.__get__(instance)(*args, **given)  # raises what the function raises
+
+
+def _assign(recipe: _Recipe, instance: object, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
+    """What the compiled ``__init__`` does; False, and nothing is done, where the arguments do not fit."""
+    values: dict[str, Any] = {}
+    at, left = 0, len(given)
+    for name, field in recipe.fields.items():
+        if not field.init:
+            continue
+        if at < len(args) and not field.kw_only:
+            values[name] = args[at]
+            at += 1
+        elif name in given:
+            values[name] = given[name]
+            left -= 1
+        elif field.default is field.default_factory is _MISSING:
+            return False
+    if left or at < len(args):
+        return False
+    put: Any = object.__setattr__ if recipe.frozen else setattr
+    for name, field in recipe.fields.items():
+        if name in values:
+            put(instance, name, values[name])
+        elif field.default_factory is not _MISSING:
+            put(instance, name, field.default_factory())
+        elif field.default is not _MISSING and (field.init or recipe.slots):
+            put(instance, name, field.default)
+    if hasattr(recipe.owner, "__post_init__"):
+        instance.__post_init__()  # type: ignore[attr-defined]
+    return True
+
+
 def _decorate(cls: Any, recipe: _Recipe) -> Any:
     namespace: Mapping[str, Any] = cls.__dict__
     for base in cls.__mro__[-1:0:-1]:
@@ -107,7 +164,8 @@ def _decorate(cls: Any, recipe: _Recipe) -> Any:
         _RECIPE: recipe,
         "__match_args__": tuple(field.name for field in recipe.fields.values() if field.init and not field.kw_only),
     }
-    added |= {name: _Later(name, recipe, make) for name, make in _makers(namespace, recipe).items()}
+    makers = _makers(namespace, recipe)
+    added |= {name: (_LaterInit if make is _init else _Later)(name, recipe, make) for name, make in makers.items()}
     if recipe.eq and not recipe.frozen and namespace.get("__hash__") is None:
         added["__hash__"] = None
     if recipe.slots:

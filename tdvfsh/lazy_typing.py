@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 else:
     from _collections import _tuplegetter
 
+    FunctionType = type(lambda: None)
+
     class _ForCheckers:
         """A form that only annotations have."""
 
@@ -147,16 +149,24 @@ else:
             self.owner = None
 
         def __get__(self, instance, owner=None):
-            parameters = "".join(f"{field}, " for field in self.fields)
+            code = _codes.get(len(self.fields)) or _compiled(len(self.fields))
+            code = code.replace(co_varnames=("_cls", *self.fields), co_name="__new__")
             known = {"_tuple": tuple.__new__, "__name__": self.owner.__module__}
-            new = eval(f"lambda _cls, {parameters}: _tuple(_cls, ({parameters}))", known)
-            new.__name__ = "__new__"
+            new = FunctionType(code, known, "__new__")
             new.__qualname__ = f"{self.owner.__name__}.__new__"
             new.__doc__ = f"Create new instance of {self.owner.__name__}({', '.join(self.fields)})"
             new.__defaults__ = self.defaults or None
             new.__annotations__ = dict(self.owner.__annotations__)
             self.owner.__new__ = staticmethod(new)
             return new
+
+    _codes = {}
+
+    def _compiled(count):
+        """The code of a constructor with so many parameters, whatever their names."""
+        parameters = "".join(f"field{number}, " for number in range(count))
+        _codes[count] = eval(f"lambda _cls, {parameters}: _tuple(_cls, ({parameters}))").__code__
+        return _codes[count]
 
     def _make(cls, iterable):
         """Make a new object from a sequence or iterable."""

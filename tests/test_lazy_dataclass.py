@@ -57,8 +57,15 @@ def _made(library: Any, options: Kind) -> tuple[type[Any], type[Any]]:
     return Base, Derived
 
 
+@pytest.fixture(params=[lazy_dataclass._NOT_COMPILED, 1, 0], ids=lambda objects: f"compiled after {objects}")
+def compiled_after(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy_dataclass, "_NOT_COMPILED", request.param)
+
+
 @pytest.fixture(params=KINDS, ids=lambda options: ",".join(options) or "plain")
-def both(request: pytest.FixtureRequest) -> tuple[tuple[type[Any], type[Any]], tuple[type[Any], type[Any]]]:
+def both(
+    request: pytest.FixtureRequest, compiled_after: None
+) -> tuple[tuple[type[Any], type[Any]], tuple[type[Any], type[Any]]]:
     return _made(lazy_dataclass, request.param), _made(dataclasses, request.param)
 
 
@@ -98,6 +105,12 @@ def _hashes_alike(cls: type[Any]) -> bool:
         lambda cls: str(inspect.signature(cls)),
         lambda cls: cls(),
         lambda cls: cls(name="a", wrong=1),
+        lambda cls: cls("a", 4, [1], 8, "e", "f", "g"),
+        lambda cls: cls("a", name="b"),
+        lambda cls: cls(size=3),
+        lambda cls: cls("a", derived={}),
+        lambda cls: [cls("a", size=4, hidden=number).hidden for number in range(30)],
+        lambda cls: (cls("a", 4, [1]).parts, cls("a", 4, [1]).derived),
         lambda cls: cls.KIND,
         lambda cls: cls.__doc__ if cls.__name__ == "Base" else None,
         lambda cls: dataclasses.asdict(cls(name="a", parts=[1])),
@@ -245,13 +258,17 @@ def test_a_subclass_that_is_no_dataclass_initialises_its_base_first() -> None:
     assert Base(1).size == 1
 
 
-def test_a_method_is_compiled_once_and_then_is_a_plain_function() -> None:
+def test_a_method_is_compiled_once_and_then_is_a_plain_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy_dataclass, "_NOT_COMPILED", 2)
+
     @dataclass(slots=True)
     class Compiled:
         size: int = field(default=3)
 
     assert not inspect.isfunction(vars(Compiled)["__init__"])
-    assert Compiled().size == 3
+    assert (Compiled().size, Compiled(4).size) == (3, 4)
+    assert not inspect.isfunction(vars(Compiled)["__init__"])
+    assert Compiled(size=5).size == 5
     assert inspect.isfunction(vars(Compiled)["__init__"])
     assert not inspect.isfunction(vars(Compiled)["__eq__"])
 
