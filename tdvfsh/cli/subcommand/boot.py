@@ -25,7 +25,7 @@ def run_boot(arguments: Arguments) -> int:
     if arguments.optional("resume") is not None:
         return _continued(arguments)
     if arguments.optional("kernel") is None:
-        raise UsageError("boot: needs KERNEL, or --resume")
+        raise UsageError("boot: needs KERNEL, or --resume (see 'tdvfsh boot --help')")
     model = arguments.text("engine") == "model"
     if model:
         _refuse_engine_options(arguments)
