@@ -17,6 +17,7 @@ from tdvfsh.formats.mapped import Buffer, ByteSource
 from tdvfsh.formats.pe.image import PeImage
 from tdvfsh.lazy_typing import Final, NamedTuple
 
+SBAT_SECTION: Final = ".sbat"
 _SECTION_COLUMNS: Final = 6
 _LEVEL_COLUMNS: Final = 2
 _LARGEST: Final = 64 * 1024
@@ -53,7 +54,7 @@ def sbat_level(data: bytes) -> list[SbatEntry]:
 
 def sbat_section(pe: PeImage, view: Buffer | ByteSource) -> bytes | None:
     """An image's ``.sbat`` section; None where it has none that shim reads."""
-    found = [section for section in pe.sections if section.name == ".sbat"]
+    found = [section for section in pe.sections if section.name == SBAT_SECTION]
     if len(found) != 1 or not found[0].size_of_raw_data or found[0].size_of_raw_data < found[0].virtual_size:
         return None
     section = found[0]

@@ -18,11 +18,19 @@ from tdvfsh.dxe.secure_boot.verification import ImageExecutionAction, Verdict
 from tdvfsh.dxe.variables import VariableStore
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
-from tdvfsh.formats.pe.certificates import subject_of
+from tdvfsh.formats.pe.certificates import ChainRules, subject_of
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above
-from tdvfsh.formats.sbat import automatic_level, newer_level, parse_sbat, revoked, sbat_level, sbat_section
+from tdvfsh.formats.sbat import (
+    SBAT_SECTION,
+    automatic_level,
+    newer_level,
+    parse_sbat,
+    revoked,
+    sbat_level,
+    sbat_section,
+)
 from tdvfsh.formats.signature_lists import (
     EFI_CERT_SHA1_GUID,
     EFI_CERT_SHA256_GUID,
@@ -40,6 +48,10 @@ _CERT_TABLE: Final = struct.Struct("<IIII")  # sizes of what is authorized and n
 _LARGEST: Final = 1 << 20
 _OWNER: Final = Guid("00000000-0000-0000-0000-000000000000")
 _DER: Final = b"\x30\x82"
+_CHAINS: Final = ChainRules(
+    curves=False, any_anchor=True, digests=frozenset(("md5", "sha1", "sha256", "sha384", "sha512"))
+)
+"""shim has an OpenSSL of its own, without elliptic curves and SHA-224 (tests/recordings/secure-boot/shim.tsv)."""
 
 
 class Shim(NamedTuple):
@@ -174,7 +186,7 @@ def _signed(table: CertificateTable, digest: bytes, rules: ShimRules) -> Verdict
         if signature is None:
             continue
         signers.append(f"{signature.signer}, by {signature.issuer}")
-        if not signature.intact or signature.digest != digest:
+        if not signature.intact or not signature.content.endswith(digest):
             why = f"it has changed since {signature.signer} signed it"
         elif (forbidden := _above(signature, rules.denied)) is not None:
             why = f"dbx or MokListX has {forbidden}"
@@ -191,6 +203,9 @@ def _signed(table: CertificateTable, digest: bytes, rules: ShimRules) -> Verdict
 
 def _sbat(pe: PeImage, source: memoryview, rules: ShimRules, by_protocol: bool) -> str:
     """Why SBAT refuses an image, or nothing."""
+    named = [one for one in pe.sections if one.name == SBAT_SECTION]
+    if len(named) > 1 or any(not one.size_of_raw_data for one in named):
+        return "it has two SBAT sections" if len(named) > 1 else "its SBAT section is empty"
     section = sbat_section(pe, source)
     if section is None:
         return "" if by_protocol else "it has no SBAT section, which what shim starts must have"
@@ -206,7 +221,7 @@ def _refused(why: str, signers: tuple[str, ...] = ()) -> Verdict:
 
 def _above(signature: Authenticode, entries: Iterable[Signature]) -> str | None:
     for entry in entries:
-        if entry.signature_type == EFI_CERT_X509_GUID and stands_above(entry.data, signature.signed):
+        if entry.signature_type == EFI_CERT_X509_GUID and stands_above(entry.data, signature.signed, _CHAINS):
             return subject_of(entry.data) or "its certificate"
     return None
 

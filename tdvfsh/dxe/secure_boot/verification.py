@@ -18,7 +18,7 @@ from tdvfsh.dxe.secure_boot.databases import Databases
 from tdvfsh.dxe.secure_boot.revocation import why_revoked
 from tdvfsh.dxe.secure_boot.rules import VERIFICATION, VerificationRules
 from tdvfsh.formats.pe.authenticode import CertificateTable, authenticode_hash, certificate_table
-from tdvfsh.formats.pe.certificates import subject_of
+from tdvfsh.formats.pe.certificates import ChainRules, subject_of
 from tdvfsh.formats.pe.image import PeImage, PeRejection
 from tdvfsh.formats.pe.parse import parse_pe
 from tdvfsh.formats.pe.pkcs7 import Authenticode, read_authenticode, stands_above
@@ -202,7 +202,7 @@ class _Trust(NamedTuple):
             return None
         for entry in entries:
             if entry.signature_type == EFI_CERT_X509_GUID and stands_above(
-                entry.data, signature.signed, curves=self.rules.elliptic_curves
+                entry.data, signature.signed, ChainRules(self.rules.elliptic_curves)
             ):
                 return entry.data
         return None

@@ -17,23 +17,63 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from tdvfsh.errors import HostError
-from tdvfsh.lazy_typing import Any, Final
+from tdvfsh.lazy_typing import Any, Final, NamedTuple
 
 _PARTIAL_CHAIN_NO_TIME: Final = 0x80000 | 0x200000  # X509_V_FLAG_PARTIAL_CHAIN, X509_V_FLAG_NO_CHECK_TIME
 
 
-def chain_ends_at(anchor: bytes, leaf: bytes, others: Iterable[bytes], *, curves: bool = True) -> bool:
+class ChainRules(NamedTuple):
+    """What differs between those who check signatures.
+
+    Attributes:
+        curves: Keys of elliptic curves count. Those that are neither RSA's nor ECDSA's never do.
+        any_anchor: The certificate to trust need not be one that may issue others.
+        digests: The hashes that are known; a signature that lists another one does not verify.
+    """
+
+    curves: bool = True
+    any_anchor: bool = False
+    digests: frozenset[str] = frozenset(("md5", "sha1", "sha224", "sha256", "sha384", "sha512"))
+
+
+FIRMWARE_RULES: Final = ChainRules()
+
+
+def chain_ends_at(anchor: bytes, leaf: bytes, others: Iterable[bytes], rules: ChainRules = FIRMWARE_RULES) -> bool:
     """Whether a chain leads from a certificate to the one to trust.
 
     Args:
         anchor: The certificate to trust, in DER.
         leaf: The certificate that signed, in DER.
         others: Certificates that the signature brings along, in DER.
-        curves: Whether keys of elliptic curves count. Those that are neither RSA's nor ECDSA's never do.
+        rules: Of who checks.
 
     Raises:
         HostError: The extra is not installed.
     """
+    others = tuple(others)
+    if _leads(anchor, leaf, others, rules.curves):
+        return True
+    return (
+        rules.any_anchor
+        and not _may_issue(anchor)
+        and any(
+            issued(anchor, below, rules.curves) and _leads(below, leaf, others, rules.curves)
+            for below in dict.fromkeys((leaf, *others))
+        )
+    )
+
+
+def _may_issue(certificate: bytes) -> bool:
+    """Whether a certificate says that it may issue others."""
+    try:
+        constraints = library("asn1crypto.x509").Certificate.load(certificate).basic_constraints_value
+    except Exception:
+        return False
+    return constraints is not None and bool(constraints["ca"].native)
+
+
+def _leads(anchor: bytes, leaf: bytes, others: tuple[bytes, ...], curves: bool) -> bool:
     crypto = library("OpenSSL.crypto")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what future versions of the libraries will not read
@@ -79,16 +119,17 @@ def signature_verifies(certificate: Any, signature: bytes, data: bytes, digest: 
     return True
 
 
-def issued(above: bytes, below: bytes) -> bool:
-    """Whether the key of one certificate signed the other, by their names, too."""
+def issued(above: bytes, below: bytes, curves: bool = True) -> bool:
+    """Whether the key of one certificate, of a kind that firmware knows, signed the other, by their names, too."""
     x509 = library("cryptography.x509")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            x509.load_der_x509_certificate(below).verify_directly_issued_by(x509.load_der_x509_certificate(above))
+            issuer = x509.load_der_x509_certificate(above)
+            x509.load_der_x509_certificate(below).verify_directly_issued_by(issuer)
+            return _firmware_knows(issuer.public_key(), curves)
         except Exception:
             return False
-    return True
 
 
 def to_be_signed(certificate: bytes) -> bytes | None:

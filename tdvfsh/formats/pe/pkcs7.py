@@ -16,6 +16,8 @@ from __future__ import annotations
 import hashlib
 
 from tdvfsh.formats.pe.certificates import (
+    FIRMWARE_RULES,
+    ChainRules,
     chain_ends_at,
     has_curve_key,
     issued,
@@ -31,7 +33,6 @@ MOST_SIGNERS: Final = 16
 """Signers, and as many times more certificates, of a signature that is looked at; real ones have one."""
 _SPC_INDIRECT_DATA: Final = "1.3.6.1.4.1.311.2.1.4"
 _HASHES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
-_DIGESTS: Final = frozenset({"md5", "sha224", *_HASHES})
 _LONGEST_CHAIN: Final = 32
 
 
@@ -43,12 +44,14 @@ class SignedBy(NamedTuple):
         brought: All certificates that the data bring, in DER.
         intact: Whether each signer's key signed the content.
         curves: Whether some signer's key is one of an elliptic curve.
+        listed: The hashes in the data's list.
     """
 
     leaves: tuple[bytes, ...]
     brought: tuple[bytes, ...]
     intact: bool
     curves: bool
+    listed: frozenset[str]
 
 
 class Authenticode(NamedTuple):
@@ -56,18 +59,23 @@ class Authenticode(NamedTuple):
 
     Attributes:
         algorithm: The hash of the image, as ``hashlib`` names it.
-        digest: What the signature says that the image's hash is.
+        content: What was signed; it ends with what the signature says that the image's hash is.
         signer: Subject of the signing certificate, and of its issuer, for people.
         chain: The first signer's certificate and those above it that the signature brings, in DER, for people.
         signed: The signers.
     """
 
     algorithm: str
-    digest: bytes
+    content: bytes
     signer: str
     issuer: str
     chain: tuple[bytes, ...]
     signed: SignedBy
+
+    @property
+    def digest(self) -> bytes:
+        """What the signature says that the image's hash is."""
+        return self.content[-_HASHES[self.algorithm] :]
 
     @property
     def intact(self) -> bool:
@@ -93,20 +101,20 @@ def read_authenticode(data: bytes) -> Authenticode | None:
         return None
 
 
-def stands_above(certificate: bytes, signed: SignedBy, *, curves: bool = True) -> bool:
+def stands_above(certificate: bytes, signed: SignedBy, rules: ChainRules = FIRMWARE_RULES) -> bool:
     """Whether a signature verifies with a certificate to trust: of each signer's chain, or above it.
 
     Args:
         certificate: The one to trust, in DER.
         signed: The signers.
-        curves: Whether firmware knows ECDSA.
+        rules: Of who checks.
 
     Raises:
         HostError: The extra is not installed.
     """
-    if not signed.intact or (signed.curves and not curves):
+    if not signed.intact or (signed.curves and not rules.curves) or not signed.listed <= rules.digests:
         return False
-    return all(chain_ends_at(certificate, leaf, signed.brought, curves=curves) for leaf in signed.leaves)
+    return all(chain_ends_at(certificate, leaf, signed.brought, rules) for leaf in signed.leaves)
 
 
 def signed_by(data: bytes, content: bytes, certificate: bytes, *, curves: bool = True) -> bool:
@@ -126,7 +134,7 @@ def signed_by(data: bytes, content: bytes, certificate: bytes, *, curves: bool =
         signers = None if found is None else _signers(found, content)
     except Exception:  # as in read_authenticode
         return False
-    return signers is not None and stands_above(certificate, signers, curves=curves)
+    return signers is not None and stands_above(certificate, signers, ChainRules(curves))
 
 
 def signing_certificate(data: bytes) -> bytes | None:
@@ -169,7 +177,7 @@ def _read(signed: Any) -> Authenticode | None:
     own = x509.Certificate.load(signers.leaves[0])
     return Authenticode(
         algorithm=algorithm,
-        digest=hashed[-length:],
+        content=hashed,
         signer=readable_name(own.subject),
         issuer=readable_name(own.issuer),
         chain=_chain(signers.leaves[0], signers.brought),
@@ -194,7 +202,7 @@ def _signers(signed: Any, content: bytes) -> SignedBy | None:
     certificates = {choice.chosen.dump(): choice.chosen for choice in choices}
     named = {one["algorithm"].native for one in signed["digest_algorithms"]}
     leaves: list[bytes] = []
-    intact = named <= _DIGESTS  # one hash that OpenSSL does not have, and nothing verifies
+    intact = True
     for info in infos:
         own = next((der for der, one in certificates.items() if _signed_by(info, one)), None)
         if own is None:
@@ -202,7 +210,7 @@ def _signers(signed: Any, content: bytes) -> SignedBy | None:
         leaves.append(own)
         intact = intact and _intact(info, certificates[own], content, named)
     curves = any(has_curve_key(certificates[leaf]) for leaf in leaves)
-    return SignedBy(tuple(leaves), tuple(certificates), intact, curves)
+    return SignedBy(tuple(leaves), tuple(certificates), intact, curves, frozenset(named))
 
 
 def _signed_by(signer: Any, certificate: Any) -> bool:
@@ -227,7 +235,7 @@ def _chain(own: bytes, certificates: tuple[bytes, ...]) -> tuple[bytes, ...]:
 def _intact(signer: Any, certificate: Any, hashed: bytes, named: set[str]) -> bool:
     digest = signer["digest_algorithm"]["algorithm"].native
     attributes = signer["signed_attrs"]
-    if digest not in named:
+    if digest not in named or digest not in FIRMWARE_RULES.digests:
         return False
     signed = hashed
     if len(attributes):

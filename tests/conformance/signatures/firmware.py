@@ -8,7 +8,6 @@ from the guest's memory when the machine is off.
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -58,13 +57,13 @@ class Answer(NamedTuple):
         return " ".join(("refused", "-" if self.action is None else str(self.action), *self.hashes))
 
 
-def enrolled(template: bytes, cases: Cases, shell: bytes) -> bytes:
-    """A variable store as ``template`` is, with the databases of some cases, and the Shell's hash in db."""
+def enrolled(template: bytes, cases: Cases, starter: bytes) -> bytes:
+    """A variable store as ``template`` is, with the databases of some cases, and the hash of what starts them in db."""
     owner = identity("Platform")
     lists = {
         "PK": [entry(owner)],
         "KEK": [entry(owner)],
-        "db": [*cases.db, hash_entry(shell, "sha256")],
+        "db": [*cases.db, hash_entry(starter, "sha256")],
         "dbx": list(cases.dbx),
         "dbt": list(cases.dbt),
     }
@@ -86,25 +85,41 @@ def answers(code: Path, variables: Path, shell: Path, cases: Cases) -> dict[str,
         shell: The UEFI Shell.
         cases: Programs and databases.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        volume = place / "volume"
-        boot = volume / "EFI" / "BOOT"
-        boot.mkdir(parents=True)
-        shutil.copy(shell, boot / "BOOTX64.EFI")
-        lines = ["@echo -off", "fs0:"]
-        for number, image in enumerate(cases.images.values()):
-            (volume / f"c{number}.efi").write_bytes(image)
-            lines.append(f"load c{number}.efi")
-        (volume / "startup.nsh").write_text("\r\n".join([*lines, 'echo "<all"', "reset -s", ""]))
-        (place / "variables.fd").write_bytes(enrolled(variables.read_bytes(), cases, shell.read_bytes()))
-        subprocess.run(_command(code, place), check=True, timeout=_LIMIT)
-        said = (place / "serial").read_bytes()
-        table = _execution_table((place / "memory").read_bytes())
-    assert _DONE in said, said[-2000:]
+    lines = [f"load c{number}.efi" for number in range(len(cases.images))]
+    script = "\r\n".join(["@echo -off", "fs0:", *lines, 'echo "<all"', "reset -s", ""]).encode()
+    said, memory = run(code, variables, {"startup.nsh": script}, shell.read_bytes(), cases)
+    table = _execution_table(memory)
     runs = {int(number): text != _REFUSED for number, text in _ANSWER.findall(said)}
     found = {number: Answer(loaded) if loaded else table.get(number, Answer(False)) for number, loaded in runs.items()}
     return {name: found[number] for number, name in enumerate(cases.images)}
+
+
+def run(code: Path, variables: Path, files: dict[str, bytes], starter: bytes, cases: Cases) -> tuple[bytes, bytes]:
+    """A run of firmware until it switches off.
+
+    Args:
+        code: Firmware with SMM.
+        variables: Its variable store, without variables.
+        files: More files of the volume, by path.
+        starter: The program that firmware starts, whose hash is put into db.
+        cases: Programs, which become ``c0.efi`` and so on, and databases.
+
+    Returns:
+        What came out of the serial port, and the guest's memory.
+    """
+    named = {f"c{number}.efi": image for number, image in enumerate(cases.images.values())}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, data in {**named, **files, "EFI/BOOT/BOOTX64.EFI": starter}.items():
+            path = place / "volume" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        (place / "variables.fd").write_bytes(enrolled(variables.read_bytes(), cases, starter))
+        subprocess.run(_command(code, place), check=True, timeout=_LIMIT)
+        said = (place / "serial").read_bytes()
+        memory = (place / "memory").read_bytes()
+    assert _DONE in said, said[-2000:]
+    return said, memory
 
 
 def _command(code: Path, place: Path) -> list[str]:
