@@ -78,6 +78,7 @@ _KEYS: Final = {
 _PROTECTIONS: Final = {
     "none": "all memory is writable and executable",
     "ovmf": "as OVMF is built: only images of firmware volumes are protected",
+    "attributes": "the same with EFI_MEMORY_ATTRIBUTE_PROTOCOL, as Debian's strictnx builds",
     "nx": "edk2 with PcdImageProtectionPolicy 3 and PcdDxeNxMemoryProtectionPolicy 0xC000000000007FD5",
     "strict": "as Project Mu: what cannot be protected, or lacks NX_COMPAT, is refused",
 }

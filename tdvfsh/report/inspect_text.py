@@ -110,7 +110,8 @@ def _protection(facts: Facts) -> Rows:
     rows: Rows = []
     for one in _sequence(facts.get("protection"))[1:]:
         why = f": {printable(str(one['why']))}" if one["why"] else ""
-        rows.append((f"protect {one['policy']}", f"{_VERDICTS[one['verdict']]}{why}"))
+        shim = f"; faults where shim starts it: {printable(str(one['by_shim']))}" if one["by_shim"] else ""
+        rows.append((f"protect {one['policy']}", f"{_VERDICTS[one['verdict']]}{why}{shim}"))
     return rows
 
 

@@ -7,7 +7,8 @@ EFI_MEMORY_ATTRIBUTE_PROTOCOL. Ranges lose what was set on them when their pages
 Source: edk2 MdeModulePkg/Core/Dxe/Misc/MemoryProtection.c and MdeModulePkg/MdeModulePkg.dec at c5aa7e7d;
 OvmfPkg/OvmfPkgX64.dsc and OvmfPkg/IntelTdx/IntelTdxX64.dsc leave both PCDs at their defaults, 2 (images from firmware
 volumes) and 0, in 2022.11, 2025.02 and 2026.05; ArmVirtPkg/ArmVirt.dsc.inc has 3 and 0xC000000000007FD5. Debian's
-secboot and strictnx builds of 2026.08 have page tables like its plain one: ``info tlb`` in QEMU.
+secboot and strictnx builds of 2026.08 have page tables like its plain one: ``info tlb`` in QEMU; strictnx differs in
+that it leaves EFI_MEMORY_ATTRIBUTE_PROTOCOL installed (OvmfPkg's PcdUninstallMemAttrProtocol), as upstream's OVMF does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from tdvfsh.dxe.memory.memory_map import MemoryMap
 from tdvfsh.formats.pe.image import PeImage
 from tdvfsh.formats.pe.protection import (
+    ATTRIBUTES_PROTECTION,
     NO_PROTECTION,
     NX_PROTECTION,
     OVMF_PROTECTION,
@@ -82,6 +84,7 @@ POLICIES: Final = {
     for policy in (
         ProtectionPolicy(NO_PROTECTION, 0, 0, False),
         ProtectionPolicy(OVMF_PROTECTION, 2, 0, False),
+        ProtectionPolicy(ATTRIBUTES_PROTECTION, 2, 0, True),
         ProtectionPolicy(NX_PROTECTION, 3, 0xC000000000007FD5, True),
         ProtectionPolicy(STRICT_PROTECTION, 3, 0xC000000000007FFF, True, refuses_images=True),
     )

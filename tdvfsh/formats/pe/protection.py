@@ -21,6 +21,7 @@ from tdvfsh.units import PAGE_SIZE, align_up
 
 NO_PROTECTION: Final = "none"
 OVMF_PROTECTION: Final = "ovmf"
+ATTRIBUTES_PROTECTION: Final = "attributes"
 NX_PROTECTION: Final = "nx"
 STRICT_PROTECTION: Final = "strict"
 
@@ -46,11 +47,13 @@ class PolicyVerdict(NamedTuple):
         verdict: ``runs``, ``unprotected`` (loaded, all of it writable and executable), ``faults`` (loaded, and stopped
             when it runs) or ``refused``.
         why: A sentence fragment; empty where it runs.
+        by_shim: Why it faults where shim starts it; empty where it does not.
     """
 
     policy: str
     verdict: str
     why: str = ""
+    by_shim: str = ""
 
 
 def code_ranges(pe: PeImage) -> list[tuple[int, int]] | ImageRefusal:
@@ -111,7 +114,32 @@ def has_nx_compat(pe: PeImage) -> bool:
 
 def policy_verdicts(pe: PeImage) -> list[PolicyVerdict]:
     """What each policy but ``none`` makes of an image that comes from a disk, the mildest policy first."""
-    return [PolicyVerdict(OVMF_PROTECTION, "runs"), _nx_verdict(pe), _strict_verdict(pe)]
+    by_shim = _shim_fault(pe)
+    return [
+        PolicyVerdict(OVMF_PROTECTION, "runs"),
+        PolicyVerdict(ATTRIBUTES_PROTECTION, "runs", by_shim=by_shim),
+        _nx_verdict(pe)._replace(by_shim=by_shim),
+        _strict_verdict(pe),
+    ]
+
+
+def _shim_fault(pe: PeImage) -> str:
+    """Why an image that shim loads by itself cannot run where there is EFI_MEMORY_ATTRIBUTE_PROTOCOL, or nothing.
+
+    shim takes execution from the whole image, and gives it back to sections that are executable and begin at a page
+    (shim issue 745; shim 15.8 and 16.1 with GRUB 2.02 on OVMF 2026.08: tests/recordings/secure-boot/nx-by-shim.txt).
+
+    Source: rhboot/shim pe.c (handle_image), memattrs.c (update_mem_attrs).
+    """
+    entry = pe.address_of_entry_point
+    start = next((one for one in pe.sections if 0 <= entry - one.virtual_address < one.virtual_size), None)
+    if start is None:
+        return ""
+    if start.virtual_address % PAGE_SIZE:
+        return f"{start.name} at {start.virtual_address:#x} does not begin at a page, and stays not executable"
+    if not start.characteristics & IMAGE_SCN_MEM_EXECUTE:
+        return f"{start.name} is not to be executable, and its entry point {entry:#x} is in it"
+    return ""
 
 
 def _nx_verdict(pe: PeImage) -> PolicyVerdict:

@@ -31,6 +31,7 @@ def attributes(services: BootServices, start: int, pages: int = 1) -> int | None
     [
         ("none", {LOADER_CODE, LOADER_DATA, BS_DATA}),
         ("ovmf", {LOADER_CODE, LOADER_DATA, BS_DATA}),
+        ("attributes", {LOADER_CODE, LOADER_DATA, BS_DATA}),
         ("nx", {LOADER_CODE}),
         ("strict", set()),
     ],

@@ -55,6 +55,29 @@ def test_policies_judge_an_image(image: bytes, nx: str, strict: str, why: str) -
     assert verdicts["strict"].why == why
 
 
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (pe_image(b"\xc3", flags=CODE), ""),
+        (
+            build_pe(
+                (Section(b".text", 0x400, 0x200, 0x400, 0x200),), section_alignment=0x200, address_of_entry_point=0x410
+            ),
+            ".text at 0x400 does not begin at a page, and stays not executable",
+        ),
+        (
+            pe_image(b"\xc3", flags=CODE & ~0x20000000),
+            ".text is not to be executable, and its entry point 0x1000 is in it",
+        ),
+    ],
+)
+def test_where_shim_starts_it_an_image_needs_code_of_whole_pages(image: bytes, why: str) -> None:
+    verdicts = {one.policy: one for one in policy_verdicts(parsed(image))}
+    assert verdicts["attributes"].verdict == "runs"
+    assert {name for name, one in verdicts.items() if one.by_shim} == ({"attributes", "nx"} if why else set())
+    assert verdicts["attributes"].by_shim == why
+
+
 def test_code_that_overlaps_or_leaves_the_image_is_not_protected() -> None:
     text = Section(b".text", 0x1000, 0x2000, 0x400, 0x200)
     other = Section(b".data", 0x2000, 0x1000, 0x600, 0x200)
