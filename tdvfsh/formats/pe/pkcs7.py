@@ -30,7 +30,8 @@ from tdvfsh.lazy_typing import Any, Final, NamedTuple
 LARGEST: Final = 1 << 20
 """Bytes of a signature that is looked at; real ones have a few thousand."""
 MOST_SIGNERS: Final = 16
-"""Signers, and as many times more certificates, of a signature that is looked at; real ones have one."""
+MOST_CERTIFICATES: Final = 100
+"""Signers and certificates of a signature that is looked at; real ones have one and three."""
 _SPC_INDIRECT_DATA: Final = "1.3.6.1.4.1.311.2.1.4"
 _HASHES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _LONGEST_CHAIN: Final = 32
@@ -197,7 +198,7 @@ def _signers(signed: Any, content: bytes) -> SignedBy | None:
     """The signers of some content; None where there is none, or one whose certificate is not there."""
     infos = signed["signer_infos"]
     choices = signed["certificates"]
-    if not 0 < len(infos) <= MOST_SIGNERS or len(choices) > MOST_SIGNERS * MOST_SIGNERS:
+    if not 0 < len(infos) <= MOST_SIGNERS or len(choices) > MOST_CERTIFICATES:
         return None
     certificates = {choice.chosen.dump(): choice.chosen for choice in choices}
     named = {one["algorithm"].native for one in signed["digest_algorithms"]}

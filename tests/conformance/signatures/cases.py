@@ -79,11 +79,12 @@ class _Maker:
         """An image with two signatures."""
         number = len(self.images)
         once, again = signed_pe(program(number), first), signed_pe(program(number), second)
-        start, _ = _table(again)
+        start, _ = signature_table(again)
         self.images[name] = with_longer_table(once, again[start:])
 
 
-def _table(image: bytes) -> tuple[int, int]:
+def signature_table(image: bytes) -> tuple[int, int]:
+    """Where an image's certificate table is: offset and bytes."""
     pe = parse_pe(memoryview(image))
     assert isinstance(pe, PeImage)
     assert pe.certificate_table is not None
@@ -92,7 +93,7 @@ def _table(image: bytes) -> tuple[int, int]:
 
 def with_longer_table(image: bytes, more: bytes = bytes(8)) -> bytes:
     """A signed image with more bytes in its certificate table."""
-    start, size = _table(image)
+    start, size = signature_table(image)
     made = bytearray(image + more)
     struct.pack_into("<I", made, made.index(struct.pack("<II", start, size)) + 4, size + len(more))
     return bytes(made)
