@@ -6,7 +6,7 @@ MdeModulePkg/Core/Dxe/Image/Image.c (CoreLoadImageCommon).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tdvfsh.dxe.protocols import FileContents, FileLoader, LoadFile2, SimpleFileSystem
 from tdvfsh.lazy_typing import TYPE_CHECKING, Final
@@ -46,13 +46,7 @@ class FileBuffers:
         self._services = services
         self.loader_of: Callable[[Guid, object], FileLoader | None] = lambda protocol, interface: None
 
-    def device_of(self, boot_policy: bool, device_path: DevicePath) -> tuple[int | None, DevicePath]:
-        """Handle of the device that a file is on, None where there is none, and the rest of the path."""
-        for _, device, rest in self._sources(boot_policy, device_path):
-            return device, rest
-        return None, device_path
-
-    def _sources(self, boot_policy: bool, device_path: DevicePath) -> Iterator[tuple[Guid, int, DevicePath]]:
+    def sources(self, boot_policy: bool, device_path: DevicePath) -> Iterator[tuple[Guid, int, DevicePath]]:
         """Protocol, handle and rest of the path of what may have the file, in the order in which they are asked."""
         for protocol in _PROTOCOLS:
             if boot_policy and protocol == EFI_LOAD_FILE2_PROTOCOL_GUID:
@@ -61,10 +55,17 @@ class FileBuffers:
             if status is SUCCESS and device is not None:
                 yield protocol, device, rest
 
-    def read(self, boot_policy: bool, device_path: DevicePath) -> tuple[memoryview | None, PlacementMade | None]:
-        """GetFileBufferByFilePath: the file in a pool buffer. Any failure, also of the pool, is just nothing."""
+    def read(
+        self, boot_policy: bool, sources: Iterable[tuple[Guid, int, DevicePath]]
+    ) -> tuple[memoryview | None, PlacementMade | None]:
+        """GetFileBufferByFilePath: the file in a pool buffer. Any failure, also of the pool, is just nothing.
+
+        Args:
+            boot_policy: As LoadImage was called with.
+            sources: What :meth:`sources` returned for it and the file's path.
+        """
         services = self._services
-        for protocol, device, rest in list(self._sources(boot_policy, device_path)):
+        for protocol, device, rest in sources:
             interface = services.handles.handle_protocol(device, protocol).interface
             loader = self.loader_of(protocol, interface)
             if loader is not None:

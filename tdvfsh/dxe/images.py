@@ -141,11 +141,13 @@ class ImageServices:
         device: int | None = None
         rest = device_path
         if device_path is not None:
-            device, rest = self.files.device_of(boot_policy and source is None, device_path)
+            sources = [*self.files.sources(boot_policy and source is None, device_path)]
+            if sources:
+                _, device, rest = sources[0]
         if source is None:
             if device_path is None:
                 return ImageResult(self._services.profile.load_image_without_source, None)
-            source, file_buffer = self.files.read(boot_policy, device_path)
+            source, file_buffer = self.files.read(boot_policy, sources)
             if source is None:
                 return ImageResult(EfiStatus.EFI_NOT_FOUND, None)
         elif len(source) == 0:

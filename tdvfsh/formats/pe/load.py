@@ -29,7 +29,7 @@ from tdvfsh.formats.pe.parse import (
 from tdvfsh.formats.pe.resources import check_resources
 from tdvfsh.formats.text import printable
 from tdvfsh.lazy_dataclass import dataclass
-from tdvfsh.lazy_typing import Final
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.status import EfiStatus
 
 _U32: Final = 0xFFFFFFFF
@@ -81,8 +81,26 @@ class PeLoad:
         return tuple((rva, size) for rva, size, offset in self.pieces if offset is None)
 
 
+class PlacedSections(NamedTuple):
+    """Headers and sections as the loader writes them, wherever the image lies.
+
+    Attributes:
+        pieces: What it writes, in order.
+        header: The header as it stands in memory afterwards.
+        image: Reader of what stands there.
+    """
+
+    pieces: tuple[Piece, ...]
+    header: LoadedHeader
+    image: LoadedImage
+
+
 def load_pe(
-    pe: PeImage, view: Buffer | ByteSource, image_address: int, image_size: int | None = None
+    pe: PeImage,
+    view: Buffer | ByteSource,
+    image_address: int,
+    image_size: int | None = None,
+    placed: PlacedSections | PeRejection | None = None,
 ) -> PeLoad | PeRejection:
     """Check a load address and say what goes where.
 
@@ -91,6 +109,7 @@ def load_pe(
         view: The same file.
         image_address: Address of the image, already aligned to SectionAlignment as CoreLoadPeImage aligns it.
         image_size: Bytes allocated for it, where the caller wants that checked against the image's need.
+        placed: What :func:`place_sections` returned for it, where it was asked already.
 
     Returns:
         The load, or firmware's status: EFI_BUFFER_TOO_SMALL (too few bytes), EFI_INVALID_PARAMETER (address 0,
@@ -101,11 +120,10 @@ def load_pe(
     if rejection is not None:
         return rejection
     source = ByteSource(view, size=pe.file_size)
-    placed = place_sections(pe, source)
+    placed = placed or place_sections(pe, source)
     if isinstance(placed, PeRejection):
         return placed
-    pieces, header = placed
-    loaded = LoadedImage(source, pieces)
+    pieces, header, loaded = [*placed.pieces], placed.header, placed.image
     rejection = _check_code_view(pe, loaded, pieces, source)
     if rejection is None and not pe.is_te_image:
         rejection = _check_resources(pe, loaded, header)
@@ -154,8 +172,8 @@ def check_address(pe: PeImage, image_address: int, image_size: int | None = None
     return None
 
 
-def place_sections(pe: PeImage, source: ByteSource) -> tuple[list[Piece], LoadedHeader] | PeRejection:
-    """Headers and sections as the loader writes them, and the header as it stands in memory afterwards."""
+def place_sections(pe: PeImage, source: ByteSource) -> PlacedSections | PeRejection:
+    """What the loader writes, or why it does not."""
     pieces = [Piece(0, pe.size_of_headers, 0)]
     limit = pe.image_size + pe.te_stripped_offset
     table = _HeaderBytes(pe, source)
@@ -180,7 +198,7 @@ def place_sections(pe: PeImage, source: ByteSource) -> tuple[list[Piece], Loaded
         if size < section.virtual_size:
             pieces.append(Piece(rva + size, section.virtual_size - size, None))
             table.wipe(rva + size, section.virtual_size - size, index + 1)
-    return pieces, table.header()
+    return PlacedSections(tuple(pieces), table.header(), LoadedImage(source, pieces))
 
 
 class _HeaderBytes:

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from tdvfsh.errors import FormatError
 from tdvfsh.formats.mapped import Buffer, ByteSource
-from tdvfsh.formats.pe.load import LoadedHeader, place_sections
+from tdvfsh.formats.pe.load import LoadedHeader, PlacedSections, place_sections
 from tdvfsh.formats.pe.memory import LoadedImage
 from tdvfsh.formats.pe.parse import DIRECTORY_ENTRY_BASERELOC, ImageError, PeImage, PeRejection
 from tdvfsh.lazy_typing import Final, NamedTuple
@@ -54,13 +54,16 @@ class Fixup(NamedTuple):
         return (value + added) & ((1 << 8 * self.width) - 1)
 
 
-def relocate_pe(pe: PeImage, view: Buffer | ByteSource, adjust: int) -> tuple[Fixup, ...] | PeRejection:
+def relocate_pe(
+    pe: PeImage, view: Buffer | ByteSource, adjust: int, placed: PlacedSections | PeRejection | None = None
+) -> tuple[Fixup, ...] | PeRejection:
     """The fixups of an image that lies ``adjust`` bytes from where it was linked.
 
     Args:
         pe: The image.
         view: Its file.
         adjust: Actual address minus ImageBase, modulo 2^64.
+        placed: What :func:`~tdvfsh.formats.pe.load.place_sections` returned for it, where it was asked already.
 
     Returns:
         Fixups in the order of the blocks (none where the address is the linked one or relocations are stripped), or
@@ -73,11 +76,10 @@ def relocate_pe(pe: PeImage, view: Buffer | ByteSource, adjust: int) -> tuple[Fi
     if pe.relocations_stripped:
         return ()
     source = ByteSource(view, size=pe.file_size)
-    placed = place_sections(pe, source)
+    placed = placed or place_sections(pe, source)
     if isinstance(placed, PeRejection):
         return placed
-    pieces, header = placed
-    address, size = _directory(pe, header)
+    address, size = _directory(pe, placed.header)
     if size == 0:
         return ()
     limit = pe.image_size + pe.te_stripped_offset
@@ -85,7 +87,7 @@ def relocate_pe(pe: PeImage, view: Buffer | ByteSource, adjust: int) -> tuple[Fi
         return _failed(f"the relocation directory {address:#x}+{size:#x} lies outside the image")
     if adjust == 0:
         return ()
-    return _walk(LoadedImage(source, pieces), pe, address - pe.te_stripped_offset, size, source.path)
+    return _walk(placed.image, pe, address - pe.te_stripped_offset, size, source.path)
 
 
 def _directory(pe: PeImage, header: LoadedHeader) -> tuple[int, int]:
