@@ -166,15 +166,15 @@ class EventServices:
 
     def has_listeners(self, group: Guid) -> bool:
         """Whether an event of ``group`` exists."""
-        wanted = group.int
-        return any(event.group is not None and event.group.int == wanted for event in self._events.values())
+        wanted = group.number
+        return any(event.group is not None and event.group.number == wanted for event in self._events.values())
 
     def signal_group(self, group: Guid) -> None:
         """Notify every event of ``group``, the youngest first, as edk2 does."""
         if not self._events:
             return
-        wanted = group.int  # most events are of another group: their numbers compare in a quarter of the time
-        listening = [(n, event) for n, event in self._events.items() if event.group and event.group.int == wanted]
+        wanted = group.number  # most events are of another group: their numbers compare in a quarter of the time
+        listening = [(n, event) for n, event in self._events.items() if event.group and event.group.number == wanted]
         for number, event in reversed(listening):
             if self._events.get(number) is event:
                 self._signal(number, event)

@@ -9,10 +9,8 @@ PcdMinimalValidYear and PcdMaximalValidYear.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from tdvfsh.lazy_dataclass import dataclass, replace
-from tdvfsh.lazy_typing import Final, NamedTuple
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
 from tdvfsh.uefi.efi_time import (
     EFI_TIME_ADJUST_DAYLIGHT,
     EFI_TIME_IN_DAYLIGHT,
@@ -21,16 +19,17 @@ from tdvfsh.uefi.efi_time import (
 )
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
-START_OF_TIME: Final = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
-"""The date at virtual time 0, unless another one is set."""
+if TYPE_CHECKING:
+    from datetime import datetime
+
+START_SECONDS: Final = 1_704_164_640
+"""The date at virtual time 0 unless another one is set, 2024-01-02 03:04:00, in seconds since 1970."""
 
 FIRST_YEAR: Final = 1998
 LAST_YEAR: Final = 2097
 MAXIMUM_ZONE: Final = 1440
 _SECOND_NS: Final = 1_000_000_000
 _DAYLIGHT: Final = EFI_TIME_ADJUST_DAYLIGHT | EFI_TIME_IN_DAYLIGHT
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY: Final = timedelta(days=1)
 _INVALID: Final = EfiStatus.EFI_INVALID_PARAMETER
 
 
@@ -63,7 +62,7 @@ class RealTimeClock:
         wakeup_pending: Whether the alarm's date is still to come or has come and was not queried since.
     """
 
-    start_ns: int = int(START_OF_TIME.timestamp()) * _SECOND_NS
+    start_ns: int = START_SECONDS * _SECOND_NS
     time_zone: int = EFI_UNSPECIFIED_TIMEZONE
     daylight: int = 0
     wakeup: datetime | None = None
@@ -88,7 +87,9 @@ class RealTimeClock:
         Raises:
             OverflowError: It lies after the year 9999.
         """
-        return _EPOCH + timedelta(microseconds=(self.start_ns + now_ns) // 1000)
+        from datetime import UTC, datetime, timedelta
+
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=(self.start_ns + now_ns) // 1000)
 
     def get_time(self, now_ns: int) -> TimeResult:
         """GetTime.
@@ -106,7 +107,7 @@ class RealTimeClock:
         """SetTime; EFI_INVALID_PARAMETER for a field out of range."""
         if not is_valid(time):
             return _INVALID
-        self.start_ns = (_moment(time) - _EPOCH) // timedelta(seconds=1) * _SECOND_NS - now_ns
+        self.start_ns = int(_moment(time).timestamp()) * _SECOND_NS - now_ns
         self.time_zone, self.daylight = time.time_zone, time.daylight
         return SUCCESS
 
@@ -139,9 +140,11 @@ class RealTimeClock:
             return SUCCESS
         if time is None or not is_valid(time):
             return _INVALID
+        from datetime import timedelta
+
         try:
             now = self.now(now_ns).replace(microsecond=0)
-            latest = now + _DAY
+            latest = now + timedelta(days=1)
         except OverflowError:
             return EfiStatus.EFI_DEVICE_ERROR
         if not now <= _moment(time) <= latest:
@@ -171,4 +174,6 @@ def is_valid(time: EfiTime) -> bool:
 
 
 def _moment(time: EfiTime) -> datetime:
+    from datetime import UTC, datetime
+
     return datetime(time.year, time.month, time.day, time.hour, time.minute, time.second, tzinfo=UTC)

@@ -8,7 +8,6 @@ mm/khugepaged.c (set_recommended_min_free_kbytes), arch/x86/mm/init.c (zone limi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import isqrt
 
 from tdvfsh.lazy_dataclass import dataclass, field
 from tdvfsh.lazy_typing import Final
@@ -193,6 +192,8 @@ def _inside(zone: Zone, ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 def _set_watermarks(zones: Sequence[Zone]) -> None:
     total = sum(zone.managed for zone in zones)
+    from math import isqrt
+
     by_size = min(max(isqrt(total // KIB * 16) * KIB, _LEAST_MIN_FREE), _MOST_MIN_FREE)
     for_huge_pages = min(_THP_PAGES_PER_ZONE * len(zones) * PAGE_SIZE, total // 20)
     for zone in zones:

@@ -6,9 +6,11 @@ Source: UEFI 2.10 8.3 (EFI_TIME).
 from __future__ import annotations
 
 import struct
-from datetime import datetime
 
-from tdvfsh.lazy_typing import Final, NamedTuple
+from tdvfsh.lazy_typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 EFI_TIME: Final = struct.Struct("<HBBBBBxIhBx")
 """Year, month, day, hour, minute, second, nanosecond, time zone in minutes, daylight."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from tdvfsh.lazy_typing import Final
-
-Guid = UUID
-"""An EFI_GUID; ``Guid(...).bytes_le`` is its form in memory."""
+from tdvfsh.uefi.guid import Guid as Guid
 
 EFI_LOADED_IMAGE_PROTOCOL_GUID: Final = Guid("5b1b31a1-9562-11d2-8e3f-00a0c969723b")
 EFI_LOADED_IMAGE_DEVICE_PATH_PROTOCOL_GUID: Final = Guid("bc62157e-3e33-4fec-9920-2d3b36d750df")
@@ -81,7 +77,7 @@ EFI_EVENT_GROUP_VIRTUAL_ADDRESS_CHANGE: Final = Guid("13fa7698-c831-49c7-87ea-8f
 _NAMES: Final = {
     value: name
     for name, value in list(globals().items())
-    if (isinstance(value, UUID) and name.endswith("_GUID")) or name.startswith("EFI_EVENT_GROUP_")
+    if (isinstance(value, Guid) and name.endswith("_GUID")) or name.startswith("EFI_EVENT_GROUP_")
 }
 
 

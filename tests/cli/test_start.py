@@ -12,8 +12,8 @@ from tdvfsh.images.make import make_initrd, make_kernel
 from tdvfsh.units import MIB
 
 SLOW = {
-    "bz2", "calendar", "construct", "contextvars", "dataclasses", "hashlib", "html", "importlib", "inspect", "logging",
-    "lzma", "pathlib", "prompt_toolkit", "shutil", "subprocess", "tempfile", "threading", "typing",
+    "bz2", "calendar", "construct", "contextvars", "dataclasses", "datetime", "hashlib", "html", "importlib", "inspect",
+    "logging", "lzma", "pathlib", "prompt_toolkit", "shutil", "subprocess", "tempfile", "threading", "typing", "uuid",
 }  # fmt: skip
 NOT_OF_A_COMMAND = SLOW | {"argparse", "json", "tomllib", "struct", "tdvfsh.machine", "tdvfsh.options", "unicodedata"}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdvfsh.dxe.monotonic_count import MonotonicCounter
-from tdvfsh.dxe.time import START_OF_TIME, RealTimeClock, WakeupResult
+from tdvfsh.dxe.time import START_SECONDS, RealTimeClock, WakeupResult
 from tdvfsh.machine import Machine, TdOptions
 from tdvfsh.uefi.efi_time import EFI_UNSPECIFIED_TIMEZONE, EfiTime
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -27,7 +27,8 @@ def moved(time: EfiTime, delta: timedelta) -> EfiTime:
 
 def test_the_date_starts_at_one_moment_and_goes_on_with_the_virtual_clock() -> None:
     clock = RealTimeClock()
-    assert clock.get_time(0).time == EfiTime(*START_OF_TIME.timetuple()[:6])
+    assert clock.get_time(0).time == EfiTime(2024, 1, 2, 3, 4, 0)
+    assert clock.unix_seconds(0) == START_SECONDS
     assert clock.get_time(61 * SECOND + 1).time == moved(EfiTime(2024, 1, 2, 3, 4, 0), timedelta(seconds=61))
 
 

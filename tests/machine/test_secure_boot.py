@@ -11,7 +11,7 @@ from tdvfsh.formats.signature_lists import EFI_CERT_X509_GUID, Signature, build_
 from tdvfsh.machine.secure_boot import keys_of
 from tdvfsh.uefi.guids import Guid
 
-LIST = build_signature_lists([Signature(EFI_CERT_X509_GUID, Guid(int=0), b"\x30\x82rest")])
+LIST = build_signature_lists([Signature(EFI_CERT_X509_GUID, Guid("00000000000000000000000000000000"), b"\x30\x82rest")])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from uuid import UUID
 
 from tdvfsh.uefi import guids
 from tdvfsh.uefi.guids import Guid
@@ -34,7 +33,7 @@ def _names_by_guid() -> dict[Guid, str]:
     return {
         value: "".join(_WORDS.get(word, word.capitalize()) for word in _core(name).lower().split("_"))
         for name, value in vars(guids).items()
-        if isinstance(value, UUID) and name.endswith("_GUID")
+        if isinstance(value, Guid) and name.endswith("_GUID")
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from tdvfsh.dxe.time import START_OF_TIME
+from tdvfsh.dxe.time import START_SECONDS
 from tdvfsh.engine.introspect.known_code import KnownCode
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.td.clock import VirtualClock
@@ -30,7 +30,7 @@ class FirmwareHost:
 
     def date(self) -> datetime:
         """The CMOS clock's date."""
-        return START_OF_TIME + timedelta(microseconds=self.clock.now_ns // 1000)
+        return datetime.fromtimestamp(START_SECONDS, UTC) + timedelta(microseconds=self.clock.now_ns // 1000)
 
     def halted(self) -> None:
         """Never called."""

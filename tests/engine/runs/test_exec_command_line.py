@@ -123,7 +123,7 @@ def test_a_program_that_secure_boot_refuses_is_told_with_the_reason(
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "PK.esl").write_bytes(b"")
-    other = Signature(EFI_CERT_SHA256_GUID, Guid(int=0), bytes(32))
+    other = Signature(EFI_CERT_SHA256_GUID, Guid("00000000000000000000000000000000"), bytes(32))
     (keys / "db.esl").write_bytes(build_signature_lists([other]))
     program = tmp_path / "plain.efi"
     program.write_bytes(hello())
