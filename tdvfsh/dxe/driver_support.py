@@ -1,6 +1,6 @@
 """ConnectController and DisconnectController: drivers are asked, started and stopped.
 
-The firmware's own devices need no driver. Drivers are asked in this order: the caller's, those that the platform names,
+Drivers are asked in this order: the caller's, those that the platform names,
 those of a family from the highest family version down, those that the controller's bus names, and all others from the
 highest version down.
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tdvfsh.dxe.driver_overrides import DriverOverrides, NoDriverOverrides
 from tdvfsh.dxe.open_protocols import EFI_OPEN_PROTOCOL_BY_DRIVER
-from tdvfsh.lazy_typing import TYPE_CHECKING, Protocol
+from tdvfsh.lazy_typing import TYPE_CHECKING, Protocol, runtime_checkable
 from tdvfsh.uefi.guids import EFI_DRIVER_BINDING_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _INVALID = EfiStatus.EFI_INVALID_PARAMETER
 
 
+@runtime_checkable
 class DriverBinding(Protocol):
     """EFI_DRIVER_BINDING_PROTOCOL; ``remaining`` is the address of a device path, 0 for none."""
 

@@ -18,10 +18,10 @@ from tdvfsh.engine.protocols.hii import HiiProtocols
 from tdvfsh.engine.protocols.hii_resources import hii_package_list
 from tdvfsh.engine.protocols.load_file import LoadFile2Protocol, PiecedFile
 from tdvfsh.engine.protocols.memory_attribute import GuestMemoryAttributes
-from tdvfsh.engine.protocols.pci_io import install_pci_functions
+from tdvfsh.engine.protocols.pci_io import register_pci_functions
 from tdvfsh.engine.protocols.rng import RandomNumbers
 from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
-from tdvfsh.engine.protocols.text_console import Console, install_console
+from tdvfsh.engine.protocols.text_console import Console, ConsoleHandles, install_console
 from tdvfsh.engine.protocols.unicode_collation import UnicodeCollation
 from tdvfsh.engine.storage.volumes import NamedFiles, OnVolume
 from tdvfsh.lazy_typing import Final
@@ -43,6 +43,9 @@ from tdvfsh.uefi.status import EfiStatus
 
 _LOADED_IMAGE_REVISION: Final = 0x1000
 _UNLOAD_OFFSET: Final = 88
+_EMPTY_IMAGE_SIZE: Final = 0x200
+_PE_OFFSET: Final = 0x40
+_SUBSYSTEM_DRIVER: Final = 11
 
 
 class MemoryAcceptProtocol:
@@ -57,8 +60,8 @@ class MemoryAcceptProtocol:
         return self._interface.accept_memory(start_address, size)
 
 
-def install_firmware_protocols(context: GuestContext, tables: SystemTables, console: Console) -> None:
-    """Register every builder, make the firmware's handles, and write the system table."""
+def install_firmware_protocols(context: GuestContext, tables: SystemTables, console: Console) -> ConsoleHandles:
+    """Register every builder, make the firmware's handles, and write the system table; returns the console."""
     interfaces = context.interfaces
 
     def memory_accept(handle: int, interface: object) -> int | None:
@@ -99,8 +102,10 @@ def install_firmware_protocols(context: GuestContext, tables: SystemTables, cons
         DecompressProtocol(context),
     ):  # fmt: skip
         protocols.install()
-    install_pci_functions(context)
-    tables.write_system_table(install_console(context, console))
+    register_pci_functions(context)
+    handles = install_console(context, console)
+    tables.write_system_table(handles.of_system_table)
+    return handles
 
 
 def offer_image_texts(context: GuestContext, handle: int, image: LoadedImage) -> None:
@@ -135,6 +140,9 @@ def _loaded_image(context: GuestContext, tables: SystemTables, image: LoadedImag
     """EFI_LOADED_IMAGE_PROTOCOL; from now on the structure is what the guest goes by."""
     structure = context.interfaces.structure
     file_path = structure([image.file_path.pack()]) if image.file_path is not None else 0
+    base, size = image.image_base, image.image_size
+    if image.pe is None:
+        base, size = structure([_empty_image()]), _EMPTY_IMAGE_SIZE
     options = (image.load_options + "\0").encode("utf-16-le") if image.load_options else b""
     return structure(
         [
@@ -146,9 +154,19 @@ def _loaded_image(context: GuestContext, tables: SystemTables, image: LoadedImag
             0,
             struct.pack("<I4x", len(options)),
             structure([options]) if options else 0,
-            image.image_base,
-            image.image_size,
+            base,
+            size,
             struct.pack("<II", image.image_code_type, image.image_data_type),
             0,
         ]
     )
+
+
+def _empty_image() -> bytes:
+    """Headers of a PE image without sections, which stand for the firmware's own images: programs read them."""
+    dos = b"MZ".ljust(_PE_OFFSET - 4, b"\0") + struct.pack("<I", _PE_OFFSET)
+    coff = struct.pack("<4sHHIIIHH", b"PE", 0x8664, 0, 0, 0, 0, 240, 0x2022)
+    optional = struct.pack("<HBBIIIIIQII", 0x20B, 0, 0, 0, 0, 0, 0, 0, 0, 0x1000, 0x200)
+    optional += struct.pack("<6HIIIIHH4QII", 0, 0, 0, 0, 0, 0, 0, _EMPTY_IMAGE_SIZE, _EMPTY_IMAGE_SIZE, 0,
+                            _SUBSYSTEM_DRIVER, 0, 0, 0, 0, 0, 0, 16)  # fmt: skip
+    return (dos + coff + optional).ljust(_EMPTY_IMAGE_SIZE, b"\0")

@@ -12,7 +12,7 @@ from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.pci_functions import CONFIGURATION_SIZE, Q35_FUNCTIONS, PciFunction
 from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath, Pci, PciRoot
-from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID
+from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_IO_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _NAME: Final = "EFI_PCI_IO_PROTOCOL"
@@ -64,14 +64,20 @@ class PciIoProtocol:
         return SUCCESS
 
 
-def install_pci_functions(context: GuestContext) -> None:
-    """Make a handle for each function, with its device path."""
+def register_pci_functions(context: GuestContext) -> None:
+    """Register how the structures are made, when guest code first asks."""
     context.interfaces.register(
         EFI_PCI_IO_PROTOCOL_GUID,
         lambda handle, thing: PciIoProtocol(context, thing).structure() if isinstance(thing, PciFunction) else None,
     )
-    handles = context.services.handles
-    for function in Q35_FUNCTIONS:
-        path = DevicePath((PciRoot(0), Pci(function.device, function.function)))
-        handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, path).handle
-        handles.install_protocol_interface(handle, EFI_PCI_IO_PROTOCOL_GUID, function)
+
+
+def pci_functions() -> list[dict[Guid, object]]:
+    """The protocols of each function of q35: its device path, and this one."""
+    return [
+        {
+            EFI_DEVICE_PATH_PROTOCOL_GUID: DevicePath((PciRoot(0), Pci(function.device, function.function))),
+            EFI_PCI_IO_PROTOCOL_GUID: function,
+        }
+        for function in Q35_FUNCTIONS
+    ]

@@ -101,8 +101,8 @@ class PciRootBridgeIoProtocol:
         high = devices.pci.high_memory
         self._windows = [(start, end)] * (start < end) + ([] if high is None else [high])
 
-    def install(self) -> None:
-        """Make the handle, with the device path ``PciRoot(0x0)``."""
+    def install(self) -> int:
+        """Make the handle, with the device path ``PciRoot(0x0)``; returns it."""
         interfaces = self._context.interfaces
         self._resources = interfaces.structure([self._configuration()])
         dma = [self.map, self.unmap, self.allocate_buffer, self.free_buffer]
@@ -118,6 +118,7 @@ class PciRootBridgeIoProtocol:
         path = DevicePath((PciRoot(0),))
         handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, path).handle
         handles.install_protocol_interface(handle, EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID, GuestInterface(structure))
+        return handle or 0
 
     def _configuration(self) -> bytes:
         ranges = [(_BUS_RANGE, 0, 0, 1), (_PORT_RANGE, 0, *_PORTS)]

@@ -19,7 +19,7 @@ from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.bus import Device
 from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath, OtherNode, Pci, PciRoot
-from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_SERIAL_IO_PROTOCOL_GUID
+from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_SERIAL_IO_PROTOCOL_GUID, Guid
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 
 _REVISION: Final = 0x10000
@@ -88,6 +88,9 @@ class SerialIoProtocol:
         port: COM1.
         stall: Lets nanoseconds pass.
         reinstall: ReinstallProtocolInterface, for the device path.
+
+    Attributes:
+        handle: The handle that the protocol is on; 0 while no driver has made it.
     """
 
     def __init__(
@@ -105,10 +108,10 @@ class SerialIoProtocol:
         self._received: deque[int] = deque()
         self._software_loop = self._flow_control = False
         self._mode = context.interfaces.structure([bytes(_MODE.size)])
-        self._handle = self._path = 0
+        self.handle = self._path = 0
 
-    def install(self) -> None:
-        """Reset the port and make the handle."""
+    def protocols(self) -> dict[Guid, object]:
+        """Reset the port; returns the device path and the protocol, for a handle."""
         default = SerialMode(
             control_mask=_CONTROL_MASK,
             timeout=_DEFAULT_TIMEOUT,
@@ -126,13 +129,13 @@ class SerialIoProtocol:
                 self.write, self.read, self._mode, 0,
             ]
         )  # fmt: skip
-        self._path = self._context.interfaces.structure([self._device_path().pack()])
-        handles = self._context.services.handles
-        path = self._context.device_path(self._path)
-        self._handle = handles.install_protocol_interface(None, EFI_DEVICE_PATH_PROTOCOL_GUID, path).handle or 0
-        handles.install_protocol_interface(self._handle, EFI_SERIAL_IO_PROTOCOL_GUID, GuestInterface(structure))
+        self._path = self._context.interfaces.structure([self.device_path().pack()])
+        return {
+            EFI_DEVICE_PATH_PROTOCOL_GUID: self._context.device_path(self._path),
+            EFI_SERIAL_IO_PROTOCOL_GUID: GuestInterface(structure),
+        }
 
-    def _device_path(self) -> DevicePath:
+    def device_path(self) -> DevicePath:
         mode = self._current()
         uart = struct.pack("<4xQBBB", mode.baud_rate, mode.data_bits, mode.parity, mode.stop_bits)
         serial = OtherNode(2, 1, struct.pack("<II", 0x050141D0, 0))
@@ -203,14 +206,14 @@ class SerialIoProtocol:
 
     def _rename(self) -> EfiStatus:
         """The device path says the rate and the framing; where they change it is installed anew."""
-        if not self._handle:
+        if not self.handle:
             return SUCCESS
-        path = self._device_path().pack()
+        path = self.device_path().pack()
         if path == self._ram.read(self._path, len(path)):
             return SUCCESS
         self._ram.write(self._path, path)
         guid = self._context.guid_address(EFI_DEVICE_PATH_PROTOCOL_GUID)
-        return self._reinstall(self._handle, guid, self._path, self._path)
+        return self._reinstall(self.handle, guid, self._path, self._path)
 
     @service("EFI_SERIAL_IO_PROTOCOL.SetControl", "qd")
     def set_control(self, this: int, control: int) -> EfiStatus:

@@ -13,7 +13,7 @@ from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.console.keys import Key, KeySource
 from tdvfsh.engine.console.screen import COLUMNS, ROWS, Screen
 from tdvfsh.lazy_dataclass import dataclass
-from tdvfsh.lazy_typing import Final
+from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.guids import (
     EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID,
     EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID,
@@ -261,15 +261,49 @@ def _matches(registration: _Registration, key: Key) -> bool:
     return registration.key == Key(scan_code, character) and (not wanted or wanted == shift_state)
 
 
-def install_console(context: GuestContext, console: Console) -> tuple[int, int, int, int, int, int]:
-    """Make the console's handles; returns handles and interfaces of ConIn, ConOut and StdErr for the system table."""
+class ConsoleHandles(NamedTuple):
+    """The virtual console devices of the system table: ConIn, ConOut and StdErr.
+
+    Attributes:
+        text_input: Interface of ConIn, plain and extended.
+        text_output: Interface of ConOut and StdErr.
+        in_handle: ConsoleInHandle.
+        out_handle: ConsoleOutHandle.
+        error_handle: StandardErrorHandle.
+    """
+
+    text_input: TextInput
+    text_output: TextOutput
+    in_handle: int
+    out_handle: int
+    error_handle: int
+
+    @property
+    def of_system_table(self) -> tuple[int, int, int, int, int, int]:
+        """Handles and interfaces as they stand in EFI_SYSTEM_TABLE."""
+        text_input, text_output = self.text_input.address, self.text_output.address
+        return self.in_handle, text_input, self.out_handle, text_output, self.error_handle, text_output
+
+
+def install_console(context: GuestContext, console: Console) -> ConsoleHandles:
+    """Make the console's handles."""
     text_input = TextInput(context, console)
     text_output = TextOutput(context, console.screen)
-    interfaces, handles = context.interfaces, context.services.handles
-    interfaces.register(EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID, lambda handle, interface: text_input.address)
-    interfaces.register(EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID, lambda handle, interface: text_input.ex_address)
-    interfaces.register(EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID, lambda handle, interface: text_output.address)
-    in_handle = handles.install_protocol_interface(None, EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID, text_input).handle or 0
-    handles.install_protocol_interface(in_handle, EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID, text_input)
-    out_handle = handles.install_protocol_interface(None, EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID, text_output).handle or 0
-    return in_handle, text_input.address, out_handle, text_output.address, out_handle, text_output.address
+    register, install = context.interfaces.register, context.services.handles.install_protocol_interface
+    register(
+        EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID,
+        lambda handle, thing: thing.address if isinstance(thing, TextInput) else None,
+    )
+    register(
+        EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID,
+        lambda handle, thing: thing.ex_address if isinstance(thing, TextInput) else None,
+    )
+    register(
+        EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID,
+        lambda handle, thing: thing.address if isinstance(thing, TextOutput) else None,
+    )
+    in_handle = install(None, EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID, text_input).handle or 0
+    install(in_handle, EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID, text_input)
+    out_handle = install(None, EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID, text_output).handle or 0
+    error_handle = install(None, EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID, text_output).handle or 0
+    return ConsoleHandles(text_input, text_output, in_handle, out_handle, error_handle)

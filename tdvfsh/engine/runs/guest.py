@@ -21,12 +21,13 @@ from tdvfsh.engine.board.wakeup import WakeupMailbox
 from tdvfsh.engine.console.keys import KeySource, ScriptedKeys
 from tdvfsh.engine.console.screen import NoDisplay, Screen
 from tdvfsh.engine.console.serial_input import SerialInput
+from tdvfsh.engine.drivers.install import FirmwareDrivers
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.acpi_table import AcpiTableProtocol
 from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
 from tdvfsh.engine.protocols.pci_root_bridge_io import PciRootBridgeIoProtocol
 from tdvfsh.engine.protocols.serial_io import SerialIoProtocol
-from tdvfsh.engine.protocols.text_console import Console
+from tdvfsh.engine.protocols.text_console import Console, TextInput
 from tdvfsh.engine.runs.guest_calls import GuestCalls
 from tdvfsh.engine.runs.layout import lay_out
 from tdvfsh.engine.runs.memory_protection import protect_memory
@@ -49,6 +50,7 @@ from tdvfsh.engine.services.virtual_addresses import VirtualAddressServices
 from tdvfsh.engine.services.waiting import Waiting
 from tdvfsh.engine.tables.install import install_machine_tables
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
+from tdvfsh.lazy_dataclass import replace
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.uefi.guids import EFI_MEMORY_ATTRIBUTES_TABLE_GUID
@@ -150,7 +152,7 @@ class GuestFirmware:
         events = machine.services.core.events
         events.call = context.call
         console = Console(screen=screen, keys=keys, create_ready_event=events.create_ready_event, polled=waiting.polled)
-        install_firmware_protocols(context, tables, console)
+        handles = install_firmware_protocols(context, tables, console)
         machine.services.images.program_for = self.image_services.program_for
         services = machine.services
         services.drivers.binding_of = self.driver_services.binding_of
@@ -163,10 +165,14 @@ class GuestFirmware:
         place = mailbox.address if mailbox is not None else 0
         install_machine_tables(machine, self.ram, area, machine.td.vcpus, place, bridge)
         AcpiTableProtocol(context).install()
-        SerialIoProtocol(context, board.devices.serial, waiting.stall, protocols.reinstall_protocol_interface).install()
-        PciRootBridgeIoProtocol(
+        reinstall = protocols.reinstall_protocol_interface
+        serial_io = SerialIoProtocol(context, board.devices.serial, waiting.stall, reinstall)
+        root_bridge = PciRootBridgeIoProtocol(
             context, board.devices, waiting.stall, machine.td.ram.low.end, dma=not machine.td.is_td
         ).install()
+        keyboard = TextInput(context, replace(console, keys=ScriptedKeys()))
+        self._drivers = FirmwareDrivers(context, protocols.installed)
+        self._drivers.install(root_bridge, serial_io, handles, keyboard)
         tables.update_configuration_tables()
 
     def close(self) -> None:
@@ -223,6 +229,7 @@ class GuestFirmware:
 
     def prepare_image(self, handle: int, image: LoadedImage) -> None:
         """What firmware puts on an image's handle before it starts."""
+        self._drivers.take_over_disks()
         self.code.started(self._name(handle, image), image)
         offer_image_texts(self.context, handle, image)
         self.tables.update_configuration_tables()

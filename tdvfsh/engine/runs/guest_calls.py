@@ -24,7 +24,7 @@ from tdvfsh.machine.machine import Machine
 _KERNEL: Final = "kernel"
 MOST_NESTED: Final = 40
 """Calls of guest code inside each other. Firmware has no such bound; its stack of 128 KiB ends it some hundred deep."""
-MOST_CALL_RECORDS: Final = 250_000
+MOST_CALL_RECORDS: Final = 1_000_000
 """Journal records of one program that calls services, half a kilobyte each."""
 _SHOWN: Final = 4
 

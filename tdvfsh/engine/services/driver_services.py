@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from tdvfsh.dxe.driver_support import DriverBinding
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service, status_of
@@ -80,8 +81,10 @@ class DriverServices:
         self._context = context
         self._ram = context.ram
 
-    def binding_of(self, interface: object) -> GuestDriverBinding | None:
-        """The driver binding of an interface in the handle database."""
+    def binding_of(self, interface: object) -> DriverBinding | None:
+        """The driver binding of an interface in the handle database: the firmware's own is one, a guest's has one."""
+        if isinstance(interface, DriverBinding):
+            return interface
         if not isinstance(interface, GuestInterface) or not interface.address:
             return None
         return GuestDriverBinding(self._context, interface.address)

@@ -122,9 +122,10 @@ class OpenServices:
 
     @service(service_names.PROTOCOLS_PER_HANDLE, "qqq")
     def protocols_per_handle(self, handle: int, protocol_buffer: int, protocol_buffer_count: int) -> EfiStatus:
-        """EFI_PROTOCOLS_PER_HANDLE: pointers to GUIDs."""
+        """EFI_PROTOCOLS_PER_HANDLE: pointers to GUIDs, that of the protocol installed last first, as in edk2."""
         if handle not in self._handles or not protocol_buffer or not protocol_buffer_count:
             return _INVALID
-        pointers = [self._context.guid_address(guid) for guid in self._handles.protocols(handle)]
+        newest_first = reversed(self._handles.protocols(handle))
+        pointers = [self._context.guid_address(guid) for guid in newest_first]
         data = struct.pack(f"<{len(pointers)}Q", *pointers)
         return give_array(self._context, data, protocol_buffer, protocol_buffer_count, len(pointers))

@@ -61,6 +61,10 @@ class ProtocolServices:
             return self._context.device_path(address)
         return GuestInterface(address)
 
+    def installed(self, handle: int, protocol: Guid) -> None:
+        """The firmware has installed a protocol: notify the registrations for it."""
+        self._notify(handle, protocol)
+
     def announce(self, handle: int) -> None:
         """The firmware has made a handle: notify the registrations of its protocols."""
         for protocol in self._services.handles.protocols(handle):
@@ -89,7 +93,8 @@ class ProtocolServices:
         if not self._context.services.drivers.release(handle, guid):
             return EfiStatus.EFI_ACCESS_DENIED
         self._notifies.forget(handle, guid)
-        self._services.handles.protocols(handle)[guid] = self._interface(guid, new_interface)
+        if new_interface != old_interface or guid == EFI_DEVICE_PATH_PROTOCOL_GUID:
+            self._services.handles.protocols(handle)[guid] = self._interface(guid, new_interface)
         self._context.services.drivers.connect(handle, recursive=True)
         self._notify(handle, guid)
         return SUCCESS

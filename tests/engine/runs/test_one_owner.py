@@ -155,7 +155,7 @@ def driver_lines(prompt: Prompt) -> tuple[str, ...]:
     """Commands that connect and disconnect, with the numbers of a PCI function and of the driver."""
     dump = prompt.run("dh").splitlines()
     pci = next(line[:2] for line in dump if "PciIO" in line)
-    driver = next(line[:2] for line in dump if "DriverBinding" in line)
+    driver = [line[:2] for line in dump if "DriverBinding" in line][-1]  # after the firmware's own
     words = (
         "connect 3", "connect PCI", "connect PCI", "disconnect PCI 3", "disconnect PCI DRV 3", "disconnect PCI DRV",
         "reconnect PCI", "disconnect PCI", "connect DRV", "disconnect -r",
@@ -167,10 +167,9 @@ def test_a_loaded_driver_is_connected_at_the_prompt_and_undo_lets_go_of_the_devi
     (folder / "pci.efi").write_bytes(pci_driver())
     prompt = Prompt(folder)
     assert prompt.run("connect") == "Connect No drivers could be connected.\n"
-    assert prompt.run("drivers") == "drivers: Not modelled: this machine has no driver bindings.\n"
+    assert "'dh -p DriverBinding' lists" in prompt.run("drivers")
     assert prompt.run("pci") == "pci: Not modelled; 'dh -p PciIO' lists this machine's PCI devices.\n"
     prompt.run("load pci.efi")
-    assert "'dh -p DriverBinding' lists" in prompt.run("drivers")
     assert "LoadedImage(\\pci.efi)" in prompt.run("dh -p DriverBinding")
     (_, connect, *_) = driver_lines(prompt)
     pci = connect.split()[1]
