@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.lazy_typing import Final
-from tdvfsh.td.dma import DmaRules, accept_again
+from tdvfsh.td.dma import POOL_BUFFERS, DmaRules, accept_again
 from tdvfsh.trace.records import DmaAccept
 from tdvfsh.uefi.guids import EFI_EVENT_GROUP_EXIT_BOOT_SERVICES
 from tdvfsh.uefi.status import SUCCESS
@@ -42,6 +42,15 @@ class DmaAccepts:
         """All blobs have been read: what is still to come does not depend on them."""
         if self._rules.each_transfer:
             self._transfer(self._rules.after_blobs, "firmware's own transfers")
+
+    @property
+    def pool_buffers(self) -> tuple[int, ...]:
+        """Pages of each buffer of the pool; none where there is no such pool."""
+        return POOL_BUFFERS if self._rules.pool == sum(POOL_BUFFERS) else ()
+
+    def mapping_ended(self, pages: int) -> None:
+        """A bus master's mapping outside the pool is private again."""
+        self._transfer(pages, "mapping for a bus master")
 
     def _transfer(self, pages: int, why: str) -> None:
         """Each page is converted by a MapGPA of its own, and back by another."""

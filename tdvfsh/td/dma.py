@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FW_CFG_CHUNK: Final = MIB
 """QemuKernelLoaderFsDxe reads a blob in pieces of this many bytes."""
-_POOL_BUFFERS: Final = (1,) * 4 + (8,) * 8 + (32,) * 2 + (256,) + (512,) * 2
+POOL_BUFFERS: Final = (1,) * 4 + (8,) * 8 + (32,) * 2 + (256,) + (512,) * 2
 """Pages of the pool's buffers, in their order; a page for a header, which stays private, lies before each."""
 _PAGES_OF_LARGE_PAGE: Final = LARGE_PAGE_SIZE >> PAGE_SHIFT
 
@@ -55,7 +55,7 @@ class DmaRules:
         Args:
             top: Address from which ``pool_below`` counts.
         """
-        if self.pool != sum(_POOL_BUFFERS) or not self.pool_below:
+        if self.pool != sum(POOL_BUFFERS) or not self.pool_below:
             return self
         return replace(self, pool_calls=pool_calls(top - self.pool_below))
 
@@ -73,7 +73,7 @@ NO_DMA: Final = DmaRules()
 def pool_calls(start: int) -> int:
     """MapGPA calls that make shared, or private again, a pool that begins at the address ``start``."""
     calls, page = 0, start >> PAGE_SHIFT
-    for pages in _POOL_BUFFERS:
+    for pages in POOL_BUFFERS:
         buffer = page + 1
         large = pages == _PAGES_OF_LARGE_PAGE and buffer % _PAGES_OF_LARGE_PAGE == 0
         calls += 1 if large else pages

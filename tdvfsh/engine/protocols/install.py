@@ -18,7 +18,6 @@ from tdvfsh.engine.protocols.hii import HiiProtocols
 from tdvfsh.engine.protocols.hii_resources import hii_package_list
 from tdvfsh.engine.protocols.load_file import LoadFile2Protocol, PiecedFile
 from tdvfsh.engine.protocols.memory_attribute import GuestMemoryAttributes
-from tdvfsh.engine.protocols.pci_io import register_pci_functions
 from tdvfsh.engine.protocols.rng import RandomNumbers
 from tdvfsh.engine.protocols.simple_file_system import FileSystemProtocol
 from tdvfsh.engine.protocols.text_console import Console, ConsoleHandles, install_console
@@ -102,7 +101,6 @@ def install_firmware_protocols(context: GuestContext, tables: SystemTables, cons
         DecompressProtocol(context),
     ):  # fmt: skip
         protocols.install()
-    register_pci_functions(context)
     handles = install_console(context, console)
     tables.write_system_table(handles.of_system_table)
     return handles

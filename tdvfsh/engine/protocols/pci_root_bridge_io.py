@@ -4,8 +4,7 @@ Attributes, checks and statuses are those of OVMF's host bridge. Its windows are
 configuration names them whole: the functions that q35 always has need nothing of them. What a bus master shall reach
 lies below 4 GiB, or is copied to where it does.
 
-In a TD a device reaches shared pages alone, which OVMF has from its IOMMU protocol; that is not here, and so Map,
-Unmap, AllocateBuffer and FreeBuffer answer EFI_UNSUPPORTED there.
+In a TD a device reaches shared pages alone, which the IOMMU protocol has.
 
 Source: UEFI 2.10 14.2; edk2 MdeModulePkg/Bus/Pci/PciHostBridgeDxe/PciRootBridgeIo.c, for the checks and their order;
 UefiCpuPkg/CpuIo2Dxe (no ports of 64 bits); OvmfPkg/Library/PciHostBridgeUtilityLib, for attributes and ports; OvmfPkg
@@ -23,6 +22,7 @@ from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.abi.service_table import service
 from tdvfsh.engine.devices.devices import Devices
 from tdvfsh.engine.devices.io_apic import ADDRESS as IO_APIC_ADDRESS
+from tdvfsh.engine.protocols.io_mmu import IoMmuProtocol
 from tdvfsh.lazy_typing import Final, NamedTuple
 from tdvfsh.uefi.device_path import DevicePath, PciRoot
 from tdvfsh.uefi.guids import EFI_DEVICE_PATH_PROTOCOL_GUID, EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID
@@ -30,8 +30,6 @@ from tdvfsh.uefi.memory import EfiAllocateType, EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB, pages_for
 
-_NAME: Final = "EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL"
-_DMA: Final = ("Map", "Unmap", "AllocateBuffer", "FreeBuffer")
 _LEGACY_PORTS: Final = 0x1000
 _PORTS: Final = (0x6000, 0x10000)
 _LEAST_MEMORY: Final = 2 * GIB
@@ -83,17 +81,22 @@ class PciRootBridgeIoProtocol:
         devices: What is on the bus.
         stall: Lets nanoseconds pass.
         low_memory_end: Where RAM below 4 GiB ends.
-        dma: Whether devices reach memory: not in a TD.
+        io_mmu: Shares pages with devices, in a TD; None where devices reach all memory.
     """
 
     def __init__(
-        self, context: GuestContext, devices: Devices, stall: Callable[[int], None], low_memory_end: int, dma: bool
+        self,
+        context: GuestContext,
+        devices: Devices,
+        stall: Callable[[int], None],
+        low_memory_end: int,
+        io_mmu: IoMmuProtocol | None,
     ) -> None:
         self._context = context
         self._ram = context.ram
         self._devices = devices
         self._stall = stall
-        self._dma = dma
+        self._io_mmu = io_mmu
         self._attributes = _SUPPORTED
         self._mappings: dict[int, _Mapping] = {}
         self._resources = 0
@@ -105,12 +108,11 @@ class PciRootBridgeIoProtocol:
         """Make the handle, with the device path ``PciRoot(0x0)``; returns it."""
         interfaces = self._context.interfaces
         self._resources = interfaces.structure([self._configuration()])
-        dma = [self.map, self.unmap, self.allocate_buffer, self.free_buffer]
         structure = interfaces.structure(
             [
                 0, self.poll_mem, self.poll_io, self.mem_read, self.mem_write, self.io_read, self.io_write,
                 self.pci_read, self.pci_write, self.copy_mem,
-                *(dma if self._dma else interfaces.missing(_NAME, *_DMA)),
+                self.map, self.unmap, self.allocate_buffer, self.free_buffer,
                 self.flush, self.get_attributes, self.set_attributes, self.configuration, 0,
             ]
         )  # fmt: skip
@@ -290,6 +292,8 @@ class PciRootBridgeIoProtocol:
         """Say where a bus master reaches a buffer."""
         if not (host_address and number_of_bytes and device_address and mapping) or operation >= _OPERATIONS:
             return _INVALID
+        if self._io_mmu is not None:
+            return self._io_mmu.map(this, operation, host_address, number_of_bytes, device_address, mapping)
         size = self._ram.u64(number_of_bytes)
         if operation >= _WIDE or host_address + size <= _4_GIB:
             self._ram.put_u64(device_address, host_address)
@@ -312,6 +316,8 @@ class PciRootBridgeIoProtocol:
     @service("EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL.Unmap", "qq")
     def unmap(self, this: int, mapping: int) -> EfiStatus:
         """End a mapping: what a bus master has written is then in the buffer."""
+        if self._io_mmu is not None:
+            return self._io_mmu.unmap(this, mapping)
         if mapping == _NO_MAPPING:
             return SUCCESS
         mapped = self._mappings.pop(mapping, None)
@@ -337,6 +343,8 @@ class PciRootBridgeIoProtocol:
             return _INVALID
         if memory_type not in (EfiMemoryType.EfiBootServicesData, EfiMemoryType.EfiRuntimeServicesData):
             return _INVALID
+        if self._io_mmu is not None:
+            return self._io_mmu.allocate_buffer(this, allocate_type, memory_type, pages, host_address, attributes)
         any_address, below = EfiAllocateType.AllocateAnyPages, EfiAllocateType.AllocateMaxAddress
         where = any_address if attributes & _DUAL_ADDRESS else below
         status, start = self._context.core.pages.allocate_pages(where, memory_type, pages, _4_GIB - 1)
@@ -347,6 +355,8 @@ class PciRootBridgeIoProtocol:
     @service("EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL.FreeBuffer", "qqq")
     def free_buffer(self, this: int, pages: int, host_address: int) -> EfiStatus:
         """Free them."""
+        if self._io_mmu is not None:
+            return self._io_mmu.free_buffer(this, pages, host_address)
         return self._context.core.pages.free_pages(host_address, pages)
 
     @service("EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL.Flush", "q")

@@ -25,6 +25,8 @@ from tdvfsh.engine.drivers.install import FirmwareDrivers
 from tdvfsh.engine.introspect.loaded_code import LoadedCode
 from tdvfsh.engine.protocols.acpi_table import AcpiTableProtocol
 from tdvfsh.engine.protocols.install import install_firmware_protocols, offer_image_texts, unload_function
+from tdvfsh.engine.protocols.io_mmu import IoMmuProtocol
+from tdvfsh.engine.protocols.pci_io import register_pci_functions
 from tdvfsh.engine.protocols.pci_root_bridge_io import PciRootBridgeIoProtocol
 from tdvfsh.engine.protocols.serial_io import SerialIoProtocol
 from tdvfsh.engine.protocols.text_console import Console, TextInput
@@ -167,9 +169,14 @@ class GuestFirmware:
         AcpiTableProtocol(context).install()
         reinstall = protocols.reinstall_protocol_interface
         serial_io = SerialIoProtocol(context, board.devices.serial, waiting.stall, reinstall)
-        root_bridge = PciRootBridgeIoProtocol(
-            context, board.devices, waiting.stall, machine.td.ram.low.end, dma=not machine.td.is_td
-        ).install()
+        io_mmu = IoMmuProtocol(context) if machine.td.is_td else None
+        if io_mmu is not None:
+            io_mmu.install()
+        bridge_io = PciRootBridgeIoProtocol(
+            context, board.devices, waiting.stall, machine.td.ram.low.end, io_mmu=io_mmu
+        )
+        register_pci_functions(context, bridge_io)
+        root_bridge = bridge_io.install()
         keyboard = TextInput(context, replace(console, keys=ScriptedKeys()))
         self._drivers = FirmwareDrivers(context, protocols.installed)
         self._drivers.install(root_bridge, serial_io, handles, keyboard)

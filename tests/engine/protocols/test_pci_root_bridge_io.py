@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tdvfsh.machine import TdOptions
-from tdvfsh.uefi.guids import EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID
+from tdvfsh.uefi.guids import EFI_PCI_IO_PROTOCOL_GUID, EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
 from tdvfsh.units import GIB
 from tests.engine.client import Client
@@ -26,6 +26,7 @@ AHCI = 0x1F << 16 | 2 << 8
 SUPPORTED = 0x70069
 INVALID, UNSUPPORTED = EfiStatus.EFI_INVALID_PARAMETER, EfiStatus.EFI_UNSUPPORTED
 NO_MAPPING = (1 << 64) - 1
+PCI_IO_MAP, PCI_IO_UNMAP = 9, 10
 
 
 class Bridge:
@@ -205,7 +206,17 @@ def test_the_configuration_has_bus_ports_and_memory_and_ends(bridge: Bridge) -> 
     assert data[-2:] == b"\x79\0"
 
 
-def test_in_a_td_devices_reach_no_memory(client: Client) -> None:
-    bridge = Bridge(client)
-    assert mapped(bridge, 0, bridge.client.put(bytes(16)), 16)[0] == UNSUPPORTED
-    assert bridge.call(ALLOCATE_BUFFER, 0, 4, 2, bridge.room, 0) == UNSUPPORTED
+def test_in_a_td_a_device_reaches_a_copy_and_a_pci_function_the_same(client: Client) -> None:
+    bridge, host = Bridge(client), client.put(b"to the device")
+    pci = client.protocol(EFI_PCI_IO_PROTOCOL_GUID)
+    for map_function, unmap, protocol in ((MAP, UNMAP, bridge.address), (PCI_IO_MAP, PCI_IO_UNMAP, pci)):
+        bridge.ram.put_u64(bridge.room, 13)
+        arguments = (protocol, 0, host, bridge.room, bridge.room + 8, bridge.room + 16)
+        assert client.member(protocol, map_function, *arguments) == SUCCESS
+        device, mapping = bridge.ram.u64(bridge.room + 8), bridge.ram.u64(bridge.room + 16)
+        assert device != host
+        assert bridge.ram.read(device, 13) == b"to the device"
+        assert client.member(protocol, unmap, protocol, mapping) == SUCCESS
+        assert client.member(protocol, unmap, protocol, mapping) == INVALID
+    assert bridge.call(ALLOCATE_BUFFER, 0, 4, 2, bridge.room, 0) == SUCCESS
+    assert bridge.call(FREE_BUFFER, 2, bridge.ram.u64(bridge.room)) == SUCCESS
