@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import cache
 
@@ -107,7 +107,10 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     named = frozenset(words)
     if named.isdisjoint(("-h", "--help")):  # help names every subcommand
         with suppress(UsageError):
-            values = vars(_build_parser(named, with_help=False).parse_args(words))
+            if words and words[0] in SUBCOMMANDS and "--" not in named:  # all other words are the subcommand's
+                values = vars(_subcommand_parser(words[0]).parse_args(words[1:])) | {"subcommand": words[0]}
+            else:
+                values = vars(_build_parser(named, with_help=False).parse_args(words))
     if values is None:  # and so do error messages
         values = vars(_build_parser(SUBCOMMANDS, with_help=True).parse_args(words))
     if values.get("subcommand") is None:
@@ -128,9 +131,11 @@ def _build_parser(only: Container[str], *, with_help: bool, listed: bool = False
         description=f"A UEFI shell over a virtual Intel TDX trust domain.\n\n{_overview()}" if with_help else None,
         epilog=f"{_EXAMPLES}\n{_exit_status(_OF_ALL)}",
         formatter_class=_Help,
-        parents=[_td_options(use_of(""), with_help=with_help), _shell_options(), _output_options()],
         allow_abbrev=False,
     )
+    _add_td_options(parser, use_of(""), with_help=with_help)
+    _add_shell_options(parser)
+    _add_output_options(parser)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument(
         "-c", dest="commands", metavar="COMMAND", action="append", help="run a shell command (repeatable)"
@@ -144,27 +149,34 @@ def _build_parser(only: Container[str], *, with_help: bool, listed: bool = False
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", prog="tdvfsh")
     for name, subcommand in SUBCOMMANDS.items():
         if name in only:
-            _add_subcommand(subparsers, name, subcommand, use_of(name), with_help=with_help, listed=listed)
+            _add_subcommand(subparsers.add_parser, name, subcommand, use_of(name), with_help=with_help, listed=listed)
     return parser
 
 
+def _subcommand_parser(name: str) -> _Parser:
+    """The grammar of what follows a subcommand, without help."""
+    return _add_subcommand(
+        lambda name, **more: _Parser(**more), name, SUBCOMMANDS[name], use_of(name), with_help=False, listed=False
+    )
+
+
 def _add_subcommand(
-    subparsers: Any, name: str, subcommand: Subcommand, use: Use, *, with_help: bool, listed: bool
-) -> None:
-    parents = [_td_options(use, with_help=with_help)] if subcommand.td else []
-    parents.append(_output_options())
-    if subcommand.shell:
-        parents.append(_shell_options(suppress=True))
+    add_parser: Callable[..., Any], name: str, subcommand: Subcommand, use: Use, *, with_help: bool, listed: bool
+) -> _Parser:
     summary = subcommand.summary
-    parser = subparsers.add_parser(
+    parser: _Parser = add_parser(
         name,
         **({"help": summary} if listed else {}),  # the overview lists the subcommands by task
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {subcommand.example}\n\n{_exit_status(subcommand)}",
         formatter_class=_Help,
-        parents=parents,
         allow_abbrev=False,
     )
+    if subcommand.td:
+        _add_td_options(parser, use, with_help=with_help)
+    _add_output_options(parser)
+    if subcommand.shell:
+        _add_shell_options(parser, suppress=True)
     subcommand.declare(parser)
     has_actions = subcommand.actions or any(isinstance(one, argparse._SubParsersAction) for one in parser._actions)
     if not has_actions or subcommand.alone:
@@ -173,8 +185,14 @@ def _add_subcommand(
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=not subcommand.alone)
         for action, declared in subcommand.actions.items():
             _add_subcommand(
-                actions, action, declared._replace(fails=subcommand.fails), use, with_help=with_help, listed=True
+                actions.add_parser,
+                action,
+                declared._replace(fails=subcommand.fails),
+                use,
+                with_help=with_help,
+                listed=True,
             )
+    return parser
 
 
 def _overview() -> str:
@@ -198,14 +216,14 @@ def _exit_status(subcommand: Subcommand) -> str:
     return text.replace("  0     success\n", f"  {subcommand.status}; else\n") if subcommand.status else text
 
 
-def _td_options(use: Use, *, with_help: bool) -> _Parser:
+def _add_td_options(parser: _Parser, use: Use, *, with_help: bool) -> None:
     """The TD options. They have no defaults: a subcommand must not reset what stands before it.
 
     Args:
+        parser: What takes them.
         use: How they are used by what takes them.
         with_help: Whether help is read, and not only words.
     """
-    parser = _Parser(add_help=False, formatter_class=_Help, argument_default=argparse.SUPPRESS)
     group = parser.add_argument_group("TD options")
     for option in OPTIONS.values():
         applies = with_help and option.name not in use.without
@@ -214,30 +232,29 @@ def _td_options(use: Use, *, with_help: bool) -> _Parser:
             flags = ((f"--{option.spelling}", True, text), (f"--no-{option.spelling}", False, option.off))
             for flag, value, said in flags:
                 group.add_argument(
-                    flag, dest=option.name, action="store_const", const=value, help=said if applies else text
-                )
+                    flag, dest=option.name, action="store_const", const=value, default=argparse.SUPPRESS,
+                    help=said if applies else text,
+                )  # fmt: skip
             continue
         group.add_argument(
             f"--{option.spelling}",
             dest=option.name,
             metavar=f"{option.form}[,{option.form}...]" if option.name in use.several else option.form,
             action="append" if option.repeats else "store",
+            default=argparse.SUPPRESS,
             help=text,
         )
-    return parser
 
 
-def _output_options() -> _Parser:
-    parser = _Parser(add_help=False, formatter_class=_Help, argument_default=argparse.SUPPRESS)
+def _add_output_options(parser: _Parser) -> None:
     parser.add_argument(
-        "--color", metavar="WHEN", choices=COLOUR_CHOICES,
+        "--color", metavar="WHEN", choices=COLOUR_CHOICES, default=argparse.SUPPRESS,
         help=f"colours in results: {', '.join(COLOUR_CHOICES)} (default auto: on a terminal, unless NO_COLOR is set)",
     )  # fmt: skip
     parser.add_argument(
-        NO_CONFIG, dest="no_config", action="store_true",
+        NO_CONFIG, dest="no_config", action="store_true", default=argparse.SUPPRESS,
         help="leave out the defaults of your own, in config.toml (Linux: ~/.config/tdvfsh)",
     )  # fmt: skip
-    return parser
 
 
 def _help_of(option: Option[Any, Any], use: Use) -> str:
@@ -248,8 +265,7 @@ def _help_of(option: Option[Any, Any], use: Use) -> str:
     return f"{line}{several}".replace("%", "%%")
 
 
-def _shell_options(suppress: bool = False) -> _Parser:
-    parser = _Parser(add_help=False, formatter_class=_Help)
+def _add_shell_options(parser: _Parser, suppress: bool = False) -> None:
     group = parser.add_argument_group("shell options")
     missing = argparse.SUPPRESS if suppress else None
     for number in range(FILE_SYSTEMS):
@@ -264,4 +280,3 @@ def _shell_options(suppress: bool = False) -> _Parser:
     )
     group.add_argument("--record", metavar="FILE", default=missing, help="write a transcript for 'tdvfsh replay'")
     group.add_argument("--cast", metavar="FILE", default=missing, help="write an asciicast for demos")
-    return parser

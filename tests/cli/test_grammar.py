@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 import pytest
 
 from tdvfsh.cli import grammar
-from tdvfsh.cli.grammar import parse_words
+from tdvfsh.cli.grammar import parse_words, whole_parser
 from tdvfsh.cli.subcommands import SUBCOMMANDS, Subcommand
 from tdvfsh.errors import UsageError
 
@@ -63,3 +64,25 @@ def test_options_before_the_subcommand_hold_in_it() -> None:
     values = parse_words(["--memory", "2G", "boot", "k", "--vcpus", "3"])
     assert (values["memory"], values["vcpus"]) == ("2G", "3")
     assert "accept" not in values
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run script.nsh --fs0 a -x one",
+        "run script.nsh --td --accept 1G --engine cpu",
+        "boot linux --initrd a --initrd b --memory 2G --no-td --fault accept:1=OPERAND_BUSY --json --color never",
+        "exec --nvram vars shell.efi --memory 2G --fs0 disk",
+        "firmware run ovmf --vcpus 2 --console",
+        "cost fit 'memory=8G measured=24s' -o lab.toml",
+        "images make initrd --size 8M -o made",
+        "sweep spec.toml -o out --plot svg --plot png",
+        "inspect a",
+    ],
+)
+def test_a_subcommand_reads_its_words_as_the_whole_grammar_does(line: str) -> None:
+    words = shlex.split(line)
+    read, whole = parse_words(words), vars(whole_parser().parse_args(words))
+    assert {name: value for name, value in read.items() if value} == {
+        name: value for name, value in whole.items() if value
+    }
