@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from functools import cache
 
 from tdvfsh.diagnosis.conditions import CONDITIONS
 from tdvfsh.diagnosis.facts import Facts, Version, before, version_of
 from tdvfsh.lazy_dataclass import dataclass
+from tdvfsh.lazy_pattern import pattern
 from tdvfsh.lazy_typing import Final
 from tdvfsh.shipped_toml import read_shipped_toml
 
@@ -106,8 +106,8 @@ def met_faults(facts: Facts, lines: Sequence[str] = ()) -> list[MetFault]:
     for fault in known_faults():
         version = {"kernel": facts.kernel, "edk2": facts.edk2}.get(fault.component, ())
         if fault.message:
-            pattern = re.compile(fault.message)
-            found = next(((number, line) for number, line in enumerate(lines, 1) if pattern.search(line)), None)
+            message = pattern(fault.message)  # compiled only where there are lines
+            found = next(((number, line) for number, line in enumerate(lines, 1) if message.search(line)), None)
             if found is not None:
                 met.append(MetFault(fault, True, found[0], found[1].strip()))
             continue

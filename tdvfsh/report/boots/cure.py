@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tdvfsh.lazy_typing import TYPE_CHECKING
-from tdvfsh.report.boots.boot_text import labelled
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.units import human_size, ram_size
 
@@ -16,7 +15,11 @@ _OF_THE_RFC = {"allocator": "option 1", "loader": "option 2", "loader-literal": 
 
 def cure_lines(cures: Cures | None) -> list[str]:
     """From which size accepted at boot it boots, and which options make it boot; nothing where there is no cure."""
-    return [] if cures is None else labelled("cure", cure_text(cures))
+    if cures is None:
+        return []
+    from tdvfsh.report.boots.boot_text import labelled
+
+    return labelled("cure", cure_text(cures))
 
 
 def cure_text(cures: Cures) -> str:
