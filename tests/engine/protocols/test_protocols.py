@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from tdvfsh.engine.devices.pci_functions import AHCI
 from tdvfsh.uefi.guids import (
     EFI_DEVICE_PATH_FROM_TEXT_PROTOCOL_GUID,
     EFI_DEVICE_PATH_TO_TEXT_PROTOCOL_GUID,
@@ -145,18 +146,52 @@ def test_random_numbers_differ_within_a_run_and_not_between_runs(client: Client)
         assert draw(Client(firmware, output)) == first
 
 
-def test_pci_functions_say_what_and_where_they_are_and_nothing_more(client: Client) -> None:
+def test_pci_functions_say_what_and_where_they_are(client: Client) -> None:
     pci = client.protocol(EFI_PCI_IO_PROTOCOL_GUID)
-    read, location, write = 6, 14, 7
+    read, location, copy = 6, 14, 8
     assert client.member(pci, read, pci, 1, 0, 2, client.room) == SUCCESS  # two words
     assert client.ram.read(client.room, 4) == struct.pack("<HH", 0x8086, 0x29C0)
     assert client.member(pci, read, pci, 2, 0xFE, 1, client.room) == UNSUPPORTED
     places = [client.room + 8 * number for number in range(4)]
     assert client.member(pci, location, pci, *places) == SUCCESS
     assert [client.ram.u64(place) for place in places] == [0, 0, 0, 0]
-    assert client.member(pci, write, pci, 1, 4, 1, client.room) == UNSUPPORTED
+    assert client.member(pci, copy, pci, 1, 0, 4, 0, 4, 1) == UNSUPPORTED
     record = client.firmware.machine.trace.records[-1]
-    assert (record.service, record.status) == ("EFI_PCI_IO_PROTOCOL.Pci.Write", UNSUPPORTED)
+    assert (record.service, record.status) == ("EFI_PCI_IO_PROTOCOL.CopyMem", UNSUPPORTED)
+
+
+def test_attributes_of_a_pci_function_are_those_of_its_command_register(client: Client) -> None:
+    handles = client.firmware.services.handles
+    handle = next(
+        one
+        for one in handles.locate_handles(EFI_PCI_IO_PROTOCOL_GUID)
+        if handles.protocols(one)[EFI_PCI_IO_PROTOCOL_GUID] is AHCI
+    )
+    assert client.boot("HandleProtocol", handle, client.guid(EFI_PCI_IO_PROTOCOL_GUID), client.room) == SUCCESS
+    pci, value = client.ram.u64(client.room), client.put(bytes(8))
+    attributes, read, write, bars = 15, 6, 7, 16
+    get, put, enable, disable, supported = range(5)
+
+    def call(operation: int, wanted: int = 0) -> tuple[int, int]:
+        """Status, and what is set afterwards."""
+        status = client.member(pci, attributes, pci, operation, wanted, 0)
+        assert client.member(pci, attributes, pci, get, 0, value) == SUCCESS
+        return status, client.ram.u64(value)
+
+    assert client.member(pci, attributes, pci, supported, 0, value) == SUCCESS
+    assert client.ram.u64(value) == 0xFF80
+    assert call(put, 0) == (SUCCESS, 0)
+    assert call(enable, 0x8400) == (SUCCESS, 0x8400)
+    assert client.member(pci, read, pci, 1, 4, 1, value) == SUCCESS
+    assert client.ram.u16(value) & 7 == 4
+    client.ram.put_u64(value, 6)
+    assert client.member(pci, write, pci, 1, 4, 1, value) == SUCCESS
+    assert call(disable, 0x400) == (SUCCESS, 0x8200)
+    assert call(put, 0x700) == (SUCCESS, 0x700)
+    assert call(enable, 0x20000) == (UNSUPPORTED, 0x700)
+    assert call(get) == call(supported) == call(5) == (INVALID, 0x700)
+    assert client.member(pci, write, pci, 12, 4, 1, value) == client.member(pci, write, pci, 1, 4, 1, 0) == INVALID
+    assert client.member(pci, bars, pci, 0, 0, 0) == INVALID
 
 
 def test_keys_come_one_by_one_with_their_scan_codes_and_shift_states(client: Client) -> None:
