@@ -16,6 +16,7 @@ from tdvfsh.engine.drivers.binding import Child, Device, FirmwareBinding, Interf
 from tdvfsh.engine.drivers.disks import DiskDrivers
 from tdvfsh.engine.drivers.firmware_volume import FirmwareVolume
 from tdvfsh.engine.drivers.modules import DriverModule
+from tdvfsh.engine.drivers.pointers import VirtualPointers
 from tdvfsh.engine.drivers.protocols import DriverProtocols, newer_name, older_name
 from tdvfsh.engine.drivers.sata import SataPorts, register_sata
 from tdvfsh.engine.drivers.super_io import KEYBOARD, SERIAL_0, SUPER_IO_DEVICES, register_super_io
@@ -282,6 +283,14 @@ class FirmwareDrivers:
         self._know(modules.SCSI_BUS, Device(interface=ports))
 
     def _know_virtual_console(self, console: ConsoleHandles) -> None:
+        pointers = VirtualPointers(self._context)
+        self._interfaces.install(
+            console.in_handle,
+            {
+                EFI_SIMPLE_POINTER_PROTOCOL_GUID: GuestInterface(pointers.simple),
+                EFI_ABSOLUTE_POINTER_PROTOCOL_GUID: GuestInterface(pointers.absolute),
+            },
+        )
         tag = GuestInterface(0)
         devices: Sequence[tuple[int, Child]] = (
             (0, StandingChild(console.in_handle, "Primary Console Input Device")),

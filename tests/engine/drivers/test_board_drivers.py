@@ -15,6 +15,7 @@ from tdvfsh.engine.storage.volumes import VolumeFileSystem
 from tdvfsh.shell.drives.hostfolder import HostFolder
 from tdvfsh.uefi.device_path import HardDrive
 from tdvfsh.uefi.guids import (
+    EFI_ABSOLUTE_POINTER_PROTOCOL_GUID,
     EFI_ATA_PASS_THRU_PROTOCOL_GUID,
     EFI_BLOCK_IO_PROTOCOL_GUID,
     EFI_COMPONENT_NAME2_PROTOCOL_GUID,
@@ -31,6 +32,7 @@ from tdvfsh.uefi.guids import (
     EFI_PCI_ROOT_BRIDGE_IO_PROTOCOL_GUID,
     EFI_SERIAL_IO_PROTOCOL_GUID,
     EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID,
+    EFI_SIMPLE_POINTER_PROTOCOL_GUID,
     EFI_SIMPLE_TEXT_INPUT_PROTOCOL_GUID,
     EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID,
     EFI_SIO_PROTOCOL_GUID,
@@ -278,6 +280,19 @@ def test_the_firmware_volume_has_a_file_with_the_name_of_each_driver(board: Boar
     assert names[-1] == "Fat"
     recorded = {line[60:] for line in (RECORDED / "drivers.txt").read_text().splitlines()}
     assert set(names) <= recorded
+
+
+@pytest.mark.parametrize(
+    ("guid", "size"), [(EFI_SIMPLE_POINTER_PROTOCOL_GUID, 14), (EFI_ABSOLUTE_POINTER_PROTOCOL_GUID, 28)]
+)
+def test_the_virtual_console_has_pointers_that_never_move(board: Board, guid: Guid, size: int) -> None:
+    client = board.client
+    this = board.interface(board.handle("in"), guid)
+    state = client.put(b"\xff" * 32)
+    assert client.member(this, 0, this, 0) == SUCCESS
+    assert client.member(this, 1, this, state) == EfiStatus.EFI_NOT_READY
+    assert client.ram.read(state, 32) == bytes(size).ljust(32, b"\xff")
+    assert client.boot("CheckEvent", client.ram.u64(this + 16)) == EfiStatus.EFI_NOT_READY
 
 
 def test_a_super_io_device_says_where_its_ports_are(board: Board) -> None:
