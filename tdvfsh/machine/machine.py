@@ -140,7 +140,8 @@ class Machine:
 
         core = self.services.core
         core.variables = enroll(core.variables, keys)
-        ImageVerification(self.services).install()
+        rules = core.profile.verification.of_build(self._model.metadata)
+        ImageVerification(self.services, rules).install()
 
     def __repr__(self) -> str:
         return f"<Machine: {self._summary()}>"

@@ -60,6 +60,26 @@ def test_a_kernel_whose_certificate_is_in_db_boots(signed: Path, keys: str) -> N
     assert (result.booted, result.messages) == (True, ())
 
 
+@pytest.mark.parametrize(
+    ("firmware", "runs"),
+    [("ovmf-2026.08", True), ("ovmf-2025.02", False), ("inteltdx", False), ("inteltdx-q35", False)],
+)
+def test_a_kernel_signed_by_ecdsa_boots_where_the_build_of_firmware_has_elliptic_curves(
+    firmware: str, runs: bool, tmp_path: Path
+) -> None:
+    owner = identity("An owner of a curve", key="p384")
+    for name in ("PK", "db"):
+        (tmp_path / f"{name}.crt").write_bytes(owner.certificate)
+    kernel = tmp_path / "signed"
+    kernel.write_bytes(signed_pe(MadeImages(tmp_path).kernel("6.12").read_bytes(), owner))
+    profile = "trixie" if firmware == "ovmf-2025.02" else "sid"
+    result = booted(kernel, secure_boot=f"{tmp_path}/", firmware_model=firmware, profile=profile, loader="sd-boot")
+    assert result.booted == runs
+    if not runs:
+        assert result.failure is not None
+        assert "with a key of an elliptic curve, which this firmware does not know" in result.failure.why
+
+
 @pytest.mark.parametrize("loader", ["direct", "sd-boot", "chainloader", "grub2.12"])
 def test_a_byte_changed_in_it_is_refused_by_every_loader_that_asks_firmware(
     signed: Path, keys: str, loader: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.secure_boot.databases import databases
 from tdvfsh.dxe.secure_boot.execution_info import execution_info
+from tdvfsh.dxe.secure_boot.rules import VerificationRules
 from tdvfsh.dxe.secure_boot.verification import Verdict, verify_image
 from tdvfsh.lazy_typing import Final
 from tdvfsh.uefi.device_path import DevicePath
@@ -22,12 +23,16 @@ _FIRMWARE_VOLUME: Final = 7
 class ImageVerification:
     """The handler of one machine; LoadImage asks it about every image.
 
+    Args:
+        services: The machine's.
+        rules: What its firmware knows.
+
     Attributes:
         refused: Entries of the image execution information table.
     """
 
-    def __init__(self, services: BootServices) -> None:
-        self._services = services
+    def __init__(self, services: BootServices, rules: VerificationRules) -> None:
+        self._services, self._rules = services, rules
         self.refused: tuple[bytes, ...] = ()
 
     def install(self) -> None:
@@ -46,7 +51,7 @@ class ImageVerification:
         in_force = databases(self._services.core.variables)
         if in_force is None:
             return None
-        verdict = verify_image(source, in_force, self._services.core.profile.verification)
+        verdict = verify_image(source, in_force, self._rules)
         entry = None if verdict.status is SUCCESS else execution_info(verdict, source, path)
         if entry is not None:
             self.refused = (*self.refused, entry)
