@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tdvfsh.cli.drives import Drives
 from tdvfsh.cli.main import main
+from tdvfsh.engine.storage.drive import Drive
 from tests.engine.firmware.made_firmware import made_firmware
 from tests.engine.saved.made_guest import CODE, LETTERS
 
@@ -115,3 +117,18 @@ def test_a_file_that_cannot_be_written_is_one_line(
 ) -> None:
     assert run(firmware, *MACHINE, *UNTIL, "--save", str(tmp_path / "none" / "machine")) == 2
     assert capfd.readouterr().err.splitlines()[-1].endswith("no such file or directory")
+
+
+def test_what_the_guest_wrote_is_in_the_saved_machine(disk: Path) -> None:
+    with Drive(str(disk), writable=True) as drive:
+        drive.write_disk(0, b"x" * 512)
+        (line,) = Drives([drive], commit=False).close(saved=True)
+    assert line.endswith("that the guest wrote are in the saved machine")
+
+
+@pytest.mark.parametrize("with_disk", [False, True])
+def test_firmware_with_a_network_and_nothing_to_boot_is_said_to_look_for_a_server(
+    firmware: str, disk: Path, capfd: pytest.CaptureFixture[str], with_disk: bool
+) -> None:
+    assert run(firmware, *MACHINE, "--net", "user", *(["--disk", str(disk)] if with_disk else [])) == 0
+    assert ("looks for a boot server" in capfd.readouterr().err) is not with_disk
