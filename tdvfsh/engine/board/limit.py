@@ -136,7 +136,7 @@ class RunLimit:
             EngineError: The time is up.
         """
         if self.due and not self.over:
-            raise GivenUp("given up by Ctrl-C" if self._interrupted else f"given up after {self._seconds:g} s")
+            raise GivenUp("interrupted by the user" if self._interrupted else f"given up after {self._seconds:g} s")
         if self._interrupted:
             raise KeyboardInterrupt
         raise EngineError(f"given up after {self._seconds:g} s")

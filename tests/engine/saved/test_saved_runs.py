@@ -105,7 +105,7 @@ def test_a_patient_limit_notes_the_first_ctrl_c_and_ends_with_the_second() -> No
         os.kill(os.getpid(), signal.SIGINT)
         assert limit.due
         assert not limit.reached()
-        with pytest.raises(GivenUp, match="by Ctrl-C"):
+        with pytest.raises(GivenUp, match="interrupted by the user"):
             limit.give_up()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
