@@ -14,7 +14,6 @@ from tdvfsh.cli.arguments import Arguments, config_path, parse_arguments
 from tdvfsh.errors import TdvfshError
 from tdvfsh.lazy_typing import Final, NoReturn, TextIO
 from tdvfsh.report.width import for_screen
-from tdvfsh.ui.colour import choose_colour
 from tdvfsh.ui.terminal import columns_of
 
 _HANDLERS: Final[dict[str, tuple[str, str]]] = {
@@ -129,6 +128,8 @@ def _run(words: list[str]) -> int:
         arguments.take_defaults(config)
         colour = colour or config.color
     if colour is not None:
+        from tdvfsh.ui.colour import choose_colour
+
         choose_colour(colour)
     with for_screen(columns_of(sys.stdout)):
         return _handler(arguments.subcommand)(arguments)

@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 from tdvfsh.lazy_typing import TYPE_CHECKING
 from tdvfsh.script.blocks import find_else, find_label, find_tag
-from tdvfsh.script.conditions import Condition, ConditionError
-from tdvfsh.script.loops import Loop, LoopError, is_loop_variable, run_bounds, set_values
 from tdvfsh.script.status import ShellStatus
 
 if TYPE_CHECKING:
     from tdvfsh.script.interpreter import Interpreter
+    from tdvfsh.script.loops import Loop
     from tdvfsh.script.program import Program, ScriptLine
 
 Word = Callable[["Interpreter", list[str]], ShellStatus]
@@ -47,6 +46,8 @@ def run_if(interpreter: Interpreter, words: list[str]) -> ShellStatus:
     if find_tag(program, "endif", "if") is None:
         _no_match(interpreter, "EndIf", "If")
         return ShellStatus.DEVICE_ERROR
+    from tdvfsh.script.conditions import Condition, ConditionError
+
     try:
         value = Condition(words, host).evaluate()
     except ConditionError:
@@ -137,6 +138,8 @@ def _start_loop(interpreter: Interpreter, program: Program, line: ScriptLine, wo
     if find_tag(program, "endfor", "for") is None:
         _no_match(interpreter, "EndFor", "For")
         return ShellStatus.DEVICE_ERROR
+    from tdvfsh.script.loops import Loop, LoopError, is_loop_variable, run_bounds, set_values
+
     variable, kind = words[1], words[2].lower()
     if not is_loop_variable(variable):
         host.print(f"The script's Indexvar '{variable}' is incorrect\n")
@@ -160,6 +163,8 @@ def _start_loop(interpreter: Interpreter, program: Program, line: ScriptLine, wo
 
 
 def _counting_loop(variable: str, bounds: tuple[int, int, int], line: ScriptLine) -> Loop:
+    from tdvfsh.script.loops import Loop
+
     """A counter. Quirk of edk2: step 0 makes it a set of the variable's own name, empty on a script's first line."""
     if bounds[2]:
         return Loop(variable, None, bounds)

@@ -10,7 +10,6 @@ from tdvfsh.lazy_typing import TYPE_CHECKING, BinaryIO
 from tdvfsh.shell.drives.fat_marks import FatMarks
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
 from tdvfsh.uefi.status import EfiStatus
-from tdvfsh.whole_file import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -241,6 +240,8 @@ class HostFolder:
     def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
         path = self._place(parts)
+        from tdvfsh.whole_file import replacing
+
         try:
             with replacing(path) as file:
                 for piece in pieces:
