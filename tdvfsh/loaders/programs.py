@@ -10,8 +10,6 @@ from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.formats.pe.findings import Overwrite
 from tdvfsh.loaders.efi_stub import has_efi_stub, run_efi_stub, stub_needs
 from tdvfsh.loaders.flow import BootFlow
-from tdvfsh.loaders.sd_stub import run_sd_stub, sd_stub_needs
-from tdvfsh.loaders.shim_lock import run_shim
 from tdvfsh.uefi.status import EfiStatus
 
 
@@ -20,6 +18,8 @@ def program_finder(flow: BootFlow) -> Callable[[LoadedImage], Program | None]:
 
     def find(image: LoadedImage) -> Program | None:
         if flow.shim is not None and image.source is flow.shim.view:
+            from tdvfsh.loaders.shim_lock import run_shim
+
             return lambda handle: run_shim(flow, handle)
         if image.source is not flow.files.kernel.view:
             return None
@@ -35,6 +35,8 @@ def kernel_program(flow: BootFlow) -> Program | None:
     if damage is not None:
         return lambda _: _crash(flow, damage)
     if kernel.inner is not None:
+        from tdvfsh.loaders.sd_stub import run_sd_stub
+
         return lambda handle: run_sd_stub(flow, handle)
     if has_efi_stub(kernel):
         return lambda handle: run_efi_stub(flow, handle)
@@ -50,4 +52,8 @@ def _crash(flow: BootFlow, damage: Overwrite) -> EfiStatus:
 
 def program_needs(flow: BootFlow) -> list[Need]:
     """What it will ask for, for loaders that accept before they start it."""
-    return sd_stub_needs(flow) if flow.files.kernel.inner is not None else stub_needs(flow)
+    if flow.files.kernel.inner is None:
+        return stub_needs(flow)
+    from tdvfsh.loaders.sd_stub import sd_stub_needs
+
+    return sd_stub_needs(flow)
