@@ -32,8 +32,8 @@ def connect(shell: Shell, *handles: Rest, c: Flag = False, r: Flag = False) -> S
         DriverHandle: A driver that is asked before all others.
 
     DESCRIPTION:
-        Drivers are those that 'load' has started; they run where programs do ('td -engine cpu'). The firmware's own
-        devices need none.
+        Drivers are the firmware's own, for the devices of its board, and those that 'load' has started; they run
+        where programs do ('td -engine cpu').
 
     EXAMPLES:
         connect

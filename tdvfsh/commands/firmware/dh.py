@@ -52,8 +52,8 @@ def dh(
         -b: Stop after each screen.
         -p protocol: Only handles with this protocol: a name such as LoadedImage, or a GUID.
         -v, -verbose: With details of device paths and loaded images.
-        -d: Driver model; no handle here has drivers, so nothing is added.
-        -l language: Of driver names, which no handle here has.
+        -d: Driver model: nothing is added; openinfo shows which drivers have opened a handle.
+        -l language: Of driver names, which are not shown.
         -sfo: Print Standard-Format Output.
         handle: One handle, by its number in hex.
 
