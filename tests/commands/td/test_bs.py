@@ -90,7 +90,7 @@ def test_without_a_service_all_are_listed_with_their_arguments(small: ShellUnder
         ("bs AllocatePages any LoaderData 10000000000000000", "Pages '10000000000000000' is not a number in hex"),
         ("bs AllocatePages any LoaderData", "Too few arguments: AllocatePages Type MemoryType Pages [Memory]"),
         ("bs FreePool 1 2", "Too many arguments: FreePool Buffer"),
-        ("bs LocateProtocol foo", "Protocol 'foo' is not a GUID or one of Acpi20Table"),
+        ("bs LocateProtocol foo", "Protocol 'foo' is not a GUID or one of AbsolutePointer, Acpi20Table"),
         ("bs Exit 1 foo", "ExitStatus 'foo' is not a status"),
     ],
 )
