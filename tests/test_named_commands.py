@@ -25,7 +25,9 @@ _CODE = re.compile(r"`(tdvfsh(?: [^`]*)?)`")
 _NAMES_OF_KEYS = "tdvfsh test "
 """How the names of the test keys begin that sign our quotes: they are no commands."""
 _HELP = re.compile(r"'help (?:-\w+ )?([a-z]+)'")
-_NOT_KNOWN = re.compile(r"unrecognized arguments|invalid choice|does not apply|applies only")
+_NOT_KNOWN = re.compile(
+    r"unrecognized arguments|invalid choice|is no (?:subcommand|action)|does not apply|applies only"
+)
 
 
 def texts() -> Iterator[tuple[str, str]]:

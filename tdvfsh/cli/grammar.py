@@ -67,8 +67,42 @@ def _columns() -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser that tells of words it does not know where they stand, and which ones were meant perhaps."""
+
+    _words: Sequence[str] = ()
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see '{self.prog} --help')")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = args or ()
+        values, left = super().parse_known_args(args, namespace)
+        if left:
+            self._refuse_words(left)
+        return values, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            before = self._words[: self._words.index(value)]
+            unknown = [word for word in before if word.startswith("--") and not self._knows(word)]
+            if unknown:  # what follows it is its value, and no subcommand
+                self._refuse_words(unknown)
+            from tdvfsh.shell.command.suggest import did_you_mean
+
+            hint = did_you_mean(value, action.choices) or f"choose from {', '.join(action.choices)}"
+            self.error(f"'{value}' is no {str(action.metavar).lower()}; {hint}")
+        super()._check_value(action, value)
+
+    def _knows(self, word: str) -> bool:
+        return word.partition("=")[0] in self._option_string_actions
+
+    def _refuse_words(self, left: Sequence[str]) -> NoReturn:
+        from tdvfsh.shell.command.suggest import close_names
+
+        options = [word.partition("=")[0] for word in left if word.startswith("--")]
+        likest = close_names(options[0], self._option_string_actions)[:1] if options else []
+        hint = f"; did you mean '{likest[0]}'?" if likest else ""
+        self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
 
 
 class _Version(argparse.Action):

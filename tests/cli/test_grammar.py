@@ -32,10 +32,29 @@ def test_only_the_subcommand_that_is_named_is_declared(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_a_mistake_is_told_as_if_all_were_declared(name: str) -> None:
-    with pytest.raises(UsageError, match=f"invalid choice: 'nosuch'.*{name}"):
+    with pytest.raises(UsageError, match=f"'nosuch' is no subcommand; choose from .*{name}"):
         parse_words(["nosuch"])
     with pytest.raises(UsageError, match=r"unrecognized arguments: --nosuch-option|are required"):
         parse_words([name, "--nosuch-option"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bot", "'bot' is no subcommand; did you mean 'boot'? (see 'tdvfsh --help')"),
+        ("images fech", "'fech' is no action; did you mean 'fetch'? (see 'tdvfsh images --help')"),
+        ("cost paint", "'paint' is no action; choose from fit (see 'tdvfsh cost --help')"),
+        ("--acept 3 boot k", "unrecognized arguments: --acept; did you mean '--accept'? (see 'tdvfsh --help')"),
+        ("boot k --acept=3", "unrecognized arguments: --acept=3; did you mean '--accept'? (see 'tdvfsh boot --help')"),
+        ("boot k --acept 3", "unrecognized arguments: --acept 3; did you mean '--accept'? (see 'tdvfsh boot --help')"),
+        ("boot k -o x one", "unrecognized arguments: -o x one (see 'tdvfsh boot --help')"),
+        ("cost fit a=1 --qqqqqq", "unrecognized arguments: --qqqqqq (see 'tdvfsh cost fit --help')"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_what_it_may_have_been(line: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_words(line.split())
+    assert str(refused.value) == said
 
 
 def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
