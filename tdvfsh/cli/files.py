@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tdvfsh.boots.open_files import OpenedFiles, open_boot_files
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.progress import Tell, unpack_progress
+from tdvfsh.cli.progress import Progress, unpack_progress
 from tdvfsh.formats.compression import UnpackLimits
 from tdvfsh.images.named import INITRD, KERNEL
 from tdvfsh.lazy_typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def named_files(arguments: Arguments, *, own_initrd: bool = True) -> Iterator[tuple[Tell, OpenedFiles]]:
+def named_files(arguments: Arguments, *, own_initrd: bool = True) -> Iterator[tuple[Progress, OpenedFiles]]:
     """``KERNEL``, ``--initrd`` and ``--cmdline`` while the block runs, and the progress they were read with.
 
     Args:
@@ -48,7 +48,7 @@ def opened_files(
     *,
     own_initrd: bool = True,
     paths: bool = False,
-) -> Iterator[tuple[Tell, OpenedFiles]]:
+) -> Iterator[tuple[Progress, OpenedFiles]]:
     """Kernel and initrds, which paths or images' names stand for, while the block runs.
 
     Args:
@@ -82,6 +82,7 @@ def opened_files(
             [file.path if paths else file.shown for file in files],
             limits,
         ) as opened:
+            progress.clear()  # results may be printed in the block
             yield progress, opened
 
 
@@ -97,7 +98,7 @@ def named_file(word: str, kind: str) -> NamedFile:
         return file_named(word, kind, fetch_with(progress))
 
 
-def fetch_with(progress: Tell) -> Fetch:
+def fetch_with(progress: Progress) -> Fetch:
     """Fetches what is not there, and says so on standard error."""
     from tdvfsh.images.named import fetching
 

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tdvfsh.lazy_typing import TYPE_CHECKING
+from tdvfsh.lazy_typing import Protocol
 
-if TYPE_CHECKING:
-    from tdvfsh.engine.board.limit import RunLimit
 
-Tell = Callable[[str, int, int], None]
+class Progress(Protocol):
+    """What long work tells how far it has come: :class:`tdvfsh.ui.progress.ProgressLine`, or nobody."""
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """So many bytes are done."""
+        ...
+
+    def count(self, label: str, done: int, total: int) -> None:
+        """So many things are done."""
+        ...
+
+    def clear(self) -> None:
+        """Take the line off the terminal."""
+        ...
+
+
+class _Nobody:
+    def __call__(self, label: str, done: int, total: int) -> None:
+        pass
+
+    def count(self, label: str, done: int, total: int) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
 
 
 @contextmanager
-def unpack_progress() -> Iterator[Tell]:
-    """A callback for (label, done, total), which shows a bar after a second."""
-    with progress_on(sys.stderr.isatty()) as tell:
-        yield tell
+def unpack_progress() -> Iterator[Progress]:
+    """What is called with (label, done, total), and shows a bar after a second."""
+    with progress_on(sys.stderr.isatty()) as progress:
+        yield progress
 
 
 @contextmanager
-def progress_on(terminal: bool) -> Iterator[Tell]:
+def progress_on(terminal: bool) -> Iterator[Progress]:
     """:func:`unpack_progress` for a known answer to whether a user is watching."""
     if not terminal:
-        yield lambda label, done, total: None
+        yield _Nobody()
         return
     from tdvfsh.ui.progress import progress_bar
 
-    with progress_bar("") as tell:
-        yield tell
-
-
-@contextmanager
-def run_progress(limit: RunLimit, shown: bool = True) -> Iterator[None]:
-    """Show how far the runs under a limit have come.
-
-    Args:
-        limit: Theirs.
-        shown: Whether to show anything: not where the guest's console is on the same terminal.
-    """
-    with progress_on(shown and sys.stderr.isatty()) as tell:
-        limit.progress = lambda status: tell(status, 0, 0)
-        try:
-            yield
-        finally:
-            limit.progress = None
+    with progress_bar("") as line:
+        yield line

@@ -18,7 +18,7 @@ from tdvfsh.ui.terminal import is_dumb, is_terminal, shows_blocks, size_of
 from tdvfsh.units import human_size
 
 Tell = Callable[[str, int, int], None]
-"""Called with (label, done, total); the total is 0 where it is not known, and both where the label says it all."""
+"""Called with (label, done, total in bytes); the total is 0 where it is not known, both where the label says it all."""
 
 FIRST_SECONDS: Final = 0.5
 REDRAW_SECONDS: Final = 0.1
@@ -29,44 +29,51 @@ _NARROWEST_BAR: Final = 5
 
 @contextmanager
 def progress_bar(
-    title: str,
-    *,
-    of_things: bool = False,
-    stream: TextIO | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Tell]:
+    title: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[ProgressLine]:
     """Show the progress of what runs inside.
 
     Args:
         title: What is going on; stands in front of each label. May be empty.
-        of_things: Whether amounts count things and not bytes.
         stream: Where to show it; standard error where None.
         clock: Seconds, from any start.
 
     Returns:
-        What to call with (label, done, total). Trouble with the stream ends the showing, never the work; an interrupt
-        leaves a clean line.
+        The line. Trouble with the stream ends the showing, never the work; an interrupt leaves a clean line.
     """
-    shown = _Progress(title, things if of_things else octets, sys.stderr if stream is None else stream, clock)
+    line = ProgressLine(title, sys.stderr if stream is None else stream, clock)
     try:
-        yield shown.tell
+        yield line
     finally:
-        shown.clear()
+        line.clear()
 
 
-class _Progress:
-    def __init__(
-        self, title: str, amount: Callable[[int, int], str], stream: TextIO | None, clock: Callable[[], float]
-    ) -> None:
+class ProgressLine:
+    """One line that shows how far work has come; called with what is done, as :data:`Tell` says.
+
+    Args:
+        title: Stands in front of each label. May be empty.
+        stream: Where it is shown; None for nowhere.
+        clock: Seconds, from any start.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None, clock: Callable[[], float]) -> None:
         self._title = title
-        self._amount = amount
         self._stream = stream
         self._clock = clock
         self._draws = is_terminal(stream) and not is_dumb()
         self._next = clock() + (FIRST_SECONDS if self._draws else LOG_SECONDS)
         self._drawn = False
 
-    def tell(self, label: str, done: int, total: int) -> None:
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """So many bytes are done."""
+        self._tell(label, done, total, octets)
+
+    def count(self, label: str, done: int, total: int) -> None:
+        """So many things are done."""
+        self._tell(label, done, total, things)
+
+    def _tell(self, label: str, done: int, total: int, words: Callable[[int, int], str]) -> None:
         now = self._clock()
         if now < self._next or self._stream is None:
             return
@@ -74,14 +81,15 @@ class _Progress:
         head = escape_controls(" ".join(part for part in (self._title, label) if part))
         if self._draws:
             columns = size_of(self._stream).columns
-            amount, share = self._amount(done, total), done / total if total > 0 else None
+            amount, share = words(done, total), done / total if total > 0 else None
             text = progress_line(head, amount, share, columns - 1, blocks=shows_blocks(self._stream))
             self._write(f"\r{text}\x1b[K")
             self._drawn = True
         else:
-            self._write(": ".join(part for part in (head, self._amount(done, total)) if part) + "\n")
+            self._write(": ".join(part for part in (head, words(done, total)) if part) + "\n")
 
     def clear(self) -> None:
+        """Take the line off the terminal; the next amount draws it anew."""
         if self._drawn:
             self._drawn = False
             self._write("\r\x1b[K")

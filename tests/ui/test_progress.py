@@ -124,10 +124,10 @@ def test_a_dumb_terminal_gets_lines_as_a_log_does(screen: _Screen, monkeypatch: 
 
 def test_things_are_counted_with_their_thousands_and_without_a_total_where_there_is_none() -> None:
     clock, log = _Clock(), StringIO()
-    with progress_bar("sweep", of_things=True, stream=log, clock=clock) as tell:
+    with progress_bar("sweep", stream=log, clock=clock) as line:
         for total in (2_000_000, 0):
             clock.now += 11
-            tell("", 12_345, total)
+            line.count("", 12_345, total)
     assert log.getvalue() == "sweep: 12,345 of 2,000,000\nsweep: 12,345\n"
 
 

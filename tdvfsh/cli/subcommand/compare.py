@@ -25,7 +25,7 @@ def run_compare(arguments: Arguments) -> int:
                 axes["accept"] or COMPARED_ACCEPTS,
                 axes["on_demand"] or ON_DEMAND_NAMES,
                 axes["loader"] or COMPARED_LOADERS,
-                lambda done, total: progress("boots", done, total),
+                lambda done, total: progress.count("boots", done, total),
                 [parse_size(size) for size in axes["memory"]],
                 axes["firmware_model"],
             )

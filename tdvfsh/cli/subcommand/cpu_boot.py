@@ -11,9 +11,10 @@ from tdvfsh.cli.arguments import Arguments
 from tdvfsh.cli.debug import Debugging, debugging
 from tdvfsh.cli.drives import Drives, opened_drives
 from tdvfsh.cli.files import fetch_with, named_file
-from tdvfsh.cli.output import print_notes
+from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.cli.run_limits import time_limit, until_pattern
+from tdvfsh.cli.run_status import run_status
 from tdvfsh.cli.saved_boot import BootWords, check_saving, save_boot_machine
 from tdvfsh.cli.saving import Saving
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
@@ -104,15 +105,19 @@ def _words(arguments: Arguments) -> BootWords:
 def _boot(words: BootWords, files: BootFiles, grub: memoryview | None, debug: Debugging) -> _Ran:
     arguments = words.arguments
     nvram, save_to = arguments.optional("nvram"), arguments.optional("save")
-    screen = Screen(TranscriptDisplay(debug.shown(sys.stderr)))
-    with opened_drives(arguments, debug, words.disks) as drives:
+    with (
+        opened_drives(arguments, debug, words.disks) as drives,
+        run_status(shown=debug.session is None and not _is_typed_at(arguments)) as status,
+    ):
+        console = status.beside(debug.shown(sys.stderr), sys.stderr.isatty())
+        screen = Screen(TranscriptDisplay(console))
         saving = None if save_to is None or debug.repeats else Saving(save_to, drives)
 
         def keep(boot: CpuBoot, error: EngineError) -> None:
             if saving is not None:
                 save_boot_machine(saving, boot, words)
 
-        with _system_options(arguments, debug, drives) as through_os:
+        with _system_options(arguments, debug, drives, console) as through_os:
             result = boot_on_cpu(
                 words.options,
                 files,
@@ -126,7 +131,9 @@ def _boot(words: BootWords, files: BootFiles, grub: memoryview | None, debug: De
                 nvram=None if nvram is None else NvramFile(nvram),
                 keep=None if saving is None else keep,
                 resume=words.saved,
+                progress=status,
             )
+            status.end()
             screen.close()
         run, saved = result.os_run, saving is not None and saving.done
         if saving is not None:
@@ -135,6 +142,11 @@ def _boot(words: BootWords, files: BootFiles, grub: memoryview | None, debug: De
             print_notes([*(saving.lines if saving is not None else ()), *drives.close(_is_aborted(run), saved)])
     succeeded = saved if saving is not None else run is None or run.succeeded
     return _Ran(result, result.booted and succeeded)
+
+
+def _is_typed_at(arguments: Arguments) -> bool:
+    """Whether a user types at the console of the operating system."""
+    return arguments.flag("console") and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _is_aborted(run: OsRun | None) -> bool:
@@ -158,7 +170,9 @@ def _report(result: CpuBootResult, succeeded: bool) -> RealCodeReport:
 
 
 @contextmanager
-def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> Iterator[SystemOptions | None]:
+def _system_options(
+    arguments: Arguments, debug: Debugging, drives: Drives, console: TextSink
+) -> Iterator[SystemOptions | None]:
     until, drop = arguments.optional("until"), arguments.optional("drop_accept")
     typed = arguments.flag("console")
     if not arguments.flag("through_os"):
@@ -178,7 +192,7 @@ def _system_options(arguments: Arguments, debug: Debugging, drives: Drives) -> I
     pattern, number = until_pattern(arguments), None if drop is None else int(drop)
     with serial_input(sys.stderr, text=debug.typed) if typed else nullcontext() as source:
         at_terminal = isinstance(source, TypedAtTerminal)
-        serial = SerialOutput(debug.shown(sys.stderr), raw=at_terminal)
+        serial = SerialOutput(console, raw=at_terminal)
         if at_terminal:
             debug.repeats_not("a user types at its console")
         try:

@@ -50,6 +50,7 @@ def run_demo(arguments: Arguments) -> int:
         unpack_progress() as progress,
         open_boot_files(pair.kernel, [pair.initrd], _CMDLINE, progress, _names(pair)) as opened,
     ):
+        progress.clear()
         if arguments.flag("json"):
             print_json(_told(options, opened.boot, opened.initrds, pair))
             return 0

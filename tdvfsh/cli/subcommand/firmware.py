@@ -61,6 +61,7 @@ def refuse_model_options(arguments: Arguments) -> None:
 def _accepts(arguments: Arguments) -> int:
     """SEC only: which vCPU accepted what. Exit status 1 where SEC did not reach its end."""
     from tdvfsh.cli.run_limits import time_limit
+    from tdvfsh.cli.run_status import run_progress
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.errors import EngineError
     from tdvfsh.engine.firmware.image import open_firmware
@@ -82,7 +83,8 @@ def _accepts(arguments: Arguments) -> int:
         FirmwareRun(image, options, limit=limit, real_code_only=arguments.flag("real_code_only")) as run,
     ):
         try:
-            run.run_sec()
+            with run_progress(limit):
+                run.run_sec()
         except EngineError as ended:
             error = ended
         if output is not None:
@@ -164,8 +166,8 @@ def _run_once(
     store: VariableStoreFile | None,
 ) -> int:  # fmt: skip
     from tdvfsh.cli.drives import opened_drives
-    from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit, until_pattern
+    from tdvfsh.cli.run_status import run_progress
     from tdvfsh.cli.saved_machine import save_firmware_run
     from tdvfsh.cli.saving import Saving
     from tdvfsh.cli.serial_console import SerialOutput, serial_input
@@ -191,12 +193,12 @@ def _run_once(
         opened_drives(arguments, debug, words.disks) as drives,
         serial_input(out, LinesAtPrompts, _HINT, debug.typed) if console else nullcontext(nothing) as typed,
         RunLimit(seconds) as limit,
-        run_progress(limit, shown=not (console or out.isatty() or debug.repeats)),
+        run_progress(limit, shown=debug.session is None and not isinstance(typed, TypedAtTerminal)) as status,
     ):
         at_terminal = isinstance(typed, TypedAtTerminal)
         if at_terminal:
             debug.repeats_not("a user types at its console")
-        serial = SerialOutput(debug.shown(out), raw=at_terminal, plain=True)
+        serial = SerialOutput(status.beside(debug.shown(out), out.isatty()), raw=at_terminal, plain=True)
         with (
             virtio_parts(words.arguments, drives, serial.write, until, debug) as virtio,
             FirmwareRun(
@@ -220,6 +222,7 @@ def _run_once(
             try:
                 outcome = run.run_to_end(console)
             finally:
+                status.end()
                 serial.close()
                 _write_trace(arguments.optional("trace"), run, options)
             saving = None if save_to is None or debug.repeats else Saving(save_to, drives)
@@ -269,8 +272,8 @@ def _record(arguments: Arguments) -> int:
     """A footprint model of this binary: of the TD that --memory asks for, else of one with RAM above 4 GiB and of one
     without, whose footprints differ.
     """
-    from tdvfsh.cli.progress import run_progress
     from tdvfsh.cli.run_limits import time_limit
+    from tdvfsh.cli.run_status import run_progress
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.record import record_footprint

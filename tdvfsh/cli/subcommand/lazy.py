@@ -38,6 +38,7 @@ def run_lazy(arguments: Arguments) -> int:
     """Every combination of memory, accept and policy. Exit status 1 where a system did not end well."""
     from tdvfsh.cli.drives import opened_drives
     from tdvfsh.cli.run_limits import time_limit, until_pattern
+    from tdvfsh.cli.run_status import run_status
     from tdvfsh.engine.console.serial_input import CommandsAtShell
     from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
     from tdvfsh.engine.runs.os_run import SystemOptions
@@ -54,9 +55,9 @@ def run_lazy(arguments: Arguments) -> int:
     rows: list[dict[str, Any]] = []
     shortcuts: list[Shortcut] = []
     ended_well = True
-    with named_files(arguments) as (progress, opened):
-        for done, (memory, accept, policy) in enumerate(cases):
-            progress("boots", done, len(cases))
+    with named_files(arguments) as (_, opened), run_status() as status:
+        for number, (memory, accept, policy) in enumerate(cases, 1):
+            status.prefix = f"boot {number} of {len(cases)}, accept_memory={policy}: "
             options = arguments.td_options(memory=memory, accept=accept)
             if not options.td:
                 raise UsageError("--no-td: a plain VM accepts nothing")
@@ -69,7 +70,7 @@ def run_lazy(arguments: Arguments) -> int:
                 )  # fmt: skip
                 result = boot_on_cpu(
                     options, files, time_limit=time_limit(arguments), through_os=system,
-                    fast_decompress=arguments.flag("fast_decompress"),
+                    fast_decompress=arguments.flag("fast_decompress"), progress=status,
                 )  # fmt: skip
             rows.append(
                 _data(memory, accept, policy, result, console if command is not None else None)
@@ -79,7 +80,6 @@ def run_lazy(arguments: Arguments) -> int:
             if result.shortcut is not None:
                 shortcuts.append(result.shortcut)
             ended_well = ended_well and result.os_run is not None and result.os_run.succeeded
-        progress("boots", len(cases), len(cases))
     if arguments.flag("json"):
         print_json(document("lazy", {"runs": rows}))
     else:

@@ -112,12 +112,13 @@ def _build(arguments: Arguments, path: str) -> BuildMeasurement:
 
 def _measured(arguments: Arguments, path: str) -> TdMeasurement:
     from tdvfsh.cli.run_limits import time_limit
+    from tdvfsh.cli.run_status import run_status
     from tdvfsh.engine.firmware.measure import measure_td
 
     def started() -> None:
         print_notes([f"tdvfsh: {path} runs up to ExitBootServices, which takes half a minute or more"])
 
-    with boot_files(arguments) as files:
+    with boot_files(arguments) as files, run_status() as status:
         return measure_td(
             path,
             arguments.td_options(),
@@ -129,6 +130,7 @@ def _measured(arguments: Arguments, path: str) -> TdMeasurement:
             real_code_only=arguments.flag("real_code_only"),
             time_limit=time_limit(arguments),
             started=started,
+            progress=status,
         )
 
 

@@ -27,7 +27,7 @@ def run_plot(arguments: Arguments) -> int:
             arguments.text("over"),
             range(first, last + 1, step),
             names,
-            lambda done, total: progress("boots", done, total),
+            lambda done, total: progress.count("boots", done, total),
         )
     if arguments.flag("json"):
         print_json(region_dict(found))

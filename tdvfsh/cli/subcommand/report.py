@@ -46,7 +46,7 @@ def _boot(arguments: Arguments, kernel: str, *, compare: bool) -> tuple[TraceFil
                 options,
                 opened.boot,
                 policies_around(options.accept.name),
-                progress=lambda done, total: progress("boots", done, total),
+                progress=lambda done, total: progress.count("boots", done, total),
             )
             rows = compared_rows(boots)
         return trace_of_boot(result, opened.initrds, cures_of(result), arguments.command), rows

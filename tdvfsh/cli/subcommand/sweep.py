@@ -32,7 +32,7 @@ from tdvfsh.sweep.run import run_sweep
 from tdvfsh.sweep.spec import MOST_SCENARIOS, ImageRequest, read_spec
 from tdvfsh.sweep.store import ResultStore, read_results
 from tdvfsh.sweep.text import map_lines, summary_lines, sweep_dict
-from tdvfsh.ui.progress import Tell, progress_bar
+from tdvfsh.ui.progress import ProgressLine, progress_bar
 from tdvfsh.units import parse_decimal, parse_size
 
 _SPEC_SUFFIX: Final = ".toml"
@@ -80,7 +80,7 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> Iterator[_Done]:
     with unpack_progress() as fetching:
         spec = read_spec(path, None if arguments.flag("yes") else MOST_SCENARIOS, fetch_with(fetching))
     with ExitStack() as opened:
-        with progress_bar("", of_things=True) as bar:
+        with progress_bar("") as bar:
             images = read_images(spec.images)
             store = opened.enter_context(ResultStore(folder))
             before, started = len(store), time.monotonic()
@@ -91,10 +91,10 @@ def _sweep(arguments: Arguments, path: str, folder: str) -> Iterator[_Done]:
                     store,
                     workers,
                     tell=_rated("sweep", bar),
-                    count=lambda done: bar("counting scenarios", done, 0),
+                    count=lambda done: bar.count("counting scenarios", done, 0),
                 )
             seconds = time.monotonic() - started
-            tables = store.write_tables(rows, lambda name, done: bar(f"writing {name}", done, len(rows)))
+            tables = store.write_tables(rows, lambda name, done: bar.count(f"writing {name}", done, len(rows)))
         new = len(rows) - before
         if new:
             count = workers.count
@@ -221,13 +221,13 @@ def _workers(arguments: Arguments) -> AbstractContextManager[Workers]:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the rate and the time left."""
-    with progress_bar("", of_things=True) as bar:
+    with progress_bar("") as bar:
         yield _rated(what, bar)
 
 
-def _rated(what: str, bar: Tell) -> Callable[[int, int], None]:
+def _rated(what: str, bar: ProgressLine) -> Callable[[int, int], None]:
     labels = Labels(what, time.monotonic)
-    return lambda done, total: bar(labels.at(done, total), done, total)
+    return lambda done, total: bar.count(labels.at(done, total), done, total)
 
 
 class Labels:

@@ -22,24 +22,26 @@ def run_verify(arguments: Arguments) -> int:
         return _verify_firmware(arguments)
     if arguments.optional("kernel") is None:
         raise UsageError("verify: needs a KERNEL, or --firmware FILE")
+    from tdvfsh.cli.run_status import run_status
     from tdvfsh.engine.runs.verify import verification_dict, verification_lines, verify
 
-    with named_files(arguments) as (_, opened):
+    with named_files(arguments) as (_, opened), run_status() as status:
         options, violation_ve, limit = (
             arguments.td_options(),
             arguments.text("violation") == "ve",
             time_limit(arguments),
         )
-        result = verify(options, opened.boot, violation_ve, limit)
+        result = verify(options, opened.boot, violation_ve, limit, status)
         agrees, data, lines = result.agrees, verification_dict(result), verification_lines(result)
         if arguments.flag("fast_decompress"):
             from tdvfsh.engine.runs.verify_shortcut import verify_shortcut
             from tdvfsh.report.boots.shortcut_text import shortcut_verification_dict, shortcut_verification_lines
 
-            shortcut = verify_shortcut(result.real, options, opened.boot, violation_ve, limit)
+            shortcut = verify_shortcut(result.real, options, opened.boot, violation_ve, limit, status)
             agrees = agrees and shortcut.agrees
             data["shortcut"] = shortcut_verification_dict(shortcut)
             lines += shortcut_verification_lines(shortcut)
+        status.end()
         if arguments.flag("json"):
             print_json(document("verify", data))
         else:
@@ -51,7 +53,7 @@ def _verify_firmware(arguments: Arguments) -> int:
     """The model against real firmware, which boots KERNEL where one is given."""
     from contextlib import ExitStack
 
-    from tdvfsh.cli.progress import run_progress
+    from tdvfsh.cli.run_status import run_progress
     from tdvfsh.engine.board.limit import RunLimit
     from tdvfsh.engine.firmware.image import open_firmware
     from tdvfsh.engine.firmware.verify import comparison_dicts, comparison_lines, verify_firmware

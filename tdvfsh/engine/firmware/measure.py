@@ -94,6 +94,7 @@ def measure_td(
     real_code_only: bool = False,
     time_limit: float | None = None,
     started: Callable[[], None] = lambda: None,
+    progress: Callable[[str], None] | None = None,
 ) -> TdMeasurement:
     """What a TD measures to: MRTD of a firmware file, RTMRs and event log of running it.
 
@@ -109,6 +110,7 @@ def measure_td(
         real_code_only: Let the host do nothing in place of the firmware, which takes much longer.
         time_limit: Real seconds after which the run is aborted; None for no limit.
         started: Called when all files have been read and the run begins.
+        progress: Called now and then, on another thread, with how far the run has come.
 
     Raises:
         MissingError: The extra ``cpu`` is not installed.
@@ -120,6 +122,7 @@ def measure_td(
     vmm_files = None if acpi is None else read_vmm_tables(acpi)
     with open_firmware(firmware, variables) as image, RunLimit(time_limit) as limit:
         started()
+        limit.progress = progress
         return measure_firmware(
             image, options, files, limit=limit, add_order=AddOrder(add_order), vmm_files=vmm_files,
             patch_header=patch_header, real_code_only=real_code_only,

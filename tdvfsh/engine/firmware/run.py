@@ -33,6 +33,7 @@ from tdvfsh.engine.firmware.unpacking import HostUnpacking
 from tdvfsh.engine.runs.consoles import Consoles
 from tdvfsh.engine.runs.os_run import SystemConsole, ending_of
 from tdvfsh.engine.runs.rest import RestingPlace
+from tdvfsh.engine.runs.status_text import status_text
 from tdvfsh.engine.tdx.quoting import QuotingService
 from tdvfsh.engine.virtio.parts import NO_PARTS, VirtioParts
 from tdvfsh.engine.x86.reset_state import begin_after_reset, begin_in_td
@@ -49,10 +50,8 @@ from tdvfsh.td.ram import RamLayout
 from tdvfsh.td.trust_domain import TrustDomain
 from tdvfsh.trace import Trace
 from tdvfsh.uefi.memory import MemoryDescriptor
-from tdvfsh.units import human_size
 
 _UPPER_HALF: Final = 1 << 63
-_SHOWN_OF_LINE: Final = 48
 
 
 class Paused(EngineError):
@@ -153,7 +152,7 @@ class FirmwareRun:
             cmos=memory_registers(ram, options.vcpus),
         )
         if limit is not None:
-            limit.status = self._status
+            limit.status = lambda: status_text(td, self.consoles.last_line)
         self.rest = RestingPlace(self.board, self.consoles, limit) if keep else None
         if self.rest is not None:
             self.rest.begin()
@@ -353,13 +352,6 @@ class FirmwareRun:
     def _sent(self, byte: int) -> None:
         self.services.look()
         self.consoles.sent(byte)
-
-    def _status(self) -> str:
-        """How far it has come, asked for on another thread: what is read here only ever grows."""
-        parts = [f"virtual {self.td.clock.now_ns / 1e9:.1f} s"]
-        if self.td.is_td:
-            parts.append(f"{human_size(self.td.accepted_bytes)} accepted")
-        return ", ".join([*parts, self.consoles.last_line[:_SHOWN_OF_LINE]]).rstrip(", ")
 
     # ---- reports ------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from tdvfsh.engine.runs.grub import GRUB
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, ending_of, rest_time
+from tdvfsh.engine.runs.status_text import status_text
 from tdvfsh.lazy_dataclass import replace
 from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.flow import (
@@ -91,6 +92,10 @@ class CpuBoot(RunObserver):
         self.firmware = firmware
         if fast_decompress:
             self.fast = FastDecompression(firmware.board.stand_ins, firmware.board.ram, self.flow.files.kernel)
+
+    def status(self) -> str:
+        """How far it has come, in words."""
+        return status_text(self.machine.td, "" if self.consoles is None else self.consoles.last_line)
 
     def placements(self) -> list[Placement]:
         """Of the firmware's part, GRUB and the stub, as far as they go, in the order in which they were made."""

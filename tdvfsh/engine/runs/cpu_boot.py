@@ -63,6 +63,7 @@ def boot_on_cpu(
     nvram: NvramFile | None = None,
     keep: Callable[[CpuBoot, EngineError], None] | None = None,
     resume: OpenedMachine | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -82,6 +83,7 @@ def boot_on_cpu(
         keep: Called with this boot and how it ends, where its operating system runs and the machine can go on: it may
             be saved then.
         resume: A machine of the same options and files that was saved, to run on; None to boot.
+        progress: Called now and then, on another thread, with how far the boot has come.
 
     Returns:
         The outcome; a boot that fails is a result, not an error.
@@ -128,6 +130,7 @@ def boot_on_cpu(
             )
         ) as firmware,
     ):
+        limit.progress, limit.status = progress, boot.status
         boot.begin(firmware, fast_decompress)
         if through_os is not None:
             firmware.board.page_accepts.drop = through_os.drop_accept

@@ -6,13 +6,14 @@ final memory map, and the unaccepted-memory bitmap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
 from tdvfsh.boots.modelled_boot import BootResult, boot
 from tdvfsh.engine.runs.boot_run import STUB
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
+from tdvfsh.errors import UsageError
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.lazy_typing import Final
 from tdvfsh.loaders.files import BootFiles
@@ -83,7 +84,11 @@ class Verification:
 
 
 def verify(
-    options: TdOptions, files: BootFiles, violation_ve: bool = False, time_limit: float | None = None
+    options: TdOptions,
+    files: BootFiles,
+    violation_ve: bool = False,
+    time_limit: float | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Verification:
     """Boot ``files`` by the model and on the processor.
 
@@ -92,11 +97,17 @@ def verify(
         files: What is booted; with KASLR the real kernel goes elsewhere, so ``nokaslr`` belongs on the command line.
         violation_ve: As for :func:`boot_on_cpu`.
         time_limit: Real seconds for the real boot.
+        progress: As for :func:`boot_on_cpu`.
 
     Returns:
         Both boots and their differences.
+
+    Raises:
+        UsageError: A loader other than ``direct``: a boot of both kinds reads its files in its own way.
     """
-    real = boot_on_cpu(options, files, violation_ve=violation_ve, time_limit=time_limit)
+    if options.loader != "direct":
+        raise UsageError(f"verify: --loader {options.loader}: the kernel's real stub runs after direct boot only")
+    real = boot_on_cpu(options, files, violation_ve=violation_ve, time_limit=time_limit, progress=progress)
     model = boot(real.machine.options, files)
     agreed: dict[str, int] = {}
     differences: list[Difference] = []

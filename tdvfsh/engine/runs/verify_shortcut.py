@@ -6,6 +6,8 @@ model is compared in: calls, placements, memory map, bitmap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tdvfsh.engine.runs.cpu_boot import boot_on_cpu
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
 from tdvfsh.engine.runs.verify import compare, parts_of
@@ -58,7 +60,7 @@ class ShortcutVerification:
 
 def verify_shortcut(
     slow: CpuBootResult, options: TdOptions, files: BootFiles, violation_ve: bool = False,
-    time_limit: float | None = None,
+    time_limit: float | None = None, progress: Callable[[str], None] | None = None,
 ) -> ShortcutVerification:  # fmt: skip
     """Boot ``files`` with the shortcut and compare.
 
@@ -68,8 +70,11 @@ def verify_shortcut(
         files: As for it.
         violation_ve: As for it.
         time_limit: Real seconds for this boot.
+        progress: As for :func:`boot_on_cpu`.
     """
-    fast = boot_on_cpu(options, files, violation_ve=violation_ve, time_limit=time_limit, fast_decompress=True)
+    fast = boot_on_cpu(
+        options, files, violation_ve=violation_ve, time_limit=time_limit, fast_decompress=True, progress=progress
+    )
     same, differences = _compare_buffers(slow, fast)
     agreed = {BUFFER: same}
     of_slow, of_fast = parts_of(slow), parts_of(fast)

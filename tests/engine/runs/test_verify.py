@@ -22,10 +22,13 @@ from tests.schemas import check_json
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
     """A kernel whose stub allocates one pool buffer more or less than it should, and gives up."""
-    path = tmp_path / "vmlinuz"
-    make_kernel(path, 1 * MIB, 8 * MIB)
     program = Program().mov("rcx", EfiMemoryType.EfiLoaderData).mov("rdx", 0x123).address("r8", "rsp", SCRATCH)
-    code = program.boot("AllocatePool").ret(EfiStatus.EFI_LOAD_ERROR).code()
+    return _kernel(tmp_path / "vmlinuz", program.boot("AllocatePool").ret(EfiStatus.EFI_LOAD_ERROR).code())
+
+
+def _kernel(path: Path, code: bytes) -> Path:
+    """A kernel whose stub is ``code``."""
+    make_kernel(path, 1 * MIB, 8 * MIB)
     data = bytearray(path.read_bytes())
     headers = parse_pe(bytes(data))
     assert isinstance(headers, PeImage)
@@ -49,6 +52,22 @@ def test_a_stub_that_does_otherwise_is_told_call_by_call(kernel: Path) -> None:
     assert any(call.model is not None and call.model.startswith("ExitBootServices(") for call in calls)
     assert any(entry.what == "placements" and "kernel" in str(entry.model) for entry in result.differences)
     assert lines[-1] == f"verdict   {len(result.differences)} differences"
+
+
+def test_it_tells_how_far_the_real_boot_has_come(tmp_path: Path) -> None:
+    told: list[str] = []
+    forever = bytes((0xEB, 0xFE))  # jmp to itself
+    with open_boot_files(_kernel(tmp_path / "forever", forever), [], "nokaslr") as opened:
+        result = verify(TdOptions(memory=2 * GIB), opened.boot, time_limit=0.2, progress=told.append)
+    assert result.real.status == EfiStatus.EFI_ABORTED
+    assert told[0].startswith("virtual ")
+    assert told[0].endswith(" s, 512 MiB accepted")
+
+
+def test_only_direct_boot_can_be_held_against_the_stub(kernel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(kernel), "--loader", "grub2.12"]) == 2
+    said = "verify: --loader grub2.12: the kernel's real stub runs after direct boot only"
+    assert capsys.readouterr().err == f"tdvfsh: {said}\n"
 
 
 def test_the_command_says_so_with_its_exit_status_and_in_json(kernel: Path, capsys: pytest.CaptureFixture[str]) -> None:
