@@ -57,12 +57,20 @@ else:
         __slots__ = ()
 
     class TypeVar:
-        """As ``typing.TypeVar``."""
+        """As ``typing.TypeVar``; it can be part of a union, for who asks for a function's type hints."""
 
         def __init__(self, name, *constraints, **options):
             self.__name__ = name
 
-    ParamSpec = TypeVar
+        def __or__(self, other):
+            return self
+
+        __ror__ = __or__
+
+    class ParamSpec(TypeVar):
+        """As ``typing.ParamSpec``."""
+
+        args = kwargs = _ForCheckers
 
     def cast(type, value):
         """As ``typing.cast``."""

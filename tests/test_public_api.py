@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import os
 import subprocess
 import sys
+import typing
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import tdvfsh
 from tdvfsh.shell.command import registry
 
 SCRIPTS = sorted(Path(__file__).parents[1].glob("scripts/*.py"))
@@ -52,6 +56,15 @@ def test_an_example_runs_offline_and_prints_the_same_each_time(script: Path, tmp
         assert done.stderr == ""
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1] != ""
+
+
+@pytest.mark.parametrize("name", [name for name in tdvfsh.__all__ if callable(getattr(tdvfsh, name))])
+def test_type_hints_of_public_names_can_be_asked_for(name: str) -> None:
+    thing = getattr(tdvfsh, name)
+    methods = vars(thing).values() if inspect.isclass(thing) else ()
+    for each in (thing, *filter(inspect.isfunction, methods)):
+        with suppress(NameError):  # names that only a type checker imports
+            typing.get_type_hints(each)
 
 
 def test_there_are_three_examples() -> None:
