@@ -55,3 +55,29 @@ class LoadedImage:
     load_options: str = ""
     started: bool = False
     unload: Callable[[], EfiStatus] | None = None
+
+
+def own_image(parent_handle: int, device_handle: int | None = None, file_path: DevicePath | None = None) -> LoadedImage:
+    """An image that is the firmware's own, and runs: its bytes and its place are the footprint's, not the core's.
+
+    Args:
+        parent_handle: As in :class:`LoadedImage`.
+        device_handle: As there.
+        file_path: As there.
+    """
+    return LoadedImage(
+        parent_handle=parent_handle,
+        device_handle=device_handle,
+        file_path=file_path,
+        image_base=0,
+        image_size=0,
+        image_code_type=EfiMemoryType.EfiBootServicesCode,
+        image_data_type=EfiMemoryType.EfiBootServicesData,
+        page_base=0,
+        number_of_pages=0,
+        entry_point=0,
+        pe=None,
+        source=memoryview(b""),
+        private_data=0,
+        started=True,
+    )

@@ -8,7 +8,7 @@ from tdvfsh.accept.on_demand import OnDemandAccept, on_demand_named
 from tdvfsh.dxe.accept_protocol import TdxMemoryAccept
 from tdvfsh.dxe.boot_services import BootServices
 from tdvfsh.dxe.core import DxeCore
-from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.loaded_image import own_image
 from tdvfsh.dxe.memory.import_map import core_from_descriptors
 from tdvfsh.dxe.memory_attribute_protocol import MemoryAttributeProtocol
 from tdvfsh.dxe.profile import FirmwareProfile
@@ -51,7 +51,6 @@ from tdvfsh.uefi.guids import (
     EFI_MEMORY_ATTRIBUTE_PROTOCOL_GUID,
 )
 from tdvfsh.uefi.memory import (
-    EfiMemoryType,
     MemoryDescriptor,
     MemoryMapListing,
 )
@@ -262,22 +261,7 @@ class Machine:
 
     def _install_firmware_handles(self) -> int:
         handles = self.services.handles
-        own = LoadedImage(
-            parent_handle=0,
-            device_handle=None,
-            file_path=None,
-            image_base=0,
-            image_size=0,
-            image_code_type=EfiMemoryType.EfiBootServicesCode,
-            image_data_type=EfiMemoryType.EfiBootServicesData,
-            page_base=0,
-            number_of_pages=0,
-            entry_point=0,
-            pe=None,
-            source=memoryview(b""),
-            private_data=0,
-            started=True,
-        )
+        own = own_image(parent_handle=0)
         handle = handles.install_protocol_interface(None, EFI_LOADED_IMAGE_PROTOCOL_GUID, own).handle
         assert handle is not None
         if self.options.td:

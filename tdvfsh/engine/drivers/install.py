@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tdvfsh.dxe.loaded_image import LoadedImage
+from tdvfsh.dxe.loaded_image import LoadedImage, own_image
 from tdvfsh.engine.abi.context import GuestContext
 from tdvfsh.engine.abi.interfaces import GuestInterface
 from tdvfsh.engine.devices.pci_functions import AHCI, LPC
@@ -54,7 +54,6 @@ from tdvfsh.uefi.guids import (
     VIRTIO_DEVICE_PROTOCOL_GUID,
     Guid,
 )
-from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.status import SUCCESS
 
 _FIRMWARE_VOLUME_NODE, _FIRMWARE_FILE_NODE, _VENDOR_MESSAGING_NODE = (4, 7), (4, 6), (3, 10)
@@ -210,22 +209,7 @@ class FirmwareDrivers:
                 )
 
     def _image(self, volume: int, path: DevicePath) -> LoadedImage:
-        return LoadedImage(
-            parent_handle=self._context.machine.firmware_image,
-            device_handle=volume,
-            file_path=path,
-            image_base=0,
-            image_size=0,
-            image_code_type=EfiMemoryType.EfiBootServicesCode,
-            image_data_type=EfiMemoryType.EfiBootServicesData,
-            page_base=0,
-            number_of_pages=0,
-            entry_point=0,
-            pe=None,
-            source=memoryview(b""),
-            private_data=0,
-            started=True,
-        )
+        return own_image(self._context.machine.firmware_image, volume, path)
 
     # ---- devices ----------------------------------------------------------------------------------------------------
 
