@@ -11,7 +11,7 @@ from tdvfsh.engine.board.stopped_guest import GENERAL_PROTECTION, RunningGuest
 from tdvfsh.engine.errors import GuestDead
 from tdvfsh.engine.tdx import vmm as exits
 from tdvfsh.engine.tdx.cpuid import TdCpuid
-from tdvfsh.engine.tdx.module import RAX, RBX, RCX, RDX, TdxModule
+from tdvfsh.engine.tdx.module import LEAF_NAMES, RAX, RBX, RCX, RDX, TdxModule
 from tdvfsh.engine.tdx.msrs import LSTAR, STAR, SYSCALL_MASK, Owner
 from tdvfsh.engine.x86.delivery import INTERRUPT_FLAG
 from tdvfsh.engine.x86.instructions import intercepts
@@ -20,7 +20,6 @@ from tdvfsh.engine.x86.instructions.random_instruction import RandomSequence, de
 from tdvfsh.engine.x86.instructions.system_call import enter_system_call
 from tdvfsh.engine.x86.processor_state import INTERCEPTING
 from tdvfsh.lazy_typing import Final
-from tdvfsh.uefi.tdx import TdcallLeaf
 
 _TDCALL: Final = bytes.fromhex("660f01cc")
 _CARRY: Final = 1
@@ -28,7 +27,6 @@ _ARITHMETIC: Final = 0x8D5  # OF SF ZF AF PF CF
 _SHORT: Final = 16
 _USER: Final = 3
 _SPIN_NS: Final = 1_000
-_LEAVES: Final = {leaf.value: leaf.name for leaf in TdcallLeaf}
 
 
 class Instructions:
@@ -200,7 +198,7 @@ class Instructions:
             guest.raise_exception(GENERAL_PROTECTION, 0)
             return True
         leaf = self._module.tdcall()
-        guest.counts[_LEAVES.get(leaf, f"TDCALL {leaf}")] += 1
+        guest.counts[LEAF_NAMES.get(leaf, f"TDCALL {leaf}")] += 1
         state.instruction_pointer += len(_TDCALL)
         return True
 

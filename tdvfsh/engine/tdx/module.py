@@ -30,6 +30,12 @@ _OPERAND_INVALID: Final = TdcallStatus.OPERAND_INVALID
 _RAX_INVALID: Final = _OPERAND_INVALID | OperandId.RAX
 _VM_READ: Final = 7
 _VM_WRITE: Final = 8
+LEAF_NAMES: Final = {
+    **{leaf.value: leaf.name for leaf in TdcallLeaf},
+    _VM_READ: "TDG.VM.RD",
+    _VM_WRITE: "TDG.VM.WR",
+}
+"""Leaves that the module has: by edk2's short names, and by the TDX module's own where edk2 has none."""
 _REPORT_ALIGNMENT: Final = 1024
 _DATA_ALIGNMENT: Final = 64
 

@@ -380,6 +380,11 @@ def test_a_plain_vm_reaches_the_io_apic_by_memory() -> None:
     assert ran.cells["version"] == 0x170020
 
 
+def test_tdcalls_are_counted_by_the_names_of_their_leaves() -> None:
+    ran = powered_off(Kernel().tdcall(1).tdcall(7, rdx=0).tdcall(8, rdx=0).tdcall(8, rdx=0).tdcall(99).power_off())
+    assert [ran.counts[name] for name in ("TDINFO", "TDG.VM.RD", "TDG.VM.WR", "TDCALL 99")] == [1, 1, 2, 1]
+
+
 def test_tdcall_is_undefined_in_a_plain_vm() -> None:
     ran = run_system(Kernel().tdcall(1).spin(), PLAIN)
     assert "#UD" in str(ran.error)
