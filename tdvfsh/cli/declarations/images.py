@@ -58,13 +58,18 @@ def declare_images(parser: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  tdvfsh images make disk -o small.img --initrd small.initrd\n"
-        "  tdvfsh firmware run ovmf-2025.02 --disk small.img --memory 2G --console",
+        "  tdvfsh firmware run ovmf-2025.02 --disk small.img --memory 2G --console\n"
+        "  tdvfsh images make disk --shim -o signed.img\n"
+        "  tdvfsh firmware run ovmf-inteltdx --disk signed.img --memory 2G --console",
     )
     disk.add_argument(
         "--full", action="store_true", help="Debian's minimal system with systemd, 657 MiB; needs mmdebstrap"
     )
     disk.add_argument(
         "--package", metavar="NAME", action="append", help="with --full: a Debian package more; then 1937 MiB, sparse"
+    )
+    disk.add_argument(
+        "--shim", action="store_true", help="start GRUB through shim, as firmware with Secure Boot on wants it"
     )
     disk.add_argument("--initrd", metavar="FILE", help="write its initrd to FILE too, for a direct boot")
     for kind in (initrd, kernel, init, disk):

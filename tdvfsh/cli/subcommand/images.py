@@ -119,7 +119,7 @@ def _make(arguments: Arguments) -> int:
     if kind == "init":
         size = make_init(output, arguments.text("message"), arguments.text("then"), arguments.words("show"))
     elif kind == "disk":
-        size = _make_disk(output, arguments.optional("initrd"), arguments.flag("full"), arguments.words("package"))
+        size = _make_disk(output, arguments)
     elif kind == "initrd":
         size = parse_size(arguments.text("size"))
         make_initrd(output, size, arguments.optional("compress"))
@@ -145,8 +145,9 @@ _MODULES: Final = ("block", "rng", "failover", "net-failover", "net")
 """Modules of the disk's kernel, in the order in which they are loaded."""
 
 
-def _make_disk(output: Path, initrd: str | None, full: bool, packages: list[str]) -> int:
+def _make_disk(output: Path, arguments: Arguments) -> int:
     """A disk of packages, which are fetched first."""
+    initrd, full, packages = arguments.optional("initrd"), arguments.flag("full"), arguments.words("package")
     if packages and not full:
         raise UsageError("--package: needs --full, whose system can install packages")
     from tdvfsh.cli.files import fetch_with
@@ -159,8 +160,9 @@ def _make_disk(output: Path, initrd: str | None, full: bool, packages: list[str]
     with unpack_progress() as progress:
         fetch = fetch_with(progress)
         kernel, busybox, grub = (fetch(find_entry(name)).files for name in ("disk-kernel-6.12", "busybox", "grub-2.12"))
+        shim = fetch(find_entry("shim")).files["efi"] if arguments.flag("shim") else None
     modules = tuple(kernel[f"module-{name}"] for name in _MODULES)
-    parts = DiskParts(kernel["kernel"], modules, busybox["tool"], grub["efi"])
+    parts = DiskParts(kernel["kernel"], modules, busybox["tool"], grub["efi"], shim)
     return make_disk(output, parts, None if initrd is None else Path(initrd), root)
 
 

@@ -1,6 +1,7 @@
 """What is on the small disk: an initrd that finds the root file system, a busybox system in it, GRUB's settings.
 
-Source: Linux Documentation/filesystems/ramfs-rootfs-initramfs.rst; busybox's init and its inittab; GRUB's manual.
+Source: Linux Documentation/filesystems/ramfs-rootfs-initramfs.rst; busybox's init and its inittab; GRUB's manual; shim
+16.1 README.md (DEFAULT_LOADER, which lies beside shim).
 """
 
 from __future__ import annotations
@@ -84,12 +85,14 @@ class DiskParts(NamedTuple):
         modules: Its modules, packed with xz, in the order in which they are loaded.
         busybox: busybox, linked statically.
         grub: GRUB in one EFI program.
+        shim: What firmware starts, to start GRUB in turn: the one that its keys allow; None to start GRUB itself.
     """
 
     kernel: Path
     modules: tuple[Path, ...]
     busybox: Path
     grub: Path
+    shim: Path | None = None
 
 
 def _contents(path: Path) -> bytes:
@@ -154,7 +157,11 @@ def write_esp(folder: Path, parts: DiskParts) -> list[str]:
     names = ("EFI", "EFI/BOOT", "EFI/debian")
     for name in names:
         (folder / name).mkdir()
-    files = {"EFI/BOOT/BOOTX64.EFI": _contents(parts.grub), "EFI/debian/grub.cfg": _GRUB.encode()}
+    loaders = (
+        {"BOOTX64.EFI": parts.grub} if parts.shim is None else {"BOOTX64.EFI": parts.shim, "grubx64.efi": parts.grub}
+    )
+    files = {f"EFI/BOOT/{name}": _contents(path) for name, path in loaders.items()}
+    files["EFI/debian/grub.cfg"] = _GRUB.encode()
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return [*names, *files]

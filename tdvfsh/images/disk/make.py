@@ -1,4 +1,4 @@
-"""A disk that boots: GUID partition table, EFI system partition with GRUB, an ext4 root.
+"""A disk that boots: GUID partition table, EFI system partition with GRUB, behind shim or not, an ext4 root.
 
 The host's own tools make it from files and folders, so that no root rights are needed.
 

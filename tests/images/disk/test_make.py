@@ -76,6 +76,15 @@ def test_the_disk_has_an_esp_with_grub_and_a_clean_ext4_root_with_the_kernel(tmp
     assert all(f"{field}: 0x67748580" in status for field in (" ctime", " atime", " mtime", "crtime"))
 
 
+def test_with_shim_firmware_starts_it_and_it_finds_grub_beside_it(tmp_path: Path, parts: DiskParts) -> None:
+    shim, image = tmp_path / "shimx64.efi", tmp_path / "disk.img"
+    shim.write_bytes(b"MZ" + b"shim" * 1000)
+    make_disk(image, parts._replace(shim=shim))
+    tool("mcopy", "-n", "-i", f"{image}@@{ESP}", "::EFI/BOOT/BOOTX64.EFI", "::EFI/BOOT/grubx64.efi", str(tmp_path))
+    assert (tmp_path / "BOOTX64.EFI").read_bytes() == shim.read_bytes()
+    assert (tmp_path / "grubx64.efi").read_bytes() == parts.grub.read_bytes()
+
+
 def test_the_initrd_has_the_unpacked_modules_and_an_init(parts: DiskParts) -> None:
     data = disk_initrd(parts)
     (segment,) = parse_initrd(memoryview(data), "initrd").segments
