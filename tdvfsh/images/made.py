@@ -15,7 +15,7 @@ from tdvfsh.images.uki_of_stub import make_uki_of_stub
 from tdvfsh.lazy_typing import Final, NamedTuple
 
 MADE_BY: Final = "tdvfsh"
-RECIPE_VERSION: Final = "recipe 1"
+RECIPE_VERSION: Final = "recipe 2"
 _UKI_CMDLINE: Final = "console=ttyS0"
 
 Parts = Mapping[str, Mapping[str, Path]]

@@ -1,5 +1,7 @@
 """Unified kernel images that run: a real EFI stub with command line, kernel and initrd as further sections.
 
+systemd-boot lists an image in ``EFI/Linux`` only if ``.osrel`` has a name and a version in it (systemd issue 20820).
+
 Source: UAPI group specification "Unified Kernel Image"; the layout is the one of systemd's ukify 257.
 """
 
@@ -8,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tdvfsh.errors import FormatError
-from tdvfsh.formats.mapped import open_mapped
+from tdvfsh.formats.linux import is_bzimage, parse_bzimage
+from tdvfsh.formats.mapped import ByteSource, open_mapped
 from tdvfsh.formats.pe import layout as pe
 from tdvfsh.images.sparse_file import write_sparse
 from tdvfsh.lazy_typing import Final
@@ -19,6 +22,12 @@ _DATA: Final = 0x40000040
 _E_LFANEW: Final = 0x3C
 _SIZE_OF_IMAGE: Final = 56
 """Offset in the optional header."""
+_OS_RELEASE: Final = """\
+ID=tdvfsh
+NAME="tdvfsh"
+PRETTY_NAME="Linux in a unified kernel image"
+VERSION_ID="{release}"
+"""
 
 
 def make_uki_of_stub(path: Path, stub: Path, kernel: Path, initrd: Path, cmdline: str) -> None:
@@ -30,8 +39,11 @@ def make_uki_of_stub(path: Path, stub: Path, kernel: Path, initrd: Path, cmdline
     """
     with open_mapped(stub) as stub_file, open_mapped(kernel) as kernel_file, open_mapped(initrd) as initrd_file:
         image = bytearray(stub_file.read_at(0, stub_file.size))
+        release = _release(kernel_file.source)
         contents = (
+            (b".osrel", _OS_RELEASE.format(release=release or "0").encode()),
             (b".cmdline", cmdline.encode()),
+            *([(b".uname", release.encode())] if release else []),
             (b".initrd", initrd_file.read_at(0, initrd_file.size)),
             (b".linux", kernel_file.read_at(0, kernel_file.size)),
         )
@@ -60,3 +72,10 @@ def make_uki_of_stub(path: Path, stub: Path, kernel: Path, initrd: Path, cmdline
     size_of_image = align_up(address, optional.section_alignment).to_bytes(4, "little")
     image[optional_at + _SIZE_OF_IMAGE : optional_at + _SIZE_OF_IMAGE + 4] = size_of_image
     write_sparse(path, pointer, [(0, bytes(image)), *pieces])
+
+
+def _release(kernel: ByteSource) -> str:
+    """What ``uname -r`` will say; empty where the kernel's file does not tell."""
+    if not is_bzimage(kernel):
+        return ""
+    return parse_bzimage(kernel, kernel.path).kernel_version.partition(" ")[0]
