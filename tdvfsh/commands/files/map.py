@@ -10,6 +10,7 @@ from tdvfsh.script.status import ShellStatus
 from tdvfsh.shell.command.registry import command
 from tdvfsh.shell.command.types import Flag, MappingName, Option, Text
 from tdvfsh.shell.drives.drives import Drive
+from tdvfsh.shell.machine_binding import options_of
 from tdvfsh.uefi.patterns import matches
 
 if TYPE_CHECKING:
@@ -112,6 +113,17 @@ def _fits(shell: Shell, drive: Drive, name: str | None) -> bool:
     return any(matches(known, pattern) for known in shell.drives.names_of(drive))
 
 
+def _path(shell: Shell, drive: Drive) -> str:
+    """The device path as the firmware's ConvertDevicePathToText has it for display."""
+    if drive.partition is None:
+        return drive.device_path
+    from tdvfsh.machine.start import start_of
+    from tdvfsh.uefi.device_path_text import device_path_text, device_paths_from_text
+
+    short = start_of(options_of(shell)).profile.short_hard_drives
+    return device_path_text(device_paths_from_text(drive.device_path), display_only=True, long_hard_drives=not short)
+
+
 def _show(shell: Shell, name: str | None, *, verbose: bool, consistent: bool, sfo: bool, none: bool) -> None:
     fitting = [drive for drive in shell.drives.drives if sfo or _fits(shell, drive, name)]  # edk2's -sfo shows all
     shown = [] if none else fitting
@@ -123,10 +135,10 @@ def _show(shell: Shell, name: str | None, *, verbose: bool, consistent: bool, sf
         if consistent and drive.consistent_name in names:
             names.sort(key=lambda one: one != drive.consistent_name)
         if sfo:
-            shell.print(f'Mappings,"{names[0]}","{drive.device_path}",""\n')
+            shell.print(f'Mappings,"{names[0]}","{_path(shell, drive)}",""\n')
             continue
         aliases = ";".join(names[1:])
-        shell.print(f"{names[0]:>10} Alias(s):{aliases}\n          {drive.device_path}\n")
+        shell.print(f"{names[0]:>10} Alias(s):{aliases}\n          {_path(shell, drive)}\n")
         if verbose:
             mapping = shell.drives.find(names[0])
             assert mapping is not None
