@@ -43,20 +43,28 @@ class FileInfo(NamedTuple):
     @property
     def physical_size(self) -> int:
         """Bytes on disk, in whole blocks."""
-        return -(-self.size // BLOCK_SIZE) * BLOCK_SIZE
+        return whole_blocks(self.size)
 
 
-def directory_size(names: Sequence[str], *, root: bool) -> int:
-    """Bytes that a FAT directory of these names takes, in whole blocks; the root shows as 0.
+def whole_blocks(size: int) -> int:
+    """Bytes in whole blocks."""
+    return -(-size // BLOCK_SIZE) * BLOCK_SIZE
+
+
+def entry_size(name: str) -> int:
+    """Bytes that a name takes in a FAT directory.
 
     A name of one case that fits 8.3 takes one entry; any other one more for every 13 characters.
     """
+    stem, _, extension = name.rpartition(".") if "." in name else (name, "", "")
+    short = len(stem) <= 8 and len(extension) <= 3 and "." not in stem and " " not in name
+    one_case = all(part in (part.lower(), part.upper()) for part in (stem, extension))
+    count = 1 if short and one_case else 1 + -(-len(name) // _CHARACTERS_PER_ENTRY)
+    return count * _DIRECTORY_ENTRY
+
+
+def directory_size(names: Sequence[str], *, root: bool) -> int:
+    """Bytes that a FAT directory of these names takes, in whole blocks; the root shows as 0."""
     if root:
         return 0
-    count = 2
-    for name in names:
-        stem, _, extension = name.rpartition(".") if "." in name else (name, "", "")
-        short = len(stem) <= 8 and len(extension) <= 3 and "." not in stem and " " not in name
-        one_case = all(part in (part.lower(), part.upper()) for part in (stem, extension))
-        count += 1 if short and one_case else 1 + -(-len(name) // _CHARACTERS_PER_ENTRY)
-    return max(1, -(-count * _DIRECTORY_ENTRY // BLOCK_SIZE)) * BLOCK_SIZE
+    return whole_blocks(2 * _DIRECTORY_ENTRY + sum(map(entry_size, names)))

@@ -25,7 +25,7 @@ from tdvfsh.engine.storage.sparse_file import SparseFile, WriteBudget
 from tdvfsh.engine.storage.volumes import set_modified
 from tdvfsh.lazy_dataclass import dataclass
 from tdvfsh.lazy_typing import Final
-from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError
+from tdvfsh.uefi.filesystem import BLOCK_SIZE, FileInfo, FileSystemError, whole_blocks
 from tdvfsh.uefi.guids import (
     EFI_FILE_INFO_GUID,
     EFI_FILE_SYSTEM_INFO_GUID,
@@ -290,6 +290,7 @@ class FileSystemProtocol:
                 data = pack_file_info(info)
             elif guid == EFI_FILE_SYSTEM_INFO_GUID:
                 size, free = self._volume.space()
+                free = max(0, free - self._unsaved())
                 read_only = not self._volume.writable
                 data = struct.pack("<QB7xQQI", 36 + len(label), read_only, size, free, BLOCK_SIZE) + label
             elif guid == EFI_FILE_SYSTEM_VOLUME_LABEL_GUID:
@@ -299,6 +300,15 @@ class FileSystemProtocol:
         except FileSystemError as error:
             return error.status
         return fill_buffer(self._ram, buffer_size, buffer, data)
+
+    def _unsaved(self) -> int:
+        """Bytes of free space that contents take which are not saved yet."""
+        growth = 0
+        for file in self._open.values():
+            if file.written is not None:
+                info = self._volume.info(file.parts)
+                growth += whole_blocks(file.written.size) - (info.physical_size if info is not None else 0)
+        return growth
 
     @service("EFI_FILE_PROTOCOL.SetInfo", "qgqq")
     def set_info(self, this: int, information_type: int, buffer_size: int, buffer: int) -> EfiStatus:

@@ -1,7 +1,8 @@
 """What FAT keeps of files and directories and a host's file system does not.
 
-Attributes; the size of a directory, which never shrinks; the date of the last access. A directory in which an entry
-was written is itself changed, and so are all above it: they get the archive attribute.
+Attributes; the size of a directory, which never shrinks; the date of the last access; how much of the volume's free
+space went to what was written. A directory in which an entry was written is itself changed, and so are all above it:
+they get the archive attribute.
 
 Source: edk2 FatPkg/EnhancedFatDxe (Flush.c, FatOFileFlush; ReadWrite.c, FatAccessOFile; Info.c, FatSetFileInfo).
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tdvfsh.lazy_typing import TypeVar
+from tdvfsh.uefi.filesystem import entry_size, whole_blocks
 
-_Marks = tuple[dict[str, str], dict[str, int], dict[str, int]]
+_Marks = tuple[dict[str, str], dict[str, int], dict[str, int], int, int]
 _Mark = TypeVar("_Mark", str, int)
 
 
@@ -28,15 +30,17 @@ class FatMarks:
         self._attributes: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
         self._accessed: dict[str, int] = {}
+        self._blocks = 0
+        self._entries = 0
 
     def state(self) -> _Marks:
         """All marks as they are now."""
-        return self._attributes.copy(), self._sizes.copy(), self._accessed.copy()
+        return self._attributes.copy(), self._sizes.copy(), self._accessed.copy(), self._blocks, self._entries
 
     def restore(self, state: object) -> None:
         """Restore what :meth:`state` returned."""
         assert isinstance(state, tuple)
-        attributes, sizes, accessed = state
+        attributes, sizes, accessed, self._blocks, self._entries = state
         self._attributes, self._sizes, self._accessed = attributes.copy(), sizes.copy(), accessed.copy()
 
     def attributes(self, path: str, *, directory: bool) -> str:
@@ -56,6 +60,22 @@ class FatMarks:
     def keep_size(self, path: str, size: int) -> None:
         """An entry is about to leave a directory of this size."""
         self._sizes[path] = self.size(path, size)
+
+    @property
+    def taken(self) -> int:
+        """Bytes of free space that entries and contents took since the volume was mounted; below 0 where it grew."""
+        return self._blocks + whole_blocks(self._entries)
+
+    def resized(self, name: str, before: int | None, after: int | None) -> None:
+        """An entry's contents have another size.
+
+        Args:
+            name: The entry's name.
+            before: Bytes before; None where it was not there, so that its directory got an entry.
+            after: Bytes now; None where it is gone, which no directory shrinks for.
+        """
+        self._blocks += whole_blocks(after or 0) - whole_blocks(before or 0)
+        self._entries += entry_size(name) if before is None and after is not None else 0
 
     def accessed(self, path: str) -> int | None:
         """Seconds since 1970 UTC of the last access that is known."""

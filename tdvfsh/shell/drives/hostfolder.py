@@ -9,6 +9,7 @@ from stat import S_ISDIR, S_ISREG
 from tdvfsh.lazy_typing import TYPE_CHECKING, BinaryIO
 from tdvfsh.shell.drives.fat_marks import FatMarks
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts, directory_size
+from tdvfsh.uefi.filesystem import BLOCK_SIZE
 from tdvfsh.uefi.status import EfiStatus
 
 if TYPE_CHECKING:
@@ -61,6 +62,21 @@ class HostWriter:
             raise _error(error) from None
 
 
+class _AccountedWriter:
+    """A file's writer; when it is closed, the volume accounts for what was written."""
+
+    def __init__(self, inner: FileWriter, account: Callable[[], None]) -> None:
+        self._inner = inner
+        self._account = account
+
+    def write(self, data: bytes) -> None:
+        self._inner.write(data)
+
+    def close(self) -> None:
+        self._inner.close()
+        self._account()
+
+
 class HostFolder:
     """A host folder as FS0:, FS1: and so on.
 
@@ -79,6 +95,7 @@ class HostFolder:
         self.label = label or os.path.basename(self.root).upper()[:11] or "ROOT"
         self.marks = FatMarks()
         self.refused: str | None = None  # the last entry that was asked for and is a link out of the folder
+        self._free: int | None = None  # bytes, when they were asked for first and nothing had been written
         self.used: Callable[[str], None] | None = None  # called with the path of every file that is mapped or read
 
     def state(self) -> object:
@@ -229,16 +246,32 @@ class HostFolder:
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        before = self._size_of(parts)
         path = self._place(parts)
         try:
             stream = open(path, "ab" if append else "wb", buffering=0)  # noqa: SIM115 - the writer closes it
         except OSError as error:
             raise _error(error) from None
         self._written_in(os.path.dirname(path))
-        return HostWriter(stream)
+        return self._accounted(HostWriter(stream), parts, before)
+
+    def _accounted(self, writer: FileWriter, parts: Parts, before: int | None) -> FileWriter:
+        """A writer of an entry that had ``before`` bytes, or was not there."""
+        return _AccountedWriter(writer, lambda: self.marks.resized(parts[-1], before, self._size_of(parts)))
+
+    def _size_of(self, parts: Parts) -> int | None:
+        """Bytes of an entry's contents, one block for a directory; None where it is not there."""
+        path = self._find(parts)
+        if path is None:
+            return None
+        try:
+            return BLOCK_SIZE if os.path.isdir(path) else os.path.getsize(path)
+        except OSError as error:
+            raise _error(error) from None
 
     def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        before = self._size_of(parts)
         path = self._place(parts)
         from tdvfsh.whole_file import replacing
 
@@ -251,6 +284,7 @@ class HostFolder:
                         file.write(piece)
         except OSError as error:
             raise _error(error) from None
+        self.marks.resized(parts[-1], before, self._size_of(parts))
         self._written_in(os.path.dirname(path))
 
     def _place(self, parts: Parts) -> str:
@@ -280,12 +314,13 @@ class HostFolder:
                 os.mkdir(path)
             except OSError as error:
                 raise _error(error) from None
+            self.marks.resized(parts[count - 1], None, BLOCK_SIZE)
             self._written_in(path)  # its own two entries
 
     def remove(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
-        path = self._need(parts)
+        path, before = self._need(parts), self._size_of(parts)
         folder = os.path.dirname(path)
         try:
             self._leaving(folder)
@@ -295,6 +330,7 @@ class HostFolder:
                 os.unlink(path)
         except OSError as error:
             raise _error(error) from None
+        self.marks.resized(parts[-1], before, None)
         self.marks.removed(self._key(path))
         self._written_in(folder)
 
@@ -333,12 +369,19 @@ class HostFolder:
             raise _error(error) from None
 
     def space(self) -> tuple[int, int]:
-        """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        """See :class:`~tdvfsh.shell.interfaces.FileSystem`.
+
+        Free space falls with every block that is written, as on FAT; the host's, which other processes change and which
+        falls when it pleases, is the bound.
+        """
         try:
             stat = os.statvfs(self.root)
         except OSError as error:
             raise _error(error) from None
-        return stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize
+        size, free = stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize
+        if self._free is None:
+            self._free = free + self.marks.taken
+        return size, max(0, min(free, self._free - self.marks.taken))
 
 
 def _is_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from tdvfsh.lazy_typing import Final
 from tdvfsh.shell.drives.filesystem import FileInfo, FileSystemError, Parts
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.uefi.filesystem import BLOCK_SIZE
 from tdvfsh.uefi.status import EfiStatus
 from tdvfsh.uefi.volume import FileWriter
 
@@ -91,16 +92,19 @@ class OverlayFolder(HostFolder):
 
     def open_writer(self, parts: Parts, *, append: bool) -> FileWriter:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
+        before = self._size_of(parts)
         if self._prepare(parts) and append:
             self._copy_up(parts)
         writer = _BoundedWriter(self._upper.open_writer(parts, append=append), self)
         self._written_in(os.path.dirname(self._need(parts)))
-        return writer
+        return self._accounted(writer, parts, before)
 
     def save(self, parts: Parts, pieces: Iterable[bytes | int]) -> None:
         """See :class:`~tdvfsh.uefi.volume.Volume`."""
+        before = self._size_of(parts)
         self._prepare(parts)
         self._upper.save(parts, _bounded(pieces, self.room()))
+        self.marks.resized(parts[-1], before, self._size_of(parts))
         self._written_in(os.path.dirname(self._need(parts)))
 
     def _prepare(self, parts: Parts) -> bool:
@@ -122,6 +126,7 @@ class OverlayFolder(HostFolder):
                 self._need_writable()
                 self._folder_up(parts[: count - 1])
                 self._upper.make_directory(parts[:count])
+                self.marks.resized(parts[count - 1], None, BLOCK_SIZE)
                 self._written_in(self._need(parts[:count]))
             elif not os.path.isdir(found):
                 raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
@@ -129,7 +134,7 @@ class OverlayFolder(HostFolder):
     def remove(self, parts: Parts) -> None:
         """See :class:`~tdvfsh.shell.interfaces.FileSystem`."""
         self._need_writable()
-        path = self._need(parts)
+        path, before = self._need(parts), self._size_of(parts)
         folder, key = self._need(parts[:-1]), self._key(path)
         if os.path.isdir(path) and self._merged(parts):
             raise FileSystemError(EfiStatus.EFI_ACCESS_DENIED)
@@ -138,6 +143,7 @@ class OverlayFolder(HostFolder):
             self._upper.remove(parts)
         if self._below(parts) is not None:
             self._gone.add(_folded(parts))
+        self.marks.resized(parts[-1], before, None)
         self.marks.removed(key)
         self._written_in(folder)
 

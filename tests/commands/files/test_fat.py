@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tdvfsh.script.streams import MemorySink
 from tdvfsh.shell.drives.hostfolder import HostFolder
+from tdvfsh.shell.drives.overlay import OverlayFolder
 from tdvfsh.shell.shell import Shell
 from tests.shell.under_test import ShellUnderTest
 
@@ -48,6 +51,45 @@ def test_a_directory_that_changes_gets_the_archive_attribute(disk: ShellUnderTes
 def test_attributes_of_a_directory_do_not_reach_its_own_entries(disk: ShellUnderTest) -> None:
     disk.run("attrib +h +r t")
     assert disk.run("attrib t\\*") == "Attrib: D     ..\nAttrib: D     .\nAttrib:  A    a.txt\n"
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_free_space_falls_with_every_block_that_is_written_whatever_the_host_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlay: bool
+) -> None:
+    class Still:
+        f_blocks, f_frsize, f_bavail = 1000, 4096, 500  # as where the host writes later, or another process frees some
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Still)
+    (tmp_path / "w").mkdir()
+    volume = HostFolder(str(tmp_path / "w"), writable=True)
+    if overlay:
+        volume = OverlayFolder(str(tmp_path / "w"), str(tmp_path / "scratch"))
+    free = volume.space()[1]
+    assert free == 500 * 4096
+
+    def taken(blocks: int) -> bool:
+        return volume.space() == (1000 * 4096, free - 512 * blocks)
+
+    volume.make_directory(("d",))
+    assert taken(2)  # its block, and one for its entry in the directory above
+    before = volume.state()
+    with closing(volume.open_writer(("d", "a.txt"), append=False)) as writer:
+        writer.write(bytes(513))
+    assert taken(4)
+    volume.save(("d", "a.txt"), [b"short"])
+    assert taken(3)
+    with closing(volume.open_writer(("d", "a.txt"), append=True)) as writer:
+        writer.write(bytes(508))
+    assert taken(4)
+    volume.remove(("d", "a.txt"))
+    assert taken(2)
+    for number in range(20):  # each a long name of three entries: their directories never shrink
+        volume.open_writer((f"a longer name {number}.text",), append=False).close()
+        volume.remove((f"a longer name {number}.text",))
+    assert taken(5)
+    volume.restore(before)
+    assert taken(2)
 
 
 def test_a_directory_keeps_its_size_when_files_leave(disk: ShellUnderTest) -> None:
