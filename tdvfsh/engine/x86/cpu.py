@@ -321,7 +321,8 @@ class Cpu:
         # The binding's emu_start makes an exception of each stop at what the emulator cannot execute.
         self.uc._hook_exception = None
         status = self._library.uc_emu_start(self._handle, address, 0, 0, 0)
-        if status and self._stop is None:
+        ends_anyway = self._ticked or self._failure is not None  # what stops Unicorn has it leave hooks out
+        if status and self._stop is None and not ends_anyway:
             error = self._unicorn.UcError(status)
             raise EngineError(f"the emulator gave up at {self.read('RIP'):#x}: {error}") from error
         if not status and self.uc._hook_exception is not None:
