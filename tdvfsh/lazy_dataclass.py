@@ -104,7 +104,7 @@ class _LaterInit(_Later):
         self.left = _NOT_COMPILED
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None or not self.left:
+        if not self.left or not isinstance(instance, self.recipe.owner):  # 3.13: a class, by inspect
             return super().__get__(instance, owner)
         self.left -= 1
         return lambda *args, **given: self._init(instance, args, given)

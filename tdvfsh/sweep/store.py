@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -52,22 +53,22 @@ class ResultStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._index = SweepIndex()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | host.O_CLOEXEC
-            self._descriptor = os.open(self.folder / RESULTS, flags, 0o666)
-        except OSError as error:
-            raise host_error(folder, error) from None
-        try:
-            host.lock(self._descriptor, wait=False)
+        with ExitStack() as opened:
+            self._index = SweepIndex()
+            opened.callback(self._index.close)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | host.O_CLOEXEC
+                self._descriptor = os.open(self.folder / RESULTS, flags, 0o666)
+            except OSError as error:
+                raise host_error(folder, error) from None
+            opened.callback(os.close, self._descriptor)
+            try:
+                host.lock(self._descriptor, wait=False)
+            except BlockingIOError:
+                raise HostError(f"{folder}: another sweep is at work in this folder") from None
             self._end = self._take_stock()
-        except BlockingIOError:
-            os.close(self._descriptor)
-            raise HostError(f"{folder}: another sweep is at work in this folder") from None
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> ResultStore:
         return self
@@ -75,8 +76,7 @@ class ResultStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
-        self._index.close()
+        self._opened.close()
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a result of this scenario."""

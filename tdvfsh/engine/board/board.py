@@ -103,6 +103,8 @@ class Board:
         self._state = state = self.cpu.state
         self.console, self.date = console, host.date
         self._limit = limit
+        if limit is not None:
+            limit.guest_runs = lambda: self.cpu.running
         self._trace, self._first_record = trace, len(trace)
         self.stops = 0
         self._written: list[tuple[int, int]] = []

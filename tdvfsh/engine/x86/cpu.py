@@ -317,6 +317,11 @@ class Cpu:
             raise failure
         return self._why()
 
+    @property
+    def running(self) -> bool:
+        """Whether guest code runs at the moment, in hooks that it calls as well."""
+        return self._running
+
     def _emulate(self, address: int) -> None:
         # The binding's emu_start makes an exception of each stop at what the emulator cannot execute.
         self.uc._hook_exception = None
