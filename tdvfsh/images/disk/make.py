@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
-from tdvfsh.errors import host_error
+from tdvfsh.errors import HostError, UsageError, host_error
 from tdvfsh.images.disk.contents import DiskParts, disk_initrd, write_esp
 from tdvfsh.images.disk.roots import BusyboxRoot, Root
-from tdvfsh.images.disk.tools import TIME, find_tools, run_tool
-from tdvfsh.lazy_typing import BinaryIO, Final
+from tdvfsh.images.disk.tools import TIME, copy_data, find_tools, run_tool
+from tdvfsh.lazy_typing import Final
 from tdvfsh.units import MIB
-from tdvfsh.whole_file import replacing
+from tdvfsh.whole_file import whole_file, write_whole
 
 _SECTOR: Final = 512
 _ESP_START: Final = MIB
@@ -41,11 +41,13 @@ def make_disk(output: Path, parts: DiskParts, initrd: Path | None = None, root: 
         Bytes of the image.
 
     Raises:
+        UsageError: Both files are one.
         MissingError: The host lacks a tool; the message names its Debian package.
         HostError: A tool failed, or a file cannot be read or written.
         FormatError: A part is not what it should be.
     """
     root = root or BusyboxRoot()
+    _check_places(output, initrd)
     tools = find_tools({**_PACKAGES, **root.packages})
     size = _ROOT_START + root.size + MIB
     try:
@@ -58,14 +60,22 @@ def make_disk(output: Path, parts: DiskParts, initrd: Path | None = None, root: 
             folder = Path(name) / "root"
             folder.mkdir()
             root.make(image, _ROOT_START, folder, parts, tools)
-            with replacing(output) as file, image.open("rb") as source:
-                _copy_data(source, file, size)
-            if initrd is not None:
-                with replacing(initrd) as file:
-                    file.write(disk_initrd(parts))
+            with whole_file(output) as file, image.open("rb") as source:
+                copy_data(source, file, size)
+                file.truncate(size)
+                if initrd is not None:
+                    write_whole(initrd, disk_initrd(parts))
     except OSError as error:
-        raise host_error(output, error) from None
+        raise host_error(f"{gettempdir()}, where the disk is made (TMPDIR)", error) from None
     return size
+
+
+def _check_places(output: Path, initrd: Path | None) -> None:
+    for path in (output, initrd):
+        if path is not None and path.exists() and not path.is_file() and not path.is_dir():
+            raise HostError(f"{path}: not a file, in which parts can be left out")
+    if initrd is not None and output.resolve() == initrd.resolve():
+        raise UsageError(f"--initrd {initrd}: is the disk's own file")
 
 
 def _table(root_size: int) -> str:
@@ -94,13 +104,3 @@ def _make_esp(image: Path, folder: Path, parts: DiskParts, tools: Mapping[str, s
             run_tool([tools["mmd"], *volume, f"::{name}"])
         else:
             run_tool([tools["mcopy"], "-m", *volume, str(folder / name), f"::{name}"])
-
-
-def _copy_data(source: BinaryIO, file: BinaryIO, size: int) -> None:
-    """Copy what is not zero: the rest stays a hole."""
-    for at in range(0, size, MIB):
-        piece = source.read(MIB)
-        if piece.strip(b"\0"):
-            file.seek(at)
-            file.write(piece)
-    file.truncate(size)

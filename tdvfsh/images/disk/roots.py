@@ -7,11 +7,12 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pwd import getpwuid
 
 from tdvfsh.errors import HostError, UsageError
 from tdvfsh.images.apt import ETC_APT, source_line
 from tdvfsh.images.disk.contents import ROOT_UUID, DiskParts, disk_initrd, write_root
-from tdvfsh.images.disk.tools import TIME, run_tool
+from tdvfsh.images.disk.tools import TIME, copy_data, run_tool
 from tdvfsh.images.sources import debian_archives
 from tdvfsh.lazy_typing import Final, Protocol
 from tdvfsh.units import KIB, MIB
@@ -19,7 +20,10 @@ from tdvfsh.units import KIB, MIB
 _TIMES: Final = ("atime", "ctime", "mtime", "crtime")
 _EXTRA_TIMES: Final = ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra")
 _SUITE: Final = "trixie"
+_ETC: Final = Path("/etc")
 _TREE: Final = '"$tree"'
+_INSIDE: Final = "tdvfsh-root.ext4"
+_MADE: Final = f'"$1"/{_INSIDE}'
 _PACKAGE: Final = re.compile("[a-z0-9][a-z0-9.+-]+")
 _DEBIAN: Final = ("systemd-sysv", "udev", "login", "procps", "util-linux")
 
@@ -84,37 +88,90 @@ class DebianRoot:
         UsageError: One is not a package's name.
     """
 
-    packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
-
     def __init__(self, more: Sequence[str] = ()) -> None:
         for name in more:
             if not _PACKAGE.fullmatch(name):
                 raise UsageError(f"--package {name}: not the name of a Debian package")
         self._more = more
+        self.packages: Mapping[str, str] = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
+        if os.geteuid():
+            self.packages = {**self.packages, "newuidmap": "uidmap"}
         self.size = 640 * MIB if not more else 1920 * MIB
 
     def make(self, image: Path, offset: int, folder: Path, parts: DiskParts, tools: Mapping[str, str]) -> None:
-        """See :class:`Root`. The file system is made inside of the namespace, where root's files are root's."""
+        """See :class:`Root`.
+
+        The file system is made inside of the namespace, where root's files are root's, but the caller's are nobody's:
+        mmdebstrap itself carries files in and out.
+        """
+        check_ids(_ETC)
         archives = debian_archives(ETC_APT)
         if not archives:
             raise HostError("this machine's apt sources name no Debian archive")
-        initrd, script = folder / "initrd.img", folder / "finish"
+        for place in (folder, folder.parent):
+            place.chmod(0o755)  # a key in it is read inside of the namespace
+        initrd, made = folder / "initrd.img", folder / "root.ext4"
         initrd.write_bytes(disk_initrd(parts))
-        make = _mke2fs(tools["mke2fs"], image, offset, self.size, _TREE)
-        command = " ".join(_TREE if word == _TREE else shlex.quote(word) for word in make)
-        script.write_text(_FINISH.format(kernel=parts.kernel, initrd=initrd, command=command), encoding="utf-8")
-        script.chmod(0o755)
+        make = _mke2fs(tools["mke2fs"], Path(_MADE), 0, self.size, _TREE)
+        command = " ".join(word if word in (_TREE, _MADE) else shlex.quote(word) for word in make)
+        hooks = (
+            f"upload {shlex.quote(str(parts.kernel.resolve()))} /boot/vmlinuz",
+            f"upload {shlex.quote(str(initrd))} /boot/initrd.img",
+            _FINISH.format(command=command),
+            f"download /{_INSIDE} {shlex.quote(str(made))}",
+        )
         line = source_line(archives[0], _SUITE, folder)
         packages = f"--include={','.join((*_DEBIAN, *self._more))}"
-        options = ["--quiet", "--variant=minbase", "--architectures=amd64", packages, "--format=null"]
-        run_tool([tools["mmdebstrap"], *options, f"--customize-hook={script}", _SUITE, "/dev/null", line])
+        options = [
+            f"--mode={'unshare' if os.geteuid() else 'root'}",
+            "--quiet",
+            "--variant=minbase",
+            "--architectures=amd64",
+            packages,
+            "--format=null",
+        ]
+        run_tool(
+            [tools["mmdebstrap"], *options, *(f"--customize-hook={hook}" for hook in hooks), _SUITE, "/dev/null", line]
+        )
+        with made.open("rb") as source, image.open("r+b") as file:
+            copy_data(source, file, self.size, offset)
+
+
+def check_ids(folder: Path) -> None:
+    """Whoever is not root needs a range of users for a namespace.
+
+    Args:
+        folder: ``/etc``.
+
+    Raises:
+        HostError: There is none; the message says how to get one.
+    """
+    user = os.geteuid()
+    if not user:
+        return
+    try:
+        name = getpwuid(user).pw_name
+    except KeyError:
+        name = str(user)
+    if all(_has_range(folder / file, (name, str(user))) for file in ("subuid", "subgid")):
+        return
+    ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
+    raise HostError(
+        f"{name} has no range in {folder}/subuid and {folder}/subgid, which mmdebstrap needs without root; "
+        f"as root: usermod {ids} {name}"
+    )
+
+
+def _has_range(file: Path, names: Sequence[str]) -> bool:
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0] in names for line in lines)
 
 
 _FINISH: Final = """\
-#!/bin/sh
 set -e
-cp {kernel} "$1/boot/vmlinuz"
-cp {initrd} "$1/boot/initrd.img"
 echo '/dev/vda2 / ext4 defaults 0 1' > "$1/etc/fstab"
 echo tdvfsh > "$1/etc/hostname"
 sed -i 's/^root:[^:]*:/root::/' "$1/etc/shadow"

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tdvfsh.errors import HostError, MissingError
-from tdvfsh.lazy_typing import Final
+from tdvfsh.lazy_typing import BinaryIO, Final
+from tdvfsh.units import MIB
 
 TIME: Final = 1735689600
 """2025-01-01, of every file that is made."""
@@ -23,6 +24,7 @@ _SETTINGS: Final = {
     "MKE2FS_DETERMINISTIC": "1",
 }
 _SAID: Final = 3
+_WIDEST: Final = 200
 _LONGEST: Final = 1800
 _REPLACED: Final = ("MTOOLS", "E2FS", "MKE2FS")
 
@@ -63,4 +65,18 @@ def run_tool(command: Sequence[str], text: str = "") -> None:
         raise HostError(f"{name} did not end within {_LONGEST // 60} minutes") from None
     if ended.returncode:
         said = (ended.stderr or ended.stdout).decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-        raise HostError(f"{name} failed with status {ended.returncode}: {' / '.join(said[-_SAID:])}")
+        raise HostError(f"{name} failed with status {ended.returncode}: {' / '.join(map(_short, said[-_SAID:]))}")
+
+
+def _short(line: str) -> str:
+    """A line of a tool, which may quote a command of several screens."""
+    return line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…"
+
+
+def copy_data(source: BinaryIO, file: BinaryIO, size: int, offset: int = 0) -> None:
+    """Copy what is not zero to ``offset`` of a file: the rest stays a hole."""
+    for at in range(0, size, MIB):
+        piece = source.read(MIB)
+        if piece.strip(b"\0"):
+            file.seek(offset + at)
+            file.write(piece)

@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tdvfsh.formats.initrd import parse_initrd
 from tdvfsh.images.disk import roots
 from tdvfsh.images.disk.contents import DiskParts, disk_initrd
 from tdvfsh.images.disk.make import make_disk
+from tdvfsh.images.disk.tools import run_tool
 from tdvfsh.images.sources import Archive
 
 TOOLS = ("sfdisk", "mke2fs", "debugfs", "e2fsck", "mcopy", "mdir")
@@ -139,6 +141,23 @@ def test_parts_that_are_too_large_or_damaged_leave_no_disk(tmp_path: Path, parts
     assert not (tmp_path / "disk.img").exists()
 
 
+def test_what_is_no_place_for_a_disk_is_refused_by_its_own_name_and_nothing_is_left(
+    tmp_path: Path, parts: DiskParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, pipe = tmp_path / "disk.img", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(HostError, match="pipe: not a file"):
+        make_disk(pipe, parts)
+    with pytest.raises(UsageError, match="is the disk's own file"):
+        make_disk(image, parts, tmp_path / "." / "disk.img")
+    with pytest.raises(HostError, match="none/initrd: no such file"):
+        make_disk(image, parts, tmp_path / "none" / "initrd")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(HostError, match=r"gone, where the disk is made \(TMPDIR\): no such file"):
+        make_disk(image, parts)
+    assert not image.exists()
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, parts: DiskParts) -> None:
     with pytest.raises(HostError):
         make_disk(tmp_path / "none" / "disk.img", parts)
@@ -158,7 +177,11 @@ echo 'root:*:20000:0:99999:7:::' > $root/etc/shadow
 echo program > $root/usr/bin/program
 for word; do
   echo "$word" >> {folder}/words
-  case $word in --customize-hook=*) ${{word#*=}} $root ;; esac
+  case $word in
+    "--customize-hook=upload "*) set -- ${{word#*=}}; cp "$2" "$root$3" ;;
+    "--customize-hook=download "*) set -- ${{word#*=}}; cp "$root$2" "$3" ;;
+    --customize-hook=*) sh -c "${{word#*=}}" exec $root ;;
+  esac
 done
 """
 
@@ -183,6 +206,10 @@ def test_a_full_disk_has_the_system_that_mmdebstrap_made_with_the_disk_s_kernel(
     words = (stand_in / "words").read_text().splitlines()
     assert "--variant=minbase" in words
     assert "--format=null" in words
+    # in a namespace the caller's folder cannot be reached: mmdebstrap itself carries files in and out
+    assert [word for word in words if "tdvfsh-disk-" in word and " /boot/" not in word] == [
+        word for word in words if word.startswith("--customize-hook=download /tdvfsh-root.ext4 ")
+    ]
     assert words[-1] == "deb [arch=amd64 signed-by=/keys/debian.gpg] file:/archive/debian trixie main"
     root, out = f"{image}?offset={ROOT}", tmp_path / "out"
     tool("e2fsck", "-fn", root)
@@ -213,6 +240,28 @@ def test_packages_that_are_named_are_installed_too_and_get_room(
     (include,) = [word for word in (stand_in / "words").read_text().splitlines() if word.startswith("--include=")]
     assert include.endswith(",util-linux,fio,g++-12")
     assert image.stat().st_blocks * 512 < image.stat().st_size // 4
+
+
+def test_who_is_not_root_and_has_no_range_of_users_is_told_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    assert roots.DebianRoot().packages["newuidmap"] == "uidmap"
+    (tmp_path / "subuid").write_text("nobody:100000:65536\n")
+    (tmp_path / "subgid").write_text("nobody2:100000:65536\n")
+    with pytest.raises(HostError, match=r"nobody has no range .*; as root: usermod --add-subuids .* nobody$"):
+        roots.check_ids(tmp_path)
+    (tmp_path / "subgid").write_text("65534:100000:65536\n")
+    roots.check_ids(tmp_path)
+
+
+def test_a_tool_that_quotes_screens_of_its_own_is_cut_short(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\necho 'E: {'x' * 5000}' >&2\nexit 3\n")
+    tool.chmod(0o755)
+    with pytest.raises(HostError, match=r"tool failed with status 3: E: x+…$") as failed:
+        run_tool([str(tool)])
+    assert len(str(failed.value)) < 300
 
 
 @pytest.mark.parametrize("name", ["", "a,b", "--x", "Upper", "a b", "?essential"])
