@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tdvfsh.cli.arguments import Arguments
-from tdvfsh.cli.saved_machine import refuse_commit_with_save, resumed, resumed_disks, saved_disks
+from tdvfsh.cli.saved_machine import (
+    disk_paths,
+    refuse_commit_with_save,
+    refuse_save_over,
+    resumed,
+    resumed_disks,
+    saved_disks,
+)
 from tdvfsh.engine.saved.machine_file import DEVICES, DISK, INITRD, KERNEL, OpenedMachine, SavedFile
 from tdvfsh.engine.saved.machine_state import BOOT
 from tdvfsh.errors import UsageError
@@ -34,6 +41,7 @@ class BootWords(NamedTuple):
         grub: Whether a real GRUB loads the kernel.
         arguments: The command line, with the virtio devices.
         saved: The machine to continue; None where the run begins with the firmware.
+        from_disk: Whether a disk's own boot loader is started, which loads what it finds.
     """
 
     kernel: str
@@ -45,6 +53,7 @@ class BootWords(NamedTuple):
     grub: bool
     arguments: Arguments
     saved: OpenedMachine | None = None
+    from_disk: bool = False
 
     def files(self) -> list[SavedFile]:
         """All files, as they are now.
@@ -117,7 +126,7 @@ def resumed_boot(arguments: Arguments) -> Iterator[BootWords]:
         for file in machine.files:
             if file.role != DISK:
                 file.check(file.path)
-        yield BootWords(
+        words = BootWords(
             kernel=files[KERNEL][0].path,
             initrds=[file.path for file in files[INITRD]],
             cmdline=header["cmdline"],
@@ -128,6 +137,15 @@ def resumed_boot(arguments: Arguments) -> Iterator[BootWords]:
             arguments=arguments.with_values(**dict.fromkeys(header["devices"], True)),
             saved=machine,
         )
+        refuse_lost_files(words)
+        yield words
+
+
+def refuse_lost_files(words: BootWords) -> None:
+    """Reject that ``--save`` takes the place of one of the boot's own files; raises UsageError."""
+    options = option_files(words.options) if words.arguments.optional("save") is not None else {}
+    own = [words.kernel, *words.initrds, *disk_paths(words.disks), *options.values()]
+    refuse_save_over(words.arguments, own)
 
 
 def save_boot_machine(saving: Saving, boot: CpuBoot, words: BootWords) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tdvfsh.cli.arguments import Arguments
@@ -77,16 +78,39 @@ def machine_words(arguments: Arguments) -> Iterator[MachineWords]:
     if resume is None:
         if arguments.optional("file") is None:
             raise UsageError("firmware run: needs FILE, the firmware, or --resume")
-        yield _of_command_line(arguments)
+        words = _of_command_line(arguments)
+        refuse_save_over(arguments, _paths(words))
+        yield words
         return
     with resumed(arguments, FIRMWARE_RUN, _ITS_OWN) as machine:
-        yield _of_file(arguments, machine)
+        words = _of_file(arguments, machine)
+        refuse_save_over(arguments, _paths(words))
+        yield words
 
 
 def refuse_commit_with_save(arguments: Arguments) -> None:
     """Reject that an image becomes what the machine continues on; raises UsageError."""
     if arguments.optional("save") is not None and arguments.flag("commit"):
         raise UsageError("--commit: not with --save, whose machine continues on the images as they are")
+
+
+def refuse_save_over(arguments: Arguments, paths: Iterable[str | None]) -> None:
+    """Reject that ``--save`` takes the place of a file that its machine needs again; raises UsageError."""
+    save = arguments.optional("save")
+    if save is None or not os.path.exists(save):
+        return
+    for path in paths:
+        if path is not None and os.path.exists(path) and os.path.samefile(save, path):
+            raise UsageError(f"--save {save}: is a file that the machine is made of, and would be lost")
+
+
+def disk_paths(disks: Iterable[str]) -> list[str]:
+    """The files of disks as ``--disk`` names them."""
+    return [text.removesuffix(WRITABLE) for text in disks]
+
+
+def _paths(words: MachineWords) -> list[str | None]:
+    return [words.firmware, words.kernel, words.options.shim, *words.initrds, *disk_paths(words.disks)]
 
 
 @contextmanager

@@ -25,7 +25,9 @@ def run_boot(arguments: Arguments) -> int:
     if arguments.optional("resume") is not None:
         return _continued(arguments)
     if arguments.optional("kernel") is None:
-        raise UsageError("boot: needs KERNEL, or --resume (see 'tdvfsh boot --help')")
+        if not arguments.words("disk"):
+            raise UsageError("boot: needs KERNEL, a --disk to boot from, or --resume (see 'tdvfsh boot --help')")
+        return _from_disk(arguments)
     model = arguments.text("engine") == "model"
     if model:
         _refuse_engine_options(arguments)
@@ -52,6 +54,17 @@ def _continued(arguments: Arguments) -> int:
         ) as (_, opened),
     ):  # fmt: skip
         return _tell(arguments, *boot_on_processor(words.arguments, opened.boot, words), opened)
+
+
+def _from_disk(arguments: Arguments) -> int:
+    """What the boot loader on the user's disk boots."""
+    if arguments.text("engine") == "model":
+        _refuse_engine_options(arguments)
+    from tdvfsh.cli.disk_boot import disk_boot
+    from tdvfsh.cli.subcommand.cpu_boot import boot_on_processor
+
+    opened, words = disk_boot(arguments)
+    return _tell(arguments, *boot_on_processor(arguments, opened.boot, words), opened)
 
 
 def _tell(arguments: Arguments, result: BootResult, ran: RealCodeReport | None, opened: OpenedFiles) -> int:

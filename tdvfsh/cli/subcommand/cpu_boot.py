@@ -15,7 +15,7 @@ from tdvfsh.cli.output import TextSink, print_notes
 from tdvfsh.cli.progress import unpack_progress
 from tdvfsh.cli.run_limits import time_limit, until_pattern
 from tdvfsh.cli.run_status import run_status
-from tdvfsh.cli.saved_boot import BootWords, check_saving, save_boot_machine
+from tdvfsh.cli.saved_boot import BootWords, check_saving, refuse_lost_files, save_boot_machine
 from tdvfsh.cli.saving import Saving
 from tdvfsh.cli.serial_console import SerialOutput, serial_input
 from tdvfsh.cli.virtio import given_virtio, refuse_unsaved, virtio_parts
@@ -52,7 +52,7 @@ def boot_on_processor(
     Args:
         arguments: The command line, with the devices of a saved machine.
         files: What is booted.
-        words: The saved machine; None for a boot from the firmware on.
+        words: The saved machine, or a disk; None for a boot of the kernel that the command line names.
 
     Raises:
         UsageError: Options that do not belong together.
@@ -90,7 +90,7 @@ def _words(arguments: Arguments) -> BootWords:
     check_saving(arguments, options)
     with unpack_progress() as progress:
         kernel, initrds = files_named(arguments.text("kernel"), arguments.words("initrd"), fetch_with(progress))
-    return BootWords(
+    words = BootWords(
         kernel=kernel.path,
         initrds=[file.path for file in initrds],
         cmdline=arguments.text("cmdline"),
@@ -100,6 +100,8 @@ def _words(arguments: Arguments) -> BootWords:
         grub=arguments.optional("grub") is not None,
         arguments=arguments,
     )
+    refuse_lost_files(words)
+    return words
 
 
 def _boot(words: BootWords, files: BootFiles, grub: memoryview | None, debug: Debugging) -> _Ran:
@@ -132,6 +134,7 @@ def _boot(words: BootWords, files: BootFiles, grub: memoryview | None, debug: De
                 keep=None if saving is None else keep,
                 resume=words.saved,
                 progress=status,
+                from_disk=words.from_disk,
             )
             status.end()
             screen.close()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from tdvfsh.dxe.loaded_image import LoadedImage
 from tdvfsh.engine.board.virtio import virtio_refusals
-from tdvfsh.engine.errors import EngineError, GuestStopped, ReachedOperatingSystem
+from tdvfsh.engine.errors import EngineError, GuestIdle, GuestStopped, ReachedOperatingSystem
 from tdvfsh.engine.introspect.fast_decompress import FastDecompression
 from tdvfsh.engine.introspect.kernel_symbols import KernelSymbols
 from tdvfsh.engine.introspect.placement_watch import GrubReader, PlacementWatch, StubReader
 from tdvfsh.engine.runs.consoles import Consoles
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult, ExitAccount
-from tdvfsh.engine.runs.grub import GRUB
+from tdvfsh.engine.runs.grub import GRUB, grub_prefix, why_grub_waits
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.observer import CodeRange, RunObserver
 from tdvfsh.engine.runs.os_run import OsRun, ending_of, rest_time
@@ -34,8 +34,9 @@ from tdvfsh.loaders.flow import (
 from tdvfsh.loaders.unaccepted import TABLE_HEADER_SIZE
 from tdvfsh.machine.machine import Machine
 from tdvfsh.td.cost import NO_TIME
-from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall
+from tdvfsh.trace.records import AllocatePagesCall, AllocatePoolCall, FreePagesCall
 from tdvfsh.uefi.disk import Disk
+from tdvfsh.uefi.memory import EfiMemoryType
 from tdvfsh.uefi.service_names import ALLOCATE_PAGES, GET_MEMORY_MAP
 from tdvfsh.uefi.service_names import START_IMAGE as START_SERVICE
 from tdvfsh.uefi.status import SUCCESS, EfiStatus
@@ -44,6 +45,8 @@ from tdvfsh.units import PAGE_SHIFT, align_up
 STUB: Final = "stub"
 _REFUSALS: Final = (EfiStatus.EFI_OUT_OF_RESOURCES, EfiStatus.EFI_NOT_FOUND)
 _LOAD_PHYSICAL_ADDRESS: Final = 16 << 20
+_CODE: Final = EfiMemoryType.EfiLoaderCode
+_ANYWHERE: Final = CodeRange(0, 1 << 52)
 
 
 class CpuBoot(RunObserver):
@@ -53,11 +56,13 @@ class CpuBoot(RunObserver):
         machine: The machine.
         flow: State that the modelled firmware's part of the flow writes.
         grub: Whether a real GRUB does the loading.
+        from_disk: Whether a disk's own boot loader does, whose kernel is not known before it runs.
 
     Attributes:
         machine: As above.
         flow: As above.
         grub: As above.
+        from_disk: As above.
         fast: What unpacks the kernel in the stub's place; None where nothing does.
         entered: The outcome up to the operating system's first instruction; None before that.
         firmware: The firmware for guest code.
@@ -69,10 +74,11 @@ class CpuBoot(RunObserver):
 
     other_code = STUB
 
-    def __init__(self, machine: Machine, flow: BootFlow, grub: bool) -> None:
+    def __init__(self, machine: Machine, flow: BootFlow, grub: bool, from_disk: bool = False) -> None:
         self.machine = machine
         self.flow = flow
         self.grub = grub
+        self.from_disk = from_disk
         self.fast: FastDecompression | None = None
         self.started = time.monotonic()
         self.entered: CpuBootResult | None = None
@@ -80,7 +86,8 @@ class CpuBoot(RunObserver):
         self.disks: Sequence[Disk] = ()
         self._unpacked_to: Placement | None = None
         stub = StubReader(flow, STUB)
-        self._watch = PlacementWatch(flow, (GrubReader(flow, GRUB), stub) if grub else (stub,))
+        readers = (GrubReader(flow, GRUB), stub) if grub else (stub,)
+        self._watch = PlacementWatch(flow, () if from_disk else readers)
 
     def begin(self, firmware: GuestFirmware, fast_decompress: bool) -> None:
         """The firmware for guest code has been made, with this boot for its observer.
@@ -106,7 +113,7 @@ class CpuBoot(RunObserver):
 
     def image_name(self, image: LoadedImage) -> str | None:
         """The kernel is the one image that is as long as its file, wherever it was loaded from."""
-        return STUB if len(image.source) == self.flow.files.kernel.size else None
+        return STUB if not self.from_disk and len(image.source) == self.flow.files.kernel.size else None
 
     def served(self, service: str, caller: int) -> None:
         """The stub's buffer for the kernel is where a decompressor writes to."""
@@ -128,7 +135,12 @@ class CpuBoot(RunObserver):
         return align_up(images[-1].start, pe.section_alignment) if images and pe is not None else None
 
     def left_boot_services(self) -> CodeRange | None:
-        """Boot services are over: stop where the kernel itself begins; the stub still writes its tables."""
+        """Boot services are over: stop where the kernel itself begins; the stub still writes its tables.
+
+        Where the kernel of a disk begins is not known: it has the machine from here on.
+        """
+        if self.from_disk:
+            return _ANYWHERE
         kernel = next((entry for entry in reversed(self.placements()) if entry.what == "kernel"), None)
         if kernel is None:
             raise ReachedOperatingSystem
@@ -162,11 +174,27 @@ class CpuBoot(RunObserver):
 
     def kernel_symbols(self) -> KernelSymbols | None:
         """Names of the kernel that lies where it was placed."""
+        if self.from_disk:
+            return self._symbols_of_loader_code()
         kernel = next((entry for entry in reversed(self.flow.placements) if entry.what == "kernel"), None)
         if kernel is None:
             return None
         firmware = self.firmware
         return KernelSymbols(firmware.ram.view, kernel.start, kernel.end, firmware.board.translate)
+
+    def _symbols_of_loader_code(self) -> KernelSymbols | None:
+        """Names of a kernel that was not known before: it lies in the last of the loader code that has such a table."""
+        firmware, freed = self.firmware, set[int]()
+        for record in reversed(self.machine.trace.records):
+            if isinstance(record, FreePagesCall) and record.succeeded:
+                freed.add(record.memory)
+            elif isinstance(record, AllocatePagesCall) and record.succeeded and record.memory_type == _CODE:
+                start, end = record.range
+                symbols = KernelSymbols(firmware.ram.view, start, end, firmware.board.translate)
+                if start not in freed and symbols.found:
+                    return symbols
+                freed.discard(start)
+        return None
 
     # ---- outcome ------------------------------------------------------------------------------------------------
 
@@ -237,6 +265,8 @@ class CpuBoot(RunObserver):
 
     def _stage(self, placements: list[Placement]) -> str:
         placed = {placement.what for placement in placements}
+        if self.from_disk:
+            return self.flow.stage
         if self.grub:
             if "kernel_file" not in placed:
                 return LOAD_KERNEL
@@ -261,9 +291,9 @@ class CpuBoot(RunObserver):
                 asked_bytes=0,
                 largest_free_bytes=0,
                 unaccepted_bytes=unaccepted,
-                why=str(error),
+                why=self._why(error),
             )
-        if stage == LOAD_KERNEL:
+        if stage == LOAD_KERNEL and not self.from_disk:
             size = self.flow.files.kernel.kernel_buffer_size
             free = largest_free(services, minimum=_LOAD_PHYSICAL_ADDRESS)
             why = "the EFI stub returned after it had read the memory map and asked for no place for the kernel"
@@ -297,6 +327,14 @@ class CpuBoot(RunObserver):
             unaccepted_bytes=unaccepted,
             why=why,
         )
+
+    def _why(self, error: EngineError) -> str:
+        """A disk's GRUB without a configuration waits for commands; nothing else tells why it waits."""
+        if not (self.from_disk and isinstance(error, GuestIdle)):
+            return str(error)
+        loader = self.flow.files.kernel
+        waits = why_grub_waits(self.firmware.screen.lines(), grub_prefix(loader.view, loader.path))
+        return str(error) if waits is None else waits
 
     def _failed_calls(self) -> list[AllocatePagesCall | AllocatePoolCall]:
         """The program's memory requests that were refused; a map that needs a larger buffer is not a failure."""

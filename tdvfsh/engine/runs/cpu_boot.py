@@ -15,6 +15,7 @@ from tdvfsh.engine.errors import EngineError
 from tdvfsh.engine.runs.boot_run import CpuBoot
 from tdvfsh.engine.runs.consoles import Consoles
 from tdvfsh.engine.runs.cpu_boot_result import CpuBootResult
+from tdvfsh.engine.runs.disk_loader import run_disk_loader
 from tdvfsh.engine.runs.grub import run_grub
 from tdvfsh.engine.runs.guest import GuestFirmware
 from tdvfsh.engine.runs.os_run import SystemConsole, SystemOptions
@@ -64,6 +65,7 @@ def boot_on_cpu(
     keep: Callable[[CpuBoot, EngineError], None] | None = None,
     resume: OpenedMachine | None = None,
     progress: Callable[[str], None] | None = None,
+    from_disk: bool = False,
 ) -> CpuBootResult:
     """Boot ``files`` in a fresh TD.
 
@@ -84,6 +86,8 @@ def boot_on_cpu(
             be saved then.
         resume: A machine of the same options and files that was saved, to run on; None to boot.
         progress: Called now and then, on another thread, with how far the boot has come.
+        from_disk: Start the boot loader on the first disk of ``through_os`` that has one; ``files`` has it in the
+            place of a kernel.
 
     Returns:
         The outcome; a boot that fails is a result, not an error.
@@ -95,12 +99,12 @@ def boot_on_cpu(
     """
     given = options
     by_grub = grub is not None if resume is None else bool(resume.header["grub"])
-    if by_grub:
+    if by_grub or from_disk:
         options = replace(options, loader=GRUB_LOADER)
     elif options.loader != "direct":
         raise UsageError(f"--loader {options.loader}: with --engine cpu give the loader itself, by --grub grubx64.efi")
-    machine = Machine(options, image_bytes=fw_cfg_bytes(files))
-    if machine.imported_map is None and not by_grub:
+    machine = Machine(options, image_bytes=0 if from_disk else fw_cfg_bytes(files))
+    if machine.imported_map is None and not by_grub and not from_disk:
         check_initrd(machine.td.ram, files)
     screen = screen or Screen(NoDisplay())
     consoles = None
@@ -109,7 +113,7 @@ def boot_on_cpu(
         consoles = Consoles(machine.clock, console, through_os.typed)
     virtio = through_os.virtio if through_os is not None else NO_PARTS
     flow = _flow(machine, files)
-    boot = CpuBoot(machine, flow, by_grub)
+    boot = CpuBoot(machine, flow, by_grub, from_disk)
     boot.consoles, boot.disks = consoles, virtio.disks
     if consoles is not None and virtio.console is not None:
         virtio = replace(virtio, console=consoles.beside(virtio.console))
@@ -144,7 +148,12 @@ def boot_on_cpu(
                 with debugger.running() if debugger is not None else nullcontext():
                     if resume is not None:
                         firmware.calls.continue_system(waits)
-                    status = run_direct(flow) if grub is None else run_grub(firmware, grub, files, virtio.disks)
+                    if from_disk:
+                        status = run_disk_loader(firmware, flow, virtio.disks)
+                    elif grub is not None:
+                        status = run_grub(firmware, grub, files, virtio.disks)
+                    else:
+                        status = run_direct(flow)
             except EngineError as error:
                 if boot.entered is not None:
                     return boot.ended(error)

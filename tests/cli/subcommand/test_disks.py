@@ -44,6 +44,7 @@ def run(tmp_path: Path, *words: str) -> int:
         (("--share", "{disk}"), 1, "not a folder"),
         (("--share", ",rw"), 2, "names no folder"),
         (("--share", "{folder}", "--save", "{folder}/m"), 2, "--share: a machine with it cannot be saved"),
+        (("--disk", "{disk}", "--save", "{disk}"), 2, "disk.img: is a file that the machine is made of"),
         (("--net", "user", "--save", "{folder}/m"), 2, "--net: a machine with it cannot be saved"),
     ],
 )  # fmt: skip

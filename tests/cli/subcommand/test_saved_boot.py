@@ -38,7 +38,7 @@ def of_firmware(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("", "boot: needs KERNEL, or --resume"),
+        ("", "boot: needs KERNEL, a --disk to boot from, or --resume"),
         ("{kernel} --save m", "--save: needs --engine cpu"),
         ("{kernel} --engine cpu --save m", "--save: needs --through-os"),
         ("{os} --save m --nvram n", "--nvram: not with --save, as the saved machine keeps its variables itself"),
@@ -47,6 +47,8 @@ def of_firmware(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
         ("{os} --save m --share .", "--share: a machine with it cannot be saved or resumed"),
         ("{os} --save m --net user", "--net: a machine with it cannot be saved or resumed"),
         ("{os} --save m --disk {kernel},rw --commit", "--commit: not with --save"),
+        ("{os} --save {kernel}", "--save {kernel}: is a file that the machine is made of, and would be lost"),
+        ("{os} --save {machine} --disk {machine}", "--save {machine}: is a file that the machine is made of"),
         ("{os} --save m --secure-boot {folder}/", "--secure-boot {folder}/: not with --save"),
         ("--resume {machine} {kernel}", "--kernel: the machine in {machine} has its own; leave it out"),
         ("--resume {machine} --memory 1G", "--memory: the machine in {machine} has its own; leave it out"),

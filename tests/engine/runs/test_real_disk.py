@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -56,6 +58,38 @@ def test_a_td_mounts_its_disk_accepts_lazily_and_reads_back_what_it_wrote(
     assert "in private memory" not in console
     assert "that the guest wrote are dropped" in console
     assert disk[0].read_bytes() == before
+
+
+def test_a_disk_boots_by_its_own_loader_and_its_kernel_s_accepts_have_names(
+    disk: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--engine", "cpu", "--through-os", "--memory", "1G", "--time-limit", "300"]
+    assert (
+        main(["boot", "--disk", str(disk[0]), *words, "--json", "--until", "root file system on /dev/vda2, ext4"]) == 0
+    )
+    shown = capfd.readouterr()
+    assert "tdvfsh: root file system on /dev/vda2, ext4" in shown.err
+    data = json.loads(shown.out)
+    assert data["images"]["kernel"]["path"] == "\\EFI\\BOOT\\BOOTX64.EFI"
+    assert {"kernel, memblock", "kernel, page allocator"} <= {row["by"] for row in data["os"]["accepts"]}
+
+
+@pytest.mark.long
+def test_a_unified_kernel_image_on_the_esp_boots_to_its_init_and_grub_without_its_configuration_is_told(
+    disk: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--engine", "cpu", "--through-os", "--memory", "1G", "--time-limit", "300"]
+    path = tmp_path / "disk.img"
+    path.write_bytes(disk[0].read_bytes())
+    subprocess.run(["mdel", "-i", f"{path}@@1M", "::/EFI/debian/grub.cfg"], check=True)
+    assert main(["boot", "--disk", str(path), *words]) == 1
+    assert "it looks for /EFI/debian/grub.cfg" in " ".join(capfd.readouterr().out.split())
+    uki = str(image("uki-6.12-cloud", "kernel"))
+    subprocess.run(["mcopy", "-o", "-i", f"{path}@@1M", uki, "::/EFI/BOOT/BOOTX64.EFI"], check=True)
+    assert main(["boot", "--disk", str(path), *words]) == 0
+    shown = capfd.readouterr()
+    assert "reboot: Power down" in shown.err
+    assert "kernel, page allocator" in shown.out
 
 
 def test_debian_s_firmware_starts_grub_from_the_disk_and_linux_mounts_its_root_as_a_td(
